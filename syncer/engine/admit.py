@@ -1,0 +1,154 @@
+"""Which names of a directory can be judged at all, and the digests that judging them takes.
+
+Ignored names are left alone, unsafe and blocked ones are reported and wait, names that
+the other side cannot hold are reported. What is left goes on to be decided, each with
+the digests without which nothing could be said of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from syncer.engine import paths
+from syncer.engine.changes import wanted
+from syncer.engine.findings import Findings, Sight
+from syncer.engine.model import (
+    BaseEntry,
+    Entry,
+    Forget,
+    Kind,
+    Obstacle,
+    Reason,
+    RelPath,
+    Seen,
+    Side,
+    Trouble,
+)
+from syncer.engine.names import View
+from syncer.engine.rules import Rules
+
+
+class Admission:
+    """Stands before the decisions. `covered` collects paths that nothing below may be decided about."""
+
+    def __init__(self, sight: Sight, rules: Rules, findings: Findings, *, full: bool) -> None:
+        self.covered: set[RelPath] = set()
+        self._sight = sight
+        self._rules = rules
+        self._findings = findings
+        self._full = full
+        self._able = sight.capabilities
+
+    def views(self, directory: RelPath, views: Iterable[View]) -> list[View]:
+        """Those of the views that can be decided, with what has to be known for it."""
+        return self._learned(directory, [v for v in views if self._admitted(directory, v)])
+
+    def _admitted(self, directory: RelPath, view: View) -> bool:
+        """Whether anything may be decided about the name; if not, say why."""
+        path = paths.join(directory, view.name)
+        if self._ignored(path, view) or self._unsafe(directory, view):
+            if view.local is not None or view.remote is not None:
+                self._findings.mixed.add(directory)
+            return False
+        for side in Side:
+            obstacle = view.seen(side)
+            if isinstance(obstacle, Obstacle):
+                self._obstacle(directory, view, side, obstacle)
+                return False
+        if self._cannot_cross(path, view):
+            self._findings.mixed.add(directory)
+            return False
+        return True
+
+    def _ignored(self, path: RelPath, view: View) -> bool:
+        sights = (view.base, view.local, view.remote)
+        is_directory = any(
+            not isinstance(x, Obstacle) and x is not None and x.kind is Kind.DIRECTORY for x in sights
+        )
+        if not self._rules.ignored(path, is_directory=is_directory):
+            return False
+        self.covered.add(path)
+        if view.base is not None:
+            self._findings.actions.append(Forget(path=path, reason=Reason.IGNORED))
+        return True
+
+    def _unsafe(self, directory: RelPath, view: View) -> bool:
+        if view.base is not None:
+            return False
+        why = paths.unsafe(view.name, at_root=not directory)
+        if not why:
+            return False
+        side = Side.LOCAL if view.local is not None else Side.REMOTE
+        obstacle = Obstacle(Trouble.UNSAFE_NAME, f"the name is never synced: {why}")
+        self._findings.blocked(paths.join(directory, view.name), side, obstacle)
+        return True
+
+    def _obstacle(self, directory: RelPath, view: View, side: Side, obstacle: Obstacle) -> None:
+        """A fifo or socket that was never synced is only mentioned; all else waits."""
+        path = paths.join(directory, view.name)
+        self.covered.add(path)
+        self._findings.mixed.add(directory)
+        alone = view.base is None and view.seen(side.other) is None
+        waits = not alone or obstacle.trouble is not Trouble.UNSUPPORTED
+        self._findings.blocked(path, side, obstacle, waits=waits)
+
+    def _cannot_cross(self, path: RelPath, view: View) -> bool:
+        """Whether the name is on one side only, and the other cannot hold its name or kind."""
+        present = [s for s in Side if view.seen(s) is not None]
+        if len(present) != 1 or view.base is not None:
+            return False
+        side = present[0]
+        seen = view.seen(side)
+        able = self._able[side.other]
+        why = paths.unholdable(view.name, able)
+        if isinstance(seen, Entry) and seen.kind is Kind.SYMLINK and not able.symlinks:
+            why = "it is a symlink"
+        if why:
+            message = f"the {side.other.value} side cannot hold it: {why}"
+            self._findings.blocked(path, side, Obstacle(Trouble.UNHOLDABLE, message))
+        return bool(why)
+
+    def _learned(self, directory: RelPath, views: list[View]) -> list[View]:
+        """The views again, with the digests without which they could not be judged."""
+        asked: dict[Side, list[int]] = {s: [] for s in Side}
+        for index, view in enumerate(views):
+            local, remote = entry_of(view.local), entry_of(view.remote)
+            needs = wanted(self.trusted(view.base), local, remote)
+            for side, needed in zip(Side, needs, strict=True):
+                if needed:
+                    asked[side].append(index)
+        for side, indices in asked.items():
+            self._learn(directory, side, indices, views)
+        return [v for v in views if not self._spoilt(directory, v)]
+
+    def _learn(self, directory: RelPath, side: Side, indices: list[int], views: list[View]) -> None:
+        questions = []
+        for index in indices:
+            entry = entry_of(views[index].seen(side))
+            assert entry is not None
+            questions.append((paths.join(directory, views[index].name), entry))
+        for index, answer in zip(indices, self._sight.digests(side, questions), strict=True):
+            seen: Seen = answer or Obstacle(Trouble.BUSY, "it vanished while it was looked at")
+            view = views[index]
+            views[index] = replace(view, local=seen) if side is Side.LOCAL else replace(view, remote=seen)
+
+    def _spoilt(self, directory: RelPath, view: View) -> bool:
+        """Whether reading failed: then nothing is decided about the name."""
+        for side in Side:
+            seen = view.seen(side)
+            if isinstance(seen, Obstacle):
+                self._obstacle(directory, view, side, seen)
+                return True
+        return False
+
+    def trusted(self, base: BaseEntry | None) -> BaseEntry | None:
+        """The base without its versions where every byte is to be read again."""
+        if base is None or not self._full:
+            return base
+        return replace(base, local_version=None, remote_version=None)
+
+
+def entry_of(seen: Seen) -> Entry | None:
+    """The entry of a sight that is known to be no obstacle."""
+    return seen if isinstance(seen, Entry) else None

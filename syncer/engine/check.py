@@ -1,0 +1,89 @@
+"""Compares both sides byte by byte, whatever the memory says. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from syncer.engine import paths
+from syncer.engine.changes import same_bytes
+from syncer.engine.cycle import Pair
+from syncer.engine.model import Entry, Kind, Obstacle, RelPath, Seen, Side
+from syncer.engine.names import View, pair
+from syncer.engine.observe import Eyes
+from syncer.engine.report import Difference
+from syncer.engine.rules import FILE, Rules
+
+
+def check(job: Pair) -> Iterator[Difference]:
+    """Every path whose content differs, is on one side only, or cannot be read, in tree order."""
+    eyes = Eyes(job.stores, job.memory, job.reporter)
+    rules = Rules(job.policy.ignore, job.compiler, eyes.read_rules)
+    pending = [""]
+    while pending:
+        directory = pending.pop()
+        below = []
+        for item in _compare(eyes, rules, directory):
+            if isinstance(item, Difference):
+                yield item
+            else:
+                below.append(item)
+        pending += reversed(below)
+
+
+def _compare(eyes: Eyes, rules: Rules, directory: RelPath) -> Iterator[Difference | RelPath]:
+    """Differences directly in a directory, and the directories that both sides have there."""
+    local, remote = eyes.list(Side.LOCAL, directory), eyes.list(Side.REMOTE, directory)
+    if isinstance(local, Obstacle) or isinstance(remote, Obstacle):
+        there = [s.message for s in (local, remote) if isinstance(s, Obstacle)]
+        yield Difference(path=directory, local=None, remote=None, message="; ".join(there))
+        return
+    rows = eyes.rows(directory)
+    rules.visit(directory, rows.get(FILE), local.entries.get(FILE), remote.entries.get(FILE))
+    for view in pair({}, local.entries, remote.entries, eyes.capabilities):
+        path = paths.join(directory, view.name)
+        if not rules.ignored(path, is_directory=_is_directory(view)):
+            yield from _differences(eyes, path, view)
+
+
+def _is_directory(view: View) -> bool:
+    return any(isinstance(s, Entry) and s.kind is Kind.DIRECTORY for s in (view.local, view.remote))
+
+
+def _differences(eyes: Eyes, path: RelPath, view: View) -> Iterator[Difference | RelPath]:
+    local, remote = view.local, view.remote
+    if isinstance(local, Entry) and isinstance(remote, Entry):
+        if local.kind is remote.kind is Kind.DIRECTORY:
+            yield path
+            return
+        if local.kind is remote.kind is Kind.FILE and local.size == remote.size:
+            local, remote = _read(eyes, path, local, remote)
+    message = _message(local, remote)
+    if message:
+        yield Difference(path=path, local=local, remote=remote, message=message)
+
+
+def _read(eyes: Eyes, path: RelPath, local: Entry, remote: Entry) -> tuple[Seen, Seen]:
+    here = eyes.digests(Side.LOCAL, [(path, local)])
+    there = eyes.digests(Side.REMOTE, [(path, remote)])
+    return here[0], there[0]
+
+
+def _message(local: Seen, remote: Seen) -> str:
+    """How two sights of one name differ; "" if they do not."""
+    for side, seen in (("local", local), ("remote", remote)):
+        if isinstance(seen, Obstacle):
+            return f"{side}: {seen.message}"
+    if not isinstance(local, Entry) or not isinstance(remote, Entry):
+        return "only on the remote side" if local is None else "only on the local side"
+    if local.kind is not remote.kind:
+        return f"a {local.kind.name.lower()} here, a {remote.kind.name.lower()} there"
+    if not same_bytes(local, remote):
+        return "the content differs"
+    if _bits_differ(local, remote):
+        return "the executable bit differs"
+    return ""
+
+
+def _bits_differ(local: Entry, remote: Entry) -> bool:
+    known = local.executable is not None and remote.executable is not None
+    return known and local.executable != remote.executable

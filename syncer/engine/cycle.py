@@ -1,0 +1,176 @@
+"""One run: observe both sides, reconcile, guard, plan, execute, record.
+
+The run sees two stores, a memory and a policy, and nothing else. Three trees are
+compared: the base (what both sides agreed on last), local, remote. Nothing that is
+pending is stored; after a crash the next run observes afresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from syncer.engine import guards, moves, paths, plan
+from syncer.engine.execute import Executor
+from syncer.engine.findings import Findings
+from syncer.engine.model import (
+    Action,
+    Entry,
+    KeepBoth,
+    MakeDirectory,
+    Move,
+    Policy,
+    RelPath,
+    Seen,
+    Side,
+    Transfer,
+)
+from syncer.engine.observe import observe
+from syncer.engine.ports import Clock, Memory, Reporter, Store
+from syncer.engine.report import ActionReport, Plan, RunReport
+from syncer.engine.rules import Compiler
+from syncer.errors import GuardTripped
+
+IGNORE = "ignore"  # the setting that remembers under which rules the fingerprints were taken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two stores and what is known and wanted of them."""
+
+    local: Store
+    remote: Store
+    memory: Memory
+    policy: Policy
+    clock: Clock
+    reporter: Reporter
+    compiler: Compiler
+    workers: int = 2
+
+    @property
+    def stores(self) -> dict[Side, Store]:
+        return {Side.LOCAL: self.local, Side.REMOTE: self.remote}
+
+
+def survey(pair: Pair) -> Plan:
+    """What a run would do; changes nothing. Raises GuardTripped, StateError, AuthError, StoreError."""
+    return _planned(pair, _observed(pair))
+
+
+def run(pair: Pair) -> RunReport:
+    """Bring both sides in step. Raises what `survey` raises, and Interrupted."""
+    markers = _markers(pair)
+    findings = _observed(pair)
+    _verify_roots(pair, markers)
+    todo = _planned(pair, findings)
+    for side, store in pair.stores.items():
+        if findings.leftovers[side]:
+            store.sweep(findings.leftovers[side])
+    _announce(pair, todo.actions)
+    executor = Executor(
+        pair.stores,
+        pair.memory,
+        pair.reporter,
+        workers=pair.workers,
+        before_deletes=lambda: _verify_roots(pair, markers),
+    )
+    reports = tuple(executor.run(todo.actions))
+    _seal(pair, findings, reports)
+    return RunReport(actions=reports, conflicts=todo.conflicts, problems=todo.problems, holds=todo.holds)
+
+
+def _observed(pair: Pair) -> Findings:
+    rules_changed = pair.memory.setting(IGNORE) != _rules_text(pair.policy)
+    return observe(
+        pair.stores,
+        pair.memory,
+        pair.policy,
+        pair.compiler,
+        pair.reporter,
+        everything=rules_changed,
+    )
+
+
+def _rules_text(policy: Policy) -> str:
+    """The job's own rules and mode: what makes an unchanged directory mean something else."""
+    return "\n".join((policy.mode.value, *policy.ignore))
+
+
+def _planned(pair: Pair, findings: Findings) -> Plan:
+    """Guard and order what was found; the pure half of a run, but for digests of candidates for a move."""
+    guards.refuse_emptied(findings.actions, findings.emptied, pair.policy)
+    actions = moves.find(findings.actions, _learner(pair), directories=_renaming(pair))
+    kept, holds = guards.hold_mass_delete(actions, pair.memory.known(), pair.policy)
+    return Plan(
+        actions=plan.ordered(kept),
+        conflicts=tuple(findings.conflicts),
+        problems=tuple(findings.problems),
+        holds=tuple(holds),
+    )
+
+
+def _learner(pair: Pair) -> moves.Learn:
+    def learn(side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
+        """Digests where they cost no transfer; elsewhere a move is a deletion and a new file."""
+        able = pair.stores[side].capabilities
+        if not pair.stores[side.other].capabilities.moves or not (able.local or able.digests):
+            return [None] * len(wanted)
+        return list(pair.stores[side].digests(wanted))
+
+    return learn
+
+
+def _renaming(pair: Pair) -> frozenset[Side]:
+    return frozenset(s for s, store in pair.stores.items() if store.capabilities.moves_directories)
+
+
+def _announce(pair: Pair, actions: Sequence[Action]) -> None:
+    sizes = [a.seen.size for a in actions if isinstance(a, Transfer)]
+    pair.reporter.transferring(len(sizes), sum(sizes))
+
+
+# Roots
+
+
+def _markers(pair: Pair) -> Mapping[Side, str]:
+    """The identities of both roots as the memory has them; "" where it has none."""
+    return {side: pair.memory.setting(f"{side.value}_root") for side in Side}
+
+
+def _verify_roots(pair: Pair, markers: Mapping[Side, str]) -> None:
+    """Absence is concluded only at an identified root: look again after the scan and before deletions."""
+    for side, store in pair.stores.items():
+        state = store.root()
+        if state is None or (markers[side] and state.marker != markers[side]):
+            raise GuardTripped(
+                "root-missing" if state is None else "root-replaced",
+                f"the {side.value} root vanished or was replaced during the run; nothing more was changed",
+                hint="is a disk or mount gone? put it back and run again",
+                path=store.identity,
+            )
+
+
+# Afterwards
+
+
+def _seal(pair: Pair, findings: Findings, reports: Iterable[ActionReport]) -> None:
+    """Remember which directories need no look next time, unless something in them changes."""
+    pair.memory.seal(findings.settled)
+    settled = {path for path, _, _ in findings.settled}
+    touched = {d for r in reports for d in _touched(r.action)} - settled - findings.mixed
+    pair.memory.seal(pair.memory.sealable(sorted(touched)))
+    pair.memory.set(**{IGNORE: _rules_text(pair.policy)})
+
+
+def _touched(action: Action) -> Iterable[RelPath]:
+    """The directories whose contents an action changed."""
+    yield paths.split(action.path)[0]
+    match action:
+        case MakeDirectory() | KeepBoth():
+            yield action.path
+        case Move():
+            yield paths.split(action.origin)[0]
+            yield action.path
+            yield from {paths.split(a.path)[0] for a in action.below}
+        case _:
+            return

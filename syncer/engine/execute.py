@@ -1,0 +1,359 @@
+"""Carries a plan out: phase by phase, each action re-checked, each fact recorded after it is true.
+
+The stores check every expectation again and answer with outcomes; a base row is
+written only for a `Done`, which is durable by the store's contract. Nothing here
+decides what should happen. One thread writes the memory; transfers run in a small pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from syncer.engine.changes import DIRECTORY, agreement
+from syncer.engine.model import (
+    Action,
+    Adopt,
+    BaseEntry,
+    Delete,
+    Done,
+    Entry,
+    Failed,
+    Forget,
+    KeepBoth,
+    Kind,
+    MakeDirectory,
+    Method,
+    Move,
+    Outcome,
+    RelPath,
+    RemoveDirectory,
+    Side,
+    Skipped,
+    Touch,
+    Transfer,
+)
+from syncer.engine.plan import Phase, batches, phases
+from syncer.engine.ports import (
+    Amend,
+    Creation,
+    Drop,
+    Fact,
+    Memory,
+    Put,
+    Relocate,
+    Remember,
+    Removal,
+    Rename,
+    Reporter,
+    Source,
+    Store,
+)
+from syncer.engine.report import ActionReport
+from syncer.errors import NoSpace, QuotaExceeded
+
+BATCH_FILES = 2000
+BATCH_BYTES = 64 << 20
+FACTS = 1000  # rows of one transaction where nothing else sets the pace
+FULL_AFTER = 3  # refusals for want of space after which a side is taken to be full
+
+
+@dataclass(slots=True)
+class Counted:
+    """A source that tells how many bytes went through it."""
+
+    inner: Source
+    tell: Callable[[int], None]
+
+    def chunks(self) -> Iterator[bytes]:
+        for chunk in self.inner.chunks():
+            yield chunk
+            self.tell(len(chunk))
+
+    @property
+    def entry(self) -> Entry:
+        return self.inner.entry
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one action ended, and what may be remembered because of it."""
+
+    action: Action
+    outcome: Outcome
+    facts: tuple[Fact, ...] = ()
+
+
+class Executor:
+    """Runs one plan. `before_deletes` is called once before anything is taken away for good."""
+
+    def __init__(
+        self,
+        stores: dict[Side, Store],
+        memory: Memory,
+        reporter: Reporter,
+        *,
+        workers: int,
+        before_deletes: Callable[[], None],
+    ) -> None:
+        self._stores = stores
+        self._memory = memory
+        self._reporter = reporter
+        self._workers = workers
+        self._before_deletes = before_deletes
+        self._no_space: dict[Side, int] = dict.fromkeys(Side, 0)
+
+    def run(self, actions: Sequence[Action]) -> Iterator[ActionReport]:
+        """Do everything, and say how each action ended as soon as it is remembered."""
+        for step, group in phases(actions):
+            if step in (Phase.CLEAR_FILES, Phase.DELETES, Phase.REMOVALS):
+                self._before_deletes()
+            for results in self._phase(step, group):
+                yield from self._recorded(results)
+
+    def _recorded(self, results: Sequence[Result]) -> Iterator[ActionReport]:
+        facts = [fact for r in results for fact in r.facts]
+        if facts:
+            self._memory.record(facts)
+        for r in results:
+            self._reporter.finished(r.action, r.outcome)
+            yield ActionReport(action=r.action, outcome=r.outcome)
+
+    def _phase(self, step: Phase, group: Sequence[Action]) -> Iterator[list[Result]]:
+        match step:
+            case Phase.FORGET | Phase.ADOPT:
+                yield from _pieces((_noted(a) for a in group), FACTS)
+            case Phase.KEEP_BOTH:
+                yield from ([self._keep_both(a)] for a in group if isinstance(a, KeepBoth))
+            case Phase.TRANSFERS:
+                yield from self._transfers([a for a in group if isinstance(a, Transfer)])
+            case _:
+                for side in Side:
+                    yield from self._on_side(side, [a for a in group if _side(a) is side])
+
+    def _on_side(self, side: Side, group: Sequence[Action]) -> Iterator[list[Result]]:
+        for start in range(0, len(group), BATCH_FILES):
+            piece = group[start : start + BATCH_FILES]
+            outcomes = self._apply(self._stores[side], piece)
+            yield [_result(a, outcomes[i]) for i, a in enumerate(piece)]
+
+    def _apply(self, store: Store, group: Sequence[Action]) -> dict[int, Outcome]:
+        """One batch of actions of one type on one store."""
+        match group[0]:
+            case Delete():
+                removals = [Removal(path=a.path, expected=a.expected) for a in group if isinstance(a, Delete)]
+                return dict(store.delete(removals))
+            case RemoveDirectory():
+                return dict(store.remove_directories([a.path for a in group]))
+            case MakeDirectory():
+                return dict(
+                    store.make_directories([_creation(a) for a in group if isinstance(a, MakeDirectory)])
+                )
+            case Move():
+                moves = [_rename(a) for a in group if isinstance(a, Move)]
+                return dict(store.rename(moves))
+            case _:
+                return dict(store.amend([_amend(a) for a in group if isinstance(a, Touch)]))
+
+    # Transfers
+
+    def _transfers(self, transfers: Sequence[Transfer]) -> Iterator[list[Result]]:
+        jobs = [
+            (side, batch)
+            for side in Side
+            for batch in batches(
+                [t for t in transfers if t.source is side], most=BATCH_FILES, size=BATCH_BYTES
+            )
+        ]
+        if self._workers <= 1:
+            yield from (self._transfer(side, batch) for side, batch in jobs)
+            return
+        yield from self._in_pool(jobs)
+
+    def _in_pool(self, jobs: Sequence[tuple[Side, list[Transfer]]]) -> Iterator[list[Result]]:
+        """The jobs on a bounded pool, results as they come; at the first error no new job is begun."""
+        queue = iter(jobs)
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="transfer") as pool:
+            running: set[Future[list[Result]]] = {
+                pool.submit(self._transfer, *job) for job in islice(queue, self._workers)
+            }
+            while running:
+                ready, running = wait(running, return_when=FIRST_COMPLETED)
+                running |= {pool.submit(self._transfer, *job) for job in islice(queue, len(ready))}
+                for future in ready:
+                    yield future.result()
+
+    def _transfer(self, side: Side, batch: Sequence[Transfer]) -> list[Result]:
+        """Bring a batch from `side` to the other side."""
+        target = side.other
+        if self._no_space[target] >= FULL_AFTER:
+            return [_result(t, Skipped(message=f"the {target.value} side is full")) for t in batch]
+        sources = [self._source(side, t.path, t.seen, target) for t in batch]
+        puts = [_put(t, source) for t, source in zip(batch, sources, strict=True)]
+        results: list[Result | None] = [None] * len(batch)
+        for index, outcome in self._stores[target].put(puts):
+            self._note_space(target, outcome)
+            results[index] = self._transferred(batch[index], sources[index], outcome)
+        return [r for r in results if r is not None]
+
+    def _source(self, side: Side, path: RelPath, seen: Entry, target: Side) -> Source | None:
+        if seen.kind is not Kind.FILE:
+            return None
+        tell = self._reporter.moved
+        return Counted(self._stores[side].open(path, seen), lambda size: tell(target, size))
+
+    def _transferred(self, action: Transfer, source: Source | None, outcome: Outcome) -> Result:
+        if not isinstance(outcome, Done) or outcome.entry is None:
+            return Result(action, outcome)
+        read = source.entry if source is not None else action.seen
+        read = self._amended(action, read)
+        entries = {action.source: read, action.source.other: outcome.entry}
+        row = agreement(entries[Side.LOCAL], entries[Side.REMOTE])
+        received = action.source is Side.REMOTE
+        counted = replace(outcome, sent=0, received=outcome.sent) if received else outcome
+        return Result(action, counted, (Remember(path=action.path, entry=row),))
+
+    def _amended(self, action: Transfer, read: Entry) -> Entry:
+        """The source's entry, after it got the executable bit that both sides are to have."""
+        if action.executable is None or read.executable in (None, action.executable):
+            return read
+        amend = Amend(path=action.path, expected=read, mtime_ns=None, executable=action.executable)
+        ((_, outcome),) = self._stores[action.source].amend([amend])
+        if isinstance(outcome, Done) and outcome.entry is not None:
+            return replace(outcome.entry, digest=read.digest)
+        return replace(read, executable=action.executable, trusted=False)
+
+    def _note_space(self, side: Side, outcome: Outcome) -> None:
+        """A disk that refuses again and again is full: trying every file would only cost time."""
+        full = isinstance(outcome, Failed) and isinstance(outcome.error, NoSpace | QuotaExceeded)
+        if full:
+            self._no_space[side] += 1
+        elif isinstance(outcome, Done):
+            self._no_space[side] = 0
+
+    # Keep both
+
+    def _keep_both(self, action: KeepBoth) -> Result:
+        """Move the loser aside, then bring each content to where it is missing.
+
+        Each step leaves a state from which a fresh run goes on by itself: after the first the
+        loser's side lacks the name and has a new file.
+        """
+        rename = Rename(origin=action.path, path=action.copy, expected=action.lost)
+        ((_, aside),) = self._stores[action.loser].rename([rename])
+        if not isinstance(aside, Done) or aside.entry is None:
+            return Result(action, aside)
+        lost = replace(aside.entry, digest=aside.entry.digest or action.lost.digest)
+        steps = [self._winner(action)]
+        if not action.one_way:
+            steps.append(self._bring(action, action.loser, action.copy, lost))
+        failed = next((s.outcome for s in steps if not isinstance(s.outcome, Done)), None)
+        done = [s.outcome for s in steps if isinstance(s.outcome, Done)]
+        total = Done(
+            method=Method.WHOLE if any(d.method is not Method.NONE for d in done) else Method.NONE,
+            sent=sum(d.sent for d in done),
+            received=sum(d.received for d in done),
+        )
+        return Result(action, failed or total, tuple(f for s in steps for f in s.facts))
+
+    def _winner(self, action: KeepBoth) -> Result:
+        """Put the winner where the loser was."""
+        if action.winner.kind is Kind.DIRECTORY:
+            creation = Creation(path=action.path)
+            ((_, outcome),) = self._stores[action.loser].make_directories([creation])
+            facts = (Remember(path=action.path, entry=DIRECTORY),) if isinstance(outcome, Done) else ()
+            return Result(action, outcome, facts)
+        return self._bring(action, action.loser.other, action.path, action.winner)
+
+    def _bring(self, action: KeepBoth, source: Side, path: RelPath, seen: Entry) -> Result:
+        transfer = Transfer(
+            path=path,
+            reason=action.reason,
+            source=source,
+            seen=seen,
+            expected=None,
+            executable=seen.executable,
+        )
+        (result,) = self._transfer(source, [transfer])
+        return result
+
+
+def _side(action: Action) -> Side | None:
+    return None if isinstance(action, Transfer | KeepBoth | Adopt | Forget) else action.side
+
+
+def _pieces(results: Iterable[Result], size: int) -> Iterator[list[Result]]:
+    pending = iter(results)
+    while piece := list(islice(pending, size)):
+        yield piece
+
+
+def _noted(action: Action) -> Result:
+    """What only the memory has to hear of."""
+    if not isinstance(action, Adopt):
+        return Result(action, Done(), (Drop(path=action.path),))
+    directory = action.local.kind is Kind.DIRECTORY
+    row = DIRECTORY if directory else agreement(action.local, action.remote)
+    return Result(action, Done(), (Remember(path=action.path, entry=row),))
+
+
+def _result(action: Action, outcome: Outcome) -> Result:
+    """The outcome of an action on one side, with the facts that a `Done` makes true."""
+    return Result(action, outcome, tuple(_facts(action, outcome)) if isinstance(outcome, Done) else ())
+
+
+def _facts(action: Action, done: Done) -> Iterator[Fact]:
+    match action:
+        case Delete() | RemoveDirectory():
+            yield Drop(path=action.path)
+        case MakeDirectory():
+            yield Remember(path=action.path, entry=DIRECTORY)
+        case Touch() if done.entry is not None:
+            yield Remember(path=action.path, entry=_agreed(action.side, done.entry, action.seen))
+        case Move() if action.expected.kind is Kind.DIRECTORY:
+            yield Relocate(origin=action.origin, path=action.path)
+            for adopt in action.below:
+                yield Remember(path=adopt.path, entry=agreement(adopt.local, adopt.remote))
+        case Move() if done.entry is not None:
+            yield Drop(path=action.origin)
+            yield Remember(path=action.path, entry=_agreed(action.side, done.entry, action.seen))
+        case _:
+            return
+
+
+def _agreed(side: Side, here: Entry, there: Entry) -> BaseEntry:
+    """The base row for what `side` holds now and the other side showed."""
+    return agreement(here, there) if side is Side.LOCAL else agreement(there, here)
+
+
+def _creation(action: MakeDirectory) -> Creation:
+    return Creation(path=action.path, replaces=action.replaces)
+
+
+def _rename(action: Move) -> Rename:
+    return Rename(origin=action.origin, path=action.path, expected=action.expected)
+
+
+def _amend(action: Touch) -> Amend:
+    return Amend(
+        path=action.path,
+        expected=action.expected,
+        mtime_ns=action.mtime_ns,
+        executable=action.executable,
+    )
+
+
+def _put(action: Transfer, source: Source | None) -> Put:
+    seen = action.seen
+    return Put(
+        path=action.path,
+        kind=seen.kind,
+        source=source,
+        size=seen.size,
+        expected=action.expected,
+        mtime_ns=seen.mtime_ns,
+        executable=action.executable,
+        target=seen.target,
+    )

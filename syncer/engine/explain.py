@@ -1,0 +1,73 @@
+"""Why one path is treated as it is: three observations, the rule that applies, the next step.
+
+Reads only; the plan it quotes is the one that the next run would make.
+"""
+
+from __future__ import annotations
+
+from syncer.engine import paths
+from syncer.engine.cycle import Pair, survey
+from syncer.engine.model import Action, BaseEntry, Move, Reason, RelPath, Seen
+from syncer.engine.report import Explanation, Plan
+
+WHY = {
+    Reason.LOCAL_CHANGED: "only the local side differs from the base: the remote follows",
+    Reason.REMOTE_CHANGED: "only the remote side differs from the base: the local side follows",
+    Reason.LOCAL_NEW: "only the local side has it and nothing is remembered of it: it is new",
+    Reason.REMOTE_NEW: "only the remote side has it and nothing is remembered of it: it is new",
+    Reason.LOCAL_DELETED: "the local side deleted it and the remote did not change it: to the trash",
+    Reason.REMOTE_DELETED: "the remote side deleted it and the local did not change it: to the trash",
+    Reason.BOTH_DELETED: "both sides deleted it: forgotten",
+    Reason.EQUAL: "both sides hold the same content: adopted",
+    Reason.EDIT_BEATS_DELETE: "one side changed what the other deleted: the change wins and comes back",
+    Reason.BOTH_CHANGED: "both sides changed it, differently: a conflict",
+    Reason.BOTH_NEW: "both sides have it, with different content and no common past: a conflict",
+    Reason.KIND_CLASH: "a file here, a directory there: the directory keeps the name",
+    Reason.METADATA: "same bytes, other date or executable bit: no content is sent",
+    Reason.RENAMED: "the other side renamed it: renamed here too, no content is sent",
+    Reason.IGNORED: "an ignore rule names it now: forgotten, never deleted",
+    Reason.MIRROR: "one-way job: the side that follows was changed and is put back",
+}
+
+
+def explain(job: Pair, path: RelPath) -> Explanation:
+    """Base, local and remote as seen now, the rule that applies, and what the next run would do."""
+    todo = survey(job)
+    directory, name = paths.split(path)
+    base = job.memory.rows(directory).get(name)
+    local, remote = job.local.look(path), job.remote.look(path)
+    return Explanation(
+        path=path,
+        base=base,
+        local=local,
+        remote=remote,
+        rule=_rule(todo, path, base, local, remote),
+        actions=tuple(a for a in todo.actions if _concerns(a, path)),
+    )
+
+
+def _concerns(action: Action, path: RelPath) -> bool:
+    return action.path == path or (isinstance(action, Move) and action.origin == path)
+
+
+def _rule(todo: Plan, path: RelPath, base: BaseEntry | None, local: Seen, remote: Seen) -> str:
+    problem = next((p for p in todo.problems if p.path in (path, paths.split(path)[0])), None)
+    if problem is not None:
+        return f"blocked: {problem.message} ({problem.code}); it waits, and nothing is decided"
+    hold = next((h for h in todo.holds if path in h.paths), None)
+    if hold is not None:
+        return f"held by the guard {hold.guard}: {hold.message}"
+    action = next((a for a in todo.actions if _concerns(a, path)), None)
+    if action is not None:
+        return WHY[action.reason]
+    if any(c.path == path for c in todo.conflicts):
+        return "both sides changed and the policy is to ask: resolve it with `syncer conflicts resolve`"
+    return _quiet(base, local, remote)
+
+
+def _quiet(base: BaseEntry | None, local: Seen, remote: Seen) -> str:
+    if base is None and local is None and remote is None:
+        return "unknown: neither side has it and nothing is remembered of it"
+    if base is None:
+        return "left alone: ignored, or outside what this job may change"
+    return "in sync: both sides still show what they agreed on last"

@@ -1,0 +1,64 @@
+"""What the reconciler sees with, and what it finds: the values between looking and planning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from syncer.engine.model import (
+    Action,
+    BaseEntry,
+    Entry,
+    Listing,
+    Obstacle,
+    Problem,
+    RelPath,
+    Seen,
+    Side,
+)
+from syncer.engine.ports import Capabilities
+from syncer.engine.report import ConflictReport
+
+
+class Sight(Protocol):
+    """How the reconciler looks at the three trees."""
+
+    @property
+    def capabilities(self) -> Mapping[Side, Capabilities]: ...
+
+    def rows(self, directory: RelPath) -> Mapping[str, BaseEntry]:
+        """The base rows of a directory."""
+        ...
+
+    def list(self, side: Side, directory: RelPath) -> Listing | Obstacle:
+        """A directory that should be there; an obstacle if it cannot be listed whole."""
+        ...
+
+    def digests(self, side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
+        """The entries again, each with its digest."""
+        ...
+
+
+@dataclass(slots=True)
+class Findings:
+    """What came out so far. `settled` directories agree in everything, with both fingerprints."""
+
+    actions: list[Action] = field(default_factory=list)
+    conflicts: list[ConflictReport] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    settled: list[tuple[RelPath, bytes | None, bytes | None]] = field(default_factory=list)
+    mixed: set[RelPath] = field(default_factory=set)  # hold names that are not synced
+    leftovers: dict[Side, list[RelPath]] = field(default_factory=lambda: {s: [] for s in Side})
+    rules_moved: list[RelPath] = field(default_factory=list)
+    emptied: set[Side] = field(default_factory=set)  # sides whose root shows nothing at all
+
+    def weight(self) -> int:
+        return len(self.actions) + len(self.conflicts) + len(self.problems)
+
+    def blocked(self, path: RelPath, side: Side, obstacle: Obstacle, *, waits: bool = True) -> None:
+        """Note that a name is there and cannot be judged."""
+        problem = Problem(
+            path=path, side=side, code=obstacle.trouble.value, message=obstacle.message, waits=waits
+        )
+        self.problems.append(problem)

@@ -1,0 +1,85 @@
+"""Guards over a finished plan: is this what a person meant, or did a disk go missing?
+
+Pure. Each guard has a name, a threshold and a message, and clears by itself when its
+cause is gone. `emptied` refuses the whole job; `mass_delete` keeps back the
+deletions of one side and lets everything else go on. Guards over the roots
+themselves stand in `engine.roots`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from syncer.engine.model import (
+    Action,
+    Delete,
+    MaxDelete,
+    Policy,
+    RemoveDirectory,
+    Side,
+)
+from syncer.engine.report import Hold
+from syncer.errors import GuardTripped
+
+EMPTIED = "emptied"
+MASS_DELETE = "mass-delete"
+EMPTIED_FLOOR = 2  # a single file may vanish without anybody being alarmed
+
+
+def deletions(actions: Sequence[Action], side: Side) -> list[Delete | RemoveDirectory]:
+    """What would go from a side for good; what only makes room for another kind is not counted."""
+    return [
+        a for a in actions if isinstance(a, Delete | RemoveDirectory) and a.side is side and not a.clearing
+    ]
+
+
+def refuse_emptied(actions: Sequence[Action], emptied: Collection[Side], policy: Policy) -> None:
+    """Raise GuardTripped if a side shows nothing at all, and the other would follow it into that."""
+    if policy.allow_deletes:
+        return
+    for side in emptied:
+        doomed = [a for a in deletions(actions, side.other) if isinstance(a, Delete)]
+        if len(doomed) >= EMPTIED_FLOOR:
+            raise GuardTripped(
+                EMPTIED,
+                f"the {side.value} side is empty, and {len(doomed)} files would be deleted on the other; "
+                "nothing was changed",
+                hint="put the files back (is a disk not mounted?), or, if you did delete them all, "
+                "run once with --yes",
+            )
+
+
+def hold_mass_delete(
+    actions: Sequence[Action], known: int, policy: Policy
+) -> tuple[list[Action], list[Hold]]:
+    """The actions without the deletions of a side on which too many were planned, and what was held."""
+    kept = list(actions)
+    holds: list[Hold] = []
+    if policy.allow_deletes:
+        return kept, holds
+    for side in Side:
+        doomed = deletions(kept, side)
+        if _too_many(len(doomed), known, policy.max_delete):
+            gone = set(map(id, doomed))
+            kept = [a for a in kept if id(a) not in gone]
+            holds.append(_hold(side, doomed, known))
+    return kept, holds
+
+
+def _too_many(doomed: int, known: int, limit: MaxDelete) -> bool:
+    if limit.count is not None:
+        return doomed > limit.count
+    if limit.share is None:
+        return False
+    return doomed >= limit.floor and doomed > limit.share * known
+
+
+def _hold(side: Side, doomed: Sequence[Delete | RemoveDirectory], known: int) -> Hold:
+    return Hold(
+        guard=MASS_DELETE,
+        side=side,
+        message=f"{len(doomed)} of {known} known entries would be deleted on the {side.value} side; "
+        "these deletions are held, everything else was done",
+        hint=f"look at `syncer status`; if it is meant, run once with --max-delete {len(doomed)} or --yes",
+        paths=tuple(a.path for a in doomed),
+    )

@@ -1,0 +1,362 @@
+"""The values the engine thinks in: what a side shows, what the base remembers, what will be done.
+
+Frozen values only; no I/O, no decisions. A path (`RelPath`) is a `str` relative to
+the root with "/" between its parts and "" for the root itself; names that are not
+UTF-8 carry their bytes as surrogate escapes (PEP 383), as `os.fsdecode` gives them.
+`engine.paths` knows which strings are paths at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import TypeAlias
+
+from syncer.errors import SyncerError
+
+RelPath: TypeAlias = str
+Version: TypeAlias = bytes  # opaque: only the store that made it can read it
+
+
+class Side(Enum):
+    """One of the two stores of a job."""
+
+    LOCAL = "local"
+    REMOTE = "remote"
+
+    @property
+    def other(self) -> Side:
+        return Side.REMOTE if self is Side.LOCAL else Side.LOCAL
+
+
+class Kind(IntEnum):
+    """What a name stands for. The numbers are stored in the state database."""
+
+    FILE = 1
+    DIRECTORY = 2
+    SYMLINK = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name as one side shows it.
+
+    `size` is in bytes (0 for a directory, the length of the target for a symlink).
+    `version` equal to an earlier one means unchanged, provided that the earlier
+    one was `trusted`: a stamp taken within the clock tick of the last write proves
+    nothing about what comes after it. `digest` is BLAKE3-256 of the bytes (of the
+    target's bytes for a symlink), None where the side does not tell without reading.
+    `mtime_ns` (since 1970, may be negative) and `executable` are None where the side
+    cannot hold them.
+    """
+
+    kind: Kind
+    size: int
+    version: Version
+    mtime_ns: int | None = None
+    executable: bool | None = None
+    digest: bytes | None = None
+    target: str | None = None
+    trusted: bool = True
+
+
+class Trouble(Enum):
+    """Why a name can be seen but not judged. The values are codes in `--json`."""
+
+    UNREADABLE = "unreadable"
+    UNSAFE_NAME = "unsafe-name"
+    CLASH = "clash"
+    UNSUPPORTED = "unsupported"  # fifo, socket, device: never opened
+    UNHOLDABLE = "unholdable"  # the other side cannot hold the name or the kind
+    BUSY = "busy"  # changed while we looked
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """A name that is there and cannot be judged: an observation, never an absence."""
+
+    trouble: Trouble
+    message: str
+
+
+Seen: TypeAlias = Entry | Obstacle | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """One directory of one side, complete, private names left out.
+
+    `fingerprint` is None unless every entry is trusted and no name is an obstacle.
+    `leftovers` are temporary names of ours that a dead run left behind.
+    """
+
+    entries: Mapping[str, Entry | Obstacle]
+    fingerprint: bytes | None = None
+    leftovers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseEntry:
+    """What both sides agreed on last, and what each of them showed at that moment.
+
+    A version is None where the stamp could not be trusted: content is looked at again.
+    """
+
+    kind: Kind
+    size: int = 0
+    digest: bytes = b""
+    executable: bool = False
+    local_version: Version | None = None
+    remote_version: Version | None = None
+    local_mtime_ns: int | None = None
+    remote_mtime_ns: int | None = None
+
+    def version(self, side: Side) -> Version | None:
+        return self.local_version if side is Side.LOCAL else self.remote_version
+
+    def mtime_ns(self, side: Side) -> int | None:
+        return self.local_mtime_ns if side is Side.LOCAL else self.remote_mtime_ns
+
+
+class Reason(Enum):
+    """Why an action is planned. The values are in `--json` and in `explain`."""
+
+    LOCAL_CHANGED = "local-changed"
+    REMOTE_CHANGED = "remote-changed"
+    LOCAL_NEW = "local-new"
+    REMOTE_NEW = "remote-new"
+    LOCAL_DELETED = "local-deleted"
+    REMOTE_DELETED = "remote-deleted"
+    BOTH_DELETED = "both-deleted"
+    EQUAL = "equal-content"
+    EDIT_BEATS_DELETE = "edit-beats-delete"
+    BOTH_CHANGED = "both-changed"
+    BOTH_NEW = "both-new"
+    KIND_CLASH = "kind-clash"
+    METADATA = "metadata-changed"
+    RENAMED = "renamed"
+    IGNORED = "newly-ignored"
+    MIRROR = "one-way-restore"  # push or pull: the following side was changed by somebody else
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """Bring the content of `path` from `source` to the other side.
+
+    `seen` is what was planned on at the source, `expected` at the target
+    (None: the name must be free).
+    """
+
+    path: RelPath
+    reason: Reason
+    source: Side
+    seen: Entry
+    expected: Entry | None
+    executable: bool | None = None  # what both sides are to have (merged from two changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Touch:
+    """Give `path` on `side` another mtime or executable bit; its bytes are right already."""
+
+    path: RelPath
+    reason: Reason
+    side: Side
+    seen: Entry  # at the other side, which is followed; with its digest
+    expected: Entry
+    mtime_ns: int | None
+    executable: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """Move the file or symlink `path` of `side` to the trash."""
+
+    path: RelPath
+    reason: Reason
+    side: Side
+    expected: Entry
+    clearing: bool = False  # makes room for another kind at the same path: done before transfers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeDirectory:
+    """Make `path` on `side`; `replaces` is a file or symlink that goes to the trash first."""
+
+    path: RelPath
+    reason: Reason
+    side: Side
+    replaces: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveDirectory:
+    """Remove the directory `path` of `side`, if it is empty by then."""
+
+    path: RelPath
+    reason: Reason
+    side: Side
+    clearing: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """Rename `origin` to `path` on `side`, because the other side did.
+
+    For a directory `seen` and `expected` are directory entries and everything below
+    moves along; `below` says what is then agreed about it.
+    """
+
+    path: RelPath
+    origin: RelPath
+    reason: Reason
+    side: Side
+    expected: Entry  # at `origin` on `side`
+    seen: Entry  # at `path` on the other side
+    below: tuple[Adopt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepBoth:
+    """Two contents want one name: `loser`'s goes to `copy`, the other's keeps `path`, on both sides.
+
+    `winner` may be a directory: then it is made on the loser's side.
+    `one_way` (push, pull): the copy is kept on the loser's side only.
+    """
+
+    path: RelPath
+    copy: RelPath
+    reason: Reason
+    loser: Side
+    winner: Entry
+    lost: Entry
+    one_way: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopt:
+    """Both sides show the same: remember it."""
+
+    path: RelPath
+    reason: Reason
+    local: Entry
+    remote: Entry
+    silent: bool = False  # only stamps were refreshed: nothing a user wants to hear of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forget:
+    """Drop the base row of `path`, and all rows below it."""
+
+    path: RelPath
+    reason: Reason
+
+
+Action: TypeAlias = (
+    Transfer | Touch | Delete | MakeDirectory | RemoveDirectory | Move | KeepBoth | Adopt | Forget
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something a person should know about one path. `code` is stable, `message` is for people.
+
+    `waits` tells whether the two sides may differ because of it (exit code 1).
+    """
+
+    path: RelPath
+    side: Side
+    code: str
+    message: str
+    waits: bool = True
+
+
+class Method(Enum):
+    """How content crossed. The values are in `--json`."""
+
+    DELTA = "delta"
+    SEGMENTS = "segments"
+    WHOLE = "whole"
+    COPY = "copy"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The action took effect. `entry` is what the changed side shows now (None: nothing)."""
+
+    entry: Entry | None = None
+    method: Method = Method.NONE
+    sent: int = 0  # bytes that crossed the wire, headers left out
+    received: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stale:
+    """What was planned on is no longer so; nothing was changed. The next run decides anew."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """It did not work; nothing was changed that a user can see."""
+
+    error: SyncerError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """Not tried, because of what `message` says."""
+
+    message: str
+
+
+Outcome: TypeAlias = Done | Stale | Failed | Skipped
+
+
+class ConflictPolicy(Enum):
+    """What to do when both sides changed differently."""
+
+    KEEP_BOTH = "keep-both"
+    NEWER = "newer"
+    LOCAL = "local"
+    REMOTE = "remote"
+    ASK = "ask"
+
+
+class Mode(Enum):
+    """Which sides a job may change."""
+
+    TWO_WAY = "two-way"
+    PUSH = "push"
+    PULL = "pull"
+
+    def may_change(self, side: Side) -> bool:
+        if self is Mode.TWO_WAY:
+            return True
+        return side is (Side.REMOTE if self is Mode.PUSH else Side.LOCAL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaxDelete:
+    """How many deletions on a side pass unasked: a share of the known entries, or a count."""
+
+    share: float | None = 0.5
+    count: int | None = None
+    floor: int = 10  # with a share: fewer deletions than this always pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What a job's settings ask of the engine."""
+
+    conflict: ConflictPolicy = ConflictPolicy.KEEP_BOTH
+    mode: Mode = Mode.TWO_WAY
+    max_delete: MaxDelete = field(default_factory=MaxDelete)
+    ignore: tuple[str, ...] = ()
+    full: bool = False  # trust no stamp, hash everything
+    allow_deletes: bool = False  # --yes
+    host: str = "host"  # names conflict copies
+    choices: Mapping[RelPath, ConflictPolicy] = field(default_factory=dict)  # a person's, for single paths

@@ -1,0 +1,216 @@
+"""Finds renames among deletions and new files, so that moved content is not sent again.
+
+An optimisation only: a rename that is not found, or that fails, is a deletion and a
+new file. A match needs equal content (by digest) and exactly one candidate on either
+end; inodes are reused, so they prove nothing. Empty files are never matched by
+themselves. A directory in which everything went to the same place under another
+directory is renamed as one where the store can.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from syncer.engine import paths
+from syncer.engine.model import (
+    Action,
+    Adopt,
+    Delete,
+    Entry,
+    Kind,
+    MakeDirectory,
+    Move,
+    Reason,
+    RelPath,
+    RemoveDirectory,
+    Seen,
+    Side,
+    Transfer,
+)
+
+Learn = Callable[[Side, Sequence[tuple[RelPath, Entry]]], Sequence[Seen]]
+DIRECTORY = Entry(Kind.DIRECTORY, 0, b"")
+
+
+def find(actions: Sequence[Action], learn: Learn, *, directories: frozenset[Side]) -> list[Action]:
+    """The actions with matched pairs replaced by moves.
+
+    `learn` tells the digests of new files whose size makes them candidates; `directories`
+    are the sides whose store renames a directory in one step.
+    """
+    result = list(actions)
+    for side in Side:
+        ends = _ends(result, side, learn)
+        if ends.gone and ends.new:
+            result = _replaced(result, ends, whole=side in directories)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The deletions on `side` and the new files of the other side that may belong together, by path."""
+
+    side: Side
+    gone: Mapping[RelPath, Delete]
+    new: Mapping[RelPath, Transfer]
+
+    def same(self, origin: RelPath, path: RelPath) -> bool:
+        a, b = self.gone[origin].expected, self.new[path].seen
+        return a.kind is b.kind and a.size == b.size and a.digest is not None and a.digest == b.digest
+
+
+def _ends(actions: Sequence[Action], side: Side, learn: Learn) -> Ends:
+    gone = {a.path: a for a in actions if isinstance(a, Delete) and a.side is side and not a.clearing}
+    sizes = {a.expected.size for a in gone.values()}
+    new = [a for a in actions if isinstance(a, Transfer) and _can_come(a, side, sizes)]
+    unread = [a for a in new if a.seen.digest is None]
+    answers = learn(side.other, [(a.path, a.seen) for a in unread]) if unread else ()
+    read = {a.path: s for a, s in zip(unread, answers, strict=True) if isinstance(s, Entry)}
+    return Ends(side, gone, {a.path: replace(a, seen=read.get(a.path, a.seen)) for a in new})
+
+
+def _can_come(action: Transfer, side: Side, sizes: set[int]) -> bool:
+    new = action.reason in (Reason.LOCAL_NEW, Reason.REMOTE_NEW) and action.expected is None
+    return new and action.source is side.other and action.seen.size in sizes
+
+
+def _replaced(actions: Sequence[Action], ends: Ends, *, whole: bool) -> list[Action]:
+    pairs = dict(_pairs(ends))
+    trees = _trees(actions, ends, pairs) if whole else []
+    done = {(type(a), a.path) for tree in trees for a in tree.replaces}
+    moves: list[Action] = [tree.move for tree in trees]
+    for origin, path in pairs.items():
+        if (Delete, origin) not in done:
+            moves.append(_file_move(ends, origin, path))
+            done |= {(Delete, origin), (Transfer, path)}
+    return [a for a in actions if (type(a), a.path) not in done] + moves
+
+
+def _pairs(ends: Ends) -> Iterator[tuple[RelPath, RelPath]]:
+    """Files of which there is exactly one with this content on either end."""
+    origins = _unique((a.path, a.expected) for a in ends.gone.values())
+    targets = _unique((a.path, a.seen) for a in ends.new.values())
+    for content, path in targets.items():
+        if content in origins:
+            yield origins[content], path
+
+
+def _unique(entries: Iterable[tuple[RelPath, Entry]]) -> dict[tuple[int, bytes], RelPath]:
+    """Paths by content; of twins nobody knows which moved where, so they are left out."""
+    found: dict[tuple[int, bytes], RelPath] = {}
+    twins = set()
+    for path, entry in entries:
+        if entry.kind is Kind.FILE and entry.size and entry.digest:
+            content = (entry.size, entry.digest)
+            if content in found:
+                twins.add(content)
+            found[content] = path
+    return {content: path for content, path in found.items() if content not in twins}
+
+
+def _file_move(ends: Ends, origin: RelPath, path: RelPath) -> Move:
+    return Move(
+        path=path,
+        origin=origin,
+        reason=Reason.RENAMED,
+        side=ends.side,
+        expected=ends.gone[origin].expected,
+        seen=ends.new[path].seen,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A directory that moved whole, and the actions which its move replaces."""
+
+    move: Move
+    replaces: tuple[Action, ...]
+
+
+def _trees(actions: Sequence[Action], ends: Ends, pairs: Mapping[RelPath, RelPath]) -> list[Tree]:
+    """Directories that moved whole, the outermost ones only."""
+    index = _Index(actions)
+    candidates = {up for origin, path in pairs.items() for up in _above(origin, path, index, ends.side)}
+    found: list[Tree] = []
+    for origin, path in sorted(candidates, key=lambda pair: (paths.depth(pair[0]), pair)):
+        if not any(paths.is_below(origin, t.move.origin) for t in found):
+            tree = _tree(origin, path, index, ends)
+            if tree is not None:
+                found.append(tree)
+    return found
+
+
+class _Index:
+    """All actions, and those below a directory without looking at each."""
+
+    def __init__(self, actions: Sequence[Action]) -> None:
+        self._sorted = sorted(actions, key=lambda a: paths.tree_key(a.path))
+        self._keys = [paths.tree_key(a.path) for a in self._sorted]
+        self._directories = {
+            (type(a), a.side, a.path) for a in actions if isinstance(a, MakeDirectory | RemoveDirectory)
+        }
+
+    def has(self, kind: type[Action], side: Side, path: RelPath) -> bool:
+        return (kind, side, path) in self._directories
+
+    def within(self, top: RelPath) -> list[Action]:
+        """The actions on `top` and on everything below it."""
+        key = paths.tree_key(top)
+        first = bisect_left(self._keys, key)
+        last = bisect_left(self._keys, key + b"\1")
+        return [a for a in self._sorted[first:last] if a.path == top or paths.is_below(a.path, top)]
+
+
+def _above(origin: RelPath, path: RelPath, index: _Index, side: Side) -> Iterator[tuple[RelPath, RelPath]]:
+    """Pairs of directories above two ends that could be one directory moved."""
+    while True:
+        (origin, name), (path, new_name) = paths.split(origin), paths.split(path)
+        gone, made = index.has(RemoveDirectory, side, origin), index.has(MakeDirectory, side, path)
+        if name != new_name or not (gone and made):
+            return
+        yield origin, path
+
+
+def _tree(origin: RelPath, path: RelPath, index: _Index, ends: Ends) -> Tree | None:
+    """The directory as one move, if nothing below either end does anything else."""
+    leaving, arriving = index.within(origin), index.within(path)
+    if not all(_leaves(a, ends) for a in leaving) or not all(_arrives(a, ends) for a in arriving):
+        return None
+    if {a.path[len(origin) :] for a in leaving} != {a.path[len(path) :] for a in arriving}:
+        return None
+    files = [(a.path, path + a.path[len(origin) :]) for a in leaving if isinstance(a, Delete)]
+    if not all(new in ends.new and ends.same(old, new) for old, new in files):
+        return None
+    below = tuple(_agreed(ends, old, new) for old, new in files)
+    return Tree(_directory_move(origin, path, ends.side, below), (*leaving, *arriving))
+
+
+def _leaves(action: Action, ends: Ends) -> bool:
+    return isinstance(action, RemoveDirectory | Delete) and action.side is ends.side and not action.clearing
+
+
+def _arrives(action: Action, ends: Ends) -> bool:
+    if isinstance(action, MakeDirectory):
+        return action.side is ends.side and action.replaces is None
+    return isinstance(action, Transfer) and action.path in ends.new
+
+
+def _directory_move(origin: RelPath, path: RelPath, side: Side, below: tuple[Adopt, ...]) -> Move:
+    return Move(
+        path=path,
+        origin=origin,
+        reason=Reason.RENAMED,
+        side=side,
+        expected=DIRECTORY,
+        seen=DIRECTORY,
+        below=below,
+    )
+
+
+def _agreed(ends: Ends, origin: RelPath, path: RelPath) -> Adopt:
+    """What is agreed of a file inside once the directory has been renamed."""
+    here, there = ends.gone[origin].expected, ends.new[path].seen
+    local, remote = (here, there) if ends.side is Side.LOCAL else (there, here)
+    return Adopt(path=path, reason=Reason.RENAMED, local=local, remote=remote, silent=True)

@@ -1,0 +1,126 @@
+"""Looks at both sides: which directories changed, and what stands in them.
+
+The eyes of the reconciler (`Eyes` is its `Sight`), and the loop that takes it through
+every directory that is not, on both sides, what it was when everything in it was
+agreed. Reads only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from syncer.engine import paths
+from syncer.engine.findings import Findings
+from syncer.engine.model import (
+    BaseEntry,
+    Entry,
+    Listing,
+    Obstacle,
+    Policy,
+    RelPath,
+    Seen,
+    Side,
+    Trouble,
+)
+from syncer.engine.ports import Memory, Reporter, Store
+from syncer.engine.reconcile import Reconciler
+from syncer.engine.rules import LIMIT, Compiler, Rules
+from syncer.errors import ChangedUnderUs, LocalError, NotFound, PermanentError, TransientError
+
+
+class Eyes:
+    """Sees the two stores and the memory; trouble with one directory becomes an obstacle."""
+
+    def __init__(self, stores: Mapping[Side, Store], memory: Memory, reporter: Reporter) -> None:
+        self.capabilities = {side: store.capabilities for side, store in stores.items()}
+        self._stores = stores
+        self._memory = memory
+        self._reporter = reporter
+
+    def rows(self, directory: RelPath) -> Mapping[str, BaseEntry]:
+        return self._memory.rows(directory)
+
+    def list(self, side: Side, directory: RelPath) -> Listing | Obstacle:
+        """The root of a side is never an obstacle: without it nothing is known, and the error is raised."""
+        self._reporter.scanning(1)
+        try:
+            return self._stores[side].list(directory)
+        except (NotFound, ChangedUnderUs) as error:
+            obstacle = Obstacle(Trouble.BUSY, f"it changed while we looked: {error}")
+        except (PermanentError, TransientError, LocalError) as error:
+            obstacle = Obstacle(Trouble.UNREADABLE, str(error))
+        return obstacle
+
+    def digests(self, side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
+        return list(self._stores[side].digests(wanted)) if wanted else ()
+
+    def read_rules(self, side: Side, path: RelPath) -> bytes:
+        return self._stores[side].read_small(path, LIMIT)
+
+
+def observe(
+    stores: Mapping[Side, Store],
+    memory: Memory,
+    policy: Policy,
+    compiler: Compiler,
+    reporter: Reporter,
+    *,
+    everything: bool = False,
+) -> Findings:
+    """What is to be done about everything that changed on either side (or about everything)."""
+    eyes = Eyes(stores, memory, reporter)
+    rules = Rules(policy.ignore, compiler, eyes.read_rules)
+    reconciler = Reconciler(eyes, policy, rules)
+    for directory in _dirty(stores, memory, reporter, everything=everything or policy.full):
+        reconciler.visit(directory)
+    _revisit(reconciler, memory)
+    return reconciler.findings
+
+
+def _revisit(reconciler: Reconciler, memory: Memory) -> None:
+    """Where ignore rules changed, look at all that stands below: unchanged files may be judged anew.
+
+    Such directories do not count as settled: if both sides changed the rules, those that will
+    hold after this run are not known yet.
+    """
+    findings = reconciler.findings
+    if not findings.rules_moved:
+        return
+    moved = tuple(findings.rules_moved)
+    for directory, _, _ in memory.directories():
+        if any(paths.is_below(directory, top) for top in moved):
+            reconciler.visit(directory)
+    findings.settled = [
+        s for s in findings.settled if not any(s[0] == top or paths.is_below(s[0], top) for top in moved)
+    ]
+
+
+def _dirty(
+    stores: Mapping[Side, Store], memory: Memory, reporter: Reporter, *, everything: bool
+) -> list[RelPath]:
+    """Known directories that changed on a side, in tree order; the root if nothing is known."""
+    known: dict[Side, list[tuple[RelPath, bytes]]] = {side: [] for side in Side}
+    dirty: set[RelPath] = set()
+    empty = True
+    for path, local, remote in memory.directories():
+        empty = False
+        if everything or local is None or remote is None:
+            dirty.add(path)
+        else:
+            known[Side.LOCAL].append((path, local))
+            known[Side.REMOTE].append((path, remote))
+    if empty:
+        return [""]
+    for changed in _survey(stores, known):
+        dirty.update(changed)
+    reporter.scanning(2 * len(known[Side.LOCAL]))
+    return sorted(dirty, key=paths.tree_key)
+
+
+def _survey(
+    stores: Mapping[Side, Store], known: Mapping[Side, list[tuple[RelPath, bytes]]]
+) -> Iterator[list[RelPath]]:
+    """Ask both stores at once; a remote's answer takes its time on the network."""
+    with ThreadPoolExecutor(len(stores), thread_name_prefix="survey") as pool:
+        yield from pool.map(lambda side: list(stores[side].changed(known[side])), stores)

@@ -1,0 +1,102 @@
+"""Puts actions in the one order that is safe, and finds what can run side by side.
+
+Pure. The order: what is forgotten or adopted (memory only), conflict copies, deletions that
+clear the way for another kind, directories (parents first), renames, metadata,
+transfers, deletions, directory removals (children first). Deletes are last: content
+arrives before anything else leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from enum import IntEnum
+from itertools import groupby
+from typing import assert_never
+
+from syncer.engine import paths
+from syncer.engine.model import (
+    Action,
+    Adopt,
+    Delete,
+    Forget,
+    KeepBoth,
+    MakeDirectory,
+    Move,
+    RemoveDirectory,
+    Touch,
+    Transfer,
+)
+
+
+class Phase(IntEnum):
+    """Everything of one phase is finished before the next begins."""
+
+    FORGET = 0
+    ADOPT = 1
+    KEEP_BOTH = 2
+    CLEAR_FILES = 3
+    CLEAR_DIRECTORIES = 4
+    DIRECTORIES = 5
+    MOVES = 6
+    METADATA = 7
+    TRANSFERS = 8
+    DELETES = 9
+    REMOVALS = 10
+
+
+def phase(action: Action) -> Phase:
+    match action:
+        case Forget():
+            return Phase.FORGET
+        case Adopt():
+            return Phase.ADOPT
+        case Delete():
+            return Phase.CLEAR_FILES if action.clearing else Phase.DELETES
+        case RemoveDirectory():
+            return Phase.CLEAR_DIRECTORIES if action.clearing else Phase.REMOVALS
+        case MakeDirectory():
+            return Phase.DIRECTORIES
+        case KeepBoth():
+            return Phase.KEEP_BOTH
+        case Move():
+            return Phase.MOVES
+        case Touch():
+            return Phase.METADATA
+        case Transfer():
+            return Phase.TRANSFERS
+        case _:
+            assert_never(action)
+
+
+def ordered(actions: Iterable[Action]) -> tuple[Action, ...]:
+    """The actions in phases; within one in tree order, removals of directories the other way round."""
+    by_phase = sorted(actions, key=lambda a: (phase(a), paths.tree_key(a.path)))
+    result: list[Action] = []
+    for step, group in groupby(by_phase, key=phase):
+        members = list(group)
+        upward = step in (Phase.CLEAR_DIRECTORIES, Phase.REMOVALS)
+        result += reversed(members) if upward else members
+    return tuple(result)
+
+
+def phases(actions: Sequence[Action]) -> Iterator[tuple[Phase, list[Action]]]:
+    """An ordered plan cut into its phases."""
+    for step, group in groupby(actions, key=phase):
+        yield step, list(group)
+
+
+def batches(transfers: Sequence[Transfer], *, most: int, size: int) -> Iterator[list[Transfer]]:
+    """Transfers to one side in tree order, cut so that a kill costs little and a sync pays.
+
+    A batch holds at most `most` files and, unless it is a single one, `size` bytes.
+    """
+    batch: list[Transfer] = []
+    total = 0
+    for transfer in transfers:
+        if batch and (len(batch) >= most or total + transfer.seen.size > size):
+            yield batch
+            batch, total = [], 0
+        batch.append(transfer)
+        total += transfer.seen.size
+    if batch:
+        yield batch

@@ -1,0 +1,332 @@
+"""What the engine needs from the world: two stores, a memory, a clock, somebody to tell.
+
+Protocols only. `Store` is the contract that every remote implements; the suite in
+`tests/contract` checks it line by line. Paths are `RelPath`s (see `engine.model`),
+already found safe by the engine; a store checks again what only it can know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from syncer.engine.model import (
+    Action,
+    BaseEntry,
+    Entry,
+    Kind,
+    Listing,
+    Outcome,
+    RelPath,
+    Seen,
+    Side,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a store can hold and promise, and the windows it cannot close.
+
+    `mtime_granularity_ns`: 0 where no mtime can be held. `folds_case` and
+    `folds_form`: names that differ only so are one name there. `window`: what may
+    happen between a check and its write, in words for `doctor`; "" where writes are
+    truly conditional.
+    """
+
+    symlinks: bool = True
+    executable: bool = True
+    mtime_granularity_ns: int = 1
+    any_bytes: bool = True  # names that are not UTF-8
+    max_name_bytes: int = 255
+    forbidden: str = ""  # characters no name may contain, beyond "/" and NUL
+    folds_case: bool = False
+    folds_form: bool = False
+    moves: bool = True  # renames a file without sending it
+    moves_directories: bool = True
+    digests: bool = False  # knows our digest without reading the content
+    local: bool = False  # reading costs no network
+    window: str = ""
+
+
+class Source(Protocol):
+    """The content of one file, read once, verified before its last bytes are handed out."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, in pieces of at most 1 MiB; calling it again starts anew.
+
+        The last piece is handed out only after the file was found unchanged since
+        it was planned on, so whoever stops at the exception has not published a torn
+        file. Raises ChangedUnderUs, NotFound, Unreadable, TransientError.
+        """
+        ...
+
+    @property
+    def entry(self) -> Entry:
+        """What was read, with its digest; known once `chunks` is exhausted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Put:
+    """Make `path` hold what `source` gives (a file), or the link text `target` (a symlink).
+
+    `expected` is what the name must hold right before (None: the name must be free);
+    anything else is `Stale`. `mtime_ns` and `executable` are given to the file where the
+    store can hold them.
+    """
+
+    path: RelPath
+    kind: Kind
+    source: Source | None
+    size: int
+    expected: Entry | None
+    mtime_ns: int | None = None
+    executable: bool | None = None
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """Take `path` away if it still is what `expected` says; `Stale` otherwise."""
+
+    path: RelPath
+    expected: Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Creation:
+    """Make the directory `path`, first moving the file `replaces` (if any) to the trash."""
+
+    path: RelPath
+    replaces: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rename:
+    """Rename `origin` to `path` if it still is what `expected` says and `path` is free."""
+
+    origin: RelPath
+    path: RelPath
+    expected: Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amend:
+    """Give the file `path` another mtime or executable bit (None: leave it)."""
+
+    path: RelPath
+    expected: Entry
+    mtime_ns: int | None
+    executable: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootState:
+    """What stands at the root of a store.
+
+    `marker` is the random identity written by `mark` ("" where there is none yet),
+    `device` names the file system ("" where that says nothing), `empty` tells
+    whether nothing but our own files is there.
+    """
+
+    marker: str
+    device: str
+    empty: bool
+
+
+Results: TypeAlias = Iterator[tuple[int, Outcome]]
+
+
+class Store(Protocol):
+    """One side of a job.
+
+    **Outcomes are values.** The batch methods (`put`, `delete`, `make_directories`,
+    `remove_directories`, `rename`, `amend`) take many items, yield `(index, outcome)` exactly
+    once for each, in any order, and never raise for trouble with one path. They
+    raise only what ends the run: AuthError, GuardTripped, a dead store.
+
+    **A Done is durable.** When `Done` is yielded the effect survives a power cut of the machine
+    that holds the store. `Done.entry` is what the store holds now, with the version
+    of what *we* put there: never a fresh look at the name, which may show a later edit.
+
+    **Nothing is lost.** What a put or a delete takes from a name goes to the store's trash
+    where it has one (`kept` in the store's documentation says how), and a name
+    holds its old content or its new content, whole, at every moment.
+
+    **Expectations are checked as late as the service allows.** What is found instead makes the
+    item `Stale` and stays as it is.
+
+    **Threads.** Several threads may call one store at once.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def identity(self) -> str:
+        """Where this store is, stable over runs, without secrets (`local:/data/docs`)."""
+        ...
+
+    def root(self) -> RootState | None:
+        """What stands at the root now; None if nothing does. Raises StoreError."""
+        ...
+
+    def create_root(self) -> None:
+        """Make the root (its parent must exist). Raises NotFound, PermanentError."""
+        ...
+
+    def mark(self, marker: str) -> None:
+        """Write the root's identity durably. Raises StoreError, LocalError."""
+        ...
+
+    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
+        """Those of the known directories whose fingerprint is not (or cannot be told to be) the known one.
+
+        `known` comes in tree order (see `engine.paths.tree_key`); a directory that is gone is among the
+        answers. Costs as little as the store can manage, and must not raise for one
+        directory.
+        """
+        ...
+
+    def list(self, path: RelPath) -> Listing:
+        """The directory `path`, complete. Raises NotFound, Unreadable, TransientError."""
+        ...
+
+    def look(self, path: RelPath) -> Seen:
+        """One name, looked at freshly; never raises for what it finds there."""
+        ...
+
+    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+        """The entries again, in order, each with its digest (of content that did not change meanwhile)."""
+        ...
+
+    def open(self, path: RelPath, expected: Entry) -> Source:
+        """The content of a file, if it still is what was expected (found out while reading)."""
+        ...
+
+    def read_small(self, path: RelPath, limit: int) -> bytes:
+        """At most `limit` bytes of a small file; b"" if it is not a readable file."""
+        ...
+
+    def put(self, items: Sequence[Put]) -> Results: ...
+
+    def delete(self, items: Sequence[Removal]) -> Results: ...
+
+    def make_directories(self, items: Sequence[Creation]) -> Results:
+        """Parents come before children. An existing directory is `Done`."""
+        ...
+
+    def remove_directories(self, paths: Sequence[RelPath]) -> Results:
+        """Children come before parents. One with anything in it is `Stale`; a missing one is `Done`."""
+        ...
+
+    def rename(self, items: Sequence[Rename]) -> Results: ...
+
+    def amend(self, items: Sequence[Amend]) -> Results: ...
+
+    def sweep(self, leftovers: Sequence[RelPath]) -> None:
+        """Move our temporary files that a dead run left behind to the trash."""
+        ...
+
+    def free_space(self) -> int | None:
+        """Bytes that can still be written; None if the store cannot tell."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remember:
+    """Both sides agree on `entry` at `path`."""
+
+    path: RelPath
+    entry: BaseEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """Nothing is agreed about `path`, nor about anything below it."""
+
+    path: RelPath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relocate:
+    """The directory `origin`, with all that is known below it, is now `path`."""
+
+    origin: RelPath
+    path: RelPath
+
+
+Fact: TypeAlias = Remember | Drop | Relocate
+
+
+class Memory(Protocol):
+    """What both sides agreed on last: the base. One run at a time writes it.
+
+    The directory a row stands in is kept with the fingerprints that both sides had
+    when everything in it was agreed; any `record` that touches a directory voids them.
+    """
+
+    def directories(self) -> Iterator[tuple[RelPath, bytes | None, bytes | None]]:
+        """Known directories in tree order, with local and remote fingerprint (None: void)."""
+        ...
+
+    def rows(self, directory: RelPath) -> Mapping[str, BaseEntry]:
+        """The base entries of one directory by name; empty where nothing is known."""
+        ...
+
+    def known(self) -> int:
+        """How many entries (files, symlinks, directories) are remembered."""
+        ...
+
+    def record(self, facts: Iterable[Fact]) -> None:
+        """Write all or nothing, durably. Raises StateError."""
+        ...
+
+    def seal(self, fingerprints: Iterable[tuple[RelPath, bytes | None, bytes | None]]) -> None:
+        """Store the fingerprints of directories in which everything is agreed (None: void)."""
+        ...
+
+    def sealable(
+        self, directories: Iterable[RelPath]
+    ) -> Iterator[tuple[RelPath, bytes | None, bytes | None]]:
+        """What `seal` wants to know of these directories, computed from what is remembered.
+
+        None for a side where a version is not trusted; directories of which nothing is known are
+        left out.
+        """
+        ...
+
+    def setting(self, key: str) -> str:
+        """A remembered text, "" where there is none."""
+        ...
+
+    def set(self, **settings: str) -> None: ...
+
+
+class Clock(Protocol):
+    """Time. Wall time only names things and ages stamps; waiting uses the monotonic one."""
+
+    def now_ns(self) -> int: ...
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class Reporter(Protocol):
+    """Somebody who wants to hear how the run goes. May raise Interrupted to stop it between steps."""
+
+    def scanning(self, directories: int) -> None: ...
+
+    def transferring(self, files: int, size: int) -> None:
+        """The plan is made: so many files and bytes will cross."""
+        ...
+
+    def finished(self, action: Action, outcome: Outcome) -> None: ...
+
+    def moved(self, side: Side, size: int) -> None:
+        """So many bytes more went to (`side`: the target) a side."""
+        ...

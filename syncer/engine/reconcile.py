@@ -1,0 +1,350 @@
+"""Compares three trees one directory at a time and says what should be done.
+
+Pure but for the `Sight` it is given, through which it looks: nothing is written, and
+the same sights give the same decisions. A blocked name (unreadable, unsafe, clashing)
+waits: nothing is decided about it, and no directory above it is removed. What is
+decided for a leaf stands in `engine.decide`; here are directories, kind clashes and
+the way down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from syncer.engine import paths
+from syncer.engine.admit import Admission, entry_of
+from syncer.engine.decide import NEW, Decision, Leaf, Settings, decide, report
+from syncer.engine.findings import Findings, Sight
+from syncer.engine.model import (
+    Action,
+    Adopt,
+    BaseEntry,
+    ConflictPolicy,
+    Delete,
+    Entry,
+    Forget,
+    KeepBoth,
+    Kind,
+    Listing,
+    MakeDirectory,
+    Mode,
+    Obstacle,
+    Policy,
+    Reason,
+    RelPath,
+    RemoveDirectory,
+    Side,
+    Transfer,
+)
+from syncer.engine.names import View, pair
+from syncer.engine.report import Resolution
+from syncer.engine.rules import FILE, Rules
+
+NO_ENTRIES: Mapping[str, Entry | Obstacle] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of a directory: does anything stay where it is, will anything come where it is not."""
+
+    stays: bool = False
+    arrives: bool = False
+
+
+STAYS = Fate(stays=True)
+LIVES = Fate(stays=True, arrives=True)
+
+
+def _both(a: Fate, b: Fate) -> Fate:
+    return Fate(a.stays or b.stays, a.arrives or b.arrives)
+
+
+class Reconciler:
+    """Visits directories, each at most once, and collects `findings`."""
+
+    def __init__(self, sight: Sight, policy: Policy, rules: Rules) -> None:
+        self.findings = Findings()
+        self._sight = sight
+        self._policy = policy
+        self._rules = rules
+        self._visited: set[RelPath] = set()
+        self._admission = Admission(sight, rules, self.findings, full=policy.full)
+        self._covered = self._admission.covered  # paths that are done with, and everything below them
+        self._reserved: set[RelPath] = set()  # conflict names given out in this run
+        able = sight.capabilities
+        grains = [able[s].mtime_granularity_ns for s in Side]
+        self._granularity = max(grains) if all(grains) else 0
+
+    def visit(self, directory: RelPath) -> None:
+        """A directory that both sides should have (or the root)."""
+        if directory in self._visited or self._is_covered(directory):
+            return
+        self._directory(directory, {Side.LOCAL, Side.REMOTE}, None)
+
+    def _is_covered(self, directory: RelPath) -> bool:
+        while directory and directory not in self._covered:
+            directory, _ = paths.split(directory)
+        return directory in self._covered
+
+    # One directory
+
+    def _directory(self, path: RelPath, there: set[Side], rows: Mapping[str, BaseEntry] | None) -> Fate:
+        """Reconcile what is directly in `path`, which is a directory on the sides `there`."""
+        self._visited.add(path)
+        listings = {side: self._sight.list(side, path) for side in Side if side in there}
+        blocked = {s: o for s, o in listings.items() if isinstance(o, Obstacle)}
+        if blocked:
+            self._covered.add(path)
+            for side, obstacle in blocked.items():
+                self.findings.blocked(path, side, obstacle)
+            return STAYS
+        shown = {s: listing for s, listing in listings.items() if isinstance(listing, Listing)}
+        return self._contents(path, shown, self._sight.rows(path) if rows is None else rows)
+
+    def _contents(self, path: RelPath, shown: Mapping[Side, Listing], rows: Mapping[str, BaseEntry]) -> Fate:
+        before = self.findings.weight()
+        names = {s: shown[s].entries if s in shown else NO_ENTRIES for s in Side}
+        for side, listing in shown.items():
+            self.findings.leftovers[side] += [paths.join(path, n) for n in listing.leftovers]
+            if not path and not listing.entries:
+                self.findings.emptied.add(side)
+        moved = self._rules.visit(
+            path, rows.get(FILE), names[Side.LOCAL].get(FILE), names[Side.REMOTE].get(FILE)
+        )
+        if moved:
+            self.findings.rules_moved.append(path)
+        views = pair(rows, names[Side.LOCAL], names[Side.REMOTE], self._sight.capabilities)
+        fate = Fate()
+        for view in self._admission.views(path, views):
+            fate = _both(fate, self._name(path, view))
+        if path in self.findings.mixed:
+            fate = _both(fate, STAYS)
+        if len(shown) == 2 and not moved and self._direct_peace(path, before):
+            prints = [shown[s].fingerprint for s in Side]
+            self.findings.settled.append((path, prints[0], prints[1]))
+        return fate
+
+    def _direct_peace(self, path: RelPath, before: int) -> bool:
+        """Whether nothing found since concerns a name directly in the directory."""
+        found = self.findings
+        if found.weight() == before:
+            return True
+        concerned = [*found.actions[-(found.weight() - before) :], *found.conflicts, *found.problems]
+        return all(paths.split(item.path)[0] != path for item in concerned)
+
+    # One name
+
+    def _name(self, directory: RelPath, view: View) -> Fate:
+        path = paths.join(directory, view.name)
+        local, remote = entry_of(view.local), entry_of(view.remote)
+        if view.superseded:
+            old = paths.join(directory, view.superseded)
+            self.findings.actions.append(Forget(path=old, reason=Reason.RENAMED))
+        here = local is not None and local.kind is Kind.DIRECTORY
+        there = remote is not None and remote.kind is Kind.DIRECTORY
+        if here and there:
+            return self._two_directories(path, view)
+        if here or there:
+            return self._one_directory(path, view, Side.LOCAL if here else Side.REMOTE)
+        return self._leaf(path, view)
+
+    def _two_directories(self, path: RelPath, view: View) -> Fate:
+        """Directories have no content of their own: agreed. Known ones are visited if they changed."""
+        if view.base is None or view.base.kind is not Kind.DIRECTORY:
+            local, remote = entry_of(view.local), entry_of(view.remote)
+            assert local is not None and remote is not None
+            self.findings.actions.append(Adopt(path=path, reason=Reason.EQUAL, local=local, remote=remote))
+            self._directory(path, {Side.LOCAL, Side.REMOTE}, {})
+        return STAYS
+
+    def _one_directory(self, path: RelPath, view: View, side: Side) -> Fate:
+        """A directory on `side`; nothing, or a file, on the other."""
+        other = entry_of(view.seen(side.other))
+        was_directory = view.base is not None and view.base.kind is Kind.DIRECTORY
+        if was_directory:
+            return self._directory_gone(path, view, side, other)
+        if not self._may(side.other):
+            return self._new_on_follower(path, view, side, other)
+        if other is None:
+            return self._make(path, side)
+        if self._leaf_of(path, view).change(side.other).keeps_bytes:
+            # The file is what both had agreed on, and became a directory here: follow.
+            return self._make(path, side, replaces=other)
+        return self._clash(path, view, side, other)
+
+    def _make(self, path: RelPath, side: Side, replaces: Entry | None = None) -> Fate:
+        self._directory(path, {side}, {})
+        if path in self._covered:
+            return STAYS  # it cannot be listed: nothing is known of what would have to be made
+        action = MakeDirectory(path=path, reason=NEW[side], side=side.other, replaces=replaces)
+        self.findings.actions.append(action)
+        return LIVES
+
+    def _clash(self, path: RelPath, view: View, side: Side, other: Entry) -> Fate:
+        """A file and a directory want one name: the directory keeps it, the file goes beside it."""
+        mine = view.seen(side)
+        assert isinstance(mine, Entry)
+        local, remote = (mine, other) if side is Side.LOCAL else (other, mine)
+        if self._policy.conflict is ConflictPolicy.ASK or not self._may(side.other):
+            self._covered.add(path)
+            asked = report(path, Reason.KIND_CLASH, Resolution.ASKED, local, remote)
+            self.findings.conflicts.append(asked)
+            return STAYS
+        copy = self._copy_name(path, other)
+        self.findings.conflicts.append(
+            report(path, Reason.KIND_CLASH, Resolution.KEPT_BOTH, local, remote, copy)
+        )
+        self.findings.actions.append(
+            KeepBoth(
+                path=path,
+                copy=copy,
+                reason=Reason.KIND_CLASH,
+                loser=side.other,
+                winner=mine,
+                lost=other,
+                one_way=self._policy.mode is not Mode.TWO_WAY,
+            )
+        )
+        was_directory = view.base is not None and view.base.kind is Kind.DIRECTORY
+        if path not in self._visited:
+            self._directory(path, {side}, None if was_directory else {})
+        return LIVES
+
+    def _new_on_follower(self, path: RelPath, view: View, side: Side, other: Entry | None) -> Fate:
+        """One-way, and only the side that follows has the directory."""
+        self.findings.mixed.add(paths.split(path)[0])
+        self._covered.add(path)
+        if other is not None:
+            return self._clash(path, view, side, other)
+        if view.base is not None:
+            self.findings.actions.append(Forget(path=path, reason=Reason.BOTH_CHANGED))
+        return STAYS
+
+    def _directory_gone(self, path: RelPath, view: View, side: Side, other: Entry | None) -> Fate:
+        """A directory both had: `side` still has it, the other removed it or put a file there.
+
+        It goes only when all its children ended deleted; edited ones survive, and only they.
+        """
+        if not self._may(side):
+            return self._restore(path, view, side, other)
+        start = len(self.findings.actions)
+        fate = self._directory(path, {side}, None)
+        if other is not None:
+            return self._replaced_by_file(path, view, side, other, fate, start)
+        if not fate.stays:
+            reason = Reason.REMOTE_DELETED if side is Side.LOCAL else Reason.LOCAL_DELETED
+            self.findings.actions.append(RemoveDirectory(path=path, reason=reason, side=side))
+            return Fate()
+        if fate.arrives and self._may(side.other):
+            action = MakeDirectory(path=path, reason=Reason.EDIT_BEATS_DELETE, side=side.other)
+            self.findings.actions.append(action)
+        return fate
+
+    def _restore(self, path: RelPath, view: View, side: Side, other: Entry | None) -> Fate:
+        """One-way: the source has the directory, the follower lost it or has a file in its place."""
+        if other is not None:
+            return self._clash(path, view, side, other)
+        self.findings.actions.append(MakeDirectory(path=path, reason=Reason.MIRROR, side=side.other))
+        self._directory(path, {side}, None)
+        return LIVES
+
+    def _replaced_by_file(
+        self, path: RelPath, view: View, side: Side, other: Entry, fate: Fate, start: int
+    ) -> Fate:
+        if fate.stays:
+            if self._policy.conflict is ConflictPolicy.ASK or not self._may(side.other):
+                del self.findings.actions[start:]  # it waits for a person: nothing is touched
+            return self._clash(path, view, side, other)
+        cleared = self.findings.actions[start:]
+        self.findings.actions[start:] = [_clearing(a) for a in cleared]
+        reason = Reason.LOCAL_CHANGED if side is Side.REMOTE else Reason.REMOTE_CHANGED
+        self.findings.actions += [
+            RemoveDirectory(path=path, reason=reason, side=side, clearing=True),
+            Transfer(
+                path=path,
+                reason=reason,
+                source=side.other,
+                seen=other,
+                expected=None,
+                executable=other.executable,
+            ),
+        ]
+        return LIVES
+
+    def _leaf(self, path: RelPath, view: View) -> Fate:
+        """No directory on either side. A base directory is gone: what was below is forgotten."""
+        base = view.base
+        if base is not None and base.kind is Kind.DIRECTORY:
+            self._covered.add(path)
+            if view.local is None and view.remote is None:
+                self.findings.actions.append(Forget(path=path, reason=Reason.BOTH_DELETED))
+                return Fate()
+            self.findings.actions.append(Forget(path=path, reason=Reason.BOTH_CHANGED))
+            view = replace(view, base=None)
+        decision = decide(self._leaf_of(path, view), self._settings(path))
+        self._take(decision)
+        return self._fate(view, decision)
+
+    def _take(self, decision: Decision) -> None:
+        if decision.conflict is not None:
+            self.findings.conflicts.append(decision.conflict)
+        if decision.action is not None:
+            self.findings.actions.append(decision.action)
+
+    def _fate(self, view: View, decision: Decision) -> Fate:
+        match decision.action:
+            case Delete():
+                return Fate()
+            case Forget():
+                return STAYS if view.local is not None or view.remote is not None else Fate()
+            case Transfer() | KeepBoth():
+                return LIVES
+            case _:
+                return STAYS if view.local is not None or view.remote is not None else Fate()
+
+    def _leaf_of(self, path: RelPath, view: View) -> Leaf:
+        return Leaf(
+            path=path,
+            base=self._admission.trusted(view.base),
+            local=entry_of(view.local),
+            remote=entry_of(view.remote),
+            granularity_ns=self._granularity,
+        )
+
+    def _settings(self, path: RelPath) -> Settings:
+        chosen = self._policy.choices.get(path, self._policy.conflict)
+        return Settings(conflict=chosen, mode=self._policy.mode, copy_name=self._copy_name)
+
+    def _may(self, side: Side) -> bool:
+        return self._policy.mode.may_change(side)
+
+    def _copy_name(self, path: RelPath, lost: Entry) -> RelPath:
+        """A conflict name for the losing entry that no side and no base row of the directory has."""
+        directory, name = paths.split(path)
+        taken = self._names_in(directory)
+        attempt = 0
+        while True:
+            mtime_ns = lost.mtime_ns if lost.mtime_ns is not None else 0
+            copy = paths.conflict_name(name, mtime_ns=mtime_ns, host=self._policy.host, attempt=attempt)
+            if copy not in taken and paths.join(directory, copy) not in self._reserved:
+                self._reserved.add(paths.join(directory, copy))
+                return paths.join(directory, copy)
+            attempt += 1
+
+    def _names_in(self, directory: RelPath) -> set[str]:
+        names = set(self._sight.rows(directory))
+        for side in Side:
+            listing = self._sight.list(side, directory)
+            if isinstance(listing, Listing):
+                names |= set(listing.entries)
+        return names
+
+
+def _clearing(action: Action) -> Action:
+    """Deletions below a name that becomes a file are done before the file is put there."""
+    match action:
+        case Delete() | RemoveDirectory():
+            return replace(action, clearing=True)
+        case _:
+            return action

@@ -1,0 +1,123 @@
+"""What a plan says and what a run did, as values: for exit codes, `--json`, history and people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from syncer.engine.model import (
+    Action,
+    BaseEntry,
+    Done,
+    Entry,
+    Outcome,
+    Problem,
+    Reason,
+    RelPath,
+    Seen,
+    Side,
+)
+
+
+class Resolution(Enum):
+    """How a conflict ended. `ASKED` waits for a person."""
+
+    KEPT_BOTH = "keep-both"
+    LOCAL_WON = "local"
+    REMOTE_WON = "remote"
+    ASKED = "ask"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConflictReport:
+    """One conflict. `copy` is where the losing content is kept beside the path, "" if nowhere.
+
+    The side that shows a directory (a kind clash) is listed with its entry too.
+    """
+
+    path: RelPath
+    reason: Reason
+    resolution: Resolution
+    local: Entry
+    remote: Entry
+    copy: RelPath = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A guard kept back some deletions on one side; everything else goes on."""
+
+    guard: str
+    side: Side
+    message: str
+    hint: str
+    paths: tuple[RelPath, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run would do, in the order in which it would do it."""
+
+    actions: tuple[Action, ...] = ()
+    conflicts: tuple[ConflictReport, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    holds: tuple[Hold, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionReport:
+    """One action and how it ended."""
+
+    action: Action
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """What a run did. Guards that refuse a whole job are raised (GuardTripped), not reported here."""
+
+    actions: tuple[ActionReport, ...] = ()
+    conflicts: tuple[ConflictReport, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    holds: tuple[Hold, ...] = ()
+
+    @property
+    def failures(self) -> tuple[ActionReport, ...]:
+        return tuple(a for a in self.actions if not isinstance(a.outcome, Done))
+
+    @property
+    def exit_code(self) -> int:
+        """0 in sync, 1 somebody has to look, 3 running again may help, 4 a guard held deletions."""
+        if self.holds:
+            return 4
+        if self.failures:
+            return 3
+        asked = any(c.resolution is Resolution.ASKED for c in self.conflicts)
+        return 1 if asked or any(p.waits for p in self.problems) else 0
+
+    @property
+    def result(self) -> str:
+        """The word for the exit code in `--json`."""
+        return {0: "in-sync", 1: "attention", 3: "incomplete", 4: "held"}[self.exit_code]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """What `explain` shows of one path: three observations, the rule, the next step."""
+
+    path: RelPath
+    base: BaseEntry | None
+    local: Seen
+    remote: Seen
+    rule: str
+    actions: tuple[Action, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One path that `check` found to differ, or could not compare."""
+
+    path: RelPath
+    local: Seen
+    remote: Seen
+    message: str

@@ -1,0 +1,77 @@
+"""Is this the root that the memory speaks of? Decisions over values, no I/O.
+
+A pair's memory holds the marker and the file system of both roots as they were at its
+first run. Whatever else is found later refuses the whole job before anything is
+looked at below the root; the refusal goes when its cause does. Emptied roots and mass
+deletions are judged in `guards`, from the listings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from syncer.engine.model import Side
+from syncer.engine.ports import Memory, RootState
+from syncer.errors import GuardTripped
+
+MISSING = "root-missing"
+REPLACED = "root-replaced"
+_ACCEPT = (
+    "bring the old one back, or accept this one: run sync once with --yes, which merges "
+    "both sides as if for the first time and deletes nothing"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """One root as the memory knows it; an empty marker means that it never saw one."""
+
+    marker: str = ""
+    device: str = ""
+
+
+def remembered(memory: Memory, side: Side) -> Remembered:
+    """What the memory says of one side's root."""
+    return Remembered(
+        marker=memory.setting(f"{side.value}_root"), device=memory.setting(f"{side.value}_device")
+    )
+
+
+def remember(memory: Memory, local: RootState, remote: RootState) -> None:
+    """Bind the memory to these two roots."""
+    memory.set(
+        local_root=local.marker,
+        local_device=local.device,
+        remote_root=remote.marker,
+        remote_device=remote.device,
+    )
+
+
+def is_first(local: Remembered, remote: Remembered) -> bool:
+    """Whether the pair has no past: both roots are taken as they are, and nothing is deleted."""
+    return not (local.marker and remote.marker)
+
+
+def refusal(side: Side, known: Remembered, seen: RootState | None, where: str) -> GuardTripped | None:
+    """Why a root that the memory knows must not be synced; None if it is the same as ever.
+
+    `where` names the root for people. A file system that names no device on one of the
+    two occasions says nothing.
+    """
+    if seen is None:
+        return GuardTripped(
+            MISSING,
+            f"the {side.value} root {where} is missing",
+            hint="mount it or bring it back; it is not made anew, and nothing was changed",
+            path=where,
+        )
+    if seen.marker != known.marker:
+        told = "has no root marker any more" if not seen.marker else "is another folder than last time"
+        return _replaced(f"the {side.value} root {where} {told}", where)
+    if known.device and seen.device and known.device != seen.device:
+        return _replaced(f"the {side.value} root {where} is on another file system than last time", where)
+    return None
+
+
+def _replaced(message: str, where: str) -> GuardTripped:
+    return GuardTripped(REPLACED, message, hint=_ACCEPT, path=where)
