@@ -51,10 +51,9 @@ class Admission:
             if view.local is not None or view.remote is not None:
                 self._findings.mixed.add(directory)
             return False
-        for side in Side:
-            obstacle = view.seen(side)
-            if isinstance(obstacle, Obstacle):
-                self._obstacle(directory, view, side, obstacle)
+        for side, seen in ((Side.LOCAL, view.local), (Side.REMOTE, view.remote)):
+            if isinstance(seen, Obstacle):
+                self._obstacle(directory, view, side, seen)
                 return False
         if self._cannot_cross(path, view):
             self._findings.mixed.add(directory)
@@ -62,6 +61,8 @@ class Admission:
         return True
 
     def _ignored(self, path: RelPath, view: View) -> bool:
+        if not self._rules.any_for(path):
+            return False
         sights = (view.base, view.local, view.remote)
         is_directory = any(
             not isinstance(x, Obstacle) and x is not None and x.kind is Kind.DIRECTORY for x in sights
@@ -95,10 +96,9 @@ class Admission:
 
     def _cannot_cross(self, path: RelPath, view: View) -> bool:
         """Whether the name is on one side only, and the other cannot hold its name or kind."""
-        present = [s for s in Side if view.seen(s) is not None]
-        if len(present) != 1 or view.base is not None:
+        if view.base is not None or (view.local is None) is (view.remote is None):
             return False
-        side = present[0]
+        side = Side.REMOTE if view.local is None else Side.LOCAL
         seen = view.seen(side)
         able = self._able[side.other]
         why = paths.unholdable(view.name, able)

@@ -59,6 +59,8 @@ def same_time(a: int | None, b: int | None, granularity_ns: int) -> bool:
 
 def wanted(base: BaseEntry | None, local: Entry | None, remote: Entry | None) -> tuple[bool, bool]:
     """Of which sides the digest must be learnt before anything can be decided."""
+    if (local is None and remote is None) or (base is None and (local is None or remote is None)):
+        return False, False
     unsure_local = _unsure(base, local, Side.LOCAL)
     unsure_remote = _unsure(base, remote, Side.REMOTE)
     rival = _moved(base, local, Side.LOCAL) and _moved(base, remote, Side.REMOTE) and _alike(local, remote)

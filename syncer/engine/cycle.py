@@ -100,11 +100,12 @@ def _planned(pair: Pair, findings: Findings) -> Plan:
     """Guard and order what was found; the pure half of a run, but for digests of candidates for a move."""
     guards.refuse_emptied(findings.actions, findings.emptied, pair.policy)
     actions = moves.find(findings.actions, _learner(pair), directories=_renaming(pair))
-    kept, holds = guards.hold_mass_delete(actions, pair.memory.known(), pair.policy)
+    known = pair.memory.known() if actions else 0
+    kept, holds = guards.hold_mass_delete(actions, known, pair.policy)
     return Plan(
         actions=plan.ordered(kept),
         conflicts=tuple(findings.conflicts),
-        problems=tuple(findings.problems),
+        problems=(*findings.problems, *guards.warn_mass_change(kept, known)),
         holds=tuple(holds),
     )
 

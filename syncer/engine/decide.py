@@ -269,6 +269,7 @@ def _conflict(leaf: Leaf, local: Entry, remote: Entry, settings: Settings, reaso
 def report(
     path: RelPath, reason: Reason, resolution: Resolution, local: Entry, remote: Entry, copy: RelPath = ""
 ) -> ConflictReport:
+    """A conflict as the run's report has it."""
     return ConflictReport(
         path=path, reason=reason, resolution=resolution, local=local, remote=remote, copy=copy
     )

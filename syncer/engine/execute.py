@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from syncer.engine import paths
 from syncer.engine.changes import DIRECTORY, agreement
 from syncer.engine.model import (
     Action,
@@ -190,6 +191,25 @@ class Executor:
         target = side.other
         if self._no_space[target] >= FULL_AFTER:
             return [_result(t, Skipped(message=f"the {target.value} side is full")) for t in batch]
+        fitting = self._fitting(target, batch)
+        crowded = {id(t) for t in batch} - {id(t) for t in fitting}
+        refused = [_result(t, _no_room(t, target)) for t in batch if id(t) in crowded]
+        return refused + (self._put(side, fitting) if fitting else [])
+
+    def _fitting(self, target: Side, batch: Sequence[Transfer]) -> Sequence[Transfer]:
+        """The transfers for which the target has room, so that a disk is not filled in vain."""
+        room = self._stores[target].free_space()
+        if room is None:
+            return batch
+        fitting = []
+        for transfer in batch:
+            if transfer.seen.size <= room:
+                room -= transfer.seen.size
+                fitting.append(transfer)
+        return fitting
+
+    def _put(self, side: Side, batch: Sequence[Transfer]) -> list[Result]:
+        target = side.other
         sources = [self._source(side, t.path, t.seen, target) for t in batch]
         puts = [_put(t, source) for t, source in zip(batch, sources, strict=True)]
         results: list[Result | None] = [None] * len(batch)
@@ -326,6 +346,11 @@ def _facts(action: Action, done: Done) -> Iterator[Fact]:
 def _agreed(side: Side, here: Entry, there: Entry) -> BaseEntry:
     """The base row for what `side` holds now and the other side showed."""
     return agreement(here, there) if side is Side.LOCAL else agreement(there, here)
+
+
+def _no_room(action: Transfer, side: Side) -> Failed:
+    message = f"{paths.printable(action.path)}: no room for {action.seen.size} bytes on the {side.value} side"
+    return Failed(error=NoSpace(message, path=action.path, hint="make room and run again"))
 
 
 def _creation(action: MakeDirectory) -> Creation:

@@ -15,22 +15,25 @@ from syncer.engine.model import (
     Delete,
     MaxDelete,
     Policy,
+    Problem,
+    RelPath,
     RemoveDirectory,
     Side,
+    Transfer,
 )
 from syncer.engine.report import Hold
 from syncer.errors import GuardTripped
 
 EMPTIED = "emptied"
 MASS_DELETE = "mass-delete"
+MASS_CHANGE = "mass-change"
+MANY_CHANGES = 100  # overwritten files from which on a word is said
 EMPTIED_FLOOR = 2  # a single file may vanish without anybody being alarmed
 
 
 def deletions(actions: Sequence[Action], side: Side) -> list[Delete | RemoveDirectory]:
-    """What would go from a side for good; what only makes room for another kind is not counted."""
-    return [
-        a for a in actions if isinstance(a, Delete | RemoveDirectory) and a.side is side and not a.clearing
-    ]
+    """What would go from a side, whether for good or to make room for another kind."""
+    return [a for a in actions if isinstance(a, Delete | RemoveDirectory) and a.side is side]
 
 
 def refuse_emptied(actions: Sequence[Action], emptied: Collection[Side], policy: Policy) -> None:
@@ -61,9 +64,31 @@ def hold_mass_delete(
         doomed = deletions(kept, side)
         if _too_many(len(doomed), known, policy.max_delete):
             gone = set(map(id, doomed))
-            kept = [a for a in kept if id(a) not in gone]
+            cleared = {a.path for a in doomed if a.clearing}
+            kept = [a for a in kept if id(a) not in gone and not _wants_room(a, side, cleared)]
             holds.append(_hold(side, doomed, known))
     return kept, holds
+
+
+def _wants_room(action: Action, side: Side, cleared: Collection[RelPath]) -> bool:
+    """Whether the action puts something where a deletion that is held was to make room."""
+    return isinstance(action, Transfer) and action.source is not side and action.path in cleared
+
+
+def warn_mass_change(actions: Sequence[Action], known: int) -> list[Problem]:
+    """A word about a run that overwrites most of a side: meant, or a tool (or ransomware) gone wild?"""
+    warnings = []
+    for side in Side:
+        overwritten = sum(
+            isinstance(a, Transfer) and a.source is not side and a.expected is not None for a in actions
+        )
+        if overwritten >= MANY_CHANGES and overwritten > known / 2:
+            message = (
+                f"{overwritten} of {known} known entries are overwritten on the {side.value} side; "
+                "the old versions are in the trash (`syncer trash list`)"
+            )
+            warnings.append(Problem(path="", side=side, code=MASS_CHANGE, message=message, waits=False))
+    return warnings
 
 
 def _too_many(doomed: int, known: int, limit: MaxDelete) -> bool:

@@ -22,12 +22,14 @@ Version: TypeAlias = bytes  # opaque: only the store that made it can read it
 class Side(Enum):
     """One of the two stores of a job."""
 
+    other: Side  # the side across; an attribute, since hot loops ask for it
+
     LOCAL = "local"
     REMOTE = "remote"
 
-    @property
-    def other(self) -> Side:
-        return Side.REMOTE if self is Side.LOCAL else Side.LOCAL
+
+Side.LOCAL.other, Side.REMOTE.other = Side.REMOTE, Side.LOCAL
+SIDES = (Side.LOCAL, Side.REMOTE)  # the same as `Side`, but quick to go through
 
 
 class Kind(IntEnum):
@@ -88,7 +90,7 @@ class Listing:
     """One directory of one side, complete, private names left out.
 
     `fingerprint` is None unless every entry is trusted and no name is an obstacle.
-    `leftovers` are temporary names of ours that a dead run left behind.
+    `leftovers` are the paths of temporary files of ours that a dead run left behind.
     """
 
     entries: Mapping[str, Entry | Obstacle]

@@ -58,7 +58,13 @@ class Ends:
 
     def same(self, origin: RelPath, path: RelPath) -> bool:
         a, b = self.gone[origin].expected, self.new[path].seen
-        return a.kind is b.kind and a.size == b.size and a.digest is not None and a.digest == b.digest
+        same = a.kind is b.kind and a.size == b.size and a.digest is not None and a.digest == b.digest
+        return same and _same_bit(a, b)
+
+
+def _same_bit(a: Entry, b: Entry) -> bool:
+    """A rename takes the executable bit along: a file that was renamed and changed in it is sent."""
+    return a.executable is None or b.executable is None or a.executable == b.executable
 
 
 def _ends(actions: Sequence[Action], side: Side, learn: Learn) -> Ends:
@@ -93,7 +99,7 @@ def _pairs(ends: Ends) -> Iterator[tuple[RelPath, RelPath]]:
     origins = _unique((a.path, a.expected) for a in ends.gone.values())
     targets = _unique((a.path, a.seen) for a in ends.new.values())
     for content, path in targets.items():
-        if content in origins:
+        if content in origins and ends.same(origins[content], path):
             yield origins[content], path
 
 
@@ -178,13 +184,18 @@ def _tree(origin: RelPath, path: RelPath, index: _Index, ends: Ends) -> Tree | N
     leaving, arriving = index.within(origin), index.within(path)
     if not all(_leaves(a, ends) for a in leaving) or not all(_arrives(a, ends) for a in arriving):
         return None
-    if {a.path[len(origin) :] for a in leaving} != {a.path[len(path) :] for a in arriving}:
+    if _shape(origin, leaving) != _shape(path, arriving):
         return None
     files = [(a.path, path + a.path[len(origin) :]) for a in leaving if isinstance(a, Delete)]
     if not all(new in ends.new and ends.same(old, new) for old, new in files):
         return None
     below = tuple(_agreed(ends, old, new) for old, new in files)
     return Tree(_directory_move(origin, path, ends.side, below), (*leaving, *arriving))
+
+
+def _shape(top: RelPath, actions: Iterable[Action]) -> set[tuple[RelPath, bool]]:
+    """What stands below the top, and which of it is a directory."""
+    return {(a.path[len(top) :], isinstance(a, MakeDirectory | RemoveDirectory)) for a in actions}
 
 
 def _leaves(action: Action, ends: Ends) -> bool:

@@ -121,6 +121,9 @@ def _dirty(
 def _survey(
     stores: Mapping[Side, Store], known: Mapping[Side, list[tuple[RelPath, bytes]]]
 ) -> Iterator[list[RelPath]]:
-    """Ask both stores at once; a remote's answer takes its time on the network."""
+    """Ask both stores: at once if one is far away, one after the other if both would use this machine."""
+    if all(store.capabilities.local for store in stores.values()):
+        yield from (list(stores[side].changed(known[side])) for side in stores)
+        return
     with ThreadPoolExecutor(len(stores), thread_name_prefix="survey") as pool:
         yield from pool.map(lambda side: list(stores[side].changed(known[side])), stores)

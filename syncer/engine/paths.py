@@ -19,6 +19,7 @@ _IGNORABLE = re.compile("[\u00ad\u034f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2
 
 
 def join(directory: RelPath, name: str) -> RelPath:
+    """The path of a name in a directory."""
     return f"{directory}/{name}" if directory else name
 
 
@@ -29,6 +30,7 @@ def split(path: RelPath) -> tuple[RelPath, str]:
 
 
 def parts(path: RelPath) -> list[str]:
+    """The names a path is made of; none for the root."""
     return path.split("/") if path else []
 
 
@@ -38,6 +40,7 @@ def is_below(path: RelPath, directory: RelPath) -> bool:
 
 
 def depth(path: RelPath) -> int:
+    """How many names a path is made of."""
     return path.count("/") + 1 if path else 0
 
 

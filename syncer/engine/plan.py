@@ -45,6 +45,7 @@ class Phase(IntEnum):
 
 
 def phase(action: Action) -> Phase:
+    """When in a run the action is done."""
     match action:
         case Forget():
             return Phase.FORGET

@@ -17,6 +17,7 @@ from syncer.engine.admit import Admission, entry_of
 from syncer.engine.decide import NEW, Decision, Leaf, Settings, decide, report
 from syncer.engine.findings import Findings, Sight
 from syncer.engine.model import (
+    SIDES,
     Action,
     Adopt,
     BaseEntry,
@@ -72,8 +73,9 @@ class Reconciler:
         self._admission = Admission(sight, rules, self.findings, full=policy.full)
         self._covered = self._admission.covered  # paths that are done with, and everything below them
         self._reserved: set[RelPath] = set()  # conflict names given out in this run
+        self._names: tuple[RelPath, set[str]] | None = None
         able = sight.capabilities
-        grains = [able[s].mtime_granularity_ns for s in Side]
+        grains = [able[s].mtime_granularity_ns for s in SIDES]
         self._granularity = max(grains) if all(grains) else 0
 
     def visit(self, directory: RelPath) -> None:
@@ -92,7 +94,7 @@ class Reconciler:
     def _directory(self, path: RelPath, there: set[Side], rows: Mapping[str, BaseEntry] | None) -> Fate:
         """Reconcile what is directly in `path`, which is a directory on the sides `there`."""
         self._visited.add(path)
-        listings = {side: self._sight.list(side, path) for side in Side if side in there}
+        listings = {side: self._sight.list(side, path) for side in SIDES if side in there}
         blocked = {s: o for s, o in listings.items() if isinstance(o, Obstacle)}
         if blocked:
             self._covered.add(path)
@@ -104,14 +106,13 @@ class Reconciler:
 
     def _contents(self, path: RelPath, shown: Mapping[Side, Listing], rows: Mapping[str, BaseEntry]) -> Fate:
         before = self.findings.weight()
-        names = {s: shown[s].entries if s in shown else NO_ENTRIES for s in Side}
+        names = {s: shown[s].entries if s in shown else NO_ENTRIES for s in SIDES}
         for side, listing in shown.items():
-            self.findings.leftovers[side] += [paths.join(path, n) for n in listing.leftovers]
+            self.findings.leftovers[side] += listing.leftovers
             if not path and not listing.entries:
                 self.findings.emptied.add(side)
-        moved = self._rules.visit(
-            path, rows.get(FILE), names[Side.LOCAL].get(FILE), names[Side.REMOTE].get(FILE)
-        )
+        here, there = names[Side.LOCAL].get(FILE), names[Side.REMOTE].get(FILE)
+        moved = self._rules.visit(path, rows.get(FILE), here, there, alone=len(shown) == 1)
         if moved:
             self.findings.rules_moved.append(path)
         views = pair(rows, names[Side.LOCAL], names[Side.REMOTE], self._sight.capabilities)
@@ -120,10 +121,17 @@ class Reconciler:
             fate = _both(fate, self._name(path, view))
         if path in self.findings.mixed:
             fate = _both(fate, STAYS)
+            if len(shown) == 1:
+                self._keep_rules(path)
         if len(shown) == 2 and not moved and self._direct_peace(path, before):
-            prints = [shown[s].fingerprint for s in Side]
+            prints = [shown[s].fingerprint for s in SIDES]
             self.findings.settled.append((path, prints[0], prints[1]))
         return fate
+
+    def _keep_rules(self, directory: RelPath) -> None:
+        """Gone on the other side, it stays for what is ignored in it: so do the rules that say so."""
+        rules, found = paths.join(directory, FILE), self.findings.actions
+        found[:] = [a for a in found if not (isinstance(a, Delete) and a.path == rules)]
 
     def _direct_peace(self, path: RelPath, before: int) -> bool:
         """Whether nothing found since concerns a name directly in the directory."""
@@ -141,6 +149,9 @@ class Reconciler:
         if view.superseded:
             old = paths.join(directory, view.superseded)
             self.findings.actions.append(Forget(path=old, reason=Reason.RENAMED))
+            self._covered.add(old)
+            if view.base is not None and view.base.kind is Kind.DIRECTORY:
+                view = replace(view, base=None)  # what is below is known by the old spelling: met anew
         here = local is not None and local.kind is Kind.DIRECTORY
         there = remote is not None and remote.kind is Kind.DIRECTORY
         if here and there:
@@ -186,7 +197,7 @@ class Reconciler:
         mine = view.seen(side)
         assert isinstance(mine, Entry)
         local, remote = (mine, other) if side is Side.LOCAL else (other, mine)
-        if self._policy.conflict is ConflictPolicy.ASK or not self._may(side.other):
+        if self._asks(path) or not self._may(side.other):
             self._covered.add(path)
             asked = report(path, Reason.KIND_CLASH, Resolution.ASKED, local, remote)
             self.findings.conflicts.append(asked)
@@ -252,8 +263,10 @@ class Reconciler:
     def _replaced_by_file(
         self, path: RelPath, view: View, side: Side, other: Entry, fate: Fate, start: int
     ) -> Fate:
+        if path in self._covered:
+            return fate  # it cannot be listed: nothing is known of what the file would replace
         if fate.stays:
-            if self._policy.conflict is ConflictPolicy.ASK or not self._may(side.other):
+            if self._asks(path) or not self._may(side.other):
                 del self.findings.actions[start:]  # it waits for a person: nothing is touched
             return self._clash(path, view, side, other)
         cleared = self.findings.actions[start:]
@@ -313,8 +326,13 @@ class Reconciler:
         )
 
     def _settings(self, path: RelPath) -> Settings:
-        chosen = self._policy.choices.get(path, self._policy.conflict)
-        return Settings(conflict=chosen, mode=self._policy.mode, copy_name=self._copy_name)
+        return Settings(conflict=self._conflict(path), mode=self._policy.mode, copy_name=self._copy_name)
+
+    def _conflict(self, path: RelPath) -> ConflictPolicy:
+        return self._policy.choices.get(path, self._policy.conflict)
+
+    def _asks(self, path: RelPath) -> bool:
+        return self._conflict(path) is ConflictPolicy.ASK
 
     def _may(self, side: Side) -> bool:
         return self._policy.mode.may_change(side)
@@ -333,12 +351,15 @@ class Reconciler:
             attempt += 1
 
     def _names_in(self, directory: RelPath) -> set[str]:
-        names = set(self._sight.rows(directory))
-        for side in Side:
-            listing = self._sight.list(side, directory)
-            if isinstance(listing, Listing):
-                names |= set(listing.entries)
-        return names
+        """All names of a directory; the last one's are kept, since conflicts come in flocks."""
+        if self._names is None or self._names[0] != directory:
+            names = set(self._sight.rows(directory))
+            for side in Side:
+                listing = self._sight.list(side, directory)
+                if isinstance(listing, Listing):
+                    names |= set(listing.entries)
+            self._names = (directory, names)
+        return self._names[1]
 
 
 def _clearing(action: Action) -> Action:

@@ -28,6 +28,7 @@ class Rules:
         self._read = read
         self._own = compiler(own) if own else None
         self._files: dict[RelPath, Matcher | None] = {}
+        self._governed: dict[RelPath, bool] = {}  # whether a directory, or one above it, has rules
 
     def visit(
         self,
@@ -35,12 +36,29 @@ class Rules:
         base: BaseEntry | None,
         local: Entry | Obstacle | None,
         remote: Entry | Obstacle | None,
+        *,
+        alone: bool = False,
     ) -> bool:
-        """Take note of a directory's own rules file; whether it is not the one agreed on last."""
-        sides = _sides_to_read(base, local, remote)
+        """Take note of a directory's own rules file; whether it is not the one agreed on last.
+
+        `alone`: one side does not have the directory at all, so it says nothing about rules in it.
+        """
+        sides = _sides_to_read(base, local, remote, alone=alone)
         text = b"\n".join(self._read(side, paths.join(directory, FILE)) for side in sides)
         self._files[directory] = self._compiled(text)
         return _moved(base, local, Side.LOCAL) or _moved(base, remote, Side.REMOTE)
+
+    def any_for(self, path: RelPath) -> bool:
+        """Whether any rule could speak about the path at all; quick, and mostly the answer is no."""
+        if self._own is not None:
+            return True
+        directory, _ = paths.split(path)
+        known = self._governed.get(directory)
+        if known is None:
+            known = self._governed[directory] = self._at(directory) is not None or (
+                bool(directory) and self.any_for(directory)
+            )
+        return known
 
     def ignored(self, path: RelPath, *, is_directory: bool) -> bool:
         """Whether the path is left alone on both sides. Its parents are known not to be."""
@@ -73,7 +91,11 @@ def _moved(base: BaseEntry | None, seen: Entry | Obstacle | None, side: Side) ->
 
 
 def _sides_to_read(
-    base: BaseEntry | None, local: Entry | Obstacle | None, remote: Entry | Obstacle | None
+    base: BaseEntry | None,
+    local: Entry | Obstacle | None,
+    remote: Entry | Obstacle | None,
+    *,
+    alone: bool,
 ) -> list[Side]:
     """Where the rules stand that will hold after this run; both where both were changed."""
     seen: Mapping[Side, Entry | Obstacle | None] = {Side.LOCAL: local, Side.REMOTE: remote}
@@ -81,4 +103,5 @@ def _sides_to_read(
     moved = [s for s in there if _moved(base, seen[s], s)]
     if moved:
         return moved
-    return [] if None in seen.values() else there[:1]  # deleted on one side: deleted for both
+    deleted = None in seen.values() and not alone
+    return [] if deleted else there[:1]  # deleted on one side: deleted for both

@@ -1,0 +1,69 @@
+# Two commands do everything on a machine with Python 3.11+ and make: `make demo` and `make test`.
+# Everything is installed into .venv; stamps in there make the second call quick.
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+PY    := $(BIN)/python
+WORKERS ?= 4
+
+.PHONY: help demo test test-long lint format bench mutants readme venv clean
+
+help:
+	@echo "make demo       install into .venv, then watch Syncer work on two real folders"
+	@echo "make test       lint, types, structure and tests (minutes)"
+	@echo "make test-long  the long campaigns: 10^5 plans, 10^4 histories, 1,000 kills (an hour or more)"
+	@echo "make lint       ruff, mypy --strict, and the targets of the house style"
+	@echo "make format     let ruff put imports and layout in order"
+	@echo "make bench      speed and memory beside rsync, unison and rclone, where they are installed"
+	@echo "make mutants    plant one bug at a time and see that the tests catch it"
+	@echo "make readme     run the sessions in README.md again and write down their output"
+	@echo "make clean      remove .venv and everything generated"
+
+demo: $(VENV)/.installed
+	@$(PY) scripts/demo.py
+
+test: lint
+	@WORKERS=$(WORKERS) scripts/test.sh
+
+test-long: $(VENV)/.installed-dev
+	@WORKERS=$(WORKERS) scripts/test.sh -m long --timeout=0 --hypothesis-profile=long
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/pytest -q --no-header -p no:cacheprovider tests/test_structure.py
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-dev
+	@$(PY) -m benchmarks $(ARGS)
+
+mutants: $(VENV)/.installed-dev
+	@$(PY) -m scripts.mutants $(ARGS)
+
+readme: $(VENV)/.installed-dev
+	@$(PY) -m scripts.readme --write
+
+venv: $(VENV)/.installed-dev
+
+$(VENV)/.made: scripts/setup.sh
+	@scripts/setup.sh venv $(VENV)
+	@touch $@
+
+$(VENV)/.librsync: $(VENV)/.made
+	@scripts/setup.sh librsync $(VENV)
+
+$(VENV)/.installed: pyproject.toml $(VENV)/.made | $(VENV)/.librsync
+	@scripts/setup.sh install $(VENV) .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml $(VENV)/.made | $(VENV)/.librsync
+	@scripts/setup.sh install $(VENV) '.[dev,server]'
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

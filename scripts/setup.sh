@@ -1,0 +1,110 @@
+#!/bin/sh
+# Prepares a machine for Syncer; called by the Makefile, idempotent, works as root or not.
+#
+#   setup.sh venv DIR            a virtual environment from the first Python >= 3.11 found
+#   setup.sh librsync DIR        the system's librsync, installed where it is missing;
+#                                writes the stamp DIR/.librsync only once it is there
+#   setup.sh install DIR WHAT    the package, editable, into the environment
+#
+# It changes nothing of the system but the two packages it may install: librsync, and on
+# Debian python3-venv where Python came without it.
+set -eu
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "error: $*"; exit 1; }
+
+# Runs a command as root: directly, or by sudo where that asks for no password.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"
+    elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then sudo -n "$@"
+    else return 1
+    fi
+}
+
+new_enough() {
+    command -v "$1" >/dev/null 2>&1 &&
+        "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+}
+
+find_python() {
+    for python in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11 python; do
+        if [ -n "$python" ] && new_enough "$python"; then echo "$python"; return; fi
+    done
+    die "no Python 3.11 or newer found; install one, or name it: make PYTHON=/path/to/python3"
+}
+
+apt_install() {
+    # The lists of a fresh machine are empty, so they are always fetched first.
+    as_root env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get -qq update >/dev/null &&
+        as_root env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get -qq install -y --no-install-recommends "$1" >/dev/null
+}
+
+make_venv() {
+    if [ -x "$1/bin/python" ] && new_enough "$1/bin/python" && "$1/bin/python" -m pip --version >/dev/null 2>&1; then
+        return
+    fi
+    python=$(find_python)
+    say "making $1 with $("$python" --version)"
+    "$python" -m venv "$1" >/dev/null 2>&1 && return
+    rm -rf "$1"
+    # Debian ships Python without ensurepip; the package is named after its version.
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    if command -v apt-get >/dev/null 2>&1; then
+        say "installing python$version-venv"
+        apt_install "python$version-venv" || say "could not install python$version-venv"
+    fi
+    "$python" -m venv "$1" >/dev/null 2>&1 && return
+    rm -rf "$1"
+    say "this Python comes without pip: fetching it from the package index"
+    "$python" -m venv --without-pip "$1" && "$python" scripts/bootstrap_pip.py "$1" && return
+    rm -rf "$1"
+    die "no virtual environment could be made; on Debian or Ubuntu: apt install python$version-venv"
+}
+
+has_librsync() {
+    "$1/bin/python" -c '
+import ctypes, ctypes.util, sys
+name = ctypes.util.find_library("rsync")
+if name is None:
+    sys.exit(1)
+ctypes.CDLL(name)' >/dev/null 2>&1
+}
+
+install_librsync() {
+    if command -v apt-get >/dev/null 2>&1; then apt_install librsync2 || apt_install librsync2t64
+    elif command -v dnf >/dev/null 2>&1; then as_root dnf -q -y install librsync
+    elif command -v microdnf >/dev/null 2>&1; then as_root microdnf -y install librsync
+    elif command -v apk >/dev/null 2>&1; then as_root apk add -q librsync
+    elif command -v brew >/dev/null 2>&1; then brew install -q librsync # brew refuses to be run as root
+    else return 1
+    fi
+}
+
+need_librsync() {
+    if ! has_librsync "$1"; then
+        say "installing the system's librsync"
+        install_librsync >&2 || true
+    fi
+    if has_librsync "$1"; then touch "$1/.librsync"; return; fi
+    say ""
+    say "librsync is missing, and it could not be installed from here. As an administrator:"
+    say "    Debian, Ubuntu   apt install librsync2"
+    say "    Fedora, RHEL     dnf install librsync     (RHEL: from EPEL)"
+    say "    Alpine           apk add librsync"
+    say "    macOS            brew install librsync"
+    say "Going on without it: folders sync, transfers by delta will not work."
+    say ""
+}
+
+install_package() {
+    say "installing $2 into $1"
+    "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-warn-script-location --use-pep517 -e "$2" ||
+        die "pip could not install $2 (see above); is the package index reachable?"
+}
+
+case "${1:-}" in
+    venv) make_venv "$2" ;;
+    librsync) need_librsync "$2" ;;
+    install) install_package "$2" "$3" ;;
+    *) die "usage: setup.sh venv DIR | librsync DIR | install DIR WHAT" ;;
+esac

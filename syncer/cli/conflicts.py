@@ -1,0 +1,155 @@
+"""`conflicts`: what waits for a person, and how to settle it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+
+from syncer import byhand, jobs
+from syncer.cli.documents import Document
+from syncer.cli.options import Session, put, session_of, shared
+from syncer.cli.progress import Lines
+from syncer.cli.selection import Selection, job_options, select
+from syncer.cli.signals import Stop
+from syncer.cli.wordings import moment
+from syncer.engine.paths import printable
+from syncer.errors import UsageError
+from syncer.jobs import ConflictSide, OpenConflict, World
+from syncer.units import show_size
+
+WAITING = 1
+
+
+@click.group(invoke_without_command=True)
+@shared
+@click.pass_context
+def conflicts(context: click.Context) -> int:
+    """List, show and resolve open conflicts. Alone it lists those of all jobs."""
+    if context.invoked_subcommand is None:
+        return listing(context.ensure_object(Session), ())
+    return 0
+
+
+@conflicts.command("list")
+@click.argument("words", nargs=-1, metavar="[JOB]... | LOCAL REMOTE")
+@shared
+@session_of
+def list_(session: Session, words: tuple[str, ...]) -> int:
+    """List the open conflicts of each JOB."""
+    return listing(session, words)
+
+
+def listing(session: Session, words: Sequence[str]) -> int:
+    """Print the open conflicts of the jobs that the words name."""
+    selection = select(session, words)
+    found = _open(selection, ())
+    lines = [line for name, conflict, take in found for line in (_line(name, conflict, take),)]
+    documents = [_document(*one) for one in found]
+    session.answer({"conflicts": documents}, *(lines or ["no open conflicts"]))
+    return 0
+
+
+@conflicts.command()
+@click.argument("path")
+@job_options
+@shared
+@session_of
+def show(session: Session, path: str, words: tuple[str, ...]) -> int:
+    """Show both sides of the conflict at PATH (a path or a glob)."""
+    selection = select(session, words)
+    found = _open(selection, (path,))
+    if not found:
+        raise UsageError(f"there is no open conflict at {printable(path)}", hint="syncer conflicts list")
+    if session.json:
+        session.answer({"conflicts": [_document(*one) for one in found]})
+        return 0
+    for name, conflict, take in found:
+        put(_line(name, conflict, take))
+        put(f"  since   {moment(conflict.since_ns)}")
+        put(f"  local   {_side(conflict.local)}")
+        put(f"  remote  {_side(conflict.remote)}")
+    return 0
+
+
+@conflicts.command()
+@click.argument("patterns", nargs=-1, metavar="[PATH | GLOB]...")
+@click.option("--all", "everything", is_flag=True, help="Every open conflict.")
+@click.option(
+    "--take",
+    type=click.Choice(["local", "remote", "both"]),
+    required=True,
+    help="Which content keeps the name; the other goes to the trash. both: keep both, close the conflict.",
+)
+@job_options
+@shared
+@session_of
+def resolve(
+    session: Session, patterns: tuple[str, ...], everything: bool, take: str, words: tuple[str, ...]
+) -> int:
+    """Settle conflicts by path, glob or --all. The next sync carries it to the other side."""
+    if bool(patterns) == everything:
+        raise UsageError("name the conflicts by path or glob, or say --all", hint="syncer conflicts list")
+    selection = select(session, words)
+    world = World(settings=selection.settings, reporter=Lines(session, Stop()))
+    settled: list[Document] = []
+    for job in selection.jobs:
+        if not _of_job(selection, job.name, patterns):
+            continue
+        for one in byhand.resolve(world, job, patterns, take):
+            session.talk(f"{job.name}: {printable(one.path)}: {one.message}")
+            settled.append({"job": job.name, **asdict(one)})
+    if not settled and patterns:
+        named = ", ".join(map(printable, patterns))
+        raise UsageError(f"there is no open conflict at {named}", hint="syncer conflicts list")
+    session.answer({"resolved": settled}, *([] if settled else ["no open conflicts"]))
+    return 0 if all(document["settled"] for document in settled) else WAITING
+
+
+Found = tuple[str, OpenConflict, str]
+
+
+def _open(selection: Selection, patterns: Sequence[str]) -> list[Found]:
+    """Job, conflict and the choice already made (""), for all conflicts the patterns name."""
+    return [found for job in selection.jobs for found in _of_job(selection, job.name, patterns)]
+
+
+def _of_job(selection: Selection, name: str, patterns: Sequence[str]) -> list[Found]:
+    job = next(job for job in selection.jobs if job.name == name)
+    with jobs.view(selection.settings, job) as state:
+        return [
+            (name, conflict, jobs.chosen(state.memory, conflict.path))
+            for conflict in state.ledger.conflicts()
+            if byhand.matches(conflict, patterns)
+        ]
+
+
+def _line(name: str, conflict: OpenConflict, take: str) -> str:
+    path = f"{name}: {printable(conflict.path)}"
+    if conflict.copy:
+        return f"{path}: kept beside as {printable(conflict.copy)}"
+    return f"{path}: {take} is chosen, the next sync applies it" if take else f"{path}: waits for your choice"
+
+
+def _side(side: ConflictSide) -> str:
+    return f"{show_size(side.size)}, {moment(side.mtime_ns)}"
+
+
+def _document(name: str, conflict: OpenConflict, take: str) -> Document:
+    return {
+        "job": name,
+        "path": conflict.path,
+        "copy": conflict.copy,
+        "reason": conflict.reason,
+        "resolution": conflict.resolution,
+        "since": conflict.since_ns / 1e9,
+        "chosen": take or None,
+        "local": _side_document(conflict.local),
+        "remote": _side_document(conflict.remote),
+    }
+
+
+def _side_document(side: ConflictSide) -> Document:
+    mtime = None if side.mtime_ns is None else side.mtime_ns / 1e9
+    return {"size": side.size, "mtime": mtime, "digest": side.digest.hex() if side.digest else None}

@@ -1,0 +1,127 @@
+"""The entry: reads the command line, calls the command, turns its end into an exit code.
+
+Never shows a traceback, unless something unexpected happens under -vv.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from syncer import __version__
+from syncer.cli.options import Session, complain, error_document, print_json, say, shared
+from syncer.errors import SyncerError, UsageError
+
+# name: (module, one line of help). The modules are imported when called.
+COMMANDS = {
+    "sync": ("run", "Bring both sides in step."),
+    "plan": ("plan", "Show what sync would do, and why."),
+    "status": ("status", "Last success, open conflicts, problems."),
+    "conflicts": ("conflicts", "List, show and resolve open conflicts."),
+    "explain": ("look", "What is known of one path, and what happens next."),
+    "check": ("look", "Compare both sides by content, change nothing."),
+    "history": ("status", "What ran, and what it did."),
+    "trash": ("trash", "List, restore and empty what sync replaced or deleted."),
+    "config": ("settings", "Check or show the config file."),
+    "doctor": ("doctor", "Probe this machine, the config and the folders."),
+    "completion": ("completion", "Print the completion script of a shell."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and one-line helps without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"syncer.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from syncer.wording import near
+
+            raise click.UsageError(f"there is no command {args[0]!r}{near(args[0], COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="syncer", message="%(prog)s %(version)s")
+@shared
+def cli() -> None:
+    """Keep a folder and a remote store in step, both ways, and never lose a byte.
+
+    syncer sync LOCAL REMOTE needs no config; syncer sync [JOB...] runs the jobs of the config file.
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the answer is the exit code (see product.md)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    session = Session()
+    _dump_stacks_on_usr1()
+    try:
+        code = cli.main(args=words, prog_name="syncer", standalone_mode=False, obj=session)
+        return code if isinstance(code, int) else 0
+    except click.ClickException as error:
+        return _ended(_usage(error), words)
+    except SyncerError as error:
+        return _ended(error, words)
+    except (KeyboardInterrupt, click.Abort):
+        say("syncer: stopped")
+        return 130
+    except BrokenPipeError:
+        # Whoever read the answer has gone: nobody is left to complain to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last resort: a short message instead of a traceback
+        return _unexpected(error, session, words)
+
+
+def _usage(error: click.ClickException) -> UsageError:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"see {context.command_path} --help" if context else "see syncer --help"
+    return UsageError(error.format_message().rstrip("."), hint=hint)
+
+
+def _ended(error: SyncerError, words: Sequence[str]) -> int:
+    complain(error)
+    if "--json" in words:  # asked on the words: the command line may not have been read to its end
+        print_json(error_document(error))
+    return error.exit_code
+
+
+def _unexpected(error: Exception, session: Session, words: Sequence[str]) -> int:
+    if session.verbose >= 2:
+        import traceback
+
+        traceback.print_exc()
+    message = f"unexpected {type(error).__name__}: {error}"
+    hint = "this is a bug of Syncer; nothing is lost. Run again with -vv and report what it prints"
+    return _ended(SyncerError(message, hint=hint), words)
+
+
+def _dump_stacks_on_usr1() -> None:
+    """SIGUSR1 prints the stacks of all threads on stderr, for whoever asks why it hangs."""
+    import faulthandler
+    import signal
+
+    if hasattr(signal, "SIGUSR1"):
+        try:
+            faulthandler.register(signal.SIGUSR1, all_threads=True)
+        except (OSError, ValueError, AttributeError):  # stderr is no real file (tests, embedders)
+            return

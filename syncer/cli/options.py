@@ -1,0 +1,154 @@
+"""What every command shares: `--config`, `--json`, `-q`, `-v`, and where output goes.
+
+The options are taken before the command and after it alike; what is said last counts.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from syncer.config import Settings
+    from syncer.errors import SyncerError
+
+SCHEMA = 1
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+@dataclass(slots=True)
+class Session:
+    """One call of the program: the shared options, filled in while the command line is read."""
+
+    config: Path | None = None
+    json: bool = False
+    quiet: bool = False
+    verbose: int = 0
+
+    def settings(self) -> Settings:
+        """The config file's settings; its warnings are told. Raises ConfigError."""
+        from syncer.config import load
+
+        settings = load(self.config)
+        for warning in settings.warnings:
+            say(f"syncer: warning: {warning}")
+        return settings
+
+    def answer(self, document: Mapping[str, object], *lines: str) -> None:
+        """What the command was asked for, on stdout: one JSON document, or lines for people."""
+        if self.json:
+            print_json(document)
+        else:
+            for line in lines:
+                put(line)
+
+    def start_logging(self) -> None:
+        """Log to stderr: warnings, with -v what is done, with -vv why."""
+        import logging
+
+        level = {0: logging.WARNING, 1: logging.INFO}.get(self.verbose, logging.DEBUG)
+        logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+        logging.getLogger("syncer").setLevel(logging.ERROR if self.quiet else level)
+
+    def talk(self, line: str) -> None:
+        """Something worth knowing, on stderr, unless -q."""
+        if not self.quiet:
+            say(line)
+
+
+def shared(command: _F) -> _F:
+    """Add the shared options to a command or group."""
+    options = (
+        click.option(
+            "--config",
+            "-c",
+            type=click.Path(path_type=Path),
+            expose_value=False,
+            callback=_store("config"),
+            help="The config file (default: $XDG_CONFIG_HOME/syncer/config.toml).",
+        ),
+        click.option(
+            "--json",
+            is_flag=True,
+            expose_value=False,
+            callback=_store("json"),
+            help="Print one JSON document on stdout.",
+        ),
+        click.option(
+            "--quiet", "-q", is_flag=True, expose_value=False, callback=_store("quiet"), help="Only errors."
+        ),
+        click.option(
+            "--verbose",
+            "-v",
+            count=True,
+            expose_value=False,
+            callback=_store("verbose"),
+            help="Say more; twice: say everything.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _store(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        session = context.ensure_object(Session)
+        if value:
+            setattr(session, name, value)
+
+    return callback
+
+
+session_of = click.make_pass_decorator(Session, ensure=True)
+
+
+def print_json(document: Mapping[str, object]) -> None:
+    """One document. ASCII only: names that are not UTF-8 come as \\udcXX, which reads back to their bytes."""
+    put(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=True))
+
+
+def put(line: str) -> None:
+    """A line on stdout, whatever its encoding can hold."""
+    _write(sys.stdout, line)
+
+
+def say(line: str) -> None:
+    """A line on stderr, whatever its encoding can hold."""
+    _write(sys.stderr, line)
+
+
+def _write(stream: Any, line: str) -> None:
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    stream.flush()
+
+
+def complain(error: SyncerError) -> None:
+    """`syncer: what, where`, and what to do."""
+    where = f" ({_shown(error.path)})" if error.path and error.path not in error.message else ""
+    say(f"syncer: {_shown_lines(error.message)}{where}")
+    if error.hint:
+        say(f"  hint: {_shown_lines(error.hint)}")
+
+
+def _shown(text: str) -> str:
+    from syncer.engine.paths import printable
+
+    return printable(text)
+
+
+def _shown_lines(text: str) -> str:
+    """Several complaints may come in one message, a line each; no other control character passes."""
+    return "\n".join(_shown(line) for line in text.split("\n"))
+
+
+def error_document(error: SyncerError) -> Mapping[str, object]:
+    """What `--json` prints when no job could be begun."""
+    return {"error": {"message": error.message, "hint": error.hint, "exit": error.exit_code}}

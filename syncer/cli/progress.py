@@ -1,0 +1,119 @@
+"""How a run is told while it goes on: lines off a terminal, bars on one; both stop at a signal.
+
+Everything goes to stderr. Calls come from several threads.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from syncer import results
+from syncer.cli import wordings
+from syncer.cli.options import Session
+from syncer.cli.signals import Stop
+from syncer.engine.model import Action, Done, Outcome, Side
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_MANY = 500  # more transfers than this are told by the bar alone, unless -v
+
+
+class Lines:
+    """`engine.ports.Reporter`: a line per action that was tried, none at all with -q."""
+
+    def __init__(self, session: Session, stop: Stop) -> None:
+        self._session = session
+        self._stop = stop
+
+    def scanning(self, directories: int) -> None:
+        self._stop.check()
+
+    def transferring(self, files: int, size: int) -> None:
+        self._stop.check()
+
+    def finished(self, action: Action, outcome: Outcome) -> None:
+        if results.loud(action):
+            self._tell(wordings.action(action, outcome), outcome)
+        self._stop.check()
+
+    def moved(self, side: Side, size: int) -> None:
+        self._stop.check()
+
+    def _tell(self, line: str, outcome: Outcome) -> None:
+        self._session.talk(line)
+
+
+class Bars(Lines):
+    """The same on a terminal, with bars for the scan and for the bytes that cross."""
+
+    def __init__(self, session: Session, stop: Stop, progress: Progress, title: str) -> None:
+        super().__init__(session, stop)
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._scanned = 0
+        self._many = False
+        self._title = title
+        self._task: TaskID = progress.add_task(f"{title}: looking", total=None)
+
+    def scanning(self, directories: int) -> None:
+        with self._lock:
+            self._scanned += directories
+        text = f"{self._title}: looking, {self._scanned:,} directories"
+        self._progress.update(self._task, description=text)
+        super().scanning(directories)
+
+    def transferring(self, files: int, size: int) -> None:
+        self._many = files > _MANY
+        text = f"{self._title}: {files:,} files"
+        self._progress.update(self._task, description=text, total=size or None, completed=0)
+        super().transferring(files, size)
+
+    def moved(self, side: Side, size: int) -> None:
+        self._progress.advance(self._task, size)
+        super().moved(side, size)
+
+    def _tell(self, line: str, outcome: Outcome) -> None:
+        if self._many and isinstance(outcome, Done) and not self._session.verbose:
+            return
+        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def telling(session: Session, stop: Stop, title: str) -> Iterator[Lines]:
+    """The reporter that fits: bars only where somebody sees them."""
+    if session.quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield Lines(session, stop)
+        return
+    with _bars() as progress:
+        yield Bars(session, stop, progress, title)
+
+
+def _bars() -> Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    console = Console(stderr=True)  # rich itself honours NO_COLOR
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )

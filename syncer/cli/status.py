@@ -1,0 +1,162 @@
+"""`status` and `history`: what the ledger says, without looking at the two sides."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import click
+
+from syncer import jobs
+from syncer.cli import documents
+from syncer.cli.documents import Document
+from syncer.cli.options import Session, session_of, shared
+from syncer.cli.selection import select
+from syncer.cli.wordings import moment
+from syncer.config import JobSettings
+from syncer.engine.paths import printable
+from syncer.errors import UsageError
+from syncer.jobs import HistoryEntry, Run, State
+from syncer.units import show_duration, show_size
+from syncer.wording import counted
+
+STALE = 3
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[JOB]... | LOCAL REMOTE")
+@shared
+@session_of
+def status(session: Session, words: tuple[str, ...]) -> int:
+    """Say when each JOB last succeeded, and what waits: conflicts, problems, failures, held deletions.
+
+    Exits 3 when the last success is older than the job's max_age.
+    """
+    selection = select(session, words)
+    found: list[Document] = []
+    for job in selection.jobs:
+        with jobs.view(selection.settings, job) as state:
+            found.append(_job(job, state))
+    lines = [line for document in found for line in _lines(document)]
+    session.answer({"jobs": found}, *lines)
+    return STALE if any(document["stale"] for document in found) else 0
+
+
+def _job(job: JobSettings, state: State) -> Document:
+    ledger = state.ledger
+    last = next(iter(ledger.runs(1)), None)
+    success = ledger.last_success_ns()
+    age = None if success is None else max(0.0, (time.time_ns() - success) / 1e9)
+    return {
+        "job": job.name,
+        "local": str(job.local),
+        "remote": str(job.remote),
+        "last_success": None if success is None else success / 1e9,
+        "stale": job.max_age is not None and (age is None or age > job.max_age),
+        "last_run": run_document(last) if last else None,
+        "conflicts": [
+            {"path": c.path, "copy": c.copy, "reason": c.reason, "resolution": c.resolution}
+            for c in ledger.conflicts()
+        ],
+        "problems": [documents.problem(p.problem) for p in ledger.problems()],
+        "failures": [
+            {"path": f.path, "code": f.code, "message": f.message, "count": f.count}
+            for f in ledger.failures()
+        ],
+        "held": jobs.held(state.memory),
+        "known": state.memory.known(),
+        "notes": [state.note] if state.note else [],
+    }
+
+
+def _lines(document: Document) -> Iterator[str]:
+    last, success = document["last_run"], document["last_success"]
+    ago = "" if success is None else f" ({show_duration(max(1, int(time.time() - success)))} ago)"
+    head = "never synced" if success is None else f"last success {moment(int(success * 1e9))}{ago}"
+    yield f"{document['job']}: {head}{', too long ago (max_age)' if document['stale'] else ''}"
+    roots = f"{printable(document['local'])} <-> {printable(document['remote'])}"
+    yield f"  {roots}, {document['known']:,} paths known"
+    if last and last["exit"] not in (0, None):
+        yield f"  run {last['run']} ended: {last['result']} {printable(last['message'])}".rstrip()
+    if last and last["result"] is None:
+        yield f"  run {last['run']} is going on, or died"
+    for conflict in document["conflicts"]:
+        beside = (
+            f", kept beside as {printable(conflict['copy'])}"
+            if conflict["copy"]
+            else ", waits for your choice"
+        )
+        yield f"  conflict: {printable(conflict['path'])}{beside}"
+    for held in document["held"]:
+        yield f"  held: {held['message']}"
+        yield from (f"    {printable(path)}" for path in held["paths"])
+    for problem in document["problems"]:
+        yield f"  problem: {printable(problem['path'])} ({problem['side']}): {printable(problem['message'])}"
+    for failure in document["failures"]:
+        times = counted(failure["count"], "time")
+        yield f"  failed {times}: {printable(failure['path'])}: {printable(failure['message'])}"
+    yield from (f"  {printable(note)}" for note in document["notes"])
+
+
+def run_document(run: Run) -> Document:
+    return {
+        "run": run.id,
+        "trigger": run.trigger,
+        "started": run.started_ns / 1e9,
+        "ended": None if run.ended_ns is None else run.ended_ns / 1e9,
+        "result": run.result,
+        "exit": run.exit_code,
+        "message": run.message,
+        "totals": asdict(run.totals),
+    }
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[JOB]... | LOCAL REMOTE")
+@click.option("--limit", "-n", default=20, show_default=True, help="So many runs.")
+@click.option("--run", "number", type=int, help="What one run did, action by action.")
+@shared
+@session_of
+def history(session: Session, words: tuple[str, ...], limit: int, number: int | None) -> int:
+    """List the last runs of each JOB, or what one run did."""
+    selection = select(session, words)
+    if number is not None and len(selection.jobs) != 1:
+        raise UsageError("--run needs one job", hint="name it: syncer history JOB --run N")
+    found: list[Document] = []
+    lines: list[str] = []
+    for job in selection.jobs:
+        with jobs.view(selection.settings, job) as state:
+            runs = state.ledger.runs(max(limit, 1)) if number is None else _the_run(state, number)
+            entries = state.ledger.history(number) if number is not None else ()
+            document: Document = {"job": job.name, "runs": [run_document(run) for run in runs]}
+            if number is not None:
+                document["actions"] = [asdict(entry) for entry in entries]
+            found.append(document)
+            lines += [f"{job.name}:", *map(_run_line, runs), *map(_action_line, entries)]
+    session.answer({"jobs": found}, *lines)
+    return 0
+
+
+def _the_run(state: State, number: int) -> tuple[Run]:
+    run = state.ledger.run(number)
+    if run is None:
+        raise UsageError(f"there is no run {number}", hint="syncer history lists the runs that are kept")
+    return (run,)
+
+
+def _run_line(run: Run) -> str:
+    total = run.totals
+    did = [
+        f"{total.uploaded:,} up, {total.downloaded:,} down",
+        f"{total.deleted:,} deleted, {total.moved:,} moved",
+        f"{show_size(total.bytes_sent)} sent, {show_size(total.bytes_received)} received",
+    ]
+    head = f"  {run.id:>5}  {moment(run.started_ns)}  {run.result or 'unfinished':<12}"
+    return f"{head} {', '.join(did)}  {printable(run.message)}".rstrip()
+
+
+def _action_line(entry: HistoryEntry) -> str:
+    other = f" ({printable(entry.other)})" if entry.other else ""
+    why = f": {printable(entry.message)}" if entry.message else ""
+    return f"    {entry.action:<14}{printable(entry.path)}{other}  {entry.reason}, {entry.result}{why}"

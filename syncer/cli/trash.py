@@ -1,0 +1,157 @@
+"""`trash`: what sync replaced or deleted, getting it back, throwing it away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import click
+
+from syncer import byhand
+from syncer.byhand import InTrash, Restored
+from syncer.cli.documents import Document
+from syncer.cli.options import Session, session_of, shared
+from syncer.cli.progress import Lines
+from syncer.cli.selection import Selection, job_options, select
+from syncer.cli.signals import Stop
+from syncer.cli.wordings import moment
+from syncer.engine.paths import printable
+from syncer.errors import UsageError
+from syncer.jobs import World
+from syncer.units import parse_duration, show_size
+
+LEFT = 1
+
+
+@click.group(invoke_without_command=True)
+@shared
+@click.pass_context
+def trash(context: click.Context) -> int:
+    """List, restore and empty the trash. Alone it lists that of all jobs."""
+    if context.invoked_subcommand is None:
+        return listing(context.ensure_object(Session), ())
+    return 0
+
+
+@trash.command("list")
+@click.argument("words", nargs=-1, metavar="[JOB]... | LOCAL REMOTE")
+@shared
+@session_of
+def list_(session: Session, words: tuple[str, ...]) -> int:
+    """List what the trash of each JOB holds."""
+    return listing(session, words)
+
+
+def listing(session: Session, words: Sequence[str]) -> int:
+    """Print the trash of the jobs that the words name."""
+    selection = select(session, words)
+    world = _world(session, selection)
+    found = [(job.name, one) for job in selection.jobs for one in byhand.trashed(world, job)]
+    documents = [_document(name, one) for name, one in found]
+    session.answer({"trash": documents}, *([_line(*one) for one in found] or ["the trash is empty"]))
+    return 0
+
+
+@trash.command()
+@click.argument("patterns", nargs=-1, required=True, metavar="PATH | GLOB...")
+@click.option("--run", default="", help="The version that this run took away (default: the newest).")
+@click.option("--to", default="", metavar="PATH", help="Put it there instead of where it was.")
+@job_options
+@shared
+@session_of
+def restore(session: Session, patterns: tuple[str, ...], run: str, to: str, words: tuple[str, ...]) -> int:
+    """Put files back where they were. The next sync carries them to the other side."""
+    from syncer.cli.look import relative_to
+
+    selection = select(session, words)
+    world = _world(session, selection)
+    restored: list[Document] = []
+    for job in selection.jobs:
+        if byhand.trashed(world, job, patterns):
+            place = relative_to(job, to) if to else ""
+            restored += [
+                _told(session, job.name, one)
+                for one in byhand.restore(world, job, patterns, run=run, to=place)
+            ]
+    if not restored:
+        raise UsageError(
+            f"the trash does not hold {', '.join(map(printable, patterns))}", hint="syncer trash list"
+        )
+    session.answer({"restored": restored})
+    return 0 if all(document["failure"] == "" for document in restored) else LEFT
+
+
+def _told(session: Session, name: str, one: Restored) -> Document:
+    where = f"{name}: {printable(one.path)} ({one.side.value})"
+    hint = "; use --to PATH to put it elsewhere" if "there already" in one.failure else ""
+    session.talk(
+        f"{where}: {printable(one.failure)}{hint}" if one.failure else f"{where}: back at {printable(one.to)}"
+    )
+    return {"job": name, "side": one.side.value, "path": one.path, "to": one.to, "failure": one.failure}
+
+
+@trash.command()
+@click.option(
+    "--older-than", default="", metavar="DURATION", help="Only what was taken longer ago, such as 30d."
+)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@job_options
+@shared
+@session_of
+def empty(session: Session, older_than: str, yes: bool, words: tuple[str, ...]) -> int:
+    """Remove for good what the trash holds."""
+    selection = select(session, words)
+    limit = time.time_ns() - _nanoseconds(older_than)
+    if not yes:
+        names = ", ".join(job.name for job in selection.jobs)
+        _ask(f"Remove for good what is in the trash of {names}?")
+    world = _world(session, selection)
+    removed: list[Document] = []
+    for job in selection.jobs:
+        files, size = byhand.empty(world, job, older_than_ns=limit)
+        removed.append({"job": job.name, "files": files, "bytes": size})
+    lines = [f"{one['job']}: {one['files']:,} files removed ({show_size(one['bytes'])})" for one in removed]
+    session.answer({"removed": removed}, *lines)
+    return 0
+
+
+def _nanoseconds(older_than: str) -> int:
+    try:
+        # Without a limit also what was taken within this very second goes.
+        return int(parse_duration(older_than) * 1e9) if older_than else -1_000_000_000
+    except ValueError as error:
+        raise UsageError(f"--older-than: {error}") from error
+
+
+def _ask(question: str) -> None:
+    import sys
+
+    if not sys.stdin.isatty():
+        raise UsageError("nobody is there to be asked", hint="say --yes")
+    if not click.confirm(question, err=True):
+        raise click.Abort
+
+
+def _world(session: Session, selection: Selection) -> World:
+    return World(settings=selection.settings, reporter=Lines(session, Stop()))
+
+
+def _line(name: str, one: InTrash) -> str:
+    thing = one.thing
+    size = show_size(thing.size)
+    taken = f"{one.side.value}, run {thing.run}, {moment(thing.taken_ns)}"
+    return f"{name}: {printable(thing.path)}  ({taken}, {size})"
+
+
+def _document(name: str, one: InTrash) -> Document:
+    thing = one.thing
+    return {
+        "job": name,
+        "side": one.side.value,
+        "path": thing.path,
+        "run": thing.run,
+        "taken": thing.taken_ns / 1e9,
+        "kind": thing.kind.name.lower(),
+        "size": thing.size,
+        "mtime": thing.mtime_ns / 1e9,
+    }

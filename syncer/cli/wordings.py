@@ -1,0 +1,188 @@
+"""Runs and plans in words for people: a line per action, conflicts explained, totals at the end.
+
+Paths are made printable here; nothing is printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from syncer import results
+from syncer.engine.model import (
+    Action,
+    Done,
+    KeepBoth,
+    Kind,
+    Move,
+    Obstacle,
+    Outcome,
+    Reason,
+    Seen,
+    Side,
+    Touch,
+    Transfer,
+)
+from syncer.engine.paths import printable
+from syncer.engine.report import ConflictReport, Hold, Resolution
+from syncer.results import JobResult
+from syncer.units import show_size
+from syncer.wording import counted
+
+_WORDS = {
+    "upload": "upload",
+    "download": "download",
+    "delete-local": "delete here",
+    "delete-remote": "delete there",
+    "move-local": "move here",
+    "move-remote": "move there",
+    "mkdir-local": "make dir here",
+    "mkdir-remote": "make dir there",
+    "keep-both": "keep both",
+    "adopt": "adopt",
+    "forget": "forget",
+}
+_HEADS = {
+    "in-sync": "in sync",
+    "attention": "needs you",
+    "incomplete": "incomplete",
+    "held": "deletions held",
+}
+_SHOWN_HELD = 10
+
+
+def action(act: Action, outcome: Outcome | None = None) -> str:
+    """`upload        a/b.txt  (1.2 kB, local-changed)`, and why not if it was not done."""
+    line = f"{_WORDS[results.name_of(act)]:<14}{printable(act.path)}"
+    if isinstance(act, Move):
+        line = f"{_WORDS[results.name_of(act)]:<14}{printable(act.origin)} → {printable(act.path)}"
+    if isinstance(act, KeepBoth):
+        line += f" and {printable(act.copy)}"
+    facts = [show_size(results.size_of(act))] if isinstance(act, Transfer) else []
+    facts += ["times and modes only"] if isinstance(act, Touch) else []
+    line += f"  ({', '.join([*facts, act.reason.value])})"
+    if outcome and not isinstance(outcome, Done):
+        line += f"  {results.result_of(outcome).upper()}: {printable(results.message_of(outcome))}"
+    return line
+
+
+def conflict(report: ConflictReport) -> str:
+    """What happened to both sides, and where both contents are now."""
+    what = {
+        Reason.BOTH_NEW: "is new on both sides with different content",
+        Reason.KIND_CLASH: "is a file on one side and a directory on the other",
+    }.get(report.reason, "changed on both sides")
+    match report.resolution:
+        case Resolution.ASKED:
+            how = "nothing was touched; choose with: syncer conflicts resolve"
+        case Resolution.KEPT_BOTH:
+            how = f"both are kept, one of them as {printable(report.copy)}"
+        case Resolution.LOCAL_WON:
+            how = "the local version won, the other is in the trash"
+        case Resolution.REMOTE_WON:
+            how = "the remote version won, the other is in the trash"
+    return f"{'conflict':<14}{printable(report.path)} {what}; {how}"
+
+
+def hold(held: Hold) -> Iterator[str]:
+    yield f"{'held':<14}{printable(held.message)}"
+    for path in held.paths[:_SHOWN_HELD]:
+        yield f"{'':<14}{printable(path)}"
+    if len(held.paths) > _SHOWN_HELD:
+        yield f"{'':<14}and {len(held.paths) - _SHOWN_HELD:,} more"
+    if held.hint:
+        yield f"{'':<14}hint: {held.hint}"
+
+
+def remarks(result: JobResult) -> Iterator[str]:
+    """Conflicts, holds and problems, after the actions and before the summary."""
+    yield from (printable(note) for note in result.notes)
+    whole = result.report or result.plan
+    if not whole:
+        return
+    yield from (conflict(c) for c in whole.conflicts)
+    for held in whole.holds:
+        yield from hold(held)
+    for problem in whole.problems:
+        yield f"{'problem':<14}{printable(problem.path)} ({problem.side.value}): {printable(problem.message)}"
+
+
+def summary(result: JobResult) -> str:
+    """`docs: in sync, 3 up (1.2 MB), 1 down, 2 deleted, 1 conflict kept as …`."""
+    if result.error:
+        return f"{result.job}: {result.result}, {printable(result.error.message)}"
+    if result.plan is not None:
+        return f"{result.job}: {_planned(result)}"
+    if result.report is None:
+        return f"{result.job}: {result.result}"
+    report = result.report
+    total = results.totals(report)
+    said = [_HEADS[result.result]]
+    said += [f"{total.uploaded:,} up ({show_size(total.bytes_sent)})"] if total.uploaded else []
+    said += [f"{total.downloaded:,} down ({show_size(total.bytes_received)})"] if total.downloaded else []
+    said += _counts(total)
+    said += [f"{len(report.failures):,} failed"] if report.failures else []
+    said += _conflicts(report.conflicts)
+    said += [counted(len(report.problems), "problem")] if report.problems else []
+    said += [f"{sum(len(h.paths) for h in report.holds):,} held back"] if report.holds else []
+    return f"{result.job}: {', '.join(said)}"
+
+
+def _planned(result: JobResult) -> str:
+    plan = result.plan
+    assert plan is not None
+    total = results.planned_totals(plan)
+    size = dict.fromkeys(Side, 0)
+    for act in plan.actions:
+        if isinstance(act, Transfer):
+            size[act.source] += act.seen.size
+    said = ["would sync" if result.result == "planned" else "nothing to do"]
+    said += [f"{total.uploaded:,} up ({show_size(size[Side.LOCAL])})"] if total.uploaded else []
+    said += [f"{total.downloaded:,} down ({show_size(size[Side.REMOTE])})"] if total.downloaded else []
+    said += _counts(total)
+    said += _conflicts(plan.conflicts)
+    said += [counted(len(plan.problems), "problem")] if plan.problems else []
+    said += [f"{sum(len(h.paths) for h in plan.holds):,} deletions held back"] if plan.holds else []
+    return ", ".join(said)
+
+
+def _counts(total: results.Totals) -> list[str]:
+    said = [f"{total.deleted:,} deleted"] if total.deleted else []
+    return said + ([f"{total.moved:,} moved"] if total.moved else [])
+
+
+def _conflicts(conflicts: tuple[ConflictReport, ...]) -> list[str]:
+    if not conflicts:
+        return []
+    text = counted(len(conflicts), "conflict")
+    copies = [c.copy for c in conflicts if c.copy]
+    if len(copies) == 1 and len(conflicts) == 1:
+        text += f" kept as {printable(copies[0])}"
+    elif copies:
+        text += f" ({len(copies):,} kept beside)"
+    return [text]
+
+
+def seen(shown: Seen) -> str:
+    """One observation of one side."""
+    if shown is None:
+        return "nothing"
+    if isinstance(shown, Obstacle):
+        return f"{shown.trouble.value}: {printable(shown.message)}"
+    if shown.kind is Kind.DIRECTORY:
+        return "directory"
+    if shown.kind is Kind.SYMLINK:
+        return f"symlink to {printable(shown.target or '')}"
+    mark = ", executable" if shown.executable else ""
+    return f"file, {show_size(shown.size)}, {moment(shown.mtime_ns)}{mark}"
+
+
+def moment(ns: int | None) -> str:
+    """A time for people, in UTC to the second."""
+    from datetime import UTC, datetime
+
+    if ns is None:
+        return "no time"
+    try:
+        return datetime.fromtimestamp(ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError, OSError):
+        return f"{ns} ns since 1970"

@@ -1,0 +1,179 @@
+"""The tables of the state database, and the statements that touch them, compiled once.
+
+No connection is made here. Names and paths are BLOBs (`os.fsencode`), because a name
+need not be UTF-8; wall time is in nanoseconds since 1970. Statements run with
+positional rows through the driver: the conversion per value that SQLAlchemy would do is not
+needed, since everything stored is already `bytes`, `int`, `str` or None.
+
+One run at a time writes; `directories.key` is `engine.paths.tree_key`, in whose order the keys
+of everything at or below a directory are one range (see `below`).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.sql import ClauseElement
+
+APPLICATION_ID = 0x53594E43  # "SYNC" in the file's header, so that `file` and we know it
+DIALECT = sqlite.dialect(paramstyle="qmark")
+metadata = MetaData()
+
+directories = Table(
+    "directories",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("path", LargeBinary, nullable=False, unique=True),
+    Column("key", LargeBinary, nullable=False, unique=True),
+    Column("local_fingerprint", LargeBinary),
+    Column("remote_fingerprint", LargeBinary),
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("directory_id", Integer, ForeignKey("directories.id", ondelete="CASCADE"), nullable=False),
+    Column("name", LargeBinary, nullable=False),
+    Column("kind", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("executable", Integer, nullable=False),
+    Column("local_version", LargeBinary),
+    Column("remote_version", LargeBinary),
+    # A time beyond the year 2262 does not fit 64 bits: it is stored as decimal digits in a BLOB.
+    Column("local_mtime_ns", Integer),
+    Column("remote_mtime_ns", Integer),
+    PrimaryKeyConstraint("directory_id", "name"),
+    sqlite_with_rowid=False,
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("key", Text, primary_key=True, nullable=False),
+    Column("value", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("trigger", Text, nullable=False),
+    Column("started_ns", Integer, nullable=False),
+    Column("ended_ns", Integer),
+    Column("result", Text),
+    Column("exit_code", Integer),
+    Column("message", Text, nullable=False, server_default=""),
+    Column("uploaded", Integer, nullable=False, server_default="0"),
+    Column("downloaded", Integer, nullable=False, server_default="0"),
+    Column("deleted", Integer, nullable=False, server_default="0"),
+    Column("moved", Integer, nullable=False, server_default="0"),
+    Column("bytes_sent", Integer, nullable=False, server_default="0"),
+    Column("bytes_received", Integer, nullable=False, server_default="0"),
+    sqlite_autoincrement=True,  # a run's number is never given again
+)
+
+history = Table(
+    "history",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run", Integer, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("action", Text, nullable=False),
+    Column("path", LargeBinary, nullable=False),
+    Column("other", LargeBinary, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("sent", Integer, nullable=False),
+    Column("received", Integer, nullable=False),
+    Column("message", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+conflicts = Table(
+    "conflicts",
+    metadata,
+    Column("path", LargeBinary, nullable=False),
+    Column("copy", LargeBinary, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("resolution", Text, nullable=False),
+    Column("since_ns", Integer, nullable=False),
+    Column("local_digest", LargeBinary),
+    Column("local_mtime_ns", Integer),
+    Column("local_size", Integer, nullable=False),
+    Column("remote_digest", LargeBinary),
+    Column("remote_mtime_ns", Integer),
+    Column("remote_size", Integer, nullable=False),
+    PrimaryKeyConstraint("path", "copy"),
+)
+
+problems = Table(
+    "problems",
+    metadata,
+    Column("path", LargeBinary, nullable=False),
+    Column("side", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("waits", Integer, nullable=False),
+    Column("first_seen_ns", Integer, nullable=False),
+    PrimaryKeyConstraint("path", "side", "code"),
+)
+
+failures = Table(
+    "failures",
+    metadata,
+    Column("path", LargeBinary, primary_key=True, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("last_ns", Integer, nullable=False),
+)
+
+
+def compiled(statement: ClauseElement, *order: str) -> str:
+    """The SQL of a statement whose parameters come positionally, in this order."""
+    text = statement.compile(dialect=DIALECT)
+    positions = tuple(getattr(text, "positiontup", None) or ())
+    if positions != order:
+        raise AssertionError(f"the statement wants {positions}, not {order}")
+    return str(text)
+
+
+def creation() -> list[str]:
+    """The statements that make the tables of the current schema."""
+    made = [compiled(CreateTable(table)) for table in metadata.sorted_tables]
+    made += [compiled(CreateIndex(index)) for table in metadata.sorted_tables for index in table.indexes]
+    return made
+
+
+def below(key: bytes) -> tuple[bytes, bytes]:
+    """The range [from, to) of the keys of a directory and of all below it (not for the root).
+
+    A key of something below goes on with a NUL, which no name contains, so a sibling like
+    `ab` beside `a` is outside.
+    """
+    return key, key + b"\x01"
+
+
+def wide(number: int | None) -> int | bytes | None:
+    """The number as SQLite can hold it: 64 bits, or its digits."""
+    if number is None or -(1 << 63) <= number < 1 << 63:
+        return number
+    return str(number).encode()
+
+
+def unwide(stored: int | bytes | None) -> int | None:
+    """The number that `wide` stored."""
+    return None if stored is None else int(stored)

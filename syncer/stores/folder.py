@@ -1,0 +1,238 @@
+"""A folder on a disk as a store: what `local:` means, and one side of every job.
+
+This file only gathers the parts: `scanning` and `reading` look, `install`, `removal`, `directories` and
+`moving` change, `marking` identifies the root, `trash` keeps what is taken away. All calls to
+the disk go through `fsops`. It decides nothing about syncing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+
+from syncer.engine.model import Entry, Listing, Outcome, RelPath, Seen
+from syncer.engine.paths import join, printable
+from syncer.engine.ports import (
+    Amend,
+    Capabilities,
+    Clock,
+    Creation,
+    Put,
+    Removal,
+    Rename,
+    Results,
+    RootState,
+    Source,
+)
+from syncer.errors import LocalError, NotFound, PermanentError, StoreError, TransientError, Unreadable
+from syncer.stores import (
+    directories,
+    install,
+    marking,
+    moving,
+    parallel,
+    reading,
+    removal,
+    scanning,
+    trashcan,
+)
+from syncer.stores.fsops import FileSystem
+from syncer.stores.ground import Ground
+from syncer.stores.trash import Kept, Trash
+from syncer.stores.trouble import GONE, translate
+from syncer.stores.trouble import reading as read_error
+
+_WORTH_FORKING = 256  # directories from which on a second process pays
+
+
+class FolderStore:
+    """Implements `engine.ports.Store`; see there for every method's contract.
+
+    `root` is an absolute path, `tag` eight hex digits that mark our temporary names. What a put or a
+    delete takes away is kept in `trash`, else under `.syncer/trash` at the root.
+    """
+
+    def __init__(
+        self, root: str, *, fs: FileSystem, clock: Clock, tag: str, trash: Trash | None = None
+    ) -> None:
+        self._ground = Ground(root, fs=fs, clock=clock, tag=tag)
+        self._readers = reading.Readers(self._ground)
+        self._root = root
+        self.trash = trash if trash is not None else Trash.inside(root, fs=fs, clock=clock)
+        self._traits: marking.Traits | None = None
+
+    # -- what it is ----------------------------------------------------------
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Looked at once, as soon as there is a marked root; until then the usual ones."""
+        if self._traits is None:
+            self._traits = marking.traits(self._ground)
+        seen = self._traits or marking.Traits()
+        return Capabilities(
+            executable=seen.executable,
+            mtime_granularity_ns=seen.mtime_granularity_ns,
+            folds_case=seen.folds_case,
+            folds_form=seen.folds_form,
+            any_bytes=self._ground.fs.any_bytes(),
+            local=True,
+        )
+
+    @property
+    def identity(self) -> str:
+        return f"local:{os.path.normpath(self._root)}"
+
+    def root(self) -> RootState | None:
+        try:
+            fd = self._ground.reopen()
+            return RootState(
+                marker=marking.read_marker(self._ground),
+                device=self._ground.fs.file_system_id(fd),
+                empty=marking.is_empty(self._ground),
+            )
+        except FileNotFoundError:
+            return None
+        except NotADirectoryError:
+            raise PermanentError(f"{printable(self._root)} is not a folder", path=self._root) from None
+        except OSError as error:
+            raise read_error(error, self._root) from error
+
+    def create_root(self) -> None:
+        parent, name = os.path.split(os.path.normpath(self._root))
+        fs = self._ground.fs
+        try:
+            fd = fs.open_root(parent)
+            try:
+                fs.mkdir(name, fd, directories.MODE)
+                fs.sync(fd)
+            finally:
+                fs.close(fd)
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise translate(error, self._root) from error
+
+    def mark(self, marker: str) -> None:
+        try:
+            marking.write_marker(self._ground, marker)
+        except OSError as error:
+            raise translate(error, self._root) from error
+
+    def free_space(self) -> int | None:
+        try:
+            return self._ground.fs.free_space(self._ground.root_fd())
+        except OSError:
+            return None
+
+    # -- looking -------------------------------------------------------------
+
+    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
+        pairs = list(known)
+        try:
+            root_fd = self._ground.root_fd()
+        except OSError:
+            yield from (path for path, _ in pairs)
+            return
+
+        def differing(share: Sequence[tuple[RelPath, bytes]]) -> list[int]:
+            found = scanning.fingerprints(self._ground.fs, root_fd, (path for path, _ in share))
+            return [i for i, now in enumerate(found) if now != share[i][1]]
+
+        yield from (pairs[i][0] for i in parallel.select(pairs, differing, worth=_WORTH_FORKING))
+
+    def list(self, path: RelPath) -> Listing:
+        now = self._ground.clock.now_ns()
+        try:
+            with self._ground.cursor() as cursor:
+                fd = cursor.enter(path)
+                found = scanning.listing(
+                    self._ground.fs, fd, now_ns=now, at_root=not path, is_own=self._ground.is_own
+                )
+                if not path and self._ground.fs.fstat(fd).st_nlink == 0:
+                    raise NotFound(f"{printable(self._root)} was removed", path=path)
+        except OSError as error:
+            raise _listing_error(error, path) from error
+        return Listing(
+            entries=found.entries,
+            fingerprint=found.fingerprint,
+            leftovers=tuple(join(path, name) for name in found.leftovers),
+        )
+
+    def look(self, path: RelPath) -> Seen:
+        return reading.look(self._ground, path)
+
+    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+        return reading.digests(self._ground, wanted)
+
+    def open(self, path: RelPath, expected: Entry) -> Source:
+        return reading.FolderSource(self._ground, self._readers, path, expected)
+
+    def read_small(self, path: RelPath, limit: int) -> bytes:
+        return reading.read_small(self._ground, path, limit)
+
+    # -- changing ------------------------------------------------------------
+
+    def put(self, items: Sequence[Put]) -> Results:
+        return self._guarded(install.put(self._ground, self.trash, items))
+
+    def delete(self, items: Sequence[Removal]) -> Results:
+        return self._guarded(removal.delete(self._ground, self.trash, items))
+
+    def make_directories(self, items: Sequence[Creation]) -> Results:
+        return self._guarded(directories.make(self._ground, self.trash, items))
+
+    def remove_directories(self, paths: Sequence[RelPath]) -> Results:
+        return self._guarded(directories.remove(self._ground, paths))
+
+    def rename(self, items: Sequence[Rename]) -> Results:
+        return self._guarded(moving.rename(self._ground, items))
+
+    def amend(self, items: Sequence[Amend]) -> Results:
+        return self._guarded(moving.amend(self._ground, items))
+
+    def sweep(self, leftovers: Sequence[RelPath]) -> None:
+        try:
+            moving.sweep(self._ground, self.trash, leftovers)
+        except OSError:
+            return  # the next run tries again
+
+    # -- the trash -------------------------------------------------------------
+
+    def trashed(self) -> Iterator[trashcan.Trashed]:
+        """What the trash holds, oldest run first. Raises StoreError, LocalError."""
+        try:
+            yield from trashcan.contents(self.trash)
+        except OSError as error:
+            raise read_error(error, "") from error
+
+    def restore(self, kept: Kept, to: RelPath = "") -> Outcome:
+        """Puts one thing back where it was (or to `to`); `Stale` if the name is taken."""
+        return trashcan.restore(self._ground, self.trash, kept, to)
+
+    def empty_trash(self, *, older_than_ns: int) -> tuple[int, int]:
+        """Removes what was taken by runs that began before; answers (files, bytes)."""
+        try:
+            return trashcan.empty(self.trash, older_than_ns=older_than_ns)
+        except OSError as error:
+            raise translate(error, "") from error
+
+    def _guarded(self, results: Results) -> Results:
+        """A root that cannot even be opened ends the run."""
+        try:
+            yield from results
+        except OSError as error:
+            raise translate(error, self._root) from error
+
+    def close(self) -> None:
+        self._readers.close()
+        self._ground.close()
+
+
+def _listing_error(error: OSError, path: RelPath) -> StoreError | LocalError:
+    where = printable(path) or "the root"
+    if error.errno in GONE:
+        return NotFound(f"{where}: no such directory", path=path)
+    known = read_error(error, path)
+    if isinstance(known, Unreadable | TransientError):
+        return known
+    return TransientError(known.message, path=path)

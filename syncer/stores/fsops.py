@@ -1,0 +1,185 @@
+"""Every call that observes or changes a disk: one small method each.
+
+The folder store and its trash call nothing else, so a test can number the calls, let the
+process die before call k, fail it with an errno, let a user edit just before it, or put a
+simulated disk in its place. No policy here: errors are plain `OSError`s, names are
+single components relative to a directory descriptor, no symlink is ever followed
+(except in the path of a root, which the user wrote).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import sys
+from collections.abc import Iterable
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_DARWIN = sys.platform == "darwin"
+_NOREPLACE, _EXCHANGE = (4, 2) if _DARWIN else (1, 2)  # renameatx_np(2), renameat2(2)
+_RENAME_FLAGS = "renameatx_np" if _DARWIN else "renameat2"
+_libc = ctypes.CDLL(None, use_errno=True)
+
+UNSUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY})
+"""What a file system answers that has no NOREPLACE, EXCHANGE or syncfs."""
+
+
+class FileSystem:
+    """The real disk. A descriptor is an `int`; every method may raise OSError."""
+
+    def umask(self) -> int:
+        """The process's umask. Reading it means setting it: call it once, before threads start."""
+        mask = os.umask(0o077)
+        os.umask(mask)
+        return mask
+
+    def effective_user(self) -> int:
+        return os.geteuid()
+
+    def any_bytes(self) -> bool:
+        """Whether names may be other bytes than UTF-8."""
+        return not _DARWIN
+
+    # -- observing ---------------------------------------------------------
+
+    def open_root(self, path: str) -> int:
+        """A directory by its absolute path; symlinks in it are followed."""
+        return os.open(path, _DIRECTORY)
+
+    def open_directory(self, name: str, dir_fd: int) -> int:
+        """A directory within another; ELOOP or ENOTDIR where the name is a symlink."""
+        return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=dir_fd)
+
+    def close(self, fd: int) -> None:
+        os.close(fd)
+
+    def scan(self, fd: int) -> Iterable[tuple[str, os.stat_result]]:
+        """Every name in the directory with its `lstat`; names that vanish meanwhile are left out.
+
+        Lazy, so that a directory of a million names needs no million stamps in memory.
+        """
+        with os.scandir(fd) as names:
+            for name in names:
+                try:
+                    yield name.name, name.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+
+    def stat(self, name: str, dir_fd: int) -> os.stat_result:
+        """`lstat` of a name."""
+        return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+
+    def fstat(self, fd: int) -> os.stat_result:
+        return os.fstat(fd)
+
+    def readlink(self, name: str, dir_fd: int) -> str:
+        return os.readlink(name, dir_fd=dir_fd)
+
+    def open_read(self, name: str, dir_fd: int) -> int:
+        """Opens without following a symlink and without waiting for the writer of a fifo."""
+        return os.open(name, _READ, dir_fd=dir_fd)
+
+    def read(self, fd: int, size: int) -> bytes:
+        """At most `size` bytes; b"" at the end."""
+        return os.read(fd, size)
+
+    def free_space(self, fd: int) -> int:
+        """Bytes an unprivileged user can still write."""
+        room = os.fstatvfs(fd)
+        return room.f_bavail * room.f_frsize
+
+    def file_system_id(self, fd: int) -> str:
+        """What names the file system over reboots, "" where nothing does.
+
+        `f_fsid` comes from the UUID on ext4 and btrfs; XFS and FAT put the device number
+        there (fs/xfs/xfs_super.c, fs/fat/inode.c), which the next boot may give to
+        another disk, so it says nothing.
+        """
+        number = os.fstatvfs(fd).f_fsid
+        device = os.fstat(fd).st_dev
+        major, minor = os.major(device), os.minor(device)
+        encoded = (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
+        return "" if number in (0, encoded, device) else f"{number:x}"
+
+    # -- changing ----------------------------------------------------------
+
+    def create(self, name: str, dir_fd: int) -> int:
+        """A new empty file, mode 0600, open for writing; EEXIST if the name is taken."""
+        return os.open(name, _CREATE, 0o600, dir_fd=dir_fd)
+
+    def write(self, fd: int, data: bytes | memoryview) -> int:
+        """Writes a part of `data`, answers how many bytes."""
+        return os.write(fd, data)
+
+    def set_mode(self, fd: int, mode: int) -> None:
+        os.fchmod(fd, mode)
+
+    def set_owner(self, fd: int, user: int, group: int) -> None:
+        os.fchown(fd, user, group)
+
+    def set_times(self, fd: int, mtime_ns: int) -> None:
+        """EINVAL where the time is out of range."""
+        try:
+            os.utime(fd, ns=(mtime_ns, mtime_ns))
+        except OverflowError:
+            raise OSError(errno.EINVAL, "time out of range") from None
+
+    def set_link_times(self, name: str, dir_fd: int, mtime_ns: int) -> None:
+        """The mtime of a symlink itself."""
+        try:
+            os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
+        except OverflowError:
+            raise OSError(errno.EINVAL, "time out of range") from None
+
+    def sync(self, fd: int) -> None:
+        """Makes a file (data and metadata) or the names of a directory durable."""
+        if _DARWIN and hasattr(fcntl, "F_FULLFSYNC"):  # fsync(2) there leaves data in the drive's cache
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+        else:
+            os.fsync(fd)
+
+    def sync_file_system(self, fd: int) -> None:
+        """Makes everything on the file system of `fd` durable: syncfs(2), ENOSYS where there is none."""
+        _call("syncfs", fd)
+
+    def link(self, name: str, dir_fd: int, new: str, new_dir_fd: int) -> None:
+        """A hard link to the name itself (never through a symlink); EEXIST if `new` is taken."""
+        os.link(name, new, src_dir_fd=dir_fd, dst_dir_fd=new_dir_fd, follow_symlinks=False)
+
+    def symlink(self, target: str, name: str, dir_fd: int) -> None:
+        os.symlink(target, name, dir_fd=dir_fd)
+
+    def rename(self, name: str, dir_fd: int, new: str, new_dir_fd: int) -> None:
+        """Replaces whatever `new` is: only for names that are ours alone."""
+        os.rename(name, new, src_dir_fd=dir_fd, dst_dir_fd=new_dir_fd)
+
+    def rename_noreplace(self, name: str, dir_fd: int, new: str, new_dir_fd: int) -> None:
+        """EEXIST if `new` is taken; one of UNSUPPORTED where the file system cannot tell."""
+        _call(_RENAME_FLAGS, dir_fd, os.fsencode(name), new_dir_fd, os.fsencode(new), _NOREPLACE)
+
+    def exchange(self, name: str, dir_fd: int, other: str, other_dir_fd: int) -> None:
+        """The two names swap what they stand for, at once; one of UNSUPPORTED where that is missing."""
+        _call(_RENAME_FLAGS, dir_fd, os.fsencode(name), other_dir_fd, os.fsencode(other), _EXCHANGE)
+
+    def unlink(self, name: str, dir_fd: int) -> None:
+        os.unlink(name, dir_fd=dir_fd)
+
+    def mkdir(self, name: str, dir_fd: int, mode: int) -> None:
+        os.mkdir(name, mode, dir_fd=dir_fd)
+
+    def rmdir(self, name: str, dir_fd: int) -> None:
+        os.rmdir(name, dir_fd=dir_fd)
+
+
+def _call(function: str, *arguments: int | bytes) -> None:
+    """A libc function that answers 0 or sets errno; ctypes lets other threads run meanwhile."""
+    found = getattr(_libc, function, None)
+    if found is None:
+        raise OSError(errno.ENOSYS, f"{function} is not there")
+    if found(*arguments) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))

@@ -1,0 +1,220 @@
+"""Renaming within a folder, changing mtime and executable bit, sweeping up what a dead run left.
+
+Batches as in `install`.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from functools import partial
+from os import stat_result
+
+from syncer.engine.model import Done, Entry, Kind, RelPath
+from syncer.engine.paths import fold, is_below, printable
+from syncer.engine.ports import Amend, Rename, Results
+from syncer.stores import stamps
+from syncer.stores.batches import Tally, late_look, planned_on, runs, settle
+from syncer.stores.beneath import Cursor, is_ours
+from syncer.stores.ground import Ground
+from syncer.stores.staging import with_executable
+from syncer.stores.transfer import drop_quietly, name_it
+from syncer.stores.trash import Session, Trash
+from syncer.stores.trouble import Unexpected
+
+
+class _Changes:
+    """A batch of items that change stamps: done first, looked at once the stamps can be trusted."""
+
+    def __init__(self, ground: Ground, cursor: Cursor) -> None:
+        self.ground = ground
+        self.cursor = cursor
+        self.tally = Tally(ground)
+        self.changed: dict[int, tuple[RelPath, Entry, stat_result]] = {}
+
+    def results(self, *, settled: bool = True) -> Results:
+        self.tally.sync_directories(self.cursor)
+        waiting = {i: c for i, c in self.changed.items() if i not in self.tally.ended}
+        if settled and any(entry.kind is not Kind.DIRECTORY for _, entry, _ in waiting.values()):
+            settle(self.ground, self.ground.clock.now_ns())
+        for index, (path, expected, ours) in waiting.items():
+            now = self.ground.clock.now_ns()
+            found, untouched = late_look(self.ground, self.cursor, path, ours)
+            self.tally.ended[index] = Done(entry=_entry(found, expected, now if untouched else 0))
+        yield from self.tally.results()
+
+
+def _entry(found: stat_result, expected: Entry, now_ns: int) -> Entry:
+    if expected.kind is Kind.DIRECTORY:
+        return stamps.DIRECTORY
+    if expected.kind is Kind.SYMLINK:
+        return stamps.link_entry(found, expected.target or "", expected.digest or b"", now_ns)
+    return stamps.file_entry(found, now_ns, expected.digest)
+
+
+# -- rename ------------------------------------------------------------------
+
+
+def rename(ground: Ground, items: Sequence[Rename]) -> Results:
+    """See `engine.ports.Store.rename`."""
+    for piece in runs(items):
+        with ground.cursor() as targets, ground.cursor() as origins:
+            changes = _Changes(ground, targets)
+            for index in piece:
+                step = partial(_rename, changes, origins, index, items[index])
+                changes.tally.attempt(index, items[index].path, step)
+            yield from changes.results()
+
+
+def _rename(changes: _Changes, origins: Cursor, index: int, item: Rename) -> None:
+    ground = changes.ground
+    if is_ours(item.origin) or is_below(item.path, item.origin):
+        raise OSError(errno.EINVAL, "impossible", item.origin)
+    from_fd, name = origins.parent(item.origin)
+    to_fd, new = changes.cursor.parent(item.path)
+    seen = planned_on(ground, name, from_fd, item.expected)
+    _move(ground, seen, name, from_fd, new, to_fd, item.path)
+    moved = ground.fs.stat(new, to_fd)
+    if not _is_moved(moved, seen):
+        name_it(ground.fs, new, to_fd, name, from_fd)
+        raise Unexpected(f"{printable(item.origin)} changed at the last moment")
+    ground.fs.sync(to_fd)  # the new name first: a power cut must never find the file under none
+    changes.tally.touched(index, item.origin)
+    changes.changed[index] = item.path, item.expected, moved
+
+
+def _is_moved(moved: stat_result, seen: stat_result) -> bool:
+    if stamps.kind(seen) is Kind.DIRECTORY:
+        return (moved.st_ino, moved.st_dev) == (seen.st_ino, seen.st_dev)
+    return stamps.identity(moved) == stamps.identity(seen)
+
+
+def _move(
+    ground: Ground, seen: stat_result, name: str, from_fd: int, new: str, to_fd: int, path: RelPath
+) -> None:
+    try:
+        return name_it(ground.fs, name, from_fd, new, to_fd)
+    except FileExistsError:
+        if not _is_itself(ground, seen, name, new, to_fd):
+            raise Unexpected(f"{printable(path)} is there by now") from None
+    aside = ground.temporary()  # a folding file system takes both spellings for one name
+    name_it(ground.fs, name, from_fd, aside, to_fd)
+    name_it(ground.fs, aside, to_fd, new, to_fd)
+
+
+def _is_itself(ground: Ground, seen: stat_result, name: str, new: str, to_fd: int) -> bool:
+    """Whether the new name differs from the old one only by what the file system does not see."""
+    alike = fold(name, case=True, form=True) == fold(new, case=True, form=True)
+    found = ground.fs.stat(new, to_fd)
+    names = {n for n, st in ground.fs.scan(to_fd) if st.st_ino == found.st_ino} if alike else {new}
+    return alike and new not in names and (found.st_ino, found.st_dev) == (seen.st_ino, seen.st_dev)
+
+
+# -- amend -------------------------------------------------------------------
+
+
+def amend(ground: Ground, items: Sequence[Amend]) -> Results:
+    """See `engine.ports.Store.amend`.
+
+    Setting an mtime may hide a write made just before it, so such an entry comes back untrusted:
+    the next look reads the content.
+    """
+    for piece in runs(items):
+        with ground.cursor() as cursor:
+            changes = _Changes(ground, cursor)
+            for index in piece:
+                step = partial(_amend, changes, index, items[index])
+                changes.tally.attempt(index, items[index].path, step)
+            yield from _untrusting(items, changes.results())
+
+
+def _untrusting(items: Sequence[Amend], results: Results) -> Results:
+    for index, outcome in results:
+        if isinstance(outcome, Done) and outcome.entry and items[index].mtime_ns is not None:
+            entry = outcome.entry
+            outcome = Done(entry=_distrusted(entry))
+        yield index, outcome
+
+
+def _distrusted(entry: Entry) -> Entry:
+    return Entry(
+        kind=entry.kind,
+        size=entry.size,
+        version=entry.version,
+        mtime_ns=entry.mtime_ns,
+        executable=entry.executable,
+        digest=entry.digest,
+        target=entry.target,
+        trusted=False,
+    )
+
+
+def _amend(changes: _Changes, index: int, item: Amend) -> None:
+    ground = changes.ground
+    dir_fd, name = changes.cursor.parent(item.path)
+    seen = planned_on(ground, name, dir_fd, item.expected)
+    if item.expected.kind is Kind.FILE:
+        ours = _amend_file(ground, name, dir_fd, item)
+    else:
+        if item.mtime_ns is not None and item.expected.kind is Kind.SYMLINK:
+            ground.fs.set_link_times(name, dir_fd, item.mtime_ns)
+        ours = ground.fs.stat(name, dir_fd)
+    if ours.st_ino != seen.st_ino or ours.st_size != seen.st_size:
+        raise Unexpected(f"{printable(item.path)} changed at the last moment")
+    changes.tally.touched(index, item.path)
+    changes.changed[index] = item.path, item.expected, ours
+
+
+def _amend_file(ground: Ground, name: str, dir_fd: int, item: Amend) -> stat_result:
+    fs = ground.fs
+    fd = fs.open_read(name, dir_fd)
+    try:
+        before = fs.fstat(fd)
+        if not stamps.matches(before, item.expected):
+            raise Unexpected(f"{printable(item.path)} changed since it was planned on")
+        mode = with_executable(before.st_mode & 0o7777, item.executable)
+        if mode != before.st_mode & 0o7777:
+            fs.set_mode(fd, mode)
+        if item.mtime_ns is not None:
+            fs.set_times(fd, item.mtime_ns)
+        elif stamps.identity(fs.fstat(fd)) != stamps.identity(before):
+            raise Unexpected(f"{printable(item.path)} changed at the last moment")
+        fs.sync(fd)
+        return fs.fstat(fd)
+    finally:
+        fs.close(fd)
+
+
+# -- sweep -------------------------------------------------------------------
+
+
+def sweep(ground: Ground, trash: Trash, leftovers: Sequence[RelPath]) -> None:
+    """See `engine.ports.Store.sweep`. What cannot be moved now is tried again by the next run."""
+    with ground.cursor() as cursor, trash.session() as session:
+        for path in leftovers:
+            try:
+                dir_fd, name = cursor.parent(path)
+                _take_or_copy(ground, session, dir_fd, name, path)
+            except (OSError, Unexpected):
+                continue
+
+
+def _take_or_copy(ground: Ground, session: Session, dir_fd: int, name: str, path: RelPath) -> None:
+    """It may be the last copy of something that was exchanged out, so it is never just unlinked."""
+    fs = ground.fs
+    seen = fs.stat(name, dir_fd)
+    if stamps.kind(seen) is Kind.DIRECTORY:
+        try:
+            return fs.rmdir(name, dir_fd)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+    try:
+        session.take(name, dir_fd, path)
+        return session.sync()
+    except OSError as error:
+        if error.errno != errno.EXDEV or stamps.kind(seen) is Kind.DIRECTORY:
+            raise
+    session.keep(name, dir_fd, path, seen)
+    session.sync()
+    drop_quietly(fs, name, dir_fd)

@@ -1,0 +1,207 @@
+"""Reading a folder's files: whole or not at all.
+
+A file is opened without following a symlink or waiting for a fifo, compared with what was planned on
+before and after, and its last piece is held back until it was found unchanged. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from os import stat_result
+
+from blake3 import blake3
+
+from syncer.engine.model import Entry, Kind, Obstacle, RelPath, Seen, Trouble
+from syncer.engine.paths import printable
+from syncer.errors import ChangedUnderUs
+from syncer.stores import stamps
+from syncer.stores.beneath import Cursor
+from syncer.stores.ground import Ground
+from syncer.stores.scanning import look_closer
+from syncer.stores.transfer import MEBIBYTE
+from syncer.stores.trouble import GONE, obstacle, reading
+
+_TRIES = 3
+
+
+class Readers:
+    """Opens files for reading; each thread keeps its walk, since neighbours are read one after the other.
+
+    A kept descriptor may lead to a directory that was moved meanwhile. What is read is compared
+    with what was planned on all the same, and a name that is not found there is looked for
+    from the root again.
+    """
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._own = threading.local()
+        self._all: list[Cursor] = []
+
+    def open(self, path: RelPath) -> int:
+        """Raises OSError."""
+        cursor = self._cursor()
+        try:
+            return self._open(cursor, path)
+        except FileNotFoundError:
+            cursor.rewind()
+            return self._open(cursor, path)
+
+    def _open(self, cursor: Cursor, path: RelPath) -> int:
+        dir_fd, name = cursor.parent(path)
+        return self._ground.fs.open_read(name, dir_fd)
+
+    def _cursor(self) -> Cursor:
+        cursor: Cursor | None = getattr(self._own, "cursor", None)
+        if cursor is None:
+            cursor = self._own.cursor = Cursor(self._ground.fs, self._ground.root_fd())
+            self._all.append(cursor)
+        return cursor
+
+    def close(self) -> None:
+        """Once no thread reads any more."""
+        for cursor in self._all:
+            cursor.rewind()
+
+
+class FolderSource:
+    """The content of one file (`engine.ports.Source`)."""
+
+    def __init__(self, ground: Ground, readers: Readers, path: RelPath, expected: Entry) -> None:
+        self._ground = ground
+        self._readers = readers
+        self._path = path
+        self._expected = expected
+        self._read: Entry | None = None
+
+    @property
+    def entry(self) -> Entry:
+        if self._read is None:
+            raise ChangedUnderUs(f"{printable(self._path)} was not read to its end", path=self._path)
+        return self._read
+
+    def chunks(self) -> Iterator[bytes]:
+        self._read = None
+        try:
+            fd = self._readers.open(self._path)
+            try:
+                yield from self._verified(fd)
+            finally:
+                self._ground.fs.close(fd)
+        except OSError as error:
+            raise reading(error, self._path) from error
+
+    def _verified(self, fd: int) -> Iterator[bytes]:
+        fs, hasher, held = self._ground.fs, blake3(), b""
+        now = self._ground.clock.now_ns()
+        self._check(fs.fstat(fd))
+        while chunk := fs.read(fd, MEBIBYTE):
+            hasher.update(chunk)
+            if held:
+                yield held
+            held = chunk
+        after = fs.fstat(fd)
+        self._check(after)
+        digest = hasher.digest()
+        if self._expected.digest not in (None, digest):
+            raise self._changed()
+        self._read = stamps.file_entry(after, now, digest)
+        if held:
+            yield held
+
+    def _check(self, found: stat_result) -> None:
+        if stamps.kind(found) is not Kind.FILE or not stamps.matches(found, self._expected):
+            raise self._changed()
+
+    def _changed(self) -> ChangedUnderUs:
+        return ChangedUnderUs(
+            f"{printable(self._path)} changed while it was read",
+            path=self._path,
+            hint="the next run takes it",
+        )
+
+
+def digests(ground: Ground, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+    """See `engine.ports.Store.digests`: each as it is now, if it stays so while it is read."""
+    with ground.cursor() as cursor:
+        for path, entry in wanted:
+            yield _digest(ground, cursor, path, entry)
+
+
+def _digest(ground: Ground, cursor: Cursor, path: RelPath, entry: Entry) -> Seen:
+    if entry.kind is Kind.DIRECTORY:
+        return entry
+    try:
+        dir_fd, name = cursor.parent(path)
+        return _stable(ground, name, dir_fd)
+    except OSError as error:
+        return None if error.errno in GONE else obstacle(error)
+
+
+def _stable(ground: Ground, name: str, dir_fd: int) -> Seen:
+    """Looks and reads until both agree, a few times."""
+    found: Entry | Obstacle = Obstacle(Trouble.BUSY, "it changes while it is read")
+    for _ in range(_TRIES):
+        now = ground.clock.now_ns()
+        found = look_closer(ground.fs, name, dir_fd, ground.fs.stat(name, dir_fd), now)
+        if isinstance(found, Obstacle) and found.trouble is not Trouble.BUSY:
+            return found
+        if isinstance(found, Entry):
+            if found.kind is not Kind.FILE:
+                return found
+            digest = _hash(ground, name, dir_fd, found)
+            if digest is not None:
+                return replace(found, digest=digest)
+    return Obstacle(Trouble.BUSY, "it changes while it is read")
+
+
+def _hash(ground: Ground, name: str, dir_fd: int, entry: Entry) -> bytes | None:
+    """BLAKE3-256 of a file that is `entry` before and after; None if it is not."""
+    fs = ground.fs
+    fd = fs.open_read(name, dir_fd)
+    try:
+        if not stamps.matches(fs.fstat(fd), entry):
+            return None
+        hasher = blake3()
+        while chunk := fs.read(fd, MEBIBYTE):
+            hasher.update(chunk)
+        return hasher.digest() if stamps.matches(fs.fstat(fd), entry) else None
+    finally:
+        fs.close(fd)
+
+
+def read_small(ground: Ground, path: RelPath, limit: int) -> bytes:
+    """See `engine.ports.Store.read_small`."""
+    try:
+        with ground.cursor() as cursor:
+            dir_fd, name = cursor.parent(path)
+            fd = ground.fs.open_read(name, dir_fd)
+            try:
+                if stamps.kind(ground.fs.fstat(fd)) is not Kind.FILE:
+                    return b""
+                return _at_most(ground, fd, limit)
+            finally:
+                ground.fs.close(fd)
+    except OSError:
+        return b""
+
+
+def _at_most(ground: Ground, fd: int, limit: int) -> bytes:
+    data = b""
+    while len(data) < limit and (chunk := ground.fs.read(fd, limit - len(data))):
+        data += chunk
+    return data
+
+
+def look(ground: Ground, path: RelPath) -> Seen:
+    """See `engine.ports.Store.look`."""
+    now = ground.clock.now_ns()
+    try:
+        with ground.cursor() as cursor:
+            if not path:
+                return stamps.DIRECTORY
+            dir_fd, name = cursor.parent(path)
+            return look_closer(ground.fs, name, dir_fd, ground.fs.stat(name, dir_fd), now)
+    except OSError as error:
+        return None if error.errno in GONE else obstacle(error)

@@ -1,0 +1,236 @@
+"""A store that tries again what failed for the moment.
+
+Only `TransientError` is tried again: with exponential back-off and jitter, honouring what the other
+side asks for (`retry_after`) up to a cap, a bounded number of times. A write whose reply may have been
+lost is never blindly repeated: first a look tells whether it took effect. What wraps a
+source may be read again from its start, so sources are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from blake3 import blake3
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+from tenacity.wait import wait_base, wait_random_exponential
+
+from syncer.engine.model import Done, Entry, Failed, Kind, Listing, Method, Outcome, RelPath, Seen
+from syncer.engine.ports import (
+    Amend,
+    Creation,
+    Put,
+    Removal,
+    Rename,
+    Results,
+    RootState,
+    Source,
+    Store,
+)
+from syncer.errors import LocalError, StoreError, TransientError
+from syncer.stores.wrapping import Wrapped
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How often (all tries counted) and how long; times in seconds."""
+
+    tries: int = 5
+    first: float = 0.5
+    longest: float = 30.0
+
+
+class RetryingStore(Wrapped):
+    """`sleep` takes seconds, as `Clock.sleep` does."""
+
+    def __init__(
+        self, inner: Store, *, sleep: Callable[[float], None], patience: Patience | None = None
+    ) -> None:
+        super().__init__(inner)
+        self._sleep = sleep
+        self._patience = patience or Patience()
+
+    # -- looking -------------------------------------------------------------
+
+    def root(self) -> RootState | None:
+        return self._again(self.inner.root)
+
+    def create_root(self) -> None:
+        self._again(self.inner.create_root)
+
+    def mark(self, marker: str) -> None:
+        self._again(lambda: self.inner.mark(marker))
+
+    def list(self, path: RelPath) -> Listing:
+        return self._again(lambda: self.inner.list(path))
+
+    def look(self, path: RelPath) -> Seen:
+        return self._again(lambda: self.inner.look(path))
+
+    def read_small(self, path: RelPath, limit: int) -> bytes:
+        return self._again(lambda: self.inner.read_small(path, limit))
+
+    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+        """Goes on where it broke off."""
+        done = 0
+        while done < len(wanted):
+            found = self.inner.digests(wanted[done:])
+            try:
+                for seen in found:
+                    yield seen
+                    done += 1
+                return
+            except TransientError:
+                rest = wanted[done : done + 1]
+                yield from self._again(lambda rest=rest: [*self.inner.digests(rest)])  # type: ignore[misc]
+                done += 1
+
+    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
+        return self.inner.changed(known)
+
+    def _again(self, call: Callable[[], ResultT]) -> ResultT:
+        return self._retrying()(call)
+
+    def _retrying(self) -> Retrying:
+        return Retrying(
+            sleep=self._sleep,
+            stop=stop_after_attempt(self._patience.tries),
+            wait=_Wait(self._patience),
+            retry=retry_if_exception_type(TransientError),
+            reraise=True,
+        )
+
+    # -- changing --------------------------------------------------------------
+
+    def put(self, items: Sequence[Put]) -> Results:
+        return self._batches(items, self.inner.put, self._was_put)
+
+    def delete(self, items: Sequence[Removal]) -> Results:
+        return self._batches(items, self.inner.delete, self._was_deleted)
+
+    def make_directories(self, items: Sequence[Creation]) -> Results:
+        return self._batches(items, self.inner.make_directories, self._was_made)
+
+    def remove_directories(self, paths: Sequence[RelPath]) -> Results:
+        return self._batches(paths, self.inner.remove_directories, _nothing)
+
+    def rename(self, items: Sequence[Rename]) -> Results:
+        return self._batches(items, self.inner.rename, self._was_renamed)
+
+    def amend(self, items: Sequence[Amend]) -> Results:
+        return self._batches(items, self.inner.amend, self._was_amended)
+
+    def _batches(
+        self,
+        items: Sequence[ItemT],
+        send: Callable[[Sequence[ItemT]], Results],
+        took_effect: Callable[[ItemT], Outcome | None],
+    ) -> Results:
+        """Sends all; what failed for the moment is looked at, and sent again if it did not take effect."""
+        for index, outcome in send(items):
+            if isinstance(outcome, Failed) and isinstance(outcome.error, TransientError):
+                yield index, self._insist(items[index], outcome.error, send, took_effect)
+            else:
+                yield index, outcome
+
+    def _insist(
+        self,
+        item: ItemT,
+        error: TransientError,
+        send: Callable[[Sequence[ItemT]], Results],
+        took_effect: Callable[[ItemT], Outcome | None],
+    ) -> Outcome:
+        first = [error]
+
+        def once() -> Outcome:
+            if first:
+                raise first.pop()
+            known = took_effect(item)
+            return known if known is not None else _only(send([item]))
+
+        try:
+            return self._again(once)
+        except (StoreError, LocalError) as last:
+            return Failed(error=last)
+
+    # -- did it take effect? -----------------------------------------------------
+
+    def _was_put(self, item: Put) -> Outcome | None:
+        """Done if the name holds exactly what was to be put (and did not before)."""
+        found = self.inner.look(item.path)
+        if not isinstance(found, Entry) or found.kind is not item.kind:
+            return None
+        if item.expected is not None and found.version == item.expected.version:
+            return None
+        if item.kind is Kind.SYMLINK:
+            return _done(found) if found.target == item.target else None
+        if found.size != item.size or item.source is None:
+            return None
+        seen = next(iter(self.inner.digests([(item.path, found)])), None)
+        if isinstance(seen, Entry) and seen.digest is not None and seen.digest == _digest(item.source):
+            return _done(seen)
+        return None
+
+    def _was_deleted(self, item: Removal) -> Outcome | None:
+        return Done() if self.inner.look(item.path) is None else None
+
+    def _was_made(self, item: Creation) -> Outcome | None:
+        found = self.inner.look(item.path)
+        return Done(entry=found) if isinstance(found, Entry) and found.kind is Kind.DIRECTORY else None
+
+    def _was_renamed(self, item: Rename) -> Outcome | None:
+        """Done if the origin is gone and something like it is at the path."""
+        found = self.inner.look(item.path)
+        if self.inner.look(item.origin) is not None or not isinstance(found, Entry):
+            return None
+        if found.kind is not item.expected.kind or found.size != item.expected.size:
+            return None
+        return Done(entry=replace(found, trusted=False))
+
+    def _was_amended(self, item: Amend) -> Outcome | None:
+        """Done if it looks as it should; untrusted, so that its content is looked at again."""
+        found = self.inner.look(item.path)
+        if not isinstance(found, Entry) or found.size != item.expected.size:
+            return None
+        right = item.mtime_ns in (None, found.mtime_ns) and item.executable in (None, found.executable)
+        return Done(entry=replace(found, trusted=False)) if right else None
+
+
+class _Wait(wait_base):
+    """What the other side asked for, else longer and longer with jitter; never more than the cap."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._longest = patience.longest
+        self._backoff = wait_random_exponential(multiplier=patience.first, max=patience.longest)
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome is not None else None
+        asked = error.retry_after if isinstance(error, TransientError) else None
+        return min(asked, self._longest) if asked is not None else self._backoff(retry_state)
+
+
+def _nothing(path: RelPath) -> None:
+    """Removing a directory twice is the same as once."""
+
+
+def _only(results: Results) -> Outcome:
+    """The outcome of a single item; raises if it failed for the moment."""
+    (_, outcome), *_ = results
+    if isinstance(outcome, Failed) and isinstance(outcome.error, TransientError):
+        raise outcome.error
+    return outcome
+
+
+def _done(entry: Entry) -> Done:
+    return Done(entry=entry, method=Method.WHOLE, sent=entry.size)
+
+
+def _digest(source: Source) -> bytes:
+    hasher = blake3()
+    for chunk in source.chunks():
+        hasher.update(chunk)
+    return hasher.digest()

@@ -1,0 +1,145 @@
+"""Looking at a folder's directories: fingerprints of many, the full listing of one.
+
+`fingerprints` is the hot path: a run over an unchanged tree does nothing else. It
+builds no object per name and follows no symlink. It holds no state, so that several
+processes can share the work.
+"""
+
+from __future__ import annotations
+
+import sys
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
+from os import stat_result
+from struct import error as StructError
+
+from syncer.engine.fingerprint import fingerprint
+from syncer.engine.model import Entry, Kind, Listing, Obstacle, RelPath, Trouble
+from syncer.engine.paths import PRIVATE, TEMPORARY
+from syncer.stores import stamps
+from syncer.stores.beneath import Cursor
+from syncer.stores.fsops import FileSystem
+from syncer.stores.staging import link_digest
+from syncer.stores.trouble import obstacle
+
+_ENCODING = sys.getfilesystemencoding()
+_ERRORS = sys.getfilesystemencodeerrors()
+_PRIVATE_LINE = PRIVATE.encode() + b"/"
+_TEMPORARY_LINE = TEMPORARY.encode()
+_DAY_NS = 24 * 3600 * 10**9
+_LOOKS = 3
+
+
+def fingerprints(fs: FileSystem, root_fd: int, paths: Iterable[RelPath]) -> Iterator[bytes | None]:
+    """The fingerprint of each directory, in order; None for one that has to be listed.
+
+    That is one that is gone, is no directory any more, cannot be read, or holds temporary
+    names. Quickest where `paths` come in tree order.
+    """
+    with Cursor(fs, root_fd) as cursor:
+        for path in paths:
+            try:
+                yield _fingerprint(fs, cursor.enter(path), at_root=not path)
+            except OSError:
+                yield None
+
+
+def _fingerprint(fs: FileSystem, fd: int, *, at_root: bool) -> bytes | None:
+    """`engine.fingerprint.fingerprint` of a directory, without anything in between."""
+    lines: list[bytes] = []
+    add, pack = lines.append, stamps.PACK
+    for name, st in fs.scan(fd):
+        line = name.encode(_ENCODING, _ERRORS) + b"/"
+        mode = st.st_mode
+        if mode & 0o170000 == 0o040000:
+            add(line)
+        else:
+            try:
+                add(line + pack(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino, mode))
+            except StructError:  # a time far from ours
+                add(line + stamps.version(st))
+    lines.sort()
+    place = bisect_left(lines, _TEMPORARY_LINE)
+    if place < len(lines) and lines[place].startswith(_TEMPORARY_LINE):
+        return None
+    if at_root:
+        place = bisect_left(lines, _PRIVATE_LINE)
+        if place < len(lines) and lines[place].startswith(_PRIVATE_LINE):
+            del lines[place]
+    return blake2b(b"\0".join(lines), digest_size=16).digest()
+
+
+def listing(fs: FileSystem, fd: int, *, now_ns: int, at_root: bool, is_own: Callable[[str], bool]) -> Listing:
+    """One directory with everything in it. Raises OSError.
+
+    `now_ns` must have been taken before the directory was looked at: it decides which
+    stamps are old enough to be trusted. `leftovers` are bare names.
+    """
+    entries: dict[str, Entry | Obstacle] = {}
+    leftovers: list[str] = []
+    for name, st in _settled(fs, fd):
+        if at_root and name == PRIVATE:
+            continue
+        if name.startswith(TEMPORARY):
+            if is_own(name) or st.st_ctime_ns < now_ns - _DAY_NS:
+                leftovers.append(name)
+            continue
+        entries[name] = look_closer(fs, name, fd, st, now_ns)
+    return Listing(entries=entries, fingerprint=_of(entries), leftovers=tuple(leftovers))
+
+
+def _of(entries: dict[str, Entry | Obstacle]) -> bytes | None:
+    pairs = [(n, e.version) for n, e in entries.items() if isinstance(e, Entry) and e.trusted]
+    return fingerprint(pairs) if len(pairs) == len(entries) else None
+
+
+def _settled(fs: FileSystem, fd: int) -> Iterable[tuple[str, stat_result]]:
+    """Every name, even if the directory changes while it is read.
+
+    `readdir` may leave out a name that is renamed over meanwhile (POSIX leaves it open), and a name left
+    out would look deleted: so a name seen once counts until a look of its own finds nothing.
+    """
+    before = _shape(fs.fstat(fd))
+    seen = dict(fs.scan(fd))
+    for _ in range(_LOOKS - 1):
+        after = _shape(fs.fstat(fd))
+        if after == before:
+            break
+        before = after
+        again = dict(fs.scan(fd))
+        for name in seen.keys() - again.keys():
+            try:
+                again[name] = fs.stat(name, fd)
+            except FileNotFoundError:
+                continue
+        seen = again
+    return seen.items()
+
+
+def _shape(st: stat_result) -> tuple[int, int]:
+    return st.st_mtime_ns, st.st_ctime_ns
+
+
+def look_closer(fs: FileSystem, name: str, dir_fd: int, st: stat_result, now_ns: int) -> Entry | Obstacle:
+    """What the stamp of one name means; for a symlink, with its target."""
+    what = stamps.kind(st)
+    if what is Kind.FILE:
+        return stamps.file_entry(st, now_ns)
+    if what is Kind.DIRECTORY:
+        return stamps.DIRECTORY
+    if what is Kind.SYMLINK:
+        return _link(fs, name, dir_fd, st, now_ns)
+    return stamps.unsupported(st)
+
+
+def _link(fs: FileSystem, name: str, dir_fd: int, st: stat_result, now_ns: int) -> Entry | Obstacle:
+    try:
+        target = fs.readlink(name, dir_fd)
+        if stamps.version(fs.stat(name, dir_fd)) != stamps.version(st):
+            return Obstacle(Trouble.BUSY, "the symlink changed while it was read")
+    except FileNotFoundError:
+        return Obstacle(Trouble.BUSY, "the symlink vanished while it was read")
+    except OSError as error:
+        return obstacle(error)
+    return stamps.link_entry(st, target, link_digest(target), now_ns)

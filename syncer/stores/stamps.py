@@ -1,0 +1,95 @@
+"""The version of a folder's entry: its `lstat`, packed; and when such a stamp proves anything.
+
+Pure. A version is size, mtime, ctime, inode and mode. The device number is left out: it
+changes over reboots; the root's marker and file system id stand for it.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
+from typing import Final
+
+from syncer.engine.model import Entry, Kind, Obstacle, Trouble, Version
+
+_STAMP: Final = struct.Struct("<qqqQI")
+PACK: Final = _STAMP.pack  # size, mtime_ns, ctime_ns, inode, mode
+_FURTHEST: Final = 1 << 63
+FINE_MARGIN_NS: Final = 50_000_000
+"""A stamp of a fine clock proves nothing for this long: kernel ticks last 1 to 10 ms."""
+COARSE_MARGIN_NS: Final = 2_000_000_000
+"""The same where stamps are whole milliseconds or coarser (FAT: 2 s, HFS+, old ext4: 1 s)."""
+
+
+def version(st: os.stat_result) -> Version:
+    """36 bytes; equal means the name stands for the same inode in the same state."""
+    try:
+        return PACK(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino, st.st_mode)
+    except struct.error:  # a time beyond the year 2262, or before 1677
+        return PACK(st.st_size, _wrapped(st.st_mtime_ns), _wrapped(st.st_ctime_ns), st.st_ino, st.st_mode)
+
+
+def _wrapped(time_ns: int) -> int:
+    return (time_ns + _FURTHEST) % (2 * _FURTHEST) - _FURTHEST
+
+
+def mtime(st: os.stat_result) -> int:
+    """Nanoseconds since 1970, held within 64 bits: what a database and a peer can take."""
+    return min(max(st.st_mtime_ns, -_FURTHEST), _FURTHEST - 1)
+
+
+def identity(st: os.stat_result) -> tuple[int, int, int]:
+    """Inode, size and mtime: what a link, a rename or an exchange does not change."""
+    return st.st_ino, st.st_size, st.st_mtime_ns
+
+
+def trusted(st: os.stat_result, now_ns: int) -> bool:
+    """Whether any write after `now_ns` (taken before the look) must give another stamp."""
+    fine = st.st_ctime_ns % 1_000_000 != 0
+    return st.st_ctime_ns < now_ns - (FINE_MARGIN_NS if fine else COARSE_MARGIN_NS)
+
+
+def kind(st: os.stat_result) -> Kind | None:
+    """None for what is never synced: fifo, socket, device."""
+    return _KINDS.get(S_IFMT(st.st_mode))
+
+
+_KINDS: Final = {S_IFREG: Kind.FILE, S_IFDIR: Kind.DIRECTORY, S_IFLNK: Kind.SYMLINK}
+DIRECTORY: Final = Entry(kind=Kind.DIRECTORY, size=0, version=b"")
+
+
+def file_entry(st: os.stat_result, now_ns: int, digest: bytes | None = None) -> Entry:
+    return Entry(
+        kind=Kind.FILE,
+        size=st.st_size,
+        version=version(st),
+        mtime_ns=mtime(st),
+        executable=bool(st.st_mode & 0o100),
+        digest=digest,
+        trusted=trusted(st, now_ns),
+    )
+
+
+def link_entry(st: os.stat_result, target: str, digest: bytes, now_ns: int) -> Entry:
+    return Entry(
+        kind=Kind.SYMLINK,
+        size=len(os.fsencode(target)),
+        version=version(st),
+        mtime_ns=mtime(st),
+        digest=digest,
+        target=target,
+        trusted=trusted(st, now_ns),
+    )
+
+
+def unsupported(st: os.stat_result) -> Obstacle:
+    """What a fifo, socket or device is to the engine."""
+    return Obstacle(Trouble.UNSUPPORTED, f"neither file, directory nor symlink (mode {st.st_mode:o})")
+
+
+def matches(st: os.stat_result, expected: Entry) -> bool:
+    """Whether the name still is what was planned on, to the last bit of its stamp."""
+    if expected.kind is Kind.DIRECTORY:
+        return kind(st) is Kind.DIRECTORY
+    return version(st) == expected.version

@@ -1,0 +1,215 @@
+"""The trash of a folder store: what sync takes from a name, kept as it was, under its own path.
+
+    TRASH/20261121-104700-12/docs/a.txt        taken by run 12, which began then (UTC)
+    TRASH/20261121-104700-12~2/docs/a.txt      the same path again in the same run
+
+A file is kept by a hard link, so bytes that a late writer still sends to it land here; a copy
+is made where a link cannot be. Nothing leaves its name before the trash is durable
+(`Session.sync`). Listing, restoring and emptying are in `trashcan`.
+"""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from os import stat_result
+from types import TracebackType
+
+from syncer.engine.model import Kind, RelPath
+from syncer.engine.paths import PRIVATE, TEMPORARY, tree_key
+from syncer.engine.paths import split as split_path
+from syncer.engine.ports import Clock
+from syncer.stores.beneath import Cursor
+from syncer.stores.fsops import FileSystem
+from syncer.stores.stamps import kind
+from syncer.stores.transfer import NO_LINK, copy_file, name_it
+from syncer.stores.trouble import GONE
+
+FOLDER = "trash"
+_FEW = 32  # more directories than this are made durable by one syncfs
+_GENERATIONS = 10_000
+_TAKEN = frozenset({errno.EEXIST, errno.ENOTDIR, errno.ELOOP})  # also where a directory is needed
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where something went: the batch (a run's folder) and its path there."""
+
+    batch: str
+    path: RelPath
+
+
+class Trash:
+    """One trash directory. Made when first needed; safe to share between threads."""
+
+    def __init__(
+        self, anchor: Callable[[], int], below: tuple[str, ...], *, fs: FileSystem, clock: Clock, run: str
+    ) -> None:
+        """`anchor` opens the directory in which the path `below` is made (the caller's to close)."""
+        self.fs = fs
+        self.clock = clock
+        self._anchor = anchor
+        self._below = below
+        self._run = run
+        self._batch = ""
+        self._lock = threading.Lock()
+
+    @classmethod
+    def at(cls, directory: str, *, fs: FileSystem, clock: Clock, run: str = "run") -> Trash:
+        """A trash in a directory of ours on the same file system as the root: DIRECTORY/trash.
+
+        `run` names this run in the trash; it must be a plain word.
+        """
+        return cls(lambda: fs.open_root(directory), (FOLDER,), fs=fs, clock=clock, run=run)
+
+    @classmethod
+    def inside(cls, root: str, *, fs: FileSystem, clock: Clock, run: str = "run") -> Trash:
+        """A trash under `.syncer` at the root itself."""
+        return cls(lambda: fs.open_root(root), (PRIVATE, FOLDER), fs=fs, clock=clock, run=run)
+
+    def batch(self, generation: int) -> str:
+        """The folder of this run; the second thing at one path goes to its `~2`, and so on."""
+        with self._lock:
+            if not self._batch:
+                now = datetime.fromtimestamp(self.clock.now_ns() / 1e9, UTC)
+                self._batch = f"{now:%Y%m%d-%H%M%S}-{self._run}"
+        return self._batch if generation == 1 else f"{self._batch}~{generation}"
+
+    def open(self, *, make: bool) -> int:
+        """The trash directory's descriptor; the caller closes it. ENOENT unless `make`."""
+        fd = self._anchor()
+        for name in self._below:
+            parent = fd
+            try:
+                if make and _make(self.fs, name, parent):
+                    self.fs.sync(parent)
+                fd = self.fs.open_directory(name, parent)
+            finally:
+                self.fs.close(parent)
+        return fd
+
+    def session(self) -> Session:
+        """Keeps things for one batch of work, in one thread."""
+        return Session(self)
+
+
+class Session:
+    """Things put into the trash together and made durable by one `sync`."""
+
+    def __init__(self, trash: Trash) -> None:
+        self._trash = trash
+        self._fs = trash.fs
+        self._root_fd: int | None = None
+        self._cursor: Cursor | None = None
+        self._dirty: set[RelPath] = set()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._cursor is not None and self._root_fd is not None:
+            self._cursor.__exit__(kind, error, trace)
+            self._fs.close(self._root_fd)
+            self._cursor = None
+
+    def keep(self, name: str, dir_fd: int, path: RelPath, seen: stat_result) -> Kept:
+        """A second name in the trash for what is at `name` (not durable before `sync`).
+
+        Raises OSError, or Unexpected if it had to be copied and changed meanwhile.
+        """
+        return self._place(path, lambda new, fd: self._link_or_copy(name, dir_fd, new, fd, seen))
+
+    def take(self, name: str, dir_fd: int, path: RelPath) -> Kept:
+        """Moves `name` itself into the trash, whatever it is; EXDEV where that is another file system."""
+        return self._place(path, lambda new, fd: name_it(self._fs, name, dir_fd, new, fd))
+
+    def discard(self, kept: Kept, name: str, dir_fd: int) -> None:
+        """Takes back a `keep`, provided that `name` still stands for the same inode."""
+        directory, last = split_path(f"{kept.batch}/{kept.path}")
+        fd = self._walk().enter(directory)
+        if self._fs.stat(last, fd).st_ino == self._fs.stat(name, dir_fd).st_ino:
+            self._fs.unlink(last, fd)
+
+    def sync(self) -> None:
+        """Makes durable what was kept so far. Raises OSError."""
+        cursor = self._cursor
+        if cursor is None or not self._dirty:
+            return
+        if len(self._dirty) > _FEW and self._sync_at_once():
+            return self._dirty.clear()
+        for path in sorted(self._dirty, key=tree_key):
+            self._fs.sync(cursor.enter(path))
+        self._dirty.clear()
+
+    def _sync_at_once(self) -> bool:
+        try:
+            self._fs.sync_file_system(self._walk().enter(""))
+        except OSError as error:
+            if error.errno != errno.ENOSYS:
+                raise
+            return False
+        return True
+
+    def _place(self, path: RelPath, put: Callable[[str, int], None]) -> Kept:
+        """Finds the first folder of this run where the path is free, and puts it there."""
+        directory, name = split_path(path)
+        for generation in range(1, _GENERATIONS):
+            batch = self._trash.batch(generation)
+            place = f"{batch}/{directory}" if directory else batch
+            try:
+                fd = self._make_way(place)
+                put(name, fd)
+            except OSError as error:
+                if error.errno not in _TAKEN:
+                    raise
+                continue
+            self._dirty.add(place)
+            return Kept(batch, path)
+        raise FileExistsError(errno.EEXIST, "too many versions of one path in the trash", path)
+
+    def _walk(self) -> Cursor:
+        if self._cursor is None:
+            self._root_fd = self._trash.open(make=True)
+            self._cursor = Cursor(self._fs, self._root_fd)
+        return self._cursor
+
+    def _make_way(self, place: RelPath) -> int:
+        cursor = self._walk()
+        try:
+            return cursor.enter(place)
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+        done = ""
+        for part in place.split("/"):
+            if _make(self._fs, part, cursor.enter(done)):
+                self._dirty.add(done)
+            done = f"{done}/{part}" if done else part
+        return cursor.enter(place)
+
+    def _link_or_copy(self, name: str, dir_fd: int, new: str, fd: int, seen: stat_result) -> None:
+        try:
+            return self._fs.link(name, dir_fd, new, fd)
+        except OSError as error:
+            if error.errno not in NO_LINK:
+                raise
+        if kind(seen) is Kind.SYMLINK:
+            return self._fs.symlink(self._fs.readlink(name, dir_fd), new, fd)
+        part = f"{TEMPORARY}{secrets.token_hex(8)}"
+        copy_file(self._fs, name, dir_fd, part, fd, seen)
+        name_it(self._fs, part, fd, new, fd)
+
+
+def _make(fs: FileSystem, name: str, parent: int) -> bool:
+    """Makes a private directory; False if it is there already."""
+    try:
+        fs.mkdir(name, parent, 0o700)
+    except FileExistsError:
+        return False
+    return True

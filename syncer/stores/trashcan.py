@@ -1,0 +1,198 @@
+"""Getting things back out of the trash, and emptying it by age.
+
+Restoring never clobbers: a name that is taken is `Stale`. Nothing leaves the trash before it
+is durable at its name. Only whole runs' folders are emptied, and only by `empty`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from os import stat_result
+
+from syncer.engine.model import Done, Kind, Outcome, RelPath
+from syncer.engine.paths import join, parts, printable, split, tree_key
+from syncer.stores import stamps
+from syncer.stores.batches import Tally
+from syncer.stores.beneath import Cursor
+from syncer.stores.directories import MODE
+from syncer.stores.fsops import FileSystem
+from syncer.stores.ground import Ground
+from syncer.stores.transfer import NO_LINK, copy_file, drop_quietly, name_it
+from syncer.stores.trash import Kept, Trash
+from syncer.stores.trouble import Unexpected
+
+_BATCH = re.compile(r"(\d{8}-\d{6})-(.+?)(?:~(\d+))?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trashed:
+    """One thing in the trash. `taken_ns`: when its run began; `size` in bytes."""
+
+    kept: Kept
+    run: str
+    taken_ns: int
+    kind: Kind
+    size: int
+    mtime_ns: int
+
+    @property
+    def path(self) -> RelPath:
+        """Where it was before."""
+        return self.kept.path
+
+
+def contents(trash: Trash) -> Iterator[Trashed]:
+    """Everything in the trash, oldest run first, paths in order. Raises OSError."""
+    try:
+        fd = trash.open(make=False)
+    except FileNotFoundError:
+        return
+    try:
+        with Cursor(trash.fs, fd) as cursor:
+            for batch in sorted(name for name, _ in trash.fs.scan(fd) if _BATCH.fullmatch(name)):
+                yield from _within(trash.fs, cursor, batch)
+    finally:
+        trash.fs.close(fd)
+
+
+def _within(fs: FileSystem, cursor: Cursor, batch: str) -> Iterator[Trashed]:
+    for path, st in _walk(fs, cursor, batch):
+        kind = stamps.kind(st)
+        if kind not in (None, Kind.DIRECTORY):
+            yield Trashed(
+                kept=Kept(batch, path[len(batch) + 1 :]),
+                run=_named(batch)[1],
+                taken_ns=_named(batch)[0],
+                kind=kind,
+                size=st.st_size,
+                mtime_ns=st.st_mtime_ns,
+            )
+
+
+def _walk(fs: FileSystem, cursor: Cursor, top: RelPath) -> Iterator[tuple[RelPath, stat_result]]:
+    """Everything below a directory, directories before what is in them."""
+    waiting = [top]
+    while waiting:
+        directory = waiting.pop()
+        found = sorted((join(directory, name), st) for name, st in fs.scan(cursor.enter(directory)))
+        yield from found
+        waiting += reversed([path for path, st in found if stamps.kind(st) is Kind.DIRECTORY])
+
+
+def _named(batch: str) -> tuple[int, str]:
+    """When a run's folder was begun (nanoseconds since 1970), and the run's name."""
+    match = _BATCH.fullmatch(batch)
+    if match is None:
+        return 0, ""
+    try:
+        moment = datetime.strptime(match[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return 0, match[2]
+    return int(moment.timestamp()) * 10**9, match[2]
+
+
+def restore(ground: Ground, trash: Trash, kept: Kept, to: RelPath = "") -> Outcome:
+    """Puts a thing back to its path (or to another one), making directories where they are gone.
+
+    `Stale` if the name is taken, or if the thing is no longer in the trash.
+    """
+    path = to or kept.path
+    tally = Tally(ground)
+    with ground.cursor() as cursor:
+        if tally.attempt(0, path, lambda: _restore(ground, trash, kept, path, cursor)):
+            return Done()
+    return tally.ended[0]
+
+
+def _restore(ground: Ground, trash: Trash, kept: Kept, path: RelPath, cursor: Cursor) -> None:
+    fs = ground.fs
+    fd = trash.open(make=False)
+    try:
+        with Cursor(fs, fd) as bin_cursor:
+            bin_fd, name = bin_cursor.parent(f"{kept.batch}/{kept.path}")
+            seen = fs.stat(name, bin_fd)
+            _make_way(ground, cursor, split(path)[0])
+            dir_fd, new = cursor.parent(path)
+            _bring(ground, name, bin_fd, new, dir_fd, seen, path)
+            fs.sync(dir_fd)
+            fs.unlink(name, bin_fd)
+            fs.sync(bin_fd)
+    finally:
+        fs.close(fd)
+
+
+def _bring(
+    ground: Ground, name: str, bin_fd: int, new: str, dir_fd: int, seen: stat_result, path: RelPath
+) -> None:
+    """A second name at the root: what is in the trash stays there until this is durable."""
+    fs = ground.fs
+    try:
+        return fs.link(name, bin_fd, new, dir_fd)
+    except FileExistsError:
+        raise Unexpected(f"{printable(path)} is there already") from None
+    except OSError as error:
+        if error.errno not in NO_LINK:
+            raise
+    if stamps.kind(seen) is Kind.SYMLINK:
+        return fs.symlink(fs.readlink(name, bin_fd), new, dir_fd)
+    temporary = ground.temporary()
+    copy_file(fs, name, bin_fd, temporary, dir_fd, seen)
+    try:
+        name_it(fs, temporary, dir_fd, new, dir_fd, spare=True)
+    except FileExistsError:
+        drop_quietly(fs, temporary, dir_fd)
+        raise Unexpected(f"{printable(path)} is there already") from None
+
+
+def _make_way(ground: Ground, cursor: Cursor, directory: RelPath) -> None:
+    done = ""
+    for part in parts(directory):
+        above = cursor.enter(done)
+        try:
+            ground.fs.mkdir(part, above, MODE)
+            ground.fs.sync(above)
+        except FileExistsError:
+            pass  # as it should be; a file there stops the walk
+        done = join(done, part)
+
+
+def empty(trash: Trash, *, older_than_ns: int) -> tuple[int, int]:
+    """Removes the folders of runs that began before that moment; answers (files, bytes) removed.
+
+    Raises OSError; what was removed until then stays removed.
+    """
+    try:
+        fd = trash.open(make=False)
+    except FileNotFoundError:
+        return 0, 0
+    files = size = 0
+    try:
+        old = [name for name, _ in trash.fs.scan(fd) if _is_older(name, older_than_ns)]
+        with Cursor(trash.fs, fd) as cursor:
+            for batch in old:
+                count, weight = _remove(trash.fs, cursor, batch)
+                files, size = files + count, size + weight
+    finally:
+        trash.fs.close(fd)
+    return files, size
+
+
+def _is_older(name: str, moment_ns: int) -> bool:
+    return _BATCH.fullmatch(name) is not None and _named(name)[0] < moment_ns
+
+
+def _remove(fs: FileSystem, cursor: Cursor, batch: str) -> tuple[int, int]:
+    """Deepest first, never through a symlink."""
+    everything = list(_walk(fs, cursor, batch))
+    files = [(path, st) for path, st in everything if stamps.kind(st) is not Kind.DIRECTORY]
+    for path, _ in files:
+        dir_fd, name = cursor.parent(path)
+        fs.unlink(name, dir_fd)
+    folders = [batch, *(path for path, st in everything if stamps.kind(st) is Kind.DIRECTORY)]
+    for path in sorted(folders, key=tree_key, reverse=True):
+        dir_fd, name = cursor.parent(path)
+        fs.rmdir(name, dir_fd)
+    return len(files), sum(st.st_size for _, st in files)

@@ -1,0 +1,100 @@
+"""A clock that is never waited for, sources that misbehave, and a disk that can be hooked into."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from blake3 import blake3
+
+from syncer.engine.model import Entry, Kind
+from syncer.stores.fsops import FileSystem
+
+
+class SteppingClock:
+    """The real time plus what was slept: sleeping takes no time."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    def now_ns(self) -> int:
+        return time.time_ns() + int(sum(self.slept) * 1e9)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + sum(self.slept)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
+@dataclass
+class BytesSource:
+    """Content for a put. `during` is called when half of it was handed out."""
+
+    data: bytes
+    during: Callable[[], None] = lambda: None
+    error: Exception | None = None
+
+    def chunks(self) -> Iterator[bytes]:
+        half = len(self.data) // 2
+        if half:
+            yield self.data[:half]
+        self.during()
+        if self.error is not None:
+            raise self.error
+        if self.data:
+            yield self.data[half:]
+
+    @property
+    def entry(self) -> Entry:
+        digest = blake3(self.data).digest()
+        return Entry(kind=Kind.FILE, size=len(self.data), version=b"source", digest=digest)
+
+
+Hook = Callable[[str, tuple[Any, ...]], None]
+
+
+@dataclass
+class HookedDisk:
+    """The real disk; every call is written down, and `before` may act, or raise, ahead of it."""
+
+    before: Hook = lambda method, arguments: None
+    real: FileSystem = field(default_factory=FileSystem)
+    calls: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
+
+    def __getattr__(self, method: str) -> Any:
+        real = getattr(self.real, method)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            self.calls.append((method, arguments))
+            self.before(method, arguments)
+            return real(*arguments, **named)
+
+        return call
+
+    def names(self) -> list[str]:
+        return [method for method, _ in self.calls]
+
+
+def failing(method: str, code: int, *, when: Callable[[tuple[Any, ...]], bool] = lambda a: True) -> Hook:
+    """A hook that fails every call of one method."""
+
+    def before(called: str, arguments: tuple[Any, ...]) -> None:
+        if called == method and when(arguments):
+            raise OSError(code, os.strerror(code))
+
+    return before
+
+
+def once_before(method: str, act: Callable[[], None]) -> Hook:
+    """A hook that acts ahead of the first call of one method."""
+    left = [act]
+
+    def before(called: str, arguments: tuple[Any, ...]) -> None:
+        if called == method and left:
+            left.pop()()
+
+    return before

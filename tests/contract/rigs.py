@@ -1,0 +1,193 @@
+"""What the contract suite needs to know of a store: how a user works on it behind Syncer's back.
+
+A new store joins the suite with one rig: a subclass of `Rig`, added to `RIGS`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+
+from syncer.engine.model import Entry, Kind, Outcome
+from syncer.engine.ports import Creation, Put, Store
+from syncer.stores.faults import FaultyStore
+from syncer.stores.folder import FolderStore
+from syncer.stores.limits import LimitedStore
+from syncer.stores.memory import MemoryStore
+from syncer.stores.retry import RetryingStore
+from tests.contract.doubles import BytesSource, HookedDisk, SteppingClock, once_before
+
+
+class Rig(ABC):
+    """One store under test, with an empty root that stands and is marked."""
+
+    store: Store
+    any_bytes = True
+    executable = True
+    keeps = True  # what a put or a delete takes away can be found again
+
+    @abstractmethod
+    def write(self, path: str, data: bytes) -> None: ...
+
+    @abstractmethod
+    def link(self, path: str, target: str) -> None: ...
+
+    @abstractmethod
+    def mkdir(self, path: str) -> None: ...
+
+    @abstractmethod
+    def remove(self, path: str) -> None: ...
+
+    @abstractmethod
+    def read(self, path: str) -> bytes:
+        """The content of a file; an OSError or KeyError where there is none."""
+
+    @abstractmethod
+    def kept(self) -> list[bytes]:
+        """All content in the trash."""
+
+    @abstractmethod
+    def during_read(self, act: Callable[[], None]) -> None:
+        """Has a user act while the next file is read, before its end."""
+
+    @abstractmethod
+    def drop_root(self) -> None: ...
+
+    # -- short words for what most tests do --------------------------------------
+
+    def entry(self, path: str) -> Entry:
+        found = self.store.look(path)
+        assert isinstance(found, Entry), found
+        return found
+
+    def put(self, path: str, data: bytes, *, expected: Entry | None = None, **more: object) -> Outcome:
+        return self.put_all([self.item(path, data, expected=expected, **more)])[0]
+
+    def item(self, path: str, data: bytes, *, expected: Entry | None = None, **more: object) -> Put:
+        source = more.pop("source", None) or BytesSource(data)
+        return Put(path=path, kind=Kind.FILE, source=source, size=len(data), expected=expected, **more)
+
+    def put_all(self, items: list[Put]) -> list[Outcome]:
+        return in_order(self.store.put(items), len(items))
+
+    def put_link(self, path: str, target: str, *, expected: Entry | None = None) -> Outcome:
+        size = len(os.fsencode(target))
+        item = Put(path=path, kind=Kind.SYMLINK, source=None, size=size, expected=expected, target=target)
+        return self.put_all([item])[0]
+
+    def make(self, path: str, replaces: Entry | None = None) -> Outcome:
+        return in_order(self.store.make_directories([Creation(path=path, replaces=replaces)]), 1)[0]
+
+
+def in_order(results: object, count: int) -> list[Outcome]:
+    """The outcomes by index, each exactly once."""
+    pairs = list(results)
+    assert sorted(index for index, _ in pairs) == list(range(count))
+    return [outcome for _, outcome in sorted(pairs, key=lambda pair: pair[0])]
+
+
+class FolderRig(Rig):
+    def __init__(self, base: Path) -> None:
+        self.root = base / "root"
+        self.disk = HookedDisk()
+        self.clock = SteppingClock()
+        self.store = FolderStore(str(self.root), fs=self.disk, clock=self.clock, tag="0123abcd")
+        self.store.create_root()
+        self.store.mark("ab" * 16)
+
+    def write(self, path: str, data: bytes) -> None:
+        (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / path).write_bytes(data)
+
+    def link(self, path: str, target: str) -> None:
+        (self.root / path).symlink_to(target)
+
+    def mkdir(self, path: str) -> None:
+        (self.root / path).mkdir(parents=True)
+
+    def remove(self, path: str) -> None:
+        full = self.root / path
+        if full.is_dir() and not full.is_symlink():
+            shutil.rmtree(full)
+        else:
+            full.unlink()
+
+    def read(self, path: str) -> bytes:
+        return (self.root / path).read_bytes()
+
+    def kept(self) -> list[bytes]:
+        everything = (self.root / ".syncer" / "trash").rglob("*")
+        return [
+            os.fsencode(os.readlink(p)) if p.is_symlink() else p.read_bytes() for p in everything if _held(p)
+        ]
+
+    def during_read(self, act: Callable[[], None]) -> None:
+        self.disk.before = once_before("read", act)
+
+    def drop_root(self) -> None:
+        shutil.rmtree(self.root)
+
+
+def _held(path: Path) -> bool:
+    return path.is_symlink() or path.is_file()
+
+
+class MemoryRig(Rig):
+    def __init__(self, base: Path) -> None:
+        self.memory = MemoryStore()
+        self.store = self.memory
+        self.memory.mark("ab" * 16)
+
+    def write(self, path: str, data: bytes) -> None:
+        self.memory.write(path, data)
+
+    def link(self, path: str, target: str) -> None:
+        self.memory.link(path, target)
+
+    def mkdir(self, path: str) -> None:
+        self.memory.make_directory(path)
+
+    def remove(self, path: str) -> None:
+        self.memory.remove(path)
+
+    def read(self, path: str) -> bytes:
+        return self.memory.content(path)
+
+    def kept(self) -> list[bytes]:
+        return [data for _, data in self.memory.kept]
+
+    def during_read(self, act: Callable[[], None]) -> None:
+        left = [act]
+        self.memory.on_read = lambda path: left.pop()() if left else None
+
+    def drop_root(self) -> None:
+        self.memory.exists = False
+
+
+def _retrying(store: Store) -> Store:
+    return RetryingStore(store, sleep=SteppingClock().sleep)
+
+
+def _limited(store: Store) -> Store:
+    return LimitedStore(store, clock=SteppingClock(), write_limit=1000.0, read_limit=1000.0)
+
+
+RIGS: dict[str, type[Rig]] = {"folder": FolderRig, "memory": MemoryRig}
+DECORATORS: dict[str, Callable[[Store], Store]] = {
+    "": lambda store: store,
+    "+retry": _retrying,
+    "+limits": _limited,
+    "+faults": FaultyStore,
+}
+EVERY = [rig + decorator for rig in RIGS for decorator in DECORATORS]
+
+
+def build(name: str, base: Path) -> Rig:
+    """The rig of that name, its store wrapped as the name says."""
+    kind, _, decorator = name.partition("+")
+    rig = RIGS[kind](base)
+    rig.store = DECORATORS["+" + decorator if decorator else ""](rig.store)
+    return rig
