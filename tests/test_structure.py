@@ -29,19 +29,9 @@ SELF_EVIDENT = 3  # a method or property this short, with a good name, needs no 
 # Who may import whom. A module is ruled by the longest prefix that fits it; everything it
 # imports from `syncer` must fit one of its arrows and none of its bars ("!").
 ENGINE_VALUES = ("syncer.engine.model", "syncer.engine.paths", "syncer.engine.ports", "syncer.errors")
-SETTINGS = tuple(
-    f"syncer.{name}"
-    for name in ("config", "config_paths", "accounts", "placement", "secrets", "units", "wording")
-)
-BELOW_JOBS = (
-    *(
-        f"syncer.{name}"
-        for name in ("clock", "engine", "errors", "ignore", "pairs", "results", "state", "stores")
-    ),
-    *SETTINGS,
-)
-AROUND_A_RUN = tuple(
-    f"syncer.{name}" for name in ("admission", "bookkeeping", "building", "choices", "probing")
+WORDS = ("syncer.units", "syncer.wording")
+BELOW_JOBS = tuple(
+    f"syncer.{name}" for name in ("clock", "config", "engine", "errors", "ignore", "state", "stores")
 )
 ARROWS: dict[str, tuple[str, ...]] = {
     "syncer": (),
@@ -54,26 +44,21 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "syncer.state": (*ENGINE_VALUES, "syncer.engine.fingerprint", "syncer.engine.report", "syncer.state"),
     "syncer.ignore": (*ENGINE_VALUES, "syncer.engine.rules"),
     "syncer.clock": ENGINE_VALUES,
-    "syncer.results": (*ENGINE_VALUES, "syncer.engine.report"),
-    "syncer.pairs": (*ENGINE_VALUES, *SETTINGS),
-    **dict.fromkeys(SETTINGS, (*ENGINE_VALUES, *SETTINGS, "syncer.ignore")),
-    **dict.fromkeys(AROUND_A_RUN, (*BELOW_JOBS, *AROUND_A_RUN)),
-    "syncer.jobs": (*BELOW_JOBS, *AROUND_A_RUN, "syncer.jobs"),
-    "syncer.byhand": (*BELOW_JOBS, *AROUND_A_RUN, "syncer.jobs"),
+    **dict.fromkeys(WORDS, (*ENGINE_VALUES, *WORDS)),
+    "syncer.config": (*ENGINE_VALUES, *WORDS, "syncer.ignore", "syncer.config"),
+    "syncer.jobs": (*BELOW_JOBS, *WORDS, "syncer.jobs"),
     "syncer.watch": ENGINE_VALUES,
     "syncer.daemon": (*BELOW_JOBS, "syncer.jobs", "syncer.watch", "syncer.daemon"),
     "syncer.server": (*ENGINE_VALUES, "syncer.engine.delta", "syncer.stores", "syncer.server"),
     "syncer.cli": (
         *ENGINE_VALUES,
+        *WORDS,
         "syncer.engine.report",
-        "syncer.results",
+        "syncer.config",
         "syncer.jobs",
-        "syncer.byhand",
-        "syncer.probing",
         "syncer.daemon",
         "syncer.server",
         "syncer.cli",
-        *SETTINGS,
     ),
 }
 OUTSIDE_ENGINE = {"syncer.engine.delta": {"librsync"}}  # all the engine may load beyond the standard library

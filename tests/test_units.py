@@ -5,12 +5,27 @@ from __future__ import annotations
 import pytest
 
 from syncer.engine.model import MaxDelete
-from syncer.units import parse_duration, parse_max_delete, parse_size, show_duration, show_max_delete, show_size
+from syncer.units import (
+    parse_duration,
+    parse_max_delete,
+    parse_size,
+    show_duration,
+    show_max_delete,
+    show_size,
+)
 
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("4M", 4 << 20), ("500k", 500 << 10), ("1.5G", 3 << 29), ("7", 7), (9, 9), ("2 MiB", 2 << 20), ("3TB", 3 << 40)],
+    [
+        ("4M", 4 << 20),
+        ("500k", 500 << 10),
+        ("1.5G", 3 << 29),
+        ("7", 7),
+        (9, 9),
+        ("2 MiB", 2 << 20),
+        ("3TB", 3 << 40),
+    ],
 )
 def test_sizes_count_in_1024s(text: object, size: int) -> None:
     assert parse_size(text) == size
@@ -42,7 +57,12 @@ def test_a_duration_is_shown_as_it_is_read(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "limit"),
-    [("50%", MaxDelete()), (0, MaxDelete(share=None, count=0)), ("7", MaxDelete(share=None, count=7)), ("0%", MaxDelete(share=0.0))],
+    [
+        ("50%", MaxDelete()),
+        (0, MaxDelete(share=None, count=0)),
+        ("7", MaxDelete(share=None, count=7)),
+        ("0%", MaxDelete(share=0.0)),
+    ],
 )
 def test_delete_limits_are_shares_or_counts(text: object, limit: MaxDelete) -> None:
     assert parse_max_delete(text) == limit
@@ -56,4 +76,10 @@ def test_what_is_no_delete_limit_is_refused(text: object) -> None:
 
 def test_limits_and_sizes_are_shown_for_people() -> None:
     assert (show_max_delete(MaxDelete()), show_max_delete(MaxDelete(share=None, count=9))) == ("50%", 9)
-    assert [show_size(n) for n in (0, 999, 1000, 1_250_000, 10**18)] == ["0 B", "999 B", "1.0 kB", "1.2 MB", "1000.0 PB"]
+    assert [show_size(n) for n in (0, 999, 1000, 1_250_000, 10**18)] == [
+        "0 B",
+        "999 B",
+        "1.0 kB",
+        "1.2 MB",
+        "1000.0 PB",
+    ]

@@ -5,6 +5,7 @@ carries plans out. No files, no clock, no threads. Names: `tN` nothing, `tF1` th
 "f" with content one, `tL1` a symlink "f", `tD0` an empty directory "f", `tD1` a
 directory "f" with the file "x" in it.
 """
+# ruff: noqa: N816  (tN, tF1: the names that reconcilers' tests give their trees)
 
 from __future__ import annotations
 
@@ -160,6 +161,7 @@ class World:
         if directory in self.unlistable[side]:
             return self.unlistable[side][directory]
         shown: dict[str, Entry | Obstacle] = {}
+        directory = self._spelt(side, directory)
         for path, node in self.sides[side].items():
             above, _, name = path.rpartition("/")
             if above == directory:
@@ -169,7 +171,16 @@ class World:
         return Listing(entries=shown, fingerprint=fingerprint(entries) if whole else None)
 
     def digests(self, side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
-        return [entry_of(self.sides[side][path], read=True) for path, _ in wanted]
+        return [entry_of(self.sides[side][self._spelt(side, path)], read=True) for path, _ in wanted]
+
+    def _spelt(self, side: Side, path: RelPath) -> RelPath:
+        """A path as the side itself writes it: one that folds knows any spelling."""
+        able = self.capabilities[side]
+        if path in self.sides[side] or not (able.folds_case or able.folds_form):
+            return path
+        case, form = able.folds_case, able.folds_form
+        folded = {paths.fold(p, case=case, form=form): p for p in self.sides[side]}
+        return folded.get(paths.fold(path, case=case, form=form), path)
 
     def read_rules(self, side: Side, path: RelPath) -> bytes:
         node = self.sides[side].get(path)

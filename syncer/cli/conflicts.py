@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from syncer import byhand, jobs
+from syncer import jobs
 from syncer.cli.documents import Document
 from syncer.cli.options import Session, put, session_of, shared
 from syncer.cli.progress import Lines
@@ -16,7 +16,7 @@ from syncer.cli.signals import Stop
 from syncer.cli.wordings import moment
 from syncer.engine.paths import printable
 from syncer.errors import UsageError
-from syncer.jobs import ConflictSide, OpenConflict, World
+from syncer.jobs import ConflictSide, OpenConflict, World, byhand
 from syncer.units import show_size
 
 WAITING = 1

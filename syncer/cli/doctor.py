@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import click
 
-from syncer import placement, probing
 from syncer.cli.options import Session, session_of, shared
-from syncer.config_paths import default_config, default_state_dir
+from syncer.config.paths import default_config, default_state_dir
 from syncer.engine.paths import printable
 from syncer.errors import SyncerError
-from syncer.probing import Finding
+from syncer.jobs import placement, probing
+from syncer.jobs.probing import Finding
 
 
 @click.command()

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from syncer import results
 from syncer.engine.model import (
     Action,
     Done,
@@ -24,7 +23,8 @@ from syncer.engine.model import (
     Seen,
 )
 from syncer.engine.report import ConflictReport, Hold
-from syncer.results import JobResult
+from syncer.jobs import results
+from syncer.jobs.results import JobResult
 
 Document = dict[str, Any]
 
@@ -58,7 +58,7 @@ def _actions(result: JobResult) -> list[Document]:
 
 def action(act: Action, outcome: Outcome | None = None) -> Document:
     """One action; without an outcome it is planned."""
-    sent, received = results.crossed(act, outcome) if outcome else (0, 0)
+    sent, received = results.crossed(outcome) if outcome else (0, 0)
     document: Document = {
         "action": results.name_of(act),
         "path": act.path,
@@ -81,6 +81,7 @@ def action(act: Action, outcome: Outcome | None = None) -> Document:
 
 
 def conflict(report: ConflictReport) -> Document:
+    """What both sides showed, and how it ended."""
     return {
         "path": report.path,
         "reason": report.reason.value,
@@ -108,6 +109,7 @@ def seen(shown: Seen) -> Document | None:
 
 
 def problem(found: Problem) -> Document:
+    """One path that somebody should look at."""
     return {
         "path": found.path,
         "side": found.side.value,
@@ -118,6 +120,7 @@ def problem(found: Problem) -> Document:
 
 
 def hold(held: Hold) -> Document:
+    """A guard that held deletions back, as a problem with all their paths."""
     return {
         "path": "",
         "side": held.side.value,

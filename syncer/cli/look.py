@@ -6,7 +6,7 @@ import os
 
 import click
 
-from syncer import jobs, results
+from syncer import jobs
 from syncer.cli import documents, wordings
 from syncer.cli.documents import Document
 from syncer.cli.options import Session, complain, print_json, put, session_of, shared
@@ -18,7 +18,7 @@ from syncer.engine.model import BaseEntry, RelPath
 from syncer.engine.paths import is_below, printable, unsafe
 from syncer.engine.report import Difference, Explanation
 from syncer.errors import SyncerError, UsageError
-from syncer.jobs import World
+from syncer.jobs import World, results
 
 DIFFERENT = 1
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
-from syncer import jobs, results
+from syncer import jobs
 from syncer.cli import documents
 from syncer.cli.options import SCHEMA, Session, print_json, session_of, shared
 from syncer.cli.run import each, run_options, show_plans, tell, wish_of
 from syncer.cli.selection import PairOptions, select
 from syncer.errors import UsageError
+from syncer.jobs import results
 
 
 @click.command()

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from syncer import results
 from syncer.cli import wordings
 from syncer.cli.options import Session
 from syncer.cli.signals import Stop
 from syncer.engine.model import Action, Done, Outcome, Side
+from syncer.jobs import results
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -7,17 +7,17 @@ from typing import TypeVar
 
 import click
 
-from syncer import jobs, results
+from syncer import jobs
 from syncer.cli import documents, wordings
 from syncer.cli.options import Session, complain, print_json, put, session_of, shared
 from syncer.cli.progress import telling
 from syncer.cli.selection import PairOptions, Selection, select
-from syncer.cli.signals import Stop, stoppable
+from syncer.cli.signals import Stop, StoppableClock, stoppable
 from syncer.config import JobSettings
 from syncer.engine.model import ConflictPolicy, MaxDelete, Mode
 from syncer.errors import Interrupted, SyncerError, UsageError
-from syncer.jobs import Wish, World
-from syncer.results import JobResult
+from syncer.jobs import Wish, World, results
+from syncer.jobs.results import JobResult
 from syncer.units import parse_max_delete
 
 Work = Callable[[World, JobSettings, Wish], JobResult]
@@ -113,9 +113,8 @@ def each(
     with stoppable() as stop:
         for job in selection.jobs:
             with telling(session, stop, job.name) as reporter:
-                result = _guarded(
-                    session, work, World(settings=selection.settings, reporter=reporter), job, wish
-                )
+                world = World(settings=selection.settings, reporter=reporter, clock=StoppableClock(stop))
+                result = _guarded(session, work, world, job, wish)
             told(session, result)
             found.append(result)
             if stop.signum:

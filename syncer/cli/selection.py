@@ -10,12 +10,12 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from syncer import placement
 from syncer.cli.options import Session
 from syncer.config import JobSettings, Location, Settings, choose
-from syncer.config_paths import absolute
+from syncer.config.paths import absolute
 from syncer.engine.model import ConflictPolicy, Mode
 from syncer.errors import ConfigError, UsageError
+from syncer.jobs import placement
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NO_JOBS = "write a [jobs.NAME] table (see config.example.toml), or call: syncer sync LOCAL REMOTE"
@@ -54,7 +54,7 @@ def select(session: Session, words: Sequence[str], options: PairOptions | None =
             hint="a job's own settings stand in the config file",
         )
     if not words and not settings.jobs:
-        raise ConfigError(f"{_origin(settings)}: there are no jobs", hint=_NO_JOBS)
+        raise ConfigError(f"{settings.origin}: there are no jobs", hint=_NO_JOBS)
     chosen = [settings.job(word) for word in dict.fromkeys(words)] if words else list(settings.jobs.values())
     placement.check(settings, settings.jobs.values())
     return Selection(settings=settings, jobs=tuple(chosen))
@@ -106,7 +106,7 @@ def pair(settings: Settings, local: str, remote: str, options: PairOptions) -> J
     if place.account not in known:
         raise ConfigError(
             f"REMOTE: unknown account {place.account!r} in {remote}; known: {', '.join(known)}",
-            hint=f"for a folder here write local:/some/folder; accounts stand in {_origin(settings)}",
+            hint=f"for a folder here write local:/some/folder; accounts stand in {settings.origin}",
         )
     try:
         return JobSettings(
@@ -127,9 +127,3 @@ def _remote(text: str) -> Location:
     if ":" not in text or "/" in head or head.startswith((".", "~")):
         return Location(account="local", path=str(absolute(text)))
     return Location.parse(text, expand=False)
-
-
-def _origin(settings: Settings) -> str:
-    from syncer.config_paths import default_config
-
-    return str(settings.path or default_config())

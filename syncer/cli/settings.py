@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from syncer import placement
 from syncer.cli.documents import Document
 from syncer.cli.options import Session, session_of, shared
 from syncer.config import JobSettings, Settings
-from syncer.config_paths import default_config
+from syncer.config.paths import default_config
+from syncer.config.secrets import Secret
 from syncer.engine.paths import printable
-from syncer.secrets import Secret
+from syncer.jobs import placement
 from syncer.units import show_duration, show_max_delete
 from syncer.wording import counted
 

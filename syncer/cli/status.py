@@ -100,6 +100,7 @@ def _lines(document: Document) -> Iterator[str]:
 
 
 def run_document(run: Run) -> Document:
+    """One run; times in seconds since 1970."""
     return {
         "run": run.id,
         "trigger": run.trigger,

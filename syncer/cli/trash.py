@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 import click
 
-from syncer import byhand
-from syncer.byhand import InTrash, Restored
 from syncer.cli.documents import Document
 from syncer.cli.options import Session, session_of, shared
 from syncer.cli.progress import Lines
@@ -17,7 +15,8 @@ from syncer.cli.signals import Stop
 from syncer.cli.wordings import moment
 from syncer.engine.paths import printable
 from syncer.errors import UsageError
-from syncer.jobs import World
+from syncer.jobs import World, byhand
+from syncer.jobs.byhand import InTrash, Restored
 from syncer.units import parse_duration, show_size
 
 LEFT = 1

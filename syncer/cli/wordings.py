@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from syncer import results
 from syncer.engine.model import (
     Action,
     Done,
@@ -24,7 +23,8 @@ from syncer.engine.model import (
 )
 from syncer.engine.paths import printable
 from syncer.engine.report import ConflictReport, Hold, Resolution
-from syncer.results import JobResult
+from syncer.jobs import results
+from syncer.jobs.results import JobResult
 from syncer.units import show_size
 from syncer.wording import counted
 
@@ -48,13 +48,14 @@ _HEADS = {
     "held": "deletions held",
 }
 _SHOWN_HELD = 10
+_COLUMN = 16  # where paths begin
 
 
 def action(act: Action, outcome: Outcome | None = None) -> str:
     """`upload        a/b.txt  (1.2 kB, local-changed)`, and why not if it was not done."""
-    line = f"{_WORDS[results.name_of(act)]:<14}{printable(act.path)}"
+    line = f"{_WORDS[results.name_of(act)]:<{_COLUMN}}{printable(act.path)}"
     if isinstance(act, Move):
-        line = f"{_WORDS[results.name_of(act)]:<14}{printable(act.origin)} → {printable(act.path)}"
+        line = f"{_WORDS[results.name_of(act)]:<{_COLUMN}}{printable(act.origin)} → {printable(act.path)}"
     if isinstance(act, KeepBoth):
         line += f" and {printable(act.copy)}"
     facts = [show_size(results.size_of(act))] if isinstance(act, Transfer) else []
@@ -80,17 +81,18 @@ def conflict(report: ConflictReport) -> str:
             how = "the local version won, the other is in the trash"
         case Resolution.REMOTE_WON:
             how = "the remote version won, the other is in the trash"
-    return f"{'conflict':<14}{printable(report.path)} {what}; {how}"
+    return f"{'conflict':<{_COLUMN}}{printable(report.path)} {what}; {how}"
 
 
 def hold(held: Hold) -> Iterator[str]:
-    yield f"{'held':<14}{printable(held.message)}"
+    """What a guard held back, the first paths of it, and what to do."""
+    yield f"{'held':<{_COLUMN}}{printable(held.message)}"
     for path in held.paths[:_SHOWN_HELD]:
-        yield f"{'':<14}{printable(path)}"
+        yield f"{'':<{_COLUMN}}{printable(path)}"
     if len(held.paths) > _SHOWN_HELD:
-        yield f"{'':<14}and {len(held.paths) - _SHOWN_HELD:,} more"
+        yield f"{'':<{_COLUMN}}and {len(held.paths) - _SHOWN_HELD:,} more"
     if held.hint:
-        yield f"{'':<14}hint: {held.hint}"
+        yield f"{'':<{_COLUMN}}hint: {held.hint}"
 
 
 def remarks(result: JobResult) -> Iterator[str]:
@@ -103,7 +105,8 @@ def remarks(result: JobResult) -> Iterator[str]:
     for held in whole.holds:
         yield from hold(held)
     for problem in whole.problems:
-        yield f"{'problem':<14}{printable(problem.path)} ({problem.side.value}): {printable(problem.message)}"
+        where = f"{printable(problem.path) or 'the whole side'} ({problem.side.value})"
+        yield f"{'problem':<{_COLUMN}}{where}: {printable(problem.message)}"
 
 
 def summary(result: JobResult) -> str:

@@ -95,19 +95,22 @@ class Admission:
         self._findings.blocked(path, side, obstacle, waits=waits)
 
     def _cannot_cross(self, path: RelPath, view: View) -> bool:
-        """Whether the name is on one side only, and the other cannot hold its name or kind."""
+        """Whether a side has there what the other cannot hold: a symlink, or a new name of its own."""
+        for side, seen in ((Side.LOCAL, view.local), (Side.REMOTE, view.remote)):
+            if isinstance(seen, Entry) and seen.kind is Kind.SYMLINK and not self._able[side.other].symlinks:
+                # Whatever stands there on the other side: a symlink cannot take its place.
+                return self._unholdable(path, side, "it is a symlink")
         if view.base is not None or (view.local is None) is (view.remote is None):
             return False
         side = Side.REMOTE if view.local is None else Side.LOCAL
-        seen = view.seen(side)
-        able = self._able[side.other]
-        why = paths.unholdable(view.name, able)
-        if isinstance(seen, Entry) and seen.kind is Kind.SYMLINK and not able.symlinks:
-            why = "it is a symlink"
-        if why:
-            message = f"the {side.other.value} side cannot hold it: {why}"
-            self._findings.blocked(path, side, Obstacle(Trouble.UNHOLDABLE, message))
-        return bool(why)
+        why = paths.unholdable(view.name, self._able[side.other])
+        return bool(why) and self._unholdable(path, side, why)
+
+    def _unholdable(self, path: RelPath, side: Side, why: str) -> bool:
+        self.covered.add(path)
+        message = f"the {side.other.value} side cannot hold it: {why}"
+        self._findings.blocked(path, side, Obstacle(Trouble.UNHOLDABLE, message))
+        return True
 
     def _learned(self, directory: RelPath, views: list[View]) -> list[View]:
         """The views again, with the digests without which they could not be judged."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from syncer.engine import paths
 from syncer.engine.changes import same_bytes
 from syncer.engine.cycle import Pair
-from syncer.engine.model import Entry, Kind, Obstacle, RelPath, Seen, Side
+from syncer.engine.model import Entry, Kind, Obstacle, RelPath, Seen, Side, Trouble
 from syncer.engine.names import View, pair
 from syncer.engine.observe import Eyes
 from syncer.engine.report import Difference
@@ -57,9 +57,16 @@ def _differences(eyes: Eyes, path: RelPath, view: View) -> Iterator[Difference |
             return
         if local.kind is remote.kind is Kind.FILE and local.size == remote.size:
             local, remote = _read(eyes, path, local, remote)
-    message = _message(local, remote)
+    message = "" if _never_synced(local, remote) else _message(local, remote)
     if message:
         yield Difference(path=path, local=local, remote=remote, message=message)
+
+
+def _never_synced(local: Seen, remote: Seen) -> bool:
+    """A fifo, socket or device that only one side has is nobody's difference."""
+    alone = local if remote is None else remote
+    odd = isinstance(alone, Obstacle) and alone.trouble is Trouble.UNSUPPORTED
+    return odd and (local is None or remote is None)
 
 
 def _read(eyes: Eyes, path: RelPath, local: Entry, remote: Entry) -> tuple[Seen, Seen]:

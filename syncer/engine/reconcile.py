@@ -121,17 +121,10 @@ class Reconciler:
             fate = _both(fate, self._name(path, view))
         if path in self.findings.mixed:
             fate = _both(fate, STAYS)
-            if len(shown) == 1:
-                self._keep_rules(path)
         if len(shown) == 2 and not moved and self._direct_peace(path, before):
             prints = [shown[s].fingerprint for s in SIDES]
             self.findings.settled.append((path, prints[0], prints[1]))
         return fate
-
-    def _keep_rules(self, directory: RelPath) -> None:
-        """Gone on the other side, it stays for what is ignored in it: so do the rules that say so."""
-        rules, found = paths.join(directory, FILE), self.findings.actions
-        found[:] = [a for a in found if not (isinstance(a, Delete) and a.path == rules)]
 
     def _direct_peace(self, path: RelPath, before: int) -> bool:
         """Whether nothing found since concerns a name directly in the directory."""
@@ -241,6 +234,8 @@ class Reconciler:
             return self._restore(path, view, side, other)
         start = len(self.findings.actions)
         fate = self._directory(path, {side}, None)
+        if path in self.findings.mixed:
+            self._keep_rules(path, side, start, sent=fate.arrives or other is not None)
         if other is not None:
             return self._replaced_by_file(path, view, side, other, fate, start)
         if not fate.stays:
@@ -251,6 +246,19 @@ class Reconciler:
             action = MakeDirectory(path=path, reason=Reason.EDIT_BEATS_DELETE, side=side.other)
             self.findings.actions.append(action)
         return fate
+
+    def _keep_rules(self, path: RelPath, side: Side, start: int, *, sent: bool) -> None:
+        """A directory that stays for what is ignored in it keeps the rules that say so.
+
+        `sent`: it comes back on the other side, and the rules with it. Without them the next
+        run would send what nobody wants to be sent.
+        """
+        found, rules = self.findings.actions, paths.join(path, FILE)
+        for index, action in enumerate(found[start:], start):
+            if isinstance(action, Delete) and action.path == rules:
+                back = _sent_back(action) if sent and self._may(side.other) else None
+                found[index : index + 1] = [back] if back else []
+                return
 
     def _restore(self, path: RelPath, view: View, side: Side, other: Entry | None) -> Fate:
         """One-way: the source has the directory, the follower lost it or has a file in its place."""
@@ -360,6 +368,18 @@ class Reconciler:
                     names |= set(listing.entries)
             self._names = (directory, names)
         return self._names[1]
+
+
+def _sent_back(action: Delete) -> Transfer:
+    """Instead of the deletion: the file on the other side again."""
+    return Transfer(
+        path=action.path,
+        reason=Reason.EDIT_BEATS_DELETE,
+        source=action.side,
+        seen=action.expected,
+        expected=None,
+        executable=action.expected.executable,
+    )
 
 
 def _clearing(action: Action) -> Action:

@@ -44,6 +44,7 @@ class Rules:
         `alone`: one side does not have the directory at all, so it says nothing about rules in it.
         """
         sides = _sides_to_read(base, local, remote, alone=alone)
+        self._governed.pop(directory, None)
         text = b"\n".join(self._read(side, paths.join(directory, FILE)) for side in sides)
         self._files[directory] = self._compiled(text)
         return _moved(base, local, Side.LOCAL) or _moved(base, remote, Side.REMOTE)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from os import stat_result
 from typing import TypeVar
 
-from syncer.engine.model import Done, Entry, Failed, Outcome, RelPath, Stale
+from syncer.engine.model import Done, Entry, Failed, Outcome, RelPath
 from syncer.engine.paths import printable, split, tree_key
 from syncer.engine.ports import Results
 from syncer.errors import AuthError, LocalError, StoreError, Unholdable
@@ -143,7 +143,3 @@ def late_look(ground: Ground, cursor: Cursor, path: RelPath, ours: stat_result) 
         return ours, False
     same = stamps.identity(found) == stamps.identity(ours) and found.st_mode == ours.st_mode
     return (found, True) if same else (ours, False)
-
-
-def stale(path: RelPath, why: str) -> Stale:
-    return Stale(message=f"{printable(path)} {why}")

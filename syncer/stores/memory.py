@@ -15,7 +15,20 @@ from typing import TypeVar
 from blake3 import blake3
 
 from syncer.engine.fingerprint import fingerprint
-from syncer.engine.model import Done, Entry, Failed, Kind, Listing, Method, Outcome, RelPath, Seen, Stale
+from syncer.engine.model import (
+    Done,
+    Entry,
+    Failed,
+    Kind,
+    Listing,
+    Method,
+    Obstacle,
+    Outcome,
+    RelPath,
+    Seen,
+    Stale,
+    Trouble,
+)
 from syncer.engine.paths import fold, is_below, join, parts, split, unholdable
 from syncer.engine.ports import (
     Amend,
@@ -186,7 +199,10 @@ class MemoryStore:
     def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         for path, _ in wanted:
             with self._lock:
-                found, node = self.look(path), self._nodes.get(self._key(path))
+                found: Seen = self.look(path)
+                node = self._nodes.get(self._key(path))
+                if node is not None and not node.readable:
+                    found = Obstacle(Trouble.UNREADABLE, "permission denied")
                 if isinstance(found, Entry) and node is not None and found.kind is Kind.FILE:
                     found = replace(found, digest=blake3(node.data).digest())
             yield found

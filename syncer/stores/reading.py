@@ -29,9 +29,8 @@ _TRIES = 3
 class Readers:
     """Opens files for reading; each thread keeps its walk, since neighbours are read one after the other.
 
-    A kept descriptor may lead to a directory that was moved meanwhile. What is read is compared
-    with what was planned on all the same, and a name that is not found there is looked for
-    from the root again.
+    A kept descriptor may lead to a directory that was moved or replaced meanwhile: a file that is
+    not there, or not the one planned on, is looked for from the root again.
     """
 
     def __init__(self, ground: Ground) -> None:
@@ -39,18 +38,27 @@ class Readers:
         self._own = threading.local()
         self._all: list[Cursor] = []
 
-    def open(self, path: RelPath) -> int:
-        """Raises OSError."""
+    def open(self, path: RelPath, expected: Entry) -> int:
+        """The file as planned on. Raises OSError, ChangedUnderUs."""
         cursor = self._cursor()
         try:
-            return self._open(cursor, path)
-        except FileNotFoundError:
+            fd = self._open(cursor, path, expected)
+        except OSError:
+            fd = None
+        if fd is None:
             cursor.rewind()
-            return self._open(cursor, path)
+            fd = self._open(cursor, path, expected)
+        if fd is None:
+            raise changed(path)
+        return fd
 
-    def _open(self, cursor: Cursor, path: RelPath) -> int:
+    def _open(self, cursor: Cursor, path: RelPath, expected: Entry) -> int | None:
         dir_fd, name = cursor.parent(path)
-        return self._ground.fs.open_read(name, dir_fd)
+        fd = self._ground.fs.open_read(name, dir_fd)
+        if is_planned(self._ground.fs.fstat(fd), expected):
+            return fd
+        self._ground.fs.close(fd)
+        return None
 
     def _cursor(self) -> Cursor:
         cursor: Cursor | None = getattr(self._own, "cursor", None)
@@ -84,7 +92,7 @@ class FolderSource:
     def chunks(self) -> Iterator[bytes]:
         self._read = None
         try:
-            fd = self._readers.open(self._path)
+            fd = self._readers.open(self._path, self._expected)
             try:
                 yield from self._verified(fd)
             finally:
@@ -95,31 +103,30 @@ class FolderSource:
     def _verified(self, fd: int) -> Iterator[bytes]:
         fs, hasher, held = self._ground.fs, blake3(), b""
         now = self._ground.clock.now_ns()
-        self._check(fs.fstat(fd))
         while chunk := fs.read(fd, MEBIBYTE):
             hasher.update(chunk)
             if held:
                 yield held
             held = chunk
         after = fs.fstat(fd)
-        self._check(after)
         digest = hasher.digest()
-        if self._expected.digest not in (None, digest):
-            raise self._changed()
+        if not is_planned(after, self._expected) or self._expected.digest not in (None, digest):
+            raise changed(self._path)
         self._read = stamps.file_entry(after, now, digest)
         if held:
             yield held
 
-    def _check(self, found: stat_result) -> None:
-        if stamps.kind(found) is not Kind.FILE or not stamps.matches(found, self._expected):
-            raise self._changed()
 
-    def _changed(self) -> ChangedUnderUs:
-        return ChangedUnderUs(
-            f"{printable(self._path)} changed while it was read",
-            path=self._path,
-            hint="the next run takes it",
-        )
+def is_planned(found: stat_result, expected: Entry) -> bool:
+    """Whether an open file is the one planned on, unwritten since."""
+    return stamps.kind(found) is Kind.FILE and stamps.matches(found, expected)
+
+
+def changed(path: RelPath) -> ChangedUnderUs:
+    """What is raised for a file that does not rest."""
+    return ChangedUnderUs(
+        f"{printable(path)} changed while it was read", path=path, hint="the next run takes it"
+    )
 
 
 def digests(ground: Ground, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:

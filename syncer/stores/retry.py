@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from blake3 import blake3
@@ -84,16 +85,24 @@ class RetryingStore(Wrapped):
                     yield seen
                     done += 1
                 return
-            except TransientError:
-                rest = wanted[done : done + 1]
-                yield from self._again(lambda rest=rest: [*self.inner.digests(rest)])  # type: ignore[misc]
+            except TransientError as error:
+                one = partial(self.inner.digests, wanted[done : done + 1])
+                yield from self._again(lambda one=one: [*one()], failed=error)  # type: ignore[misc]
                 done += 1
 
     def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
         return self.inner.changed(known)
 
-    def _again(self, call: Callable[[], ResultT]) -> ResultT:
-        return self._retrying()(call)
+    def _again(self, call: Callable[[], ResultT], *, failed: TransientError | None = None) -> ResultT:
+        """Calls until it works; `failed`: the first try was made already, and how it ended."""
+        before = [failed] if failed is not None else []
+
+        def once() -> ResultT:
+            if before:
+                raise before.pop()
+            return call()
+
+        return self._retrying()(once)
 
     def _retrying(self) -> Retrying:
         return Retrying(
@@ -144,16 +153,12 @@ class RetryingStore(Wrapped):
         send: Callable[[Sequence[ItemT]], Results],
         took_effect: Callable[[ItemT], Outcome | None],
     ) -> Outcome:
-        first = [error]
-
         def once() -> Outcome:
-            if first:
-                raise first.pop()
             known = took_effect(item)
             return known if known is not None else _only(send([item]))
 
         try:
-            return self._again(once)
+            return self._again(once, failed=error)
         except (StoreError, LocalError) as last:
             return Failed(error=last)
 

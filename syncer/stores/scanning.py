@@ -7,12 +7,12 @@ processes can share the work.
 
 from __future__ import annotations
 
+import struct
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from os import stat_result
-from struct import error as StructError
 
 from syncer.engine.fingerprint import fingerprint
 from syncer.engine.model import Entry, Kind, Listing, Obstacle, RelPath, Trouble
@@ -26,7 +26,6 @@ from syncer.stores.trouble import obstacle
 _ENCODING = sys.getfilesystemencoding()
 _ERRORS = sys.getfilesystemencodeerrors()
 _PRIVATE_LINE = PRIVATE.encode() + b"/"
-_TEMPORARY_LINE = TEMPORARY.encode()
 _DAY_NS = 24 * 3600 * 10**9
 _LOOKS = 3
 
@@ -34,8 +33,9 @@ _LOOKS = 3
 def fingerprints(fs: FileSystem, root_fd: int, paths: Iterable[RelPath]) -> Iterator[bytes | None]:
     """The fingerprint of each directory, in order; None for one that has to be listed.
 
-    That is one that is gone, is no directory any more, cannot be read, or holds temporary
-    names. Quickest where `paths` come in tree order.
+    That is one that is gone, is no directory any more, or cannot be read. Temporary names count,
+    so a directory with leftovers differs from what is remembered, and is listed. Quickest
+    where `paths` come in tree order.
     """
     with Cursor(fs, root_fd) as cursor:
         for path in paths:
@@ -57,12 +57,9 @@ def _fingerprint(fs: FileSystem, fd: int, *, at_root: bool) -> bytes | None:
         else:
             try:
                 add(line + pack(st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino, mode))
-            except StructError:  # a time far from ours
+            except struct.error:  # a time far from ours
                 add(line + stamps.version(st))
     lines.sort()
-    place = bisect_left(lines, _TEMPORARY_LINE)
-    if place < len(lines) and lines[place].startswith(_TEMPORARY_LINE):
-        return None
     if at_root:
         place = bisect_left(lines, _PRIVATE_LINE)
         if place < len(lines) and lines[place].startswith(_PRIVATE_LINE):

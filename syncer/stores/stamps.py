@@ -60,6 +60,7 @@ DIRECTORY: Final = Entry(kind=Kind.DIRECTORY, size=0, version=b"")
 
 
 def file_entry(st: os.stat_result, now_ns: int, digest: bytes | None = None) -> Entry:
+    """A regular file; `now_ns` was taken before the look (see `trusted`)."""
     return Entry(
         kind=Kind.FILE,
         size=st.st_size,
@@ -72,6 +73,7 @@ def file_entry(st: os.stat_result, now_ns: int, digest: bytes | None = None) -> 
 
 
 def link_entry(st: os.stat_result, target: str, digest: bytes, now_ns: int) -> Entry:
+    """A symlink with its target; `now_ns` as for `file_entry`."""
     return Entry(
         kind=Kind.SYMLINK,
         size=len(os.fsencode(target)),

@@ -67,6 +67,7 @@ def _rename_free(fs: FileSystem, name: str, dir_fd: int, new: str, new_dir_fd: i
 
 
 def exists(fs: FileSystem, name: str, dir_fd: int) -> bool:
+    """Whether the name stands for anything; raises OSError where that cannot be told."""
     try:
         fs.stat(name, dir_fd)
     except FileNotFoundError:

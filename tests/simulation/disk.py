@@ -180,6 +180,10 @@ class Disk(FileSystem):
         self._at(fd)
         self.log.append(Barrier(0))
 
+    def sync_failed(self, fd: int) -> None:
+        """A sync that reported an error (no method of `FileSystem`)."""
+        self.log.append(Barrier(self._at(fd).number, worked=False))
+
     # -- changing names --------------------------------------------------------
 
     def link(self, name: str, dir_fd: int, new: str, new_dir_fd: int) -> None:
@@ -340,4 +344,4 @@ class Disk(FileSystem):
                 self.inodes[number].ctime_ns = now
             directory.mtime_ns = directory.ctime_ns = now
         named = tuple((d.number, n, i) for d, n, i in changes)
-        self.log.append(Naming(call, named, born.copy() if born else None))
+        self.log.append(Naming(call, named, now, born.copy() if born else None))

@@ -16,6 +16,7 @@ from typing import Any
 
 from syncer.errors import StateError
 from syncer.stores.fsops import FileSystem
+from tests.simulation.disk import Disk
 
 EFFECTS = (
     "create", "write", "set_mode", "set_owner", "set_times", "set_link_times", "sync", "sync_file_system",
@@ -75,6 +76,8 @@ class Fail:
 
     def strike(self, call: Call, calls: Calls) -> Any:
         calls.failed_at = calls.failed_at or call.where
+        if call.name == "sync" and isinstance(call.arguments[0], Disk):
+            call.arguments[0].sync_failed(call.arguments[1])
         if call.name == COMMIT:
             raise StateError(f"commit: {os.strerror(self.code)}")
         raise OSError(self.code, os.strerror(self.code))
@@ -113,7 +116,35 @@ class Race:
         return call.number == self.at
 
 
-Fault = Die | Fail | Short | Race
+@dataclass(frozen=True, slots=True)
+class Then:
+    """Two faults in one run, the first one first."""
+
+    first: Race
+    second: Die
+
+    def strike(self, call: Call, calls: Calls) -> Any:
+        return (self.first if call.number == self.first.at else self.second).strike(call, calls)
+
+    def concerns(self, call: Call, calls: Calls) -> bool:
+        return call.number in (self.first.at, self.second.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Nothing goes wrong; somebody hears of every call before it is made."""
+
+    hear: Callable[[Call], None]
+
+    def strike(self, call: Call, calls: Calls) -> Any:
+        self.hear(call)
+        return call.do()
+
+    def concerns(self, call: Call, calls: Calls) -> bool:
+        return True
+
+
+Fault = Die | Fail | Short | Race | Then | Listen
 
 
 class Calls:

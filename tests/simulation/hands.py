@@ -21,6 +21,12 @@ class Hands:
         self.written: set[bytes] = set()
         self._seconds = FIRST_MTIME
 
+    def on(self, machine: Machine) -> Hands:
+        """The same user, with the same past, at another machine."""
+        other = Hands(machine)
+        other.written, other._seconds = set(self.written), self._seconds
+        return other
+
     def write(self, path: str, text: str | bytes, *, mode: int = 0o644) -> None:
         """Make or replace a file as a careful editor does: another inode takes the name."""
         data = text.encode() if isinstance(text, str) else text

@@ -9,8 +9,6 @@ import os
 from dataclasses import dataclass, field
 from stat import S_IFDIR, S_IFMT
 
-from syncer.errors import SyncerError
-
 ROOT = 1
 
 
@@ -60,6 +58,7 @@ class Naming:
 
     call: str
     changes: tuple[tuple[int, str, int | None], ...]
+    moment_ns: int
     born: Inode | None = None
 
 
@@ -72,9 +71,13 @@ class Writing:
 
 @dataclass(frozen=True, slots=True)
 class Barrier:
-    """A sync of one inode (a file's content, a directory's names), or of everything (0)."""
+    """A sync of one inode (a file's content, a directory's names), or of everything (0).
+
+    After one that failed the kernel believes the data to be clean: no later sync of it helps.
+    """
 
     inode: int
+    worked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,3 @@ class Committed:
 
 
 Effect = Naming | Writing | Barrier | Committed
-
-
-class Broken(SyncerError):
-    """The simulated disk itself is wrong."""

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from stat import S_IFDIR, S_IFLNK, S_IFMT
 
-from syncer.admission import admit
 from syncer.engine import cycle
 from syncer.engine.check import check
 from syncer.engine.model import Action, Outcome, Policy, Side
 from syncer.engine.report import Difference, RunReport
 from syncer.errors import SyncerError
 from syncer.ignore import compile_rules
+from syncer.jobs.admission import admit
 from syncer.state import State, open_state
 from syncer.stores.folder import FolderStore
 from syncer.stores.fsops import FileSystem
@@ -136,7 +136,7 @@ class Machine:
         commit = self._commit_hook(calls, opened)
         state = open_state(self.state, commit=commit, now_ns=self.clock.now_ns)
         opened.append(state)
-        local, remote = self._stores(calls)
+        local, remote = self.open_stores(calls)
         try:
             admit(state.memory, local, remote, names=NAMES, accept=False)
             yield cycle.Pair(
@@ -148,7 +148,7 @@ class Machine:
             remote.close()
             state.database.abandon() if calls.dead else state.close()
 
-    def _stores(self, calls: Calls) -> tuple[FolderStore, FolderStore]:
+    def open_stores(self, calls: Calls) -> tuple[FolderStore, FolderStore]:
         here = Watched(self.fs, calls, "local")
         there = Watched(self.fs, calls, "remote")
         keep = Trash.at(self.path("keep"), fs=here, clock=self.clock, run="r")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from syncer.engine.model import Done, Entry, Kind, Obstacle, Stale, Trouble
+from syncer.engine.model import Done, Entry, Failed, Kind, Obstacle, Stale, Trouble
 from syncer.engine.ports import Amend, Removal, Rename
 from syncer.errors import NotFound, PermanentError, StoreError, TransientError, Unreadable
 from syncer.stores.folder import FolderStore
@@ -186,7 +187,7 @@ def test_the_root_may_be_missing_a_file_or_unreadable(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         missing.list("")
     with pytest.raises(StoreError):
-        list(missing.put([]))
+        list(missing.remove_directories(["d"]))
     assert list(missing.changed([("", b"")])) == [""] and missing.free_space() is None
     (tmp_path / "file").write_text("")
     with pytest.raises(PermanentError):
@@ -282,22 +283,15 @@ def test_a_moved_file_has_its_new_name_durably_before_the_old_one_goes(rig: Fold
     rig.write("a/f", b"x")
     rig.mkdir("b")
     planned = rig.entry("a/f")
-    rig.disk.calls.clear()
-    in_order(rig.store.rename([Rename(origin="a/f", path="b/f", expected=planned)]), 1)
-    synced = [os.path.basename(p) for p in _synced(rig)]
-    assert synced.index("b") < synced.index("a")
+    synced: list[int] = []
 
-
-def _synced(rig: FolderRig) -> list[str]:
-    """Which directories were synced, in order, told by walking along with the opened descriptors."""
-    opened: dict[int, str] = {}
-    order = []
-    for method, arguments in rig.disk.calls:
-        if method == "open_directory":
-            opened[len(opened)] = str(arguments[0])
+    def note(method: str, arguments: tuple[int, ...]) -> None:
         if method == "sync":
-            order.append(arguments[0])
-    return ["b", "a"] if len(order) == 2 and order[0] != order[1] else [str(o) for o in order]
+            synced.append(os.fstat(arguments[0]).st_ino)
+
+    rig.disk.before = note
+    in_order(rig.store.rename([Rename(origin="a/f", path="b/f", expected=planned)]), 1)
+    assert synced == [os.stat(rig.root / name).st_ino for name in ("b", "a")]
 
 
 def test_a_file_edited_right_before_its_rename_keeps_its_name(rig: FolderRig) -> None:
@@ -331,3 +325,49 @@ def test_a_trash_elsewhere_keeps_what_is_taken(tmp_path: Path) -> None:
     assert batch.name.endswith("-12") and (batch / "f").read_bytes() == b"old"
     assert (tmp_path / "state" / "trash").stat().st_mode & 0o777 == 0o700
     store.close()
+
+
+def test_a_directory_replaced_since_the_last_read_is_walked_to_again(rig: FolderRig) -> None:
+    rig.write("d/f", b"old")
+    assert b"".join(rig.store.open("d/f", rig.entry("d/f")).chunks()) == b"old"
+    (rig.root / "d").rename(rig.root / "away")
+    rig.write("d/f", b"new")
+    assert b"".join(rig.store.open("d/f", rig.entry("d/f")).chunks()) == b"new"
+
+
+def test_reading_by_many_threads_gives_each_its_file(rig: FolderRig) -> None:
+    paths = [f"{directory}/{n}" for n in range(50) for directory in "abc"]
+    for path in paths:
+        rig.write(path, path.encode())
+    entries = {path: rig.entry(path) for path in paths}
+
+    def read(path: str) -> bytes:
+        return b"".join(rig.store.open(path, entries[path]).chunks())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(read, paths)) == [path.encode() for path in paths]
+
+
+def test_a_real_refusal_of_the_system_is_reported_and_changes_nothing(rig: FolderRig) -> None:
+    """Run by another user where the test runs as root, whom nothing is refused."""
+    rig.write("closed/f", b"x")
+    os.chmod(rig.root.parent, 0o755)
+    os.chmod(rig.root / "closed", 0o555)
+    os.chmod(rig.root / "closed" / "f", 0o000)
+    entry = rig.entry("closed/f")
+    child = os.fork()
+    if child == 0:
+        os._exit(_refusals(rig, entry))
+    _, status = os.waitpid(child, 0)
+    assert status == 0
+    os.chmod(rig.root / "closed" / "f", 0o600)
+    assert os.listdir(rig.root / "closed") == ["f"] and rig.read("closed/f") == b"x"
+
+
+def _refusals(rig: FolderRig, entry: Entry) -> int:
+    """How many of four things went otherwise than they should."""
+    if os.geteuid() == 0:
+        os.setuid(65534)
+    outcomes = [rig.put("closed/new", b"y"), rig.put("closed/f", b"y", expected=entry), rig.make("closed/d")]
+    wrong = sum(not isinstance(outcome, Failed) for outcome in outcomes)
+    return wrong + (not isinstance(next(iter(rig.store.digests([("closed/f", entry)]))), Obstacle))

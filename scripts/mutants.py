@@ -1,0 +1,242 @@
+"""Plants one bug at a time in a copy of Syncer, and sees that the tests catch it.
+
+    python -m scripts.mutants                 all of them; writes docs/mutants.md
+    python -m scripts.mutants exchange lock   those whose name holds one of the words; writes nothing
+    python -m scripts.mutants --list          only their names
+
+The bugs stand in `mutants.toml`, each with the tests that are to catch it; those tests pass without
+the bug, or the campaign does not begin. The working tree itself is never touched. Exit code 0 only if
+every bug was caught, and by a test: one that does not even load, or that only a time-out stops where
+the list does not say so, counts as not caught.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+ROOT = Path(__file__).resolve().parent.parent
+LIST = ROOT / "scripts" / "mutants.toml"
+PAGE = ROOT / "docs" / "mutants.md"
+PATIENCE = 120  # seconds for one bug's tests
+_LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist")
+_VERDICT = re.compile(r"^(?:FAILED|ERROR) (tests/\S+?::.+?)(?: - (.*))?$", re.MULTILINE)
+_HELD_UP = "Timeout"
+_ABOUT = """# Seeded bugs
+
+`make mutants` plants these bugs one at a time in a copy of the tree and runs the named tests. Each was
+caught by the test beside it. The list itself is `scripts/mutants.toml`; this page is written by the run.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """One seeded bug. `hangs`: the tests notice it by not coming to an end."""
+
+    group: str
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+    hangs: bool = False
+
+    def applied(self, text: str) -> str:
+        """The file's text with the bug in it. Raises ValueError if the list is out of date."""
+        found = text.count(self.old)
+        if found != 1:
+            raise ValueError(f"{self.name}: its old text is {found} times in {self.file}, not once")
+        if self.old == self.new:
+            raise ValueError(f"{self.name}: changes nothing")
+        changed = text.replace(self.old, self.new)
+        ast.parse(changed, filename=self.file)
+        return changed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """How one bug fared. `test` caught it; where none did, `trouble` says what happened instead."""
+
+    mutant: Mutant
+    test: str = ""
+    trouble: str = ""
+    seconds: float = 0.0
+
+
+def listed(path: Path = LIST) -> list[Mutant]:
+    """Every bug of the list, in its order."""
+    groups = tomllib.loads(path.read_text(encoding="utf-8"))
+    return [
+        Mutant(**{**entry, "group": group, "tests": tuple(entry["tests"])})
+        for group, entries in groups.items()
+        for entry in entries
+    ]
+
+
+class Copy:
+    """A copy of the tree in which one bug at a time may live."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._tree = home / "tree"
+        shutil.copytree(ROOT, self._tree, ignore=_LEFT_OUT, symlinks=True)
+        self._environment = {**os.environ, "PYTHONPATH": str(self._tree), "COLUMNS": "400"}
+        self._is_what_is_tested()
+
+    def _is_what_is_tested(self) -> None:
+        """The environment may hold an installed Syncer as well: the tests must not meet that one."""
+        asked = [sys.executable, "-c", "import syncer; print(syncer.__file__)"]
+        told = self._call(asked).stdout.strip()
+        if not Path(told).resolve().is_relative_to(self._tree.resolve()):
+            raise SystemExit(f"the tests would run on {told}, not on the copy")
+
+    def judged(self, mutant: Mutant) -> Verdict:
+        """Plant the bug, run its tests, take it out again."""
+        began = time.monotonic()
+        with self._planted(mutant):
+            test, trouble = self._outcome(mutant)
+        return Verdict(mutant=mutant, test=test, trouble=trouble, seconds=time.monotonic() - began)
+
+    def _outcome(self, mutant: Mutant) -> tuple[str, str]:
+        try:
+            done = self.tested(mutant.tests)
+        except subprocess.TimeoutExpired:
+            return ("the time-out", "") if mutant.hangs else ("", "its tests came to no end")
+        if done.returncode == 0:
+            return "", "SURVIVED"
+        found = _VERDICT.search(done.stdout)
+        if done.returncode != 1 or found is None:
+            return "", f"its tests did not even run:\n{done.stdout[-3000:]}{done.stderr[-1000:]}"
+        if _HELD_UP in (found[2] or "") and not mutant.hangs:
+            return "", f"only a time-out stopped {found[1]}"
+        return found[1], ""
+
+    def tested(self, tests: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run tests on the copy as it is. Raises TimeoutExpired."""
+        base = self._home / "base"
+        options = ["-x", "-q", "-rfE", "-p", "no:cacheprovider", "--no-header", f"--basetemp={base}"]
+        return self._call([sys.executable, "-m", "pytest", *options, f"--timeout={PATIENCE}", *tests])
+
+    def _call(self, words: list[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            words,
+            cwd=self._tree,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=5 * PATIENCE,
+        )
+
+    @contextmanager
+    def _planted(self, mutant: Mutant) -> Iterator[None]:
+        file = self._tree / mutant.file
+        text = file.read_text(encoding="utf-8")
+        file.write_text(mutant.applied(text), encoding="utf-8")
+        _forget_compiled(file)
+        try:
+            yield
+        finally:
+            file.write_text(text, encoding="utf-8")
+            _forget_compiled(file)
+
+
+def _forget_compiled(file: Path) -> None:
+    """Python takes a file of the same second and length for the same file."""
+    Path(importlib.util.cache_from_source(str(file))).unlink(missing_ok=True)
+
+
+def campaign(mutants: Sequence[Mutant], *, jobs: int) -> list[Verdict]:
+    """Judge all of them, `jobs` at a time; tells each as it ends. SystemExit if the tests fail anyway."""
+    memory = Path("/dev/shm")
+    place = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="syncer-mutants-", dir=place) as home:
+        free: SimpleQueue[Copy] = SimpleQueue()
+        copies = [Copy(Path(home) / str(number)) for number in range(jobs)]
+        _sound(copies[0], mutants)
+        for copy in copies:
+            free.put(copy)
+
+        def judge(mutant: Mutant) -> Verdict:
+            copy = free.get()
+            try:
+                verdict = copy.judged(mutant)
+            finally:
+                free.put(copy)
+            _tell(verdict)
+            return verdict
+
+        with ThreadPoolExecutor(jobs) as pool:
+            return list(pool.map(judge, mutants))
+
+
+def _sound(copy: Copy, mutants: Sequence[Mutant]) -> None:
+    """A test that fails without a bug catches none."""
+    tests = list(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
+    began = time.monotonic()
+    done = copy.tested(tests)
+    if done.returncode:
+        raise SystemExit(f"the tests fail without any bug:\n{done.stdout[-6000:]}{done.stderr[-2000:]}")
+    print(f"{len(tests)} tests or files pass without any bug ({time.monotonic() - began:.0f} s)", flush=True)
+
+
+def _tell(verdict: Verdict) -> None:
+    how = f"caught by {verdict.test}" if verdict.test else f"NOT CAUGHT: {verdict.trouble}"
+    print(f"{verdict.seconds:5.1f} s  {verdict.mutant.name}\n         {how}", flush=True)
+
+
+def page(verdicts: Sequence[Verdict]) -> str:
+    """The list with what caught each, in Markdown."""
+    lines = [_ABOUT, f"{len(verdicts)} seeded, {sum(bool(v.test) for v in verdicts)} caught."]
+    group = ""
+    for verdict in verdicts:
+        mutant = verdict.mutant
+        if mutant.group != group:
+            group = mutant.group
+            lines += ["", f"## {group}", "", "| bug | in | caught by |", "| --- | --- | --- |"]
+        caught = f"`{verdict.test}`" if verdict.test else "**nothing**"
+        lines.append(f"| {mutant.name} | `{mutant.file}` | {caught.replace('|', chr(92) + '|')} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The command; see the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.mutants", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="WORD", help="only bugs whose name holds one of the words")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="how many at a time")
+    parser.add_argument("--list", action="store_true", help="only show their names")
+    asked = parser.parse_args(words)
+    mutants = [m for m in listed() if not asked.names or any(word in m.name for word in asked.names)]
+    if asked.list or not mutants:
+        print("\n".join(m.name for m in mutants))
+        return 0 if mutants else 2
+    began = time.monotonic()
+    verdicts = campaign(mutants, jobs=max(1, asked.jobs))
+    missed = [v.mutant.name for v in verdicts if not v.test]
+    took = time.monotonic() - began
+    print(f"\n{len(verdicts)} seeded, {len(verdicts) - len(missed)} caught, {took:.0f} s")
+    if not asked.names:
+        PAGE.parent.mkdir(exist_ok=True)
+        PAGE.write_text(page(verdicts), encoding="utf-8")
+    for name in missed:
+        print(f"not caught: {name}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

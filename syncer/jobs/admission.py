@@ -1,0 +1,112 @@
+"""Before a run: ties a pair's memory to its two roots, or refuses the run.
+
+The first run of a pair takes the roots as they are: the remote one is made where it is
+missing, both get a marker (one that is there already is adopted, since jobs may share a
+folder), and the memory keeps both. Later the roots must be the same. The decision itself is in
+`engine.roots`; here are its effects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from secrets import token_hex
+
+from syncer.engine import roots
+from syncer.engine.model import Side
+from syncer.engine.ports import Drop, Memory, RootState, Store
+from syncer.errors import ConfigError, GuardTripped, NotFound, PermanentError
+
+Names = Mapping[Side, str]  # what to call each root in a message
+
+
+def admit(memory: Memory, local: Store, remote: Store, *, names: Names, accept: bool) -> None:
+    """Let the run begin, with markers and memory in place.
+
+    `accept` (--yes) takes replaced roots as a first run: what was known is forgotten, so
+    nothing can be deleted because of it. Raises GuardTripped, ConfigError, StoreError.
+    """
+    refusals = refused(memory, local, remote, names=names)
+    if refusals is None:
+        return _begin(memory, local, remote, names)
+    if not refusals:
+        return None
+    if not accept or not acceptable(refusals):
+        raise refusals[0]
+    memory.record([Drop(path="")])
+    return _begin(memory, local, remote, names)
+
+
+def refused(memory: Memory, local: Store, remote: Store, *, names: Names) -> list[GuardTripped] | None:
+    """Why these roots must not be synced; None on a first run, which has no past to compare with."""
+    known = {side: roots.remembered(memory, side) for side in Side}
+    if roots.is_first(known[Side.LOCAL], known[Side.REMOTE]):
+        return None
+    stores = {Side.LOCAL: local, Side.REMOTE: remote}
+    found = [roots.refusal(side, known[side], _later(stores[side]), names[side]) for side in Side]
+    return [refusal for refusal in found if refusal]
+
+
+def acceptable(refusals: list[GuardTripped]) -> bool:
+    """Whether a person may wave them through: another root yes, a missing one never."""
+    return all(refusal.guard == roots.REPLACED for refusal in refusals)
+
+
+def _later(store: Store) -> RootState | None:
+    """A root that is no directory (any more) is as missing as one that is gone."""
+    try:
+        return store.root()
+    except PermanentError:
+        return None
+
+
+def require_local(store: Store, where: str) -> RootState:
+    """The local root of a first run. Raises ConfigError."""
+    return _first(store, lambda: _missing_local(where), where)
+
+
+def _begin(memory: Memory, local: Store, remote: Store, names: Names) -> None:
+    require_local(local, names[Side.LOCAL])
+    _make_if_missing(remote, names[Side.REMOTE])
+    roots.remember(memory, _marked(local), _marked(remote))
+
+
+def _first(store: Store, missing: Callable[[], ConfigError], where: str) -> RootState:
+    try:
+        seen = store.root()
+    except PermanentError as error:
+        raise ConfigError(f"{where}: {error.message}", hint="a root must be a folder") from error
+    if seen is None:
+        raise missing()
+    return seen
+
+
+def _missing_local(where: str) -> ConfigError:
+    return ConfigError(
+        f"{where}: the local folder does not exist", hint="make it, or change `local` to the right folder"
+    )
+
+
+def _make_if_missing(remote: Store, where: str) -> None:
+    try:
+        if remote.root() is None:
+            remote.create_root()
+    except NotFound as error:
+        raise ConfigError(
+            f"{where}: the remote folder cannot be made: its parent does not exist",
+            hint="make the parent, or change `remote` to the right place",
+        ) from error
+    except PermanentError as error:
+        raise ConfigError(f"{where}: {error.message}", hint="the remote root must be a folder") from error
+
+
+def _marked(store: Store) -> RootState:
+    """The root with a marker; one that is there is kept, for another job may know the folder by it."""
+    seen = store.root()
+    if seen is not None and not seen.marker:
+        store.mark(token_hex(16))
+        seen = store.root()
+    if seen is None or not seen.marker:
+        raise GuardTripped(
+            roots.MISSING, "a root vanished while the run began", hint="nothing was changed; run again"
+        )
+    return seen

@@ -1,0 +1,131 @@
+"""After a run: what it did goes to the ledger, and settled conflicts leave it.
+
+Values in, ledger rows out. A conflict is open as long as somebody may have to look:
+an asked one until a run no longer finds it, a kept copy until it is gone or closed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from syncer.engine.model import Entry, Failed, RelPath
+from syncer.engine.report import ActionReport, ConflictReport, Hold, Resolution, RunReport
+from syncer.jobs import results
+from syncer.jobs.results import JobResult
+
+if TYPE_CHECKING:
+    from syncer.engine.ports import Memory, Store
+    from syncer.state import ConflictSide, HistoryEntry, Ledger, OpenConflict
+
+_HELD = "held"
+OPEN = (Resolution.ASKED, Resolution.KEPT_BOTH)
+
+
+def record(ledger: Ledger, run: int, report: RunReport, *, now_ns: int, stores: Sequence[Store]) -> RunReport:
+    """Write a finished run; the answer is the report without problems that were told before."""
+    ledger.add_history(run, (history(a) for a in report.actions if results.loud(a.action)))
+    _record_failures(ledger, report.actions)
+    found = [_opened(c, now_ns) for c in report.conflicts if c.resolution in OPEN]
+    ledger.open_conflicts(found)
+    asked = {c.path for c in report.conflicts if c.resolution is Resolution.ASKED}
+    settled = [c for c in ledger.conflicts() if _settled(c, asked, stores)]
+    ledger.settle_conflicts((c.path, c.copy) for c in settled)
+    new = set(ledger.newly_seen(report.problems))
+    return replace(report, problems=tuple(p for p in report.problems if p.waits or p in new))
+
+
+def remember_holds(memory: Memory, holds: Sequence[Hold]) -> None:
+    """What a guard keeps back, for `status`, until a later run says otherwise."""
+    text = json.dumps(
+        [{"guard": h.guard, "side": h.side.value, "message": h.message, "paths": h.paths} for h in holds]
+    )
+    if text != (memory.setting(_HELD) or "[]"):
+        memory.set(**{_HELD: text})
+
+
+def held(memory: Memory) -> list[dict[str, Any]]:
+    """What the last run held back, as plain values."""
+    found: list[dict[str, Any]] = json.loads(memory.setting(_HELD) or "[]")
+    return found
+
+
+def close(ledger: Ledger, run: int, result: JobResult) -> None:
+    """End a run in the ledger, whatever its end was."""
+    total = results.totals(result.report) if result.report else results.Totals()
+    from syncer.state import Totals
+
+    ledger.end_run(
+        run,
+        result=result.result,
+        exit_code=result.exit_code,
+        message=result.error.message if result.error else "",
+        totals=Totals(
+            uploaded=total.uploaded,
+            downloaded=total.downloaded,
+            deleted=total.deleted,
+            moved=total.moved,
+            bytes_sent=total.bytes_sent,
+            bytes_received=total.bytes_received,
+        ),
+    )
+
+
+def history(report: ActionReport) -> HistoryEntry:
+    """One action as the history keeps it, in the words of `--json`."""
+    from syncer.engine.model import Done, Method
+    from syncer.state import HistoryEntry
+
+    action, outcome = report.action, report.outcome
+    sent, received = results.crossed(outcome)
+    return HistoryEntry(
+        action=results.name_of(action),
+        path=action.path,
+        other=results.other_path(action),
+        reason=action.reason.value,
+        result=results.result_of(outcome),
+        method=(outcome.method if isinstance(outcome, Done) else Method.NONE).value,
+        size=results.size_of(action),
+        sent=sent,
+        received=received,
+        message=results.message_of(outcome),
+    )
+
+
+def _record_failures(ledger: Ledger, actions: Iterable[ActionReport]) -> None:
+    failed = [
+        (a.action.path, results.error_code(a.outcome.error), a.outcome.error.message)
+        for a in actions
+        if isinstance(a.outcome, Failed)
+    ]
+    ledger.failed(failed)
+    still = {path for path, _, _ in failed}
+    ledger.succeeded(f.path for f in ledger.failures() if f.path not in still)
+
+
+def _opened(report: ConflictReport, now_ns: int) -> OpenConflict:
+    from syncer.state import OpenConflict
+
+    return OpenConflict(
+        path=report.path,
+        copy=report.copy,
+        reason=report.reason.value,
+        resolution=report.resolution.value,
+        since_ns=now_ns,
+        local=_side(report.local),
+        remote=_side(report.remote),
+    )
+
+
+def _side(entry: Entry) -> ConflictSide:
+    from syncer.state import ConflictSide
+
+    return ConflictSide(digest=entry.digest, mtime_ns=entry.mtime_ns, size=entry.size)
+
+
+def _settled(conflict: OpenConflict, asked: set[RelPath], stores: Sequence[Store]) -> bool:
+    if conflict.resolution == Resolution.ASKED.value:
+        return conflict.path not in asked
+    return all(store.look(conflict.copy) is None for store in stores)

@@ -1,0 +1,209 @@
+"""How one job's run or plan ended, as values, and the words that `--json`, history and people share.
+
+No I/O and no rendering: `cli.documents` and `cli.wordings` do that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import assert_never
+
+from syncer.engine.model import (
+    Action,
+    Adopt,
+    Delete,
+    Done,
+    Failed,
+    Forget,
+    KeepBoth,
+    MakeDirectory,
+    Method,
+    Move,
+    Outcome,
+    RemoveDirectory,
+    Side,
+    Skipped,
+    Stale,
+    Touch,
+    Transfer,
+)
+from syncer.engine.report import ActionReport, Plan, RunReport
+from syncer.errors import ConfigError, GuardTripped, Interrupted, SyncerError
+
+_WORST_FIRST = (143, 130, 5, 7, 2, 4, 6, 3, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What a run changed, and the bytes that crossed."""
+
+    uploaded: int = 0
+    downloaded: int = 0
+    deleted: int = 0
+    moved: int = 0
+    conflicts: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResult:
+    """One job's end: a report or a plan, or the error that ended it. `run` is 0 where nothing ran."""
+
+    job: str
+    run: int = 0
+    report: RunReport | None = None
+    plan: Plan | None = None
+    error: SyncerError | None = None
+    notes: tuple[str, ...] = ()  # worth saying once, such as a damaged database that was moved aside
+
+    @property
+    def exit_code(self) -> int:
+        """The job's own code; the program's is the worst of all jobs."""
+        if self.error:
+            return self.error.exit_code
+        if self.report:
+            return self.report.exit_code
+        return 4 if self.plan and self.plan.holds else 0
+
+    @property
+    def result(self) -> str:
+        """The word for it in `--json`."""
+        if isinstance(self.error, GuardTripped):
+            return "refused"
+        if self.error:
+            return "interrupted" if isinstance(self.error, Interrupted) else "error"
+        if self.report:
+            return self.report.result
+        return "planned" if self.plan and any(map(loud, self.plan.actions)) else "in-sync"
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code for several jobs: the one that matters most."""
+    given = set(codes)
+    return next((code for code in _WORST_FIRST if code in given), 0)
+
+
+def plan_exit(results: Iterable[JobResult]) -> int:
+    """`plan` answers 0 also when a guard would refuse: saying so is what it is for."""
+    return worst(r.error.exit_code for r in results if r.error and not isinstance(r.error, GuardTripped))
+
+
+def loud(action: Action) -> bool:
+    """Whether a user wants to hear of it."""
+    return not (isinstance(action, Adopt) and action.silent)
+
+
+def name_of(action: Action) -> str:
+    """The stable word for an action."""
+    match action:
+        case Transfer():
+            return "upload" if action.source is Side.LOCAL else "download"
+        case Touch():
+            return "upload" if action.side is Side.REMOTE else "download"
+        case Delete() | RemoveDirectory():
+            return f"delete-{action.side.value}"
+        case MakeDirectory():
+            return f"mkdir-{action.side.value}"
+        case Move():
+            return f"move-{action.side.value}"
+        case KeepBoth():
+            return "keep-both"
+        case Adopt():
+            return "adopt"
+        case Forget():
+            return "forget"
+    assert_never(action)
+
+
+def size_of(action: Action) -> int:
+    """Bytes of the content that the action is about, 0 where it is about none."""
+    match action:
+        case Transfer() | Touch() | Move():
+            return action.seen.size
+        case Delete():
+            return action.expected.size
+        case KeepBoth():
+            return action.lost.size
+        case Adopt():
+            return action.local.size
+        case MakeDirectory() | RemoveDirectory() | Forget():
+            return 0
+    assert_never(action)
+
+
+def other_path(action: Action) -> str:
+    """The second path of an action: where it comes from, or the copy that is kept; "" if there is none."""
+    if isinstance(action, Move):
+        return action.origin
+    return action.copy if isinstance(action, KeepBoth) else ""
+
+
+def result_of(outcome: Outcome) -> str:
+    """The stable word for an outcome."""
+    return {Done: "done", Stale: "stale", Failed: "failed", Skipped: "skipped"}[type(outcome)]
+
+
+def message_of(outcome: Outcome) -> str:
+    """Why it is not done, "" if it is."""
+    match outcome:
+        case Done():
+            return ""
+        case Failed():
+            return outcome.error.message
+        case Stale() | Skipped():
+            return outcome.message
+    assert_never(outcome)
+
+
+def crossed(outcome: Outcome) -> tuple[int, int]:
+    """Bytes sent to the remote and received from it, as the engine counted them."""
+    return (outcome.sent, outcome.received) if isinstance(outcome, Done) else (0, 0)
+
+
+def totals(report: RunReport) -> Totals:
+    """Counts over what was done."""
+    done = [a for a in report.actions if isinstance(a.outcome, Done)]
+    bytes_crossed = [crossed(a.outcome) for a in done]
+    return Totals(
+        uploaded=sum(_transferred(a, Side.LOCAL) for a in done),
+        downloaded=sum(_transferred(a, Side.REMOTE) for a in done),
+        deleted=sum(isinstance(a.action, Delete | RemoveDirectory) for a in done),
+        moved=sum(isinstance(a.action, Move) for a in done),
+        conflicts=len(report.conflicts),
+        bytes_sent=sum(sent for sent, _ in bytes_crossed),
+        bytes_received=sum(received for _, received in bytes_crossed),
+    )
+
+
+def planned_totals(plan: Plan) -> Totals:
+    """Counts over what would be done; nothing has crossed yet."""
+    transfers = [action.source for action in plan.actions if isinstance(action, Transfer)]
+    return Totals(
+        uploaded=transfers.count(Side.LOCAL),
+        downloaded=transfers.count(Side.REMOTE),
+        deleted=sum(isinstance(a, Delete | RemoveDirectory) for a in plan.actions),
+        moved=sum(isinstance(a, Move) for a in plan.actions),
+        conflicts=len(plan.conflicts),
+    )
+
+
+def _transferred(report: ActionReport, source: Side) -> bool:
+    """Whether content left `source` for the other side."""
+    action, outcome = report.action, report.outcome
+    if not isinstance(outcome, Done):
+        return False
+    if isinstance(action, KeepBoth):
+        sent, received = crossed(outcome)
+        return (sent if source is Side.LOCAL else received) > 0
+    return isinstance(action, Transfer) and action.source is source and outcome.method is not Method.NONE
+
+
+def error_code(error: SyncerError) -> str:
+    """The stable word for an error that ended a job."""
+    if isinstance(error, GuardTripped):
+        return error.guard
+    if isinstance(error, ConfigError):
+        return "config"
+    return str(getattr(error, "code", type(error).__name__.lower()))

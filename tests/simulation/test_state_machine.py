@@ -1,0 +1,233 @@
+"""Random histories of two real folders: edits on both sides, accidents, runs good, dying and failing.
+
+After every run the oracle of `expectations` is asked, at the end of each history both sides
+must come to rest. A failure prints the steps; the blob it prints replays it. `make test` tells a few
+hundred histories, `make test-long` ten thousand.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import ClassVar
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from syncer.engine.model import ConflictPolicy, Mode
+from tests.simulation.faults import Die, Fail
+from tests.simulation.histories import History
+
+PATHS = ("a", "b", "c.txt", "d", "d/a", "d/b", "d/e", "d/e/a", "e", "e/a", "d/e/c")
+NAMES_IGNORED = ("b", "e")
+TIMES = (0, -5 * 10**18, 10**18, 4 * 10**18, 1_700_000_000 * 10**9, 1_700_000_000_123_456_789)
+HISTORIES = 120
+CODES = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT)
+sides = st.sampled_from(("local", "remote"))
+paths = st.sampled_from(PATHS)
+sizes = st.sampled_from((0, 12, 12, 12, 40))
+
+
+class Folders(RuleBasedStateMachine):
+    """The rules that every pair of policies shares."""
+
+    conflict: ClassVar[ConflictPolicy] = ConflictPolicy.KEEP_BOTH
+    mode: ClassVar[Mode] = Mode.TWO_WAY
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history = History(self.conflict, self.mode)
+
+    def teardown(self) -> None:
+        try:
+            self.history.quiesce()
+        finally:
+            self.history.close()
+
+    @initialize(known=st.lists(paths, max_size=6))
+    def begin(self, known: list[str]) -> None:
+        for path in known:
+            self.history.write("local", path, self.history.fresh())
+        self.history.run()
+
+    # -- edits -----------------------------------------------------------------------------
+
+    @rule(side=sides, path=paths, size=sizes, in_place=st.booleans())
+    def write(self, side: str, path: str, size: int, in_place: bool) -> None:
+        data = self.history.fresh(size) if size else b""
+        self.history.written.add(data)
+        self.history.write(side, path, data, in_place=in_place)
+
+    @rule(path=paths, first=st.sampled_from(TIMES), second=st.sampled_from(TIMES), same=st.booleans())
+    def write_on_both_sides(self, path: str, first: int, second: int, same: bool) -> None:
+        data = self.history.fresh()
+        for side, stamp in (("local", first), ("remote", second)):
+            if self.history.write(side, path, data if same else self.history.fresh()):
+                os.utime(self.history.place(side, path), ns=(stamp, stamp))
+
+    @rule(side=sides, path=paths)
+    def edit_behind_the_same_size_and_mtime(self, side: str, path: str) -> None:
+        place = self.history.place(side, path)
+        if self.history.reachable(side, path) and place.is_file() and not place.is_symlink():
+            before = place.stat()
+            place.write_bytes(self.history.fresh(max(before.st_size, 12)))
+            os.utime(place, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    @rule(side=sides, path=paths, stamp=st.sampled_from(TIMES))
+    def set_mtime(self, side: str, path: str, stamp: int) -> None:
+        if self.history.reachable(side, path) and os.path.lexists(self.history.place(side, path)):
+            os.utime(self.history.place(side, path), ns=(stamp, stamp), follow_symlinks=False)
+
+    @rule(side=sides, path=paths)
+    def flip_executable(self, side: str, path: str) -> None:
+        place = self.history.place(side, path)
+        if self.history.reachable(side, path) and place.is_file() and not place.is_symlink():
+            place.chmod(place.stat().st_mode ^ 0o111)
+
+    @rule(side=sides, path=paths)
+    def delete(self, side: str, path: str) -> None:
+        self.history.remove(side, path)
+
+    @rule(path=paths)
+    def delete_on_both_sides(self, path: str) -> None:
+        self.history.remove("local", path)
+        self.history.remove("remote", path)
+
+    @rule(side=sides, origin=paths, path=paths)
+    def rename(self, side: str, origin: str, path: str) -> None:
+        self.history.rename(side, origin, path)
+
+    @rule(side=sides, one=paths, other=paths)
+    def swap(self, side: str, one: str, other: str) -> None:
+        self.history.swap(side, one, other)
+
+    @rule(side=sides, path=paths)
+    def make_directory(self, side: str, path: str) -> None:
+        if self.history.reachable(side, path) and not os.path.lexists(self.history.place(side, path)):
+            self.history.place(side, path).mkdir(parents=True)
+
+    @rule(side=sides, path=paths, kind=st.sampled_from(("file", "directory", "symlink")))
+    def change_type(self, side: str, path: str, kind: str) -> None:
+        if not self.history.reachable(side, path):
+            return
+        self.history.remove(side, path)
+        place = self.history.place(side, path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "directory":
+            place.mkdir()
+            (place / "a").write_bytes(self.history.fresh())
+        elif kind == "symlink":
+            place.symlink_to(os.fsdecode(self.history.fresh()))
+        else:
+            place.write_bytes(self.history.fresh())
+
+    # -- runs --------------------------------------------------------------------------------
+
+    @rule(plan=st.booleans(), seconds=st.sampled_from((0, 1, 1)))
+    def run(self, plan: bool, seconds: int) -> None:
+        self.history.clock.look_back(seconds)
+        self.history.run(plan=plan)
+
+    @rule(call=st.integers(1, 120), when=st.sampled_from(("before", "after", "half")))
+    def run_and_die(self, call: int, when: str) -> None:
+        self.history.run(Die(call, when))
+
+    @rule(call=st.integers(1, 120), code=st.sampled_from(CODES), for_ever=st.booleans())
+    def run_and_fail(self, call: int, code: int, for_ever: bool) -> None:
+        self.history.run(Fail(call, code, for_ever))
+
+    @rule()
+    def come_to_rest(self) -> None:
+        self.history.quiesce()
+
+    # -- accidents ---------------------------------------------------------------------------
+
+    @rule(how=st.sampled_from(("lose", "cut", "zero", "save", "restore")))
+    def database(self, how: str) -> None:
+        with self.history.database() as file:
+            if how == "save" and file.exists():
+                self.history.saved = file.read_bytes()
+            elif how == "restore" and self.history.saved:
+                file.write_bytes(self.history.saved)
+            elif how in ("cut", "zero") and file.exists():
+                data = file.read_bytes()
+                file.write_bytes(data[: len(data) // 2] if how == "cut" else bytes(len(data)))
+            elif how == "lose":
+                file.unlink(missing_ok=True)
+
+    @rule()
+    def wipe_trash(self) -> None:
+        self.history.wipe_trash()
+
+
+class TwoWay(Folders):
+    """Both sides may change; unreadable places and ignore rules come on top."""
+
+    @rule(side=sides, path=paths)
+    def veil(self, side: str, path: str) -> None:
+        self.history.veil.veiled.add(str(self.history.place(side, path)))
+
+    @precondition(lambda self: self.history.veil.veiled)
+    @rule()
+    def lift_the_veil(self) -> None:
+        self.history.veil.veiled.clear()
+
+    @rule(names=st.sets(st.sampled_from(NAMES_IGNORED)))
+    def ignore(self, names: set[str]) -> None:
+        self.history.set_rules(tuple(sorted(names)))
+
+    @rule(side=sides, names=st.sets(st.sampled_from(NAMES_IGNORED)))
+    def write_syncignore(self, side: str, names: set[str]) -> None:
+        data = "".join(f"{name}\n" for name in sorted(names)).encode()
+        self.history.written.add(data)
+        (self.history.home / side / ".syncignore").write_bytes(data)
+        self.history.base = None
+
+
+def machine_for(conflict: ConflictPolicy, mode: Mode) -> type[Folders]:
+    """The machine of one pair of settings, with a name that the report can show."""
+    parent = TwoWay if mode is Mode.TWO_WAY else Folders
+    return type(f"{mode.name}_{conflict.name}", (parent,), {"conflict": conflict, "mode": mode})
+
+
+VARIANTS = [
+    *((conflict, Mode.TWO_WAY) for conflict in ConflictPolicy if conflict is not ConflictPolicy.KEEP_BOTH),
+    (ConflictPolicy.KEEP_BOTH, Mode.PUSH),
+    (ConflictPolicy.KEEP_BOTH, Mode.PULL),
+    (ConflictPolicy.LOCAL, Mode.PULL),
+]
+
+
+def tell(machine: type[Folders], histories: int) -> None:
+    """So many histories of at most 30 steps. Not shrunk: that takes longer than reading thirty steps."""
+    phases = (Phase.explicit, Phase.reuse, Phase.generate)
+    wanted = settings(settings.default, max_examples=histories, stateful_step_count=30, phases=phases)
+    run_state_machine_as_test(machine, settings=wanted)
+
+
+def test_no_history_of_two_folders_loses_anything_and_all_come_to_rest() -> None:
+    tell(TwoWay, HISTORIES)
+
+
+@pytest.mark.parametrize(("conflict", "mode"), VARIANTS)
+def test_every_policy_and_mode_keeps_what_it_promises(conflict: ConflictPolicy, mode: Mode) -> None:
+    tell(machine_for(conflict, mode), 15)
+
+
+@pytest.mark.long
+def test_ten_thousand_histories_lose_nothing_and_come_to_rest() -> None:
+    tell(TwoWay, 10_000)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("conflict", "mode"), VARIANTS)
+def test_a_thousand_histories_of_every_policy_and_mode(conflict: ConflictPolicy, mode: Mode) -> None:
+    tell(machine_for(conflict, mode), 1_000)

@@ -1,0 +1,116 @@
+"""Trying again: how often, how long, and never twice what took effect."""
+
+from __future__ import annotations
+
+import pytest
+
+from syncer.engine.model import Done, Entry, Failed, Kind, Stale
+from syncer.engine.ports import Amend, Creation, Put, Removal, Rename
+from syncer.errors import PermanentError, SyncerError, TransientError
+from syncer.stores.faults import Fault, FaultyStore
+from syncer.stores.memory import MemoryStore
+from syncer.stores.retry import Patience, RetryingStore
+from tests.contract.doubles import BytesSource
+from tests.contract.rigs import in_order
+
+LATER = TransientError("later")
+
+
+class World:
+    """A memory store behind scripted faults behind retries."""
+
+    def __init__(self, *faults: Fault, tries: int = 4) -> None:
+        self.slept: list[float] = []
+        self.memory = MemoryStore()
+        self.faulty = FaultyStore(self.memory, faults)
+        patience = Patience(tries=tries, first=1.0, longest=20.0)
+        self.store = RetryingStore(self.faulty, sleep=self.slept.append, patience=patience)
+
+    def put(self, path: str, data: bytes, expected: Entry | None = None) -> object:
+        item = Put(path=path, kind=Kind.FILE, source=BytesSource(data), size=len(data), expected=expected)
+        return in_order(self.store.put([item]), 1)[0]
+
+
+def fault(method: str, error: SyncerError = LATER, **more: object) -> Fault:
+    return Fault(method=method, error=error, **more)
+
+
+def test_a_passing_trouble_is_not_seen() -> None:
+    world = World(fault("list", times=3), fault("root"), fault("look"), fault("digests"))
+    entry = world.memory.write("f", b"x")
+    assert list(world.store.list("").entries) == ["f"]
+    assert world.store.root() is not None and isinstance(world.store.look("f"), Entry)
+    assert len(list(world.store.digests([("f", entry), ("f", entry)]))) == 2
+    assert len(world.slept) == 6
+
+
+def test_trouble_that_stays_is_raised_after_so_many_tries() -> None:
+    world = World(fault("list", times=None), tries=3)
+    with pytest.raises(TransientError):
+        world.store.list("")
+    assert len(world.slept) == 2
+
+
+def test_waits_grow_with_jitter_and_have_a_cap() -> None:
+    world = World(fault("list", times=None), tries=12)
+    with pytest.raises(TransientError):
+        world.store.list("")
+    assert all(0 <= wait <= 20 for wait in world.slept) and len(set(world.slept)) > 5
+
+
+@pytest.mark.parametrize(("asked", "slept"), [(7.0, 7.0), (3600.0, 20.0), (0.0, 0.0)])
+def test_what_the_other_side_asks_for_is_honoured_up_to_the_cap(asked: float, slept: float) -> None:
+    world = World(fault("list", TransientError("busy", retry_after=asked)))
+    world.store.list("")
+    assert world.slept == [slept]
+
+
+def test_a_permanent_trouble_is_not_tried_again() -> None:
+    world = World(fault("put", PermanentError("no"), times=None), fault("list", PermanentError("no")))
+    assert isinstance(world.put("f", b"x"), Failed)
+    with pytest.raises(PermanentError):
+        world.store.list("")
+    assert world.slept == []
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_put_whose_reply_was_lost_is_done_once(after: bool) -> None:
+    world = World(fault("put", after=after))
+    old = world.memory.write("f", b"old")
+    outcome = world.put("f", b"new", expected=old)
+    assert isinstance(outcome, Done) and world.memory.tree() == {"f": b"new"}
+    assert world.memory.kept == [("f", b"old")]
+
+
+def test_a_put_that_somebody_was_faster_with_is_stale() -> None:
+    world = World(fault("put"))
+    world.memory.write("f", b"theirs")
+    assert isinstance(world.put("f", b"mine"), Stale) and world.memory.content("f") == b"theirs"
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_every_change_is_repeated_without_harm(after: bool) -> None:
+    methods = ("delete", "make_directories", "remove_directories", "rename", "amend")
+    world = World(*(fault(method, after=after) for method in methods))
+    write, store = world.memory.write, world.store
+    gone, moved, touched = write("gone", b"1"), write("moved", b"2"), write("touched", b"3")
+    results = [
+        store.delete([Removal(path="gone", expected=gone)]),
+        store.make_directories([Creation(path="new")]),
+        store.rename([Rename(origin="moved", path="new/place", expected=moved)]),
+        store.amend([Amend(path="touched", expected=touched, mtime_ns=5, executable=None)]),
+    ]
+    assert all(isinstance(in_order(result, 1)[0], Done) for result in results)
+    world.memory.make_directory("empty")
+    assert isinstance(in_order(store.remove_directories(["empty"]), 1)[0], Done)
+    assert world.memory.tree() == {"touched": b"3", "new": None, "new/place": b"2"}
+
+
+def test_one_item_that_stays_in_trouble_does_not_hold_up_the_others() -> None:
+    world = World(fault("put", path="b", times=None))
+    items = [
+        Put(path=name, kind=Kind.FILE, source=BytesSource(b"x"), size=1, expected=None)
+        for name in ("a", "b", "c")
+    ]
+    kinds = [type(outcome) for outcome in in_order(world.store.put(items), 3)]
+    assert kinds == [Done, Failed, Done]
