@@ -87,4 +87,4 @@ def _start(command: Command, sink: int) -> subprocess.Popen[bytes]:
 def _last_words(output: Path) -> str:
     with output.open("rb") as file:
         file.seek(max(0, output.stat().st_size - 600))
-        return file.read().decode(errors="replace").strip()
+        return " ".join(file.read().decode(errors="replace").split())

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pathspec import GitIgnoreSpec
-
 from syncer.engine.rules import Matcher
 
 
@@ -18,6 +16,8 @@ def compile_rules(lines: Sequence[str]) -> Matcher:
     It answers True (ignored), False (explicitly not ignored: `!pattern`) or None (no rule speaks).
     A line that is not a pattern is passed over, as git does.
     """
+    from pathspec import GitIgnoreSpec  # most jobs have no rules and do without
+
     spec = GitIgnoreSpec.from_lines([line for line in lines if _is_pattern(line)])
 
     def match(path: str) -> bool | None:
@@ -27,6 +27,8 @@ def compile_rules(lines: Sequence[str]) -> Matcher:
 
 
 def _is_pattern(line: str) -> bool:
+    from pathspec import GitIgnoreSpec
+
     try:
         GitIgnoreSpec.from_lines([line])
     except ValueError:

@@ -8,7 +8,7 @@ purpose, from the contract.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
@@ -37,9 +37,6 @@ from tests.trees import KEEP, Node, World, entry_of, findings, planned
 
 class Stale(Exception):
     """What was planned on is no longer so."""
-
-
-Applied = Callable[[Action, bool], None]
 
 
 def apply(there: World, actions: Sequence[Action], dice: Random | None = None, failing: float = 0.0) -> int:
@@ -151,8 +148,7 @@ def _touch(there: World, action: Touch) -> None:
     if action.executable is not None:
         node = replace(node, executable=action.executable)
     _install(there, action.side, action.path, node)
-    here, seen = entry_of(node), action.seen
-    here = entry_of(there.sides[action.side][action.path])
+    here, seen = entry_of(there.sides[action.side][action.path]), action.seen
     pair = (here, seen) if action.side is Side.LOCAL else (seen, here)
     _remember(there, action.path, agreement(*pair))
 

@@ -76,7 +76,7 @@ def _renamed(tree: Tree, origin: RelPath, path: RelPath) -> Tree:
 
 @cache
 def _after(base: Frozen, date: int, steps: int) -> tuple[Tree, ...]:
-    found: dict[Frozen, Tree] = {base: dict(base)}
+    found: dict[Frozen, Tree] = {base: dict(sorted(base, key=lambda item: item[0]))}  # one order in every run
     newest = dict(found)
     for step in range(steps):
         grown = (t for tree in newest.values() for t in edits(tree, date + 2 * step))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from random import Random
-
 from hypothesis import strategies as st
 
 from syncer.engine.model import Side
-from tests.small_trees import after, forests, stroll
+from tests.small_trees import after, forests
 from tests.trees import Tree, World, world
 
 _UNUSABLE = {"", ".", ".."}
@@ -43,13 +41,4 @@ def small_worlds(draw: st.DrawFn) -> World:
     """A small base, edited by up to two steps on each side."""
     base = draw(small_trees())
     local, remote = (draw(st.sampled_from(after(base, side, 2))) for side in Side)
-    return world(base, local, remote)
-
-
-@st.composite
-def strolled_worlds(draw: st.DrawFn) -> World:
-    """A larger base, edited by up to five steps on each side."""
-    dice = Random(draw(st.integers(0, 2**32)))
-    base = stroll({}, dice, 1, draw(st.integers(0, 14)))
-    local, remote = (stroll(base, dice, 101 + i, draw(st.integers(0, 5))) for i in range(2))
     return world(base, local, remote)

@@ -17,8 +17,6 @@ from syncer.config.paths import read_path
 from syncer.config.secrets import Secret
 from syncer.wording import near, quoted
 
-LOCAL = "local"  # the account that needs no entry: local:/some/folder
-
 
 def _url(value: str) -> str:
     parts = urlsplit(value)

@@ -158,7 +158,7 @@ def _seal(pair: Pair, findings: Findings, reports: Iterable[ActionReport]) -> No
     """Remember which directories need no look next time, unless something in them changes."""
     pair.memory.seal(findings.settled)
     settled = {path for path, _, _ in findings.settled}
-    touched = {d for r in reports for d in _touched(r.action)} - settled - findings.mixed
+    touched = {d for r in reports for d in _touched(r.action)} - settled - findings.mixed - findings.lopsided
     pair.memory.seal(pair.memory.sealable(sorted(touched)))
     pair.memory.set(**{IGNORE: _rules_text(pair.policy)})
 

@@ -49,6 +49,7 @@ class Findings:
     problems: list[Problem] = field(default_factory=list)
     settled: list[tuple[RelPath, bytes | None, bytes | None]] = field(default_factory=list)
     mixed: set[RelPath] = field(default_factory=set)  # hold names that are not synced
+    lopsided: set[RelPath] = field(default_factory=set)  # hold known directories that one side lacks
     leftovers: dict[Side, list[RelPath]] = field(default_factory=lambda: {s: [] for s in Side})
     rules_moved: list[RelPath] = field(default_factory=list)
     emptied: set[Side] = field(default_factory=set)  # sides whose root shows nothing at all

@@ -121,7 +121,8 @@ class Reconciler:
             fate = _both(fate, self._name(path, view))
         if path in self.findings.mixed:
             fate = _both(fate, STAYS)
-        if len(shown) == 2 and not moved and self._direct_peace(path, before):
+        calm = not moved and path not in self.findings.lopsided
+        if len(shown) == 2 and calm and self._direct_peace(path, before):
             prints = [shown[s].fingerprint for s in SIDES]
             self.findings.settled.append((path, prints[0], prints[1]))
         return fate
@@ -245,6 +246,9 @@ class Reconciler:
         if fate.arrives and self._may(side.other):
             action = MakeDirectory(path=path, reason=Reason.EDIT_BEATS_DELETE, side=side.other)
             self.findings.actions.append(action)
+        else:
+            # It stays for what is ignored or blocked in it, on one side: judged from above every time.
+            self.findings.lopsided.add(paths.split(path)[0])
         return fate
 
     def _keep_rules(self, path: RelPath, side: Side, start: int, *, sent: bool) -> None:

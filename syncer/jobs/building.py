@@ -11,21 +11,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from syncer.config import JobSettings, Location, Settings
-from syncer.config.accounts import Account
 from syncer.engine.model import Side
 from syncer.engine.ports import Clock, Store
 from syncer.errors import ConfigError
 from syncer.jobs.pairs import Place
 
 if TYPE_CHECKING:
+    from syncer.config.accounts import Account
     from syncer.stores.folder import FolderStore
     from syncer.stores.fsops import FileSystem
     from syncer.stores.trash import Trash
 
-Factory = Callable[[Account, Location, Clock], Store]
+Factory: TypeAlias = "Callable[[Account, Location, Clock], Store]"
 FACTORIES: dict[str, Factory] = {}  # by an account's `type`
 
 

@@ -11,8 +11,7 @@ import os
 from collections.abc import Iterable
 from itertools import combinations
 
-from syncer.config import JobSettings, Location, Settings
-from syncer.config.accounts import LOCAL
+from syncer.config import LOCAL, JobSettings, Location, Settings
 from syncer.errors import ConfigError
 
 _APART = "roots must stand apart: give one of them another folder"

@@ -78,6 +78,8 @@ def test_with_the_sides_exchanged_the_plan_is_the_mirrored_one(
     for base, local, remote in islice(stories(nodes, *steps), 0, None, stride):
         there = world(base, local, remote)
         plain, exchanged = planning(there, ANY_DELETES), planning(there.mirrored(), ANY_DELETES)
+        if any(c.local.mtime_ns == c.remote.mtime_ns for c in plain.conflicts):
+            continue  # a tie goes to the remote side, whichever that is
         assert {*map(mirrored, plain.actions)} == set(exchanged.actions), (base, local, remote)
 
 

@@ -108,11 +108,9 @@ def test_a_marker_that_is_there_is_adopted(desk: Desk) -> None:
 
 def test_a_pair_is_known_by_its_roots_also_through_a_symlink(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(desk.local)
-    linked = desk.job.model_copy(update={"local": tmp_path / "link", "name": "other"})
+    linked = replace(desk.job, local=tmp_path / "link", name="other")
     assert place_of(desk.settings, linked) == place_of(desk.settings, desk.job)
-    swapped = desk.job.model_copy(
-        update={"local": desk.remote, "remote": Location(account="local", path=str(desk.local))}
-    )
+    swapped = replace(desk.job, local=desk.remote, remote=Location(account="local", path=str(desk.local)))
     assert place_of(desk.settings, swapped) != place_of(desk.settings, desk.job)
 
 
@@ -185,7 +183,7 @@ def test_a_lost_memory_loses_no_file(desk: Desk) -> None:
 
 
 def test_the_policy_is_the_jobs_unless_the_run_says_otherwise(desk: Desk) -> None:
-    job = desk.job.model_copy(update={"mode": Mode.PUSH, "ignore": ("*.tmp",)})
+    job = replace(desk.job, mode=Mode.PUSH, ignore=("*.tmp",))
     policy = jobs.policy_of(job, Wish())
     assert (policy.mode, policy.ignore, policy.full, policy.allow_deletes) == (
         Mode.PUSH,

@@ -57,10 +57,11 @@ def _judge(
     path: str, seen: tuple[Node | None, Node | None, Node | None], after: Sides, policy: ConflictPolicy
 ) -> None:
     kinds = {node.kind for node in seen if node is not None}
-    if "directory" in kinds:
-        _directory(path, *seen, after)
-        return
     base, local, remote = seen
+    if "directory" in kinds:
+        if not (policy is ConflictPolicy.ASK and local and remote and local.kind != remote.kind):
+            _directory(path, base, local, remote, after)
+        return
     if local is not None and remote is not None and _in_conflict(base, local, remote):
         _conflict(path, local, remote, after, policy)
         return

@@ -1,0 +1,213 @@
+"""Checks the text of a config file against what each key may be, with pydantic.
+
+All complaints are collected and come in one ConfigError: file, key, what is wrong, what would be right.
+"""
+
+from __future__ import annotations
+
+import stat
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+
+from syncer.config.paths import default_state_dir, read_path
+from syncer.config.secrets import Secret
+from syncer.config.settings import LOCAL, JobSettings, Location, Settings, choose
+from syncer.engine.model import ConflictPolicy, MaxDelete, Mode
+from syncer.errors import ConfigError
+from syncer.units import parse_duration, parse_max_delete, parse_size
+from syncer.wording import near, quoted
+
+if TYPE_CHECKING:
+    from syncer.config.accounts import Account
+
+_TOP = ("state_dir", "accounts", "jobs")
+
+
+def _base(info: ValidationInfo) -> Path | None:
+    return (info.context or {}).get("base")
+
+
+def _path(value: object, info: ValidationInfo) -> Path:
+    return value if isinstance(value, Path) else read_path(value, _base(info))
+
+
+def _location(value: object, info: ValidationInfo) -> Location:
+    return value if isinstance(value, Location) else Location.parse(value, _base(info))
+
+
+def _patterns(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f'{quoted(value)} is not a list of patterns; write for example ["*.tmp", "build/"]')
+    return tuple(value)
+
+
+def _limit(value: object) -> MaxDelete:
+    return value if isinstance(value, MaxDelete) else parse_max_delete(value)
+
+
+FolderPath = Annotated[Path, BeforeValidator(_path)]
+Size = Annotated[int, BeforeValidator(parse_size)]
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+
+
+class _Job(BaseModel):
+    """A table `[jobs.NAME]`: the same keys as `JobSettings`, as they are written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+    name: str
+    local: FolderPath
+    remote: Annotated[Location, BeforeValidator(_location)]
+    conflict: Annotated[ConflictPolicy, BeforeValidator(lambda v: choose(ConflictPolicy, v))] = (
+        ConflictPolicy.KEEP_BOTH
+    )
+    mode: Annotated[Mode, BeforeValidator(lambda v: choose(Mode, v))] = Mode.TWO_WAY
+    ignore: Annotated[tuple[str, ...], BeforeValidator(_patterns)] = ()
+    watch: bool = True
+    interval: Duration = 300.0
+    max_delete: Annotated[MaxDelete, BeforeValidator(_limit)] = MaxDelete()
+    max_age: Duration | None = None
+    trash_days: int = Field(default=30, ge=1, le=36_500)
+    upload_limit: Size | None = None
+    download_limit: Size | None = None
+
+
+def parse(text: str, path: Path) -> Settings:
+    """Settings from the text of a config file that stands at `path`. Raises ConfigError."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:  # its message ends in "(at line 3, column 7)"
+        raise ConfigError(f"{path}: not valid TOML: {error}", hint="see https://toml.io") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: not valid TOML: nested too deeply") from None
+    complaints: list[str] = []
+    settings = _settings(table, path, complaints)
+    if complaints:
+        lines = [f"{path}: {complaint}" for complaint in complaints]
+        raise ConfigError("\n".join(lines), hint="config.example.toml shows every key with its default")
+    return settings
+
+
+def _settings(table: Mapping[str, Any], path: Path, complaints: list[str]) -> Settings:
+    complaints += [
+        f"{key}: unknown key{near(key, _TOP)}; known: {', '.join(_TOP)}" for key in table if key not in _TOP
+    ]
+    base = path.parent.absolute()
+    state_dir = default_state_dir()
+    if "state_dir" in table:
+        try:
+            state_dir = read_path(table["state_dir"], base)
+        except ValueError as error:
+            complaints.append(f"state_dir: {error}")
+    tables = _tables(table, "accounts", complaints)
+    accounts = {name: _account(name, value, base, complaints) for name, value in tables.items()}
+    jobs = {n: _job(n, t, base, complaints) for n, t in _tables(table, "jobs", complaints).items()}
+    known = [LOCAL, *accounts]
+    for name, job in jobs.items():
+        if job and job.remote.account not in known:
+            wrong = f"unknown account {quoted(job.remote.account)}{near(job.remote.account, known)}"
+            complaints.append(f"jobs.{name}.remote: {wrong}; known: {', '.join(known)}")
+    return Settings(
+        path=path,
+        state_dir=state_dir,
+        accounts={name: account for name, account in accounts.items() if account},
+        jobs={name: job for name, job in jobs.items() if job},
+    )
+
+
+def _tables(table: Mapping[str, Any], key: str, complaints: list[str]) -> Mapping[str, Mapping[str, Any]]:
+    """The sub-tables of `accounts` or `jobs`, badly named or shaped ones left out."""
+    whole = table.get(key, {})
+    if not isinstance(whole, dict):
+        complaints.append(f"{key}: must be tables, such as [{key}.NAME]")
+        return {}
+    good = {}
+    for name, value in whole.items():
+        wrong = _wrong_name(name, key) if isinstance(value, dict) else f"must be a table: [{key}.{name}]"
+        if wrong:
+            complaints.append(f"{key}.{name}: {wrong}")
+        else:
+            good[name] = value
+    return good
+
+
+def _wrong_name(name: str, key: str) -> str:
+    if key == "accounts" and name == LOCAL:
+        return "this name is built in and stands for folders on this machine; take another"
+    if not name.strip() or not name.isprintable() or name.startswith("-") or any(c in name for c in ":/"):
+        return 'a name must be printable, without ":" and "/", and not start with "-"'
+    return ""
+
+
+def _account(name: str, table: Mapping[str, Any], base: Path, complaints: list[str]) -> Account | None:
+    from syncer.config.accounts import KindError, Kinds  # builds many models, and most configs name few
+
+    try:
+        model = Kinds.model(table)
+    except KindError as error:
+        complaints.append(f"accounts.{name}.{error.key}: {error}")
+        return None
+    return _validated(model, f"accounts.{name}", name, table, base, complaints)
+
+
+def _job(name: str, table: Mapping[str, Any], base: Path, complaints: list[str]) -> JobSettings | None:
+    checked = _validated(_Job, f"jobs.{name}", name, table, base, complaints)
+    return JobSettings(**dict(checked)) if checked else None
+
+
+_M = TypeVar("_M", bound=BaseModel)
+
+
+def _validated(
+    model: type[_M], key: str, name: str, table: Mapping[str, Any], base: Path, complaints: list[str]
+) -> _M | None:
+    fields = [field for field in model.model_fields if field != "name"]
+    unknown = [word for word in table if word not in fields]
+    complaints += [
+        f"{key}.{word}: unknown key{near(word, fields)}; known: {', '.join(fields)}" for word in unknown
+    ]
+    given = {word: value for word, value in table.items() if word in fields}
+    try:
+        return model.model_validate({**given, "name": name}, context={"base": base})
+    except ValidationError as error:
+        complaints += [_complaint(key, detail) for detail in error.errors(include_url=False)]
+        return None
+
+
+_EXPECTED = {
+    "missing": "is missing",
+    "string_type": "must be text in quotes",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+}
+
+
+def _complaint(key: str, detail: Mapping[str, Any]) -> str:
+    """One line for one of pydantic's error details; never with the value of a secret."""
+    where = ".".join([key, *(str(part) for part in detail["loc"][:1])])
+    kind, context = detail["type"], detail.get("ctx") or {}
+    if kind == "value_error":
+        return f"{where}: {context['error']}"
+    if kind in ("greater_than_equal", "less_than_equal"):
+        bound = "at least" if "ge" in context else "at most"
+        return f"{where}: must be {bound} {context.get('ge', context.get('le'))}"
+    return f"{where}: {_EXPECTED.get(kind, detail['msg'])}"
+
+
+def with_warning(settings: Settings, mode: int) -> Settings:
+    """Say so when literal secrets stand in a file that others may read."""
+    literal = [
+        f"accounts.{name}.{field}"
+        for name, account in settings.accounts.items()
+        for field, value in account
+        if isinstance(value, Secret) and value.literal
+    ]
+    if not literal or not stat.S_IMODE(mode) & 0o077:
+        return settings
+    keys = ", ".join(literal)
+    text = f"{settings.path}: others may read this file, and it holds secrets ({keys}); chmod 600 it"
+    return replace(settings, warnings=(text,))

@@ -1,0 +1,122 @@
+"""What a config file comes to: frozen values, defaults included. No file is read here.
+
+Kept apart from the reading and checking of files, so that a run without a config need not load
+the library which that takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from syncer.config.paths import absolute, default_config, read_path
+from syncer.engine.model import ConflictPolicy, MaxDelete, Mode
+from syncer.errors import ConfigError
+from syncer.wording import near, quoted
+
+if TYPE_CHECKING:
+    from syncer.config.accounts import Account
+
+LOCAL = "local"  # the account that needs no entry: local:/some/folder
+_E = TypeVar("_E", bound=Enum)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """`ACCOUNT:PATH`. The path of a `local:` one is absolute; others are the account's own."""
+
+    account: str
+    path: str
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder on this machine, None for a service."""
+        return Path(self.path) if self.account == LOCAL else None
+
+    def __str__(self) -> str:
+        return f"{self.account}:{self.path}"
+
+    @classmethod
+    def parse(cls, text: object, base: Path | None = None, *, expand: bool = True) -> Location:
+        """From the text of a config file or (`expand=False`) of the command line. Raises ValueError."""
+        account, colon, path = text.partition(":") if isinstance(text, str) else ("", "", "")
+        if not colon or not account or "/" in account:
+            there = (
+                f'; for a folder on this machine write "local:{text}"'
+                if isinstance(text, str) and text
+                else ""
+            )
+            raise ValueError(f"{quoted(text)} is not ACCOUNT:PATH{there}")
+        if "\0" in path:
+            raise ValueError("a path cannot hold a NUL")
+        if account == LOCAL:
+            if not path:
+                raise ValueError('the folder is missing; write for example "local:/mnt/disk/docs"')
+            return cls(account=account, path=str(read_path(path, base) if expand else absolute(path, base)))
+        if any(part in (".", "..") for part in path.split("/")):
+            raise ValueError('the path of an account cannot hold "." or ".." as a part')
+        return cls(account=account, path="/".join(part for part in path.split("/") if part))
+
+
+def choose(kind: type[_E], value: object) -> _E:
+    """The member of an enum by its text. Raises ValueError listing what is allowed."""
+    allowed = [str(member.value) for member in kind]
+    if isinstance(value, kind):
+        return value
+    if value not in allowed:
+        raise ValueError(f"{quoted(value)} is not known{near(value, allowed)}; one of {', '.join(allowed)}")
+    return kind(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSettings:
+    """One job: two roots and how to keep them in step. Rates in bytes per second, times in seconds."""
+
+    name: str
+    local: Path
+    remote: Location
+    conflict: ConflictPolicy = ConflictPolicy.KEEP_BOTH
+    mode: Mode = Mode.TWO_WAY
+    ignore: tuple[str, ...] = ()
+    watch: bool = True
+    interval: float = 300.0
+    max_delete: MaxDelete = field(default_factory=MaxDelete)
+    max_age: float | None = None
+    trash_days: int = 30
+    upload_limit: int | None = None
+    download_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A whole config file. `path` is None where there is none and all is default."""
+
+    path: Path | None
+    state_dir: Path
+    accounts: Mapping[str, Account]
+    jobs: Mapping[str, JobSettings]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def origin(self) -> str:
+        """The file's name, for messages: also where there is none, it is the one to write."""
+        return str(self.path or default_config())
+
+    def where(self, job: JobSettings, key: str) -> str:
+        """How a message names a key of a job: `FILE: jobs.docs.local`; LOCAL or REMOTE for a pair."""
+        if self.jobs.get(job.name) is not job:
+            return key.upper()
+        return f"{self.origin}: jobs.{job.name}.{key}"
+
+    def job(self, name: str) -> JobSettings:
+        """The job of that name. Raises ConfigError."""
+        if name not in self.jobs:
+            known = ", ".join(self.jobs) or ("none" if self.path else "none, for there is no such file")
+            raise ConfigError(
+                f"{self.origin}: there is no job {quoted(name)}{near(name, self.jobs)}",
+                hint=f"jobs of this config: {known}; without a config: syncer sync LOCAL REMOTE",
+            )
+        return self.jobs[name]
