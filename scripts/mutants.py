@@ -216,8 +216,12 @@ def page(verdicts: Sequence[Verdict]) -> str:
 
 def main(words: Sequence[str] | None = None) -> int:
     """The command; see the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.mutants", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="WORD", help="only bugs whose name holds one of the words")
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.mutants", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="WORD", help="only bugs whose name holds one of the words"
+    )
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="how many at a time")
     parser.add_argument("--list", action="store_true", help="only show their names")
     asked = parser.parse_args(words)

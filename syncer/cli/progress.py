@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from syncer.jobs import results
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+_REDRAW = 0.05  # seconds
 _MANY = 500  # more transfers than this are told by the bar alone, unless -v
 
 
@@ -38,14 +40,17 @@ class Lines:
         self._stop.check()
 
     def finished(self, action: Action, outcome: Outcome) -> None:
-        if results.loud(action):
-            self._tell(wordings.action(action, outcome), outcome)
+        if results.loud(action) and self._wants(outcome):
+            self._tell(wordings.action(action, outcome))
         self._stop.check()
 
     def moved(self, side: Side, size: int) -> None:
         self._stop.check()
 
-    def _tell(self, line: str, outcome: Outcome) -> None:
+    def _wants(self, outcome: Outcome) -> bool:
+        return not self._session.quiet
+
+    def _tell(self, line: str) -> None:
         self._session.talk(line)
 
 
@@ -57,6 +62,8 @@ class Bars(Lines):
         self._progress = progress
         self._lock = threading.Lock()
         self._scanned = 0
+        self._crossed = 0
+        self._drawn = 0.0
         self._many = False
         self._title = title
         self._task: TaskID = progress.add_task(f"{title}: looking", total=None)
@@ -64,8 +71,9 @@ class Bars(Lines):
     def scanning(self, directories: int) -> None:
         with self._lock:
             self._scanned += directories
-        text = f"{self._title}: looking, {self._scanned:,} directories"
-        self._progress.update(self._task, description=text)
+        if self._due():
+            text = f"{self._title}: looking, {self._scanned:,} directories"
+            self._progress.update(self._task, description=text)
         super().scanning(directories)
 
     def transferring(self, files: int, size: int) -> None:
@@ -75,12 +83,24 @@ class Bars(Lines):
         super().transferring(files, size)
 
     def moved(self, side: Side, size: int) -> None:
-        self._progress.advance(self._task, size)
+        with self._lock:
+            self._crossed += size
+        if self._due():
+            self._progress.update(self._task, completed=self._crossed)
         super().moved(side, size)
 
-    def _tell(self, line: str, outcome: Outcome) -> None:
-        if self._many and isinstance(outcome, Done) and not self._session.verbose:
-            return
+    def _due(self) -> bool:
+        """Whether the bar may be moved again: drawing costs more than a small file does."""
+        now = time.monotonic()
+        with self._lock:
+            due = now - self._drawn >= _REDRAW
+            self._drawn = now if due else self._drawn
+        return due
+
+    def _wants(self, outcome: Outcome) -> bool:
+        return not self._many or not isinstance(outcome, Done) or self._session.verbose > 0
+
+    def _tell(self, line: str) -> None:
         self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -134,7 +134,13 @@ class Admission:
         for index, answer in zip(indices, self._sight.digests(side, questions), strict=True):
             seen: Seen = answer or Obstacle(Trouble.BUSY, "it vanished while it was looked at")
             view = views[index]
-            views[index] = replace(view, local=seen) if side is Side.LOCAL else replace(view, remote=seen)
+            views[index] = View(
+                name=view.name,
+                base=view.base,
+                local=seen if side is Side.LOCAL else view.local,
+                remote=seen if side is Side.REMOTE else view.remote,
+                superseded=view.superseded,
+            )
 
     def _spoilt(self, directory: RelPath, view: View) -> bool:
         """Whether reading failed: then nothing is decided about the name."""

@@ -160,7 +160,9 @@ def _seal(pair: Pair, findings: Findings, reports: Iterable[ActionReport]) -> No
     settled = {path for path, _, _ in findings.settled}
     touched = {d for r in reports for d in _touched(r.action)} - settled - findings.mixed - findings.lopsided
     pair.memory.seal(pair.memory.sealable(sorted(touched)))
-    pair.memory.set(**{IGNORE: _rules_text(pair.policy)})
+    rules = _rules_text(pair.policy)
+    if pair.memory.setting(IGNORE) != rules:
+        pair.memory.set(**{IGNORE: rules})
 
 
 def _touched(action: Action) -> Iterable[RelPath]:

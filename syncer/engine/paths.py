@@ -130,7 +130,7 @@ def _cut(text: str, room: int) -> str:
 
 def printable(path: RelPath) -> str:
     """The path for people: control, bidi and undecodable characters escaped."""
-    if path.isascii() and path.isprintable():
+    if path.isprintable():
         return path
     return "".join(c if c.isprintable() or c == " " else _escape(c) for c in path)
 

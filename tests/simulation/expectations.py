@@ -48,9 +48,20 @@ def equal(sides: Sides) -> None:
 def merged(base: Snapshot, before: Sides, after: Sides, policy: ConflictPolicy) -> None:
     """O3 and O5: every name holds what the three trees say, and nothing was invented."""
     local, remote = before["local"], before["remote"]
+    asked = _clashing(local, remote) if policy is ConflictPolicy.ASK else set()
     for path in sorted(base.keys() | local.keys() | remote.keys()):
+        if any(path == clash or path.startswith(f"{clash}/") for clash in asked):
+            for side, tree in before.items():
+                assert _leaf(after[side].get(path)) == _leaf(tree.get(path)), f"{path} waits for an answer"
+            continue
         _judge(path, (base.get(path), local.get(path), remote.get(path)), after, policy)
     _nothing_invented(before, after)
+
+
+def _clashing(local: Snapshot, remote: Snapshot) -> set[str]:
+    """Names that are a directory on one side and something else on the other: they wait as a whole."""
+    both = local.keys() & remote.keys()
+    return {p for p in both if (local[p].kind == "directory") is not (remote[p].kind == "directory")}
 
 
 def _judge(
@@ -59,8 +70,7 @@ def _judge(
     kinds = {node.kind for node in seen if node is not None}
     base, local, remote = seen
     if "directory" in kinds:
-        if not (policy is ConflictPolicy.ASK and local and remote and local.kind != remote.kind):
-            _directory(path, base, local, remote, after)
+        _directory(path, base, local, remote, after)
         return
     if local is not None and remote is not None and _in_conflict(base, local, remote):
         _conflict(path, local, remote, after, policy)

@@ -95,17 +95,18 @@ class History:
         if whole and end.report is not None:
             if foreseen is not None:
                 assert foreseen == _told(end.report), f"planned {foreseen}, done {_told(end.report)}"
-            self._after_whole_run(before, after, end, rules | self.rules())
+            self._after_whole_run(before, after, end, rules)
         else:
             self.base = None
         self._tick()
         return end
 
     def _after_whole_run(
-        self, before: dict[str, Snapshot], after: dict[str, Snapshot], end: End, rules: set[str]
+        self, before: dict[str, Snapshot], after: dict[str, Snapshot], end: End, was: set[str]
     ) -> None:
         """Rules that this run itself brought hold from the next run on."""
         assert end.report is not None
+        rules = was | self.rules()
         unsure = held_open((*before.values(), *after.values()), rules)
         sides = {side: synced(tree, rules, unsure) for side, tree in after.items()}
         if end.exit_code == 0 and self.policy.mode is Mode.TWO_WAY:
@@ -118,7 +119,8 @@ class History:
             expect.merged(synced(self.base, rules, unsure), shown, sides, self.policy.conflict)
         local, remote = sides["local"], sides["remote"]
         agreed = {p: n for p, n in local.items() if p in remote and remote[p].content[:2] == n.content[:2]}
-        self.base = agreed if local.keys() == remote.keys() == agreed.keys() else None
+        calm = rules == self.rules() == was and local.keys() == remote.keys() == agreed.keys()
+        self.base = agreed if calm else None
 
     def _foreseen(self) -> list[tuple[str, str]]:
         with self.machine._pair(Calls(), self.policy) as pair:
@@ -128,7 +130,8 @@ class History:
         """Nobody touches anything: two runs bring both sides in step, a third finds nothing to do."""
         self.veil.veiled.clear()
         ends = [self.run(plan=True) for _ in range(2)]
-        waiting = self.policy.conflict is ConflictPolicy.ASK
+        # One-way, a file at the source against somebody's directory at the follower waits for a person.
+        waiting = self.policy.conflict is ConflictPolicy.ASK or self.policy.mode is not Mode.TWO_WAY
         assert ends[-1].exit_code in ((0, 1) if waiting else (0,)), f"{ends[0]} / {ends[1]}"
         before = self.sides()
         third = self.run(plan=True)

@@ -29,7 +29,7 @@ from tests.simulation.histories import History
 PATHS = ("a", "b", "c.txt", "d", "d/a", "d/b", "d/e", "d/e/a", "e", "e/a", "d/e/c")
 NAMES_IGNORED = ("b", "e")
 TIMES = (0, -5 * 10**18, 10**18, 4 * 10**18, 1_700_000_000 * 10**9, 1_700_000_000_123_456_789)
-HISTORIES = 120
+HISTORIES = 110
 CODES = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT)
 sides = st.sampled_from(("local", "remote"))
 paths = st.sampled_from(PATHS)
@@ -219,7 +219,7 @@ def test_no_history_of_two_folders_loses_anything_and_all_come_to_rest() -> None
 
 @pytest.mark.parametrize(("conflict", "mode"), VARIANTS)
 def test_every_policy_and_mode_keeps_what_it_promises(conflict: ConflictPolicy, mode: Mode) -> None:
-    tell(machine_for(conflict, mode), 15)
+    tell(machine_for(conflict, mode), 8)
 
 
 @pytest.mark.long

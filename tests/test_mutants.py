@@ -1,0 +1,72 @@
+"""The list of seeded bugs has not rotted: each still applies, parses, and names tests that exist.
+
+Whether the tests catch them is found out by `make mutants`, which takes minutes.
+"""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from scripts.mutants import LIST, PAGE, ROOT, Mutant, Verdict, listed, main, page
+
+MUTANTS = listed()
+LEAST = 40
+
+
+@cache
+def tests_of(file: str) -> frozenset[str]:
+    """The names of the test functions of a file, and what is defined in its classes."""
+    names = ast.walk(ast.parse((ROOT / file).read_bytes()))
+    return frozenset(n.name for n in names if isinstance(n, ast.FunctionDef))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_seeded_bug_can_still_be_planted(mutant: Mutant) -> None:
+    mutant.applied((ROOT / mutant.file).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_seeded_bug_names_tests_that_exist(mutant: Mutant) -> None:
+    assert mutant.tests
+    for test in mutant.tests:
+        file, _, name = test.partition("::")
+        assert (ROOT / file).is_file(), test
+        assert not name or name.partition("[")[0] in tests_of(file), test
+
+
+def test_there_are_enough_of_them_and_no_two_are_the_same() -> None:
+    assert len(MUTANTS) >= LEAST
+    assert len({m.name for m in MUTANTS}) == len({(m.file, m.old, m.new) for m in MUTANTS}) == len(MUTANTS)
+
+
+def test_the_page_shows_every_seeded_bug_as_caught() -> None:
+    told = PAGE.read_text(encoding="utf-8")
+    assert [m.name for m in MUTANTS if f"| {m.name} | `{m.file}` | `tests/" not in told] == []
+    assert f"{len(MUTANTS)} seeded, {len(MUTANTS)} caught." in told
+
+
+def test_an_old_text_that_is_not_there_exactly_once_is_an_error() -> None:
+    mutant = Mutant(group="g", name="a bug", file="f.py", old="x", new="y", tests=("tests",))
+    assert mutant.applied("x = 1\n") == "y = 1\n"
+    for text in ("z = 1\n", "x = x\n"):
+        with pytest.raises(ValueError, match="not once"):
+            mutant.applied(text)
+    with pytest.raises(SyntaxError):
+        mutant.applied("x = (\n")
+
+
+def test_the_page_says_so_when_nothing_caught_a_bug() -> None:
+    mutant = Mutant(group="g", name="a bug", file="f.py", old="x", new="y", tests=("tests",))
+    told = page([Verdict(mutant=mutant, trouble="SURVIVED")])
+    assert "1 seeded, 0 caught." in told and "| a bug | `f.py` | **nothing** |" in told
+
+
+def test_the_list_can_be_looked_at_by_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list", MUTANTS[0].name]) == 0
+    assert capsys.readouterr().out == MUTANTS[0].name + "\n"
+    assert main(["no bug has such a name"]) == 2
+    assert Path(LIST).is_file()
