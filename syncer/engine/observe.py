@@ -7,8 +7,10 @@ agreed. Reads only.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from syncer.engine import paths
 from syncer.engine.findings import Findings
@@ -25,8 +27,11 @@ from syncer.engine.model import (
 )
 from syncer.engine.ports import Memory, Reporter, Store
 from syncer.engine.reconcile import Reconciler
-from syncer.engine.rules import LIMIT, Compiler, Rules
+from syncer.engine.rules import LIMIT, Compiler, Illegible, Rules
 from syncer.errors import ChangedUnderUs, LocalError, NotFound, PermanentError, TransientError
+
+DEEPEST = 2000  # levels; more than 2048 fit in no path that a system call takes (PATH_MAX)
+_FRAMES = 8  # calls that the reconciler makes for one level, and some to spare
 
 
 class Eyes:
@@ -42,21 +47,25 @@ class Eyes:
         return self._memory.rows(directory)
 
     def list(self, side: Side, directory: RelPath) -> Listing | Obstacle:
-        """The root of a side is never an obstacle: without it nothing is known, and the error is raised."""
         self._reporter.scanning(1)
+        if directory.count("/") >= DEEPEST:
+            return Obstacle(Trouble.UNHOLDABLE, f"it is nested more than {DEEPEST} levels deep")
         try:
             return self._stores[side].list(directory)
         except (NotFound, ChangedUnderUs) as error:
-            obstacle = Obstacle(Trouble.BUSY, f"it changed while we looked: {error}")
+            return Obstacle(Trouble.BUSY, f"it changed while we looked: {error}")
         except (PermanentError, TransientError, LocalError) as error:
-            obstacle = Obstacle(Trouble.UNREADABLE, str(error))
-        return obstacle
+            return Obstacle(Trouble.UNREADABLE, str(error))
 
     def digests(self, side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
         return list(self._stores[side].digests(wanted)) if wanted else ()
 
     def read_rules(self, side: Side, path: RelPath) -> bytes:
-        return self._stores[side].read_small(path, LIMIT)
+        """The text of a rules file, b"" where there is none. Raises Illegible."""
+        try:
+            return self._stores[side].read_small(path, LIMIT)
+        except (PermanentError, TransientError, LocalError) as error:
+            raise Illegible(Obstacle(Trouble.UNREADABLE, f"its ignore rules: {error}")) from error
 
 
 def observe(
@@ -72,10 +81,22 @@ def observe(
     eyes = Eyes(stores, memory, reporter)
     rules = Rules(policy.ignore, compiler, eyes.read_rules)
     reconciler = Reconciler(eyes, policy, rules)
-    for directory in _dirty(stores, memory, reporter, everything=everything or policy.full):
-        reconciler.visit(directory)
-    _revisit(reconciler, memory)
+    with _deeply():
+        for directory in _dirty(stores, memory, reporter, everything=everything or policy.full):
+            reconciler.visit(directory)
+        _revisit(reconciler, memory)
     return reconciler.findings
+
+
+@contextmanager
+def _deeply() -> Iterator[None]:
+    """Python's own limit would end a run at some 200 levels of new directories."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, _FRAMES * DEEPEST + 1000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def _revisit(reconciler: Reconciler, memory: Memory) -> None:

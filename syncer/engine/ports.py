@@ -206,7 +206,10 @@ class Store(Protocol):
         ...
 
     def read_small(self, path: RelPath, limit: int) -> bytes:
-        """At most `limit` bytes of a small file; b"" if it is not a readable file."""
+        """At most `limit` bytes of a small file; b"" if there is none of that name.
+
+        Raises Unreadable, TransientError where it is there (or may be) and cannot be read.
+        """
         ...
 
     def put(self, items: Sequence[Put]) -> Results: ...

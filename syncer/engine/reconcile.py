@@ -38,9 +38,9 @@ from syncer.engine.model import (
     Side,
     Transfer,
 )
-from syncer.engine.names import View, pair
+from syncer.engine.names import Names, View, pair
 from syncer.engine.report import Resolution
-from syncer.engine.rules import FILE, Rules
+from syncer.engine.rules import FILE, Illegible, Rules
 
 NO_ENTRIES: Mapping[str, Entry | Obstacle] = {}
 
@@ -111,13 +111,14 @@ class Reconciler:
             self.findings.leftovers[side] += listing.leftovers
             if not path and not listing.entries:
                 self.findings.emptied.add(side)
-        here, there = names[Side.LOCAL].get(FILE), names[Side.REMOTE].get(FILE)
-        moved = self._rules.visit(path, rows.get(FILE), here, there, alone=len(shown) == 1)
-        if moved:
-            self.findings.rules_moved.append(path)
-        views = pair(rows, names[Side.LOCAL], names[Side.REMOTE], self._sight.capabilities)
+        try:
+            moved, views = self._judged(path, rows, names, alone=len(shown) == 1)
+        except Illegible as error:
+            self._covered.add(path)
+            self.findings.blocked(path, Side.LOCAL, error.obstacle)
+            return STAYS
         fate = Fate()
-        for view in self._admission.views(path, views):
+        for view in views:
             fate = _both(fate, self._name(path, view))
         if path in self.findings.mixed:
             fate = _both(fate, STAYS)
@@ -126,6 +127,16 @@ class Reconciler:
             prints = [shown[s].fingerprint for s in SIDES]
             self.findings.settled.append((path, prints[0], prints[1]))
         return fate
+
+    def _judged(
+        self, path: RelPath, rows: Mapping[str, BaseEntry], names: Mapping[Side, Names], *, alone: bool
+    ) -> tuple[bool, list[View]]:
+        """Whether the directory's ignore rules moved, and which names can be decided under them."""
+        here, there = names[Side.LOCAL], names[Side.REMOTE]
+        moved = self._rules.visit(path, rows.get(FILE), here.get(FILE), there.get(FILE), alone=alone)
+        if moved:
+            self.findings.rules_moved.append(path)
+        return moved, self._admission.views(path, pair(rows, here, there, self._sight.capabilities))
 
     def _direct_peace(self, path: RelPath, before: int) -> bool:
         """Whether nothing found since concerns a name directly in the directory."""

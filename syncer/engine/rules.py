@@ -20,6 +20,14 @@ Compiler: TypeAlias = Callable[[Sequence[str]], Matcher]
 Reader: TypeAlias = Callable[[Side, RelPath], bytes]
 
 
+class Illegible(Exception):
+    """A rules file is there and cannot be read: nothing can be said of the names it may speak about."""
+
+    def __init__(self, obstacle: Obstacle) -> None:
+        super().__init__(obstacle.message)
+        self.obstacle = obstacle
+
+
 class Rules:
     """The rules in force, found as directories are visited from the root down."""
 

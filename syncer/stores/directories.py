@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from syncer.engine.model import Done, Entry, Kind, RelPath, Stale
-from syncer.engine.paths import printable
+from syncer.engine.paths import depth, printable, split
 from syncer.engine.ports import Creation, Results
 from syncer.stores import stamps
 from syncer.stores.batches import Tally, planned_on, runs
@@ -123,10 +123,11 @@ def _refused(path: RelPath, error: OSError) -> Stale:
 
 
 def _sync_what_is_left(tally: Tally, cursor: Cursor) -> None:
-    """A directory that was removed itself has no names to make durable; the one above has."""
-    removed = {directory for directory in tally.dirty if _is_gone(cursor, directory)}
-    for directory in removed:
-        del tally.dirty[directory]
+    """A directory that was removed itself has no names to make durable: the one above it has."""
+    for directory in sorted(tally.dirty, key=depth, reverse=True):
+        if directory and _is_gone(cursor, directory):
+            above = split(directory)[0]
+            tally.dirty.setdefault(above, []).extend(tally.dirty.pop(directory))
     tally.sync_directories(cursor)
 
 

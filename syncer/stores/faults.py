@@ -98,6 +98,9 @@ class FaultyStore(Wrapped):
     def open(self, path: RelPath, expected: Entry) -> Source:
         return _FaultySource(self._next("read", path), self.inner.open(path, expected))
 
+    def read_small(self, path: RelPath, limit: int) -> bytes:
+        return self._call("read_small", path, lambda: self.inner.read_small(path, limit))
+
     def put(self, items: Sequence[Put]) -> Results:
         return self._batch("put", [i.path for i in items], items, self.inner.put)
 

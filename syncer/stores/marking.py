@@ -53,15 +53,9 @@ def write_marker(ground: Ground, marker: str) -> None:
     with ground.cursor() as cursor:
         _make_private(fs, cursor.enter(""))
         own = cursor.enter(PRIVATE)
-        _plant(fs, own)
-        temporary = ground.temporary()
-        fd = fs.create(temporary, own)
-        try:
-            write_all(fs, fd, [f"{marker}\n".encode("ascii")])
-            fs.sync(fd)
-        finally:
-            fs.close(fd)
-        fs.rename(temporary, own, MARKER, own)
+        _clear(ground, own)
+        _plant(ground, own, _PROBE, mtime_ns=_PROBE_NS)
+        _plant(ground, own, MARKER, f"{marker}\n".encode("ascii"))
         fs.sync(own)
         fs.sync(cursor.enter(""))
 
@@ -73,15 +67,24 @@ def _make_private(fs: FileSystem, root_fd: int) -> None:
         return
 
 
-def _plant(fs: FileSystem, own: int) -> None:
+def _clear(ground: Ground, own: int) -> None:
+    """Drops what a run left here that died at this very place: nothing of a user's is ever staged here."""
+    for name in [name for name, _ in ground.fs.scan(own) if ground.is_own(name)]:
+        ground.fs.unlink(name, own)
+
+
+def _plant(ground: Ground, own: int, name: str, content: bytes = b"", *, mtime_ns: int | None = None) -> None:
+    """A file that is there complete or not at all; a half-made probe would be believed for ever."""
+    fs, temporary = ground.fs, ground.temporary()
+    fd = fs.create(temporary, own)
     try:
-        fd = fs.create(_PROBE, own)
-    except FileExistsError:
-        return
-    try:
-        fs.set_times(fd, _PROBE_NS)
+        write_all(fs, fd, [content] if content else [])
+        if mtime_ns is not None:
+            fs.set_times(fd, mtime_ns)
+        fs.sync(fd)
     finally:
         fs.close(fd)
+    fs.rename(temporary, own, name, own)
 
 
 def traits(ground: Ground) -> Traits | None:

@@ -212,7 +212,11 @@ class MemoryStore:
 
     def read_small(self, path: RelPath, limit: int) -> bytes:
         node = self._nodes.get(self._key(path))
-        return node.data[:limit] if node is not None and node.readable else b""
+        if node is None or node.kind is not Kind.FILE:
+            return b""
+        if not node.readable:
+            raise Unreadable(f"{path}: permission denied", path=path)
+        return node.data[:limit]
 
     def read(self, path: RelPath, expected: Entry) -> tuple[bytes, Entry]:
         """The bytes of a file that is as expected; raises what `Source.chunks` does."""

@@ -6,6 +6,7 @@ before and after, and its last piece is held back until it was found unchanged. 
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -215,8 +216,10 @@ def read_small(ground: Ground, path: RelPath, limit: int) -> bytes:
                 return _at_most(ground, fd, limit)
             finally:
                 ground.fs.close(fd)
-    except OSError:
-        return b""
+    except OSError as error:
+        if error.errno in GONE or error.errno == errno.ENXIO:  # ENXIO: a socket
+            return b""
+        raise reading(error, path) from error
 
 
 def _at_most(ground: Ground, fd: int, limit: int) -> bytes:

@@ -56,6 +56,8 @@ class Trash:
         self._below = below
         self._run = run
         self._batch = ""
+        self._rooted = False
+        self.unsynced: set[RelPath] = set()  # what a failed sync left uncertain, for the next session to sync
         self._lock = threading.Lock()
 
     @classmethod
@@ -80,16 +82,21 @@ class Trash:
         return self._batch if generation == 1 else f"{self._batch}~{generation}"
 
     def open(self, *, make: bool) -> int:
-        """The trash directory's descriptor; the caller closes it. ENOENT unless `make`."""
+        """The trash directory's descriptor; the caller closes it. ENOENT unless `make`.
+
+        Its own names are made durable once per run, whoever made them: the one who did may have died.
+        """
         fd = self._anchor()
         for name in self._below:
             parent = fd
             try:
-                if make and _make(self.fs, name, parent):
+                if make and not self._rooted:
+                    _make(self.fs, name, parent)
                     self.fs.sync(parent)
                 fd = self.fs.open_directory(name, parent)
             finally:
                 self.fs.close(parent)
+        self._rooted = self._rooted or make
         return fd
 
     def session(self) -> Session:
@@ -105,7 +112,7 @@ class Session:
         self._fs = trash.fs
         self._root_fd: int | None = None
         self._cursor: Cursor | None = None
-        self._dirty: set[RelPath] = set()
+        self._dirty: set[RelPath] = set(trash.unsynced)
 
     def __enter__(self) -> Session:
         return self
@@ -137,15 +144,23 @@ class Session:
             self._fs.unlink(last, fd)
 
     def sync(self) -> None:
-        """Makes durable what was kept so far. Raises OSError."""
-        cursor = self._cursor
-        if cursor is None or not self._dirty:
+        """Makes durable what was kept so far. Raises OSError, and then no later session forgets it."""
+        if not self._dirty:
             return
+        try:
+            self._sync_directories()
+        except OSError:
+            self._trash.unsynced |= self._dirty
+            raise
+        self._trash.unsynced -= self._dirty
+        self._dirty.clear()
+
+    def _sync_directories(self) -> None:
+        cursor = self._walk()
         if len(self._dirty) > _FEW and self._sync_at_once():
-            return self._dirty.clear()
+            return
         for path in sorted(self._dirty, key=tree_key):
             self._fs.sync(cursor.enter(path))
-        self._dirty.clear()
 
     def _sync_at_once(self) -> bool:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +12,8 @@ from blake3 import blake3
 
 from syncer.clock import SystemClock
 from syncer.engine import cycle
-from syncer.engine.model import Action, BaseEntry, Entry, Kind, Outcome, Policy, RelPath, Side
-from syncer.engine.ports import Drop, Fact, Relocate, Remember
+from syncer.engine.model import Action, BaseEntry, Done, Entry, Kind, Outcome, Policy, RelPath, Side
+from syncer.engine.ports import Drop, Fact, Put, Relocate, Remember, Results
 from syncer.engine.report import RunReport
 from syncer.errors import GuardTripped, PermanentError, TransientError
 from syncer.ignore import compile_rules
@@ -21,6 +21,7 @@ from syncer.state import open_state
 from syncer.state.memory import StateMemory
 from syncer.stores.faults import Fault, FaultyStore
 from syncer.stores.memory import MemoryStore
+from syncer.stores.wrapping import Wrapped
 
 EARLY, LATE = 1_000_000_000, 2_000_000_000
 
@@ -220,6 +221,22 @@ def test_where_only_the_good_news_was_lost_the_next_run_settles_it(
     wanted = {b"edited here", b"edited there"} if change is conflict else set()
     desk.comes_to_rest()
     assert wanted <= set(desk.local.tree().values())
+
+
+class Mute(Wrapped):
+    """A store that does not say what digest it took, as most services do not."""
+
+    def put(self, items: Sequence[Put]) -> Results:
+        for index, outcome in self.inner.put(items):
+            told = isinstance(outcome, Done) and outcome.entry is not None
+            yield index, replace(outcome, entry=replace(outcome.entry, digest=None)) if told else outcome
+
+
+def test_the_digest_that_is_remembered_is_that_of_the_bytes_that_were_read(desk: Desk) -> None:
+    desk.pair = replace(desk.pair, remote=Mute(desk.remote))
+    desk.local.write("f", b"bytes")
+    desk.run()
+    assert desk.rows()["f"].digest == blake3(b"bytes").digest()
 
 
 def test_a_loser_that_cannot_step_aside_is_not_replaced(desk: Desk) -> None:

@@ -160,3 +160,13 @@ def test_digests_are_asked_only_of_new_files_with_the_size_of_one_that_went() ->
 
     moves.find(findings(there).actions, learn, directories=frozenset())
     assert asked == ["b"]
+
+
+def test_an_edit_of_the_same_size_below_keeps_the_directory_from_moving_whole() -> None:
+    base: Tree = {"d": DIR, "d/a": F, "d/b": file("one")}
+    local: Tree = {"e": DIR, "e/a": F, "e/b": file("two")}
+    found = done(base, local)
+    assert "move-remote d to e" not in found and "move-remote d/a to e/a" in found
+    there = world(base, local, base)
+    until_quiet(there)
+    assert there.sides[R]["e/b"].data == b"two"

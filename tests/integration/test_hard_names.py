@@ -12,6 +12,7 @@ import pytest
 from syncer.engine import cycle
 from syncer.engine.model import Policy
 from syncer.engine.ports import Capabilities
+from syncer.engine.report import RunReport
 from syncer.ignore import compile_rules
 from syncer.state import open_state
 from syncer.stores.folder import FolderStore
@@ -146,18 +147,23 @@ class TestASideThatFolds:
     def folding(self) -> MemoryStore:
         return MemoryStore(able=Capabilities(folds_case=True, folds_form=True))
 
-    def run(self, home: Path, remote: MemoryStore) -> object:
+    def run(self, home: Path, remote: MemoryStore) -> RunReport:
         """One run of the engine, a bound memory and all."""
         clock = FastClock()
         (home / "local").mkdir(exist_ok=True)
         local = FolderStore(str(home / "local"), fs=FileSystem(), clock=clock, tag=TAG)
         with open_state(home / "state") as state:
-            report = cycle.run(
-                cycle.Pair(
-                    local=local, remote=remote, memory=state.memory, policy=Policy(), clock=clock,
-                    reporter=Silent(), compiler=compile_rules, workers=1,
-                )  # fmt: skip
+            pair = cycle.Pair(
+                local=local,
+                remote=remote,
+                memory=state.memory,
+                policy=Policy(),
+                clock=clock,
+                reporter=Silent(),
+                compiler=compile_rules,
+                workers=1,
             )
+            report = cycle.run(pair)
         local.close()
         return report
 

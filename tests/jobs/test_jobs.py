@@ -149,6 +149,19 @@ def test_old_trash_goes_after_a_good_run_and_only_then(desk: Desk) -> None:
     assert desk.trash() == []
 
 
+def test_old_trash_stays_when_a_run_did_not_do_all(desk: Desk) -> None:
+    files = [desk.local / f"{number:02}" for number in range(21)]
+    for file in files:
+        file.write_bytes(file.name.encode())
+    desk.sync()
+    files.pop().unlink()
+    desk.sync()
+    for file in files[:15]:
+        file.unlink()
+    assert desk.sync(days=31).exit_code == 4
+    assert desk.trash() == ["20"]
+
+
 def test_a_refused_run_changes_nothing_anywhere(desk: Desk) -> None:
     (desk.local / "x").write_bytes(b"1")
     desk.sync()

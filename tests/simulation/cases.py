@@ -94,13 +94,14 @@ class Lab:
     def relapse(self, seed: int) -> None:
         """The process dies in the run, in the recovery, and in the recovery of that."""
         draw = random.Random(seed)
+        result = self.result
         oracle = self._told(f"relapse {seed}")
         for most in (len(self.calls), len(self.calls) // 2, 60):
             fault = Die(draw.randint(1, most), draw.choice(("before", "after", "half")))
             oracle.case += f" {fault}"
             oracle.right_after(oracle.machine.run(fault))
             oracle.machine.clock.sleep(10)
-        oracle.heals(result=self.result)
+        oracle.heals(result=result)
 
     def first_death(self, at: int, when: str) -> None:
         """The process dies in the very first run of a pair."""
@@ -125,7 +126,8 @@ class Lab:
             oracle.machine.run()
             return oracle.nothing_is_lost()
         oracle.heals(runs=3)
-        self._late_is_visible(oracle, path)
+        if not death:  # a dead run's temporaries go to the trash, and the late version may be one of them
+            self._late_is_visible(oracle, path)
 
     def _late_is_visible(self, oracle: Oracle, path: str) -> None:
         if LATE.encode() not in oracle.hands.written or path.endswith(story.IGNORED):
@@ -158,11 +160,12 @@ class Lab:
                         yield index + 1, edit, path
 
     def _struck(self, name: str, fault: Fault, *, looks: bool = False) -> tuple[Oracle, End]:
+        result = self.result  # known before: finding it out takes the machine's place
         oracle = self._told(f"{name} {fault}")
         end = oracle.machine.run(fault, looks=looks)
         oracle.case += f" [{end}]"
         oracle.right_after(end)
-        oracle.heals(result=self.result)
+        oracle.heals(result=result)
         return oracle, end
 
     def _told(self, case: str = "story") -> Oracle:

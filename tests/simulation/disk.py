@@ -142,7 +142,9 @@ class Disk(FileSystem):
     def write(self, fd: int, data: bytes | memoryview) -> int:
         inode, place = self._at(fd), self._open[fd]
         fresh = bytes(data)
-        inode.data = inode.data[: place[1]].ljust(place[1], b"\0") + fresh + inode.data[place[1] + len(fresh) :]
+        inode.data = (
+            inode.data[: place[1]].ljust(place[1], b"\0") + fresh + inode.data[place[1] + len(fresh) :]
+        )
         place[1] += len(fresh)
         inode.mtime_ns = self.clock.now_ns() + TICK_NS
         self._changed(inode)

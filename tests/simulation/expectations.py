@@ -86,14 +86,14 @@ def _leaf(node: Node | None) -> Leaf | None:
 
 
 def _in_conflict(base: Node | None, local: Node, remote: Node) -> bool:
-    return len({_leaf(base), _leaf(local), _leaf(remote)} | {_leaf(base)}) == 3
+    return len({_leaf(base), _leaf(local), _leaf(remote)}) == 3
 
 
 def _one_changed(base: Leaf | None, local: Leaf | None, remote: Leaf | None) -> Leaf | None:
     """The changed side's, and an edit rather than a deletion."""
     if local == base:
         return remote
-    if remote == base or local == remote:
+    if remote in (base, local):
         return local
     return local or remote
 

@@ -258,8 +258,7 @@ def synced(tree: Snapshot, rules: set[str], unsure: set[str]) -> Snapshot:
     return {
         path: node
         for path, node in tree.items()
-        if not rules.intersection(path.split("/"))
-        and not (path in unsure and node.kind == "directory")
+        if not rules.intersection(path.split("/")) and not (path in unsure and node.kind == "directory")
     }
 
 

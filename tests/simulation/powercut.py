@@ -83,9 +83,7 @@ class _Barriers:
         return self._all.get(inode, []) + self._all.get(0, [])
 
 
-def _data(
-    start: Disk, happened: Sequence[Effect], barriers: _Barriers, choice: Choice
-) -> dict[int, Inode]:
+def _data(start: Disk, happened: Sequence[Effect], barriers: _Barriers, choice: Choice) -> dict[int, Inode]:
     """Every inode there ever was, with the data and attributes that the cut left it."""
     sure = {n: i.copy() for n, i in start.inodes.items()}
     later: dict[int, Inode] = {}

@@ -114,10 +114,14 @@ def canonical(found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 @given(script=steps)
 @settings(max_examples=150)
-def test_the_simulated_disk_is_like_the_real_one(tmp_path_factory: pytest.TempPathFactory, script: list[Step]) -> None:
+def test_the_simulated_disk_is_like_the_real_one(
+    tmp_path_factory: pytest.TempPathFactory, script: list[Step]
+) -> None:
     home = tmp_path_factory.mktemp("real")
     real, disk = FileSystem(), Disk()
-    start: list[Step] = [("mkdir", d.rpartition("/")[0], d.rpartition("/")[2], "", "a") for d in DIRECTORIES[1:]]
+    start: list[Step] = [
+        ("mkdir", d.rpartition("/")[0], d.rpartition("/")[2], "", "a") for d in DIRECTORIES[1:]
+    ]
     try:
         for step in [*start, *script]:
             wanted, got = take(real, str(home), step), take(disk, "/", step)

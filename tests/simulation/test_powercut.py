@@ -14,7 +14,9 @@ PER_CUT = 50
 
 
 def test_a_power_cut_in_the_story_loses_nothing(lab: Lab) -> None:
-    states = [(at, how) for at in range(len(lab.recorded.log) + 1) for how in (*PLAIN, str(at), str(at + 1000))]
+    states = [
+        (at, how) for at in range(len(lab.recorded.log) + 1) for how in (*PLAIN, str(at), str(at + 1000))
+    ]
     lab.campaign("power_cut", states[::11])
 
 
@@ -34,7 +36,9 @@ def test_what_a_failed_sync_was_to_make_durable_is_not_believed(lab: Lab) -> Non
 @pytest.mark.long
 def test_after_any_failed_sync_the_power_may_go(lab: Lab) -> None:
     hows = (*PLAIN, *map(str, range(6)))
-    lab.campaign("bad_sync", ((k, back, how) for k in lab.failed_syncs for back in (0, 3, 20) for how in hows))
+    lab.campaign(
+        "bad_sync", ((k, back, how) for k in lab.failed_syncs for back in (0, 3, 20) for how in hows)
+    )
 
 
 def test_a_power_cut_in_the_recovery_loses_nothing(lab: Lab) -> None:

@@ -82,10 +82,11 @@ def test_a_put_whose_reply_was_lost_is_done_once(after: bool) -> None:
     assert world.memory.kept == [("f", b"old")]
 
 
-def test_a_put_that_somebody_was_faster_with_is_stale() -> None:
+@pytest.mark.parametrize("theirs", [b"theirs", b"them"], ids=["of another size", "of the same size"])
+def test_a_put_that_somebody_was_faster_with_is_stale(theirs: bytes) -> None:
     world = World(fault("put"))
-    world.memory.write("f", b"theirs")
-    assert isinstance(world.put("f", b"mine"), Stale) and world.memory.content("f") == b"theirs"
+    world.memory.write("f", theirs)
+    assert isinstance(world.put("f", b"mine"), Stale) and world.memory.content("f") == theirs
 
 
 @pytest.mark.parametrize("after", [False, True])

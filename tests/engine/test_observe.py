@@ -1,0 +1,52 @@
+"""Looking: trouble with a directory or with its rules is no absence and decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from syncer.engine.model import Policy
+from syncer.errors import TransientError, Unreadable
+from syncer.stores.faults import Fault
+from tests.engine.test_execute import Desk, desk_in
+
+TROUBLES = (TransientError("reset by the other side"), Unreadable("not for you"))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with desk_in(tmp_path, Policy()) as made:
+        made.agree({"keep": b"kept", "d/.syncignore": b"*.tmp\n", "d/f": b"first"})
+        yield made
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=str)
+def test_while_ignore_rules_cannot_be_read_nothing_in_their_directory_is_decided(
+    desk: Desk, trouble: Unreadable
+) -> None:
+    desk.remote.write("d/.syncignore", b"*.tmp\n*.bak\n")
+    desk.remote.write("d/new.bak", b"private")
+    desk.local.write("d/f", b"edited")
+    desk.far.faults.append(Fault(method="read_small", error=trouble, path="d/.syncignore", times=None))
+    report = desk.run()
+    assert report.exit_code == 1
+    assert [(p.path, p.code) for p in report.problems] == [("d", "unreadable")]
+    assert desk.local.look("d/new.bak") is None and desk.remote.content("d/f") == b"first"
+    desk.far.faults.clear()
+    assert desk.run().exit_code == 0
+    assert desk.local.look("d/new.bak") is None and desk.remote.content("d/f") == b"edited"
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=str)
+def test_a_directory_that_cannot_be_listed_is_not_taken_for_an_empty_one(
+    desk: Desk, trouble: Unreadable
+) -> None:
+    desk.remote.write("d/f", b"edited")
+    desk.far.faults.append(Fault(method="list", error=trouble, path="d", times=None))
+    report = desk.run()
+    assert report.exit_code == 1 and report.actions == ()
+    assert desk.local.content("d/f") == b"first"
+    desk.comes_to_rest()
+    assert desk.local.content("d/f") == b"edited"
