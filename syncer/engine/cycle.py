@@ -66,6 +66,7 @@ def run(pair: Pair) -> RunReport:
     for side, store in pair.stores.items():
         if findings.leftovers[side]:
             store.sweep(findings.leftovers[side])
+    pair.memory.seal((directory, None, None) for directory in findings.reopened)
     _announce(pair, todo.actions)
     executor = Executor(
         pair.stores,

@@ -51,6 +51,7 @@ class Findings:
     mixed: set[RelPath] = field(default_factory=set)  # hold names that are not synced
     lopsided: set[RelPath] = field(default_factory=set)  # hold known directories that one side lacks
     leftovers: dict[Side, list[RelPath]] = field(default_factory=lambda: {s: [] for s in Side})
+    reopened: list[RelPath] = field(default_factory=list)  # whose fingerprints prove nothing any more
     rules_moved: list[RelPath] = field(default_factory=list)
     emptied: set[Side] = field(default_factory=set)  # sides whose root shows nothing at all
 

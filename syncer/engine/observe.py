@@ -85,6 +85,8 @@ def observe(
         for directory in _dirty(stores, memory, reporter, everything=everything or policy.full):
             reconciler.visit(directory)
         _revisit(reconciler, memory)
+    if everything or policy.full or reconciler.findings.rules_moved:
+        reconciler.reopen()
     return reconciler.findings
 
 

@@ -84,6 +84,14 @@ class Reconciler:
             return
         self._directory(directory, {Side.LOCAL, Side.REMOTE}, None)
 
+    def reopen(self) -> None:
+        """What was looked at although nothing in it moved is looked at again until it is settled.
+
+        Their fingerprints say that nothing changed, and would hide what this run may fail to do.
+        """
+        settled = {path for path, _, _ in self.findings.settled}
+        self.findings.reopened = sorted(self._visited - settled, key=paths.tree_key)
+
     def _is_covered(self, directory: RelPath) -> bool:
         while directory and directory not in self._covered:
             directory, _ = paths.split(directory)

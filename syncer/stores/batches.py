@@ -133,13 +133,14 @@ def settle(ground: Ground, since_ns: int) -> None:
 def late_look(ground: Ground, cursor: Cursor, path: RelPath, ours: stat_result) -> tuple[stat_result, bool]:
     """The stamp to remember for what we put at `path`, and whether it was still untouched.
 
-    Naming a file changes its ctime, so the stamp is taken after that; if somebody wrote
-    meanwhile it stays the one of what we put, which matches nothing any more.
+    `ours` was taken right after the name was given, which changes the ctime. If somebody wrote
+    since, even with size and mtime restored, it stays the one of what we put, and is not
+    trusted.
     """
     try:
         directory_fd, name = cursor.parent(path)
         found = ground.fs.stat(name, directory_fd)
     except OSError:
         return ours, False
-    same = stamps.identity(found) == stamps.identity(ours) and found.st_mode == ours.st_mode
+    same = stamps.version(found) == stamps.version(ours)
     return (found, True) if same else (ours, False)

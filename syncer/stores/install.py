@@ -175,6 +175,9 @@ class _Batch:
         else:
             Replacement(self._ground, staged, name, directory_fd, self._session).make()
         self._tally.touched(index, staged.item.path)
+        named = self._fs.stat(name, directory_fd)
+        if stamps.identity(named) == stamps.identity(staged.ours):
+            staged.ours = named  # with the ctime of its naming: from here on any write shows
 
     def _done(self, staged: Staged, cursor: Cursor) -> Outcome:
         now = self._ground.clock.now_ns()

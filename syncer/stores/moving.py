@@ -14,7 +14,7 @@ from syncer.engine.model import Done, Entry, Kind, RelPath
 from syncer.engine.paths import fold, is_below, printable
 from syncer.engine.ports import Amend, Rename, Results
 from syncer.stores import stamps
-from syncer.stores.batches import Tally, late_look, planned_on, runs, settle
+from syncer.stores.batches import Tally, late_look, planned_on, runs
 from syncer.stores.beneath import Cursor, is_ours
 from syncer.stores.ground import Ground
 from syncer.stores.staging import with_executable
@@ -24,7 +24,7 @@ from syncer.stores.trouble import Unexpected
 
 
 class _Changes:
-    """A batch of items that change stamps: done first, looked at once the stamps can be trusted."""
+    """A batch of items that change stamps: all are done first, and then looked at."""
 
     def __init__(self, ground: Ground, cursor: Cursor) -> None:
         self.ground = ground
@@ -32,31 +32,33 @@ class _Changes:
         self.tally = Tally(ground)
         self.changed: dict[int, tuple[RelPath, Entry, stat_result]] = {}
 
-    def results(self, *, settled: bool = True) -> Results:
+    def results(self) -> Results:
+        """Files come back untrusted: the change of ctime hides a write made just before ours."""
         self.tally.sync_directories(self.cursor)
-        waiting = {i: c for i, c in self.changed.items() if i not in self.tally.ended}
-        if settled and any(entry.kind is not Kind.DIRECTORY for _, entry, _ in waiting.values()):
-            settle(self.ground, self.ground.clock.now_ns())
-        for index, (path, expected, ours) in waiting.items():
-            now = self.ground.clock.now_ns()
-            found, untouched = late_look(self.ground, self.cursor, path, ours)
-            self.tally.ended[index] = Done(entry=_entry(found, expected, now if untouched else 0))
+        for index, (path, expected, ours) in self.changed.items():
+            if index not in self.tally.ended:
+                found, _ = late_look(self.ground, self.cursor, path, ours)
+                self.tally.ended[index] = Done(entry=_entry(found, expected))
         yield from self.tally.results()
 
 
-def _entry(found: stat_result, expected: Entry, now_ns: int) -> Entry:
+def _entry(found: stat_result, expected: Entry) -> Entry:
     if expected.kind is Kind.DIRECTORY:
         return stamps.DIRECTORY
     if expected.kind is Kind.SYMLINK:
-        return stamps.link_entry(found, expected.target or "", expected.digest or b"", now_ns)
-    return stamps.file_entry(found, now_ns, expected.digest)
+        return stamps.link_entry(found, expected.target or "", expected.digest or b"", 0)
+    return stamps.file_entry(found, 0, expected.digest)
 
 
 # -- rename ------------------------------------------------------------------
 
 
 def rename(ground: Ground, items: Sequence[Rename]) -> Results:
-    """See `engine.ports.Store.rename`."""
+    """See `engine.ports.Store.rename`.
+
+    A rename changes the ctime, and so hides a write made just before it that restored size and mtime:
+    a file comes back untrusted, and the next look reads its content.
+    """
     for piece in runs(items):
         with ground.cursor() as targets, ground.cursor() as origins:
             changes = _Changes(ground, targets)
@@ -116,8 +118,7 @@ def _is_itself(ground: Ground, seen: stat_result, name: str, new: str, to_fd: in
 def amend(ground: Ground, items: Sequence[Amend]) -> Results:
     """See `engine.ports.Store.amend`.
 
-    Setting an mtime may hide a write made just before it, so such an entry comes back untrusted:
-    the next look reads the content.
+    What is set changes the ctime, and may hide a write made just before: untrusted as well.
     """
     for piece in runs(items):
         with ground.cursor() as cursor:
@@ -125,28 +126,7 @@ def amend(ground: Ground, items: Sequence[Amend]) -> Results:
             for index in piece:
                 step = partial(_amend, changes, index, items[index])
                 changes.tally.attempt(index, items[index].path, step)
-            yield from _untrusting(items, changes.results())
-
-
-def _untrusting(items: Sequence[Amend], results: Results) -> Results:
-    for index, outcome in results:
-        if isinstance(outcome, Done) and outcome.entry and items[index].mtime_ns is not None:
-            entry = outcome.entry
-            outcome = Done(entry=_distrusted(entry))
-        yield index, outcome
-
-
-def _distrusted(entry: Entry) -> Entry:
-    return Entry(
-        kind=entry.kind,
-        size=entry.size,
-        version=entry.version,
-        mtime_ns=entry.mtime_ns,
-        executable=entry.executable,
-        digest=entry.digest,
-        target=entry.target,
-        trusted=False,
-    )
+            yield from changes.results()
 
 
 def _amend(changes: _Changes, index: int, item: Amend) -> None:

@@ -7,7 +7,7 @@ after any run, also after one that was killed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from syncer.engine.model import ConflictPolicy
 from tests.world import Node, Snapshot, contents
@@ -45,11 +45,16 @@ def equal(sides: Sides) -> None:
     assert not differing, {p: (local.get(p), remote.get(p)) for p in sorted(differing)}
 
 
-def merged(base: Snapshot, before: Sides, after: Sides, policy: ConflictPolicy) -> None:
-    """O3 and O5: every name holds what the three trees say, and nothing was invented."""
+def merged(
+    base: Snapshot, before: Sides, after: Sides, policy: ConflictPolicy, unsure: Collection[str] = ()
+) -> None:
+    """O3 and O5: every name holds what the three trees say, and nothing was invented.
+
+    Of `unsure` names nothing is said: directories that cannot go for what is ignored in them.
+    """
     local, remote = before["local"], before["remote"]
     asked = _clashing(local, remote) if policy is ConflictPolicy.ASK else set()
-    for path in sorted(base.keys() | local.keys() | remote.keys()):
+    for path in sorted((base.keys() | local.keys() | remote.keys()) - set(unsure)):
         if any(path == clash or path.startswith(f"{clash}/") for clash in asked):
             for side, tree in before.items():
                 assert _leaf(after[side].get(path)) == _leaf(tree.get(path)), f"{path} waits for an answer"

@@ -13,7 +13,7 @@ PASSING = ".#saving"
 
 
 class Hands:
-    """Every file gets an mtime of its own, one second after the one before. `written` is all there ever was."""
+    """Every file gets an mtime of its own, a second after the one before. `written` is all there ever was."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine

@@ -116,7 +116,8 @@ class History:
             expect.unchanged({source: before[source]}, {source: after[source]})
         elif self.base is not None and not end.report.holds:
             shown = {side: synced(tree, rules, unsure) for side, tree in before.items()}
-            expect.merged(synced(self.base, rules, unsure), shown, sides, self.policy.conflict)
+            known = synced(self.base, rules, unsure)
+            expect.merged(known, shown, sides, self.policy.conflict, unsure)
         local, remote = sides["local"], sides["remote"]
         agreed = {p: n for p, n in local.items() if p in remote and remote[p].content[:2] == n.content[:2]}
         calm = rules == self.rules() == was and local.keys() == remote.keys() == agreed.keys()
@@ -173,6 +174,11 @@ class History:
 
     def place(self, side: str, path: str) -> Path:
         return self.home / side / path
+
+    def pick(self, side: str, number: int) -> Path | None:
+        """One of the names that are there."""
+        names = sorted(snapshot(self.home / side).keys() - {ANCHOR, ".syncignore"})
+        return self.place(side, names[number % len(names)]) if names else None
 
     def reachable(self, side: str, path: str) -> bool:
         """Whether the directories above are there, or can be made."""

@@ -23,8 +23,8 @@ Step = tuple[str, str, str, str, str]
 steps = st.lists(
     st.tuples(
         st.sampled_from(
-            ("create", "write", "link", "symlink", "rename", "noreplace", "exchange", "unlink", "mkdir", "rmdir",
-             "read", "readlink", "mode", "times")
+            ("create", "write", "link", "symlink", "rename", "noreplace", "exchange", "unlink", "mkdir",
+             "rmdir", "read", "readlink", "mode", "times")
         ),
         st.sampled_from(DIRECTORIES),
         st.sampled_from(NAMES),

@@ -1,4 +1,4 @@
-"""The power goes: unsynced names and data are lost, kept, reordered, torn. What was durable before is not lost."""
+"""The power goes: unsynced names and data are lost, kept, reordered, torn. What was durable is not lost."""
 
 from __future__ import annotations
 

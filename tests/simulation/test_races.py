@@ -35,8 +35,13 @@ def test_an_edit_survives_the_death_that_follows_it(lab: Lab) -> None:
     exchanges = [k for k, call in enumerate(lab.calls, 1) if call.endswith((".exchange", ".rename"))]
     lab.campaign(
         "race",
-        ((k, edit, lab.named[k - 1], death) for k in exchanges for edit in ("overwrite", "replace") for death in (1, 2)),
-    )  # fmt: skip
+        (
+            (k, edit, lab.named[k - 1], death)
+            for k in exchanges
+            for edit in ("overwrite", "replace")
+            for death in (1, 2)
+        ),
+    )
 
 
 @pytest.mark.long

@@ -30,9 +30,12 @@ PATHS = ("a", "b", "c.txt", "d", "d/a", "d/b", "d/e", "d/e/a", "e", "e/a", "d/e/
 NAMES_IGNORED = ("b", "e")
 TIMES = (0, -5 * 10**18, 10**18, 4 * 10**18, 1_700_000_000 * 10**9, 1_700_000_000_123_456_789)
 HISTORIES = 110
+WHEN = ("before", "after", "half")
 CODES = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT)
+LEAVES = ("a", "b", "c.txt", "d/a", "d/b", "d/e/a", "d/e/c", "e/a")
 sides = st.sampled_from(("local", "remote"))
 paths = st.sampled_from(PATHS)
+numbers = st.integers(0, 11)  # of what stands there, as far as it goes
 sizes = st.sampled_from((0, 12, 12, 12, 40))
 
 
@@ -52,9 +55,10 @@ class Folders(RuleBasedStateMachine):
         finally:
             self.history.close()
 
-    @initialize(known=st.lists(paths, max_size=6))
-    def begin(self, known: list[str]) -> None:
-        for path in known:
+    @initialize(known=st.sets(st.sampled_from(LEAVES), min_size=3))
+    def begin(self, known: set[str]) -> None:
+        self.history.clock.look_back(1)
+        for path in sorted(known):
             self.history.write("local", path, self.history.fresh())
         self.history.run()
 
@@ -73,37 +77,48 @@ class Folders(RuleBasedStateMachine):
             if self.history.write(side, path, data if same else self.history.fresh()):
                 os.utime(self.history.place(side, path), ns=(stamp, stamp))
 
-    @rule(side=sides, path=paths)
-    def edit_behind_the_same_size_and_mtime(self, side: str, path: str) -> None:
-        place = self.history.place(side, path)
-        if self.history.reachable(side, path) and place.is_file() and not place.is_symlink():
+    @rule(side=sides, number=numbers)
+    def edit(self, side: str, number: int) -> None:
+        place = self.history.pick(side, number)
+        if place and place.is_file() and not place.is_symlink():
+            place.write_bytes(self.history.fresh())
+
+    @rule(side=sides, number=numbers)
+    def edit_behind_the_same_size_and_mtime(self, side: str, number: int) -> None:
+        place = self.history.pick(side, number)
+        if place and place.is_file() and not place.is_symlink():
             before = place.stat()
             place.write_bytes(self.history.fresh(max(before.st_size, 12)))
             os.utime(place, ns=(before.st_atime_ns, before.st_mtime_ns))
 
-    @rule(side=sides, path=paths, stamp=st.sampled_from(TIMES))
-    def set_mtime(self, side: str, path: str, stamp: int) -> None:
-        if self.history.reachable(side, path) and os.path.lexists(self.history.place(side, path)):
-            os.utime(self.history.place(side, path), ns=(stamp, stamp), follow_symlinks=False)
+    @rule(side=sides, number=numbers, stamp=st.sampled_from(TIMES))
+    def set_mtime(self, side: str, number: int, stamp: int) -> None:
+        place = self.history.pick(side, number)
+        if place:
+            os.utime(place, ns=(stamp, stamp), follow_symlinks=False)
 
-    @rule(side=sides, path=paths)
-    def flip_executable(self, side: str, path: str) -> None:
-        place = self.history.place(side, path)
-        if self.history.reachable(side, path) and place.is_file() and not place.is_symlink():
+    @rule(side=sides, number=numbers)
+    def flip_executable(self, side: str, number: int) -> None:
+        place = self.history.pick(side, number)
+        if place and place.is_file() and not place.is_symlink():
             place.chmod(place.stat().st_mode ^ 0o111)
 
-    @rule(side=sides, path=paths)
-    def delete(self, side: str, path: str) -> None:
-        self.history.remove(side, path)
+    @rule(side=sides, number=numbers)
+    def delete(self, side: str, number: int) -> None:
+        place = self.history.pick(side, number)
+        if place:
+            self.history.remove(side, str(place.relative_to(self.history.home / side)))
 
     @rule(path=paths)
     def delete_on_both_sides(self, path: str) -> None:
         self.history.remove("local", path)
         self.history.remove("remote", path)
 
-    @rule(side=sides, origin=paths, path=paths)
-    def rename(self, side: str, origin: str, path: str) -> None:
-        self.history.rename(side, origin, path)
+    @rule(side=sides, number=numbers, path=paths)
+    def rename(self, side: str, number: int, path: str) -> None:
+        place = self.history.pick(side, number)
+        if place:
+            self.history.rename(side, str(place.relative_to(self.history.home / side)), path)
 
     @rule(side=sides, one=paths, other=paths)
     def swap(self, side: str, one: str, other: str) -> None:
@@ -136,9 +151,11 @@ class Folders(RuleBasedStateMachine):
         self.history.clock.look_back(seconds)
         self.history.run(plan=plan)
 
-    @rule(call=st.integers(1, 120), when=st.sampled_from(("before", "after", "half")))
-    def run_and_die(self, call: int, when: str) -> None:
-        self.history.run(Die(call, when))
+    @rule(deaths=st.lists(st.tuples(st.integers(1, 120), st.sampled_from(WHEN)), min_size=1, max_size=3))
+    def run_and_die(self, deaths: list[tuple[int, str]]) -> None:
+        """Dying again while it recovers, too."""
+        for call, when in deaths:
+            self.history.run(Die(call, when))
 
     @rule(call=st.integers(1, 120), code=st.sampled_from(CODES), for_ever=st.booleans())
     def run_and_fail(self, call: int, code: int, for_ever: bool) -> None:

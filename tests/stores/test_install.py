@@ -288,6 +288,22 @@ def test_an_edit_right_after_the_rename_is_not_taken_for_ours(rig: FolderRig) ->
     assert outcome.entry.version != rig.entry("f").version and rig.read("f") == b"edited"
 
 
+def test_an_edit_that_hides_behind_size_and_mtime_is_not_trusted(rig: FolderRig) -> None:
+    looks: list[str] = []
+
+    def before(method: str, arguments: tuple[object, ...]) -> None:
+        if method == "stat" and "rename_noreplace" in rig.disk.names():
+            looks.append(method)
+            if len(looks) == 2:  # the first look is taken at the name's birth, the second is the late one
+                rig.write("f", b"mine")
+                os.utime(rig.root / "f", ns=(5, 5))
+
+    rig.disk.before = before
+    outcome = rig.put("f", b"ours", mtime_ns=5)
+    assert len(looks) == 2 and rig.read("f") == b"mine"
+    assert isinstance(outcome, Done) and outcome.entry is not None and not outcome.entry.trusted
+
+
 def test_an_installed_file_s_stamp_is_old_enough_to_be_trusted(rig: FolderRig) -> None:
     outcome = rig.put("f", b"x")
     assert isinstance(outcome, Done) and outcome.entry is not None and outcome.entry.trusted

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import errno
 
 import pytest
 
-from syncer.engine.model import Done
+from syncer.engine.model import Done, Stale
+from syncer.engine.ports import Removal, Rename
 from syncer.stores.fsops import FileSystem
-from tests.contract.rigs import FolderRig
+from tests.contract.doubles import failing
+from tests.contract.rigs import FolderRig, in_order
 
 
 class Sluggish(FileSystem):
@@ -29,11 +31,46 @@ def test_a_copy_into_the_trash_is_whole_as_well(rig: FolderRig) -> None:
     rig.write("f", b"the old content")
     planned = rig.entry("f")
     rig.disk.real = Sluggish()
-
-    def no_links(method: str, arguments: tuple[object, ...]) -> None:
-        if method == "link":
-            raise PermissionError(1, os.strerror(1))
-
-    rig.disk.before = no_links
+    rig.disk.before = failing("link", errno.EPERM)
     assert isinstance(rig.put("f", b"new", expected=planned), Done)
     assert rig.kept() == [b"the old content"]
+
+
+def test_a_copy_into_the_trash_is_durable_before_the_file_leaves_its_name(rig: FolderRig) -> None:
+    rig.write("f", b"old")
+    planned = rig.entry("f")
+    rig.disk.before = failing("link", errno.EXDEV)
+    rig.disk.calls.clear()
+    in_order(rig.store.delete([Removal(path="f", expected=planned)]), 1)
+    steps = [name for name in rig.disk.names() if name in ("set_times", "sync", "rename_noreplace", "rename")]
+    whole = steps.index("set_times")
+    assert steps[whole : whole + 3] == ["set_times", "sync", "rename_noreplace"]
+    assert steps.index("rename") > whole + 3, "the name of the copy is durable as well"
+
+
+def test_a_file_that_changes_while_it_is_copied_into_the_trash_stays(rig: FolderRig) -> None:
+    rig.write("f", b"old")
+    planned = rig.entry("f")
+
+    def before(method: str, arguments: tuple[object, ...]) -> None:
+        failing("link", errno.EXDEV)(method, arguments)
+        if method == "read":
+            rig.write("f", b"edited")
+
+    rig.disk.before = before
+    outcome = in_order(rig.store.delete([Removal(path="f", expected=planned)]), 1)[0]
+    assert isinstance(outcome, Stale) and rig.read("f") == b"edited"
+    assert not list((rig.root / ".syncer" / "trash").rglob("f")), "nothing torn passes for the file"
+
+
+def test_without_noreplace_a_moved_file_has_its_new_name_durably_before_it_loses_the_old(
+    rig: FolderRig,
+) -> None:
+    rig.write("a/f", b"x")
+    rig.mkdir("b")
+    planned = rig.entry("a/f")
+    rig.disk.before = failing("rename_noreplace", errno.EINVAL)
+    rig.disk.calls.clear()
+    in_order(rig.store.rename([Rename(origin="a/f", path="b/f", expected=planned)]), 1)
+    steps = [name for name in rig.disk.names() if name in ("link", "sync", "unlink")]
+    assert steps[:3] == ["link", "sync", "unlink"] and rig.read("b/f") == b"x"

@@ -1,0 +1,56 @@
+"""What makes a run look again at directories that did not change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from syncer.engine.model import Mode, Policy
+from tests.engine.test_execute import Desk, desk_in
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """Both sides in step, and nothing left to look at."""
+    with desk_in(tmp_path, Policy()) as made:
+        made.agree({"keep": b"kept", "d/f": b"first", "d/f.tmp": b"scratch"})
+        assert made.run().actions == ()
+        made.memory.may_forget = True
+        yield made
+
+
+def with_policy(desk: Desk, **more: object) -> None:
+    desk.pair = replace(desk.pair, policy=replace(desk.pair.policy, **more))
+
+
+def test_other_rules_of_the_job_are_heard_although_no_file_changed(desk: Desk) -> None:
+    with_policy(desk, ignore=("*.tmp",))
+    desk.run()
+    assert set(desk.rows()) == {"keep", "d", "d/f"}
+    assert desk.local.content("d/f.tmp") == desk.remote.content("d/f.tmp") == b"scratch"
+
+
+def test_rules_that_are_gone_again_let_the_file_back_in(desk: Desk) -> None:
+    with_policy(desk, ignore=("*.tmp",))
+    desk.run()
+    with_policy(desk, ignore=())
+    desk.run()
+    assert "d/f.tmp" in desk.rows()
+
+
+def test_another_mode_looks_at_everything_as_well(desk: Desk) -> None:
+    with_policy(desk, mode=Mode.PUSH)
+    desk.remote.remove("d/f")
+    desk.run()
+    assert desk.remote.content("d/f") == b"first"
+
+
+def test_a_full_run_finds_what_the_stamps_hide(desk: Desk) -> None:
+    desk.remote._nodes["d/f"].data = b"other"  # as a lying file system does: same stamp, other bytes
+    assert desk.run().actions == ()
+    with_policy(desk, full=True)
+    desk.run()
+    assert desk.local.content("d/f") == b"other"

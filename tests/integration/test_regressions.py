@@ -1,0 +1,99 @@
+"""What random histories found, each told on its own."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from syncer.engine.model import Obstacle, Side
+from syncer.engine.observe import DEEPEST, Eyes
+from syncer.state import view_state
+from syncer.stores.memory import MemoryStore
+from tests.simulation.faults import Fail, Fault
+from tests.simulation.machines import RealMachine, Silent
+from tests.world import SIDES, World
+
+OTHER = {"local": "remote", "remote": "local"}
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_deleted_directory_that_stays_for_what_is_ignored_in_it_troubles_no_later_run(
+    tmp_path: Path, side: str
+) -> None:
+    """The second run after the deletion looked for the directory on the side that lacks it, for ever."""
+    world = World(tmp_path, ignore='["private"]')
+    world.write("local/anchor", "stays")
+    world.write("local/d/f", "agreed")
+    world.settle()
+    world.write(f"{OTHER[side]}/d/private", "ignored")
+    shutil.rmtree(world.path(f"{side}/d"))
+    for _ in range(4):
+        ran = world.sync()
+        assert (ran.code, ran.job["problems"]) == (0, []), ran
+    assert world.read(f"{OTHER[side]}/d/private") == b"ignored"
+    assert not world.path(f"{side}/d").exists(), "what the user deleted does not come back"
+    world.path(f"{OTHER[side]}/d/private").unlink()
+    world.settle()
+    assert not world.path(f"{OTHER[side]}/d").exists(), "with its last private file the directory goes"
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_deleted_directory_that_stays_for_a_fifo_in_it_goes_with_the_fifo(world: World, side: str) -> None:
+    world.write("local/anchor", "stays")
+    world.write("local/d/f", "agreed")
+    world.settle()
+    os.mkfifo(world.path(f"{OTHER[side]}/d/fifo"))
+    shutil.rmtree(world.path(f"{side}/d"))
+    for _ in range(3):
+        world.sync()
+    world.path(f"{OTHER[side]}/d/fifo").unlink()
+    world.settle()
+    assert not world.path(f"{OTHER[side]}/d").exists()
+
+
+def test_three_hundred_levels_of_new_directories_are_no_recursion_too_deep(world: World) -> None:
+    """Python's own limit ended the run at about two hundred."""
+    deep = "/".join(["n"] * 300)
+    world.write(f"remote/{deep}/leaf", "at the end")
+    world.settle()
+    assert world.read(f"local/{deep}/leaf") == b"at the end"
+
+
+def test_a_tree_deeper_than_any_path_can_say_is_an_obstacle(tmp_path: Path) -> None:
+    stores = {side: MemoryStore() for side in Side}
+    state = view_state(tmp_path)
+    eyes = Eyes(stores, state.memory, Silent())
+    assert isinstance(eyes.list(Side.LOCAL, "/".join(["n"] * (DEEPEST + 1))), Obstacle)
+
+
+def test_what_a_rule_no_longer_names_is_found_even_if_it_could_not_be_read_at_first(tmp_path: Path) -> None:
+    """The directory's fingerprint said that nothing had changed in it, and the file was never seen again."""
+    _, log = un_ignored(tmp_path / "undisturbed", None)
+    looks = [n for n, name in enumerate(log, start=1) if name.endswith(("open_read", ".read", ".write"))]
+    assert len(looks) > 5
+    for number in looks:
+        home = tmp_path / str(number)
+        machine, _ = un_ignored(home, Fail(number, errno.EIO))
+        ends = [machine.run() for _ in range(2)]
+        assert ends[-1].exit_code == 0, f"{log[number - 1]}: {ends[0]} / {ends[1]}"
+        assert (home / "remote/d/e").exists(), f"forgotten after a failed {log[number - 1]}"
+
+
+def un_ignored(home: Path, fault: Fault | None) -> tuple[RealMachine, list[str]]:
+    """A machine after a run, hurt by the fault, that takes away the rule which named d/e; and its calls."""
+    machine = RealMachine(home)
+    (home / "local/.syncignore").write_text("e\n")
+    (home / "local/d").mkdir()
+    (home / "local/d/f").write_text("agreed")
+    (home / "local/d/e").write_text("not ignored any more")
+    for _ in range(2):
+        assert machine.run().exit_code == 0
+        machine.clock.sleep(1)
+    (home / "remote/.syncignore").write_text("other\n")
+    end = machine.run(fault, looks=True)
+    machine.clock.sleep(1)
+    return machine, end.calls.log
