@@ -237,7 +237,7 @@ class _Batch:
 
     def __init__(self) -> None:
         self._known: dict[RelPath, Row] = {}  # directories that get a row: path and key
-        self._cleared: list[Row] = []  # names that are no directory: nothing is below them
+        self._cleared: dict[bytes, list[Row]] = {}  # by directory: its names below which nothing is
         self._entries: list[Row] = []
         self._touched: dict[RelPath, bytes] = {}  # the directories rows are written to, and their keys
 
@@ -256,11 +256,13 @@ class _Batch:
             key = self._touched[directory] = tree_key(directory)
             self._ensure(directory)
         if fact.entry.kind is not Kind.DIRECTORY:
-            self._cleared.append(below(tree_key(fact.path)))
+            self._cleared.setdefault(key, []).append(below(tree_key(fact.path)))
         self._entries.append(_row(key, name, fact.entry))
 
     def flush(self, database: Database) -> None:
-        database.execute_many(_CLEAR, self._cleared)
+        for key, rows in self._cleared.items():
+            if database.value(_EXISTS, (key,)) is not None:  # below a new directory nothing is known yet
+                database.execute_many(_CLEAR, rows)
         database.execute_many(_ENSURE, list(self._known.values()))
         database.execute_many(_REMEMBER, self._entries)
         database.execute_many(_VOID, [(None, None, key) for key in self._touched.values()])

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
@@ -98,3 +99,12 @@ def once_before(method: str, act: Callable[[], None]) -> Hook:
             left.pop()()
 
     return before
+
+
+def let_the_disk_tick(beside: Path) -> None:
+    """Until the disk gives another time than it did for its last write: its clock may tick every 10 ms."""
+    scratch = beside.parent / "scratch"
+    scratch.write_bytes(b"")
+    before = os.stat(scratch).st_ctime_ns
+    while os.stat(scratch).st_ctime_ns == before:
+        scratch.write_bytes(b"x")

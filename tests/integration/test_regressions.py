@@ -89,11 +89,13 @@ def with_a_rule_taken_away(home: Path) -> RealMachine:
     """On both sides d/e was ignored, on one side it no longer is."""
     machine = RealMachine(home)
     (home / "local/.syncignore").write_text("e\n")
+    (home / "local/x").write_text("stays")
     (home / "local/d").mkdir()
     (home / "local/d/f").write_text("agreed")
     (home / "local/d/e").write_text("not ignored any more")
-    for _ in range(2):
+    for _ in range(3):  # until every fingerprint is kept
         assert machine.run().exit_code == 0
         machine.clock.sleep(1)
-    (home / "remote/.syncignore").write_text("other\n")
+    (home / "remote/.syncignore").write_text("z\n")
+    machine.clock.sleep(1)
     return machine

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from syncer.engine.model import Done, Entry
+from tests.contract.doubles import let_the_disk_tick
 from tests.contract.rigs import FolderRig
-
-
-def let_time_pass(rig: FolderRig) -> None:
-    """Until the disk gives another time: its clock ticks every few milliseconds."""
-    scratch = rig.root.parent / "scratch"
-    scratch.write_bytes(b"")
-    before = os.stat(scratch).st_ctime_ns
-    while os.stat(scratch).st_ctime_ns == before:
-        scratch.write_bytes(b"x")
 
 
 @pytest.mark.parametrize("taken", [False, True], ids=["a free name", "a taken name"])
@@ -29,7 +19,7 @@ def test_a_stamp_that_changed_when_the_file_got_its_name_is_remembered_as_it_is_
 
     def before(method: str, arguments: tuple[object, ...]) -> None:
         if method in ("rename_noreplace", "exchange"):
-            let_time_pass(rig)
+            let_the_disk_tick(rig.root)
 
     rig.disk.before = before
     outcome = rig.put("f", b"new", expected=expected)

@@ -15,7 +15,7 @@ from syncer.engine.ports import Amend, Removal, Rename
 from syncer.errors import NotFound, PermanentError, StoreError, TransientError, Unreadable
 from syncer.stores.folder import FolderStore
 from syncer.stores.trash import Trash
-from tests.contract.doubles import HookedDisk, SteppingClock, failing, once_before
+from tests.contract.doubles import HookedDisk, SteppingClock, failing, let_the_disk_tick, once_before
 from tests.contract.rigs import FolderRig, in_order
 
 OWN, OTHER = ".syncer-tmp-0123abcd00000000", ".syncer-tmp-ffffffff00000000"
@@ -115,6 +115,7 @@ def test_same_size_and_time_with_other_content_is_another_version(rig: FolderRig
     rig.write("f", b"one")
     os.utime(rig.root / "f", ns=(5, 5))
     before = rig.entry("f")
+    let_the_disk_tick(rig.root)
     rig.write("f", b"two")
     os.utime(rig.root / "f", ns=(5, 5))
     assert rig.entry("f").version != before.version

@@ -11,7 +11,7 @@ import pytest
 
 from syncer.engine.model import Done, Failed, Stale
 from syncer.errors import NoSpace, PermanentError, TransientError
-from tests.contract.doubles import failing, once_before
+from tests.contract.doubles import failing, let_the_disk_tick, once_before
 from tests.contract.rigs import FolderRig
 
 UNSUPPORTED = {"rename_noreplace", "exchange"}
@@ -295,6 +295,7 @@ def test_an_edit_that_hides_behind_size_and_mtime_is_not_trusted(rig: FolderRig)
         if method == "stat" and "rename_noreplace" in rig.disk.names():
             looks.append(method)
             if len(looks) == 2:  # the first look is taken at the name's birth, the second is the late one
+                let_the_disk_tick(rig.root)
                 rig.write("f", b"mine")
                 os.utime(rig.root / "f", ns=(5, 5))
 
