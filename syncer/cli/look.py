@@ -19,6 +19,7 @@ from syncer.engine.paths import is_below, printable, unsafe
 from syncer.engine.report import Difference, Explanation
 from syncer.errors import SyncerError, UsageError
 from syncer.jobs import World, results
+from syncer.units import show_size
 
 DIFFERENT = 1
 
@@ -103,7 +104,9 @@ def _base(row: BaseEntry) -> Document:
 
 
 def _words(found: Explanation) -> list[str]:
-    base = "nothing" if found.base is None else f"{found.base.kind.name.lower()}, {found.base.size:,} bytes"
+    base = (
+        "nothing" if found.base is None else f"{found.base.kind.name.lower()}, {show_size(found.base.size)}"
+    )
     lines = [
         f"{printable(found.path) or '(the root)'}",
         f"  base    {base}",

@@ -77,6 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = cli.main(args=words, prog_name="syncer", standalone_mode=False, obj=session)
         return code if isinstance(code, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        say(error.format_message())
+        return 2
     except click.ClickException as error:
         return _ended(_usage(error), words)
     except SyncerError as error:

@@ -194,13 +194,15 @@ def _run(world: World, job: JobSettings, wish: Wish, place: Place, notes: list[s
     with open_state(place.directory, now_ns=world.clock.now_ns) as state:
         notes += _note(state)
         number = state.ledger.start_run(wish.trigger)
+        heard = bookkeeping.Hearing(world.reporter)
         try:
-            report = _cycle(world, job, wish, place, state, number, notes)
+            report = _cycle(replace(world, reporter=heard), job, wish, place, state, number, notes)
             result = JobResult(job=job.name, run=number, report=report, notes=tuple(notes))
         except Damaged:
             raise
         except SyncerError as error:
-            result = JobResult(job=job.name, run=number, error=error, notes=tuple(notes))
+            done = heard.so_far()
+            result = JobResult(job=job.name, run=number, report=done, error=error, notes=tuple(notes))
         _close(state, number, result)
         return result
 
@@ -208,6 +210,8 @@ def _run(world: World, job: JobSettings, wish: Wish, place: Place, notes: list[s
 def _close(state: State, number: int, result: JobResult) -> None:
     """End the run in the ledger; where the ledger itself is the trouble, the result says so already."""
     try:
+        if result.error:
+            bookkeeping.record_broken_off(state.ledger, number, result.report)
         bookkeeping.close(state.ledger, number, result)
     except Damaged:
         raise

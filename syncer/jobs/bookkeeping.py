@@ -11,17 +11,48 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from syncer.engine.model import Entry, Failed, RelPath
+from syncer.engine.model import Action, Entry, Failed, Outcome, RelPath, Side
 from syncer.engine.report import ActionReport, ConflictReport, Hold, Resolution, RunReport
 from syncer.jobs import results
 from syncer.jobs.results import JobResult
 
 if TYPE_CHECKING:
-    from syncer.engine.ports import Memory, Store
+    from syncer.engine.ports import Memory, Reporter, Store
     from syncer.state import ConflictSide, HistoryEntry, Ledger, OpenConflict
 
 _HELD = "held"
 OPEN = (Resolution.ASKED, Resolution.KEPT_BOTH)
+
+
+class Hearing:
+    """A reporter that passes everything on and remembers what was done, for a run that does not end well."""
+
+    def __init__(self, inner: Reporter) -> None:
+        self._inner = inner
+        self._actions: list[ActionReport] = []
+
+    def scanning(self, directories: int) -> None:
+        self._inner.scanning(directories)
+
+    def transferring(self, files: int, size: int) -> None:
+        self._inner.transferring(files, size)
+
+    def finished(self, action: Action, outcome: Outcome) -> None:
+        self._actions.append(ActionReport(action=action, outcome=outcome))
+        self._inner.finished(action, outcome)
+
+    def moved(self, side: Side, size: int) -> None:
+        self._inner.moved(side, size)
+
+    def so_far(self) -> RunReport | None:
+        """What was done before the run ended; None if it was nothing."""
+        return RunReport(actions=tuple(self._actions)) if self._actions else None
+
+
+def record_broken_off(ledger: Ledger, run: int, report: RunReport | None) -> None:
+    """The history of a run that an error or a signal ended."""
+    if report is not None:
+        ledger.add_history(run, (history(a) for a in report.actions if results.loud(a.action)))
 
 
 def record(ledger: Ledger, run: int, report: RunReport, *, now_ns: int, stores: Sequence[Store]) -> RunReport:

@@ -128,9 +128,12 @@ def test_an_interrupted_run_is_in_the_history_and_the_next_one_finishes(desk: De
     (desk.local / "x").write_bytes(b"1")
     result = desk.sync(error=Interrupted(15))
     assert (result.exit_code, result.result) == (143, "interrupted")
+    assert result.report is not None
+    done = [a.action.path for a in result.report.actions]
     assert desk.sync().exit_code == 0
     with ledger(desk) as state:
         assert [run.result for run in state.ledger.runs()] == ["in-sync", "interrupted"]
+        assert [entry.path for entry in state.ledger.history(result.run)] == done != []
 
 
 def test_old_trash_goes_after_a_good_run_and_only_then(desk: Desk) -> None:
