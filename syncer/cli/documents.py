@@ -22,7 +22,7 @@ from syncer.engine.model import (
     Problem,
     Seen,
 )
-from syncer.engine.report import ConflictReport, Hold
+from syncer.engine.report import ConflictReport, Hold, Totals
 from syncer.jobs import results
 from syncer.jobs.results import JobResult
 
@@ -152,4 +152,4 @@ def _problems(result: JobResult) -> list[Document]:
 def _totals(result: JobResult) -> Mapping[str, int]:
     if result.report:
         return asdict(results.totals(result.report))
-    return asdict(results.planned_totals(result.plan) if result.plan else results.Totals())
+    return asdict(results.planned_totals(result.plan) if result.plan else Totals())

@@ -22,7 +22,7 @@ from syncer.engine.model import (
     Transfer,
 )
 from syncer.engine.paths import printable
-from syncer.engine.report import ConflictReport, Hold, Resolution
+from syncer.engine.report import ConflictReport, Hold, Resolution, Totals
 from syncer.jobs import results
 from syncer.jobs.results import JobResult
 from syncer.units import show_size
@@ -148,7 +148,7 @@ def _planned(result: JobResult) -> str:
     return ", ".join(said)
 
 
-def _counts(total: results.Totals) -> list[str]:
+def _counts(total: Totals) -> list[str]:
     said = [f"{total.deleted:,} deleted"] if total.deleted else []
     return said + ([f"{total.moved:,} moved"] if total.moved else [])
 

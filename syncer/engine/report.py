@@ -102,6 +102,19 @@ class RunReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What a run changed, in counts, and the bytes that crossed the wire, headers left out."""
+
+    uploaded: int = 0
+    downloaded: int = 0
+    deleted: int = 0
+    moved: int = 0
+    conflicts: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """What `explain` shows of one path: three observations, the rule, the next step."""
 

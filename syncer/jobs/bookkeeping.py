@@ -85,22 +85,12 @@ def held(memory: Memory) -> list[dict[str, Any]]:
 
 def close(ledger: Ledger, run: int, result: JobResult) -> None:
     """End a run in the ledger, whatever its end was."""
-    total = results.totals(result.report) if result.report else results.Totals()
-    from syncer.state import Totals
-
     ledger.end_run(
         run,
         result=result.result,
         exit_code=result.exit_code,
         message=result.error.message if result.error else "",
-        totals=Totals(
-            uploaded=total.uploaded,
-            downloaded=total.downloaded,
-            deleted=total.deleted,
-            moved=total.moved,
-            bytes_sent=total.bytes_sent,
-            bytes_received=total.bytes_received,
-        ),
+        totals=results.totals(result.report) if result.report else None,
     )
 
 

@@ -28,23 +28,10 @@ from syncer.engine.model import (
     Touch,
     Transfer,
 )
-from syncer.engine.report import ActionReport, Plan, RunReport
+from syncer.engine.report import ActionReport, Plan, RunReport, Totals
 from syncer.errors import ConfigError, GuardTripped, Interrupted, SyncerError
 
 _WORST_FIRST = (143, 130, 5, 7, 2, 4, 6, 3, 1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """What a run changed, and the bytes that crossed."""
-
-    uploaded: int = 0
-    downloaded: int = 0
-    deleted: int = 0
-    moved: int = 0
-    conflicts: int = 0
-    bytes_sent: int = 0
-    bytes_received: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,6 @@ from syncer.state.ledger import (
     OpenConflict,
     Run,
     SeenProblem,
-    Totals,
 )
 from syncer.state.lock import PairLock
 from syncer.state.memory import StateMemory
@@ -38,7 +37,6 @@ __all__ = [
     "SeenProblem",
     "State",
     "StateMemory",
-    "Totals",
     "open_state",
     "prepare",
     "set_aside",

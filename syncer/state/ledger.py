@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from itertools import islice
 from time import time_ns
 from typing import Any, Final
 
 from syncer.engine.model import Problem, RelPath, Side
+from syncer.engine.report import Totals
 from syncer.state import ledger_sql as sql
 from syncer.state.database import Database, Row
 from syncer.state.schema import unwide, wide
@@ -25,18 +26,6 @@ CLEAN: Final = "state.clean"  # settings of this package: a dot keeps them apart
 CHECKED: Final = "state.checked-ns"
 SUCCESS: Final = "state.success-ns"
 _FINISHED: Final = (0, 1)  # exit codes of a run that did all there was to do
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """What a run moved. Bytes are those on the wire, headers left out."""
-
-    uploaded: int = 0
-    downloaded: int = 0
-    deleted: int = 0
-    moved: int = 0
-    bytes_sent: int = 0
-    bytes_received: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,11 +120,9 @@ class Ledger:
         """Close a run, and forget runs and history beyond what is kept."""
         done = totals or Totals()
         moment = self._now_ns()
-        counts = (done.uploaded, done.downloaded, done.deleted, done.moved)
-        wire = (done.bytes_sent, done.bytes_received)
         with self._database.transaction():
             self._database.execute(
-                sql.END_RUN, (moment, result, exit_code, _storable(message), *counts, *wire, run)
+                sql.END_RUN, (moment, result, exit_code, _storable(message), *astuple(done), run)
             )
             self._prune()
             self._set(CLEAN, "1")
@@ -250,7 +237,6 @@ class Ledger:
 
 def _run(row: Any) -> Run:
     number, trigger, started, ended, result, exit_code, message, *counts = row
-    uploaded, downloaded, deleted, moved, sent, received = counts
     return Run(
         id=number,
         trigger=trigger,
@@ -259,14 +245,7 @@ def _run(row: Any) -> Run:
         result=result,
         exit_code=exit_code,
         message=message,
-        totals=Totals(
-            uploaded=uploaded,
-            downloaded=downloaded,
-            deleted=deleted,
-            moved=moved,
-            bytes_sent=sent,
-            bytes_received=received,
-        ),
+        totals=Totals(**dict(zip(sql.COUNTS, counts, strict=True))),
     )
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Final
 
 from sqlalchemy import Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.sql.dml import Insert
 
+from syncer.engine.report import Totals
 from syncer.state.schema import compiled, conflicts, failures, history, problems, runs, settings
 
-_COUNTS = ("uploaded", "downloaded", "deleted", "moved", "bytes_sent", "bytes_received")
+COUNTS = tuple(field.name for field in fields(Totals))  # columns of a run, in the order of the value
 _CONFLICT = tuple(column.name for column in conflicts.c)
 _PROBLEM = tuple(column.name for column in problems.c)
 _FAILURE = tuple(column.name for column in failures.c)
 _HISTORY = tuple(column.name for column in history.c if column.name != "id")
-_RUN = [column for column in runs.c if column.name not in _COUNTS] + [runs.c[name] for name in _COUNTS]
+_RUN = [column for column in runs.c if column.name not in COUNTS] + [runs.c[name] for name in COUNTS]
 
 
 def _insert(table: Table, *names: str) -> Insert:
@@ -27,7 +29,7 @@ def _parameters(*names: str) -> tuple[str, ...]:
 
 
 START_RUN: Final = compiled(_insert(runs, "trigger", "started_ns"), *_parameters("trigger", "started_ns"))
-_ENDED = ("ended_ns", "result", "exit_code", "message", *_COUNTS)
+_ENDED = ("ended_ns", "result", "exit_code", "message", *COUNTS)
 END_RUN: Final = compiled(
     update(runs)
     .where(runs.c.id == bindparam("p_id"))

@@ -79,6 +79,7 @@ runs = Table(
     Column("downloaded", Integer, nullable=False, server_default="0"),
     Column("deleted", Integer, nullable=False, server_default="0"),
     Column("moved", Integer, nullable=False, server_default="0"),
+    Column("conflicts", Integer, nullable=False, server_default="0"),
     Column("bytes_sent", Integer, nullable=False, server_default="0"),
     Column("bytes_received", Integer, nullable=False, server_default="0"),
     sqlite_autoincrement=True,  # a run's number is never given again

@@ -25,10 +25,10 @@ from syncer.engine.model import (
     Stale,
     Transfer,
 )
-from syncer.engine.report import ActionReport, RunReport
+from syncer.engine.report import ActionReport, RunReport, Totals
 from syncer.errors import AuthError, Busy, ConfigError, GuardTripped, Interrupted, NoSpace, SyncerError
 from syncer.jobs import results
-from syncer.jobs.results import JobResult, Totals
+from syncer.jobs.results import JobResult
 
 R = Reason.LOCAL_CHANGED
 LOCAL, REMOTE = Side.LOCAL, Side.REMOTE

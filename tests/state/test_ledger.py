@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from syncer.engine.model import Problem, Side
+from syncer.engine.report import Totals
 from syncer.state import (
     ConflictSide,
     Failure,
     HistoryEntry,
     Ledger,
     OpenConflict,
-    Totals,
     open_state,
 )
 from syncer.state import ledger as ledger_module
