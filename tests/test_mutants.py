@@ -18,7 +18,7 @@ LEAST = 40
 
 
 @cache
-def tests_of(file: str) -> frozenset[str]:
+def functions_in(file: str) -> frozenset[str]:
     """The names of the test functions of a file, and what is defined in its classes."""
     names = ast.walk(ast.parse((ROOT / file).read_bytes()))
     return frozenset(n.name for n in names if isinstance(n, ast.FunctionDef))
@@ -35,7 +35,7 @@ def test_a_seeded_bug_names_tests_that_exist(mutant: Mutant) -> None:
     for test in mutant.tests:
         file, _, name = test.partition("::")
         assert (ROOT / file).is_file(), test
-        assert not name or name.partition("[")[0].rpartition("::")[2] in tests_of(file), test
+        assert not name or name.partition("[")[0].rpartition("::")[2] in functions_in(file), test
 
 
 def test_there_are_enough_of_them_and_no_two_are_the_same() -> None:
