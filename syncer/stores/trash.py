@@ -26,7 +26,7 @@ from syncer.engine.ports import Clock
 from syncer.stores.beneath import Cursor
 from syncer.stores.fsops import FileSystem
 from syncer.stores.stamps import kind
-from syncer.stores.transfer import NO_LINK, copy_file, name_it
+from syncer.stores.transfer import NO_LINK, copy_file, drop_quietly, name_it
 from syncer.stores.trouble import GONE
 
 FOLDER = "trash"
@@ -217,8 +217,12 @@ class Session:
         if kind(seen) is Kind.SYMLINK:
             return self._fs.symlink(self._fs.readlink(name, dir_fd), new, fd)
         part = f"{TEMPORARY}{secrets.token_hex(8)}"
-        copy_file(self._fs, name, dir_fd, part, fd, seen)
-        name_it(self._fs, part, fd, new, fd)
+        try:
+            copy_file(self._fs, name, dir_fd, part, fd, seen)
+            name_it(self._fs, part, fd, new, fd)
+        except Exception:
+            drop_quietly(self._fs, part, fd)  # the original still has its name
+            raise
 
 
 def _make(fs: FileSystem, name: str, parent: int) -> bool:

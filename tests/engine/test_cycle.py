@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from syncer.engine.model import Mode, Policy
-from tests.engine.test_execute import Desk, desk_in
+from tests.desk import Desk, desk_in
 
 
 @pytest.fixture

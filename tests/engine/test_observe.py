@@ -10,7 +10,7 @@ import pytest
 from syncer.engine.model import Policy
 from syncer.errors import TransientError, Unreadable
 from syncer.stores.faults import Fault
-from tests.engine.test_execute import Desk, desk_in
+from tests.desk import Desk, desk_in
 
 TROUBLES = (TransientError("reset by the other side"), Unreadable("not for you"))
 

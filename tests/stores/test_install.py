@@ -155,6 +155,22 @@ def test_where_a_file_cannot_be_linked_into_the_trash_it_is_copied(rig: FolderRi
     assert rig.read("f") == b"new" and rig.kept() == [b"old"]
 
 
+def test_a_copy_into_the_trash_that_is_refused_leaves_no_part_there(rig: FolderRig) -> None:
+    rig.write("f", b"old")
+    planned = rig.entry("f")
+
+    def before(method: str, arguments: tuple[object, ...]) -> None:
+        if method == "link":
+            raise OSError(errno.EXDEV, "elsewhere")
+        if method == "read" and "link" in rig.disk.names():
+            rig.write("f", b"edited meanwhile")
+
+    rig.disk.before = before
+    assert isinstance(rig.put("f", b"new", expected=planned), Stale)
+    assert rig.read("f") == b"edited meanwhile"
+    assert list(rig.root.parent.rglob(".syncer-tmp-*")) == [] and rig.kept() == []
+
+
 def order(rig: FolderRig, *methods: str) -> list[str]:
     return [name for name in rig.disk.names() if name in methods]
 
