@@ -72,7 +72,7 @@ def run(pair: Pair) -> RunReport:
         pair.stores,
         pair.memory,
         pair.reporter,
-        workers=pair.workers,
+        workers=_workers(pair),
         before_deletes=lambda: _verify_roots(pair, markers),
     )
     reports = tuple(executor.run(todo.actions))
@@ -124,6 +124,12 @@ def _learner(pair: Pair) -> moves.Learn:
 
 def _renaming(pair: Pair) -> frozenset[Side]:
     return frozenset(s for s, store in pair.stores.items() if store.capabilities.moves_directories)
+
+
+def _workers(pair: Pair) -> int:
+    """Threads hide the waiting for a network; between two local folders they only get in each other's way."""
+    near = pair.local.capabilities.local and pair.remote.capabilities.local
+    return 1 if near else pair.workers
 
 
 def _announce(pair: Pair, actions: Sequence[Action]) -> None:

@@ -57,6 +57,7 @@ from syncer.errors import NoSpace, QuotaExceeded
 
 BATCH_FILES = 2000
 BATCH_BYTES = 64 << 20
+SMALL = 1 << 20  # bytes; smaller files are told of once they are remembered, larger ones as they move
 FACTS = 1000  # rows of one transaction where nothing else sets the pace
 FULL_AFTER = 3  # refusals for want of space after which a side is taken to be full
 
@@ -119,6 +120,8 @@ class Executor:
         if facts:
             self._memory.record(facts)
         for r in results:
+            if isinstance(r.action, Transfer) and r.action.seen.size <= SMALL:
+                self._reporter.moved(r.action.source.other, r.action.seen.size)
             self._reporter.finished(r.action, r.outcome)
             yield ActionReport(action=r.action, outcome=r.outcome)
 
@@ -221,8 +224,10 @@ class Executor:
     def _source(self, side: Side, path: RelPath, seen: Entry, target: Side) -> Source | None:
         if seen.kind is not Kind.FILE:
             return None
-        tell = self._reporter.moved
-        return Counted(self._stores[side].open(path, seen), lambda size: tell(target, size))
+        opened = self._stores[side].open(path, seen)
+        if seen.size <= SMALL:
+            return opened
+        return Counted(opened, lambda size: self._reporter.moved(target, size))
 
     def _transferred(self, action: Transfer, source: Source | None, outcome: Outcome) -> Result:
         if not isinstance(outcome, Done) or outcome.entry is None:
