@@ -13,7 +13,8 @@
     │   │   ├── NotFound                    the path is not there
     │   │   ├── QuotaExceeded               the other side is full
     │   │   ├── Unreadable                  it is there, and we may not read it
-    │   │   └── Unholdable                  this side cannot hold such a name, kind or size
+    │   │   ├── Unholdable                  this side cannot hold such a name, kind or size
+    │   │   └── Unmovable                   a rename cannot lead there: another file system
     │   ├── PreconditionFailed              what is there is not what was planned on
     │   └── AuthError           exit 7      credentials are missing, wrong or expired
     └── LocalError                  exit 3  the local system said no
@@ -127,6 +128,12 @@ class Unholdable(PermanentError):
     """This side cannot hold such a name, kind or size."""
 
     code = "unholdable"
+
+
+class Unmovable(PermanentError):
+    """A rename cannot lead there: another file system (a mount or a subvolume within the root)."""
+
+    code = "unmovable"
 
 
 class PreconditionFailed(StoreError):

@@ -44,6 +44,10 @@ def list_(session: Session, words: tuple[str, ...]) -> int:
 def listing(session: Session, words: Sequence[str]) -> int:
     """Print the open conflicts of the jobs that the words name."""
     selection = select(session, words)
+    for job in selection.jobs:
+        with jobs.view(selection.settings, job) as state:
+            if state.note:
+                session.talk(f"{job.name}: {printable(state.note)}")
     found = _open(selection, ())
     lines = [line for name, conflict, take in found for line in (_line(name, conflict, take),)]
     documents = [_document(*one) for one in found]

@@ -23,6 +23,7 @@ from syncer.engine.model import (
     Seen,
 )
 from syncer.engine.report import ConflictReport, Hold, Totals
+from syncer.errors import SyncerError
 from syncer.jobs import results
 from syncer.jobs.results import JobResult
 
@@ -131,18 +132,20 @@ def hold(held: Hold) -> Document:
     }
 
 
+def error(ended: SyncerError) -> Document:
+    """The error that ended a job, as a problem."""
+    return {
+        "path": ended.path,
+        "side": "",
+        "code": results.error_code(ended),
+        "message": ended.message,
+        "hint": ended.hint,
+    }
+
+
 def _problems(result: JobResult) -> list[Document]:
     if result.error:
-        error = result.error
-        return [
-            {
-                "path": error.path,
-                "side": "",
-                "code": results.error_code(error),
-                "message": error.message,
-                "hint": error.hint,
-            }
-        ]
+        return [error(result.error)]
     whole = result.report or result.plan
     if not whole:
         return []

@@ -138,8 +138,8 @@ def _checked(session: Session, settings: Settings, job: JobSettings) -> Document
         _compare(session, settings, job, differences)
     except SyncerError as error:
         complain(error)
-        problem = {"code": results.error_code(error), "message": error.message, "hint": error.hint}
-        return {"job": job.name, "differences": differences, "problems": [problem], "exit": error.exit_code}
+        problems = [documents.error(error)]
+        return {"job": job.name, "differences": differences, "problems": problems, "exit": error.exit_code}
     code = DIFFERENT if differences else 0
     if not session.json:
         put(f"{job.name}: {f'{len(differences):,} differ' if differences else 'both sides are equal'}")
@@ -152,7 +152,7 @@ def _compare(session: Session, settings: Settings, job: JobSettings, differences
             stop.check()
             differences.append(_difference(difference))
             if not session.json:
-                put(f"{printable(difference.path)}: {printable(difference.message)}")
+                put(f"{printable(difference.path)}: {wordings.without(difference.path, difference.message)}")
 
 
 def _difference(found: Difference) -> Document:

@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _usage(error: click.ClickException) -> UsageError:
     context = error.ctx if isinstance(error, click.UsageError) else None
     hint = f"see {context.command_path} --help" if context else "see syncer --help"
-    return UsageError(error.format_message().rstrip("."), hint=hint)
+    return UsageError(" ".join(error.format_message().split()).rstrip("."), hint=hint)
 
 
 def _ended(error: SyncerError, words: Sequence[str]) -> int:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from syncer import jobs
-from syncer.cli import documents
+from syncer.cli import documents, wordings
 from syncer.cli.documents import Document
 from syncer.cli.options import Session, session_of, shared
 from syncer.cli.selection import select
@@ -48,6 +48,7 @@ def _job(job: JobSettings, state: State) -> Document:
     last = next(iter(ledger.runs(1)), None)
     success = ledger.last_success_ns()
     age = None if success is None else max(0.0, (time.time_ns() - success) / 1e9)
+    held = jobs.held(state.memory)
     return {
         "job": job.name,
         "local": str(job.local),
@@ -64,7 +65,8 @@ def _job(job: JobSettings, state: State) -> Document:
             {"path": f.path, "code": f.code, "message": f.message, "count": f.count}
             for f in ledger.failures()
         ],
-        "held": jobs.held(state.memory),
+        "held": held,
+        "pending": sorted({p for h in held for p in h["paths"]} | {f.path for f in ledger.failures()}),
         "known": state.memory.known(),
         "notes": [state.note] if state.note else [],
     }
@@ -92,10 +94,12 @@ def _lines(document: Document) -> Iterator[str]:
         yield f"  held: {held['message']}"
         yield from (f"    {printable(path)}" for path in held["paths"])
     for problem in document["problems"]:
-        yield f"  problem: {printable(problem['path'])} ({problem['side']}): {printable(problem['message'])}"
+        message = wordings.without(problem["path"], problem["message"])
+        yield f"  problem: {printable(problem['path'])} ({problem['side']}): {message}"
     for failure in document["failures"]:
         times = counted(failure["count"], "time")
-        yield f"  failed {times}: {printable(failure['path'])}: {printable(failure['message'])}"
+        message = wordings.without(failure["path"], failure["message"])
+        yield f"  failed {times}: {printable(failure['path'])}: {message}"
     yield from (f"  {printable(note)}" for note in document["notes"])
 
 
@@ -134,7 +138,10 @@ def history(session: Session, words: tuple[str, ...], limit: int, number: int | 
             if number is not None:
                 document["actions"] = [asdict(entry) for entry in entries]
             found.append(document)
-            lines += [f"{job.name}:", *map(_run_line, runs), *map(_action_line, entries)]
+            lines += [f"{job.name}:{'' if runs else ' never ran'}", *map(_run_line, runs)]
+            lines += map(_action_line, entries)
+            if state.note:
+                session.talk(f"{job.name}: {printable(state.note)}")
     session.answer({"jobs": found}, *lines)
     return 0
 

@@ -16,6 +16,7 @@ from syncer.engine.model import (
     Obstacle,
     Outcome,
     Reason,
+    RelPath,
     Seen,
     Side,
     Touch,
@@ -62,7 +63,7 @@ def action(act: Action, outcome: Outcome | None = None) -> str:
     facts += ["times and modes only"] if isinstance(act, Touch) else []
     line += f"  ({', '.join([*facts, act.reason.value])})"
     if outcome and not isinstance(outcome, Done):
-        line += f"  {results.result_of(outcome).upper()}: {printable(results.message_of(outcome))}"
+        line += f"  {results.result_of(outcome).upper()}: {without(act.path, results.message_of(outcome))}"
     return line
 
 
@@ -106,7 +107,12 @@ def remarks(result: JobResult) -> Iterator[str]:
         yield from hold(held)
     for problem in whole.problems:
         where = f"{printable(problem.path) or 'the whole side'} ({problem.side.value})"
-        yield f"{'problem':<{_COLUMN}}{where}: {printable(problem.message)}"
+        yield f"{'problem':<{_COLUMN}}{where}: {without(problem.path, problem.message)}"
+
+
+def without(path: RelPath, message: str) -> str:
+    """A message that follows its path in print, printable, without naming the path once more."""
+    return printable(message).removeprefix(f"{printable(path)}: ")
 
 
 def summary(result: JobResult) -> str:

@@ -162,14 +162,17 @@ def _verify_roots(pair: Pair, markers: Mapping[Side, str]) -> None:
 
 
 def _seal(pair: Pair, findings: Findings, reports: Iterable[ActionReport]) -> None:
-    """Remember which directories need no look next time, unless something in them changes."""
+    """Remember which directories need no look next time, unless something in them changes.
+
+    First under which rules: a death in between must not leave fingerprints that are believed under others.
+    """
+    rules = _rules_text(pair.policy)
+    if pair.memory.setting(IGNORE) != rules:
+        pair.memory.set(**{IGNORE: rules})
     pair.memory.seal(findings.settled)
     settled = {path for path, _, _ in findings.settled}
     touched = {d for r in reports for d in _touched(r.action)} - settled - findings.mixed - findings.lopsided
     pair.memory.seal(pair.memory.sealable(sorted(touched)))
-    rules = _rules_text(pair.policy)
-    if pair.memory.setting(IGNORE) != rules:
-        pair.memory.set(**{IGNORE: rules})
 
 
 def _touched(action: Action) -> Iterable[RelPath]:

@@ -36,7 +36,7 @@ from syncer.engine.model import (
     Touch,
     Transfer,
 )
-from syncer.engine.plan import Phase, batches, phases
+from syncer.engine.plan import Phase, batches, ordered, phases
 from syncer.engine.ports import (
     Amend,
     Creation,
@@ -53,7 +53,7 @@ from syncer.engine.ports import (
     Store,
 )
 from syncer.engine.report import ActionReport
-from syncer.errors import NoSpace, QuotaExceeded
+from syncer.errors import NoSpace, QuotaExceeded, Unmovable
 
 BATCH_FILES = 2000
 BATCH_BYTES = 64 << 20
@@ -113,7 +113,10 @@ class Executor:
             if step in (Phase.CLEAR_FILES, Phase.DELETES, Phase.REMOVALS):
                 self._before_deletes()
             for results in self._phase(step, group):
-                yield from self._recorded(results)
+                yield from self._recorded([r for r in results if not _unmovable(r)])
+                instead = [a for r in results for a in _unmovable(r)]
+                if instead:
+                    yield from self.run(ordered(instead))
 
     def _recorded(self, results: Sequence[Result]) -> Iterator[ActionReport]:
         facts = [fact for r in results for fact in r.facts]
@@ -232,23 +235,28 @@ class Executor:
     def _transferred(self, action: Transfer, source: Source | None, outcome: Outcome) -> Result:
         if not isinstance(outcome, Done) or outcome.entry is None:
             return Result(action, outcome)
-        read = source.entry if source is not None else action.seen
-        read = self._amended(action, read)
-        entries = {action.source: read, action.source.other: outcome.entry}
-        row = agreement(entries[Side.LOCAL], entries[Side.REMOTE])
         received = action.source is Side.REMOTE
         counted = replace(outcome, sent=0, received=outcome.sent) if received else outcome
+        read = source.entry if source is not None else action.seen
+        amended = self._amended(action, read)
+        if amended is None:
+            return Result(action, counted)
+        row = _agreed(action.source, amended, outcome.entry)
         return Result(action, counted, (Remember(path=action.path, entry=row),))
 
-    def _amended(self, action: Transfer, read: Entry) -> Entry:
-        """The source's entry, after it got the executable bit that both sides are to have."""
+    def _amended(self, action: Transfer, read: Entry) -> Entry | None:
+        """The source's entry, after it got the executable bit that both sides are to have.
+
+        None where it did not get it: then the sides do not agree, and the former base tells the
+        next run whose bit is the newer one.
+        """
         if action.executable is None or read.executable in (None, action.executable):
             return read
         amend = Amend(path=action.path, expected=read, mtime_ns=None, executable=action.executable)
         ((_, outcome),) = self._stores[action.source].amend([amend])
         if isinstance(outcome, Done) and outcome.entry is not None:
             return replace(outcome.entry, digest=read.digest)
-        return replace(read, executable=action.executable, trusted=False)
+        return None
 
     def _note_space(self, side: Side, outcome: Outcome) -> None:
         """A disk that refuses again and again is full: trying every file would only cost time."""
@@ -303,6 +311,13 @@ class Executor:
         )
         (result,) = self._transfer(source, [transfer])
         return result
+
+
+def _unmovable(result: Result) -> tuple[Action, ...]:
+    """What is done instead of a rename that its store can never do: the same without one."""
+    if isinstance(result.outcome, Failed) and isinstance(result.outcome.error, Unmovable):
+        return result.action.instead if isinstance(result.action, Move) else ()
+    return ()
 
 
 def _side(action: Action) -> Side | None:

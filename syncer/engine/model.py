@@ -207,7 +207,8 @@ class Move:
     """Rename `origin` to `path` on `side`, because the other side did.
 
     For a directory `seen` and `expected` are directory entries and everything below
-    moves along; `below` says what is then agreed about it.
+    moves along; `below` says what is then agreed about it. `instead` does the same without a
+    rename, for a store that finds out that it cannot.
     """
 
     path: RelPath
@@ -217,6 +218,7 @@ class Move:
     expected: Entry  # at `origin` on `side`
     seen: Entry  # at `path` on the other side
     below: tuple[Adopt, ...] = ()
+    instead: tuple[Action, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

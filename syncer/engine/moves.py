@@ -1,7 +1,7 @@
 """Finds renames among deletions and new files, so that moved content is not sent again.
 
-An optimisation only: a rename that is not found, or that fails, is a deletion and a
-new file. A match needs equal content (by digest) and exactly one candidate on either
+An optimisation only: a rename that is not found, or that a store cannot do, is a deletion and
+a new file. A match needs equal content (by digest) and exactly one candidate on either
 end; inodes are reused, so they prove nothing. Empty files are never matched by
 themselves. A directory in which everything went to the same place under another
 directory is renamed as one where the store can.
@@ -124,6 +124,7 @@ def _file_move(ends: Ends, origin: RelPath, path: RelPath) -> Move:
         side=ends.side,
         expected=ends.gone[origin].expected,
         seen=ends.new[path].seen,
+        instead=(ends.gone[origin], ends.new[path]),
     )
 
 
@@ -190,7 +191,8 @@ def _tree(origin: RelPath, path: RelPath, index: _Index, ends: Ends) -> Tree | N
     if not all(new in ends.new and ends.same(old, new) for old, new in files):
         return None
     below = tuple(_agreed(ends, old, new) for old, new in files)
-    return Tree(_directory_move(origin, path, ends.side, below), (*leaving, *arriving))
+    replaces = (*leaving, *arriving)
+    return Tree(replace(_directory_move(origin, path, ends.side, below), instead=replaces), replaces)
 
 
 def _shape(top: RelPath, actions: Iterable[Action]) -> set[tuple[RelPath, bool]]:

@@ -61,9 +61,12 @@ class Eyes:
         return list(self._stores[side].digests(wanted)) if wanted else ()
 
     def read_rules(self, side: Side, path: RelPath) -> bytes:
-        """The text of a rules file, b"" where there is none. Raises Illegible."""
+        """The text of a rules file, b"" where there is none; one too long ends beyond the limit.
+
+        Raises Illegible.
+        """
         try:
-            return self._stores[side].read_small(path, LIMIT)
+            return self._stores[side].read_small(path, LIMIT + 1)
         except (PermanentError, TransientError, LocalError) as error:
             raise Illegible(Obstacle(Trouble.UNREADABLE, f"its ignore rules: {error}")) from error
 

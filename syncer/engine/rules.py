@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from syncer.engine import paths
-from syncer.engine.model import BaseEntry, Entry, Kind, Obstacle, RelPath, Side
+from syncer.engine.model import BaseEntry, Entry, Kind, Obstacle, RelPath, Side, Trouble
 
 FILE = ".syncignore"
-LIMIT = 1 << 20  # bytes of a rules file that are read
+LIMIT = 1 << 20  # bytes that a rules file may have
 Matcher: TypeAlias = Callable[[str], bool | None]
 Compiler: TypeAlias = Callable[[Sequence[str]], Matcher]
 Reader: TypeAlias = Callable[[Side, RelPath], bytes]
@@ -53,7 +53,7 @@ class Rules:
         """
         sides = _sides_to_read(base, local, remote, alone=alone)
         self._governed.pop(directory, None)
-        text = b"\n".join(self._read(side, paths.join(directory, FILE)) for side in sides)
+        text = b"\n".join(self._text(side, directory) for side in sides)
         self._files[directory] = self._compiled(text)
         return _moved(base, local, Side.LOCAL) or _moved(base, remote, Side.REMOTE)
 
@@ -85,8 +85,15 @@ class Rules:
     def _at(self, directory: RelPath) -> Matcher | None:
         """A directory's rules file; of one that was not visited the local side's, since it is agreed."""
         if directory not in self._files:
-            self._files[directory] = self._compiled(self._read(Side.LOCAL, paths.join(directory, FILE)))
+            self._files[directory] = self._compiled(self._text(Side.LOCAL, directory))
         return self._files[directory]
+
+    def _text(self, side: Side, directory: RelPath) -> bytes:
+        """A directory's rules file; one that is too long is not cut, since half a rule is another rule."""
+        text = self._read(side, paths.join(directory, FILE))
+        if len(text) > LIMIT:
+            raise Illegible(Obstacle(Trouble.UNREADABLE, f"its ignore rules are longer than {LIMIT} bytes"))
+        return text
 
     def _compiled(self, text: bytes) -> Matcher | None:
         lines = text.decode("utf-8", "surrogateescape").splitlines()

@@ -232,7 +232,12 @@ def _cycle(
         report = cycle.run(replace(opened.pair, policy=policy))
         choices.forget(state.memory, [*decided.valid, *decided.void])
         told = bookkeeping.record(
-            state.ledger, number, report, now_ns=world.clock.now_ns(), stores=(stores.local, stores.remote)
+            state.ledger,
+            number,
+            report,
+            now_ns=world.clock.now_ns(),
+            stores=(stores.local, stores.remote),
+            chosen=decided.valid,
         )
         bookkeeping.remember_holds(state.memory, report.holds)
         if report.exit_code in (0, 1):

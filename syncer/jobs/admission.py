@@ -103,7 +103,7 @@ def _marked(store: Store) -> RootState:
     """The root with a marker; one that is there is kept, for another job may know the folder by it."""
     seen = store.root()
     if seen is not None and not seen.marker:
-        store.mark(token_hex(16))
+        store.mark(token_hex(16))  # RACE: two first runs at once on one folder: the later marker stands
         seen = store.root()
     if seen is None or not seen.marker:
         raise GuardTripped(

@@ -7,7 +7,7 @@ an asked one until a run no longer finds it, a kept copy until it is gone or clo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -55,12 +55,23 @@ def record_broken_off(ledger: Ledger, run: int, report: RunReport | None) -> Non
         ledger.add_history(run, (history(a) for a in report.actions if results.loud(a.action)))
 
 
-def record(ledger: Ledger, run: int, report: RunReport, *, now_ns: int, stores: Sequence[Store]) -> RunReport:
-    """Write a finished run; the answer is the report without problems that were told before."""
+def record(
+    ledger: Ledger,
+    run: int,
+    report: RunReport,
+    *,
+    now_ns: int,
+    stores: Sequence[Store],
+    chosen: Container[RelPath] = (),
+) -> RunReport:
+    """Write a finished run; the answer is the report without problems that were told before.
+
+    A conflict whose path is `chosen` was settled by a person beforehand: it is not opened again.
+    """
     ledger.add_history(run, (history(a) for a in report.actions if results.loud(a.action)))
     _record_failures(ledger, report.actions)
-    found = [_opened(c, now_ns) for c in report.conflicts if c.resolution in OPEN]
-    ledger.open_conflicts(found)
+    found = [c for c in report.conflicts if c.resolution in OPEN and c.path not in chosen]
+    ledger.open_conflicts(_opened(c, now_ns) for c in found)
     asked = {c.path for c in report.conflicts if c.resolution is Resolution.ASKED}
     settled = [c for c in ledger.conflicts() if _settled(c, asked, stores)]
     ledger.settle_conflicts((c.path, c.copy) for c in settled)

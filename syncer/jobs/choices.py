@@ -43,7 +43,10 @@ def chosen(memory: Memory, path: RelPath) -> str:
 
 
 def collect(memory: Memory, conflicts: Iterable[OpenConflict], local: Store, remote: Store) -> Chosen:
-    """All choices for the open conflicts, judged against what both sides show now."""
+    """All choices for the open conflicts, judged against what both sides show now.
+
+    RACE: an edit between this look and the run's own loses the name it had, and is in the trash.
+    """
     valid: dict[RelPath, ConflictPolicy] = {}
     void: list[RelPath] = []
     for conflict in conflicts:

@@ -23,6 +23,8 @@ from syncer.config import JobSettings, Settings
 from syncer.engine.paths import TEMPORARY
 from syncer.errors import SyncerError
 from syncer.jobs import building
+from syncer.jobs.pairs import Place, place_of
+from syncer.state import view_state
 from syncer.stores.fsops import FileSystem
 
 
@@ -72,6 +74,20 @@ def job(settings: Settings, job: JobSettings) -> Iterator[Finding]:
     yield folder(f"{job.name} local", job.local)
     if job.remote.folder and job.remote.folder.exists():
         yield folder(f"{job.name} remote folder", job.remote.folder)
+    place = place_of(settings, job)
+    if place.known:
+        yield memory(f"{job.name} state", place)
+
+
+def memory(name: str, place: Place) -> Finding:
+    """Whether the state database of a pair can be read as it is."""
+    try:
+        with view_state(place.directory) as state:
+            return Finding(
+                name=name, ok=not state.note, message=state.note or f"{place.directory} is in order"
+            )
+    except SyncerError as error:
+        return Finding(name=name, ok=False, message=error.message)
 
 
 def folder(name: str, root: Path) -> Finding:

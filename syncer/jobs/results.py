@@ -17,6 +17,7 @@ from syncer.engine.model import (
     Failed,
     Forget,
     KeepBoth,
+    Kind,
     MakeDirectory,
     Method,
     Move,
@@ -165,8 +166,8 @@ def totals(report: RunReport) -> Totals:
 
 
 def planned_totals(plan: Plan) -> Totals:
-    """Counts over what would be done; nothing has crossed yet."""
-    transfers = [action.source for action in plan.actions if isinstance(action, Transfer)]
+    """Counts over what would be done, as `totals` counts what was; no bytes have crossed yet."""
+    transfers = [source for action in plan.actions for source in _sources(action)]
     return Totals(
         uploaded=transfers.count(Side.LOCAL),
         downloaded=transfers.count(Side.REMOTE),
@@ -174,6 +175,16 @@ def planned_totals(plan: Plan) -> Totals:
         moved=sum(isinstance(a, Move) for a in plan.actions),
         conflicts=len(plan.conflicts),
     )
+
+
+def _sources(action: Action) -> Iterable[Side]:
+    """The sides whose content will cross."""
+    if isinstance(action, Transfer):
+        return [action.source]
+    if not isinstance(action, KeepBoth):
+        return []
+    winner = [] if action.winner.kind is Kind.DIRECTORY else [action.loser.other]
+    return winner if action.one_way else [*winner, action.loser]
 
 
 def _transferred(report: ActionReport, source: Side) -> bool:

@@ -175,7 +175,7 @@ class _Batch:
         else:
             Replacement(self._ground, staged, name, directory_fd, self._session).make()
         self._tally.touched(index, staged.item.path)
-        named = self._fs.stat(name, directory_fd)
+        named = self._fs.stat(name, directory_fd)  # RACE: a write just before it that restores size and mtime
         if stamps.identity(named) == stamps.identity(staged.ours):
             staged.ours = named  # with the ctime of its naming: from here on any write shows
 

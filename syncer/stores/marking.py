@@ -8,6 +8,7 @@ Looking writes nothing; only `mark` does.
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from dataclasses import dataclass
 
@@ -17,7 +18,9 @@ from syncer.stores.ground import Ground
 from syncer.stores.transfer import exists, write_all
 
 MARKER = "root-id"
-_PROBE = "prob\u00e9"
+_PROBE, _TWIN = (  # as UTF-8 bytes, whatever the locale takes names for
+    os.fsdecode(unicodedata.normalize(form, "prob\u00e9").encode()) for form in ("NFC", "NFD")
+)
 _PROBE_NS = 1_000_000_001_123_456_789  # an odd second, no round fraction
 _STEPS = (1, 100, 1_000, 1_000_000, 10_000_000, 1_000_000_000, 2_000_000_000)
 _LONGEST = 1024  # bytes of a marker worth reading
@@ -97,7 +100,7 @@ def traits(ground: Ground) -> Traits | None:
             off = abs(found.st_mtime_ns - _PROBE_NS)
             return Traits(
                 folds_case=exists(fs, MARKER.upper(), own),
-                folds_form=exists(fs, unicodedata.normalize("NFD", _PROBE), own),
+                folds_form=exists(fs, _TWIN, own),
                 mtime_granularity_ns=next((s for s in _STEPS if off < s), _STEPS[-1]),
                 executable=not found.st_mode & 0o111,
             )

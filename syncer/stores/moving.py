@@ -156,7 +156,7 @@ def _amend_file(ground: Ground, name: str, dir_fd: int, item: Amend) -> stat_res
         if mode != before.st_mode & 0o7777:
             fs.set_mode(fd, mode)
         if item.mtime_ns is not None:
-            fs.set_times(fd, item.mtime_ns)
+            fs.set_times(fd, item.mtime_ns)  # RACE: loses the mtime of a write just before, not its bytes
         elif stamps.identity(fs.fstat(fd)) != stamps.identity(before):
             raise Unexpected(f"{printable(item.path)} changed at the last moment")
         fs.sync(fd)

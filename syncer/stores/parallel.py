@@ -22,14 +22,14 @@ def select(items: Sequence[ItemT], choose: Select[ItemT], *, worth: int) -> list
     """The indices that `choose` picks from the items, in order.
 
     `choose` gets a slice and answers indices into it; it must only read. Below `worth`
-    items nothing is forked. A child that fails is made good for here.
+    items nothing is forked. A child that fails, or cannot be had, is made good for here.
     """
     shares = _shares(len(items), worth)
-    children = [_Child(items[start:stop], choose) for start, stop in shares[1:]]
+    children = [_Child.begin(items[start:stop], choose) for start, stop in shares[1:]]
     first, last = shares[0]
     picked = [index + first for index in choose(items[first:last])]
     for child, (start, stop) in zip(children, shares[1:], strict=True):
-        answer = child.answer()
+        answer = child.answer() if child is not None else None
         picked += [i + start for i in (choose(items[start:stop]) if answer is None else answer)]
     return picked
 
@@ -45,12 +45,27 @@ def _shares(count: int, worth: int) -> list[tuple[int, int]]:
 class _Child:
     """One forked process at work on a share."""
 
-    def __init__(self, items: Sequence[ItemT], choose: Select[ItemT]) -> None:
-        self._reader, writer = os.pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
+    def __init__(self, reader: int, pid: int) -> None:
+        self._reader = reader
+        self._pid = pid
+
+    @classmethod
+    def begin(cls, items: Sequence[ItemT], choose: Select[ItemT]) -> _Child | None:
+        """A child at work; None where there is no process or descriptor to be had."""
+        try:
+            reader, writer = os.pipe()
+        except OSError:
+            return None
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(reader)
+            os.close(writer)
+            return None
+        if pid == 0:
             _work(writer, items, choose)
         os.close(writer)
+        return cls(reader, pid)
 
     def answer(self) -> list[int] | None:
         """The child's indices; None if it did not end well."""

@@ -103,7 +103,7 @@ class FolderSource:
 
     def _verified(self, fd: int) -> Iterator[bytes]:
         fs, hasher, held = self._ground.fs, blake3(), b""
-        now = self._ground.clock.now_ns()
+        now = self._rested(fd)
         left = self._expected.size  # a file that grew is found out by its stamp, without reading on
         while left > 0 and (chunk := fs.read(fd, min(left, MEBIBYTE))):
             left -= len(chunk)
@@ -118,6 +118,18 @@ class FolderSource:
         self._read = stamps.file_entry(after, now, digest)
         if held:
             yield held
+
+    def _rested(self, fd: int) -> int:
+        """Waits until any further write must give another stamp; the time then.
+
+        Within the tick of the last write (2 s on FAT) a file can be rewritten without a trace, and half
+        the old and half the new content would be taken for the file.
+        """
+        clock = self._ground.clock
+        unripe = stamps.unripe_ns(self._ground.fs.fstat(fd), clock.now_ns())
+        if unripe:
+            clock.sleep(unripe / 1e9)
+        return clock.now_ns()  # RACE: a stamp from the future (two clocks) proves nothing, however old
 
 
 def is_planned(found: stat_result, expected: Entry) -> bool:

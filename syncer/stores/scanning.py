@@ -7,6 +7,7 @@ processes can share the work.
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 from bisect import bisect_left
@@ -26,6 +27,7 @@ from syncer.stores.trouble import obstacle
 _ENCODING = sys.getfilesystemencoding()
 _ERRORS = sys.getfilesystemencodeerrors()
 _PRIVATE_LINE = PRIVATE.encode() + b"/"
+_LEFTOVER = re.compile(re.escape(TEMPORARY) + "[0-9a-f]{16}")  # of whatever pair; never a user's own file
 _DAY_NS = 24 * 3600 * 10**9
 _LOOKS = 3
 
@@ -79,7 +81,7 @@ def listing(fs: FileSystem, fd: int, *, now_ns: int, at_root: bool, is_own: Call
         if at_root and name == PRIVATE:
             continue
         if name.startswith(TEMPORARY):
-            if is_own(name) or st.st_ctime_ns < now_ns - _DAY_NS:
+            if is_own(name) or (_LEFTOVER.fullmatch(name) and st.st_ctime_ns < now_ns - _DAY_NS):
                 leftovers.append(name)
             continue
         entries[name] = look_closer(fs, name, fd, st, now_ns)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
-from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
+from stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK
 from typing import Final
 
 from syncer.engine.model import Entry, Kind, Obstacle, Trouble, Version
@@ -16,6 +16,7 @@ from syncer.engine.model import Entry, Kind, Obstacle, Trouble, Version
 _STAMP: Final = struct.Struct("<qqqQI")
 PACK: Final = _STAMP.pack  # size, mtime_ns, ctime_ns, inode, mode
 _FURTHEST: Final = 1 << 63
+_SPECIAL: Final = {S_IFIFO: "a fifo", S_IFSOCK: "a socket", S_IFBLK: "a device", S_IFCHR: "a device"}
 FINE_MARGIN_NS: Final = 50_000_000
 """A stamp of a fine clock proves nothing for this long: kernel ticks last 1 to 10 ms."""
 COARSE_MARGIN_NS: Final = 2_000_000_000
@@ -46,8 +47,18 @@ def identity(st: os.stat_result) -> tuple[int, int, int]:
 
 def trusted(st: os.stat_result, now_ns: int) -> bool:
     """Whether any write after `now_ns` (taken before the look) must give another stamp."""
+    return st.st_ctime_ns < now_ns - _margin(st)
+
+
+def unripe_ns(st: os.stat_result, now_ns: int) -> int:
+    """How long until the stamp is `trusted`; 0 if it is, or if it lies in the future: no wait helps that."""
+    missing = st.st_ctime_ns + _margin(st) + 1 - now_ns
+    return missing if 0 < missing <= _margin(st) + 1 else 0
+
+
+def _margin(st: os.stat_result) -> int:
     fine = st.st_ctime_ns % 1_000_000 != 0
-    return st.st_ctime_ns < now_ns - (FINE_MARGIN_NS if fine else COARSE_MARGIN_NS)
+    return FINE_MARGIN_NS if fine else COARSE_MARGIN_NS
 
 
 def kind(st: os.stat_result) -> Kind | None:
@@ -87,7 +98,8 @@ def link_entry(st: os.stat_result, target: str, digest: bytes, now_ns: int) -> E
 
 def unsupported(st: os.stat_result) -> Obstacle:
     """What a fifo, socket or device is to the engine."""
-    return Obstacle(Trouble.UNSUPPORTED, f"neither file, directory nor symlink (mode {st.st_mode:o})")
+    name = _SPECIAL.get(S_IFMT(st.st_mode), "neither a file, a directory nor a symlink")
+    return Obstacle(Trouble.UNSUPPORTED, f"{name}: never synced")
 
 
 def matches(st: os.stat_result, expected: Entry) -> bool:

@@ -107,6 +107,7 @@ def copy_file(
 
 
 def _expect(fs: FileSystem, fd: int, seen: os.stat_result) -> None:
+    # RACE: only where there are no hard links: a write of the same size within one tick of the mtime
     if identity(fs.fstat(fd)) != identity(seen):
         raise Unexpected("the file changed while it was copied")
 

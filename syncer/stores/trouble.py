@@ -15,6 +15,7 @@ from syncer.errors import (
     StoreError,
     TransientError,
     Unholdable,
+    Unmovable,
     Unreadable,
 )
 
@@ -37,6 +38,8 @@ def translate(error: OSError, path: RelPath) -> StoreError | LocalError:
         return PermanentError(message, path=path, hint="check the permissions")
     if code == errno.EROFS:
         return PermanentError(message, path=path, hint="the file system is mounted read-only")
+    if code == errno.EXDEV:
+        return Unmovable(message, path=path, hint="two file systems meet within the root")
     if code in GONE:
         return NotFound(message, path=path)
     if code in _NEVER:

@@ -48,6 +48,31 @@ def test_history_lists_runs_and_what_one_did(machine: Machine) -> None:
     assert "upload" in machine.call("history", "--run", "1").out
 
 
+def test_history_of_a_job_that_never_ran_says_so(machine: Machine) -> None:
+    assert machine.call("history").out == "docs: never ran\n"
+    assert machine.call("history", "--json").document["jobs"] == [{"job": "docs", "runs": []}]
+
+
+@pytest.mark.parametrize("command", ["history", "conflicts"])
+def test_a_look_into_a_damaged_database_says_that_it_is_damaged(machine: Machine, command: str) -> None:
+    machine.call("sync")
+    [database] = machine.state.glob("pairs/*/state.db")
+    database.write_bytes(b"no database" * 999)
+    answer = machine.call(command, "--json")
+    assert answer.code == 0
+    assert answer.document["schema"] == 1
+    assert "is damaged" in answer.err
+
+
+def test_check_reports_an_error_in_the_shape_of_a_problem(machine: Machine) -> None:
+    machine.call("sync")
+    machine.local.rename(machine.home / "away")
+    answer = machine.call("check", "--json")
+    [problem] = answer.job["problems"]
+    assert (answer.code, problem["code"], problem["path"]) == (4, "root-missing", str(machine.local))
+    assert set(problem) == {"path", "side", "code", "message", "hint"}
+
+
 def test_explain_shows_three_observations_a_rule_and_the_next_step(machine: Machine) -> None:
     machine.write("local", "d/x", "1")
     machine.call("sync")
@@ -132,6 +157,16 @@ def test_doctor_names_what_is_bad(machine: Machine) -> None:
     assert "BAD  docs local" in answer.out
     machine.configure("nonsense")
     assert machine.call("doctor").code == 1
+
+
+def test_doctor_sees_a_damaged_state_database(machine: Machine) -> None:
+    machine.call("sync")
+    assert "ok   docs state" in machine.call("doctor").out
+    [database] = machine.state.glob("pairs/*/state.db")
+    database.write_bytes(b"no database" * 999)
+    answer = machine.call("doctor")
+    assert answer.code == 1
+    assert "BAD  docs state" in answer.out
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

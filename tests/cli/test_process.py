@@ -40,6 +40,15 @@ def test_the_module_is_the_program(machine: Machine) -> None:
     assert run("sync", "nope").returncode == 2
 
 
+def test_a_locale_that_knows_only_ascii_changes_nothing(machine: Machine) -> None:
+    machine.write("local", "\u00e9", "1")
+    plain = {**environment(), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(program("sync", "--json"), env=plain, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert (machine.remote / "\u00e9").read_text() == "1"
+    assert machine.call("sync", "--json").job["actions"] == []
+
+
 def test_help_loads_nothing_heavy(machine: Machine) -> None:
     code = (
         "import sys; from syncer.cli.main import main; main(['--help']); "

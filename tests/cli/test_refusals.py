@@ -28,6 +28,7 @@ from tests.cli.conftest import Machine
         (("explain", ".syncer/root-id"), "never synced"),
         (("conflicts", "resolve", "--take", "local"), "--all"),
         (("conflicts", "resolve", "x", "--take", "mine"), "mine"),
+        (("conflicts", "resolve", "x"), "Choose from: local, remote, both"),
         (("conflicts", "resolve", "x", "--take", "local"), "no open conflict"),
         (("conflicts", "show", "x"), "no open conflict"),
         (("trash", "restore", "x"), "does not hold"),

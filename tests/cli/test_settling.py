@@ -53,6 +53,14 @@ def test_taking_both_keeps_both(machine: Machine) -> None:
     assert sorted(machine.everything().values()) == [b"mine", b"mine", b"yours!", b"yours!"]
 
 
+def test_taking_both_closes_the_conflict_for_good(machine: Machine) -> None:
+    conflicting(machine, "ask")
+    machine.call("conflicts", "resolve", "--all", "--take", "both")
+    for _ in range(2):
+        assert machine.call("sync").code == 0
+        assert machine.call("conflicts", "--json").document["conflicts"] == []
+
+
 def test_a_choice_against_content_that_nobody_has_seen_is_void(machine: Machine) -> None:
     conflicting(machine, "ask")
     machine.call("conflicts", "resolve", "x.txt", "--take", "local")

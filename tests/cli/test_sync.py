@@ -287,6 +287,7 @@ def test_what_is_never_synced_is_reported_once(machine: Machine) -> None:
     assert [(p["path"], p["side"]) for p in first["problems"]] == [("pipe", "local")]
     code = first["problems"][0]["code"]
     assert code == "unsupported"
+    assert first["problems"][0]["message"] == "a fifo: never synced"
     if first["exit"] == 0:
         assert machine.call("sync", "--json").job["problems"] == []
 

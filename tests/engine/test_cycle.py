@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,3 +54,27 @@ def test_a_full_run_finds_what_the_stamps_hide(desk: Desk) -> None:
     with_policy(desk, full=True)
     desk.run()
     assert desk.local.content("d/f") == b"other"
+
+
+def test_a_death_while_sealing_under_new_rules_hides_nothing_from_the_old_ones(tmp_path: Path) -> None:
+    class Death(BaseException):
+        pass
+
+    with desk_in(tmp_path, Policy()) as desk:
+        desk.agree({"d/a": b"agreed"})
+        desk.local.write("d/n.tmp", b"ignored for one run")
+        seal = desk.memory.inner.seal
+
+        def seal_and_die(found: Iterable[tuple[str, bytes | None, bytes | None]]) -> None:
+            told = list(found)
+            seal(told)
+            if any(local for _, local, _ in told):
+                raise Death
+
+        as_before, desk.memory.seal = desk.pair, seal_and_die  # type: ignore[attr-defined]
+        desk.pair = replace(desk.pair, policy=Policy(ignore=("*.tmp",)))
+        with pytest.raises(Death):
+            desk.run()
+        desk.pair, desk.memory.seal = as_before, seal  # type: ignore[attr-defined]
+        desk.run()
+        assert desk.remote.content("d/n.tmp") == b"ignored for one run"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from syncer.engine.model import Done, Policy
+from syncer.engine.model import Done, Entry, Policy, Side
 from syncer.engine.ports import Put, Results
-from syncer.errors import GuardTripped, PermanentError, TransientError
+from syncer.errors import GuardTripped, PermanentError, TransientError, Unmovable
 from syncer.stores.faults import Fault, FaultyStore
 from syncer.stores.wrapping import Wrapped
 from tests.desk import EARLY, LATE, Desk, desk_in
@@ -165,3 +165,34 @@ def test_a_root_that_is_another_one_by_the_time_of_the_deletions_loses_nothing(d
     with pytest.raises(GuardTripped):
         desk.run()
     assert desk.remote.content("f") == b"first" and desk.remote.content("new") == b"comes first"
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_an_executable_bit_that_cannot_be_set_at_the_source_is_not_lost_at_the_target(
+    desk: Desk, side: Side
+) -> None:
+    desk.agree(AGREED)
+    edited, marked = (desk.local, desk.remote) if side is Side.LOCAL else (desk.remote, desk.local)
+    edited.write("f", b"edited", mtime_ns=LATE)
+    marked.write("f", b"first", mtime_ns=EARLY, executable=True)
+    refusing = FaultyStore(edited, [Fault(method="amend", error=PermanentError("no"))])
+    here, there = (refusing, desk.remote) if side is Side.LOCAL else (desk.local, refusing)
+    desk.pair = replace(desk.pair, local=here, remote=there)
+    desk.run()
+    desk.comes_to_rest()
+    for store in (desk.local, desk.remote):
+        found = store.look("f")
+        assert isinstance(found, Entry) and found.executable and store.content("f") == b"edited"
+
+
+@pytest.mark.parametrize("change", [rename, rename_directory])
+def test_what_cannot_be_renamed_across_file_systems_is_sent_and_the_old_name_deleted(
+    desk: Desk, change: Callable[[Desk], None]
+) -> None:
+    desk.agree(AGREED)
+    change(desk)
+    desk.far.faults.append(Fault(method="rename", error=Unmovable("another disk"), times=None))
+    assert desk.run().exit_code == 0
+    desk.comes_to_rest()
+    old = {("f", b"first")} if change is rename else {("d/g", b"second"), ("d/h", b"third")}
+    assert set(desk.remote.kept) >= old

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncer.engine.model import Kind, Mode, Policy, RelPath, Side
-from syncer.engine.rules import Rules
+from syncer.engine.rules import LIMIT, Illegible, Rules
 from syncer.ignore import compile_rules
 from tests.applying import until_quiet
 from tests.briefs import briefs
@@ -159,3 +159,10 @@ def test_a_directory_replaced_by_a_file_keeps_what_is_ignored_in_it(side: Side) 
     until_quiet(there, Policy(ignore=("*.tmp",)))
     assert there.sides[side]["d/a.tmp"].data == b"mine"
     assert {n.data for n in there.sides[side].values()} >= {b"now a file"}
+
+
+def test_a_rules_file_that_is_too_long_is_not_cut_off_in_the_middle_of_a_rule() -> None:
+    long = b"#" * (LIMIT - 2) + b"\n*.tmp"  # cut at the limit, its last line would ignore everything
+    known = Rules((), compile_rules, lambda side, path: long[: LIMIT + 1] if path == RULES else b"")
+    with pytest.raises(Illegible):
+        known.ignored("precious", is_directory=False)

@@ -71,6 +71,7 @@ class History:
         self.policy = Policy(conflict=conflict, mode=mode, max_delete=_ANY_NUMBER)
         self.written: set[bytes] = {ANCHOR.encode()}
         self.base: Snapshot | None = {}
+        self.held: set[str] = set()  # deleted on one side, and still there for what is ignored in them
         self.saved: bytes | None = None
         self._number = 0
         for side in SIDES:
@@ -107,7 +108,8 @@ class History:
         """Rules that this run itself brought hold from the next run on."""
         assert end.report is not None
         rules = was | self.rules()
-        unsure = held_open((*before.values(), *after.values()), rules)
+        unsure = self.held | held_open((*before.values(), *after.values()), rules)
+        self.held = held_open(after.values(), rules)
         sides = {side: synced(tree, rules, unsure) for side, tree in after.items()}
         if end.exit_code == 0 and self.policy.mode is Mode.TWO_WAY:
             expect.equal(sides)

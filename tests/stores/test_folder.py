@@ -12,7 +12,7 @@ import pytest
 
 from syncer.engine.model import Done, Entry, Failed, Kind, Obstacle, Stale, Trouble
 from syncer.engine.ports import Amend, Removal, Rename
-from syncer.errors import NotFound, PermanentError, StoreError, TransientError, Unreadable
+from syncer.errors import NotFound, PermanentError, StoreError, TransientError, Unmovable, Unreadable
 from syncer.stores.folder import FolderStore
 from syncer.stores.trash import Trash
 from tests.contract.doubles import HookedDisk, SteppingClock, failing, let_the_disk_tick, once_before
@@ -372,3 +372,40 @@ def _refusals(rig: FolderRig, entry: Entry) -> int:
     outcomes = [rig.put("closed/new", b"y"), rig.put("closed/f", b"y", expected=entry), rig.make("closed/d")]
     wrong = sum(not isinstance(outcome, Failed) for outcome in outcomes)
     return wrong + (not isinstance(next(iter(rig.store.digests([("closed/f", entry)]))), Obstacle))
+
+
+def test_a_users_own_file_that_only_begins_like_a_temporary_is_never_swept(rig: FolderRig) -> None:
+    for name in (".syncer-tmp-notes", ".syncer-tmp-ffffffff0000000", ".syncer-tmp-ffffffff000000000"):
+        rig.write(name, b"written by hand")
+    rig.clock.sleep(25 * 3600.0)
+    found = rig.store.list("")
+    assert found.leftovers == () and found.entries == {}
+
+
+def test_a_rename_to_another_file_system_within_the_root_says_that_it_never_works(rig: FolderRig) -> None:
+    rig.write("f", b"x")
+    rig.mkdir("mounted")
+    entry = rig.entry("f")
+    rig.disk.before = failing("rename_noreplace", errno.EXDEV)
+    ((_, outcome),) = rig.store.rename([Rename(origin="f", path="mounted/f", expected=entry)])
+    assert isinstance(outcome, Failed) and isinstance(outcome.error, Unmovable)
+    assert (rig.root / "f").read_bytes() == b"x" and not (rig.root / "mounted/f").exists()
+
+
+def test_a_file_written_a_moment_ago_is_read_only_once_any_further_write_would_show(rig: FolderRig) -> None:
+    rig.write("f", b"half of it, rewritten within the tick of its stamp")
+    entry = rig.entry("f")
+    waited = []
+    rig.disk.before = lambda method, _: waited.append(sum(rig.clock.slept)) if method == "read" else None
+    source = rig.store.open("f", entry)
+    list(source.chunks())
+    assert not entry.trusted and source.entry.trusted
+    assert 0 < waited[0] <= 2.0
+
+
+def test_a_stamp_from_the_future_is_not_waited_for(rig: FolderRig) -> None:
+    rig.write("f", b"x")
+    rig.clock.sleep(-3600.0)
+    source = rig.store.open("f", rig.entry("f"))
+    assert list(source.chunks()) == [b"x"] and not source.entry.trusted
+    assert rig.clock.slept == [-3600.0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Sequence
@@ -68,3 +69,15 @@ def test_nothing_is_forked_for_few_items_or_beside_other_threads(monkeypatch: py
     assert parallel.select(range(9), odd, worth=10) == odd(range(9))
     monkeypatch.setattr(threading, "active_count", lambda: 2)
     assert parallel.select(range(100), odd, worth=1) == odd(range(100))
+
+
+def test_where_no_process_can_be_forked_everything_is_looked_at_here(
+    four_hands: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> int:
+        raise BlockingIOError(errno.EAGAIN, "too many processes")
+
+    open_before = len(os.listdir("/dev/fd"))
+    monkeypatch.setattr(os, "fork", refused)
+    assert parallel.select(range(100), odd, worth=1) == odd(range(100))
+    assert len(os.listdir("/dev/fd")) == open_before
