@@ -120,7 +120,7 @@ class History:
             shown = {side: synced(tree, rules, unsure) for side, tree in before.items()}
             known = synced(self.base, rules, unsure)
             expect.merged(known, shown, sides, self.policy.conflict, unsure)
-        local, remote = sides["local"], sides["remote"]
+        local, remote = (synced(after[side], rules, self.held) for side in SIDES)
         agreed = {p: n for p, n in local.items() if p in remote and remote[p].content[:2] == n.content[:2]}
         calm = rules == self.rules() == was and local.keys() == remote.keys() == agreed.keys()
         self.base = agreed if calm else None
