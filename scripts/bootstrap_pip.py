@@ -1,8 +1,8 @@
 """Puts pip into a virtual environment whose Python came without `ensurepip` (Debian's, bare).
 
 `python bootstrap_pip.py DIR`, called by setup.sh where nothing better is left. It fetches pip's wheel
-from the package index (`PIP_INDEX_URL`; the simple API of PEP 503),
-compares its SHA-256, and lets that pip install itself. It reads no configuration of pip's.
+from the package index that `PIP_INDEX_URL` names (the simple API of PEP 503),
+compares its SHA-256, and lets that pip install itself. Without the variable it says so and ends with 1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pathlib import Path
 from urllib.parse import urljoin
 from urllib.request import urlopen
 
-PAGE = os.environ.get("PIP_INDEX_URL", "").rstrip("/") + "/pip/"
+INDEX = os.environ.get("PIP_INDEX_URL", "").rstrip("/")
+PAGE = f"{INDEX}/pip/"
 LINK = re.compile(r'<a\s[^>]*href="([^"#]+)#sha256=([0-9a-f]{64})"[^>]*>')
 RELEASE = re.compile(r"/pip-(\d+(?:\.\d+)*)-py3-none-any\.whl$")  # no pre-releases
 
@@ -37,6 +38,9 @@ def newest() -> tuple[str, str]:
 
 def main() -> int:
     """Installs pip into the environment named by the first argument."""
+    if not INDEX:
+        print("PIP_INDEX_URL names no package index to fetch pip from", file=sys.stderr)
+        return 1
     address, digest = newest()
     with urlopen(address, timeout=60) as answer:
         wheel = answer.read()
