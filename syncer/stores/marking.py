@@ -12,7 +12,7 @@ import os
 import unicodedata
 from dataclasses import dataclass
 
-from syncer.engine.paths import PRIVATE, TEMPORARY
+from syncer.engine.paths import PRIVATE, is_private
 from syncer.stores.fsops import FileSystem
 from syncer.stores.ground import Ground
 from syncer.stores.transfer import exists, write_all
@@ -112,4 +112,4 @@ def is_empty(ground: Ground) -> bool:
     """Whether nothing but our own files is at the root. Raises OSError."""
     with ground.cursor() as cursor:
         names = ground.fs.scan(cursor.enter(""))
-        return all(name == PRIVATE or name.startswith(TEMPORARY) for name, _ in names)
+        return all(is_private(name, at_root=True) for name, _ in names)
