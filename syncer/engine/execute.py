@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from itertools import islice
 
 from syncer.engine import paths
@@ -39,6 +40,7 @@ from syncer.engine.model import (
 from syncer.engine.plan import Phase, batches, ordered, phases
 from syncer.engine.ports import (
     Amend,
+    Basis,
     Creation,
     Drop,
     Fact,
@@ -51,6 +53,7 @@ from syncer.engine.ports import (
     Reporter,
     Source,
     Store,
+    Traffic,
 )
 from syncer.engine.report import ActionReport
 from syncer.errors import NoSpace, QuotaExceeded, Unmovable
@@ -58,6 +61,7 @@ from syncer.errors import NoSpace, QuotaExceeded, Unmovable
 BATCH_FILES = 2000
 BATCH_BYTES = 64 << 20
 SMALL = 1 << 20  # bytes; smaller files are told of once they are remembered, larger ones as they move
+LASTING = 8 << 20  # bytes from which on a transfer between machines is worth going on with after a break
 FACTS = 1000  # rows of one transaction where nothing else sets the pace
 FULL_AFTER = 3  # refusals for want of space after which a side is taken to be full
 
@@ -69,14 +73,20 @@ class Counted:
     inner: Source
     tell: Callable[[int], None]
 
-    def chunks(self) -> Iterator[bytes]:
-        for chunk in self.inner.chunks():
+    def chunks(self, basis: Basis | None = None) -> Iterator[bytes]:
+        if basis is not None and basis.start:
+            self.tell(basis.start)
+        for chunk in self.inner.chunks(basis):
             yield chunk
             self.tell(len(chunk))
 
     @property
     def entry(self) -> Entry:
         return self.inner.entry
+
+    @property
+    def traffic(self) -> Traffic | None:
+        return self.inner.traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,27 +226,29 @@ class Executor:
 
     def _put(self, side: Side, batch: Sequence[Transfer]) -> list[Result]:
         target = side.other
-        sources = [self._source(side, t.path, t.seen, target) for t in batch]
-        puts = [_put(t, source) for t, source in zip(batch, sources, strict=True)]
+        sources = self._sources(side, batch, target)
+        far = not all(store.capabilities.local for store in self._stores.values())
+        puts = [_put(t, source, far=far) for t, source in zip(batch, sources, strict=True)]
         results: list[Result | None] = [None] * len(batch)
         for index, outcome in self._stores[target].put(puts):
             self._note_space(target, outcome)
             results[index] = self._transferred(batch[index], sources[index], outcome)
         return [r for r in results if r is not None]
 
-    def _source(self, side: Side, path: RelPath, seen: Entry, target: Side) -> Source | None:
-        if seen.kind is not Kind.FILE:
-            return None
-        opened = self._stores[side].open(path, seen)
-        if seen.size <= SMALL:
-            return opened
-        return Counted(opened, lambda size: self._reporter.moved(target, size))
+    def _sources(self, side: Side, batch: Sequence[Transfer], target: Side) -> list[Source | None]:
+        files = [(t.path, t.seen) for t in batch if t.seen.kind is Kind.FILE]
+        opened = iter(self._stores[side].open_many(files))
+        return [self._told(next(opened), t, target) if t.seen.kind is Kind.FILE else None for t in batch]
+
+    def _told(self, source: Source, transfer: Transfer, target: Side) -> Source:
+        if transfer.seen.size <= SMALL:
+            return source
+        return Counted(source, lambda size: self._reporter.moved(target, size))
 
     def _transferred(self, action: Transfer, source: Source | None, outcome: Outcome) -> Result:
         if not isinstance(outcome, Done) or outcome.entry is None:
             return Result(action, outcome)
-        received = action.source is Side.REMOTE
-        counted = replace(outcome, sent=0, received=outcome.sent) if received else outcome
+        counted = _counted(action, source, outcome)
         read = source.entry if source is not None else action.seen
         amended = self._amended(action, read)
         if amended is None:
@@ -311,6 +323,16 @@ class Executor:
         )
         (result,) = self._transfer(source, [transfer])
         return result
+
+
+def _counted(action: Transfer, source: Source | None, done: Done) -> Done:
+    """The outcome with the bytes that crossed, seen from the local side."""
+    if action.source is Side.LOCAL:
+        return done
+    traffic = source.traffic if source is not None else None
+    if traffic is None:
+        return replace(done, sent=done.received, received=done.sent)
+    return replace(done, method=traffic.method, sent=traffic.sent, received=traffic.received)
 
 
 def _unmovable(result: Result) -> tuple[Action, ...]:
@@ -390,8 +412,9 @@ def _amend(action: Touch) -> Amend:
     )
 
 
-def _put(action: Transfer, source: Source | None) -> Put:
+def _put(action: Transfer, source: Source | None, *, far: bool) -> Put:
     seen = action.seen
+    lasting = far and source is not None and seen.size >= LASTING
     return Put(
         path=action.path,
         kind=seen.kind,
@@ -401,4 +424,11 @@ def _put(action: Transfer, source: Source | None) -> Put:
         mtime_ns=seen.mtime_ns,
         executable=action.executable,
         target=seen.target,
+        token=_token(action.path, seen) if lasting else b"",
     )
+
+
+def _token(path: RelPath, seen: Entry) -> bytes:
+    """The same for the same content at the source, whatever run asks for it. 8 bytes."""
+    named = b"\0".join((path.encode("utf-8", "surrogateescape"), b"%d" % seen.size, seen.version))
+    return blake2b(named, digest_size=8).digest()

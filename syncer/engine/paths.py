@@ -49,6 +49,12 @@ def tree_key(path: RelPath) -> bytes:
     return os.fsencode(path).replace(b"/", b"\0")
 
 
+def directory_key(path: RelPath) -> tuple[bytes, str]:
+    """Sorts paths directory by directory, so that each is opened once; directories in tree order."""
+    directory, name = split(path)
+    return tree_key(directory), name
+
+
 def look_alike(name: str) -> str:
     """What a careless reader or file system takes the name for: NFKC, case folded, all visible."""
     return unicodedata.normalize("NFKC", _IGNORABLE.sub("", name)).casefold()

@@ -87,17 +87,22 @@ def phases(actions: Sequence[Action]) -> Iterator[tuple[Phase, list[Action]]]:
 
 
 def batches(transfers: Sequence[Transfer], *, most: int, size: int) -> Iterator[list[Transfer]]:
-    """Transfers to one side in tree order, cut so that a kill costs little and a sync pays.
+    """Transfers to one side, cut so that a kill costs little and a sync pays.
 
-    A batch holds at most `most` files and, unless it is a single one, `size` bytes.
+    A batch holds at most `most` files and, unless it is a single one, `size` bytes; within it they
+    come directory by directory, the order in which a store reads its sources.
     """
     batch: list[Transfer] = []
     total = 0
     for transfer in transfers:
         if batch and (len(batch) >= most or total + transfer.seen.size > size):
-            yield batch
+            yield _by_directory(batch)
             batch, total = [], 0
         batch.append(transfer)
         total += transfer.seen.size
     if batch:
-        yield batch
+        yield _by_directory(batch)
+
+
+def _by_directory(batch: list[Transfer]) -> list[Transfer]:
+    return sorted(batch, key=lambda t: paths.directory_key(t.path))

@@ -17,6 +17,7 @@ from syncer.engine.model import (
     Entry,
     Kind,
     Listing,
+    Method,
     Outcome,
     RelPath,
     Seen,
@@ -49,21 +50,64 @@ class Capabilities:
     window: str = ""
 
 
+class Basis(Protocol):
+    """What the reader of a source has at hand, so that one from afar may send only what is missing.
+
+    Either an older version of the content, to be referred to anywhere, or the beginning of
+    the very content, left by a transfer that was broken off.
+    """
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        ...
+
+    @property
+    def start(self) -> int:
+        """So many first bytes of the wanted content are here (0: none); it is then read from there on."""
+        ...
+
+    @property
+    def digest(self) -> bytes | None:
+        """BLAKE3-256 of the whole basis, where it is known."""
+        ...
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Exactly these bytes. Raises ChangedUnderUs where they are not there (any more), Unreadable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """How content crossed a wire: bytes of payload in each direction, headers left out."""
+
+    method: Method = Method.NONE
+    sent: int = 0
+    received: int = 0
+
+
 class Source(Protocol):
     """The content of one file, read once, verified before its last bytes are handed out."""
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self, basis: Basis | None = None) -> Iterator[bytes]:
         """The bytes, in pieces of at most 1 MiB; calling it again starts anew.
 
-        The last piece is handed out only after the file was found unchanged since
-        it was planned on, so whoever stops at the exception has not published a torn
-        file. Raises ChangedUnderUs, NotFound, Unreadable, TransientError.
+        With a basis only the bytes from `basis.start` on; whether a source makes use of it otherwise
+        is its own affair. The last piece is handed out only after the file was found unchanged since
+        it was planned on and the whole content has the right digest, so whoever stops at the exception
+        has not published a torn file. A source from afar goes on by itself after a broken connection,
+        a bounded number of times. Raises ChangedUnderUs, NotFound, Unreadable, TransientError.
         """
         ...
 
     @property
     def entry(self) -> Entry:
         """What was read, with its digest; known once `chunks` is exhausted."""
+        ...
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """How the bytes came; None for content that is here, which crosses no wire by being read."""
         ...
 
 
@@ -73,7 +117,8 @@ class Put:
 
     `expected` is what the name must hold right before (None: the name must be free);
     anything else is `Stale`. `mtime_ns` and `executable` are given to the file where the
-    store can hold them.
+    store can hold them. `token` names the content that is to come, for going on with a put that was
+    broken off, even by another process (b"": not worth it).
     """
 
     path: RelPath
@@ -84,6 +129,7 @@ class Put:
     mtime_ns: int | None = None
     executable: bool | None = None
     target: str | None = None
+    token: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +251,13 @@ class Store(Protocol):
         """The content of a file, if it still is what was expected (found out while reading)."""
         ...
 
+    def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
+        """Sources for many files, which a store may send in one stream.
+
+        They are read in this order (`engine.paths.directory_key`), some perhaps not at all.
+        """
+        ...
+
     def read_small(self, path: RelPath, limit: int) -> bytes:
         """At most `limit` bytes of a small file; b"" if there is none of that name.
 
@@ -212,7 +265,12 @@ class Store(Protocol):
         """
         ...
 
-    def put(self, items: Sequence[Put]) -> Results: ...
+    def put(self, items: Sequence[Put]) -> Results:
+        """Sources are read in the order of the items if they come by `engine.paths.directory_key`.
+
+        A `Done` tells how the content crossed (`method`, `sent`, `received`).
+        """
+        ...
 
     def delete(self, items: Sequence[Removal]) -> Results: ...
 

@@ -1,32 +1,29 @@
 """Settings to stores: which class stands for a location, where its trash is, what is wrapped around it.
 
 Stores are made here and nowhere else. A kind of account that this version cannot speak
-to is a ConfigError when a job that uses it is run; later versions add it to FACTORIES.
+to is a ConfigError when a job that uses it is run; `services` knows the kinds.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from syncer.config import JobSettings, Location, Settings
+from syncer.config import JobSettings, Settings
 from syncer.engine.model import Side
 from syncer.engine.ports import Clock, Store
 from syncer.errors import ConfigError
 from syncer.jobs.pairs import Place
+from syncer.jobs.services import FACTORIES, Where
 
 if TYPE_CHECKING:
-    from syncer.config.accounts import Account
     from syncer.stores.folder import FolderStore
     from syncer.stores.fsops import FileSystem
     from syncer.stores.trash import Trash
-
-Factory: TypeAlias = "Callable[[Account, Location, Clock], Store]"
-FACTORIES: dict[str, Factory] = {}  # by an account's `type`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +53,7 @@ def stores(
             stack.callback(folder.close)
         remote: Store | None = folders.get(Side.REMOTE)
         if remote is None:
-            remote = _service(settings, job, clock)
+            remote = _service(settings, job, place, clock)
             stack.callback(remote.close)
         yield Stores(local=folders[Side.LOCAL], remote=_limited(remote, job, clock), folders=folders)
 
@@ -133,11 +130,14 @@ def _nearest(path: Path) -> Path:
     return path
 
 
-def _service(settings: Settings, job: JobSettings, clock: Clock) -> Store:
+def _service(settings: Settings, job: JobSettings, place: Place, clock: Clock) -> Store:
     from syncer.stores.retry import RetryingStore
 
     account = settings.accounts[job.remote.account]
-    return RetryingStore(FACTORIES[account.type](account, job.remote, clock), sleep=clock.sleep)
+    where = Where(
+        account=account, path=job.remote.path, clock=clock, cache=place.directory / "cache", tag=place.tag
+    )
+    return RetryingStore(FACTORIES[account.type](where), sleep=clock.sleep)
 
 
 def _limited(remote: Store, job: JobSettings, clock: Clock) -> Store:

@@ -12,7 +12,7 @@ from os import stat_result
 from typing import TypeVar
 
 from syncer.engine.model import Done, Entry, Failed, Outcome, RelPath
-from syncer.engine.paths import printable, split, tree_key
+from syncer.engine.paths import directory_key, printable, split, tree_key
 from syncer.engine.ports import Results
 from syncer.errors import AuthError, LocalError, StoreError, Unholdable
 from syncer.stores import stamps
@@ -36,12 +36,7 @@ def runs(items: Sequence[ItemT], most: int = MOST) -> Iterator[range]:
 
 def in_order(indices: Sequence[int], path_of: Callable[[int], RelPath]) -> list[int]:
     """Directory by directory, so that the cursor opens each once."""
-    return sorted(indices, key=lambda i: _directory_key(path_of(i)))
-
-
-def _directory_key(path: RelPath) -> tuple[bytes, str]:
-    directory, name = split(path)
-    return tree_key(directory), name
+    return sorted(indices, key=lambda i: directory_key(path_of(i)))
 
 
 @dataclass(slots=True)

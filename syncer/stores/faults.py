@@ -13,7 +13,19 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from syncer.engine.model import Entry, Failed, Listing, Outcome, RelPath, Seen
-from syncer.engine.ports import Amend, Creation, Put, Removal, Rename, Results, RootState, Source, Store
+from syncer.engine.ports import (
+    Amend,
+    Basis,
+    Creation,
+    Put,
+    Removal,
+    Rename,
+    Results,
+    RootState,
+    Source,
+    Store,
+    Traffic,
+)
 from syncer.errors import AuthError, SyncerError
 from syncer.stores.wrapping import Wrapped
 
@@ -98,6 +110,10 @@ class FaultyStore(Wrapped):
     def open(self, path: RelPath, expected: Entry) -> Source:
         return _FaultySource(self._next("read", path), self.inner.open(path, expected))
 
+    def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
+        faults = [self._next("read", path) for path, _ in wanted]
+        return [_FaultySource(f, s) for f, s in zip(faults, self.inner.open_many(wanted), strict=True)]
+
     def read_small(self, path: RelPath, limit: int) -> bytes:
         return self._call("read_small", path, lambda: self.inner.read_small(path, limit))
 
@@ -153,16 +169,20 @@ class _FaultySource:
     def entry(self) -> Entry:
         return self._inner.entry
 
-    def chunks(self) -> Iterator[bytes]:
-        if self._fault is None:
-            return self._inner.chunks()
-        return self._failing(self._fault)
+    @property
+    def traffic(self) -> Traffic | None:
+        return self._inner.traffic
 
-    def _failing(self, fault: Fault) -> Iterator[bytes]:
+    def chunks(self, basis: Basis | None = None) -> Iterator[bytes]:
+        if self._fault is None:
+            return self._inner.chunks(basis)
+        return self._failing(self._fault, basis)
+
+    def _failing(self, fault: Fault, basis: Basis | None) -> Iterator[bytes]:
         held = None
         if not fault.after:
             raise fault.error
-        for chunk in self._inner.chunks():
+        for chunk in self._inner.chunks(basis):
             if held is not None:
                 yield held
             held = chunk

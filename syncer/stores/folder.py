@@ -167,6 +167,9 @@ class FolderStore:
     def open(self, path: RelPath, expected: Entry) -> Source:
         return reading.FolderSource(self._ground, self._readers, path, expected)
 
+    def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
+        return [self.open(path, expected) for path, expected in wanted]
+
     def read_small(self, path: RelPath, limit: int) -> bytes:
         return reading.read_small(self._ground, path, limit)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from syncer.engine.model import Entry, RelPath
-from syncer.engine.ports import Clock, Put, Results, Source, Store
+from syncer.engine.ports import Basis, Clock, Put, Results, Source, Store, Traffic
 from syncer.stores.wrapping import Wrapped
 
 _PIECE = 64 << 10  # paid at a time, so that a slow line moves steadily
@@ -50,6 +50,9 @@ class LimitedStore(Wrapped):
     def open(self, path: RelPath, expected: Entry) -> Source:
         return _paced(self.inner.open(path, expected), self._reads)
 
+    def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
+        return [_paced(source, self._reads) for source in self.inner.open_many(wanted)]
+
     def put(self, items: Sequence[Put]) -> Results:
         if self._writes is None:
             return self.inner.put(items)
@@ -72,8 +75,12 @@ class _PacedSource:
     def entry(self) -> Entry:
         return self._inner.entry
 
-    def chunks(self) -> Iterator[bytes]:
-        for chunk in self._inner.chunks():
+    @property
+    def traffic(self) -> Traffic | None:
+        return self._inner.traffic
+
+    def chunks(self, basis: Basis | None = None) -> Iterator[bytes]:
+        for chunk in self._inner.chunks(basis):
             for start in range(0, len(chunk), _PIECE):
                 self._bucket.take(min(_PIECE, len(chunk) - start))
             yield chunk

@@ -52,10 +52,10 @@ from syncer.errors import (
     Unreadable,
 )
 from syncer.stores.beneath import check_name, is_ours
+from syncer.stores.memory_source import MemorySource
 from syncer.stores.staging import link_digest
 
 ItemT = TypeVar("ItemT")
-_CHUNK = 1 << 20
 
 
 @dataclass(slots=True)
@@ -208,7 +208,10 @@ class MemoryStore:
             yield found
 
     def open(self, path: RelPath, expected: Entry) -> Source:
-        return _MemorySource(self, path, expected)
+        return MemorySource(path, expected, read=self.read, between=lambda p: self.on_read(p))
+
+    def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
+        return [self.open(path, expected) for path, expected in wanted]
 
     def read_small(self, path: RelPath, limit: int) -> bytes:
         node = self._nodes.get(self._key(path))
@@ -466,32 +469,3 @@ class MemoryStore:
 
 def _shown(node: Node) -> bytes | str | None:
     return node.data if node.kind is Kind.FILE else node.target
-
-
-class _MemorySource:
-    """Reads as a slow disk does: somebody may write between two pieces."""
-
-    def __init__(self, store: MemoryStore, path: RelPath, expected: Entry) -> None:
-        self._store = store
-        self._path = path
-        self._expected = expected
-        self._entry: Entry | None = None
-
-    @property
-    def entry(self) -> Entry:
-        if self._entry is None:
-            raise ChangedUnderUs(f"{self._path} was not read to its end", path=self._path)
-        return self._entry
-
-    def chunks(self) -> Iterator[bytes]:
-        self._entry = None
-        data, entry = self._store.read(self._path, self._expected)
-        digest = blake3(data).digest()
-        pieces = [data[i : i + _CHUNK] for i in range(0, len(data), _CHUNK)]
-        yield from pieces[:-1]
-        self._store.on_read(self._path)
-        self._store.read(self._path, self._expected)
-        if self._expected.digest not in (None, digest):
-            raise ChangedUnderUs(f"{self._path} changed", path=self._path)
-        self._entry = replace(entry, digest=digest)
-        yield from pieces[-1:]

@@ -16,6 +16,7 @@ from blake3 import blake3
 
 from syncer.engine.model import Entry, Kind, Obstacle, RelPath, Seen, Trouble
 from syncer.engine.paths import printable
+from syncer.engine.ports import Basis, Traffic
 from syncer.errors import ChangedUnderUs
 from syncer.stores import stamps
 from syncer.stores.beneath import Cursor
@@ -90,8 +91,17 @@ class FolderSource:
             raise ChangedUnderUs(f"{printable(self._path)} was not read to its end", path=self._path)
         return self._read
 
-    def chunks(self) -> Iterator[bytes]:
+    @property
+    def traffic(self) -> Traffic | None:
+        return None
+
+    def chunks(self, basis: Basis | None = None) -> Iterator[bytes]:
+        """Everything is read, even what the reader has: half a file has no digest."""
         self._read = None
+        pieces = self._pieces()
+        return pieces if basis is None or not basis.start else beyond(pieces, basis.start)
+
+    def _pieces(self) -> Iterator[bytes]:
         try:
             fd = self._readers.open(self._path, self._expected)
             try:
@@ -130,6 +140,14 @@ class FolderSource:
         if unripe:
             clock.sleep(unripe / 1e9)
         return clock.now_ns()  # RACE: a stamp from the future (two clocks) proves nothing, however old
+
+
+def beyond(pieces: Iterator[bytes], start: int) -> Iterator[bytes]:
+    """The bytes after the first `start` ones."""
+    for piece in pieces:
+        if start < len(piece):
+            yield piece[start:]
+        start = max(start - len(piece), 0)
 
 
 def is_planned(found: stat_result, expected: Entry) -> bool:

@@ -57,6 +57,9 @@ class Wrapped:
     def open(self, path: RelPath, expected: Entry) -> Source:
         return self.inner.open(path, expected)
 
+    def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
+        return self.inner.open_many(wanted)
+
     def read_small(self, path: RelPath, limit: int) -> bytes:
         return self.inner.read_small(path, limit)
 

@@ -39,7 +39,11 @@ class BytesSource:
     during: Callable[[], None] = lambda: None
     error: Exception | None = None
 
-    def chunks(self) -> Iterator[bytes]:
+    @property
+    def traffic(self) -> None:
+        return None
+
+    def chunks(self, basis: object = None) -> Iterator[bytes]:
         half = len(self.data) // 2
         if half:
             yield self.data[:half]
