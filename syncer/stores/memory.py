@@ -208,7 +208,7 @@ class MemoryStore:
             yield found
 
     def open(self, path: RelPath, expected: Entry) -> Source:
-        return MemorySource(path, expected, read=self.read, between=lambda p: self.on_read(p))
+        return MemorySource(path, expected, read=self.read, between=lambda p: self.on_read(p))  # noqa: PLW0108 - tests set it later
 
     def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
         return [self.open(path, expected) for path, expected in wanted]

@@ -1,0 +1,130 @@
+"""Content in one stream: frames of a type, a length and a payload.
+
+    frame    = type (1 byte) length (4 bytes, big-endian) payload
+    "H"      a head: a JSON object; begins a stream, or one content in it
+    "D"      some bytes of a content, at most 1 MiB
+    "E"      the end of one content: a JSON object, with its digest or with what went wrong
+    "Z"      the end of the stream, without payload; a stream without it was broken off
+
+Encoding and decoding only; what stands in heads and ends is the business of the calls.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from syncer.errors import PermanentError, TransientError
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+LARGEST_DATA = 1 << 20  # bytes of one D
+LARGEST_JSON = 16 << 20  # bytes of one H or E: ten thousand items with long paths fit
+_HEADER = struct.Struct(">cI")
+_PIECE = 256 << 10  # bytes that are gathered before they are handed on
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Begins a stream, or one content in it."""
+
+    fields: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Some bytes of a content."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Ends one content."""
+
+    fields: dict[str, Json]
+
+
+Frame: TypeAlias = Head | Data | End
+
+
+def encode(frames: Iterable[Frame]) -> Iterator[bytes]:
+    """The stream's bytes with its end, small frames gathered into pieces of some 256 KiB."""
+    waiting: list[bytes] = []
+    size = 0
+    for frame in frames:
+        for part in _parts(frame):
+            waiting.append(part)
+            size += len(part)
+        if size >= _PIECE:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    waiting.append(_HEADER.pack(b"Z", 0))
+    yield b"".join(waiting)
+
+
+def _parts(frame: Frame) -> Iterator[bytes]:
+    if isinstance(frame, Data):
+        for start in range(0, len(frame.payload), LARGEST_DATA):
+            piece = frame.payload[start : start + LARGEST_DATA]
+            yield _HEADER.pack(b"D", len(piece))
+            yield piece
+        return
+    text = json.dumps(frame.fields, separators=(",", ":")).encode("ascii")
+    yield _HEADER.pack(b"H" if isinstance(frame, Head) else b"E", len(text))
+    yield text
+
+
+def decode(pieces: Iterable[bytes]) -> Iterator[Frame]:
+    """The frames of a stream, however it was cut.
+
+    Raises TransientError where it breaks off, PermanentError where it is no such stream.
+    """
+    buffer = bytearray()
+    for piece in pieces:
+        buffer += piece
+        used = 0
+        while (found := _next(buffer, used)) is not None:
+            frame, used = found
+            if frame is None:
+                if len(buffer) > used:
+                    raise PermanentError("there are bytes after the end of the stream")
+                return
+            yield frame
+        del buffer[:used]
+    raise TransientError("the stream broke off")
+
+
+def _next(buffer: bytearray, at: int) -> tuple[Frame | None, int] | None:
+    """The frame that begins at `at` and where it ends; None while it is not whole. The end is (None, …)."""
+    if len(buffer) - at < _HEADER.size:
+        return None
+    kind, length = _HEADER.unpack_from(buffer, at)
+    most = {b"H": LARGEST_JSON, b"E": LARGEST_JSON, b"D": LARGEST_DATA, b"Z": 0}.get(kind)
+    if most is None or length > most:
+        raise PermanentError(f"not a frame: type {kind!r}, {length} bytes")
+    start, end = at + _HEADER.size, at + _HEADER.size + length
+    if len(buffer) < end:
+        return None
+    payload = bytes(memoryview(buffer)[start:end])
+    match kind:
+        case b"Z":
+            return None, end
+        case b"D":
+            return Data(payload), end
+        case _:
+            fields = _object(payload)
+            return (Head(fields) if kind == b"H" else End(fields)), end
+
+
+def _object(payload: bytes) -> dict[str, Json]:
+    try:
+        found = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise PermanentError("a frame holds no JSON") from error
+    if not isinstance(found, dict):
+        raise PermanentError("a frame holds no JSON object")
+    return found
