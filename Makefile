@@ -61,6 +61,7 @@ $(VENV)/.installed: pyproject.toml $(VENV)/.made | $(VENV)/.librsync
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.made | $(VENV)/.librsync
+	@scripts/setup.sh tools
 	@scripts/setup.sh install $(VENV) '.[dev,server]'
 	@touch $@ $(VENV)/.installed
 

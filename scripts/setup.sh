@@ -5,9 +5,10 @@
 #   setup.sh librsync DIR        the system's librsync, installed where it is missing;
 #                                writes the stamp DIR/.librsync only once it is there
 #   setup.sh install DIR WHAT    the package, editable, into the environment
+#   setup.sh tools               the programs that the tests compare with: rdiff
 #
-# It changes nothing of the system but the two packages it may install: librsync, and on
-# Debian python3-venv where Python came without it.
+# It changes nothing of the system but the packages it may install: librsync, rdiff for the tests, and
+# on Debian python3-venv where Python came without it.
 set -eu
 
 say() { printf '%s\n' "$*" >&2; }
@@ -96,6 +97,23 @@ need_librsync() {
     say ""
 }
 
+install_rdiff() {
+    if command -v apt-get >/dev/null 2>&1; then apt_install rdiff
+    elif command -v dnf >/dev/null 2>&1; then as_root dnf -q -y install rdiff
+    elif command -v apk >/dev/null 2>&1; then as_root apk add -q rdiff
+    elif command -v brew >/dev/null 2>&1; then brew install -q librsync
+    else return 1
+    fi
+}
+
+need_tools() {
+    command -v rdiff >/dev/null 2>&1 && return
+    say "installing rdiff, which the tests compare with"
+    install_rdiff >&2 || true
+    command -v rdiff >/dev/null 2>&1 ||
+        die "the tests need the program rdiff (librsync); install it, on Debian: apt install rdiff"
+}
+
 install_package() {
     say "installing $2 into $1"
     "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-warn-script-location --use-pep517 -e "$2" ||
@@ -106,5 +124,6 @@ case "${1:-}" in
     venv) make_venv "$2" ;;
     librsync) need_librsync "$2" ;;
     install) install_package "$2" "$3" ;;
-    *) die "usage: setup.sh venv DIR | librsync DIR | install DIR WHAT" ;;
+    tools) need_tools ;;
+    *) die "usage: setup.sh venv DIR | librsync DIR | install DIR WHAT | tools" ;;
 esac
