@@ -72,6 +72,11 @@ class Basis(Protocol):
         """BLAKE3-256 of the whole basis, where it is known."""
         ...
 
+    @property
+    def older(self) -> Basis | None:
+        """Where `start` is not 0: an older version that is at hand besides."""
+        ...
+
     def read(self, offset: int, size: int) -> bytes:
         """Exactly these bytes. Raises ChangedUnderUs where they are not there (any more), Unreadable."""
         ...

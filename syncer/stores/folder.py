@@ -26,18 +26,21 @@ from syncer.engine.ports import (
 )
 from syncer.errors import LocalError, NotFound, PermanentError, StoreError, TransientError, Unreadable
 from syncer.stores import (
+    clearing,
     directories,
     install,
     marking,
     moving,
     parallel,
+    partial,
     reading,
     removal,
     scanning,
     trashcan,
 )
+from syncer.stores.beneath import is_ours
 from syncer.stores.fsops import FileSystem
-from syncer.stores.ground import Ground
+from syncer.stores.ground import TOKEN_LENGTH, Ground
 from syncer.stores.trash import Kept, Trash
 from syncer.stores.trouble import GONE, translate
 from syncer.stores.trouble import reading as read_error
@@ -178,6 +181,20 @@ class FolderStore:
     def put(self, items: Sequence[Put]) -> Results:
         return self._guarded(install.put(self._ground, self.trash, items))
 
+    def partial(self, path: RelPath, token: bytes) -> int:
+        """How many first bytes of the content that `token` names are here already, for a put to `path`.
+
+        0 where there are none, or another put is writing them. A put goes on from there, but has at
+        least the last byte sent again: never from beyond `size - 1`.
+        """
+        if len(token) != TOKEN_LENGTH or is_ours(path):
+            return 0
+        try:
+            with self._ground.cursor() as cursor:
+                return partial.length(self._ground, token, cursor.parent(path)[0])
+        except OSError:
+            return 0
+
     def delete(self, items: Sequence[Removal]) -> Results:
         return self._guarded(removal.delete(self._ground, self.trash, items))
 
@@ -185,7 +202,7 @@ class FolderStore:
         return self._guarded(directories.make(self._ground, self.trash, items))
 
     def remove_directories(self, paths: Sequence[RelPath]) -> Results:
-        return self._guarded(directories.remove(self._ground, paths))
+        return self._guarded(clearing.remove(self._ground, paths))
 
     def rename(self, items: Sequence[Rename]) -> Results:
         return self._guarded(moving.rename(self._ground, items))

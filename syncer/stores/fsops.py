@@ -18,6 +18,7 @@ from collections.abc import Iterable
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_APPEND = _READ | os.O_RDWR | os.O_APPEND  # O_RDONLY is 0
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DARWIN = sys.platform == "darwin"
 _NOREPLACE, _EXCHANGE = (4, 2) if _DARWIN else (1, 2)  # renameatx_np(2), renameat2(2)
@@ -87,6 +88,25 @@ class FileSystem:
         """At most `size` bytes; b"" at the end."""
         return os.read(fd, size)
 
+    def read_at(self, fd: int, size: int, offset: int) -> bytes:
+        """At most `size` bytes from `offset` on, wherever the descriptor stands."""
+        return os.pread(fd, size, offset)
+
+    def open_append(self, name: str, dir_fd: int) -> int:
+        """An existing file, to be read and to be written at its end; as carefully as `open_read`."""
+        return os.open(name, _APPEND, dir_fd=dir_fd)
+
+    def try_lock(self, fd: int) -> bool:
+        """Takes the file for this descriptor alone until it is closed; False if another one has it.
+
+        flock(2): it ends with the process, and keeps out other threads too.
+        """
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
     def free_space(self, fd: int) -> int:
         """Bytes an unprivileged user can still write."""
         room = os.fstatvfs(fd)
@@ -114,6 +134,10 @@ class FileSystem:
     def write(self, fd: int, data: bytes | memoryview) -> int:
         """Writes a part of `data`, answers how many bytes."""
         return os.write(fd, data)
+
+    def truncate(self, fd: int, size: int) -> None:
+        """Cuts a file off, or fills it up with zeros."""
+        os.ftruncate(fd, size)
 
     def set_mode(self, fd: int, mode: int) -> None:
         os.fchmod(fd, mode)

@@ -17,6 +17,7 @@ from syncer.stores.beneath import Cursor
 from syncer.stores.fsops import FileSystem
 
 TAG_LENGTH = 8
+TOKEN_LENGTH = 8  # bytes of `engine.ports.Put.token`
 
 
 class Ground:
@@ -64,6 +65,14 @@ class Ground:
     def temporary(self) -> str:
         """A fresh private name: the owner's tag tells whose leftovers it may become."""
         return f"{TEMPORARY}{self.tag}{secrets.token_hex(4)}"
+
+    def partial(self, token: bytes) -> str:
+        """The private name of content that may be gone on with: longer than any other one of ours."""
+        return f"{TEMPORARY}{self.tag}{token.hex()}"
+
+    def is_partial(self, name: str) -> bool:
+        """Whether it may be one of `partial`'s, going by its length."""
+        return self.is_own(name) and len(name) == len(self.partial(bytes(TOKEN_LENGTH)))
 
     def is_own(self, name: str) -> bool:
         return name.startswith(TEMPORARY + self.tag)

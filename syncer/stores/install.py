@@ -1,6 +1,7 @@
 """Putting files and symlinks into a folder: the exact protocol, for a batch at a time.
 
-1. *stage*: all content goes to temporary names in the directories it is meant for (`staging`);
+1. *stage*: all content goes to temporary names in the directories it is meant for (`staging`),
+   with the help of what is there: the old file, or what a broken-off put left (`partial`);
 2. *keep*: what is to be replaced gets a second name in the trash;
 3. *sync*: staged bytes and trash are durable;
 4. *place*: NOREPLACE for a free name; for a taken one EXCHANGE, look at what really was there, and
@@ -129,7 +130,7 @@ class _Batch:
         item = self._items[index]
         directory_fd, name = self._cursor.parent(item.path)
         old = self._old(item, name, directory_fd)
-        self._staged[index] = stage(self._ground, item, directory_fd, old, sync=not self._bulk)
+        self._staged[index] = stage(self._ground, item, name, directory_fd, old, sync=not self._bulk)
 
     def _old(self, item: Put, name: str, directory_fd: int) -> stat_result | None:
         if item.expected is None:
@@ -183,7 +184,7 @@ class _Batch:
         now = self._ground.clock.now_ns()
         found, untouched = late_look(self._ground, cursor, staged.item.path, staged.ours)
         entry = _entry(staged, found, now if untouched else 0)
-        return Done(entry=entry, method=Method.WHOLE, sent=entry.size)
+        return Done(entry=entry, method=Method.WHOLE, sent=entry.size - staged.start)
 
 
 def _fail(error: OSError, index: int) -> None:

@@ -2,8 +2,9 @@
 
 Only `TransientError` is tried again: with exponential back-off and jitter, honouring what the other
 side asks for (`retry_after`) up to a cap, a bounded number of times. A write whose reply may have been
-lost is never blindly repeated: first a look tells whether it took effect. What wraps a
-source may be read again from its start, so sources are left alone.
+lost is never blindly repeated: first a look tells whether it took effect. A source tries again by
+itself. Where thing after thing is given up, a `circuit` ends the waiting: what follows fails at once, and
+the run ends with the first batch that is begun after that.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tenacity.wait import wait_base, wait_random_exponential
 from syncer.engine.model import Done, Entry, Failed, Kind, Listing, Method, Outcome, RelPath, Seen
 from syncer.engine.ports import (
     Amend,
+    Basis,
     Creation,
     Put,
     Removal,
@@ -28,8 +30,10 @@ from syncer.engine.ports import (
     RootState,
     Source,
     Store,
+    Traffic,
 )
 from syncer.errors import LocalError, StoreError, TransientError
+from syncer.stores.circuit import Circuit
 from syncer.stores.wrapping import Wrapped
 
 ItemT = TypeVar("ItemT")
@@ -54,11 +58,13 @@ class RetryingStore(Wrapped):
         super().__init__(inner)
         self._sleep = sleep
         self._patience = patience or Patience()
+        self._circuit = Circuit(lambda: inner.identity, inner.root)
 
     # -- looking -------------------------------------------------------------
 
     def root(self) -> RootState | None:
-        return self._again(self.inner.root)
+        """Asked even if nothing else is asked any more: every run begins with it."""
+        return self._insistently(self.inner.root)
 
     def create_root(self) -> None:
         self._again(self.inner.create_root)
@@ -77,6 +83,7 @@ class RetryingStore(Wrapped):
 
     def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         """Goes on where it broke off."""
+        self._circuit.check()
         done = 0
         while done < len(wanted):
             found = self.inner.digests(wanted[done:])
@@ -90,11 +97,21 @@ class RetryingStore(Wrapped):
                 yield from self._again(lambda one=one: [*one()], failed=error)  # type: ignore[misc]
                 done += 1
 
+    def open(self, path: RelPath, expected: Entry) -> Source:
+        return _WatchedSource(self.inner.open(path, expected), self._circuit)
+
+    def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
+        return [_WatchedSource(source, self._circuit) for source in self.inner.open_many(wanted)]
+
     def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
         return self.inner.changed(known)
 
     def _again(self, call: Callable[[], ResultT], *, failed: TransientError | None = None) -> ResultT:
         """Calls until it works; `failed`: the first try was made already, and how it ended."""
+        self._circuit.check()
+        return self._insistently(call, failed=failed)
+
+    def _insistently(self, call: Callable[[], ResultT], *, failed: TransientError | None = None) -> ResultT:
         before = [failed] if failed is not None else []
 
         def once() -> ResultT:
@@ -102,12 +119,18 @@ class RetryingStore(Wrapped):
                 raise before.pop()
             return call()
 
-        return self._retrying()(once)
+        try:
+            result = self._retrying()(once)
+        except TransientError as error:
+            self._circuit.gave_up(error)
+            raise
+        self._circuit.worked()
+        return result
 
     def _retrying(self) -> Retrying:
         return Retrying(
             sleep=self._sleep,
-            stop=stop_after_attempt(self._patience.tries),
+            stop=stop_after_attempt(1 if self._circuit.tired else self._patience.tries),
             wait=_Wait(self._patience),
             retry=retry_if_exception_type(TransientError),
             reraise=True,
@@ -139,12 +162,25 @@ class RetryingStore(Wrapped):
         send: Callable[[Sequence[ItemT]], Results],
         took_effect: Callable[[ItemT], Outcome | None],
     ) -> Results:
-        """Sends all; what failed for the moment is looked at, and sent again if it did not take effect."""
+        """Sends all; what failed for the moment is looked at, and sent again if it did not take effect.
+
+        Raises TransientError if the other side does not answer any more; where it falls silent meanwhile,
+        the rest fails.
+        """
+        if items:
+            self._circuit.check()
+        left = set(range(len(items)))
         for index, outcome in send(items):
+            left.discard(index)
             if isinstance(outcome, Failed) and isinstance(outcome.error, TransientError):
-                yield index, self._insist(items[index], outcome.error, send, took_effect)
-            else:
-                yield index, outcome
+                outcome = self._insist(items[index], outcome.error, send, took_effect)
+            elif not isinstance(outcome, Failed):
+                self._circuit.worked()
+            yield index, outcome
+            if self._circuit.dead is not None:
+                break
+        if left and (dead := self._circuit.dead) is not None:
+            yield from ((index, Failed(error=dead)) for index in sorted(left))
 
     def _insist(
         self,
@@ -203,6 +239,31 @@ class RetryingStore(Wrapped):
             return None
         right = item.mtime_ns in (None, found.mtime_ns) and item.executable in (None, found.executable)
         return Done(entry=replace(found, trusted=False)) if right else None
+
+
+class _WatchedSource:
+    """A source whose end tells whether the other side answers; not even begun if it does not."""
+
+    def __init__(self, inner: Source, circuit: Circuit) -> None:
+        self._inner = inner
+        self._circuit = circuit
+
+    @property
+    def entry(self) -> Entry:
+        return self._inner.entry
+
+    @property
+    def traffic(self) -> Traffic | None:
+        return self._inner.traffic
+
+    def chunks(self, basis: Basis | None = None) -> Iterator[bytes]:
+        self._circuit.check()
+        try:
+            yield from self._inner.chunks(basis)
+        except TransientError as error:
+            self._circuit.gave_up(error)
+            raise
+        self._circuit.worked()
 
 
 class _Wait(wait_base):

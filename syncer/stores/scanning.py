@@ -28,7 +28,10 @@ _ENCODING = sys.getfilesystemencoding()
 _ERRORS = sys.getfilesystemencodeerrors()
 _PRIVATE_LINE = PRIVATE.encode() + b"/"
 _LEFTOVER = re.compile(re.escape(TEMPORARY) + "[0-9a-f]{16}")  # of whatever pair; never a user's own file
+_PARTIAL = re.compile(re.escape(TEMPORARY) + "[0-9a-f]{24}")  # see `partial`; of whatever pair
 _DAY_NS = 24 * 3600 * 10**9
+PARTIAL_NS = 7 * _DAY_NS
+"""How long what arrived of some content is kept, for a put that goes on with it."""
 _LOOKS = 3
 
 
@@ -36,7 +39,8 @@ def fingerprints(fs: FileSystem, root_fd: int, paths: Iterable[RelPath]) -> Iter
     """The fingerprint of each directory, in order; None for one that has to be listed.
 
     That is one that is gone, is no directory any more, or cannot be read. Temporary names count,
-    so a directory with leftovers differs from what is remembered, and is listed. Quickest
+    so a directory with leftovers (or with a partial, as long as it lies there) differs from what
+    is remembered, and is listed. Quickest
     where `paths` come in tree order.
     """
     with Cursor(fs, root_fd) as cursor:
@@ -73,7 +77,8 @@ def listing(fs: FileSystem, fd: int, *, now_ns: int, at_root: bool, is_own: Call
     """One directory with everything in it. Raises OSError.
 
     `now_ns` must have been taken before the directory was looked at: it decides which
-    stamps are old enough to be trusted. `leftovers` are bare names.
+    stamps are old enough to be trusted. `leftovers` are bare names, without partials younger than
+    `PARTIAL_NS`: nobody need hear of those.
     """
     entries: dict[str, Entry | Obstacle] = {}
     leftovers: list[str] = []
@@ -81,11 +86,18 @@ def listing(fs: FileSystem, fd: int, *, now_ns: int, at_root: bool, is_own: Call
         if at_root and name == PRIVATE:
             continue
         if name.startswith(TEMPORARY):
-            if is_own(name) or (_LEFTOVER.fullmatch(name) and st.st_ctime_ns < now_ns - _DAY_NS):
+            if _is_leftover(name, now_ns - st.st_ctime_ns, is_own):
                 leftovers.append(name)
             continue
         entries[name] = look_closer(fs, name, fd, st, now_ns)
     return Listing(entries=entries, fingerprint=_of(entries), leftovers=tuple(leftovers))
+
+
+def _is_leftover(name: str, age_ns: int, is_own: Callable[[str], bool]) -> bool:
+    """By the ctime: nobody can set it, and a mtime may be that of the content that was to come."""
+    if _PARTIAL.fullmatch(name):
+        return age_ns > PARTIAL_NS
+    return is_own(name) or (_LEFTOVER.fullmatch(name) is not None and age_ns > _DAY_NS)
 
 
 def _of(entries: dict[str, Entry | Obstacle]) -> bytes | None:

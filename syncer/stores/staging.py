@@ -1,7 +1,7 @@
 """Making the new content of a name, complete and dressed, under a temporary name beside it.
 
 Step 1 of the protocol in `install`: nothing a user can see changes here, and an error
-leaves no temporary behind.
+leaves no temporary behind, but for a `partial` that can be gone on with.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from blake3 import blake3
 
 from syncer.engine.model import Kind
 from syncer.engine.paths import printable
-from syncer.engine.ports import Put
+from syncer.engine.ports import Basis, Put
 from syncer.errors import ChangedUnderUs, Unholdable
-from syncer.stores import stamps
+from syncer.stores import partial, stamps
+from syncer.stores.basis import BasisLost, Older, older
 from syncer.stores.ground import Ground
 from syncer.stores.transfer import drop_quietly, write_all
 from syncer.stores.trash import Kept
@@ -24,7 +25,10 @@ from syncer.stores.trash import Kept
 
 @dataclass(slots=True)
 class Staged:
-    """One item on its way: what we made (`ours`), what it is to replace (`old`), and where that was kept."""
+    """One item on its way: what we made (`ours`), what it is to replace (`old`), and where that was kept.
+
+    `start` bytes of the content were here before.
+    """
 
     item: Put
     temporary: str
@@ -32,34 +36,52 @@ class Staged:
     digest: bytes | None
     old: stat_result | None = None
     kept: Kept | None = None
+    start: int = 0
 
 
-def stage(ground: Ground, item: Put, directory_fd: int, old: stat_result | None, *, sync: bool) -> Staged:
-    """Raises OSError, and what the source of the content raises."""
-    temporary = ground.temporary()
+def stage(
+    ground: Ground, item: Put, name: str, directory_fd: int, old: stat_result | None, *, sync: bool
+) -> Staged:
+    """Raises OSError, Unexpected, and what the source of the content raises."""
     if item.kind is Kind.SYMLINK:
+        temporary = ground.temporary()
         ours, digest = _stage_link(ground, item, temporary, directory_fd)
         return Staged(item=item, temporary=temporary, ours=ours, digest=digest, old=old)
-    fd = ground.fs.create(temporary, directory_fd)
+    basis = older(ground, item, old, name, directory_fd)
     try:
-        content = _fill(ground, fd, item)
-        _dress(ground, fd, item, old)
+        return _stage_file(ground, item, directory_fd, old, basis, sync=sync)
+    except BasisLost:
+        return _stage_file(ground, item, directory_fd, old, None, sync=sync)
+    finally:
+        if basis is not None:
+            basis.close()
+
+
+def _stage_file(
+    ground: Ground, item: Put, directory_fd: int, old: stat_result | None, basis: Older | None, *, sync: bool
+) -> Staged:
+    """What already arrived of the content goes before an older version of it: `basis`."""
+    draft = partial.begin(ground, item, directory_fd)
+    try:
+        digest = _fill(ground, draft, item, draft.beginning(item, basis) or basis)
+        _dress(ground, draft.fd, item, old)
         if sync:
-            ground.fs.sync(fd)
-        ours = ground.fs.fstat(fd)
-    except Exception:
-        ground.fs.close(fd)
-        drop_quietly(ground.fs, temporary, directory_fd)
+            ground.fs.sync(draft.fd)
+        draft.complete()
+        ours = ground.fs.fstat(draft.fd)
+    except Exception as error:
+        draft.give_up(error)
         raise
-    ground.fs.close(fd)
-    return Staged(item=item, temporary=temporary, ours=ours, digest=content, old=old)
+    finally:
+        draft.close()
+    return Staged(item=item, temporary=draft.name, ours=ours, digest=digest, old=old, start=draft.start)
 
 
-def _fill(ground: Ground, fd: int, item: Put) -> bytes | None:
+def _fill(ground: Ground, draft: partial.Draft, item: Put, basis: Basis | None) -> bytes | None:
     source = item.source
     if source is None or item.kind is not Kind.FILE:
         raise Unholdable(f"{printable(item.path)}: no content to put", path=item.path)
-    if write_all(ground.fs, fd, source.chunks()) != item.size:
+    if draft.start + write_all(ground.fs, draft.fd, source.chunks(basis)) != item.size:
         raise ChangedUnderUs(f"{printable(item.path)}: not as long as it was planned on", path=item.path)
     return source.entry.digest
 

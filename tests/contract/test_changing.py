@@ -8,7 +8,7 @@ from blake3 import blake3
 from syncer.engine.model import Done, Entry, Failed, Kind, Stale
 from syncer.engine.ports import Amend, Removal, Rename
 from syncer.errors import AuthError, ChangedUnderUs, TransientError
-from tests.contract.doubles import BytesSource
+from tests.contract.doubles import BytesSource, FarSource
 from tests.contract.rigs import Rig, in_order
 
 SECOND = 10**9
@@ -115,6 +115,25 @@ def test_a_transient_error_of_the_source_fails_that_item_only(rig: Rig) -> None:
     first, second, third = rig.put_all(items)
     assert isinstance(first, Done) and isinstance(second, Failed) and isinstance(third, Done)
     assert rig.read("a") + rig.read("c") == b"13"
+
+
+def test_a_put_that_broke_off_is_gone_on_with_or_done_again(rig: Rig) -> None:
+    data = bytes(range(256)) * 1024
+    source = FarSource(data, breaks=100_000)
+    again = lambda: rig.put("f", data, source=source, token=b"8 bytes.")  # noqa: E731
+    outcome = again()
+    assert isinstance(outcome, Done | Failed) and rig.store.list("").leftovers == ()
+    entry = done(outcome if isinstance(outcome, Done) else again())
+    assert rig.read("f") == data and entry.digest == blake3(data).digest()
+    assert list(rig.store.list("").entries) == ["f"] and len(source.starts) == 2
+
+
+def test_a_source_may_refer_to_what_is_replaced(rig: Rig) -> None:
+    old = bytes(range(256)) * 1024
+    rig.write("f", old)
+    data = old[:100_000] + b"inserted" + old[100_000:]
+    done(rig.put("f", data, expected=rig.entry("f"), source=FarSource(data, alike=100_000)))
+    assert rig.read("f") == data and rig.kept() == [old]
 
 
 def test_missing_credentials_end_the_run(rig: Rig) -> None:

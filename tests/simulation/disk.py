@@ -55,6 +55,8 @@ class Disk(FileSystem):
         self.log: list[Effect] = []
         self._next = max(self.inodes) + 1
         self._open: dict[int, list[int]] = {}  # descriptor: inode, position
+        self._appending: set[int] = set()
+        self._locks: dict[int, int] = {}  # inode: descriptor
         self._next_fd = 1000
         self._lock = threading.Lock()
 
@@ -98,6 +100,8 @@ class Disk(FileSystem):
     def close(self, fd: int) -> None:
         if self._open.pop(fd, None) is None:
             raise _error(errno.EBADF)
+        self._appending.discard(fd)
+        self._locks = {inode: holder for inode, holder in self._locks.items() if holder != fd}
 
     def scan(self, fd: int) -> Iterable[tuple[str, os.stat_result]]:
         directory = self._at(fd)
@@ -131,6 +135,23 @@ class Disk(FileSystem):
         place[1] += len(data)
         return data
 
+    def read_at(self, fd: int, size: int, offset: int) -> bytes:
+        inode = self._at(fd)
+        if inode.is_directory:
+            raise _error(errno.EISDIR)
+        return inode.data[offset : offset + size]
+
+    def open_append(self, name: str, dir_fd: int) -> int:
+        inode = self._child(self._at(dir_fd), name)
+        if inode.is_directory:
+            raise _error(errno.EISDIR, name)
+        fd = self.open_read(name, dir_fd)
+        self._appending.add(fd)
+        return fd
+
+    def try_lock(self, fd: int) -> bool:
+        return self._locks.setdefault(self._at(fd).number, fd) == fd
+
     # -- changing content ------------------------------------------------------
 
     def create(self, name: str, dir_fd: int) -> int:
@@ -142,6 +163,8 @@ class Disk(FileSystem):
     def write(self, fd: int, data: bytes | memoryview) -> int:
         inode, place = self._at(fd), self._open[fd]
         fresh = bytes(data)
+        if fd in self._appending:
+            place[1] = len(inode.data)
         inode.data = (
             inode.data[: place[1]].ljust(place[1], b"\0") + fresh + inode.data[place[1] + len(fresh) :]
         )
@@ -149,6 +172,12 @@ class Disk(FileSystem):
         inode.mtime_ns = self.clock.now_ns() + TICK_NS
         self._changed(inode)
         return len(fresh)
+
+    def truncate(self, fd: int, size: int) -> None:
+        inode = self._at(fd)
+        inode.data = inode.data[:size].ljust(size, b"\0")
+        inode.mtime_ns = self.clock.now_ns() + TICK_NS
+        self._changed(inode)
 
     def overwrite(self, name: str, dir_fd: int, data: bytes) -> None:
         """What an editor does that writes into the file itself (no method of `FileSystem`)."""

@@ -19,11 +19,13 @@ from syncer.stores.fsops import FileSystem
 from tests.simulation.disk import Disk
 
 EFFECTS = (
-    "create", "write", "set_mode", "set_owner", "set_times", "set_link_times", "sync", "sync_file_system",
-    "link", "symlink", "rename", "rename_noreplace", "exchange", "unlink", "mkdir", "rmdir",
+    "create", "write", "truncate", "set_mode", "set_owner", "set_times", "set_link_times", "sync",
+    "sync_file_system", "link", "symlink", "rename", "rename_noreplace", "exchange", "unlink", "mkdir",
+    "rmdir",
 )  # fmt: skip
 LOOKS = (
     "open_root", "open_directory", "scan", "stat", "fstat", "readlink", "open_read", "read",
+    "read_at", "open_append", "try_lock",
     "free_space", "file_system_id",
 )  # fmt: skip
 COMMIT = "commit"

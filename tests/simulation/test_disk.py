@@ -24,7 +24,7 @@ steps = st.lists(
     st.tuples(
         st.sampled_from(
             ("create", "write", "link", "symlink", "rename", "noreplace", "exchange", "unlink", "mkdir",
-             "rmdir", "read", "readlink", "mode", "times")
+             "rmdir", "read", "append", "lock", "readlink", "mode", "times")
         ),
         st.sampled_from(DIRECTORIES),
         st.sampled_from(NAMES),
@@ -68,9 +68,10 @@ def act(fs: FileSystem, call: str, here: int, name: str, there: int, new: str, o
             return fs.write(fd, b"12345") + fs.write(fd, b"67") if call == "write" else None
         case "read" | "mode" | "times":
             opened.append(fd := fs.open_read(name, here))
-            if call == "read":
-                return fs.read(fd, 4) + fs.read(fd, 4)
-            return fs.set_mode(fd, 0o750) if call == "mode" else fs.set_times(fd, 77)
+            return use(fs, call, fd)
+        case "append" | "lock":
+            opened += (fd := fs.open_append(name, here), other := fs.open_append(new, there))
+            return locks(fs, fd, other) if call == "lock" else ends(fs, fd)
         case "symlink":
             return fs.symlink(new, name, here)
         case "readlink":
@@ -89,6 +90,24 @@ def act(fs: FileSystem, call: str, here: int, name: str, there: int, new: str, o
             return fs.rename_noreplace(name, here, new, there)
         case _:
             return fs.exchange(name, here, new, there)
+
+
+def use(fs: FileSystem, call: str, fd: int) -> bytes | None:
+    if call == "read":
+        return fs.read(fd, 4) + fs.read(fd, 4)
+    return fs.set_mode(fd, 0o750) if call == "mode" else fs.set_times(fd, 77)
+
+
+def locks(fs: FileSystem, fd: int, other: int) -> tuple[bool, ...]:
+    return fs.try_lock(fd), fs.try_lock(fd), fs.try_lock(other)
+
+
+def ends(fs: FileSystem, fd: int) -> tuple[int, bytes, bytes]:
+    """Fill up, write at the end, read there and beyond, cut off."""
+    fs.truncate(fd, 9)
+    found = fs.write(fd, b"89"), fs.read_at(fd, 6, 4), fs.read_at(fd, 1, 100)
+    fs.truncate(fd, 3)
+    return found
 
 
 def shape(fs: FileSystem, root: str, path: str = "") -> list[tuple[Any, ...]]:

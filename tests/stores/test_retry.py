@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from syncer.engine.model import Done, Entry, Failed, Kind, Stale
-from syncer.engine.ports import Amend, Creation, Put, Removal, Rename
-from syncer.errors import PermanentError, SyncerError, TransientError
+from syncer.engine.ports import Amend, Creation, Put, Removal, Rename, Results, RootState
+from syncer.errors import AuthError, PermanentError, SyncerError, TransientError
 from syncer.stores.faults import Fault, FaultyStore
 from syncer.stores.memory import MemoryStore
 from syncer.stores.retry import Patience, RetryingStore
@@ -115,3 +117,119 @@ def test_one_item_that_stays_in_trouble_does_not_hold_up_the_others() -> None:
     ]
     kinds = [type(outcome) for outcome in in_order(world.store.put(items), 3)]
     assert kinds == [Done, Failed, Done]
+
+
+def silent(*methods: str) -> list[Fault]:
+    """From now on these are not answered."""
+    return [fault(method, times=None) for method in methods]
+
+
+ALL = ("root", "list", "look", "put", "delete", "digests", "read", "read_small", "make_directories")
+
+
+def items(count: int) -> list[Put]:
+    return [
+        Put(path=f"f{n:04}", kind=Kind.FILE, source=BytesSource(b"x"), size=1, expected=None)
+        for n in range(count)
+    ]
+
+
+def test_of_many_items_only_the_first_few_wait_for_a_dead_line() -> None:
+    world = World(*silent(*ALL))
+    outcomes = in_order(world.store.put(items(2000)), 2000)
+    assert all(isinstance(o, Failed) and isinstance(o.error, TransientError) for o in outcomes)
+    assert len(world.slept) == 3 * 3 and len(world.faulty.calls) < 2100
+    assert "does not answer" in str(outcomes[-1].error) and "memory" in str(outcomes[-1].error)
+
+
+def test_a_dead_line_is_not_asked_once_more_for_each_item() -> None:
+    class Dead(MemoryStore):
+        tried = 0
+
+        def put(self, items: Sequence[Put]) -> Results:
+            for index in range(len(items)):
+                self.tried += 1
+                yield index, Failed(error=LATER)
+
+        def root(self) -> RootState | None:
+            raise LATER
+
+    dead = Dead()
+    store = RetryingStore(dead, sleep=lambda seconds: None, patience=Patience(tries=2))
+    assert len(in_order(store.put(items(500)), 500)) == 500 and dead.tried == 6
+
+
+def test_after_that_the_next_batch_ends_the_run() -> None:
+    world = World(*silent(*ALL))
+    in_order(world.store.put(items(5)), 5)
+    slept, calls = len(world.slept), len(world.faulty.calls)
+    with pytest.raises(TransientError, match="does not answer") as raised:
+        list(world.store.put(items(2000)))
+    assert raised.value.exit_code == 3
+    entry = Entry(kind=Kind.FILE, size=1, version=b"v")
+    for ask in (
+        lambda: list(world.store.delete([Removal(path="f", expected=entry)])),
+        lambda: list(world.store.make_directories([Creation(path="d")])),
+        lambda: list(world.store.digests([("f", entry)])),
+        lambda: world.store.list(""),
+        lambda: world.store.look("f"),
+        lambda: world.store.read_small("f", 9),
+        lambda: list(world.store.open("f", entry).chunks()),
+    ):
+        with pytest.raises(TransientError, match="does not answer"):
+            ask()
+    assert (len(world.slept), [c for c in world.faulty.calls[calls:] if c[0] != "read"]) == (slept, [])
+    assert list(world.store.put([])) == []
+
+
+def test_calls_that_are_given_up_count_like_items() -> None:
+    world = World(*silent(*ALL), tries=2)
+    for _ in range(3):
+        with pytest.raises(TransientError, match="later"):
+            world.store.list("")
+    with pytest.raises(TransientError, match="does not answer"):
+        world.store.list("")
+    assert len(world.slept) == 3
+
+
+def test_downloads_that_are_given_up_count_too_and_the_rest_is_not_begun() -> None:
+    world = World(*silent(*ALL))
+    entry = world.memory.write("f", b"x")
+    sources = world.store.open_many([("f", entry)] * 9)
+    for source in sources[:3]:
+        with pytest.raises(TransientError, match="later"):
+            list(source.chunks())
+    for source in sources[3:]:
+        with pytest.raises(TransientError, match="does not answer"):
+            list(source.chunks())
+
+
+def test_a_success_in_between_sets_the_count_back() -> None:
+    world = World(*(fault("put", path=f"f{n:04}", times=None) for n in (0, 1, 3, 4, 6, 7)), *silent("root"))
+    outcomes = [in_order(world.store.put([item]), 1)[0] for item in items(9)]
+    assert [type(outcome) for outcome in outcomes] == [Failed, Failed, Done] * 3
+    assert len(world.slept) == 6 * 3
+
+
+def test_where_the_other_side_answers_trouble_with_many_items_stops_no_other() -> None:
+    """Files that cannot be read here fail their uploads just so: one try each must do for them."""
+    world = World(*(fault("put", path=f"f{n:04}", times=None) for n in range(8)))
+    outcomes = in_order(world.store.put(items(20)), 20)
+    assert [type(outcome) for outcome in outcomes] == [Failed] * 8 + [Done] * 12
+    assert len(world.slept) == 3 * 3
+
+
+def test_one_that_comes_back_is_found_by_the_look_at_its_root() -> None:
+    world = World(*silent(*ALL))
+    in_order(world.store.put(items(4)), 4)
+    world.faulty.faults.clear()
+    with pytest.raises(TransientError):
+        world.store.list("")
+    assert world.store.root() is not None and dict(world.store.list("").entries) == {}
+    assert [type(o) for o in in_order(world.store.put(items(4)), 4)] == [Done] * 4
+
+
+def test_refused_credentials_are_an_answer() -> None:
+    world = World(*silent("put"), fault("root", AuthError("expired"), times=None))
+    assert [type(o) for o in in_order(world.store.put(items(5)), 5)] == [Failed] * 5
+    assert dict(world.store.list("").entries) == {}
