@@ -2,11 +2,12 @@
 # Everything is installed into .venv; stamps in there make the second call quick.
 
 VENV  := .venv
+SWIFT := .venv-swift
 BIN   := $(VENV)/bin
 PY    := $(BIN)/python
 WORKERS ?= 4
 
-.PHONY: help demo test test-long lint format bench mutants readme venv clean
+.PHONY: help demo test test-long lint format bench mutants readme venv swift clean
 
 help:
 	@echo "make demo       install into .venv, then watch Syncer work on two real folders"
@@ -22,10 +23,10 @@ help:
 demo: $(VENV)/.installed
 	@$(PY) scripts/demo.py
 
-test: lint
+test: lint $(SWIFT)/.installed
 	@WORKERS=$(WORKERS) scripts/test.sh
 
-test-long: $(VENV)/.installed-dev
+test-long: $(VENV)/.installed-dev $(SWIFT)/.installed
 	@WORKERS=$(WORKERS) scripts/test.sh -m long --timeout=0 --hypothesis-profile=long
 
 lint: $(VENV)/.installed-dev
@@ -49,6 +50,12 @@ readme: $(VENV)/.installed-dev
 
 venv: $(VENV)/.installed-dev
 
+swift: $(SWIFT)/.installed
+
+# A real Swift and a real Keystone for the tests, from the package index.
+$(SWIFT)/.installed: scripts/swift.sh scripts/swift-requirements.txt tests/swift/inside/bake.py | $(VENV)/.made
+	@scripts/swift.sh $(SWIFT)
+
 $(VENV)/.made: scripts/setup.sh
 	@scripts/setup.sh venv $(VENV)
 	@touch $@
@@ -66,5 +73,5 @@ $(VENV)/.installed-dev: pyproject.toml $(VENV)/.made | $(VENV)/.librsync
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* *.egg-info
+	rm -rf $(VENV) $(SWIFT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -45,6 +45,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         *ENGINE_VALUES,
         "syncer.engine.fingerprint",
         "syncer.engine.delta",
+        "syncer.engine.difference",
         "syncer.engine.sketch",
         "syncer.wire",
         "syncer.stores",
@@ -60,6 +61,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "syncer.server": (
         *ENGINE_VALUES,
         "syncer.engine.delta",
+        "syncer.engine.difference",
         "syncer.engine.sketch",
         "syncer.clock",
         "syncer.watch",
@@ -78,8 +80,25 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "syncer.cli",
     ),
 }
-OUTSIDE_ENGINE = {"syncer.engine.delta": {"librsync"}}  # all the engine may load beyond the standard library
-HEAVY = {"sqlalchemy", "rich", "pydantic", "requests", "swiftclient", "watchdog", "librsync", "starlette"}
+OUTSIDE_ENGINE = {  # all the engine may load beyond the standard library
+    "syncer.engine.librsync": {"librsync"},
+    "syncer.engine.sketch": {"blake3"},
+    "syncer.engine.difference": {"blake3"},
+}
+HEAVY = {
+    "keystoneauth1",
+    "librsync",
+    "ovh",
+    "pydantic",
+    "requests",
+    "rich",
+    "sqlalchemy",
+    "starlette",
+    "swiftclient",
+    "watchdog",
+    "yaml",
+    "zstandard",
+}
 
 
 @cache

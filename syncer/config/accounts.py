@@ -92,6 +92,7 @@ class SwiftKeystone(_Swift):
     auth: Literal["keystone"] = "keystone"
     auth_url: Url | None = None
     username: Text | None = None
+    user: Text | None = None  # another word for `username`
     password: Secret | None = None
     project: Text | None = None
     user_domain: Text | None = None

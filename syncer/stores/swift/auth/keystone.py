@@ -1,0 +1,197 @@
+"""The Keystone login: v3 by password or application credential, v2.0 on old clouds.
+
+Swift's URL comes from the catalogue. keystoneauth1 speaks the protocol. Sources: the Identity API's
+references, v3 (`POST /v3/auth/tokens`) and v2.0 (`POST /v2.0/tokens`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+from syncer.engine.ports import Clock
+from syncer.errors import AuthError, StoreError, TransientError
+from syncer.stores.swift.auth import Access
+from syncer.stores.swift.auth.asking import TIMEOUT, Secret, by_date, host_of, storage_of, untrusted
+from syncer.stores.swift.auth.openstack import gathered
+
+if TYPE_CHECKING:
+    from keystoneauth1.identity.base import BaseIdentityPlugin
+
+_DEFAULT_DOMAIN = "default"  # the id of the domain that every Keystone begins with
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeystoneLogin:
+    """What a login needs; names and ids as Keystone has them, "" where not given.
+
+    `auth_url` ends in /v3 or /v2.0, or the version is found out. `secret` is the password, or that of the
+    application credential where its id or name is given. No `region_name`: the first that offers Swift.
+    """
+
+    auth_url: str
+    secret: Secret = field(repr=False)
+    clock: Clock = field(repr=False)
+    username: str = ""
+    user_id: str = ""
+    user_domain_name: str = ""
+    user_domain_id: str = ""
+    project_name: str = ""
+    project_id: str = ""
+    project_domain_name: str = ""
+    project_domain_id: str = ""
+    application_credential_id: str = ""
+    application_credential_name: str = ""
+    region_name: str = ""
+    interface: str = "public"
+    identity_api_version: str = ""
+    cacert: str = ""
+
+    @classmethod
+    def settled(
+        cls,
+        environ: Mapping[str, str],
+        *,
+        clock: Clock,
+        cloud: str | None = None,
+        **given: str | Secret | None,
+    ) -> KeystoneLogin:
+        """By what is `given` (named as the OS_* variables are), a cloud of clouds.yaml, or the variables.
+
+        Raises AuthError for what is missing.
+        """
+        found = gathered(environ, cloud, given)
+        credential = found.get("application_credential_secret")
+        secret = credential or found["password"]
+        plain = str(secret)
+        names = {f.name for f in fields(cls)} - {"secret", "clock"}
+        words = {key: str(value) for key, value in found.items() if key in names}
+        if not credential:
+            words |= {"application_credential_id": "", "application_credential_name": ""}
+        return cls(secret=secret if callable(secret) else (lambda: plain), clock=clock, **words)
+
+    def log_in(self) -> Access:
+        """As `Login.log_in`; the catalogue's `object-store` for interface and region is the storage URL."""
+        from keystoneauth1 import exceptions
+        from keystoneauth1.session import Session
+
+        try:
+            plugin = self._plugin()
+            session = Session(
+                auth=plugin, verify=self.cacert or True, timeout=TIMEOUT[1], user_agent="syncer"
+            )
+            found = plugin.get_access(session)
+            url = found.service_catalog.url_for(
+                service_type="object-store", interface=self.interface, region_name=self.region_name or None
+            )
+        except exceptions.ClientException as error:
+            raise self._translated(error) from None
+        if not found.auth_token or not url:
+            raise AuthError(f"{self._host}: the login gave no token", hint="check auth_url (or OS_AUTH_URL)")
+        return Access(
+            storage_url=storage_of(url), token=found.auth_token, expires_at=by_date(found.expires, self.clock)
+        )
+
+    def free_space(self) -> int | None:
+        return None
+
+    @property
+    def _host(self) -> str:
+        return host_of(self.auth_url)
+
+    @property
+    def _by_credential(self) -> bool:
+        return bool(self.application_credential_id or self.application_credential_name)
+
+    def _plugin(self) -> BaseIdentityPlugin:
+        base, _, last = self.auth_url.rstrip("/").rpartition("/")
+        named = last if last.lower() in ("v2.0", "v3") else ""
+        version = (self.identity_api_version or named).lower().lstrip("v")
+        if version in ("2", "2.0"):
+            return self._v2()
+        v3_url = f"{base}/v3" if named else f"{base}/{last}/v3"
+        if self._by_credential:
+            return self._credential(v3_url)
+        return self._password(v3_url if version.startswith("3") else "")
+
+    def _v2(self) -> BaseIdentityPlugin:
+        from keystoneauth1.identity import v2
+
+        url, tenant_id, tenant_name = self.auth_url, self.project_id or None, self.project_name or None
+        if self.user_id:
+            return v2.Password(
+                url, None, self.secret(), self.user_id, tenant_id=tenant_id, tenant_name=tenant_name
+            )
+        return v2.Password(url, self.username, self.secret(), tenant_id=tenant_id, tenant_name=tenant_name)
+
+    def _credential(self, url: str) -> BaseIdentityPlugin:
+        from keystoneauth1.identity import v3
+
+        return v3.ApplicationCredential(
+            url,
+            self.secret(),
+            application_credential_id=self.application_credential_id or None,
+            application_credential_name=self.application_credential_name or None,
+            user_id=self.user_id or None,
+            username=self.username or None,
+            user_domain_id=self.user_domain_id or (None if self.user_domain_name else _DEFAULT_DOMAIN),
+            user_domain_name=self.user_domain_name or None,
+        )
+
+    def _password(self, v3_url: str) -> BaseIdentityPlugin:
+        """For v3, or (no URL) for whatever version the service offers."""
+        from keystoneauth1.identity import generic, v3
+
+        words = {
+            "user_id": self.user_id or None,
+            "username": self.username or None,
+            "user_domain_id": self.user_domain_id or (None if self.user_domain_name else _DEFAULT_DOMAIN),
+            "user_domain_name": self.user_domain_name or None,
+            "password": self.secret(),
+        }
+        project = {
+            "project_id": self.project_id or None,
+            "project_name": self.project_name or None,
+            "project_domain_id": self.project_domain_id
+            or (None if self.project_domain_name else _DEFAULT_DOMAIN),
+            "project_domain_name": self.project_domain_name or None,
+        }
+        kind = v3.Password if v3_url else generic.Password
+        made: BaseIdentityPlugin = kind(v3_url or self.auth_url, **words, **project)  # type: ignore[arg-type]
+        return made
+
+    def _translated(self, error: Exception) -> StoreError:
+        from keystoneauth1 import exceptions
+
+        if isinstance(error, exceptions.SSLError):
+            hint = "check auth_url; OS_CACERT, or cacert in clouds.yaml, names a private authority"
+            return untrusted(self._host, error, hint)
+        if isinstance(error, exceptions.CatalogException):
+            place = ", ".join(filter(None, (self.interface, self.region_name)))
+            return AuthError(
+                f"{self._host}: the catalogue shows no object store ({place})",
+                hint="check region, interface and project (or OS_REGION_NAME, OS_INTERFACE, OS_PROJECT_NAME)",
+            )
+        if isinstance(error, exceptions.ConnectFailure | exceptions.ConnectionError):
+            return TransientError(f"{self._host}: no answer to a login ({type(error).__name__})")
+        return self._of_status(error, getattr(error, "http_status", 0))
+
+    def _of_status(self, error: Exception, status: int) -> StoreError:
+        if status in (408, 429) or status >= 500:
+            after = getattr(error, "retry_after", None)
+            return TransientError(f"{self._host}: Keystone answers {status}", retry_after=after or None)
+        if status in (401, 403):
+            return AuthError(f"{self._host}: the login is refused ({status})", hint=self._to_check())
+        return AuthError(
+            f"{self._host}: no Keystone login there ({type(error).__name__})",
+            hint="check auth_url (or OS_AUTH_URL); it usually ends in /v3",
+        )
+
+    def _to_check(self) -> str:
+        if self._by_credential:
+            return (
+                "check application_credential_id and application_credential_secret "
+                "(or OS_APPLICATION_CREDENTIAL_*)"
+            )
+        return "check username, password, project, domains (or OS_USERNAME, OS_PASSWORD, OS_PROJECT_NAME)"

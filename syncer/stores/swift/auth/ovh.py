@@ -1,0 +1,200 @@
+"""The OVH login: a signed call to OVH's API hands out a token for all Swift regions of a project.
+
+The `ovh` package signs, and reads OVH_* and ovh.conf for what is not given. A client of it lives for one
+login, since it reads the server's clock once and keeps an OAuth 2 token by its own clock.
+Source: OVH's API, `POST /cloud/project/{serviceName}/storage/access` (GET was withdrawn in 2016).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from syncer.errors import AuthError, StoreError, TransientError
+from syncer.stores.swift.auth import Access
+from syncer.stores.swift.auth.asking import TIMEOUT, Secret, retry_after, storage_of
+
+if TYPE_CHECKING:
+    import ovh
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OvhLogin:
+    """`endpoint` is one of the package's names (`ovh-eu`), or the API's base URL (`https://host/1.0`).
+
+    What is None comes from OVH_* or ovh.conf. No `project`: the only one there is; no `region`: likewise.
+    """
+
+    endpoint: str | None = None
+    application_key: str | None = None
+    application_secret: Secret | None = field(default=None, repr=False)
+    consumer_key: Secret | None = field(default=None, repr=False)
+    client_id: str | None = None
+    client_secret: Secret | None = field(default=None, repr=False)
+    project: str | None = None
+    region: str | None = None
+
+    def log_in(self) -> Access:
+        """As `Login.log_in`. OVH does not say when a token ends; a 401 of Swift does."""
+        answer = self._call()
+        token, endpoints = answer.get("token"), answer.get("endpoints")
+        if not isinstance(token, str) or not isinstance(endpoints, list):
+            raise AuthError("ovh: the API gave no token for Swift", hint="check project (OVH_PROJECT)")
+        return Access(storage_url=storage_of(self._chosen(endpoints)), token=token)
+
+    def free_space(self) -> int | None:
+        return None
+
+    def _call(self) -> Mapping[str, Any]:
+        """Once more with a new client (clock read anew, another bearer) where that may be a cure."""
+        try:
+            return self._access()
+        except _Outdated:
+            pass
+        try:
+            return self._access()
+        except _Outdated as error:
+            raise error.final from None
+
+    def _access(self) -> Mapping[str, Any]:
+        import ovh
+
+        try:
+            client = self._client()
+            project = self._project(client)
+            found = client.post(f"/cloud/project/{quote(project, safe='')}/storage/access")
+        except (ovh.APIError, ovh.InvalidRegion) as error:
+            raise _translated(error) from None
+        except AttributeError:
+            # The package looks for a message in whatever JSON an error brought, a list too.
+            raise TransientError("ovh: an error that is not in the API's form") from None
+        return found if isinstance(found, dict) else {}
+
+    def _client(self) -> ovh.Client:
+        import ovh
+
+        endpoint = self._endpoint()
+        if endpoint.startswith(("http://", "https://")):
+            _make_known(endpoint)
+        return ovh.Client(
+            endpoint=endpoint,
+            application_key=self.application_key,
+            application_secret=_revealed(self.application_secret),
+            consumer_key=_revealed(self.consumer_key),
+            client_id=self.client_id,
+            client_secret=_revealed(self.client_secret),
+            timeout=TIMEOUT,
+        )
+
+    def _endpoint(self) -> str:
+        from ovh.config import ConfigurationManager
+
+        return self.endpoint or str(ConfigurationManager().get("default", "endpoint") or "")
+
+    def _configured(self, name: str) -> str:
+        """A name that the package does not know itself, from where it looks for the others."""
+        from ovh.config import ConfigurationManager
+
+        return str(ConfigurationManager().get(self._endpoint(), name) or "")
+
+    def _project(self, client: ovh.Client) -> str:
+        named = self.project or self._configured("project")
+        if named:
+            return named
+        found = client.get("/cloud/project")
+        if not isinstance(found, list) or len(found) != 1:
+            known = ", ".join(map(str, found or [])) or "none"
+            raise AuthError(
+                "ovh: which project is meant?", hint=f"set project (OVH_PROJECT) to one of: {known}"
+            )
+        return str(found[0])
+
+    def _chosen(self, endpoints: Sequence[Mapping[str, Any]]) -> str:
+        by_region = {str(e.get("region")): str(e.get("url")) for e in endpoints}
+        named = self.region or self._configured("region")
+        fitting = [url for region, url in by_region.items() if not named or region.lower() == named.lower()]
+        if len(fitting) == 1:
+            return fitting[0]
+        known = ", ".join(sorted(by_region)) or "none"
+        what = f"there is no Swift region {named}" if named else "which region is meant?"
+        raise AuthError(f"ovh: {what}", hint=f"set region (OVH_REGION) to one of: {known}")
+
+
+class _Outdated(Exception):
+    """A refusal that a new client may cure; `final` is what it is called if not."""
+
+    def __init__(self, final: StoreError) -> None:
+        super().__init__()
+        self.final = final
+
+
+def _revealed(secret: Secret | None) -> str | None:
+    return secret() if secret else None
+
+
+def _make_known(url: str) -> None:
+    """The package knows its endpoints by name; a URL becomes one, with the OAuth 2 front on the same host."""
+    from ovh import client
+
+    base = url.rstrip("/")
+    name = next((name for name, known in client.ENDPOINTS.items() if known == base), "")
+    parts = urlsplit(base)
+    own = f"{parts.scheme}://{parts.netloc}/auth/oauth2/token"
+    client.ENDPOINTS[url] = base
+    client.OAUTH2_TOKEN_URLS[url] = client.OAUTH2_TOKEN_URLS.get(name, own)
+
+
+_GRANT = "POST on /cloud/project/*/storage/access and GET on /cloud/project"
+_OR_OAUTH = "or client_id and client_secret (OVH_APPLICATION_KEY, …, or OVH_CLIENT_ID, …)"
+_HINTS = {
+    "InvalidKey": "check application_key, application_secret and consumer_key (OVH_APPLICATION_KEY, …)",
+    "NotCredential": "check consumer_key (OVH_CONSUMER_KEY): nobody knows it",
+    "InvalidCredential": f"make a new consumer key, with {_GRANT}, and validate it (OVH_CONSUMER_KEY)",
+    "NotGrantedCall": f"make a consumer key that grants {_GRANT} (OVH_CONSUMER_KEY)",
+    "Forbidden": "the API may not be called from this address: check the allowed IPs of consumer_key",
+    "BadParametersError": "check application_secret (OVH_APPLICATION_SECRET), endpoint and consumer_key",
+    "ResourceNotFoundError": "check project (OVH_PROJECT): it is unknown, or not this account's",
+    "ResourceExpiredError": "the project is suspended or expired: see the account's pages",
+    "InvalidRegion": "set endpoint (OVH_ENDPOINT) to ovh-eu, ovh-ca or ovh-us, or to a URL",
+    "InvalidConfiguration": f"set application_key, application_secret, consumer_key, {_OR_OAUTH}; not both",
+}
+_IAM = "give the service account the action publicCloudProject:apiovh:storage/access/create"
+
+
+def _translated(error: ovh.APIError) -> Exception:
+    """In our words: the package's may hold what was sent."""
+    kind, response = type(error).__name__, error.response
+    status = response.status_code if response is not None else 0
+    call = f", query {error.query_id}" if error.query_id else ""
+    if kind == "OAuth2FailureError":
+        return _of_oauth(str(error))
+    if kind in ("HTTPError", "NetworkError", "InvalidResponse"):
+        return TransientError(f"ovh: the API gave no proper answer ({kind})")
+    if status == 429 or status >= 500:
+        return TransientError(
+            f"ovh: the API answers {status}{call}", retry_after=retry_after(response.headers)
+        )
+    if status == 400 and _code(error) == "QUERY_TIME_OUT":
+        return _Outdated(TransientError(f"ovh: the clocks here and there disagree{call}"))
+    if status == 401:
+        return _Outdated(AuthError("ovh: the API refuses the token it gave", hint=_IAM))
+    hint = _HINTS.get(kind) or _IAM
+    return AuthError(f"ovh: the API refuses ({kind}{f' {status}' if status else ''}{call})", hint=hint)
+
+
+def _code(error: ovh.APIError) -> str:
+    found = error.response.json()
+    return str(found.get("errorCode", "")) if isinstance(found, dict) else ""
+
+
+def _of_oauth(text: str) -> StoreError:
+    """The package tells the status of a failed token request in its message only."""
+    found = re.search(r"status_code=(\d+)", text)
+    status = int(found[1]) if found else 0
+    if status == 429 or status >= 500:
+        return TransientError(f"ovh: the OAuth 2 service answers {status}")
+    hint = "check client_id and client_secret (OVH_CLIENT_ID, OVH_CLIENT_SECRET)"
+    return AuthError(f"ovh: no OAuth 2 token{f' ({status})' if status else ''}", hint=hint)

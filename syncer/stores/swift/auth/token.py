@@ -1,0 +1,33 @@
+"""A ready storage URL and token: nothing to log in to, nothing to renew unless a new token was laid down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from syncer.errors import AuthError
+from syncer.stores.swift.auth import Access
+from syncer.stores.swift.auth.asking import Secret, host_of, storage_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenDoor:
+    """A `Door`. `token` is asked each time, so one that comes from a file or a command may change."""
+
+    storage_url: str
+    token: Secret = field(repr=False)
+
+    def open(self) -> Access:
+        return Access(storage_url=storage_of(self.storage_url), token=self.token())
+
+    def renew(self, spent: Access) -> Access:
+        """The token as it is now, if it is another one. Raises AuthError if it is not."""
+        access = self.open()
+        if access.token == spent.token:
+            raise AuthError(
+                f"{host_of(self.storage_url)}: the token is refused or expired",
+                hint="put a new one into `token` of the account, or let Syncer log in (another `auth`)",
+            )
+        return access
+
+    def free_space(self) -> int | None:
+        return None
