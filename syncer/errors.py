@@ -14,7 +14,8 @@
     │   │   ├── QuotaExceeded               the other side is full
     │   │   ├── Unreadable                  it is there, and we may not read it
     │   │   ├── Unholdable                  this side cannot hold such a name, kind or size
-    │   │   └── Unmovable                   a rename cannot lead there: another file system
+    │   │   ├── Unmovable                   a rename cannot lead there: another file system
+    │   │   └── BadDelta                    a signature or a delta cannot be what it claims to be
     │   ├── PreconditionFailed              what is there is not what was planned on
     │   └── AuthError           exit 7      credentials are missing, wrong or expired
     └── LocalError                  exit 3  the local system said no
@@ -134,6 +135,12 @@ class Unmovable(PermanentError):
     """A rename cannot lead there: another file system (a mount or a subvolume within the root)."""
 
     code = "unmovable"
+
+
+class BadDelta(PermanentError):
+    """A signature or a delta cannot be what it claims to be, or costs too much: send the file whole."""
+
+    code = "bad-delta"
 
 
 class PreconditionFailed(StoreError):
