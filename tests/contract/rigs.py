@@ -175,7 +175,24 @@ def _limited(store: Store) -> Store:
     return LimitedStore(store, clock=SteppingClock(), write_limit=1000.0, read_limit=1000.0)
 
 
-RIGS: dict[str, type[Rig]] = {"folder": FolderRig, "memory": MemoryRig}
+def _peer(base: Path) -> Rig:
+    from tests.contract.peer_rig import PeerRig
+
+    return PeerRig(base)
+
+
+def _smartfile(base: Path) -> Rig:
+    from tests.contract.smartfile_rig import SmartFileRig
+
+    return SmartFileRig(base)
+
+
+RIGS: dict[str, Callable[[Path], Rig]] = {
+    "folder": FolderRig,
+    "memory": MemoryRig,
+    "peer": _peer,
+    "smartfile": _smartfile,
+}
 DECORATORS: dict[str, Callable[[Store], Store]] = {
     "": lambda store: store,
     "+retry": _retrying,

@@ -1,0 +1,23 @@
+"""SmartFile's REST API as a store: a service that understands rsync deltas and has no conditional writes.
+
+`store` is the whole of it; `session` (requests, errors, throttling) and `auth` also serve Syncer's own
+extension of the API. Nothing here is imported before a job needs it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from syncer.engine.ports import Clock, Store
+    from syncer.stores.smartfile.session import Session
+
+
+def connecting(session: Session, path: str, *, clock: Clock, tag: str) -> Store:
+    """The store of the folder `path` ("" for all) of whoever the session logs in as; nothing is sent yet.
+
+    `tag`: a plain word in the names of what this store keeps for itself.
+    """
+    from syncer.stores.smartfile.store import SmartFileStore
+
+    return SmartFileStore(session, path, clock=clock, tag=tag)

@@ -1,0 +1,187 @@
+"""The endpoints that a sync needs, as typed calls. Paths are the service's own: `/docs/a.txt`, `/`.
+
+One call, one effect, nothing remembered and nothing decided; how writes are made safe is settled in
+`staging` and `installing`. The librsync calls are in `deltas`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import requests
+
+from syncer.engine.paths import printable
+from syncer.errors import AuthError, NotFound, StoreError, TransientError, Unholdable
+from syncer.stores.smartfile import documents, info, replies, tasks
+from syncer.stores.smartfile.bodies import Body, multipart
+from syncer.stores.smartfile.info import Info, Malformed
+from syncer.stores.smartfile.session import Session
+
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of a directory: itself, its children as the service describes them, and the paging as told."""
+
+    itself: Info
+    children: tuple[object, ...]
+    page: int | None
+    pages: int | None
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """In bytes."""
+
+    used: int
+    limit: int
+
+
+class Overtaxed(Exception):
+    """A listing was refused (403 or 503): maybe too much was asked for at once. `error` is the refusal."""
+
+    def __init__(self, error: StoreError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Api:
+    """All raise what `Session.request` raises; `NotFound` always means that the path is not there."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    # -- looking -------------------------------------------------------------------
+
+    def info(self, path: str) -> Info:
+        response = self.session.request("GET", f"api/2/path/info{quoted(path)}/", about=path)
+        return _info(response, path)
+
+    def page(self, path: str, page: int, limit: int) -> Page:
+        """Children of a directory; NotFound for what is none. Raises Overtaxed, for a large `limit` also."""
+        params = {"children": "true", "limit": str(limit), "page": str(page)}
+        response = self.session.request(
+            "GET", f"api/2/path/info{quoted(path)}/", params=params, accept=(403, 503), about=path
+        )
+        if response.status_code in (403, 503):
+            error = self.session.error(response, path)
+            raise error if isinstance(error, AuthError) else Overtaxed(error)
+        found = documents.mapping(response, path)
+        itself = _info(response, path)
+        if not itself.directory:
+            raise NotFound(f"{path}: not a directory", path=path)
+        children = found.get("children")
+        if not isinstance(children, list):
+            raise TransientError(f"{path}: the listing has no children", path=path)
+        told = (documents.number(found.get(key)) for key in ("page", "pages", "total"))
+        number, pages, total = told
+        return Page(itself=itself, children=tuple(children), page=number, pages=pages, total=total)
+
+    def content(
+        self, path: str, *, start: int = 0, end: int | None = None, etag: str = ""
+    ) -> requests.Response:
+        """An open answer with the bytes from `start` (to before `end`): read it by `session.pieces`.
+
+        `etag`: only of the content that was answered with it. Raises TransientError if the service gives
+        another range than that, PreconditionFailed for other content.
+        """
+        headers = {"If-Match": etag} if etag else {}
+        if start or end is not None:
+            headers["Range"] = f"bytes={start}-" if end is None else f"bytes={start}-{end - 1}"
+        response = self.session.request(
+            "GET", f"api/2/path/data{quoted(path)}/", headers=headers, stream=True, about=path
+        )
+        if start and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            replies.drop(response)
+            raise TransientError(f"{path}: the service does not go on where it was asked to", path=path)
+        return response
+
+    def quota(self) -> Quota | None:
+        """None where the service says nothing that can be understood, or sets no limit."""
+        found: object = documents.mapping(self.session.request("GET", "api/2/whoami/"), "")
+        for key in ("site", "quota"):
+            found = found.get(key) if isinstance(found, dict) else None
+        if not isinstance(found, dict):
+            return None
+        used, limit = (documents.number(found.get(f"disk_bytes_{key}")) for key in ("tally", "limit"))
+        return Quota(used=used, limit=limit) if used is not None and limit else None
+
+    def checksum(self, path: str) -> bytes:
+        """SHA-256 of the content as the service holds it. Raises TransientError, PermanentError."""
+        form = [("path", path), ("algorithm", "SHA256")]
+        response = self.session.request("POST", "api/2/path/oper/checksum/", form=form, about=path)
+        told = tasks.finish(self.session, documents.document(response, path), path).get("checksums")
+        sums = told if isinstance(told, dict) else {}
+        found = sums.get(path, sums.get(path + "/"))
+        if not isinstance(found, str) or not _SHA256.fullmatch(found):
+            raise TransientError(f"{path}: the service gives no checksum", path=path)
+        return bytes.fromhex(found)
+
+    # -- changing ------------------------------------------------------------------
+
+    def upload(self, directory: str, name: str, body: Body) -> None:
+        """Puts content under a name of ours (plain ASCII) into a directory, over what is there."""
+        path = f"{directory}/{name}"
+        response = self.session.request(
+            "POST",
+            f"api/2/path/data{quoted(directory)}/",
+            body=multipart("file", name, body),
+            about=path,
+        )
+        error = documents.inner_error(_parsed(response), path)
+        if error is not None:
+            raise error
+
+    def attributes(self, path: str, values: Mapping[str, str]) -> None:
+        """Sets these attributes, and leaves others."""
+        form = [("attributes", f"{name}={value}") for name, value in values.items()]
+        self.session.request("POST", f"api/2/path/info{quoted(path)}/", form=form, about=path)
+
+    def mkdir(self, path: str) -> None:
+        """Makes a directory, and (it seems) those above it; one that is there stays."""
+        self.session.request("POST", "api/2/path/oper/mkdir/", form=[("path", path)], about=path)
+
+    def rename(self, origin: str, path: str) -> None:
+        """Gives a file or directory another full path. What happens to a taken one is not documented."""
+        form = [("src", origin), ("dst", path)]
+        self.session.request("POST", "api/2/path/oper/rename/", form=form, about=origin)
+
+    def copy(self, origin: str, directory: str) -> None:
+        """Copies into another directory under the same name, and waits for it."""
+        form = [("src", origin), ("dst", directory)]
+        response = self.session.request("POST", "api/2/path/oper/copy/", form=form, about=origin)
+        tasks.finish(self.session, documents.document(response, origin), origin)
+
+    def remove(self, path: str, *, wait: bool = True) -> None:
+        """Removes for good, directories with all that is in them: only ever called for what is ours."""
+        response = self.session.request("POST", "api/2/path/oper/remove/", form=[("path", path)], about=path)
+        if wait:
+            tasks.finish(self.session, documents.document(response, path), path)
+
+
+def quoted(path: str) -> str:
+    """A path for a URL, without the slash at its end; each name percent-encoded as UTF-8."""
+    try:
+        return "".join("/" + quote(name, safe="") for name in path.split("/") if name)
+    except UnicodeEncodeError:
+        raise Unholdable(f"{printable(path)}: not UTF-8", path=path) from None
+
+
+def _info(response: requests.Response, path: str) -> Info:
+    try:
+        return info.read(documents.mapping(response, path), replies.asked_ns(response))
+    except Malformed as error:
+        raise TransientError(f"{path}: the answer is not understood: {error}", path=path) from None
+
+
+def _parsed(response: requests.Response) -> object:
+    """The JSON of an answer, if it is one: what an upload is answered with varies."""
+    try:
+        return response.json()
+    except (ValueError, RecursionError):
+        return None

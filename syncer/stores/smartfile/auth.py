@@ -1,0 +1,148 @@
+"""How a login is found: what the account says, then the environment, then netrc.
+
+HTTP Basic with key and password, or OAuth 1.0a with PLAINTEXT signatures (RFC 5849, 3.4.4). Nothing
+is sent from here, and no secret gets into a message, a log or a repr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from netrc import NetrcParseError, netrc
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from requests.auth import AuthBase, HTTPBasicAuth
+
+from syncer.errors import AuthError, ConfigError
+from syncer.stores.smartfile.replies import LOGIN_HINT
+
+SHORTEST = 30  # characters of any key, token or secret; the official client refuses shorter ones, too
+
+Secret = Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What the account's config says; None where it says nothing. Secrets are revealed when needed."""
+
+    url: str | None = None
+    key: str | None = None
+    password: Secret | None = field(default=None, repr=False)
+    client_token: str | None = None
+    client_secret: Secret | None = field(default=None, repr=False)
+    access_token: Secret | None = field(default=None, repr=False)
+    access_secret: Secret | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """Where to, and as whom. `name` tells logins apart and is no secret."""
+
+    url: str
+    name: str
+    auth: AuthBase = field(repr=False)
+
+
+def find(given: Given, *, environ: Mapping[str, str], netrc_file: Path | None = None) -> Login:
+    """Raises AuthError where nothing complete is found, ConfigError without a URL.
+
+    `netrc_file`: else what NETRC names, else `.netrc` in the home directory.
+    """
+    url = _base(given.url or environ.get("SMARTFILE_API_URL", ""))
+    if given.key or given.password:
+        return _basic(url, given, environ)
+    if given.client_token or given.client_secret or given.access_token or given.access_secret:
+        return _oauth(url, given, environ)
+    if environ.get("SMARTFILE_API_KEY") or environ.get("SMARTFILE_API_PASSWORD"):
+        return _basic(url, given, environ)
+    if environ.get("SMARTFILE_CLIENT_TOKEN") or environ.get("SMARTFILE_ACCESS_TOKEN"):
+        return _oauth(url, given, environ)
+    return _from_netrc(url, netrc_file or _netrc_place(environ))
+
+
+def _base(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+        raise ConfigError(
+            "the SmartFile account has no url" if not url else "the url of the SmartFile account is no URL",
+            hint="set the account's `url`, or SMARTFILE_API_URL, for example to https://files.example/",
+        )
+    return url if url.endswith("/") else url + "/"
+
+
+def _basic(url: str, given: Given, environ: Mapping[str, str]) -> Login:
+    key = _value("key", given.key, "SMARTFILE_API_KEY", environ)
+    password = _value("password", given.password, "SMARTFILE_API_PASSWORD", environ)
+    return _with_basic(url, key, password)
+
+
+def _with_basic(url: str, key: str, password: str) -> Login:
+    return Login(url=url, name=key, auth=HTTPBasicAuth(key.encode(), password.encode()))
+
+
+def _oauth(url: str, given: Given, environ: Mapping[str, str]) -> Login:
+    from requests_oauthlib import OAuth1
+
+    client = _value("client_token", given.client_token, "SMARTFILE_CLIENT_TOKEN", environ)
+    auth = OAuth1(
+        client,
+        client_secret=_value("client_secret", given.client_secret, "SMARTFILE_CLIENT_SECRET", environ),
+        resource_owner_key=_value("access_token", given.access_token, "SMARTFILE_ACCESS_TOKEN", environ),
+        resource_owner_secret=_value(
+            "access_secret", given.access_secret, "SMARTFILE_ACCESS_SECRET", environ
+        ),
+        signature_method="PLAINTEXT",
+    )
+    return Login(url=url, name=client, auth=auth)
+
+
+def _value(name: str, given: str | Secret | None, variable: str, environ: Mapping[str, str]) -> str:
+    """The first that is there, stripped; one that is too short was cut on its way here."""
+    value = given() if callable(given) else given
+    value = (value or environ.get(variable, "")).strip()
+    if not value:
+        raise AuthError(
+            f"the SmartFile account has no {name}", hint=f"set the account's `{name}`, or {variable}"
+        )
+    return _long_enough(value, f"`{name}` ({variable})")
+
+
+def _long_enough(value: str, what: str) -> str:
+    if len(value) < SHORTEST:
+        raise AuthError(
+            f"{what} of the SmartFile account is shorter than {SHORTEST} characters",
+            hint="copy it again, whole",
+        )
+    return value
+
+
+def _netrc_place(environ: Mapping[str, str]) -> Path:
+    named = environ.get("NETRC")
+    return Path(named) if named else Path(environ.get("HOME") or "~").expanduser() / ".netrc"
+
+
+def _from_netrc(url: str, place: Path) -> Login:
+    """The entry for host:port, else for the host (not `default`: it was not meant for us)."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        entries = netrc(str(place)).hosts
+    except FileNotFoundError:
+        raise AuthError("the SmartFile account has no login", hint=LOGIN_HINT) from None
+    except (OSError, NetrcParseError, UnicodeDecodeError) as error:
+        # what the parser says of a line may hold a piece of a password
+        why = error.strerror if isinstance(error, OSError) else "it cannot be understood"
+        raise AuthError(f"cannot read {place}: {why}", hint=LOGIN_HINT) from None
+    for machine in (parts.netloc, f"{host}:{parts.port}", host):
+        if machine in entries:
+            user, _, password = entries[machine]
+            what = f"of {machine} in {place}"
+            return _with_basic(
+                url,
+                _long_enough(user.strip(), f"the login {what}"),
+                _long_enough((password or "").strip(), f"the password {what}"),
+            )
+    raise AuthError(
+        f"the SmartFile account has no login; {place} names none for {parts.netloc}", hint=LOGIN_HINT
+    )

@@ -1,0 +1,165 @@
+"""One directory, complete or not at all: pages put together, and doubted.
+
+A page is a window on a directory that goes on changing: what one page lost, the next may have passed by. So
+a listing of several pages is taken until two in a row agree. What is not one whole and
+consistent answer is a TransientError, never a short listing: absence is concluded from it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from syncer.engine.fingerprint import fingerprint
+from syncer.engine.model import Entry, Listing, Obstacle, Trouble
+from syncer.engine.paths import is_private
+from syncer.errors import NotFound, TransientError, Unreadable
+from syncer.stores.smartfile import info
+from syncer.stores.smartfile.api import Api, Overtaxed, Page
+from syncer.stores.smartfile.info import Info, Malformed
+
+LARGEST, SMALLEST = 500, 25  # entries of a page; above 500 the service was seen to give up
+PASSES = 5
+MOST_PAGES = 400_000  # ten million entries of the smallest pages
+Children = Mapping[str, Info | Obstacle]
+
+
+class Lister:
+    """Remembers how large a page the service stands."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._limit = LARGEST
+
+    def children(self, path: str) -> Children:
+        """What stands in a directory, also what is ours. Raises NotFound, Unreadable, TransientError."""
+        before: Children | None = None
+        for _ in range(PASSES):
+            try:
+                taken = self._pass(path)
+            except _Moved:
+                before = None
+                continue
+            if not taken.doubtful or (before is not None and _same(before, taken.children)):
+                return taken.children
+            before = taken.children
+        raise TransientError(f"{path}: it changes faster than it can be listed", path=path)
+
+    def holds_anything(self, path: str) -> bool:
+        """Whether anything but our own is in a root. Raises as `children` does."""
+        try:
+            some = self._api.page(path, 1, SMALLEST).children  # usually enough to know
+        except Overtaxed:
+            some = ()
+        names = (child.get("name") for child in some if isinstance(child, dict))
+        if any(isinstance(name, str) and not is_private(name, at_root=True) for name in names):
+            return True
+        return any(not is_private(name, at_root=True) for name in self.children(path))
+
+    def _pass(self, path: str) -> _Taken:
+        limit = self._limit
+        first = self._page(path, 1)
+        found, pages = list(first.children), first.pages
+        number = 1
+        while pages is not None and number < pages:
+            number += 1
+            page = self._page(path, number, before=first)
+            if self._limit != limit or not page.children:
+                raise _Moved
+            found += page.children
+        if first.total is not None and first.total != len(found):
+            raise _Moved
+        return _Taken(_named(found, first, one_page=number == 1), doubtful=number > 1)
+
+    def _page(self, path: str, number: int, before: Page | None = None) -> Page:
+        while True:
+            try:
+                page = self._api.page(path, number, self._limit)
+                break
+            except Overtaxed as refused:
+                if self._limit <= SMALLEST:
+                    if isinstance(refused.error, TransientError):
+                        raise refused.error from None
+                    raise Unreadable(str(refused.error), path=path) from None
+                self._limit = max(self._limit // 2, SMALLEST)
+                if number > 1:
+                    raise _Moved from None
+            except NotFound:
+                if number == 1:
+                    raise
+                raise _Moved from None
+        if page.page not in (None, number) or (page.pages or 0) > MOST_PAGES:
+            raise _Moved
+        if before is not None and (page.pages, page.total) != (before.pages, before.total):
+            raise _Moved
+        return page
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """One pass. A listing of one page was taken at one moment."""
+
+    children: Children
+    doubtful: bool
+
+
+class _Moved(Exception):
+    """The pages do not belong together."""
+
+
+def _named(found: list[object], page: Page, *, one_page: bool) -> Children:
+    """By name. A name that comes twice is nobody's guess, or (on several pages) a sign that they moved."""
+    children: dict[str, Info | Obstacle] = {}
+    for document in found:
+        name, child = _child(document, page.itself.asked_ns)
+        if name in children:
+            if not one_page:
+                raise _Moved
+            child = Obstacle(Trouble.CLASH, "the service lists this name twice")
+        children[name] = child
+    return children
+
+
+def _child(document: object, asked_ns: int | None) -> tuple[str, Info | Obstacle]:
+    try:
+        child = info.read(document, asked_ns)
+    except Malformed as error:
+        if not error.name:
+            raise TransientError("the listing holds an entry without a name") from None
+        return error.name, Obstacle(Trouble.UNREADABLE, str(error))
+    if not child.name:
+        raise TransientError("the listing holds an entry without a name")
+    return child.name, child if _is_text(child.name) else Obstacle(Trouble.UNSAFE_NAME, "its name is no text")
+
+
+def _is_text(name: str) -> bool:
+    """JSON can hold halves of characters: such a name cannot be asked for."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        raise Unreadable("the directory holds a name that is no text") from None
+    return not any("\ud800" <= c <= "\udfff" for c in name)
+
+
+def _same(one: Children, other: Children) -> bool:
+    return one.keys() == other.keys() and all(_print(child) == _print(other[n]) for n, child in one.items())
+
+
+def _print(child: Info | Obstacle) -> object:
+    return child if isinstance(child, Obstacle) else (child.directory, child.directory or child.version)
+
+
+def listing(children: Children, *, at_root: bool) -> Listing:
+    """As the engine knows it, private names left out."""
+    entries: dict[str, Entry | Obstacle] = {
+        name: child if isinstance(child, Obstacle) else child.entry()
+        for name, child in children.items()
+        if not is_private(name, at_root=at_root)
+    }
+    plain = [(name, entry) for name, entry in entries.items() if isinstance(entry, Entry) and entry.trusted]
+    whole = len(plain) == len(entries)
+    return Listing(
+        entries=entries,
+        fingerprint=fingerprint((name, entry.version) for name, entry in plain) if whole else None,
+    )

@@ -1,0 +1,65 @@
+"""What Syncer keeps at a root and is too old: the trash of former runs, staged content of dead ones.
+
+Depth first, file by file; a directory is removed only after it was found empty. Only below `.syncer`, and
+only what carries the name of a run of ours. Ages are told by the service's own clock.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from syncer.engine.model import Obstacle
+from syncer.errors import NotFound
+from syncer.stores.smartfile.api import Api
+from syncer.stores.smartfile.info import Info
+from syncer.stores.smartfile.listing import Lister
+from syncer.stores.smartfile.moves import TRASH, join_root
+from syncer.stores.smartfile.staging import WORK
+
+_RUN = re.compile(r"(\d{8}-\d{6})-[0-9a-zA-Z-]+(?:~\d+)?")
+DAY_NS = 86_400 * 10**9
+WORK_DAYS = 2  # a put that takes longer is none any more
+DEEPEST = 2100
+
+
+def run_name(now_ns: int, tag: str, mark: str) -> str:
+    """What a run's places are called: when it began (UTC), whose it is, and a word that no other has."""
+    return f"{datetime.fromtimestamp(now_ns / 1e9, UTC):%Y%m%d-%H%M%S}-{tag}-{mark}"
+
+
+def prune(api: Api, root: str, *, trash_days: int) -> None:
+    """Raises StoreError; what is left then is for the next run."""
+    lister = Lister(api)
+    for folder, days in ((TRASH, trash_days), (WORK, WORK_DAYS)):
+        place = join_root(root, folder)
+        try:
+            children = lister.children(place)
+        except NotFound:
+            continue
+        for name, child in children.items():
+            if isinstance(child, Info) and child.directory and _expired(name, child, days):
+                _clear(api, lister, f"{place}/{name}")
+
+
+def _expired(name: str, child: Info, days: int) -> bool:
+    found = _RUN.fullmatch(name)
+    if found is None or child.asked_ns is None:
+        return False
+    try:
+        began = datetime.strptime(found[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return False
+    return child.asked_ns - int(began.timestamp()) * 10**9 > days * DAY_NS
+
+
+def _clear(api: Api, lister: Lister, path: str, depth: int = 0) -> None:
+    for name, child in lister.children(path).items():
+        if isinstance(child, Obstacle) or depth > DEEPEST:
+            return
+        if child.directory:
+            _clear(api, lister, f"{path}/{name}", depth + 1)
+        else:
+            api.remove(f"{path}/{name}")
+    if not lister.children(path):
+        api.remove(path)

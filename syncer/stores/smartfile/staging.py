@@ -1,0 +1,239 @@
+"""New content, complete and verified, in a private place: what a put has before a user can see anything.
+
+    .syncer/work/20261121-104700-0123abcd-9f3c/17        content on its way to its name
+
+Nobody else writes there, so what was verified stays as it was. How it gets its name is settled
+in `changes`; how only the changed parts of it cross, in `deltas`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+from syncer.engine.model import Kind, Method
+from syncer.engine.paths import PRIVATE, printable
+from syncer.engine.ports import Put, Source
+from syncer.errors import (
+    ChangedUnderUs,
+    NotFound,
+    PermanentError,
+    PreconditionFailed,
+    StoreError,
+    TransientError,
+    Unholdable,
+)
+from syncer.stores.smartfile import marks
+from syncer.stores.smartfile.api import Api, Overtaxed
+from syncer.stores.smartfile.bodies import Body
+from syncer.stores.smartfile.info import Info
+from syncer.stores.smartfile.marks import Mark
+from syncer.stores.smartfile.moves import join_root, make_all
+from syncer.stores.smartfile.session import pieces
+
+WORK = f"{PRIVATE}/work"
+_TRIES = 4
+_SHORT_SLEEP = 1.0  # seconds after which a fresh upload was seen to take attributes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """One item on its way. `path` is where its content is, `info` what the service says of it there.
+
+    `content` are its digests; `sent` and `received` count the payload that crossed for it.
+    """
+
+    item: Put
+    path: str
+    info: Info
+    content: Digests
+    method: Method
+    sent: int
+    received: int = 0
+    folder: str | None = None  # a directory of ours to take away when the content has left it
+
+    @property
+    def mark(self) -> Mark:
+        """What we noted about it."""
+        found = self.info.mark
+        if found is None:
+            raise TransientError(f"{printable(self.item.path)}: the service keeps no attributes")
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digests:
+    """BLAKE3-256 is what the engine knows content by, SHA-256 what the service can compute."""
+
+    blake3: bytes
+    sha256: bytes
+
+
+class Digester:
+    """Both digests of content that streams through, and its length."""
+
+    def __init__(self) -> None:
+        self._blake3, self._sha256, self.size = blake3(), hashlib.sha256(), 0
+
+    def update(self, chunk: bytes) -> None:
+        """The next bytes."""
+        self._blake3.update(chunk)
+        self._sha256.update(chunk)
+        self.size += len(chunk)
+
+    def digests(self) -> Digests:
+        return Digests(blake3=self._blake3.digest(), sha256=self._sha256.digest())
+
+
+class Fed:
+    """What an item is to hold, as it is read for sending; read again from the start if it is sent again."""
+
+    def __init__(self, item: Put) -> None:
+        self._item = item
+        self._digester = Digester()
+
+    def chunks(self) -> Iterator[bytes]:
+        """Raises ChangedUnderUs where it is not as long as planned, before the end of the body is sent."""
+        self._digester = digester = Digester()
+        for chunk in _content(self._item):
+            digester.update(chunk)
+            if digester.size > self._item.size:
+                break
+            yield chunk
+        if digester.size != self._item.size:
+            where = printable(self._item.path)
+            raise ChangedUnderUs(f"{where}: not as long as it was planned on", path=self._item.path)
+
+    def digests(self) -> Digests:
+        """Of what was read, to its end."""
+        return self._digester.digests()
+
+
+def _content(item: Put) -> Iterable[bytes]:
+    if item.kind is Kind.SYMLINK:
+        return (marks.target_bytes(item.target or ""),)
+    return _source(item).chunks()
+
+
+def _source(item: Put) -> Source:
+    if item.source is None:
+        raise Unholdable(f"{printable(item.path)}: no content to put", path=item.path)
+    return item.source
+
+
+class Staging:
+    """The private place of one run. Safe to share between threads."""
+
+    def __init__(self, api: Api, root: str, run: str) -> None:
+        self.api = api
+        self._root = root
+        self._directory = join_root(root, f"{WORK}/{run}")
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._made = False
+
+    def place(self) -> tuple[str, str]:
+        """A directory of ours that stands, and a name in it that was never used. Raises StoreError.
+
+        Made only where the root's own directory is: a root that vanished is not made anew.
+        """
+        with self._lock:
+            if not self._made:
+                self.api.info(join_root(self._root, PRIVATE))
+                make_all(self.api, self._root, self._directory)
+                self._made = True
+        return self._directory, str(next(self._numbers))
+
+    def lost(self) -> None:
+        """Somebody removed the place: it is made again when next needed."""
+        self._made = False
+
+    def whole(self, item: Put) -> Staged:
+        """All of an item's content, sent and verified. Raises what its source raises, StoreError."""
+        fed = Fed(item)
+        directory, name = self.place()
+        try:
+            self.api.upload(directory, name, Body(open=fed.chunks, length=item.size))
+        except (NotFound, PreconditionFailed):
+            self.lost()
+            directory, name = self.place()
+            self.api.upload(directory, name, Body(open=fed.chunks, length=item.size))
+        path = f"{directory}/{name}"
+        try:
+            arrived = self.verify(path, fed.digests(), item.size)
+            info = self.noted(path, arrived, item, fed.digests().blake3)
+        except StoreError:
+            self.discard(path)
+            raise
+        return Staged(
+            item=item, path=path, info=info, content=fed.digests(), method=Method.WHOLE, sent=item.size
+        )
+
+    def verify(self, path: str, content: Digests, size: int) -> Info:
+        """What the service says of it. Raises TransientError unless it holds exactly this."""
+        found = self.api.info(path)
+        if found.directory or found.size != size or self._sha256(path) != content.sha256:
+            raise TransientError(f"{path}: it did not arrive as it was sent", path=path)
+        return found
+
+    def _sha256(self, path: str) -> bytes:
+        """By the service's word, or by reading it back where it has no such operation."""
+        try:
+            return self.api.checksum(path)
+        except PermanentError:
+            digest = hashlib.sha256()
+            for piece in pieces(self.api.content(path), path):
+                digest.update(piece)
+            return digest.digest()
+
+    def noted(self, path: str, found: Info, item: Put, digest: bytes) -> Info:
+        """Writes our mark to what is staged; what the service says of it then. Raises TransientError."""
+        for _ in range(_TRIES):
+            mark = Mark(
+                size=found.size,
+                time=found.time,
+                digest=digest,
+                mtime_ns=item.mtime_ns,
+                executable=bool(item.executable),
+                target=item.target if item.kind is Kind.SYMLINK else None,
+            )
+            found = self.annotate(path, mark.attributes())
+            if found.mark == mark:
+                return found
+        raise TransientError(f"{path}: the service does not keep what is noted about it", path=path)
+
+    def annotate(self, path: str, values: Mapping[str, str]) -> Info:
+        """Sets attributes, which a fresh file takes only after a while; what the service then says."""
+        clock = self.api.session.clock
+        for attempt in range(_TRIES):
+            try:
+                self.api.attributes(path, values)
+                break
+            except (NotFound, TransientError):
+                if attempt + 1 == _TRIES:
+                    raise
+                clock.sleep(_SHORT_SLEEP)
+        return self.api.info(path)
+
+    def discard(self, path: str) -> None:
+        """Drops what was staged; a failure leaves it for a later run to prune."""
+        try:
+            self.api.remove(path, wait=False)
+        except StoreError:
+            return
+
+    def close(self) -> None:
+        """Takes the place away if nothing is left in it; raises nothing."""
+        if not self._made:
+            return
+        try:
+            children = self.api.page(self._directory, 1, 25).children
+            if not children:  # ours alone, and this run is over: nothing can appear in it
+                self.api.remove(self._directory, wait=False)
+        except (StoreError, Overtaxed):
+            return
