@@ -28,7 +28,12 @@ COMMANDS = {
     "history": ("status", "What ran, and what it did."),
     "trash": ("trash", "List, restore and empty what sync replaced or deleted."),
     "config": ("settings", "Check or show the config file."),
-    "doctor": ("doctor", "Probe this machine, the config and the folders."),
+    "serve": ("serve", "Serve a folder to other machines, as a delta server."),
+    "login": ("login", "Log in to an account of the config."),
+    "logout": ("login", "Remove what login kept for an account."),
+    "doctor": ("doctor", "Probe this machine, the config, the folders and the accounts."),
+    "ls": ("remotes", "List what is at a place of an account."),
+    "quota": ("remotes", "How much room an account has."),
     "completion": ("completion", "Print the completion script of a shell."),
 }
 

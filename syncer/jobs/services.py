@@ -5,15 +5,18 @@ A kind of account that is not in `FACTORIES` is one that this version cannot spe
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from syncer.engine.ports import Clock, Store
+from syncer.errors import AuthError
 
 if TYPE_CHECKING:
     from syncer.config.accounts import Account
+    from syncer.state.tokens import Wallet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +26,7 @@ class Where:
     `path` is the part of the location after the colon. `cache` is a private directory of the
     pair of roots for what the store itself wants to keep between runs (kept signatures, its own recent
     writes); it need not exist yet, and losing it costs time only. `tag` are eight hex
-    digits that mark our temporary names.
+    digits that mark our temporary names. `wallet`: where the account's login is kept, None: nowhere.
     """
 
     account: Account
@@ -31,8 +34,55 @@ class Where:
     clock: Clock
     cache: Path
     tag: str
+    wallet: Wallet | None = None
 
 
 Factory: TypeAlias = Callable[[Where], Store]
 
-FACTORIES: Mapping[str, Factory] = {}  # by an account's `type`
+
+def _smartfile(where: Where) -> Store:
+    from syncer.jobs.smartfile import connecting
+
+    return connecting(where.account, where.path, clock=where.clock, cache=where.cache, tag=where.tag)
+
+
+def _swift(where: Where) -> Store:
+    from syncer.jobs.swift import swift
+
+    return swift(where)
+
+
+def _orange(where: Where) -> Store:
+    from syncer.jobs.login.stored import OrangeTokens, purpose
+    from syncer.jobs.orange import connecting
+
+    if where.wallet is None:
+        raise AuthError(f"accounts.{where.account.name}: nowhere to look for its login")
+    return connecting(where, OrangeTokens(where.wallet, purpose(where.account, os.environ)))
+
+
+FACTORIES: Mapping[str, Factory] = {  # by an account's `type`
+    "orange": _orange,
+    "smartfile": _smartfile,
+    "swift": _swift,
+}
+
+
+def store_of(account: Account, path: str, *, state_dir: Path, clock: Clock, cache: Path, tag: str) -> Store:
+    """The store of a service, tried again when it fails for the moment; with what `syncer login` kept.
+
+    Nothing is sent yet. Raises AuthError, ConfigError, StateError.
+    """
+    from syncer.jobs.login.stored import completed, wallet_of
+    from syncer.stores.retry import RetryingStore
+
+    wallet = wallet_of(state_dir, account)
+    where = Where(
+        account=completed(account, wallet, os.environ),
+        path=path,
+        clock=clock,
+        cache=cache,
+        tag=tag,
+        wallet=wallet,
+    )
+    return RetryingStore(FACTORIES[account.type](where), sleep=clock.sleep)

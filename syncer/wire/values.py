@@ -28,6 +28,7 @@ from syncer.engine.model import (
 from syncer.engine.paths import parts
 from syncer.engine.ports import Capabilities, RootState
 from syncer.errors import (
+    BadDelta,
     ChangedUnderUs,
     LocalError,
     NoSpace,
@@ -56,6 +57,7 @@ _ERRORS: Mapping[str, type[StoreError | LocalError]] = {
         Unreadable,
         Unholdable,
         Unmovable,
+        BadDelta,
         PreconditionFailed,
         LocalError,
         ChangedUnderUs,

@@ -1,0 +1,231 @@
+"""The content of files: download (whole, ranges), upload by form or as a body, append, delete.
+
+Conditional by ETag in both directions. What is written is a `Put` of the folder store, so a file holds
+its old or its new content and the old one is in the trash.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from email.utils import formatdate
+from functools import partial
+from itertools import chain
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from syncer.engine.model import Entry, Kind, RelPath
+from syncer.engine.paths import join
+from syncer.engine.ports import Removal
+from syncer.server.answers import Json, Refused, settled
+from syncer.server.api.asking import (
+    REFUSED,
+    Conditions,
+    asked_path,
+    asked_range,
+    directory_at,
+    etag,
+    file_at,
+    key_of,
+    named_path,
+    unchanged,
+    writer,
+)
+from syncer.server.api.office import Office, one, target
+from syncer.server.bodies import Given, Incoming, Spool, declared, gathered, room
+from syncer.server.forms import Form, form
+from syncer.server.pinned import pin
+from syncer.server.served import Key
+
+_APPEND = re.compile(r"bytes=(\d{1,19})-")
+_PLAIN = "application/octet-stream"
+"""Whatever is stored: nothing of it is to be taken for an answer of ours, or shown by a browser."""
+
+
+class Files:
+    """`path/data`."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._served = office.served
+
+    # -- down ------------------------------------------------------------------
+
+    async def download(self, request: Request) -> Response:
+        """GET, HEAD. 206 for a range, 304 by If-None-Match, 412, 415 for a directory, 416."""
+        path, key = asked_path(request), key_of(request)
+        entry = await run_in_threadpool(self._entry, request, key, path)
+        headers = _headers(entry)
+        if unchanged(request, entry):
+            return Response(status_code=304, headers=headers)
+        span = asked_range(request, entry) if request.method == "GET" else None
+        start, end = span or (0, entry.size)
+        headers["Content-Length"] = str(end - start)
+        if request.method == "HEAD":
+            return Response(headers=headers, media_type=_PLAIN)
+        if span is not None:
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{entry.size}"
+        content = partial(self._content, key, path, entry, span)
+        return await streamed(content, status=206 if span else 200, headers=headers)
+
+    def _entry(self, request: Request, key: Key, path: RelPath) -> Entry:
+        conditions = Conditions.of(request)
+        with self._served.store(key) as store:
+            found = file_at(store, path)
+            Conditions(match=conditions.match, unmodified_since=conditions.unmodified_since).check(found)
+            return found
+
+    def _content(
+        self, key: Key, path: RelPath, entry: Entry, span: tuple[int, int] | None
+    ) -> Iterator[bytes]:
+        with self._served.store(key) as store:
+            if span is not None:
+                with pin(self._served, store, path, entry) as file:
+                    yield from file.pieces(*span)
+                return
+            source = store.open(path, entry)
+            yield from source.chunks()
+            self._served.learn(store, path, source.entry)
+
+    # -- up ----------------------------------------------------------------------
+
+    async def post(self, request: Request) -> Response:
+        """v2: a form's files become files in the directory. 409 where there is none."""
+        key, directory = writer(request), asked_path(request)
+        conditions = Conditions.of(request)
+        await run_in_threadpool(self._check_room, request, key, directory)
+        with await form(request, self._office.spools) as sent:
+            if not sent.files:
+                raise Refused(400, "The form has no file.", fields={"file": ["This is required."]})
+            made = await run_in_threadpool(self._store_files, key, directory, sent, conditions)
+        return Json(made)
+
+    def _store_files(self, key: Key, directory: RelPath, sent: Form, conditions: Conditions) -> list[object]:
+        made: list[object] = []
+        with self._served.store(key) as store:
+            for file in sent.files:
+                if "/" in file.filename or not file.filename:
+                    raise Refused(400, REFUSED, fields={"file": [REFUSED]})
+                path = named_path(join(directory, file.filename), "file")
+                expected = target(store, path, conditions)
+                entry = self._office.put(
+                    store,
+                    path,
+                    source=Given(file.content.chunks(), file.content.size),
+                    size=file.content.size,
+                    expected=expected,
+                    stale=conditions.stale,
+                )
+                made.append(self._office.info(key, store, path, entry))
+        return made
+
+    async def put(self, request: Request) -> Response:
+        """v3: the body is the whole file. 201 if it is new; 412 by If-Match, If-None-Match."""
+        return await self._replace(request, self._put)
+
+    async def append(self, request: Request) -> Response:
+        """v3 PATCH: the body follows the first N bytes, named by `Range: bytes=N-`. 416 beyond the end."""
+        return await self._replace(request, self._append)
+
+    async def _replace(
+        self, request: Request, work: Callable[[Request, Key, Iterator[bytes], int], Response]
+    ) -> Response:
+        """With a length the body goes right to the store; without one it is put aside first."""
+        key = writer(request)
+        size = declared(request)
+        await run_in_threadpool(self._check_room, request, key, "")
+        if size is not None:
+            pieces = Incoming(request).chunks()
+            return await self._office.uploads.run(lambda: work(request, key, pieces, size))
+        spool = await run_in_threadpool(Spool, self._office.spools)
+        try:
+            await gathered(request, 1 << 44, spool.write)
+            return await run_in_threadpool(work, request, key, spool.chunks(), spool.size)
+        finally:
+            spool.close()
+
+    def _check_room(self, request: Request, key: Key, directory: RelPath) -> None:
+        """Before anything is received: whether there is a directory, and room."""
+        with self._served.store(key) as store:
+            directory_at(store, directory, missing=409)
+            room(declared(request), store.free_space())
+
+    def _put(self, request: Request, key: Key, pieces: Iterator[bytes], size: int) -> Response:
+        path, conditions = asked_path(request), Conditions.of(request)
+        with self._served.store(key) as store:
+            expected = target(store, path, conditions)
+            source = Given(pieces, size)
+            entry = self._office.put(
+                store, path, source=source, size=size, expected=expected, stale=conditions.stale
+            )
+            found = self._office.info(key, store, path, entry)
+        return Json(found, 201 if expected is None else 200, {"ETag": etag(entry)})
+
+    def _append(self, request: Request, key: Key, pieces: Iterator[bytes], size: int) -> Response:
+        path, conditions = asked_path(request), Conditions.of(request)
+        given = _APPEND.fullmatch(request.headers.get("range", ""))
+        if given is None:
+            raise Refused(400, "A header `Range: bytes=N-` must say where to append.")
+        start = int(given[1])
+        with self._served.store(key) as store:
+            expected = file_at(store, path)
+            conditions.check(expected)
+            if start > expected.size:
+                raise Refused(416, "No such range.", headers={"Content-Range": f"bytes */{expected.size}"})
+            room(start + size, store.free_space())
+            with pin(self._served, store, path, expected) as old:
+                source = Given(chain(old.pieces(0, start), pieces), start + size)
+                entry = self._office.put(
+                    store, path, source=source, size=start + size, expected=expected, stale=conditions.stale
+                )
+            found = self._office.info(key, store, path, entry)
+        return Json(found, 200, {"ETag": etag(entry)})
+
+    async def delete(self, request: Request) -> Response:
+        """One file goes to the trash. 204, 404, 412 by If-Match, 415 for a directory."""
+        key, path, conditions = writer(request), asked_path(request), Conditions.of(request)
+        await run_in_threadpool(self._delete, key, path, conditions)
+        return Response(status_code=204)
+
+    def _delete(self, key: Key, path: RelPath, conditions: Conditions) -> None:
+        with self._served.store(key) as store:
+            expected = file_at(store, path)
+            conditions.check(expected)
+            outcome = one(store.delete([Removal(path=path, expected=expected)]))
+            settled(outcome, stale=conditions.stale)
+            self._office.gone(store, path)
+
+
+async def streamed(
+    content: Callable[[], Iterator[bytes]], *, status: int, headers: dict[str, str]
+) -> Response:
+    """An answer that is made piece by piece in worker threads; the first piece decides about its status.
+
+    An error after that cuts the connection: the client misses bytes of the Content-Length.
+    """
+    pieces = content()
+    first = await run_in_threadpool(next, pieces, b"")
+
+    async def body() -> AsyncIterator[bytes]:
+        try:
+            piece = first
+            while piece:
+                yield piece
+                piece = await run_in_threadpool(next, pieces, b"")
+        finally:
+            await run_in_threadpool(pieces.close)  # type: ignore[attr-defined]
+
+    media_type = headers.pop("Content-Type", _PLAIN)
+    return StreamingResponse(body(), status_code=status, headers=headers, media_type=media_type)
+
+
+def _headers(entry: Entry) -> dict[str, str]:
+    assert entry.kind is Kind.FILE
+    return {
+        "ETag": etag(entry),
+        "Last-Modified": formatdate(max((entry.mtime_ns or 0) // 10**9, 0), usegmt=True),
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": "attachment",
+    }

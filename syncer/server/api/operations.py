@@ -1,0 +1,283 @@
+"""`path/oper`: directories made, names changed, trees moved, copied and removed, checksums.
+
+What may take long is a task whose `errors` say what of it failed. Whatever is removed goes to the trash
+file by file; a directory goes by `rmdir`, so nothing unseen goes with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from syncer.engine.model import Done, Entry, Failed, Kind, Outcome, RelPath
+from syncer.engine.paths import is_below, join, parts, split
+from syncer.engine.ports import Creation, Put, Removal, Rename
+from syncer.errors import SyncerError
+from syncer.server.answers import Json, Refused, refusal, settled
+from syncer.server.api.asking import directory_at, existing, key_of, named_path, seen, writer
+from syncer.server.api.office import Office, one, shown
+from syncer.server.api.tasks import Result
+from syncer.server.bodies import room
+from syncer.server.forms import Form, form
+from syncer.server.served import Key, ServedStore, is_hidden
+
+_DEEPEST = 200  # directories within each other
+_AT_ONCE = 500  # files of one batch
+_MOST_FORM = 1 << 20
+_TAKEN = "There is something of that name already."
+
+
+class Operations:
+    """Each handler reads its form, checks what can be checked at once, and does it, or begins a task."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._served = office.served
+
+    async def mkdir(self, request: Request) -> Response:
+        """With its parents; one that is there already is fine. 409 where a file is in the way."""
+        return await self._now(request, self._mkdir)
+
+    async def rename(self, request: Request) -> Response:
+        """`src` to the full new path `dst`, which must be free (409)."""
+        return await self._now(request, self._rename)
+
+    async def move(self, request: Request) -> Response:
+        """Each `src` into the directory `dst`."""
+        return await self._later(request, partial(self._relocation, self._move_one))
+
+    async def copy(self, request: Request) -> Response:
+        """Each `src`, with all below it, into the directory `dst`."""
+        return await self._later(request, partial(self._relocation, self._copy_one))
+
+    async def remove(self, request: Request) -> Response:
+        """Each `path`, with all below it."""
+        return await self._later(request, self._removal)
+
+    async def checksum(self, request: Request) -> Response:
+        """Of each file `path`, by `algorithm`. Changes nothing."""
+        return await self._later(request, self._checksums, changes=False)
+
+    async def _now(self, request: Request, work: Callable[[Key, Form], Result]) -> Response:
+        key = writer(request)
+        with await form(request, self._office.spools, most=_MOST_FORM) as sent:
+            return Json(await run_in_threadpool(work, key, sent))
+
+    async def _later(
+        self, request: Request, prepare: Callable[[Key, Form], Callable[[], Result]], *, changes: bool = True
+    ) -> Response:
+        key = writer(request) if changes else key_of(request)
+        with await form(request, self._office.spools, most=_MOST_FORM) as sent:
+            work = await run_in_threadpool(prepare, key, sent)
+        return Json(self._office.tasks.start(key.name, work))
+
+    # -- at once -----------------------------------------------------------------
+
+    def _mkdir(self, key: Key, sent: Form) -> Result:
+        path = named_path(sent.one("path"))
+        with self._served.store(key) as store:
+            done = ""
+            for name in parts(path):
+                done = join(done, name)
+                found = seen(store, done)
+                if found is None:
+                    settled(one(store.make_directories([Creation(path=done)])), stale=409)
+                    self._office.changed(store, {split(done)[0]})
+                elif found.kind is not Kind.DIRECTORY:
+                    raise Refused(409, "A file is in the way.", fields={"path": ["A file is in the way."]})
+            return self._office.info(key, store, path, existing(store, path))
+
+    def _rename(self, key: Key, sent: Form) -> Result:
+        origin, path = named_path(sent.one("src"), "src"), named_path(sent.one("dst"), "dst")
+        with self._served.store(key) as store:
+            entry = self._renamed(store, origin, path, existing(store, origin, "src"))
+            return self._office.info(key, store, path, entry)
+
+    def _renamed(self, store: ServedStore, origin: RelPath, path: RelPath, found: Entry) -> Entry:
+        if not origin or not path or origin == path or is_below(path, origin):
+            raise Refused(400, "It cannot be moved there.", fields={"dst": ["It cannot be moved there."]})
+        if store.look(path) is not None:
+            raise Refused(409, _TAKEN, fields={"dst": [_TAKEN]})
+        directory_at(store, split(path)[0], missing=409, field="dst")
+        outcome = one(store.rename([Rename(origin=origin, path=path, expected=found)]))
+        entry = self._office.took(store, path, outcome, stale=409)
+        self._office.gone(store, origin)
+        return entry
+
+    # -- as tasks ------------------------------------------------------------------
+
+    def _relocation(
+        self, single: Callable[[Key, RelPath, RelPath], None], key: Key, sent: Form
+    ) -> Callable[[], Result]:
+        into = named_path("".join(sent.all("dst")[:1]), "dst")
+        if not sent.all("dst") or not sent.all("src"):
+            raise Refused(400, "Both `src` and `dst` are required.", fields={"src": ["This is required."]})
+        origins = [named_path(text, "src") for text in sent.all("src")]
+        with self._served.store(key) as store:
+            directory_at(store, into, missing=404, field="dst")
+            for origin in origins:
+                existing(store, origin, "src")
+        return partial(_each, {o: partial(single, key, o, into) for o in origins})
+
+    def _move_one(self, key: Key, origin: RelPath, into: RelPath) -> None:
+        with self._served.store(key) as store:
+            self._renamed(store, origin, join(into, split(origin)[1]), existing(store, origin))
+
+    def _copy_one(self, key: Key, origin: RelPath, into: RelPath) -> None:
+        path = join(into, split(origin)[1])
+        with self._served.store(key) as store:
+            if not origin or path == origin or is_below(path, origin):
+                raise Refused(400, "It cannot be copied there.")
+            if store.look(path) is not None:
+                raise Refused(409, _TAKEN)
+            self._copy(store, origin, path, existing(store, origin))
+
+    def _copy(self, store: ServedStore, origin: RelPath, path: RelPath, found: Entry) -> None:
+        if found.kind is Kind.DIRECTORY:
+            settled(one(store.make_directories([Creation(path=path)])), stale=409)
+            self._office.changed(store, {split(path)[0]})
+            for name, entry in _checked_depth(origin, shown(store, origin)).items():
+                self._copy(store, join(origin, name), join(path, name), entry)
+            return
+        room(found.size, store.free_space())
+        item = Put(
+            path=path,
+            kind=Kind.FILE,
+            source=store.open(origin, found),
+            size=found.size,
+            expected=None,
+            mtime_ns=found.mtime_ns,
+            executable=found.executable,
+        )
+        self._office.took(store, path, one(store.put([item])), stale=409)
+
+    def _removal(self, key: Key, sent: Form) -> Callable[[], Result]:
+        paths = [named_path(text) for text in sent.all("path")]
+        if not paths or not all(paths):
+            raise Refused(400, "A `path` is required.", fields={"path": ["This is required."]})
+        with self._served.store(key) as store:
+            for path in paths:
+                existing(store, path, "path")
+        return partial(self._remove_all, key, paths)
+
+    def _remove_all(self, key: Key, paths: list[RelPath]) -> Result:
+        errors: dict[str, str] = {}
+        with self._served.store(key) as store:
+            for path in paths:
+                try:
+                    found = existing(store, path)
+                    removed = _Removed(store=store, office=self._office, errors=errors)
+                    removed.tree(path, found)
+                except (SyncerError, Refused) as error:
+                    errors[f"/{path}"] = str(error)
+        return {"errors": errors}
+
+    def _checksums(self, key: Key, sent: Form) -> Callable[[], Result]:
+        algorithm = _ALGORITHMS.get(sent.one("algorithm").upper())
+        if algorithm is None:
+            known = ", ".join(_ALGORITHMS)
+            raise Refused(
+                400, f"The algorithm is one of {known}.", fields={"algorithm": [f"One of {known}."]}
+            )
+        paths = [named_path(text) for text in sent.all("path")]
+        if not paths:
+            raise Refused(400, "A `path` is required.", fields={"path": ["This is required."]})
+        with self._served.store(key) as store:
+            for path in paths:
+                if existing(store, path, "path").kind is not Kind.FILE:
+                    raise Refused(400, "This is a directory.", fields={"path": ["This is a directory."]})
+        return partial(self._sums, key, paths, algorithm)
+
+    def _sums(self, key: Key, paths: list[RelPath], algorithm: Callable[[Iterator[bytes]], str]) -> Result:
+        sums: dict[str, str] = {}
+        errors: dict[str, str] = {}
+        with self._served.store(key) as store:
+            for path in paths:
+                try:
+                    source = store.open(path, existing(store, path))
+                    sums[f"/{path}"] = algorithm(source.chunks())
+                    self._served.learn(store, path, source.entry)
+                except (SyncerError, Refused) as error:
+                    errors[f"/{path}"] = str(error)
+        return {"checksums": sums, "errors": errors}
+
+
+@dataclass(slots=True, kw_only=True)
+class _Removed:
+    """Takes a tree away from below; what fails stays, with all that it stands in."""
+
+    store: ServedStore
+    office: Office
+    errors: dict[str, str]
+    _files: list[Removal] = field(default_factory=list)
+
+    def tree(self, path: RelPath, found: Entry) -> None:
+        """Raises StoreError where even a look fails."""
+        if found.kind is not Kind.DIRECTORY:
+            return self._delete([Removal(path=path, expected=found)])
+        directories = [path]
+        for directory in directories:  # grows while it is gone through: parents before children
+            entries = self.store.list(directory).entries
+            files = [(n, e) for n, e in entries.items() if isinstance(e, Entry) and not is_hidden(n)]
+            directories += [join(directory, n) for n, e in files if e.kind is Kind.DIRECTORY]
+            doomed = [
+                Removal(path=join(directory, n), expected=e) for n, e in files if e.kind is not Kind.DIRECTORY
+            ]
+            for start in range(0, len(doomed), _AT_ONCE):
+                self._delete(doomed[start : start + _AT_ONCE])
+        directories.reverse()
+        for index, outcome in self.store.remove_directories(directories):
+            self._note(directories[index], outcome)
+
+    def _delete(self, items: list[Removal]) -> None:
+        for index, outcome in self.store.delete(items):
+            self._note(items[index].path, outcome)
+
+    def _note(self, path: RelPath, outcome: Outcome) -> None:
+        if isinstance(outcome, Done):
+            return self.office.gone(self.store, path)
+        error = refusal(outcome.error).detail if isinstance(outcome, Failed) else outcome.message
+        self.errors[f"/{path}"] = error
+
+
+def _each(work: dict[RelPath, Callable[[], None]]) -> Result:
+    errors: dict[str, str] = {}
+    for path, single in work.items():
+        try:
+            single()
+        except (SyncerError, Refused) as error:
+            errors[f"/{path}"] = str(error)
+    return {"errors": errors}
+
+
+def _checked_depth(path: RelPath, entries: dict[str, Entry]) -> dict[str, Entry]:
+    if path.count("/") > _DEEPEST:
+        raise Refused(400, "The tree is too deep.")
+    return entries
+
+
+def _hashed(name: str, chunks: Iterator[bytes]) -> str:
+    hasher = hashlib.new(name, usedforsecurity=False)
+    for chunk in chunks:
+        hasher.update(chunk)
+    return hasher.hexdigest()
+
+
+def _crc32(chunks: Iterator[bytes]) -> str:
+    value = 0
+    for chunk in chunks:
+        value = zlib.crc32(chunk, value)
+    return f"{value:08x}"
+
+
+_ALGORITHMS: dict[str, Callable[[Iterator[bytes]], str]] = {
+    **{name: partial(_hashed, name.lower()) for name in ("MD5", "SHA1", "SHA256", "SHA512")},
+    "CRC-32": _crc32,
+}

@@ -1,0 +1,89 @@
+"""Digests of served files, kept so that a file is hashed once for each of its versions.
+
+A cache in SQLite: losing it costs time only, so it is not made durable, and a damaged one is thrown away.
+Rows are by directory, since listings ask by directory. What a version is worth is not judged
+here: only those that are `Entry.trusted` may be handed in.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from syncer.engine.model import RelPath, Version
+from syncer.engine.paths import split
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS digests(
+    directory BLOB NOT NULL, name BLOB NOT NULL, version BLOB NOT NULL, digest BLOB NOT NULL,
+    PRIMARY KEY (directory, name)) WITHOUT ROWID
+"""
+_FIND = "SELECT name, version, digest FROM digests WHERE directory = ?"
+_FIND_ONE = "SELECT digest FROM digests WHERE directory = ? AND name = ? AND version = ?"
+_KEEP = "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)"
+
+
+class Digests:
+    """BLAKE3-256 by path (relative to the served folder) and version. Safe to share between threads."""
+
+    def __init__(self, file: Path) -> None:
+        self._lock = threading.Lock()
+        try:
+            self._base = _opened(file)
+        except sqlite3.DatabaseError:
+            for suffix in ("", "-wal", "-shm"):
+                file.with_name(file.name + suffix).unlink(missing_ok=True)
+            self._base = _opened(file)
+
+    def find(self, path: RelPath, version: Version) -> bytes | None:
+        """The digest of a file in that version; None if it is not known."""
+        directory, name = split(path)
+        rows = self._ask(_FIND_ONE, (os.fsencode(directory), os.fsencode(name), version))
+        return rows[0][0] if rows else None
+
+    def of_directory(self, directory: RelPath) -> Mapping[str, tuple[Version, bytes]]:
+        """What is known of the names in one directory: version and digest."""
+        rows = self._ask(_FIND, (os.fsencode(directory),))
+        return {os.fsdecode(name): (version, digest) for name, version, digest in rows}
+
+    def keep(self, rows: Iterable[tuple[RelPath, Version, bytes]]) -> None:
+        """Path, version and digest of files whose version is trusted."""
+        found = []
+        for path, version, digest in rows:
+            directory, name = split(path)
+            found.append((os.fsencode(directory), os.fsencode(name), version, digest))
+        if not found:
+            return
+        try:
+            with self._lock, self._base:
+                self._base.executemany(_KEEP, found)
+        except sqlite3.Error:
+            return  # a full disk, a damaged cache: the file is hashed again next time
+
+    def close(self) -> None:
+        """Nothing may be asked afterwards."""
+        with self._lock:
+            self._base.close()
+
+    def _ask(self, question: str, values: tuple[bytes, ...]) -> list[tuple[bytes, ...]]:
+        try:
+            with self._lock:
+                return self._base.execute(question, values).fetchall()
+        except sqlite3.Error:
+            return []
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    base = sqlite3.connect(file, check_same_thread=False)
+    try:
+        base.execute("PRAGMA journal_mode = WAL")
+        base.execute("PRAGMA synchronous = OFF")
+        base.execute(_SCHEMA)
+        base.execute("SELECT count(*) FROM (SELECT 1 FROM digests LIMIT 1)").fetchone()
+    except sqlite3.DatabaseError:
+        base.close()
+        raise
+    return base

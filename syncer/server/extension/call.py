@@ -1,0 +1,125 @@
+"""One call and its answer, as the handlers see them: values in, values out.
+
+A body is unpacked within bounds and checked (`json`, `frames`); an answer is one JSON object, lines, or
+frames, packed if the client likes it so. No HTTP beyond media types; no store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from syncer.engine.model import Outcome, RelPath
+from syncer.errors import PermanentError, SyncerError
+from syncer.server.extension.packing import parsed, said, unpacked
+from syncer.server.extension.shared import Shared
+from syncer.server.served import Key, Served, ServedStore
+from syncer.wire import FRAMES, LINES, values
+from syncer.wire.frames import Frame, Head, Json, decode, encode
+
+ITEMS = 10_000  # of one call
+BODY = 32 << 20  # bytes of a body that is one JSON object, unpacked; what a head may have, too
+
+
+class TooLarge(PermanentError):
+    """A body, or what it unpacks to, is larger than `hello` says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """`pieces` is lazy: making it is the work. `waits` tells whether that may wait for a slow client."""
+
+    media: str
+    pieces: Iterable[bytes]
+    waits: bool = True
+    after: Callable[[], None] | None = None  # once it is made, whole or not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """Who asks for what. The body can be read once."""
+
+    served: Served
+    shared: Shared
+    key: Key
+    root: RelPath
+    body: Iterable[bytes]
+    packed: bool = False
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body as it was before it was packed, in pieces of some 256 KiB at most."""
+        return unpacked(self.body) if self.packed else iter(self.body)
+
+    def json(self) -> dict[str, Json]:
+        """The body as one JSON object. Raises PermanentError, TransientError, TooLarge."""
+        data = bytearray()
+        for piece in self.pieces():
+            data += piece
+            if len(data) > BODY:
+                raise TooLarge(f"a body has at most {BODY} bytes, unpacked")
+        return parsed(data)
+
+    def frames(self) -> Iterator[Frame]:
+        """The body as frames. Raises PermanentError, TransientError."""
+        return decode(self.pieces())
+
+    @contextmanager
+    def store(self) -> Iterator[ServedStore]:
+        """The store that the call is about. Raises Unholdable, NotFound, Unreadable."""
+        with self.served.store(self.key, self.root) as store:
+            yield store
+
+    def head(self, frames: Iterator[Frame]) -> dict[str, Json]:
+        """The head that every stream of frames begins with."""
+        first = next(frames, None)
+        if not isinstance(first, Head):
+            raise values.malformed("a head")
+        return first.fields
+
+
+Handler: TypeAlias = Callable[[Call], Answer]
+
+
+def listed(fields: dict[str, Json], name: str) -> list[Json]:
+    """A list of at most `ITEMS`. Raises PermanentError, TooLarge."""
+    found = values.take(fields.get(name), list, f"a list {name}")
+    if len(found) > ITEMS:
+        raise TooLarge(f"a call has at most {ITEMS} items")
+    return found
+
+
+# -- answers -----------------------------------------------------------------------
+
+
+def one(fields: dict[str, Json]) -> Answer:
+    """One JSON object."""
+    return Answer(media="application/json", pieces=(said(fields),))
+
+
+def lines(found: Iterable[Json], *, waits: bool = True, after: Callable[[], None] | None = None) -> Answer:
+    """A line for each, and `"end"`."""
+
+    def told() -> Iterator[bytes]:
+        for value in found:
+            yield said(value) + b"\n"
+        yield b'"end"\n'
+
+    return Answer(media=LINES, pieces=told(), waits=waits, after=after)
+
+
+def framed(found: Iterable[Frame], *, after: Callable[[], None] | None = None) -> Answer:
+    """A stream of frames with its end."""
+    return Answer(media=FRAMES, pieces=encode(found), after=after)
+
+
+def outcomes(results: Iterable[tuple[int, Outcome]], *, after: Callable[[], None] | None = None) -> Answer:
+    """`[index, outcome]` as soon as each is known; the work waits for no client that is slow to listen."""
+    told = ([index, values.outcome_out(outcome)] for index, outcome in results)
+    return lines(told, waits=False, after=after)
+
+
+def trouble(error: SyncerError) -> dict[str, Json]:
+    """`{"error": …}`."""
+    return {"error": values.error_out(error)}

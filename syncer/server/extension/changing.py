@@ -1,0 +1,178 @@
+"""The calls that change names without sending content: deletes, directories, renames, amendments.
+
+Each is the method of the same name of `ServedStore`; the feed hears of what took effect. A path that no
+client may name is that item's failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from syncer.engine.model import Done, Entry, Failed, Outcome, RelPath
+from syncer.engine.paths import split
+from syncer.engine.ports import Amend, Creation, Removal, Rename, Results
+from syncer.errors import NotFound, PermanentError, SyncerError, Unholdable
+from syncer.server.extension.call import Answer, Call, listed, one, outcomes
+from syncer.server.served import ServedStore, checked
+from syncer.wire import values
+from syncer.wire.frames import Json
+
+ItemT = TypeVar("ItemT")
+_FARTHEST = (1 << 63) - 1  # nanoseconds before or after 1970 that every disk's call can take
+
+
+def delete(call: Call) -> Answer:
+    """`delete`: files and symlinks."""
+    items = [
+        Removal(path=values.path(f.get("path")), expected=values.entry_in(f.get("expected")))
+        for f in _objects(call)
+    ]
+    return _applied(call, items, lambda i: (i.path,), lambda store, some: store.delete(some))
+
+
+def make_directories(call: Call) -> Answer:
+    """`make-directories`."""
+    items = [
+        Creation(
+            path=values.path(f.get("path")), replaces=values.optional(f.get("replaces"), values.entry_in)
+        )
+        for f in _objects(call)
+    ]
+    return _applied(call, items, lambda i: (i.path,), lambda store, some: store.make_directories(some))
+
+
+def remove_directories(call: Call) -> Answer:
+    """`remove-directories`: its items are paths."""
+    items = [values.path(value) for value in listed(call.json(), "items")]
+    return _applied(call, items, lambda path: (path,), lambda store, some: store.remove_directories(some))
+
+
+def rename(call: Call) -> Answer:
+    """`rename`."""
+    items = [
+        Rename(
+            origin=values.path(f.get("origin")),
+            path=values.path(f.get("path")),
+            expected=values.entry_in(f.get("expected")),
+        )
+        for f in _objects(call)
+    ]
+    return _applied(call, items, lambda i: (i.origin, i.path), lambda store, some: store.rename(some))
+
+
+def amend(call: Call) -> Answer:
+    """`amend`."""
+    items = [
+        Amend(
+            path=values.path(f.get("path")),
+            expected=values.entry_in(f.get("expected")),
+            mtime_ns=moment(f.get("mtime_ns")),
+            executable=flag(f.get("executable")),
+        )
+        for f in _objects(call)
+    ]
+    return _applied(call, items, lambda i: (i.path,), lambda store, some: store.amend(some))
+
+
+def moment(value: Json) -> int | None:
+    """A time that can be given to a file. Raises PermanentError."""
+    found = values.optional(value, lambda v: values.take(v, int, "a time"))
+    if found is not None and abs(found) > _FARTHEST:
+        raise values.malformed("a time that a file can have")
+    return found
+
+
+def flag(value: Json) -> bool | None:
+    """Raises PermanentError."""
+    return values.optional(value, lambda v: values.take(v, bool, "true or false"))
+
+
+def _objects(call: Call) -> list[dict[str, Json]]:
+    return [values.take(value, dict, "an item") for value in listed(call.json(), "items")]
+
+
+def _applied(
+    call: Call,
+    items: Sequence[ItemT],
+    paths: Callable[[ItemT], tuple[RelPath, ...]],
+    do: Callable[[ServedStore, Sequence[ItemT]], Results],
+) -> Answer:
+    """The outcomes. Once begun it goes on to its end, whether the client listens or not."""
+
+    def results() -> Iterator[tuple[int, Outcome]]:
+        with call.store() as store:
+            refused = {i: e for i, item in enumerate(items) if (e := refusal(paths(item))) is not None}
+            yield from ((i, Failed(error=error)) for i, error in refused.items())
+            taken = [i for i in range(len(items)) if i not in refused]
+            for index, outcome in do(store, [items[i] for i in taken]):
+                at = taken[index]
+                settled(call, store, paths(items[at]), outcome)
+                yield at, outcome
+
+    return outcomes(results())
+
+
+def refusal(paths: Sequence[RelPath]) -> Unholdable | None:
+    """Why no client may name one of these; the root itself is changed by nobody."""
+    try:
+        for path in paths:
+            checked(path)
+            if not path:
+                raise Unholdable("the root is no item", path=path)
+    except Unholdable as error:
+        return error
+    return None
+
+
+def settled(call: Call, store: ServedStore, paths: Sequence[RelPath], outcome: Outcome) -> None:
+    """What is to be known of a change once it took effect: its digest, and by whoever waits for news."""
+    if not isinstance(outcome, Done):
+        return
+    if isinstance(outcome.entry, Entry):
+        call.served.learn(store, paths[-1], outcome.entry)
+    call.shared.feed.changed(store.below, {split(path)[0] for path in paths})
+
+
+# -- the root --------------------------------------------------------------------
+
+
+def create_root(call: Call) -> Answer:
+    """`create-root`: by the store of its parent."""
+    parent, name = split(call.root)
+    if not call.root:
+        with call.store():
+            return one({"outcome": values.outcome_out(Done())})
+    with call.served.store(call.key, parent) as store:
+        refused = refusal((name,))
+        if refused is not None:
+            raise refused
+        [(_, outcome)] = store.make_directories([Creation(path=name)])
+        settled(call, store, (name,), outcome)
+    return one({"outcome": values.outcome_out(outcome)})
+
+
+def mark(call: Call) -> Answer:
+    """`mark`."""
+    marker = values.take(call.json().get("marker"), str, "a marker")
+    if not marker.isascii() or not marker.isalnum() or len(marker) > 64:
+        raise values.malformed("a marker")
+    with call.store() as store:
+        try:
+            store.mark(marker)
+        except SyncerError as error:
+            return one({"outcome": values.outcome_out(Failed(error=error))})
+    return one({"outcome": values.outcome_out(Done())})
+
+
+def root(call: Call) -> Answer:
+    """`root`: null where there is none; a link or a file in its place is none."""
+    try:
+        with call.store() as store:
+            return one({"root": values.root_out(store.root())})
+    except NotFound:
+        return one({"root": None})
+    except PermanentError as error:
+        if isinstance(error, Unholdable):
+            raise
+        raise NotFound(error.message) from error

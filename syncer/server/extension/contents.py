@@ -1,0 +1,185 @@
+"""The calls by which content leaves: whole files, deltas of them, signatures.
+
+A file is sent as it is read, and its end comes only if it was found unchanged then. Trouble with one file is
+told in its end. Which sketches are kept is `sketches`' affair, what deltas are the engine's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from syncer.engine.delta import Command, Parameters, Signature, delta, encode, signature
+from syncer.engine.difference import Difference, difference
+from syncer.engine.model import Entry, Kind, RelPath
+from syncer.engine.ports import Source
+from syncer.errors import ChangedUnderUs, SyncerError
+from syncer.server.extension.call import Answer, Call, framed, listed, trouble
+from syncer.server.extension.sketches import Wish
+from syncer.server.served import ServedStore, checked
+from syncer.stores.reading import beyond
+from syncer.wire import values
+from syncer.wire.frames import Data, End, Frame, Head, Json
+
+_SMALLEST_BLOCK, _LARGEST_BLOCK = 256, 16 << 20
+_MOST_BLOCKS = 1 << 21
+_UNKNOWN_SIZE = 1 << 62
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A file, from `start` on; `have` is the digest of another version that the client has."""
+
+    path: RelPath
+    entry: Entry
+    start: int = 0
+    have: bytes | None = None
+
+
+def fetch(call: Call) -> Answer:
+    """`fetch`: many files in one stream."""
+    wanted = [_wanted(value) for value in listed(call.json(), "wanted")]
+    wishes: list[Wish] = []
+
+    def told() -> Iterator[Frame]:
+        with call.store() as store:
+            for index, want in enumerate(wanted):
+                yield from _content(call, store, index, want, wishes)
+
+    return framed(told(), after=lambda: call.shared.sketches.want(*wishes))
+
+
+def _wanted(value: Json) -> Wanted:
+    fields = values.take(value, dict, "what is wanted")
+    have = values.optional(fields.get("have"), lambda v: values.octets(v, "a digest", most=32))
+    return Wanted(
+        path=values.path(fields.get("path")),
+        entry=_file(fields.get("entry")),
+        start=values.number(fields.get("start", 0), "a place in a file"),
+        have=have or None,
+    )
+
+
+def _file(value: Json) -> Entry:
+    entry = values.entry_in(value)
+    if entry.kind is not Kind.FILE:
+        raise values.malformed("a file")
+    return entry
+
+
+def _content(call: Call, store: ServedStore, index: int, want: Wanted, wishes: list[Wish]) -> Iterator[Frame]:
+    sketch = call.shared.sketches.get(want.have) if want.have is not None and not want.start else None
+    if want.have is not None and sketch is None and not want.start:
+        yield _head(index, want.entry, "ask")
+        yield End({})
+        return
+    source = store.open(want.path, want.entry)
+    if sketch is None:
+        yield _head(index, want.entry, "whole")
+        yield from _told(want.path, source, map(Data, beyond(source.chunks(), want.start)))
+    else:
+        changes = difference(sketch, source.chunks(), workers=_cores())
+        yield _head(index, want.entry, "delta")
+        yield from _told(want.path, source, _carried(call, changes, source))
+    _learn(call, store, want.path, source, wishes, old=want.have)
+
+
+def _head(index: int, entry: Entry, encoding: str) -> Head:
+    return Head({"index": index, "size": entry.size, "encoding": encoding})
+
+
+def _told(path: RelPath, source: Source, data: Iterator[Data]) -> Iterator[Frame]:
+    """The data and its end, or where it went wrong."""
+    try:
+        checked(path)
+        yield from data
+        entry = source.entry
+    except SyncerError as error:
+        yield End(trouble(error))
+        return
+    digest = entry.digest.hex() if entry.digest is not None else None
+    yield End({"digest": digest, "entry": values.entry_out(entry)})
+
+
+def _carried(call: Call, changes: Difference, source: Source) -> Iterator[Data]:
+    """The delta; then the sketch of what was sent is kept, if it is of what was sent."""
+    commands: Iterator[Command] = iter(changes)
+    yield from map(Data, encode(commands))
+    if changes.digest != source.entry.digest:
+        raise ChangedUnderUs("the file changed while it was read")
+    call.shared.sketches.keep(changes.sketch)
+
+
+def _learn(
+    call: Call, store: ServedStore, path: RelPath, source: Source, wishes: list[Wish], *, old: bytes | None
+) -> None:
+    """What was read has a digest now, and perhaps is worth a sketch."""
+    try:
+        entry = source.entry
+    except SyncerError:
+        return  # it was not read to its end
+    call.served.learn(store, path, entry)
+    wishes.append(Wish(below=store.below, path=path, entry=entry, old=old))
+
+
+def delta_(call: Call) -> Answer:
+    """`delta`: one file, against a signature that the client made of what it has."""
+    frames = call.frames()
+    head = call.head(frames)
+    want = Wanted(path=values.path(head.get("path")), entry=_file(head.get("entry")))
+    size = values.optional(head.get("size"), lambda v: values.number(v, "a size"))
+    against = Signature.load(_signature(frames), basis_size=_UNKNOWN_SIZE if size is None else size)
+    wishes: list[Wish] = []
+
+    def told() -> Iterator[Frame]:
+        with call.store() as store, against:
+            source = store.open(want.path, want.entry)
+            yield _head(0, want.entry, "delta")
+            pieces = delta(against, source.chunks(), workers=_cores())
+            yield from _told(want.path, source, map(Data, pieces))
+            _learn(call, store, want.path, source, wishes, old=None)
+
+    return framed(told(), after=lambda: call.shared.sketches.want(*wishes))
+
+
+def _signature(frames: Iterator[Frame]) -> Iterator[bytes]:
+    for frame in frames:
+        if isinstance(frame, End):
+            return
+        if not isinstance(frame, Data):
+            raise values.malformed("a signature")
+        yield frame.payload
+    raise values.malformed("the end of a signature")
+
+
+def signature_(call: Call) -> Answer:
+    """`signature`: of one file, as it is."""
+    fields = call.json()
+    path, entry = values.path(fields.get("path")), _file(fields.get("entry"))
+    parameters = _parameters(fields, entry)
+    wishes: list[Wish] = []
+
+    def told() -> Iterator[Frame]:
+        with call.store() as store:
+            source = store.open(path, entry)
+            yield Head({"size": entry.size})
+            pieces = signature(source.chunks(), parameters, workers=_cores())
+            yield from _told(path, source, map(Data, pieces))
+            _learn(call, store, path, source, wishes, old=None)
+
+    return framed(told(), after=lambda: call.shared.sketches.want(*wishes))
+
+
+def _parameters(fields: dict[str, Json], entry: Entry) -> Parameters:
+    block = values.number(fields.get("block", 0), "a block")
+    strong = values.number(fields.get("strong", 0), "a strong sum")
+    usual = Parameters.for_wire(entry.size)
+    block, strong = block or usual.block_len, strong or usual.strong_len
+    if not _SMALLEST_BLOCK <= block <= _LARGEST_BLOCK or entry.size // block > _MOST_BLOCKS or strong > 32:
+        raise values.malformed("a block and a strong sum within their bounds")
+    return Parameters(block_len=block, strong_len=strong)
+
+
+def _cores() -> int:
+    return min(os.cpu_count() or 1, 4)

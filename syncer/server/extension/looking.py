@@ -1,0 +1,173 @@
+"""The calls that look: directories, single names, digests, what changed since, small files.
+
+Digests come along where the server knows them for that very version. What the client sees is
+what `ServedStore` shows, without our own names at any depth and without leftovers: among
+those are the temporaries of calls in flight, so the server sweeps by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from syncer.engine.model import Entry, Kind, Listing, Obstacle, RelPath, Seen, Trouble
+from syncer.engine.paths import join
+from syncer.errors import SyncerError, Unholdable
+from syncer.server.extension.call import Answer, Call, lines, listed, one, trouble
+from syncer.server.served import Served, ServedStore, checked, is_hidden
+from syncer.wire import values
+from syncer.wire.frames import Json
+
+SMALL = 4 << 20  # bytes that `read-small` answers at most
+_HASHED_AT_ONCE = 64
+
+
+def list_(call: Call) -> Answer:
+    """`list`: some directories."""
+    paths = [values.path(value) for value in listed(call.json(), "paths")]
+
+    def told() -> Iterator[Json]:
+        with call.store() as store:
+            for path in paths:
+                yield [path, _shown(_listing(call.served, store, path))]
+
+    return lines(told())
+
+
+def tree(call: Call) -> Answer:
+    """`tree`: a directory and all below it, each before what is below it, in tree order."""
+    top = values.path(call.json().get("path"))
+
+    def told() -> Iterator[Json]:
+        with call.store() as store:
+            ahead = [top]
+            while ahead:
+                path = ahead.pop()
+                found = _listing(call.served, store, path)
+                yield [path, _shown(found)]
+                if isinstance(found, Listing):
+                    ahead += _below(path, found)
+
+    return lines(told())
+
+
+def _below(path: RelPath, found: Listing) -> list[RelPath]:
+    """The directories in it, last one first."""
+    names = [name for name, e in found.entries.items() if isinstance(e, Entry) and e.kind is Kind.DIRECTORY]
+    return [join(path, name) for name in sorted(names, key=os.fsencode, reverse=True)]
+
+
+def _shown(found: Listing | SyncerError) -> Json:
+    return values.listing_out(found) if isinstance(found, Listing) else trouble(found)
+
+
+def _listing(served: Served, store: ServedStore, path: RelPath) -> Listing | SyncerError:
+    """One directory with the digests that are known. Trouble with it is a value."""
+    try:
+        found = store.list(checked(path))
+        known = served.known_digests(store, path)
+    except SyncerError as error:
+        return error
+    entries = {
+        name: _digested(seen, known.get(name)) for name, seen in found.entries.items() if not _hides(name)
+    }
+    whole = len(entries) == len(found.entries)
+    return Listing(entries=entries, fingerprint=found.fingerprint if whole else None)
+
+
+def _hides(name: str) -> bool:
+    plain = name.isascii() and not name.startswith(".")
+    return not plain and is_hidden(name)
+
+
+def _digested(seen: Entry | Obstacle, known: tuple[bytes, bytes] | None) -> Entry | Obstacle:
+    if known is None or not isinstance(seen, Entry) or not seen.trusted or seen.version != known[0]:
+        return seen
+    return replace(seen, digest=known[1])
+
+
+def look(call: Call) -> Answer:
+    """`look`: single names."""
+    paths = [values.path(value) for value in listed(call.json(), "paths")]
+
+    def told() -> Iterator[Json]:
+        with call.store() as store:
+            for path in paths:
+                yield values.seen_out(_seen(call.served, store, path))
+
+    return lines(told())
+
+
+def _seen(served: Served, store: ServedStore, path: RelPath) -> Seen:
+    try:
+        seen = store.look(checked(path))
+    except Unholdable as error:
+        return Obstacle(Trouble.UNSAFE_NAME, error.message)
+    if not isinstance(seen, Entry) or seen.kind is not Kind.FILE or not seen.trusted:
+        return seen
+    return replace(seen, digest=served.digests.find(join(store.below, path), seen.version))
+
+
+def digests(call: Call) -> Answer:
+    """`digests`: reading costs no network here, so what is not known is read now."""
+    wanted = [_pair(value) for value in listed(call.json(), "wanted")]
+
+    def told() -> Iterator[Json]:
+        with call.store() as store:
+            for start in range(0, len(wanted), _HASHED_AT_ONCE):
+                yield from map(
+                    values.seen_out, _hashed(call.served, store, wanted[start : start + _HASHED_AT_ONCE])
+                )
+
+    return lines(told())
+
+
+def _pair(value: Json) -> tuple[RelPath, Entry]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise values.malformed("a path with its entry")
+    return values.path(value[0]), values.entry_in(value[1])
+
+
+def _hashed(served: Served, store: ServedStore, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+    """In order; what has no known digest in its present version is read, all such names in one go."""
+    seen = [_seen(served, store, path) for path, _ in wanted]
+    unread = {i: (wanted[i][0], e) for i, e in enumerate(seen) if isinstance(e, Entry) and _needs_reading(e)}
+    read = store.digests(list(unread.values()))
+    for index, known in enumerate(seen):
+        if index not in unread:
+            yield known
+            continue
+        found = next(read)
+        if isinstance(found, Entry):
+            served.learn(store, unread[index][0], found)
+        yield found
+
+
+def _needs_reading(seen: Entry) -> bool:
+    return seen.kind is not Kind.DIRECTORY and seen.digest is None
+
+
+def read_small(call: Call) -> Answer:
+    """`read-small`."""
+    fields = call.json()
+    path = values.path(fields.get("path"))
+    limit = min(values.number(fields.get("limit"), "a limit"), SMALL)
+    with call.store() as store:
+        try:
+            return one({"content": store.read_small(checked(path), limit).hex()})
+        except SyncerError as error:
+            return one(trouble(error))
+
+
+def changed(call: Call) -> Answer:
+    """`changed`: which of the directories that a client knows look otherwise now."""
+    fields = call.json()
+    name = values.octets(fields.get("name"), "a name", most=32)
+    given = fields.get("known")
+    lists = call.shared.lists
+    known = lists.get(name) if given is None else lists.keep(name, given)
+    if known is None:
+        return one({"unknown": True})
+    with call.store() as store:
+        return one({"changed": list(store.changed(known.items()))})

@@ -1,0 +1,135 @@
+"""The sketches a server keeps of what it received and sent, so that the next delta needs no sums on the wire.
+
+Made after the answer, by one thread of the lowest priority, which reads the file again and believes only
+its digest. What is not made is no loss: a client is then asked for a signature.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from syncer.engine.difference import difference
+from syncer.engine.model import Entry, RelPath
+from syncer.engine.sketch import Sketch
+from syncer.errors import SyncerError, TransientError
+from syncer.server.served import Key, Served
+from syncer.stores.shelf import WORTH, Shelf
+
+_WAITING = 1024  # files; the oldest are forgotten
+_IDLE = 5.0  # seconds after which the thread ends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A file below the root `below`, with its digest; `old` is that of the content before, if known."""
+
+    below: RelPath
+    path: RelPath
+    entry: Entry
+    old: bytes | None = None
+
+
+class Sketches:
+    """A shelf, and the thread that fills it."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self._shelf = Shelf(served.state / "sketches", clock=served.clock)
+        self._wishes: OrderedDict[bytes, Wish] = OrderedDict()
+        self._changed = threading.Condition()
+        self._running = False
+        self._closed = False
+
+    def get(self, digest: bytes) -> Sketch | None:
+        """The sketch of the content with this digest, if there is one."""
+        return self._shelf.get(digest)
+
+    def keep(self, sketch: Sketch) -> None:
+        """One that fell off while a delta was made."""
+        if sketch.size >= WORTH:
+            self._shelf.put(sketch)
+
+    def want(self, *wishes: Wish) -> None:
+        """Has them made, when there is nothing better to do. Small files are left aside."""
+        worth = [w for w in wishes if w.entry.size >= WORTH and not self._shelf.has(_digest(w))]
+        if not worth:
+            return
+        with self._changed:
+            if self._closed:
+                return
+            self._wishes.update((_digest(wish), wish) for wish in worth)
+            while len(self._wishes) > _WAITING:
+                self._wishes.popitem(last=False)
+            self._changed.notify_all()
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._run, name="syncer-sketches", daemon=True).start()
+
+    def settle(self, seconds: float) -> bool:
+        """Waits until nothing is wished for; whether that came true."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._wishes, seconds)
+
+    def close(self) -> None:
+        """Nothing is made any more; returns when the thread has let go of the folder."""
+        with self._changed:
+            self._closed = True
+            self._wishes.clear()
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._running)
+
+    def _run(self) -> None:
+        _yield_to_others()
+        while (wish := self._next()) is not None:
+            try:
+                self._make(wish)
+            except (SyncerError, OSError):
+                pass  # the file changed or is gone; the server is closing
+            with self._changed:
+                if self._wishes.get(_digest(wish)) is wish:
+                    del self._wishes[_digest(wish)]
+                self._changed.notify_all()
+
+    def _next(self) -> Wish | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._wishes or self._closed, _IDLE)
+            if not self._wishes:
+                self._running = False
+                self._changed.notify_all()
+                return None
+            return next(iter(self._wishes.values()))
+
+    def _while_open(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            if self._closed:
+                raise TransientError("the server stops")
+            yield chunk
+
+    def _make(self, wish: Wish) -> None:
+        with self._served.store(Key(name="", under=wish.below)) as store:
+            chunks = self._while_open(store.open(wish.path, wish.entry).chunks())
+            old = self._shelf.get(wish.old) if wish.old is not None else None
+            if old is None or old.outgrown:
+                sketch = Sketch.of(chunks, size=wish.entry.size)
+            else:
+                changes = difference(old, chunks)
+                for _ in changes:
+                    pass
+                sketch = changes.sketch
+        if sketch.digest == wish.entry.digest:
+            self._shelf.put(sketch)
+
+
+def _digest(wish: Wish) -> bytes:
+    """Whoever wishes has read the file, so it is known."""
+    return wish.entry.digest or b""
+
+
+def _yield_to_others() -> None:
+    """Linux knows a priority for each thread (setpriority(2)); elsewhere this would be the whole process'."""
+    if os.uname().sysname == "Linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)

@@ -1,0 +1,191 @@
+"""Connections before there is a request: how many, how slow, how large and how exact a head may be.
+
+uvicorn's protocol on llhttp, which refuses what two parsers could read in two ways (both lengths, bare
+LF, folded lines, odd chunk sizes; RFC 9112, 11.2). What it lets pass and we have no use for is refused here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from syncer.server.access import Line, write
+from syncer.server.limits import ABORT, Limits, neighbourhood
+
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
+_ONCE = frozenset({b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"})
+
+
+class Malformed(Exception):
+    """A request that is refused with 400 before it is one."""
+
+
+class Doors:
+    """Who is connected."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._all = 0
+        self._by_address: Counter[str] = Counter()
+
+    def enter(self, address: str) -> bool:
+        """Counts a connection; False if it is one too many."""
+        self._all += 1
+        self._by_address[address] += 1
+        return self._all <= self.limits.connections and self._by_address[address] <= self.limits.per_address
+
+    def leave(self, address: str) -> None:
+        """Forgets one."""
+        self._all -= 1
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]
+
+
+class Guarded(HttpToolsProtocol):
+    """One connection. `doors` is set by `guarded`."""
+
+    doors: Doors
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._limits = self.doors.limits
+        self._in_head = True
+        self._unheeded = 0  # bytes since the head began, or since the last byte of a body
+        self._surplus = 0  # bytes of a body that nobody wants any more
+        self._timer: asyncio.TimerHandle | None = None
+        self._address = ""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begins to wait for a head, or says that there are too many connections."""
+        super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            # asyncio does so only where the listening socket named its protocol; head and body are two writes
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._address = neighbourhood(self.client[0]) if self.client else ""
+        if self.doors.enter(self._address):
+            self._arm(self._limits.head_seconds)
+        else:
+            transport.write(_BUSY)
+            transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Lets the next one in."""
+        self._disarm()
+        self.doors.leave(self._address)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Counts what is not body, and waits no longer than is allowed."""
+        if self.transport.is_closing():
+            return
+        if self._in_head and self._timer is None:
+            self._arm(self._limits.head_seconds)
+        self._unheeded += len(data)
+        super().data_received(data)
+        if self._unheeded > self._limits.head_bytes and not self.transport.is_closing():
+            if self._in_head:
+                self.send_400_response("The head is too large.")
+            else:
+                self.transport.abort()  # endless extensions of chunks, or trailers
+
+    def on_message_begin(self) -> None:
+        """Gives the app a way to end the connection at once."""
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Bounds their number; trailers mean nothing here, and must not pass for headers."""
+        if not self._in_head:
+            return
+        if len(self.headers) >= self._limits.headers:
+            raise Malformed("too many headers")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is there: from here on the deadlines of `limits` count."""
+        self._check()
+        self._disarm()
+        self._in_head = False
+        self._unheeded = self._surplus = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Bounds what is read in vain."""
+        self._unheeded = 0
+        super().on_body(body)
+        if self.cycle.response_complete:
+            self._surplus += len(body)
+            if self._surplus > self._limits.linger_bytes:
+                self.transport.abort()
+
+    def on_message_complete(self) -> None:
+        """The next head may come."""
+        super().on_message_complete()
+        self._disarm()
+        self._in_head = True
+        self._unheeded = 0
+
+    def on_response_complete(self) -> None:
+        """What is still to come of the body is read for a while only, so that the answer arrives."""
+        super().on_response_complete()
+        unread = not self._in_head and self.cycle.response_complete
+        if unread and not self.transport.is_closing():
+            self._arm(self._limits.linger_seconds)
+
+    def send_400_response(self, msg: str) -> None:
+        """Ends the connection; told to the log, since no app hears of it."""
+        write(Line(method="-", path="-", status=400, note=msg))
+        super().send_400_response(msg)
+
+    def _check(self) -> None:
+        names = [name for name, _ in self.headers]
+        if any(names.count(name) > 1 for name in _ONCE):
+            raise Malformed("a header that may be sent once came twice")
+        coding = dict(self.headers).get(b"transfer-encoding")
+        version = self.parser.get_http_version()
+        if version not in ("1.0", "1.1") or (version == "1.1" and b"host" not in names):
+            raise Malformed("this is neither HTTP/1.1 with a Host nor HTTP/1.0")
+        if coding is not None and (coding.lower() != b"chunked" or version == "1.0"):
+            raise Malformed("the only transfer coding is chunked")
+        if not self.url.startswith(b"/"):
+            raise Malformed("the target is no path")
+
+    def _arm(self, seconds: float) -> None:
+        self._disarm()
+        self._timer = self.loop.call_later(seconds, self._too_slow)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        if not self.transport.is_closing():
+            self.transport.close()
+            self.loop.call_later(1, self.transport.abort)
+
+
+def guarded(limits: Limits) -> type[Guarded]:
+    """The protocol of one server."""
+
+    class Door(Guarded):
+        doors = Doors(limits)
+
+    return Door

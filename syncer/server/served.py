@@ -1,0 +1,261 @@
+"""The served folder: stores rooted in it, its state directory, its trash, its known digests.
+
+    with served.store(key, "backup/docs") as store:     # FOLDER/<key.under>/backup/docs
+        outcome = next(store.put([...]))
+        entry = served.digest_of(store, "a.txt", entry)
+
+All changes go through `ServedStore`. A listing's `leftovers` must not be swept: among them are the
+temporaries of requests in flight; `sweeping` takes what a dead server left. HTTP is settled elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+from urllib.parse import quote
+
+from syncer.engine.model import Entry, Kind, RelPath
+from syncer.engine.paths import PRIVATE, is_private, join, look_alike, parts, printable, unsafe
+from syncer.engine.ports import Clock
+from syncer.errors import NotFound, Unholdable, Unreadable
+from syncer.server.digests import Digests
+from syncer.server.feed import Feed
+from syncer.server.rooted import RootedFileSystem
+from syncer.stores.folder import FolderStore
+from syncer.stores.trash import FOLDER as TRASH
+from syncer.stores.trash import Trash
+from syncer.stores.trouble import reading
+
+IDLE = 60.0
+"""Seconds after which a store that nobody uses is closed."""
+_MOST = 64  # stores kept open though nobody uses them
+_BATCH_NS = 3600 * 10**9  # a trash batch takes what goes within an hour
+MAX_NAME = 255  # bytes
+MAX_PATH = 4096 - 256  # bytes: PATH_MAX with room for the served folder itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """Who asks: a key's name, the subfolder it is confined to ("": none), whether it may change nothing."""
+
+    name: str
+    under: RelPath = ""
+    read_only: bool = False
+
+
+class ServedStore(FolderStore):
+    """A folder store at or below the served folder. `below` is its root, relative to that."""
+
+    def __init__(self, served: Served, below: RelPath, *, identity: tuple[int, int]) -> None:
+        root = served.absolute(below)
+        super().__init__(root, fs=served.fs, clock=served.clock, tag=served.tag, trash=served.trash(below))
+        self.below = below
+        self.inode = identity
+        self.users = 0
+        self.used = served.clock.monotonic()
+        self.born_ns = served.clock.now_ns()
+
+
+class Served:
+    """One folder and what the server keeps about it. Safe to share between threads."""
+
+    def __init__(self, folder: Path, state: Path, *, clock: Clock) -> None:
+        """`folder` is a real path, `state` a private directory that exists. Raises OSError."""
+        self.folder = folder
+        self.state = state
+        self.clock = clock
+        self.tag = blake2b(str(folder).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+        self.fs = RootedFileSystem(str(folder))
+        self.digests = Digests(state / "digests.sqlite")
+        self.feed = Feed()  # every change through the server is told to it
+        self.started_ns = clock.now_ns()
+        self._trash_in_state = _device(folder) == _device(state)
+        self._stores: dict[RelPath, ServedStore] = {}
+        self._retired: set[ServedStore] = set()  # replaced while in use
+        self._lock = threading.Lock()
+
+    # -- stores --------------------------------------------------------------
+
+    @contextmanager
+    def store(self, key: Key, path: RelPath = "") -> Iterator[ServedStore]:
+        """A store rooted at FOLDER/<key.under>/<path>, open at least as long as the block runs.
+
+        Raises Unholdable for a path that is none or is ours (see `checked`), NotFound where no directory
+        is (a symlink is none), Unreadable. Its root must exist: make it by the parent's store.
+        """
+        store = self._leased(join(key.under, checked(path)) if path else key.under)
+        try:
+            yield store
+        finally:
+            self._returned(store)
+
+    def absolute(self, below: RelPath) -> str:
+        """The path on this machine; never to be opened, but by a store."""
+        return str(self.folder) if not below else f"{str(self.folder).rstrip('/')}/{below}"
+
+    def trash(self, below: RelPath) -> Trash:
+        """Where the store there keeps what is taken away: in the state directory, if on the same file system.
+
+        A folder of its own for each root, since the paths inside are relative to it.
+        """
+        name = quote(below or "/", safe="", errors="surrogateescape")
+        if len(name) > MAX_NAME:
+            name = name[:200] + "-" + blake2b(name.encode(), digest_size=8).hexdigest()
+        return self._trash(name)
+
+    def trashes(self) -> Iterator[Trash]:
+        """The trash of every root that has one. Raises OSError."""
+        home = self.state if self._trash_in_state else self.folder / PRIVATE
+        try:
+            names = sorted(entry.name for entry in (home / TRASH).iterdir())
+        except FileNotFoundError:
+            return
+        yield from (self._trash(name) for name in names)
+
+    def _trash(self, name: str) -> Trash:
+        anchor = str(self.state if self._trash_in_state else self.folder)
+        way = (TRASH, name) if self._trash_in_state else (PRIVATE, TRASH, name)
+        return Trash(lambda: self.fs.open_root(anchor), way, fs=self.fs, clock=self.clock, run="serve")
+
+    def close_idle(self) -> None:
+        """Closes stores that nobody used for a while."""
+        limit = self.clock.monotonic() - IDLE
+        with self._lock:
+            self._drop([b for b, s in self._stores.items() if not s.users and s.used < limit])
+
+    def close(self) -> None:
+        """Once no request is in flight."""
+        with self._lock:
+            for store in (*self._stores.values(), *self._retired):
+                store.close()
+            self._stores.clear()
+            self._retired.clear()
+        self.digests.close()
+        self.fs.release()
+
+    def _leased(self, below: RelPath) -> ServedStore:
+        """The store of the directory that has this path *now*: it may have been exchanged since."""
+        inode = self._inode(below)
+        with self._lock:
+            store = self._stores.get(below)
+            if store is not None and (store.inode != inode or self._is_stale(store)):
+                self._retire(below)
+                store = None
+            if store is None:
+                store = self._stores[below] = ServedStore(self, below, identity=inode)
+                store.free_space()  # holds its root from now on
+                self._drop(self._surplus())
+            store.users += 1
+            return store
+
+    def _is_stale(self, store: ServedStore) -> bool:
+        """A trash batch is dated by its beginning, so none may go on for long."""
+        return store.born_ns + _BATCH_NS < self.clock.now_ns()
+
+    def _inode(self, below: RelPath) -> tuple[int, int]:
+        try:
+            fd = self.fs.open_root(self.absolute(below))
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFound(f"{printable(below) or 'the folder'}: no such directory", path=below) from None
+        except OSError as error:
+            raise reading(error, below) from error
+        try:
+            found = self.fs.fstat(fd)
+            return found.st_dev, found.st_ino
+        finally:
+            self.fs.close(fd)
+
+    def _returned(self, store: ServedStore) -> None:
+        with self._lock:
+            store.users -= 1
+            store.used = self.clock.monotonic()
+            if not store.users and store in self._retired:
+                self._retired.discard(store)
+                store.close()
+
+    def _retire(self, below: RelPath) -> None:
+        store = self._stores.pop(below)
+        if store.users:
+            self._retired.add(store)
+        else:
+            store.close()
+
+    def _surplus(self) -> list[RelPath]:
+        unused = sorted((s.used, below) for below, s in self._stores.items() if not s.users)
+        return [below for _, below in unused[: max(len(self._stores) - _MOST, 0)]]
+
+    def _drop(self, names: list[RelPath]) -> None:
+        for below in names:
+            self._stores.pop(below).close()
+
+    # -- digests -------------------------------------------------------------
+
+    def digest_of(self, store: ServedStore, path: RelPath, entry: Entry) -> Entry:
+        """The entry with its digest, hashed only if this version never was.
+
+        A file that is not (any more) what `entry` says: Unreadable, with what was found in its message.
+        """
+        if entry.kind is not Kind.FILE or entry.digest is not None:
+            return entry
+        known = self.digests.find(join(store.below, path), entry.version) if entry.trusted else None
+        if known is not None:
+            return replace(entry, digest=known)
+        [found] = store.digests([(path, entry)])
+        if not isinstance(found, Entry) or found.version != entry.version:
+            raise Unreadable(f"{printable(path)} changed while it was read", path=path)
+        self.learn(store, path, found)
+        return found
+
+    def known_digests(self, store: ServedStore, directory: RelPath) -> Mapping[str, tuple[bytes, bytes]]:
+        """What is known of the names in one directory: version and digest."""
+        return self.digests.of_directory(join(store.below, directory) if directory else store.below)
+
+    def learn(self, store: ServedStore, path: RelPath, *entries: Entry) -> None:
+        """Remembers the digest of an entry that has one, if its version is worth it."""
+        self.digests.keep(
+            (join(store.below, path), e.version, e.digest)
+            for e in entries
+            if e.kind is Kind.FILE and e.digest is not None and e.trusted
+        )
+
+
+def _device(path: Path) -> int:
+    return path.stat().st_dev
+
+
+def checked(path: RelPath) -> RelPath:
+    """The path, if every part of it may be named by a client. Raises Unholdable: one answer for all others.
+
+    Refused are empty parts, `.` and `..`, NUL, backslash tricks, what is too long or no path here, and
+    what is ours (or looks it) at any depth: a folder below may be the root of somebody's job.
+    """
+    if _length(path) > MAX_PATH or any(_is_refused(name) for name in parts(path)):
+        raise Unholdable("such a path is refused", path="")
+    return path
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a name is one of Syncer's own (or could be taken for one): never shown, never touched."""
+    return is_private(name, at_root=True) or look_alike(name) == PRIVATE
+
+
+def _is_refused(name: str) -> bool:
+    return (
+        bool(unsafe(name, at_root=True))
+        or is_hidden(name)
+        or _length(name) > MAX_NAME
+        or any(part in (".", "..") for part in name.split("\\"))
+    )  # `..\\x` is one odd name here, and a way out on another system that syncs this folder
+
+
+def _length(text: str) -> int:
+    """In bytes; more than any limit for what the disk's encoding cannot hold."""
+    try:
+        return len(os.fsencode(text))
+    except UnicodeEncodeError:
+        return MAX_PATH + 1

@@ -1,0 +1,100 @@
+"""What the server does beside requests: closes what is idle, empties old trash, sweeps after a dead server.
+
+A thread that looks now and then. Nothing of what users see is touched: temporaries of a server that was
+killed go to the trash, and only those that are older than this server.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+
+from syncer.engine.model import Kind, RelPath
+from syncer.engine.paths import PRIVATE, TEMPORARY, join
+from syncer.errors import SyncerError
+from syncer.server.served import Key, Served
+from syncer.stores import stamps, trashcan
+from syncer.stores.beneath import Cursor
+from syncer.stores.ground import TAG_LENGTH
+from syncer.stores.scanning import PARTIAL_NS
+
+_EVERY = 30.0  # seconds
+_EMPTY_EVERY = 120  # turns: an hour
+_DAY_NS = 24 * 3600 * 10**9
+_HOUR_NS = 3600 * 10**9
+_log = logging.getLogger("syncer.server")
+
+
+class Upkeep:
+    """Runs until `stop`."""
+
+    def __init__(self, served: Served, *, trash_days: float) -> None:
+        self._served = served
+        self._trash_days = trash_days
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+
+    def start(self) -> None:
+        """Begins with the sweep."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when the thread has ended."""
+        self._stop.set()
+        self._thread.join()
+
+    def sweep(self) -> int:
+        """Moves what a dead server left half-done to the trash; answers how many files."""
+        count = 0
+        with self._served.store(Key(name="")) as store:
+            for path in leftovers(self._served):
+                if self._stop.is_set():
+                    break
+                store.sweep([path])
+                count += 1
+        return count
+
+    def empty_trash(self) -> int:
+        """Removes what went to the trash longer ago than it is kept; answers how many files."""
+        older_than = self._served.clock.now_ns() - int(self._trash_days * _DAY_NS) - _HOUR_NS
+        return sum(trashcan.empty(trash, older_than_ns=older_than)[0] for trash in self._served.trashes())
+
+    def _run(self) -> None:
+        turn = 0
+        while True:
+            try:
+                if turn == 0:
+                    self.sweep()
+                if turn % _EMPTY_EVERY == 0:
+                    self.empty_trash()
+                self._served.close_idle()
+            except (OSError, SyncerError) as error:
+                _log.warning("upkeep: %s", error)
+            turn += 1
+            if self._stop.wait(_EVERY):
+                return
+
+
+def _oldest(served: Served, name: str) -> int:
+    """What is older is nobody's any more; a partial waits some days for whoever goes on with it."""
+    short = len(name) == len(TEMPORARY) + 2 * TAG_LENGTH
+    return served.started_ns if short else served.started_ns - PARTIAL_NS
+
+
+def leftovers(served: Served) -> Iterator[RelPath]:
+    """Temporaries with the server's tag that are older than this server. Raises OSError."""
+    own = TEMPORARY + served.tag
+    pending: list[RelPath] = [""]
+    with Cursor(served.fs, served.fs.folder_fd) as cursor:
+        while pending:
+            directory = pending.pop()
+            try:
+                fd = cursor.enter(directory)
+                for name, found in list(served.fs.scan(fd)):
+                    if name.startswith(own) and stamps.trusted(found, _oldest(served, name)):
+                        yield join(directory, name)
+                    elif stamps.kind(found) is Kind.DIRECTORY and name != PRIVATE:
+                        pending.append(join(directory, name))
+            except OSError:
+                continue  # gone, or not for us to read

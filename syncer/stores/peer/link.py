@@ -1,0 +1,283 @@
+"""One call of the extension: what is asked goes out, the answer comes in, statuses become errors.
+
+HTTP, authentication, time-outs and throttling are those of `stores.smartfile.session`. What calls there
+are and what they mean is the business of the other modules of this package.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
+
+from syncer.engine.ports import Clock
+from syncer.errors import (
+    LocalError,
+    PermanentError,
+    StoreError,
+    TransientError,
+)
+from syncer.stores.peer import zstd
+from syncer.wire import BASE, FRAMES
+from syncer.wire.frames import Frame, Json, decode, encode
+from syncer.wire.values import error_in, malformed, take
+
+if TYPE_CHECKING:
+    import requests
+
+    from syncer.stores.smartfile.bodies import Body
+    from syncer.stores.smartfile.session import Session
+
+ResultT = TypeVar("ResultT")
+
+_JUDGED = (400, 403, 404, 409, 413, 500, 502, 503, 504)  # statuses whose body says what went wrong
+_TELLING = 64 << 10  # bytes of an error that are read
+_LINE = 256 << 20  # bytes of one line: a directory of a million names
+_DOCUMENT = 1 << 30  # bytes of a whole answer that is one object
+_PIECE = 256 << 10
+_TRIES = 4
+_FIRST, _LONGEST = 0.25, 15.0  # seconds between tries
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer that is being read; closing it ends the connection if it was not read to its end."""
+
+    response: requests.Response
+    about: str
+    received: int = field(default=0, init=False)  # bytes of payload that came so far, packed as they came
+    _wire: Iterator[bytes] | None = field(default=None, init=False)
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.response.close()
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body, once. Raises TransientError where it breaks off."""
+        self._wire = self._raw()
+        if self.response.headers.get("Content-Encoding", "") == zstd.NAME:
+            return zstd.unpacked(self._wire)
+        return self._wire
+
+    def _finish(self) -> None:
+        """Reads the end of HTTP's own after that of ours, so that the connection can be used again."""
+        try:
+            if self._wire is not None and next(self._wire, None):
+                self.close()
+        except TransientError:
+            return  # everything was said
+
+    def _raw(self) -> Iterator[bytes]:
+        from syncer.stores.smartfile.replies import translated
+
+        with translated(f"{self.about}: the answer broke off", ""):
+            for piece in self.response.raw.stream(_PIECE, decode_content=False):
+                self.received += len(piece)
+                yield piece
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames of the body. Raises TransientError where they break off, PermanentError for others."""
+        yield from decode(self.pieces())
+        self._finish()
+
+    def lines(self) -> Iterator[Json]:
+        """The lines of the body up to its last, which only says that it is the last."""
+        for line in _lines(self.pieces()):
+            if line == "end":
+                return self._finish()
+            yield line
+        raise TransientError(f"{self.about}: the answer broke off")
+
+    def document(self) -> dict[str, Json]:
+        """The body as one object."""
+        data = bytearray()
+        for piece in self.pieces():
+            data += piece
+            if len(data) > _DOCUMENT:
+                raise malformed("an answer of bearable size")
+        self._finish()
+        return take(_parsed(bytes(data)), dict, "an object")
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[Json]:
+    held: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        head, *rest = piece.split(b"\n")
+        held.append(head)
+        size += len(head)
+        for part in rest:
+            line = b"".join(held)
+            held, size = [part], len(part)
+            if line:  # an empty one only says that the server is still at work
+                yield _parsed(line)
+        if size > _LINE:
+            raise malformed("a line of bearable length")
+
+
+def _parsed(text: bytes) -> Json:
+    try:
+        found: Json = json.loads(text)
+    except (ValueError, RecursionError):
+        raise malformed("JSON") from None
+    return found
+
+
+class Link:
+    """Calls on one root: the folder `path` below the key's own root. Safe to share between threads."""
+
+    def __init__(self, session: Session, path: str) -> None:
+        self.clock: Clock = session.clock
+        self.path = path.strip("/")
+        self._session = session
+
+    @property
+    def identity(self) -> str:
+        """Where the root is, without secrets."""
+        return f"smartfile:{self._session.base_url}{self.path}"
+
+    def ask(self, call: str, told: Json, *, packs: bool = False, unpacks: bool = False) -> dict[str, Json]:
+        """The one object that a call answers. Raises what `open` raises."""
+        with self.open(call, told, packs=packs, unpacks=unpacks) as answer:
+            return answer.document()
+
+    def each(self, call: str, told: Json) -> Iterator[Json]:
+        """The lines that a call answers, as they come. Raises what `open` raises, also in between."""
+        with self.open(call, told, unpacks=True) as answer:
+            yield from answer.lines()
+
+    def open(self, call: str, told: Json, *, packs: bool = False, unpacks: bool = False) -> Answer:
+        """A call with one object, which changes nothing, or nothing twice: it may be asked again.
+
+        `packs`: send it packed; `unpacks`: the answer may be. Raises AuthError, NotFound (no such root),
+        TransientError, PermanentError.
+        """
+        from syncer.stores.smartfile.bodies import Body
+
+        text = json.dumps(told, separators=(",", ":")).encode("ascii")
+        sent = b"".join(zstd.packed([text])) if packs else text
+        body = Body(open=lambda: [sent], length=len(sent), content_type="application/json")
+        return self._open(call, body, packs=packs, unpacks=unpacks)
+
+    def stream(
+        self,
+        call: str,
+        frames: Callable[[], Iterable[Frame]],
+        *,
+        counted: Callable[[int], None] = lambda size: None,
+        packs: bool = False,
+        unpacks: bool = False,
+    ) -> Answer:
+        """A call whose body is frames, made while they are sent; `counted` hears of the bytes that go out.
+
+        Raises what `open` raises, and what `frames` raises.
+        """
+        from syncer.stores.smartfile.bodies import Body
+
+        def opened() -> Iterator[bytes]:
+            pieces = encode(frames())
+            for piece in zstd.packed(pieces) if packs else pieces:
+                counted(len(piece))
+                yield piece
+
+        body = Body(open=opened, length=None, content_type=FRAMES)
+        return self._open(call, body, packs=packs, unpacks=unpacks)
+
+    def _open(self, call: str, body: Body, *, packs: bool, unpacks: bool) -> Answer:
+        headers = {"Accept-Encoding": zstd.NAME if unpacks else "identity"}
+        if packs:
+            headers["Content-Encoding"] = zstd.NAME
+        target = f"{BASE}{call}?root={quote(self.path, safe='', errors='surrogateescape')}"
+        response = self._session.request(
+            "POST",
+            target,
+            body=body,
+            headers=headers,
+            stream=True,
+            idempotent=False,
+            accept=_JUDGED,
+            about=call,
+        )
+        if response.status_code >= 300:
+            raise _refusal(response, call)
+        if not any(name in response.headers for name in ("Transfer-Encoding", "Content-Length")):
+            response.close()  # its headers were cut: nothing would tell where the answer ends
+            raise TransientError(f"{call}: the answer broke off")
+        return Answer(response, call)
+
+    def patiently(self, attempt: Callable[[], ResultT]) -> ResultT:
+        """Tries again what failed for the moment, a few times."""
+        tries = Tries(self.clock)
+        while True:
+            try:
+                return attempt()
+            except TransientError as error:
+                tries.failed(error)
+
+    def close(self) -> None:
+        self._session.close()
+
+
+class Tries:
+    """How often something was tried without any progress, and the pauses between."""
+
+    def __init__(self, clock: Clock, most: int = _TRIES) -> None:
+        self._clock = clock
+        self._most = most
+        self._failed = 0
+
+    def progress(self) -> None:
+        """Something came: what was in vain before counts no more."""
+        self._failed = 0
+
+    def failed(self, error: TransientError) -> None:
+        """Waits before the next try; raises the error if that was the last one."""
+        self._failed += 1
+        if self._failed >= self._most:
+            raise error
+        pause = error.retry_after if error.retry_after is not None else _FIRST * 4 ** (self._failed - 1)
+        self._clock.sleep(min(pause, _LONGEST))
+
+
+def _refusal(response: requests.Response, call: str) -> StoreError | LocalError:
+    """What a status means for the whole call; see the list in `docs/extension.md`."""
+    told = _told(response, call)
+    status = response.status_code
+    said = f": {told.message}" if told is not None and told.message else ""
+    if status == 403:
+        return StoreError(
+            f"the server refuses this key{said}",
+            hint="the key is read-only, or confined to another folder; `syncer serve --add-key` makes keys",
+        )
+    if status >= 500:
+        after = told.retry_after if isinstance(told, TransientError) else None
+        return TransientError(f"the server cannot answer now (status {status}){said}", retry_after=after)
+    if told is not None and status in (400, 409, 413):
+        return told
+    return PermanentError(
+        f"the server does not answer `{call}` (status {status})", hint="is it the same version of Syncer?"
+    )
+
+
+def _told(response: requests.Response, call: str) -> StoreError | LocalError | None:
+    """The error that the body names, if it names one."""
+    data = bytearray()
+    try:
+        with Answer(response, call) as answer:
+            for piece in answer.pieces():
+                data += piece
+                if len(data) > _TELLING:
+                    return None
+        return error_in(take(_parsed(bytes(data)), dict, "an object").get("error"))
+    except (PermanentError, TransientError):
+        return None

@@ -1,0 +1,218 @@
+"""Looking at directories from afar: few questions for many listings.
+
+The reconciler asks for one directory after the other, in tree order, and needs few of
+them. Those that are known to have changed come in one stream; a directory that nothing is known of comes
+with all that is below it. What was sent ahead is handed out once, when it is asked for; from the next look
+at the root or change on, it counts for nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from hashlib import blake2b
+
+from syncer.engine.model import Listing, RelPath
+from syncer.engine.paths import tree_key
+from syncer.errors import LocalError, StoreError, TransientError
+from syncer.stores.peer.link import Link
+from syncer.wire.frames import Json
+from syncer.wire.values import error_in, listing_in, malformed, path, take
+
+_KEPT = 200_000  # entries that were sent ahead and are not asked for yet
+_KNOWN = 12 << 20  # bytes of one list of known directories
+_AHEAD = 2000  # directories asked for at once
+
+Told = Listing | StoreError | LocalError
+
+
+class Listings:
+    """The directories of one root. Several threads may ask; one stream answers them in turn."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._lock = threading.Lock()
+        self._known: frozenset[RelPath] = frozenset()
+        self._changed: Sequence[RelPath] = ()
+        self._position: dict[RelPath, int] = {}  # of each changed directory among the changed
+        self._streams: list[_Stream] = []
+        self._ready = _Ready()
+
+    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
+        """See `engine.ports.Store.changed`; by the name of the list where the server still has it."""
+        pairs = list(known)
+        self.forget()
+        found = [path for some in _cut(pairs) for path in self._link.patiently(partial(self._ask, some))]
+        with self._lock:
+            self._known = frozenset(p for p, _ in pairs)
+            self._changed = found
+            self._position = {p: at for at, p in enumerate(found)}
+        return iter(found)
+
+    def _ask(self, pairs: Sequence[tuple[RelPath, bytes]]) -> list[RelPath]:
+        told: Json = [[p, print_.hex()] for p, print_ in pairs]
+        name = list_name(told)
+        answer = self._link.ask("changed", {"name": name}, unpacks=True)
+        if answer.get("unknown"):
+            answer = self._link.ask("changed", {"name": name, "known": told}, packs=True, unpacks=True)
+        changed = {path(p) for p in take(answer.get("changed"), list, "a list of directories")}
+        return [p for p, _ in pairs if p in changed]
+
+    def forget(self) -> None:
+        """What was sent ahead is of another time."""
+        with self._lock:
+            self._ready.clear()
+            while self._streams:
+                self._streams.pop().close()
+            self._known, self._changed, self._position = frozenset(), (), {}
+
+    def list(self, directory: RelPath) -> Listing:
+        """See `engine.ports.Store.list`."""
+        with self._lock:
+            found = self._ahead(directory)
+        if found is None:
+            found = self._single(directory)
+        if isinstance(found, Listing):
+            return found
+        raise found
+
+    def _ahead(self, directory: RelPath) -> Told | None:
+        """What was sent ahead of the directory, or is in the stream that begins with it."""
+        found = self._ready.take(directory)
+        if found is None:
+            found = next((f for s in self._streams if (f := self._pull(s, directory)) is not None), None)
+        if found is None and (stream := self._begin(directory)) is not None:
+            self._streams.append(stream)
+            found = self._pull(stream, directory)
+        return found
+
+    def _begin(self, directory: RelPath) -> _Stream | None:
+        """A stream that begins with the directory, where more are likely to be asked for."""
+        at = self._position.get(directory)
+        if at is not None:
+            wanted: list[Json] = [*self._changed[at : at + _AHEAD]]
+            return _Stream(self._link, "list", {"paths": wanted}) if len(wanted) > 1 else None
+        if directory in self._known:
+            return None
+        return _Stream(self._link, "tree", {"path": directory})
+
+    def _pull(self, stream: _Stream, directory: RelPath) -> Told | None:
+        """Reads on until the directory comes; what comes before it waits until it is asked for."""
+        key = tree_key(directory)
+        try:
+            while stream.next_key is not None and stream.next_key <= key:
+                came, listing = stream.pop()
+                if came == directory:
+                    return listing
+                self._ready.add(came, listing)
+        except (StoreError, LocalError) as error:
+            self._drop(stream)
+            if not isinstance(error, TransientError):
+                raise
+            return None
+        if stream.next_key is None:
+            self._drop(stream)
+        return None
+
+    def _drop(self, stream: _Stream) -> None:
+        stream.close()
+        self._streams = [s for s in self._streams if s is not stream]
+
+    def _single(self, directory: RelPath) -> Told:
+        found = dict(_listings(self._link.each("list", {"paths": [directory]})))
+        if directory not in found:
+            raise TransientError("the server left out a listing", path=directory)
+        return found[directory]
+
+    def close(self) -> None:
+        """Ends what is still being sent."""
+        self.forget()
+
+
+class _Stream:
+    """Listings as they come, the next one known by its place in tree order before it is taken."""
+
+    def __init__(self, link: Link, call: str, told: Json) -> None:
+        self._answer = link.open(call, told, unpacks=True)
+        self._listings = _listings(self._answer.lines())
+        self._next: tuple[RelPath, Told] | None = None
+        self.next_key: bytes | None = None
+        try:
+            self._advance()
+        except BaseException:
+            self._answer.close()
+            raise
+
+    def pop(self) -> tuple[RelPath, Told]:
+        """The next one; the one after it is read when it is looked for."""
+        assert self._next is not None
+        found = self._next
+        self._advance()
+        return found
+
+    def _advance(self) -> None:
+        self._next = next(self._listings, None)
+        self.next_key = tree_key(self._next[0]) if self._next is not None else None
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+class _Ready:
+    """Listings that nobody asked for yet; the oldest go where they are too many."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[RelPath, Told] = OrderedDict()
+        self._weight = 0
+
+    def add(self, directory: RelPath, listing: Told) -> None:
+        self.take(directory)
+        self._found[directory] = listing
+        self._weight += _weight(listing)
+        while self._weight > _KEPT and len(self._found) > 1:
+            _, dropped = self._found.popitem(last=False)
+            self._weight -= _weight(dropped)
+
+    def take(self, directory: RelPath) -> Told | None:
+        found = self._found.pop(directory, None)
+        if found is not None:
+            self._weight -= _weight(found)
+        return found
+
+    def clear(self) -> None:
+        self._found.clear()
+        self._weight = 0
+
+
+def _weight(listing: Told) -> int:
+    return 1 + (len(listing.entries) if isinstance(listing, Listing) else 0)
+
+
+def _listings(lines: Iterator[Json]) -> Iterator[tuple[RelPath, Told]]:
+    for line in lines:
+        match line:
+            case [directory, {"error": error}]:
+                yield path(directory), error_in(error)
+            case [directory, listing]:
+                yield path(directory), listing_in(listing)
+            case _:
+                raise malformed("a listing")
+
+
+def _cut(pairs: Sequence[tuple[RelPath, bytes]]) -> Iterator[Sequence[tuple[RelPath, bytes]]]:
+    """Pieces that fit one request, always the same for the same directories."""
+    start = size = 0
+    for at, (directory, _) in enumerate(pairs):
+        size += 6 * len(directory) + 64  # a character takes six bytes at most, as JSON escapes it
+        if size > _KNOWN or at + 1 == len(pairs):
+            yield pairs[start : at + 1]
+            start, size = at + 1, 0
+
+
+def list_name(told: Json) -> str:
+    """What a list of known directories is called: BLAKE2b-256 of its JSON without blanks, in hex."""
+    text = json.dumps(told, separators=(",", ":")).encode("ascii")
+    return blake2b(text, digest_size=32).hexdigest()

@@ -1,0 +1,183 @@
+"""A folder of another Syncer, served by `syncer serve`, as a store: gathers the parts of this package.
+
+`listings` and `asking` look, `source` and `fetching` read, `uploading` and `changing` change; `link` speaks
+HTTP. It decides nothing: every expectation is checked by the server at the last moment, and what
+is replaced or deleted lies in the server's trash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from syncer.engine.model import Entry, Listing, RelPath, Seen
+from syncer.engine.ports import (
+    Amend,
+    Capabilities,
+    Creation,
+    Put,
+    Removal,
+    Rename,
+    Results,
+    RootState,
+    Source,
+)
+from syncer.errors import TransientError
+from syncer.stores.peer.asking import Asking, Quota
+from syncer.stores.peer.changing import Changing
+from syncer.stores.peer.deltas import Distrust
+from syncer.stores.peer.fetching import LARGE, Fetching
+from syncer.stores.peer.hostile import sifted
+from syncer.stores.peer.keeping import Keeper
+from syncer.stores.peer.link import Link
+from syncer.stores.peer.listings import Listings
+from syncer.stores.peer.sending import Writer
+from syncer.stores.peer.source import Means, PeerSource
+from syncer.stores.peer.uploading import Uploading
+from syncer.wire.values import path, take
+
+if TYPE_CHECKING:
+    from syncer.stores.smartfile.session import Session
+
+_LONGEST_WAIT = 45.0  # seconds; after a minute of silence a connection is taken for dead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """What changed at the server since a cursor: directories, or (`reset`) anything."""
+
+    cursor: str
+    changed: tuple[RelPath, ...]
+    reset: bool
+
+
+class PeerStore:
+    """Implements `engine.ports.Store`; see there for every method's contract.
+
+    `root` is a folder below the key's own root; `cache` a private directory for what is kept between
+    runs, which need not exist and may be lost.
+    """
+
+    def __init__(self, session: Session, root: str, *, cache: Path) -> None:
+        self._link = Link(session, root)
+        self._asking = Asking(self._link)
+        self._listings = Listings(self._link)
+        keeper = Keeper(cache / "sketches", session.clock)
+        self._means = Means(link=self._link, keeper=keeper, distrust=Distrust(cache / "wrong-deltas"))
+        self._writer = Writer(self._link, keeper)
+        self._uploading = Uploading(self._link, self._writer, self._asking)
+        self._changing = Changing(self._link, self._asking)
+
+    # -- what it is ----------------------------------------------------------
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Those of the server's folder. Raises what asking does, the first time."""
+        return replace(self._asking.hello.capabilities, local=False, digests=True, window="")
+
+    @property
+    def identity(self) -> str:
+        return self._link.identity
+
+    @property
+    def repaired(self) -> int:
+        """How many contents were sent whole because a delta came out wrong."""
+        return self._writer.repaired
+
+    def root(self) -> RootState | None:
+        self._listings.forget()
+        return self._asking.root()
+
+    def create_root(self) -> None:
+        self._asking.settle("create-root", {})
+
+    def mark(self, marker: str) -> None:
+        self._asking.settle("mark", {"marker": marker})
+
+    def free_space(self) -> int | None:
+        try:
+            return self._asking.quota().free
+        except TransientError:
+            return None
+
+    def quota(self) -> Quota:
+        """Bytes used and free below the key's root. Raises StoreError."""
+        return self._asking.quota()
+
+    def feed(self, cursor: str | None, wait: float) -> News:
+        """What changed since the cursor (None: from now on), as soon as anything does, or after `wait` s.
+
+        Raises StoreError. What it tells is a hint where to look, not what is there.
+        """
+        told = self._link.ask("feed", {"cursor": cursor, "wait": min(wait, _LONGEST_WAIT)})
+        return News(
+            cursor=take(told.get("cursor"), str, "a cursor"),
+            changed=tuple(path(p) for p in take(told.get("changed"), list, "a list of directories")),
+            reset=take(told.get("reset"), bool, "true or false"),
+        )
+
+    # -- looking -------------------------------------------------------------
+
+    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
+        return self._listings.changed(known)
+
+    def list(self, path: RelPath) -> Listing:
+        return self._listings.list(path)
+
+    def look(self, path: RelPath) -> Seen:
+        [seen] = self._asking.look([path])
+        return seen
+
+    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+        return self._asking.digests(wanted)
+
+    def open(self, path: RelPath, expected: Entry) -> Source:
+        return PeerSource(self._means, path, expected)
+
+    def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
+        if len(wanted) <= 1:
+            return [self.open(path, expected) for path, expected in wanted]
+        stream = Fetching(self._link, wanted, most=self._asking.hello.items)
+        return [
+            PeerSource(
+                self._means,
+                path,
+                expected,
+                stream=stream if expected.size < LARGE else None,
+                position=position,
+            )
+            for position, (path, expected) in enumerate(wanted)
+        ]
+
+    def read_small(self, path: RelPath, limit: int) -> bytes:
+        return self._asking.read_small(path, limit)
+
+    # -- changing ------------------------------------------------------------
+
+    def put(self, items: Sequence[Put]) -> Results:
+        return sifted(items, lambda i: (i.path,), self._uploading.put)
+
+    def delete(self, items: Sequence[Removal]) -> Results:
+        return sifted(items, lambda i: (i.path,), self._changing.delete)
+
+    def make_directories(self, items: Sequence[Creation]) -> Results:
+        return sifted(items, lambda i: (i.path,), self._changing.make_directories)
+
+    def remove_directories(self, paths: Sequence[RelPath]) -> Results:
+        return sifted(paths, lambda p: (p,), self._changing.remove_directories)
+
+    def rename(self, items: Sequence[Rename]) -> Results:
+        return sifted(items, lambda i: (i.origin, i.path), self._changing.rename)
+
+    def amend(self, items: Sequence[Amend]) -> Results:
+        return sifted(items, lambda i: (i.path,), self._changing.amend)
+
+    def sweep(self, leftovers: Sequence[RelPath]) -> None:
+        if leftovers:
+            self._link.ask("sweep", {"paths": [*leftovers]})
+
+    def close(self) -> None:
+        self._listings.close()
+        self._link.close()

@@ -1,0 +1,128 @@
+"""A directory of kept sketches: what both sides agreed on, summed up, so the next delta asks for no sums.
+
+Named by the digest of the content they were made of. A shelf may lose any of them at any time: that
+costs time, never content. It is bounded in bytes and in age, and shared by threads and
+processes without a lock, since every file comes whole under its name and is never
+written again. What a sketch is, `engine.sketch` knows.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from syncer.engine.ports import Clock
+from syncer.engine.sketch import Sketch
+
+WORTH = 1 << 20  # bytes of content from which on a sketch is kept
+LARGEST = 512 << 20  # bytes of all sketches together
+OLDEST = 180 * 24 * 3600  # seconds since one was last of use
+_ABANDONED = 3600  # seconds after which an unfinished file of a dead process goes
+_NAME = re.compile(r"[0-9a-f]{64}\.sketch|\.new-[0-9a-f]{16}")
+_PIECE = 1 << 20  # bytes read or written at once
+_SLACK = 16  # the whole directory is looked at once per 1/16 of its bound that was added
+
+
+class Shelf:
+    """Sketches by digest. `folder` is made (0700) with the first one; losing it loses time only."""
+
+    def __init__(self, folder: Path, *, clock: Clock, most: int = LARGEST, oldest: float = OLDEST) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._most = most
+        self._oldest_ns = int(oldest * 1e9)
+        self._lock = threading.Lock()
+        self._added: int | None = None  # bytes since the last `prune`; None: never pruned
+
+    def get(self, digest: bytes) -> Sketch | None:
+        """The sketch of the content with this BLAKE3-256 digest; a damaged one is removed. Never raises."""
+        place = self._place(digest)
+        try:
+            with place.open("rb") as file:
+                found = Sketch.load(iter(lambda: file.read(_PIECE), b""))
+        except OSError:
+            return None
+        if found is None or found.digest != digest:
+            _drop(place)
+            return None
+        now = self._clock.now_ns()
+        try:
+            os.utime(place, ns=(now, now))  # of use just now: `prune` takes the others first
+        except OSError:
+            pass  # somebody pruned it; what was read is good
+        return found
+
+    def has(self, digest: bytes) -> bool:
+        """Whether there is one, sound or not, without reading it."""
+        return self._place(digest).exists()
+
+    def put(self, sketch: Sketch) -> None:
+        """Keeps it. Never raises: a full disk costs the next delta some sums on the wire."""
+        temporary = self._folder / f".new-{secrets.token_hex(8)}"
+        try:
+            size = self._write(temporary, sketch)
+            if size > self._most // 2:
+                return _drop(temporary)
+            now = self._clock.now_ns()
+            os.utime(temporary, ns=(now, now))
+            os.replace(temporary, self._place(sketch.digest))
+        except OSError:
+            return _drop(temporary)
+        self._bound(size)
+
+    def _write(self, place: Path, sketch: Sketch) -> int:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(fd, "wb", buffering=_PIECE) as file:
+            return sum(file.write(chunk) for chunk in sketch.chunks())
+
+    def discard(self, digest: bytes) -> None:
+        """Takes one away, if it is there."""
+        _drop(self._place(digest))
+
+    def prune(self) -> None:
+        """Removes what was of no use for too long, and the least recent ones beyond the bound."""
+        now, total = self._clock.now_ns(), 0
+        for mtime, size, place in sorted(self._all(), reverse=True):
+            total += size
+            unfinished = place.name.startswith(".")
+            oldest = _ABANDONED * 10**9 if unfinished else self._oldest_ns
+            if now - mtime > oldest or (total > self._most and not unfinished):
+                _drop(place)
+                total -= size
+
+    def _bound(self, size: int) -> None:
+        with self._lock:
+            due = self._added is None or self._added + size > self._most // _SLACK
+            self._added = 0 if due else (self._added or 0) + size
+        if due:
+            self.prune()
+
+    def _all(self) -> Iterator[tuple[int, int, Path]]:
+        """(mtime in ns, bytes, where) of each file that is the shelf's."""
+        try:
+            with os.scandir(self._folder) as found:
+                for item in found:
+                    if not _NAME.fullmatch(item.name):
+                        continue
+                    try:
+                        st = item.stat(follow_symlinks=False)
+                    except OSError:
+                        continue  # another process took it
+                    yield st.st_mtime_ns, st.st_size, Path(item.path)
+        except OSError:
+            return
+
+    def _place(self, digest: bytes) -> Path:
+        return self._folder / f"{digest.hex()}.sketch"
+
+
+def _drop(place: Path) -> None:
+    try:
+        place.unlink(missing_ok=True)
+    except OSError:
+        return  # `prune` meets it again

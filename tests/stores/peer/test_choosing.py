@@ -1,0 +1,87 @@
+"""Accounts of type `smartfile`: nothing is sent before the first call, which finds out what to speak."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from syncer.config.accounts import SmartFile
+from syncer.config.secrets import Secret
+from syncer.errors import AuthError, ConfigError, PermanentError, StoreError, TransientError
+from syncer.jobs.services import FACTORIES, Where
+from syncer.jobs.smartfile import Chosen
+from syncer.stores.peer.store import PeerStore
+from syncer.stores.smartfile.store import SmartFileStore
+from tests.contract.doubles import SteppingClock
+from tests.doubles.serving import Served
+
+ANSWERS: dict[str, Response] = {
+    "ours": JSONResponse({"ping": "pong", "syncer": {"extension": 1, "base": "syncer/1/"}}),
+    "plain": JSONResponse({"ping": "pong"}),
+    "later": JSONResponse({"ping": "pong", "syncer": {"extension": 9, "base": "syncer/9/"}}),
+    "list": JSONResponse(["pong"]),
+    "page": PlainTextResponse("<html>"),
+}
+
+
+@pytest.fixture
+def site() -> Iterator[Served]:
+    async def ping(request: Request) -> Response:
+        return ANSWERS[request.path_params["kind"]]
+
+    with Served(Starlette(routes=[Route("/{kind}/api/2/ping/", ping)])) as served:
+        yield served
+
+
+def where(url: str, base: Path, **more: object) -> Where:
+    login = {"key": "k" * 30, "password": Secret.parse("p" * 30)}
+    account = SmartFile(name="far", url=url, **{**login, **more})  # type: ignore[arg-type]
+    return Where(account=account, path="docs", clock=SteppingClock(), cache=base / "cache", tag="0123abcd")
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("ours", PeerStore), ("plain", SmartFileStore), ("later", SmartFileStore)]
+)
+def test_what_ping_announces_is_spoken(site: Served, tmp_path: Path, kind: str, expected: type) -> None:
+    store = FACTORIES["smartfile"](where(f"{site.url}{kind}/", tmp_path))
+    assert isinstance(store, Chosen) and isinstance(store.inner, expected)
+    assert store.identity == f"smartfile:{site.url}{kind}/docs"
+    store.close()
+
+
+@pytest.mark.parametrize("kind", ["list", "page"])
+def test_what_is_no_such_api_is_said_to_be_none(site: Served, tmp_path: Path, kind: str) -> None:
+    store = FACTORIES["smartfile"](where(f"{site.url}{kind}", tmp_path))
+    with pytest.raises(StoreError) as caught:
+        store.root()
+    assert not isinstance(caught.value, PermanentError)  # which would be about the root
+    store.close()
+
+
+def test_making_a_store_sends_nothing_and_closing_it_neither(tmp_path: Path) -> None:
+    store = FACTORIES["smartfile"](where("http://127.0.0.1:9/", tmp_path))
+    assert store.identity == "smartfile:http://127.0.0.1:9/docs"
+    with pytest.raises(TransientError):
+        store.root()
+    store.close()
+
+
+def test_a_login_that_is_missing_is_told_before_anything_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    for name in ("KEY", "PASSWORD", "URL"):
+        monkeypatch.delenv(f"SMARTFILE_API_{name}", raising=False)
+    with pytest.raises(AuthError, match="no login"):
+        FACTORIES["smartfile"](where("http://127.0.0.1:9/", tmp_path, key=None, password=None))
+
+
+def test_an_authority_that_is_no_file_is_a_mistake_in_the_config(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="ca_file"):
+        FACTORIES["smartfile"](where("https://127.0.0.1:9/", tmp_path, ca_file=str(tmp_path / "none")))
