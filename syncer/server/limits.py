@@ -13,6 +13,7 @@ from ipaddress import ip_network
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from syncer.server.answers import Refused
+from syncer.wire import BASE
 
 
 def neighbourhood(address: str) -> str:
@@ -34,7 +35,8 @@ class Limits:
     """What a client may cost. Times in seconds, rates in bytes per second.
 
     A body is cut off that comes at less than `rate`, once it is `grace` seconds behind; likewise an
-    answer that nobody takes.
+    answer that nobody takes. A body of the extension may pause for `silence`: whoever makes a delta
+    of a huge file that hardly changed has nothing to say meanwhile.
     """
 
     head_bytes: int = 64 << 10
@@ -42,6 +44,7 @@ class Limits:
     headers: int = 100
     grace: float = 30.0
     rate: float = 1024.0
+    silence: float = 600.0
     connections: int = 512
     per_address: int = 128
     linger_seconds: float = 15.0
@@ -61,7 +64,11 @@ class Deadlines:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        sending, taking = _Patience(self._limits), _Patience(self._limits)
+        limits = self._limits
+        sending = _Patience(limits.grace, limits.rate)
+        if scope["path"].startswith(f"/{BASE}"):
+            sending = _Patience(limits.silence, 1 / limits.silence)  # a byte is enough
+        taking = _Patience(limits.grace, limits.rate)
 
         whole = False
 
@@ -95,9 +102,9 @@ def _nothing() -> None:
 class _Patience:
     """How long one direction of one request may still keep us waiting."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._rate = limits.rate
-        self._most = self._left = limits.grace
+    def __init__(self, grace: float, rate: float) -> None:
+        self._rate = rate
+        self._most = self._left = grace
         self._began = 0.0
         self._timeout: asyncio.Timeout | None = None
 

@@ -19,7 +19,6 @@ from syncer.server.extension.known import Lists
 from syncer.server.extension.shared import Shared
 from syncer.server.extension.sketches import Sketches
 from syncer.server.extension.waiting import Waiting
-from syncer.server.feed import Feed
 from syncer.server.served import Served
 from syncer.server.watching import Watch
 from syncer.wire import BASE
@@ -56,7 +55,7 @@ class Extension:
     """The extension of one served folder. Nothing is opened or started before the first call."""
 
     def __init__(self, served: Served) -> None:
-        feed = Feed()
+        feed = served.feed
         self.shared = Shared(feed=feed, lists=Lists(), sketches=Sketches(served))
         self.calls = Endpoint(served, self.shared, {**LOOKING, **CHANGING}, changing=frozenset(CHANGING))
         self._watch = Watch(served, feed)

@@ -21,7 +21,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 ROOM = 4 << 20  # bytes that wait for the thread
 WAITING = 1 << 20  # bytes of an answer that wait for the client
-PATIENCE = 120.0  # seconds that either end may show no sign of life
+PATIENCE = 600.0  # seconds that either end may show no sign of life: a delta of a huge file is made meanwhile
 
 
 class Intake:
