@@ -275,13 +275,22 @@ def report(
     )
 
 
+def _agreed(leaf: Leaf, side: Side) -> Entry | None:
+    """What a side shows, with the base's digest where its bytes are still the agreed ones.
+
+    The digest lets a store name what it has, so that only what is new against it is sent.
+    """
+    seen = leaf.seen(side)
+    return seen if seen is None or not leaf.change(side).keeps_bytes else with_digest(seen, leaf.base)
+
+
 def _send(leaf: Leaf, side: Side, seen: Entry, reason: Reason, *, executable: bool | None = None) -> Transfer:
     return Transfer(
         path=leaf.path,
         reason=reason,
         source=side,
         seen=seen,
-        expected=leaf.seen(side.other),
+        expected=_agreed(leaf, side.other),
         executable=seen.executable if executable is None else executable,
     )
 

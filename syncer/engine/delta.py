@@ -1,6 +1,6 @@
 """Deltas: what to copy from the old content and what is new, made against a signature and applied.
 
-Everything streams; a few pieces of 8 MiB are in memory at a time. Applying is done here,
+Everything streams; a few pieces of 4 MiB are in memory at a time. Applying is done here,
 not by librsync: each command is checked against both sizes before a byte is handed
 out. Whether the result is the right one is for the caller to find out, by a digest of the whole.
 """
@@ -38,7 +38,7 @@ __all__ = [
     "signature",
 ]
 
-_PIECE = 8 << 20  # bytes of new content searched at once by one worker
+_PIECE = 4 << 20  # bytes of new content searched at once by one worker
 _READ = 1 << 20  # most bytes read from the old content at once
 _WORK = 1 << 30  # bytes that one call of librsync may sum in the worst case: a second or two
 

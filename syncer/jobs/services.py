@@ -7,34 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from syncer.engine.ports import Clock, Store
 from syncer.errors import AuthError
+from syncer.jobs.where import Where
 
 if TYPE_CHECKING:
     from syncer.config.accounts import Account
-    from syncer.state.tokens import Wallet
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
-    """What a store of a service is made from.
-
-    `path` is the part of the location after the colon. `cache` is a private directory of the
-    pair of roots for what the store itself wants to keep between runs (kept signatures, its own recent
-    writes); it need not exist yet, and losing it costs time only. `tag` are eight hex
-    digits that mark our temporary names. `wallet`: where the account's login is kept, None: nowhere.
-    """
-
-    account: Account
-    path: str
-    clock: Clock
-    cache: Path
-    tag: str
-    wallet: Wallet | None = None
 
 
 Factory: TypeAlias = Callable[[Where], Store]

@@ -2,7 +2,7 @@
 
     frame    = type (1 byte) length (4 bytes, big-endian) payload
     "H"      a head: a JSON object; begins a stream, or one content in it
-    "D"      some bytes of a content, at most 1 MiB
+    "D"      some bytes of a content, at most 1 MiB; none at all: a sign of life
     "E"      the end of one content: a JSON object, with its digest or with what went wrong
     "Z"      the end of the stream, without payload; a stream without it was broken off
 
@@ -52,14 +52,17 @@ Frame: TypeAlias = Head | Data | End
 
 
 def encode(frames: Iterable[Frame]) -> Iterator[bytes]:
-    """The stream's bytes with its end, small frames gathered into pieces of some 256 KiB."""
+    """The stream's bytes with its end, small frames gathered into pieces of some 256 KiB.
+
+    A sign of life (data without any bytes) is not kept waiting, nor is what came before it.
+    """
     waiting: list[bytes] = []
     size = 0
     for frame in frames:
         for part in _parts(frame):
             waiting.append(part)
             size += len(part)
-        if size >= _PIECE:
+        if size >= _PIECE or (isinstance(frame, Data) and not frame.payload):
             yield b"".join(waiting)
             waiting, size = [], 0
     waiting.append(_HEADER.pack(b"Z", 0))
@@ -68,7 +71,7 @@ def encode(frames: Iterable[Frame]) -> Iterator[bytes]:
 
 def _parts(frame: Frame) -> Iterator[bytes]:
     if isinstance(frame, Data):
-        for start in range(0, len(frame.payload), LARGEST_DATA):
+        for start in range(0, len(frame.payload) or 1, LARGEST_DATA):
             piece = frame.payload[start : start + LARGEST_DATA]
             yield _HEADER.pack(b"D", len(piece))
             yield piece

@@ -20,7 +20,7 @@ JSON = st.recursive(
 )
 FIELDS = st.dictionaries(st.text(max_size=8), JSON, max_size=5)
 FRAMES = st.lists(
-    st.builds(Head, FIELDS) | st.builds(Data, st.binary(min_size=1, max_size=3000)) | st.builds(End, FIELDS),
+    st.builds(Head, FIELDS) | st.builds(Data, st.binary(max_size=3000)) | st.builds(End, FIELDS),
     max_size=12,
 )
 
@@ -83,6 +83,12 @@ def test_large_data_is_cut_and_small_frames_are_gathered() -> None:
     pieces = list(encode([Data(b"x" * (3 * LARGEST_DATA + 5))]))
     assert [len(f.payload) for f in decode(pieces) if isinstance(f, Data)] == [LARGEST_DATA] * 3 + [5]
     assert len(list(encode([Data(b"x")] * 1000))) == 1
+
+
+def test_a_sign_of_life_is_sent_at_once() -> None:
+    pieces = encode(iter([Data(b"some"), Data(b""), Data(b"more")]))
+    assert next(pieces).endswith(b"D\0\0\0\0")
+    assert len(list(pieces)) == 1
 
 
 def test_a_number_that_is_none_survives_as_text_of_json() -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 
+_SILENCE = 600.0  # seconds: the server may be hashing a huge file; that it is alive the connection knows
 _JUDGED = (400, 403, 404, 409, 413, 500, 502, 503, 504)  # statuses whose body says what went wrong
 _TELLING = 64 << 10  # bytes of an error that are read
 _LINE = 256 << 20  # bytes of one line: a directory of a million names
@@ -207,6 +208,7 @@ class Link:
             idempotent=False,
             accept=_JUDGED,
             about=call,
+            silence=_SILENCE,
         )
         if response.status_code >= 300:
             raise _refusal(response, call)

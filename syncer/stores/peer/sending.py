@@ -33,11 +33,13 @@ from syncer.stores.peer.contents import DELTA, WHOLE
 from syncer.stores.peer.fetching import SMALL
 from syncer.stores.peer.keeping import WORTH, Keeper, Watched, workers
 from syncer.stores.peer.link import Link
+from syncer.stores.peer.lively import lively
 from syncer.wire.frames import Data, End, Frame, Head, Json
 from syncer.wire.values import entry_out, error_in, error_out, malformed
 
 _log = logging.getLogger("syncer.stores.peer")
 
+_SILENT = 512 << 20  # bytes in which a search may find nothing to send for so long that the server gives up
 LASTING = 8 << 20  # bytes from which on the server is asked what it has of a broken-off put
 _CLEAR = (QuotaExceeded, NoSpace, NotFound, Unreadable, Unholdable, TransientError)
 """What has nothing to do with how the content was sent: sending it in another way would change nothing."""
@@ -151,6 +153,8 @@ class Writer:
         assert sending.item.expected is not None
         sketch = self._keeper.sketch(sending.item.expected.digest, sending.item.expected.size)
         made = self._by_signature(sending, source) if sketch is None else self._by_sketch(sending, source)
+        if sending.item.size >= _SILENT:
+            made = lively(made)
         most = sending.item.size * 7 // 10
         size = 0
         for piece in made:

@@ -71,8 +71,9 @@ class PeerSource:
         self._traffic = Traffic(method=Method.WHOLE)
         reading = _Reading(self._means, self._path, self._expected, self._count)
         start = basis.start if basis is not None else 0
-        if basis is not None and not start and self._is_worth_a_delta(basis):
-            pieces = reading.by_delta(basis)
+        older = basis.older if basis is not None and start else basis
+        if older is not None and self._is_worth_a_delta(older):
+            pieces = reading.by_delta(older, start)
             if self._stream is not None:
                 self._stream.elsewhere()
         elif start or self._stream is None:
@@ -192,9 +193,8 @@ class _Reading:
             content.close()
             self._ended(content)
 
-    def by_delta(self, basis: Basis) -> Iterator[bytes]:
-        """As what is new against the basis, as long as that pays; from where it does not, whole."""
-        at = 0
+    def by_delta(self, basis: Basis, at: int) -> Iterator[bytes]:
+        """From byte `at` on, as what is new against the basis, while that pays; then whole from there."""
         tries = Tries(self._link.clock)
         try:
             while True:
@@ -243,7 +243,7 @@ class _Reading:
 
         def frames() -> Iterator[Frame]:
             told: dict[str, Json] = {"path": self._path, "entry": entry_out(self._expected)}
-            yield Head(told)
+            yield Head({**told, "size": basis.size})
             yield Data(sums)
             yield End({"size": basis.size})
 

@@ -125,7 +125,7 @@ class Uploading:
             start = number(self._link.ask("partial", told).get("start"), "a start")
         except TransientError:
             return  # the put itself will find out
-        sending.start = start if start < item.size else 0
+        sending.start = min(start, item.size - 1) if start <= item.size else 0
 
     def _sent(self, sendings: Sequence[Sending]) -> Iterator[tuple[int, Outcome]]:
         """One request; the outcomes by position."""

@@ -7,13 +7,16 @@ requests that change nothing once after a broken connection; everything else is 
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from http.cookiejar import DefaultCookiePolicy
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.connection import HTTPConnection
 
 import syncer
 from syncer.engine.ports import Clock
@@ -63,7 +66,7 @@ class Session:
         )
         self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("http://", "https://"):
-            self._http.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=16, max_retries=0))
+            self._http.mount(scheme, _Adapter(pool_connections=4, pool_maxsize=16, max_retries=0))
 
     def request(
         self,
@@ -79,14 +82,16 @@ class Session:
         idempotent: bool | None = None,
         accept: Collection[int] = (),
         about: str = "",
+        silence: float | None = None,
     ) -> requests.Response:
         """The answer of status 2xx, or one of `accept`; its content read, or (`stream`) read by `pieces`.
 
         `path` is relative to the base URL and percent-encoded. At most one of `form` (urlencoded),
-        `json` and `body`. `about` is the path (of the store) that an error speaks of. Raises AuthError,
+        `json` and `body`. `about` is the path (of the store) that an error speaks of; `silence` the
+        seconds that the other end may say nothing, where they are not the usual ones. Raises AuthError,
         PermanentError with its kinds, PreconditionFailed, TransientError, and what the body raises.
         """
-        call = _Call(method, self.base_url + path, params, form, json, body, headers, about)
+        call = _Call(method, self.base_url + path, params, form, json, body, headers, about, silence)
         safe = method in IDEMPOTENT if idempotent is None else idempotent
         response = self._unthrottled(call, safe=safe)
         if not 200 <= response.status_code < 300 and response.status_code not in accept:
@@ -133,7 +138,7 @@ class Session:
                     hint="check the url of the account",
                     path=call.about,
                 )
-            call = _Call(call.method, target, None, None, None, None, call.headers, call.about)
+            call = _Call(call.method, target, None, None, None, None, call.headers, call.about, call.silence)
         raise PermanentError(f"{call}: redirected in circles", path=call.about)
 
     def _sent(self, call: _Call, *, safe: bool) -> requests.Response:
@@ -158,7 +163,7 @@ class Session:
                 json=call.json,
                 headers=headers,
                 auth=self._auth,
-                timeout=self._timeouts,
+                timeout=(self._timeouts[0], call.silence or self._timeouts[1]),
                 allow_redirects=False,
                 stream=True,
                 verify=self._verify,
@@ -194,6 +199,17 @@ class Session:
         return response.status_code not in (401, 403)
 
 
+class _Adapter(HTTPAdapter):
+    """Connections that notice within two minutes that the machine at the other end is gone."""
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+        for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 6)):
+            if hasattr(socket, name):  # macOS calls the first one otherwise
+                options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+        super().init_poolmanager(*args, socket_options=options, **more)
+
+
 class _Call:
     """What is sent, for sending it again; its `str` is for messages and holds no secret."""
 
@@ -207,9 +223,11 @@ class _Call:
         body: Body | None = None,
         headers: Mapping[str, str] | None = None,
         about: str = "",
+        silence: float | None = None,
     ) -> None:
         self.method, self.url, self.params, self.form = method, url, params, form
         self.json, self.body, self.headers, self.about = json, body, headers, about
+        self.silence = silence
 
     def __str__(self) -> str:
         parts = urlsplit(self.url)

@@ -14,8 +14,9 @@ from starlette.routing import Route
 from syncer.config.accounts import SmartFile
 from syncer.config.secrets import Secret
 from syncer.errors import AuthError, ConfigError, PermanentError, StoreError, TransientError
-from syncer.jobs.services import FACTORIES, Where
+from syncer.jobs.services import FACTORIES
 from syncer.jobs.smartfile import Chosen
+from syncer.jobs.where import Where
 from syncer.stores.peer.store import PeerStore
 from syncer.stores.smartfile.store import SmartFileStore
 from tests.contract.doubles import SteppingClock
