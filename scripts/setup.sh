@@ -5,9 +5,9 @@
 #   setup.sh librsync DIR        the system's librsync, installed where it is missing;
 #                                writes the stamp DIR/.librsync only once it is there
 #   setup.sh install DIR WHAT    the package, editable, into the environment
-#   setup.sh tools               the programs that the tests compare with: rdiff
+#   setup.sh tools               the programs that the tests compare with: rdiff, rclone, openssl
 #
-# It changes nothing of the system but the packages it may install: librsync, rdiff for the tests, and
+# It changes nothing of the system but the packages it may install: librsync, those for the tests, and
 # on Debian python3-venv where Python came without it.
 set -eu
 
@@ -97,21 +97,25 @@ need_librsync() {
     say ""
 }
 
-install_rdiff() {
-    if command -v apt-get >/dev/null 2>&1; then apt_install rdiff
-    elif command -v dnf >/dev/null 2>&1; then as_root dnf -q -y install rdiff
-    elif command -v apk >/dev/null 2>&1; then as_root apk add -q rdiff
-    elif command -v brew >/dev/null 2>&1; then brew install -q librsync
+# What the tests compare with, or have to please: each program comes in the package of its name.
+install_tool() {
+    if command -v apt-get >/dev/null 2>&1; then apt_install "$1"
+    elif command -v dnf >/dev/null 2>&1; then as_root dnf -q -y install "$1"
+    elif command -v apk >/dev/null 2>&1; then as_root apk add -q "$1"
+    elif command -v brew >/dev/null 2>&1; then
+        case "$1" in rdiff) brew install -q librsync ;; *) brew install -q "$1" ;; esac
     else return 1
     fi
 }
 
 need_tools() {
-    command -v rdiff >/dev/null 2>&1 && return
-    say "installing rdiff, which the tests compare with"
-    install_rdiff >&2 || true
-    command -v rdiff >/dev/null 2>&1 ||
-        die "the tests need the program rdiff (librsync); install it, on Debian: apt install rdiff"
+    for tool in rdiff rclone openssl; do
+        command -v "$tool" >/dev/null 2>&1 && continue
+        say "installing $tool, which the tests compare with"
+        install_tool "$tool" >&2 || true
+        command -v "$tool" >/dev/null 2>&1 ||
+            die "the tests need the program $tool; install it, on Debian: apt install $tool"
+    done
 }
 
 install_package() {
