@@ -13,8 +13,9 @@ from urllib.parse import quote
 import requests
 
 from syncer.stores.swift.auth import Door
-from syncer.stores.swift.connection import Answer, Connection
+from syncer.stores.swift.connection import Answer, Call, Connection, Reply
 from syncer.stores.swift.names import Place
+from syncer.stores.swift.planning import Thresholds
 from syncer.stores.swift.store import SwiftStore
 from tests.contract.doubles import SteppingClock
 from tests.contract.rigs import Rig
@@ -53,9 +54,13 @@ class Hands:
 
 
 class HookedConnection(Connection):
-    """Calls `between` before the second piece of content that is read."""
+    """Calls `between` before the second piece that is read; sends what `changed` makes of a call."""
 
     between: Callable[[], None] = staticmethod(lambda: None)
+    changed: Callable[[Call], Call] = staticmethod(lambda call: call)
+
+    def ask(self, call: Call) -> Reply:
+        return super().ask(self.changed(call))
 
     def stream(self, call: object) -> Answer:
         answer = super().stream(call)
@@ -76,9 +81,11 @@ class SwiftRig(Rig):
     """`door` opens the account in which `hands` work, too."""
 
     any_bytes = False
+    thresholds: Thresholds | None = None
 
     def __init__(self, base: Path, door: Door, container: str, prefix: str = PREFIX) -> None:
         self.clock = SteppingClock()
+        self.all_stores: list[SwiftStore] = []
         self.base, self.door, self.place = base, door, Place(container=container, prefix=prefix)
         access = door.open()
         self.hands = Hands(access.storage_url, access.token, container)
@@ -88,15 +95,23 @@ class SwiftRig(Rig):
         self.store.mark("ab" * 16)
 
     def opened(self, connection: Connection | None = None, cache: Path | None = None) -> SwiftStore:
-        """Another store of the same root, as of another machine."""
-        return SwiftStore(
+        """Another store of the same root, as of another machine; ends with the rig."""
+        store = SwiftStore(
             connection or Connection(self.door, clock=self.clock),
             self.place,
             whereabouts="here",
             clock=self.clock,
             cache=cache,
             tag="0123abcd",
+            thresholds=self.thresholds,
         )
+        self.all_stores.append(store)
+        return store
+
+    def close(self) -> None:
+        for store in self.all_stores:
+            store.close()
+        self.hands.session.close()
 
     def write(self, path: str, data: bytes) -> None:
         self.hands.put(self.place.name(path), data)

@@ -1,0 +1,81 @@
+"""Accounts of type `orange`: where the two hosts are, whose application it is, where the login is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from syncer.engine.ports import Clock, Store
+from syncer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from syncer.config.accounts import Account
+    from syncer.stores.orange.oauth import Application
+    from syncer.stores.orange.tokens import Tokens
+
+
+class Whereabouts(Protocol):
+    """What is asked of a `services.Where`, which imports this module and is not to be imported by it."""
+
+    @property
+    def account(self) -> Account: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def cache(self) -> Path: ...
+
+    @property
+    def tag(self) -> str: ...
+
+
+def application(account: Account) -> Application:
+    """What an account says of the application, its secret still covered. Raises ConfigError."""
+    from syncer.config.accounts import Orange
+    from syncer.stores.orange.oauth import AUTH_URL, Application
+
+    if not isinstance(account, Orange):
+        raise ConfigError(f"accounts.{account.name}: not an account of type orange")
+    return Application(
+        client_id=account.client_id,
+        client_secret=account.client_secret.reveal,
+        redirect_uri=account.redirect_uri,
+        account=account.name,
+        auth_url=account.auth_url or AUTH_URL,
+    )
+
+
+def connecting(where: Whereabouts, tokens: Tokens) -> Store:
+    """The store of a folder of an Orange account; nothing is sent yet. Raises ConfigError."""
+    from functools import partial
+
+    from syncer.config.accounts import Orange
+    from syncer.stores.orange.api import API_URL, CONTENT_URL, Api
+    from syncer.stores.orange.bearer import Bearer
+    from syncer.stores.orange.oauth import refresh
+    from syncer.stores.orange.session import Session
+    from syncer.stores.orange.store import OrangeStore
+
+    account = where.account
+    registered = application(account)
+    assert isinstance(account, Orange)
+    bearer = Bearer(
+        tokens, partial(refresh, registered, clock=where.clock), clock=where.clock, again=registered.again
+    )
+    api = Api(
+        Session(bearer, clock=where.clock),
+        api_url=account.api_url or API_URL,
+        content_url=account.content_url or CONTENT_URL,
+    )
+    return OrangeStore(
+        api,
+        where.path,
+        identity=f"{account.identity}/{where.path.strip('/')}",
+        clock=where.clock,
+        cache=where.cache,
+        tag=where.tag,
+    )

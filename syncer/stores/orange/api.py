@@ -1,0 +1,210 @@
+"""The endpoints of Cloud France 1.x, one method each: ids in, values out.
+
+No policy: what to do first and what a refusal means for a path is for others. An answer that is not of
+this API's shape is a TransientError, never an empty one: absence is concluded from these.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import quote
+
+import requests
+
+from syncer.errors import PermanentError, TransientError
+from syncer.stores.orange import values
+from syncer.stores.orange.bodies import upload_form
+from syncer.stores.orange.session import Call, Session, origin
+from syncer.stores.orange.values import File, Folder, Malformed
+from syncer.stores.smartfile import replies
+from syncer.stores.smartfile.bodies import Body
+
+API_URL = "https://api.orange.com/cloud/v1"
+CONTENT_URL = "https://cloudapi.orange.com/cloud/v1"
+ValueT = TypeVar("ValueT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """An answer about a folder: what it says of itself, and its items as they came."""
+
+    itself: Folder
+    files: tuple[object, ...]
+    folders: tuple[object, ...]
+    asked_ns: int | None
+
+
+class Api:
+    """Safe to share between threads. `restricted`: the application's own folder is the root."""
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        api_url: str = API_URL,
+        content_url: str = CONTENT_URL,
+        restricted: bool = False,
+    ) -> None:
+        self.session = session
+        self._api = api_url.rstrip("/")
+        self._content = content_url.rstrip("/")
+        self._flags = {"restrictedmode": ""} if restricted else {}
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return self._api
+
+    # -- looking -----------------------------------------------------------------
+
+    def page(
+        self,
+        id_: str = "",
+        *,
+        flat: bool = False,
+        offset: int = 0,
+        limit: int | None = None,
+        about: str = "",
+    ) -> Page:
+        """A folder ("" for the root) and what is in it, or (`flat`) in all of its subtree."""
+        params: dict[str, str] = {}
+        if flat:
+            params["flat"] = "true"
+        if offset:
+            params["offset"] = str(offset)
+        if limit is not None:
+            params["limit"] = str(limit)
+        where = f"folders/{quote(id_, safe='')}" if id_ else "folders"
+        found, response = self._json("GET", where, params=params, about=about)
+        files, folders = found.get("files", []), found.get("subfolders", [])
+        if not isinstance(files, list) or not isinstance(folders, list):
+            raise TransientError(f"{about or 'the root'}: the service gives no listing", path=about)
+        return Page(
+            itself=_understood(lambda: values.folder(found), about),
+            files=tuple(files),
+            folders=tuple(folders),
+            asked_ns=replies.asked_ns(response),
+        )
+
+    def file(self, id_: str, about: str = "") -> File:
+        """A file, with an address of its content that holds for a short while."""
+        found, response = self._json("GET", f"files/{quote(id_, safe='')}", about=about)
+        return _understood(lambda: values.file(found, replies.asked_ns(response)), about)
+
+    def content(self, url: str, *, start: int = 0, about: str = "") -> requests.Response:
+        """A file's bytes, from the address that was told, to be read by `pieces`; maybe from `start` on.
+
+        The bearer goes to the account's own hosts only.
+        """
+        if origin(url) not in (origin(self._content), origin(self._api)):
+            raise PermanentError(
+                f"{about or 'a file'}: the service names another host than its own for the content",
+                hint="check the account's content_url",
+                path=about,
+            )
+        headers = {"Accept": "*/*"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+        return self.session.send(Call(method="GET", url=url, headers=headers, about=about), stream=True)
+
+    def free(self) -> int | None:
+        """Bytes that can still be written; None where the service does not say."""
+        found, _ = self._json("GET", "freespace")
+        room = found.get("freespace")
+        return room if isinstance(room, int) and not isinstance(room, bool) and room >= 0 else None
+
+    # -- changing ----------------------------------------------------------------
+
+    def make(self, name: str, parent: str, about: str = "") -> Folder | None:
+        """A folder; None where the service says no more than that it is made."""
+        answer = self._answer("POST", "folders", json={"name": name, "parentFolderId": parent}, about=about)
+        return _told(answer)
+
+    def rename(self, id_: str, name: str, *, folder: bool, about: str = "") -> Folder | None:
+        """Its new id and name, as far as they are told."""
+        return self._altered(id_, {"name": name}, folder=folder, about=about)
+
+    def move(self, id_: str, parent: str, *, folder: bool, about: str = "") -> Folder | None:
+        """Into another folder, by its own name; its new id and name, as far as they are told."""
+        return self._altered(id_, {"parentFolderId": parent}, folder=folder, about=about)
+
+    def copy(self, id_: str, parent: str, *, folder: bool, about: str = "") -> Folder | None:
+        """Into another folder; the copy's id and name, as far as they are told."""
+        return self._altered(id_, {"parentFolderId": parent, "clone": True}, folder=folder, about=about)
+
+    def delete(self, id_: str, *, folder: bool, about: str = "") -> None:
+        """For good, and a folder with all that is in it."""
+        self._answer("DELETE", f"{_kind(folder)}/{quote(id_, safe='')}", about=about)
+
+    def upload(self, parent: str, name: str, content: Body, about: str = "") -> str | None:
+        """The new file's id, as far as it is told. `parent`: an id, "" for the root."""
+        call = Call(
+            method="POST",
+            url=f"{self._content}/files/content",
+            body=upload_form(name, parent, content),
+            params=self._flags,
+            about=about,
+        )
+        found = _object(self.session.send(call))
+        id_ = found.get("fileId") if found is not None else None
+        return id_ if isinstance(id_, str) and id_ else None
+
+    # -- how ---------------------------------------------------------------------
+
+    def _altered(self, id_: str, change: object, *, folder: bool, about: str) -> Folder | None:
+        where = f"{_kind(folder)}/{quote(id_, safe='')}"
+        return _told(self._answer("POST", where, json=change, about=about))
+
+    def _json(
+        self, method: str, where: str, *, params: Mapping[str, str] | None = None, about: str = ""
+    ) -> tuple[dict[str, object], requests.Response]:
+        response = self._answer(method, where, params=params, about=about)
+        found = _object(response)
+        if found is None:
+            raise TransientError(f"{about or 'the service'}: an answer that makes no sense", path=about)
+        return found, response
+
+    def _answer(
+        self,
+        method: str,
+        where: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: object = None,
+        about: str = "",
+    ) -> requests.Response:
+        asked = {**self._flags, **(params or {})}
+        call = Call(method=method, url=f"{self._api}/{where}", params=asked, json=json, about=about)
+        return self.session.send(call)
+
+
+def _kind(folder: bool) -> str:
+    return "folders" if folder else "files"
+
+
+def _object(response: requests.Response) -> dict[str, object] | None:
+    try:
+        found = json.loads(response.content)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _told(response: requests.Response) -> Folder | None:
+    """What a write's answer says of the item; some have no body at all."""
+    try:
+        return values.folder(_object(response))
+    except Malformed:
+        return None
+
+
+def _understood(read: Callable[[], ValueT], about: str) -> ValueT:
+    try:
+        return read()
+    except Malformed as error:
+        raise TransientError(
+            f"{about or 'the service'}: an answer that makes no sense ({error})", path=about
+        ) from None

@@ -1,0 +1,283 @@
+"""Directories, complete or not at all: pages put together, placed by their ids, and doubted.
+
+Absence is concluded from a listing, and these may be cut short or lag behind a write. So a long answer is
+asked for its continuation until nothing new comes; a name that is on record and missing is asked for
+by itself, as is one that we wrote a moment ago and that shows otherwise. One flat answer serves for a whole
+tree, where ids are paths; a folder that seems empty in it is asked for by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from syncer.engine.fingerprint import fingerprint
+from syncer.engine.model import Entry, Listing, Obstacle, RelPath, Trouble
+from syncer.engine.paths import PRIVATE, is_below, is_private, join, split
+from syncer.errors import AuthError, NotFound, PermanentError, PreconditionFailed, TransientError, Unreadable
+from syncer.stores.orange import values
+from syncer.stores.orange.api import Page
+from syncer.stores.orange.book import FILE, FOLDER, GONE, Note
+from syncer.stores.orange.ground import Ground, Item
+from syncer.stores.orange.session import Overlarge
+from syncer.stores.orange.staging import Staging
+from syncer.stores.orange.values import DIRECTORY, File, Folder, Malformed
+
+log = logging.getLogger(__name__)
+Children: TypeAlias = Mapping[str, Item | Obstacle]
+SUSPECT = 20  # items from which on an answer may be a first page
+PASSES = 5
+LAG_NS = 120 * 10**9  # for so long a listing may show what was before a write of ours
+FRESH_SECONDS = 60.0  # for so long a flat answer stands for a listing
+AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Odd:
+    """An item of a listing of which no more than the name makes sense."""
+
+    name: str
+    message: str
+
+
+class Lister:
+    """Safe to share between threads. `now_ns` is the wall time, which ages our own writes."""
+
+    def __init__(self, ground: Ground, staging: Staging, *, now_ns: Callable[[], int]) -> None:
+        self._ground = ground
+        self._staging = staging
+        self._now_ns = now_ns
+        self._lock = threading.Lock()
+        self._tree: dict[RelPath, Children] = {}
+        self._until = float("-inf")
+
+    def outdated(self) -> None:
+        """Something was changed: what was seen before says nothing any more."""
+        with self._lock:
+            self._tree = {}
+
+    def survey(self) -> None:
+        """Takes a flat answer for the whole tree, if it is to be had. Raises AuthError."""
+        clock = self._ground.api.session.clock
+        with self._lock:
+            until = clock.monotonic() + FRESH_SECONDS
+            try:
+                self._tree = self._flat()
+            except AuthError:
+                raise
+            except (NotFound, TransientError, PermanentError, PreconditionFailed) as error:
+                log.info("no listing of the whole tree: %s", error)
+                self._tree = {}
+            self._until = until
+
+    def listing(self, path: RelPath) -> Listing:
+        """One directory as the engine knows it. Raises NotFound, Unreadable, TransientError."""
+        try:
+            found = self._surveyed(path) or self.children(self._ground.at(path))
+        except (NotFound, Unreadable):
+            raise
+        except (PermanentError, PreconditionFailed) as error:
+            raise Unreadable(str(error), path=path, hint=error.hint) from error
+        if path:
+            self._ground.book.put(path, Note(kind=FOLDER))
+        return self._shown(path, self._confirmed(path, found))
+
+    def children(self, place: RelPath) -> Children:
+        """What stands in a folder of the account, also what is ours. Raises NotFound, StoreError."""
+        page = _complete(lambda offset: self._ground.page(place, offset=offset))
+        found: dict[str, Item | Obstacle] = {}
+        for item in _items(page):
+            _add(found, item)
+            if isinstance(item, Folder | File):
+                self._ground.ids.learn(join(place, item.name), item.id, folder=isinstance(item, Folder))
+        return found
+
+    # -- the whole tree ------------------------------------------------------------
+
+    def _surveyed(self, path: RelPath) -> Children | None:
+        """What the flat answer shows of a directory, once; None (also for an empty one): ask for it."""
+        with self._lock:
+            found = self._tree.pop(path, None)
+            fresh = self._ground.api.session.clock.monotonic() < self._until
+        return found if found and fresh else None
+
+    def _flat(self) -> dict[RelPath, Children]:
+        """Every directory of the root; nothing where ids do not tell where an item is."""
+        ground = self._ground
+        if ground.look("") is None or not ground.ids.are_paths:
+            return {}
+        try:
+            page = _complete(lambda offset: ground.page(ground.base, offset=offset, flat=True))
+        except Overlarge:
+            return {}
+        places: dict[RelPath, dict[str, Item | Obstacle]] = {"": {}}
+        items = list(_items(page))
+        for item in items:
+            if isinstance(item, Folder):
+                place = self._place(item)
+                if place is None:
+                    return {}
+                places.setdefault(place, {})
+        for item in items:
+            place = self._place(item) if isinstance(item, Folder | File) else None
+            around = None if place is None else places.get(split(place)[0])
+            if around is None:
+                return {}
+            _add(around, item)
+        return {
+            path: found for path, found in places.items() if path != PRIVATE and not is_below(path, PRIVATE)
+        }
+
+    def _place(self, item: Item) -> RelPath | None:
+        """Where an item is below the root, by its id, if that bears its name."""
+        path, folder = self._ground.ids.path_of(item.id), isinstance(item, Folder)
+        if path is None or path.endswith("/") is not folder:
+            return None
+        path, base = path.removesuffix("/"), self._ground.base
+        if split(path)[1] != item.name or not is_below(path, base):
+            return None
+        return path[len(base) + 1 :] if base else path
+
+    # -- doubts ----------------------------------------------------------------------
+
+    def _confirmed(self, path: RelPath, found: Children) -> Children:
+        """With what is on record and was not shown, or not as we left it, asked for by itself."""
+        notes = self._ground.book.of(path)
+        doubtful = [name for name, note in notes.items() if self._doubtful(note, found.get(name))]
+        for name, note in notes.items():
+            if note.kind == GONE and not self._recent(note):
+                self._ground.book.drop(join(path, name))
+        if not doubtful:
+            return found
+        known = dict(found)
+        for name, item in zip(doubtful, self._asked(path, doubtful), strict=True):
+            known.pop(name, None)
+            if item is not None:
+                known[name] = item
+            elif notes[name].kind != GONE:
+                self._ground.book.drop(join(path, name))
+        return known
+
+    def _doubtful(self, note: Note, shown: Item | Obstacle | None) -> bool:
+        if shown is None or isinstance(shown, Obstacle):
+            return shown is None and note.kind != GONE
+        if not self._recent(note):
+            return False
+        if note.kind == GONE:
+            return True
+        if note.kind == FILE and isinstance(shown, File):
+            return note.version not in (b"", shown.version)
+        return (note.kind == FOLDER) is not isinstance(shown, Folder)
+
+    def _recent(self, note: Note) -> bool:
+        return note.wrote_ns > 0 and 0 <= self._now_ns() - note.wrote_ns <= LAG_NS
+
+    def _asked(self, path: RelPath, names: Sequence[str]) -> Iterable[Item | Obstacle | None]:
+        def one(name: str) -> Item | Obstacle | None:
+            try:
+                return self._ground.look(join(path, name))
+            except (PermanentError, PreconditionFailed) as error:
+                return Obstacle(Trouble.UNREADABLE, str(error))
+
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="look") as pool:
+            return list(pool.map(one, names))
+
+    def _shown(self, path: RelPath, found: Children) -> Listing:
+        entries: dict[str, Entry | Obstacle] = {}
+        leftovers: list[RelPath] = []
+        notes = self._ground.book.of(path)
+        for name, child in found.items():
+            if is_private(name, at_root=not path):
+                if self._staging.is_left_over(name):
+                    leftovers.append(join(path, name))
+            elif isinstance(child, Obstacle):
+                entries[name] = child
+            else:
+                entries[name] = _entry(child, notes.get(name))
+        plain = [
+            (name, entry) for name, entry in entries.items() if isinstance(entry, Entry) and entry.trusted
+        ]
+        whole = len(plain) == len(entries) and not leftovers
+        print_ = fingerprint((name, entry.version) for name, entry in plain) if whole else None
+        return Listing(entries=entries, fingerprint=print_, leftovers=tuple(leftovers))
+
+
+def _entry(child: Item, note: Note | None) -> Entry:
+    if isinstance(child, Folder):
+        return DIRECTORY
+    known = note is not None and note.version == child.version
+    return child.entry(note.digest if known and note is not None else None)
+
+
+def _complete(fetch: Callable[[int], Page]) -> Page:
+    """An answer and its continuations. What came in several pages is taken until two passes agree."""
+    before: object = None
+    for _ in range(PASSES):
+        page, pages = _passed(fetch)
+        now = sorted(map(repr, (*page.files, *page.folders))) if pages > 1 else None
+        if pages == 1 or now == before:
+            return page
+        before = now
+    raise TransientError(f"{page.itself.name or 'the root'}: it changes faster than it can be listed")
+
+
+def _passed(fetch: Callable[[int], Page]) -> tuple[Page, int]:
+    """All pages of one pass, and how many.
+
+    Nobody knows whether an offset counts files, folders or both together: both places are tried until
+    neither brings anything new.
+    """
+    first, pages = fetch(0), 1
+    files = {_id(document): document for document in first.files}
+    folders = {_id(document): document for document in first.folders}
+    grown = len(files) + len(folders) >= SUSPECT
+    while grown:
+        grown = False
+        for offset in sorted({max(len(files), len(folders)), len(files) + len(folders)}):
+            page, before = fetch(offset), len(files) + len(folders)
+            for known, documents in ((files, page.files), (folders, page.folders)):
+                for document in documents:
+                    known.setdefault(_id(document), document)
+            if len(files) + len(folders) > before:
+                pages, grown = pages + 1, True
+                break
+    whole = Page(
+        itself=first.itself,
+        files=tuple(files.values()),
+        folders=tuple(folders.values()),
+        asked_ns=first.asked_ns,
+    )
+    return whole, pages
+
+
+def _id(document: object) -> str:
+    found = document.get("id") if isinstance(document, dict) else None
+    return found if isinstance(found, str) else repr(document)
+
+
+def _items(page: Page) -> Iterator[Item | Odd]:
+    for document in page.files:
+        yield _understood(lambda document=document: values.file(document, page.asked_ns))  # type: ignore[misc]
+    for document in page.folders:
+        yield _understood(lambda document=document: values.folder(document))  # type: ignore[misc]
+
+
+def _understood(read: Callable[[], Item]) -> Item | Odd:
+    try:
+        return read()
+    except Malformed as error:
+        if not error.name:
+            raise TransientError("the listing holds an item without a name") from None
+        return Odd(name=error.name, message=str(error))
+
+
+def _add(found: dict[str, Item | Obstacle], item: Item | Odd) -> None:
+    """A name that comes twice is nobody's guess."""
+    if item.name in found:
+        found[item.name] = Obstacle(Trouble.CLASH, "the service lists this name twice")
+    else:
+        found[item.name] = Obstacle(Trouble.UNREADABLE, item.message) if isinstance(item, Odd) else item

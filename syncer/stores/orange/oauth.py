@@ -1,0 +1,184 @@
+"""Orange's OAuth 2: the page where a person consents, a code for a token, a new token for an old one.
+
+Authorization code grant (RFC 6749, 4.1 and 6); the client authenticates by HTTP Basic. Nothing is kept here,
+no browser is opened, and nothing of a request but its host gets into a message. A refresh names no scope:
+Orange's token endpoint was seen to refuse it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
+
+from syncer.engine.ports import Clock
+from syncer.errors import AuthError, StoreError, TransientError
+from syncer.stores.orange.tokens import Token
+
+if TYPE_CHECKING:
+    from oauthlib.oauth2 import WebApplicationClient
+
+AUTH_URL = "https://api.orange.com/oauth/v2"
+OWN_FOLDER = ("openid", "cloud", "offline_access")
+WHOLE_DRIVE = ("openid", "cloud", "cloudfullread", "cloudfullwrite", "offline_access")
+_TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of the answer
+_ANSWER_BYTES = 1 << 20
+_FOR_THE_MOMENT = frozenset({408, 425, 429})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """An application registered with Orange. `account` is its name in the config, for hints."""
+
+    client_id: str
+    client_secret: Callable[[], str] = field(repr=False)
+    redirect_uri: str
+    account: str = "NAME"
+    auth_url: str = AUTH_URL
+
+    @property
+    def again(self) -> str:
+        """What to do when the login does not hold any more."""
+        return f"log in again: syncer login {self.account}"
+
+
+def authorization_url(
+    application: Application, state: str, *, scope: Sequence[str] = OWN_FOLDER, prompt: str = ""
+) -> str:
+    """The page to open in a browser; it leads back to `redirect_uri?code=…&state=…`.
+
+    `state` must come back as it is. `offline_access` in the scope is what brings a refresh token.
+    `prompt`: "", or any of `none`, `login`, `consent`. Raises AuthError for an address that is not https.
+    """
+    query = {
+        "response_type": "code",
+        "client_id": application.client_id,
+        "redirect_uri": application.redirect_uri,
+        "scope": " ".join(scope),
+        "state": state,
+    }
+    if prompt:
+        query["prompt"] = prompt
+    return f"{_endpoint(application, 'authorize')}?{urlencode(query)}"
+
+
+def exchange(application: Application, code: str, *, clock: Clock) -> Token:
+    """The token for the code that came back. Raises AuthError (a used or wrong code too), TransientError."""
+    client = _client(application)
+    body = client.prepare_request_body(
+        code=code, redirect_uri=application.redirect_uri, include_client_id=False
+    )
+    return _token(application, client, body, clock, refresh="")
+
+
+def refresh(application: Application, token: Token, *, clock: Clock) -> Token:
+    """A new access token; the refresh token stays where no other comes. Raises AuthError, TransientError."""
+    if not token.refresh:
+        raise AuthError(
+            f"{_host(application)}: the login has expired and holds no refresh token", hint=application.again
+        )
+    client = _client(application)
+    body = client.prepare_refresh_body(
+        refresh_token=token.refresh, redirect_uri=application.redirect_uri, include_client_id=False
+    )
+    return _token(application, client, body, clock, refresh=token.refresh)
+
+
+def _client(application: Application) -> WebApplicationClient:
+    from oauthlib.oauth2 import WebApplicationClient
+
+    return WebApplicationClient(application.client_id)
+
+
+def _token(
+    application: Application, client: WebApplicationClient, body: str, clock: Clock, *, refresh: str
+) -> Token:
+    status, text = _post(application, body)
+    if status >= 500 or status in _FOR_THE_MOMENT:
+        raise TransientError(f"{_host(application)}: the login service answers {status}")
+    found = _parsed(application, client, status, text)
+    life = found.get("expires_in")
+    lasts = isinstance(life, int | float) and 0 < life < 1e9
+    return Token(
+        access=str(found["access_token"]),
+        refresh=str(found.get("refresh_token") or refresh),
+        expires_ns=clock.now_ns() + int(float(str(life)) * 1e9) if lasts else None,
+    )
+
+
+def _parsed(
+    application: Application, client: WebApplicationClient, status: int, text: str
+) -> dict[str, object]:
+    from oauthlib.oauth2 import MissingTokenError, OAuth2Error
+
+    try:
+        found: dict[str, object] = dict(client.parse_request_body_response(text))
+    except (MissingTokenError, ValueError, TypeError, AttributeError):
+        raise _senseless(application, status) from None
+    except OAuth2Error as error:
+        raise _refused(application, status, str(error.error or "")) from None
+    if not 200 <= status < 300 or not isinstance(found.get("access_token"), str):
+        raise _senseless(application, status)
+    return found
+
+
+def _refused(application: Application, status: int, said: str) -> AuthError:
+    """The service's own words are shown where they are error codes of RFC 6749."""
+    told = f"{status}, {said}" if said.replace("_", "").isalpha() else f"{status}"
+    ours = said in ("invalid_client", "unauthorized_client")
+    return AuthError(
+        f"{_host(application)}: the login is refused ({told})",
+        hint="check the account's client_id and client_secret" if ours else application.again,
+    )
+
+
+def _senseless(application: Application, status: int) -> StoreError:
+    """No answer of a token endpoint: a gateway's for the moment, or the wrong address."""
+    message = f"{_host(application)}: what answers is no login service ({status})"
+    if 200 <= status < 300:
+        return TransientError(message)
+    return AuthError(message, hint="check the account's auth_url")
+
+
+def _post(application: Application, body: str) -> tuple[int, str]:
+    import requests
+    from requests.auth import HTTPBasicAuth
+
+    from syncer.stores.orange.session import reaching
+
+    with (
+        reaching(f"{_host(application)}: the login service", ""),
+        requests.post(
+            _endpoint(application, "token"),
+            data=body,
+            headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
+            auth=HTTPBasicAuth(application.client_id, application.client_secret()),
+            timeout=_TIMEOUT,
+            allow_redirects=False,  # it carries secrets
+            stream=True,
+        ) as response,
+    ):
+        text = response.raw.read(_ANSWER_BYTES, decode_content=True)
+        return response.status_code, text.decode("utf-8", "replace")
+
+
+def _endpoint(application: Application, name: str) -> str:
+    """Raises AuthError where secrets would cross a network in the clear."""
+    url = application.auth_url.rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not _loopback(parts.hostname or ""):
+        raise AuthError(f"{_host(application)}: a login must go by https", hint="check auth_url")
+    return f"{url}/{name}"
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _host(application: Application) -> str:
+    return urlsplit(application.auth_url).hostname or "the login service"

@@ -1,0 +1,78 @@
+"""The root itself: is it there, whose is it.
+
+    .syncer/root-id     the marker: one line
+
+It is made and marked here; what stands below it is settled elsewhere.
+"""
+
+from __future__ import annotations
+
+from syncer.engine.paths import PRIVATE, is_private, printable, split
+from syncer.engine.ports import RootState
+from syncer.errors import NotFound, PermanentError, TransientError
+from syncer.stores.orange.ground import Ground, Unexpected
+from syncer.stores.orange.listing import Lister
+from syncer.stores.orange.moves import carry, ensure, make
+from syncer.stores.orange.source import small
+from syncer.stores.orange.staging import Staging
+from syncer.stores.orange.trash import Trash
+from syncer.stores.orange.values import Folder
+from syncer.stores.smartfile.bodies import Body
+
+MARKER = f"{PRIVATE}/root-id"
+_LONGEST = 1024  # bytes of a marker worth reading
+
+
+def state(ground: Ground, lister: Lister) -> RootState | None:
+    """What stands at the root; None if nothing does. Raises StoreError."""
+    found = ground.look("")
+    if found is None:
+        return None
+    if not isinstance(found, Folder):
+        raise PermanentError(f"{ground.base}: a file, not a folder", path=ground.base)
+    marker = small(ground, MARKER, _LONGEST).decode("ascii", "replace").strip()
+    try:
+        empty = all(is_private(name, at_root=True) for name in lister.children(ground.base))
+    except NotFound:
+        return None
+    return RootState(marker=marker, device="", empty=empty)
+
+
+def create(ground: Ground, staging: Staging) -> None:
+    """Raises NotFound where the parent is not there, PermanentError where a file is in the way."""
+    found = ground.look("")
+    if found is not None and not isinstance(found, Folder):
+        raise PermanentError(f"{ground.base}: a file, not a folder", path=ground.base)
+    if found is not None:
+        return
+    if ground.seek("") is None:  # the application's own folder comes with the first file in it
+        staging.begin()
+    if not ground.base:
+        return
+    parent = split(ground.base)[0]
+    if not isinstance(ground.seek(parent), Folder):
+        raise NotFound(f"{printable(parent)}: no such folder", path=parent)
+    try:
+        make(ground, ground.base)
+    except Unexpected as error:
+        raise PermanentError(str(error), path=ground.base) from error
+
+
+def mark(ground: Ground, staging: Staging, trash: Trash, marker: str) -> None:
+    """Writes the marker whole or not at all: a former one is in the trash before the new one has its name."""
+    content = f"{marker}\n".encode("ascii")
+    if not isinstance(ground.look(""), Folder):
+        raise NotFound(f"{ground.base}: no such folder", path=ground.base)
+    try:
+        ensure(ground, ground.at(PRIVATE))
+        body = Body(open=lambda: (content,), length=len(content))
+        place, file = staging.sent(PRIVATE, body, about=MARKER)
+        former = ground.look(MARKER)
+        if former is not None:
+            trash.keep(MARKER, former)
+        carry(ground, file, place, ground.at(MARKER))
+        staging.named(place)
+    except Unexpected as error:
+        raise TransientError(f"{ground.base}: the root could not be marked: {error}") from error
+    if small(ground, MARKER, _LONGEST) != content:
+        raise TransientError(f"{ground.at(MARKER)}: it did not arrive as it was sent")

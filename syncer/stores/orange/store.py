@@ -1,0 +1,288 @@
+"""Orange Cloud as a store (`engine.ports.Store`): each call handed to the part that settles it.
+
+No effect is made here but the order of a batch: what is to be put is staged in groups, so that
+one wait for the service's clock serves many files.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from syncer.engine.model import Done, Entry, Listing, Obstacle, Outcome, RelPath, Seen, Trouble
+from syncer.engine.paths import split
+from syncer.engine.ports import (
+    Amend,
+    Capabilities,
+    Clock,
+    Creation,
+    Put,
+    Removal,
+    Rename,
+    Results,
+    RootState,
+    Source,
+)
+from syncer.errors import (
+    AuthError,
+    ChangedUnderUs,
+    NotFound,
+    PermanentError,
+    PreconditionFailed,
+    StoreError,
+    Unreadable,
+)
+from syncer.stores.orange import changes, root
+from syncer.stores.orange.api import Api
+from syncer.stores.orange.book import Book
+from syncer.stores.orange.ground import Ground, Unexpected, each, outcome
+from syncer.stores.orange.installing import install, settle
+from syncer.stores.orange.listing import AT_ONCE, Lister
+from syncer.stores.orange.source import RemoteSource, small
+from syncer.stores.orange.staging import Staged, Staging
+from syncer.stores.orange.trash import Trash, run_name
+from syncer.stores.orange.values import DIRECTORY
+
+log = logging.getLogger(__name__)
+ItemT = TypeVar("ItemT")
+GROUP_FILES, GROUP_BYTES = 64, 64 << 20  # staged together: what is in the way twice for a while
+ROOM_SECONDS = 30.0  # for which an answer about the free space is believed
+
+
+class OrangeStore:
+    """One folder of one account. What a put or a delete takes from a name is in `.syncer/trash` there."""
+
+    def __init__(
+        self,
+        api: Api,
+        path: str = "",
+        *,
+        identity: str,
+        clock: Clock,
+        cache: Path | None = None,
+        tag: str = "syncer",
+        trash_days: int = 30,
+    ) -> None:
+        """`path` is the folder below the account's root, `tag` a plain word in the names of what is kept.
+
+        `cache` is a private directory for what is worth keeping (None: nothing is).
+        """
+        self._identity = identity
+        self._clock = clock
+        self._trash_days = trash_days
+        self._tag = tag
+        base = "/".join(name for name in path.split("/") if name)
+        self._ground = Ground(api=api, base=base, book=Book(cache))
+        self._staging = Staging(self._ground, tag)
+        self._trash = Trash(self._ground, run_name(clock.now_ns(), tag), tag)
+        self._lister = Lister(self._ground, self._staging, now_ns=clock.now_ns)
+        self._room: tuple[float, int | None] | None = None
+        self._failed = False
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._ground.able
+
+    @property
+    def identity(self) -> str:
+        return self._identity
+
+    def root(self) -> RootState | None:
+        return root.state(self._ground, self._lister)
+
+    def create_root(self) -> None:
+        self._lister.outdated()
+        root.create(self._ground, self._staging)
+
+    def mark(self, marker: str) -> None:
+        self._lister.outdated()
+        root.mark(self._ground, self._staging, self._trash, marker)
+
+    # -- looking -----------------------------------------------------------------
+
+    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
+        pending, surveyed = iter(known), False
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="look") as pool:
+            while piece := list(islice(pending, 16 * AT_ONCE)):
+                if not surveyed:
+                    self._lister.survey()
+                    surveyed = True
+                prints = pool.map(self._fingerprint, [path for path, _ in piece])
+                yield from (path for (path, before), now in zip(piece, prints, strict=True) if now != before)
+
+    def _fingerprint(self, path: RelPath) -> bytes | None:
+        try:
+            return self._lister.listing(path).fingerprint
+        except AuthError:
+            raise
+        except StoreError:
+            return None
+
+    def list(self, path: RelPath) -> Listing:
+        if not path:
+            self._lister.survey()
+        return self._lister.listing(path)
+
+    def look(self, path: RelPath) -> Seen:
+        try:
+            found = self._ground.look(path)
+        except (PermanentError, PreconditionFailed) as error:
+            return Obstacle(Trouble.UNREADABLE, str(error))
+        return None if found is None else self._ground.entry(path, found)
+
+    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+        for path, _ in wanted:
+            yield self._with_digest(path)
+
+    def _with_digest(self, path: RelPath) -> Seen:
+        found = self.look(path)
+        if not isinstance(found, Entry) or found is DIRECTORY or (found.digest is not None and found.trusted):
+            return found
+        source = self.open(path, replace(found, digest=None))
+        try:
+            for _ in source.chunks():
+                pass
+        except NotFound:
+            return None
+        except ChangedUnderUs as error:
+            return Obstacle(Trouble.BUSY, str(error))
+        except Unreadable as error:
+            return Obstacle(Trouble.UNREADABLE, str(error))
+        return source.entry
+
+    def open(self, path: RelPath, expected: Entry) -> Source:
+        return RemoteSource(self._ground, path, expected)
+
+    def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
+        return [self.open(path, expected) for path, expected in wanted]
+
+    def read_small(self, path: RelPath, limit: int) -> bytes:
+        return small(self._ground, path, limit)
+
+    def free_space(self) -> int | None:
+        now = self._clock.monotonic()
+        if self._room is None or now - self._room[0] > ROOM_SECONDS:
+            try:
+                free = self._ground.api.free()
+            except AuthError:
+                raise
+            except StoreError:
+                free = None
+            self._room = (now, free)
+        return self._room[1]
+
+    # -- changing ------------------------------------------------------------------
+
+    def put(self, items: Sequence[Put]) -> Results:
+        for group in _groups(items):
+            staged: dict[int, Staged] = {}
+            try:
+                yield from self._stage(items, group, staged)
+                settle(self._ground, list(staged.values()))
+                for index in list(staged):
+                    naming = partial(self._install, staged.pop(index))
+                    yield index, self._noted(outcome(items[index].path, naming))
+            finally:
+                for left in staged.values():
+                    self._staging.discard(left.place)
+
+    def _stage(self, items: Sequence[Put], group: range, staged: dict[int, Staged]) -> Results:
+        """Stages what can be; answers those that cannot."""
+        for index in group:
+
+            def one(index: int = index) -> Done:
+                staged[index] = self._staged(items[index])
+                return Done()
+
+            ended = self._noted(outcome(items[index].path, one))
+            if index not in staged:
+                yield index, ended
+
+    def _staged(self, item: Put) -> Staged:
+        self._lister.outdated()
+        self._ground.holdable(item.path, item.kind)
+        if item.expected is not None:
+            self._ground.expect(item.path, item.expected)  # before anything crosses
+        return self._staging.upload(item)
+
+    def _install(self, staged: Staged) -> Done:
+        return install(self._ground, self._trash, self._staging, staged, now_ns=self._clock.now_ns())
+
+    def delete(self, items: Sequence[Removal]) -> Results:
+        yield from self._each(
+            items, lambda i: i.path, lambda i, now: changes.delete(self._ground, self._trash, i, now_ns=now)
+        )
+
+    def make_directories(self, items: Sequence[Creation]) -> Results:
+        yield from self._each(
+            items,
+            lambda i: i.path,
+            lambda i, now: changes.make_directory(self._ground, self._trash, i, now_ns=now),
+        )
+
+    def remove_directories(self, paths: Sequence[RelPath]) -> Results:
+        yield from self._each(
+            paths,
+            lambda p: p,
+            lambda p, now: changes.remove_directory(self._ground, self._trash, self._lister, p, now_ns=now),
+        )
+
+    def rename(self, items: Sequence[Rename]) -> Results:
+        yield from self._each(
+            items,
+            lambda i: i.path,
+            lambda i, now: changes.rename(self._ground, self._trash, i, tag=self._tag, now_ns=now),
+        )
+
+    def amend(self, items: Sequence[Amend]) -> Results:
+        yield from self._each(items, lambda i: i.path, lambda i, _: changes.amend(self._ground, i))
+
+    def sweep(self, leftovers: Sequence[RelPath]) -> None:
+        """What a dead run of this pair staged: into the trash, since nobody knows what is in it."""
+        for path in leftovers:
+            found = self._ground.look(path)
+            if found is not None and self._staging.is_left_over(split(path)[1]):
+                try:
+                    self._trash.keep(path, found)
+                except Unexpected:
+                    continue  # it goes by itself
+        self._lister.outdated()
+
+    def close(self) -> None:
+        """Ends the session; a run that went well and kept something prunes what is too old first."""
+        try:
+            if self._trash.used and not self._failed:
+                self._trash.prune(self._trash_days)
+        except StoreError as error:
+            log.info("the trash at %s was not pruned: %s", self._identity, error)
+        self._ground.book.close()
+        self._ground.api.session.close()
+
+    def _each(
+        self, items: Sequence[ItemT], path_of: Callable[[ItemT], RelPath], do: Callable[[ItemT, int], Done]
+    ) -> Results:
+        self._lister.outdated()
+        for index, ended in each(items, path_of, lambda item: do(item, self._clock.now_ns())):
+            yield index, self._noted(ended)
+
+    def _noted(self, ended: Outcome) -> Outcome:
+        self._failed = self._failed or not isinstance(ended, Done)
+        return ended
+
+
+def _groups(items: Sequence[Put]) -> Iterator[range]:
+    """Runs of items, bounded in number and in bytes."""
+    start = size = 0
+    for index, item in enumerate(items):
+        if index > start and (index - start == GROUP_FILES or size + item.size > GROUP_BYTES):
+            yield range(start, index)
+            start, size = index, 0
+        size += item.size
+    if start < len(items):
+        yield range(start, len(items))

@@ -1,0 +1,313 @@
+"""Requests to one account behind a door: pooled, with time-outs, a renewed token, and the pauses asked for.
+
+On python-swiftclient's connection (requests underneath); each is used by one thread at a time, with as many
+as there are threads. What is sent again here is what cannot have taken effect: after a 401 (once, with a
+new token) and when the service put us off; and what changes nothing. All else is the caller's to judge.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import syncer
+from syncer.engine.ports import Clock
+from syncer.errors import AuthError, PermanentError, TransientError
+from syncer.stores.swift.refusals import MOMENTARY, THROTTLED, asked_for, refusal, translated
+
+if TYPE_CHECKING:
+    import requests
+
+    from syncer.stores.swift.auth import Access, Door
+
+CONNECT_SECONDS, READ_SECONDS = 15.0, 60.0
+PIECE = 1 << 20
+_WHOLE = 256 << 20  # bytes of an answer that is read at once: a page of 10,000 rows is some 3 MB
+_TRIES = 5
+_FIRST, _LONGEST = 0.25, 30.0  # seconds between tries
+_SAFE = frozenset({"GET", "HEAD"})
+_FINE = range(200, 300)
+
+GotT = TypeVar("GotT", "Reply", "Answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """What a request carries; `open` gives it from the start each time, `length` bytes in all."""
+
+    open: Callable[[], Iterable[bytes]]
+    length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request; `path` is below the storage URL and percent-encoded, `query` without its mark.
+
+    `accept`: statuses beyond 2xx that are an answer. `seconds` for the first byte of it.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Body | bytes | None = None
+    accept: Collection[int] = ()
+    about: str = ""
+    seconds: float = READ_SECONDS
+
+    @property
+    def said(self) -> str:
+        return f"{self.method} {self.about or self.path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A whole answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes = field(repr=False)
+
+    def document(self) -> Any:
+        """The JSON in it, for an adapter to take apart. Raises TransientError where it is cut or none."""
+        try:
+            return json.loads(self.content)
+        except (ValueError, RecursionError):
+            raise TransientError("Swift's answer is no JSON") from None
+
+
+class Answer:
+    """An answer that is being read. Read to its end it gives its connection back, else that is closed."""
+
+    def __init__(self, response: requests.Response, lease: _Lease, call: Call) -> None:
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._lease = lease
+        self._call = call
+        self._whole = False
+
+    def pieces(self, size: int = PIECE) -> Iterator[bytes]:
+        """The content as it comes, as it is stored. Raises TransientError where it breaks off."""
+        with translated(f"{self._call.said}: the answer broke off", self._call.about):
+            yield from self._response.raw.stream(size, decode_content=False)
+        self._whole = True
+
+    def read(self) -> bytes:
+        """All of the content, of bearable size."""
+        parts, size = [], 0
+        for piece in self.pieces():
+            parts.append(piece)
+            size += len(piece)
+            if size > _WHOLE:
+                raise PermanentError(f"{self._call.said}: the answer has no end", path=self._call.about)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        if not self._whole:
+            self._response.raw.close()  # else what is left of it would be read by the next request
+        self._response.close()
+        self._lease.end(sound=self._whole)
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Connection:
+    """Safe to share between threads."""
+
+    def __init__(self, door: Door, *, clock: Clock) -> None:
+        self.door = door
+        self.clock = clock
+        self._lock = threading.Lock()
+        self._idle: list[tuple[str, Any]] = []
+
+    def ask(self, call: Call) -> Reply:
+        """The answer with status 2xx, or one of `accept`, read to its end.
+
+        Raises AuthError, TransientError, PermanentError with its kinds, PreconditionFailed, and what
+        the body raises.
+        """
+
+        def once() -> Reply:
+            with self._admitted(call) as answer:
+                return Reply(status=answer.status, headers=answer.headers, content=answer.read())
+
+        reply = self._patiently(call, once)
+        self._judge(call, reply)
+        return reply
+
+    def stream(self, call: Call) -> Answer:
+        """As `ask`, the content still to be read; to be closed."""
+        answer = self._patiently(call, lambda: self._admitted(call))
+        try:
+            self._judge(call, answer)
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    def account(self) -> str:
+        """Scheme, host and path of the account. Raises what the door does."""
+        return self.door.open().storage_url
+
+    def close(self) -> None:
+        with self._lock:
+            while self._idle:
+                self._idle.pop()[1].close()
+
+    # -- patience ------------------------------------------------------------------
+
+    def _patiently(self, call: Call, once: Callable[[], GotT]) -> GotT:
+        """Again where nothing can have happened; the last answer, whatever it is."""
+        for attempt in range(1, _TRIES + 1):
+            try:
+                got = once()
+            except TransientError:
+                # A connection that the server closed while it was idle is noticed at its next use.
+                if call.method not in _SAFE or attempt == _TRIES:
+                    raise
+                self.clock.sleep(_pause(attempt))
+                continue
+            again = got.status in THROTTLED or (got.status in MOMENTARY and call.method in _SAFE)
+            if not again or attempt == _TRIES:
+                return got
+            pause = asked_for(got.headers)
+            if isinstance(got, Answer):
+                got.close()
+            self.clock.sleep(_pause(attempt) if pause is None else min(pause, _LONGEST))
+        raise AssertionError("the last try returns or raises")
+
+    @staticmethod
+    def _judge(call: Call, got: Reply | Answer) -> None:
+        if got.status not in _FINE and got.status not in call.accept:
+            raise refusal(call.method, got.status, got.headers, call.about)
+
+    # -- one request ---------------------------------------------------------------
+
+    def _admitted(self, call: Call) -> Answer:
+        """With a token that is taken; the whole body is sent again with a new one."""
+        access = self.door.open()
+        answer = self._once(call, access)
+        if answer.status != 401:
+            return answer
+        answer.close()
+        answer = self._once(call, self.door.renew(access))
+        if answer.status == 401:
+            answer.close()
+            raise AuthError("Swift refused a new token", hint="check the account's credentials")
+        return answer
+
+    def _once(self, call: Call, access: Access) -> Answer:
+        parts = urlsplit(access.storage_url)
+        full = f"{parts.path}/{call.path}".rstrip("/") if not call.path else f"{parts.path}/{call.path}"
+        headers = {"X-Auth-Token": access.token, "Accept-Encoding": "identity", **call.headers}
+        with translated(call.said, call.about):
+            lease = self._lease(f"{parts.scheme}://{parts.netloc}")
+            try:
+                response = lease.request(call, full, headers)
+            except BaseException:
+                lease.end(sound=False)  # a body that broke off must not be taken for a whole one
+                raise
+        return Answer(response, lease, call)
+
+    def unasked(self, path: str) -> Reply:
+        """A GET of an address beside the API (`/info`), without the token; any status is an answer.
+
+        Ceph has all of it below `/swift`.
+        """
+        parts = urlsplit(self.account())
+        path = parts.path.partition("/v1")[0] + path
+        call = Call(method="GET", path=path, about=path)
+        with translated(call.said, path):
+            lease = self._lease(f"{parts.scheme}://{parts.netloc}")
+            try:
+                response = lease.request(call, path, {"Accept-Encoding": "identity"})
+            except BaseException:
+                lease.end(sound=False)
+                raise
+        with Answer(response, lease, call) as answer:
+            return Reply(status=answer.status, headers=answer.headers, content=answer.read())
+
+    def _lease(self, origin: str) -> _Lease:
+        with self._lock:
+            found = next((i for i in reversed(self._idle) if i[0] == origin), None)
+            if found is not None:
+                self._idle.remove(found)
+        return _Lease(self, origin, found[1] if found is not None else _opened(origin))
+
+    def give_back(self, origin: str, http: Any) -> None:
+        """An idle connection, for whoever asks next."""
+        with self._lock:
+            self._idle.append((origin, http))
+
+
+class _Lease:
+    """One of swiftclient's connections, in one hand until its answer was read."""
+
+    def __init__(self, owner: Connection, origin: str, http: Any) -> None:
+        self._owner = owner
+        self._origin = origin
+        self._http = http
+
+    def request(self, call: Call, full: str, headers: Mapping[str, str]) -> requests.Response:
+        self._http.requests_args["timeout"] = (CONNECT_SECONDS, call.seconds)
+        data = _Opened(call.body) if isinstance(call.body, Body) else call.body
+        target = f"{full}?{call.query}" if call.query else full
+        # Bytes as they came: metadata of other tools is sent again when ours is added to it.
+        exact = {name: value.encode("latin-1") for name, value in headers.items()}
+        response: requests.Response = self._http.request(call.method, target, data, exact)
+        return response
+
+    def end(self, *, sound: bool) -> None:
+        http, self._http = self._http, None
+        if http is None:
+            return
+        if sound:
+            self._owner.give_back(self._origin, http)
+        else:
+            http.close()
+
+
+class _Opened:
+    """A body as requests wants it: iterated once, its length told up front, so that quotas are heeded."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (piece for piece in self._body.open() if piece)
+
+    def __len__(self) -> int:
+        return self._body.length
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def _opened(origin: str) -> Any:
+    from http.cookiejar import DefaultCookiePolicy
+
+    from swiftclient.client import HTTPConnection
+
+    http = HTTPConnection(origin, default_user_agent=f"Syncer/{syncer.__version__}")
+    http.requests_args["allow_redirects"] = False  # the token goes nowhere else
+    http.request_session.auth = lambda request: request  # nor does .netrc come into it
+    http.request_session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return http
+
+
+def _pause(attempt: int) -> float:
+    longest: float = min(_FIRST * 2.0**attempt, _LONGEST)
+    return random.uniform(longest / 2, longest)

@@ -1,0 +1,147 @@
+"""What the protocols of one store share: its root, its threads, and the look right before a change.
+
+Swift has no condition on what it overwrites or deletes. So everything is looked at as late as can be, what
+is about to go is copied to the trash first, and what was written is looked at again; `WINDOW` says what is
+left open.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from syncer.engine.model import Done, Entry, Failed, Kind, Outcome, RelPath, Stale
+from syncer.engine.paths import printable, split
+from syncer.engine.ports import Clock, Results
+from syncer.errors import AuthError, LocalError, PreconditionFailed, StoreError, TransientError
+from syncer.stores.swift import metadata
+from syncer.stores.swift.known import Known
+from syncer.stores.swift.learning import Crew, Learner, fact_of
+from syncer.stores.swift.names import Place, checked
+from syncer.stores.swift.objects import OVERTAKEN, Head, Objects
+from syncer.stores.swift.offered import Offered
+
+WINDOW = (
+    "Swift overwrites and deletes unconditionally: somebody else's write of the same object in the moment "
+    "between our last look and ours is lost, unless the container keeps versions (X-Versions-Enabled: true)"
+)
+
+ItemT = TypeVar("ItemT")
+
+
+class Unexpected(Exception):
+    """What was planned on is no longer so; str() says what is so instead."""
+
+
+@dataclass(slots=True)
+class Ground:
+    """One root, and those who work on it."""
+
+    objects: Objects
+    known: Known
+    learner: Learner
+    crew: Crew
+    clock: Clock
+    offered: Offered
+    heeds_new: Callable[[], bool]
+    """Whether the cluster heeds `If-None-Match: *` on a PUT (Ceph does not)."""
+    standing: set[RelPath] = field(default_factory=set)  # directories with a marker that we saw or made
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def place(self) -> Place:
+        return self.objects.place
+
+    def name(self, path: RelPath) -> str:
+        """The object for a path that may be changed. Raises Unholdable, and what asking for limits does."""
+        return self.place.name(checked(path, prefix=self.place.prefix, longest=self.offered.limits.max_name))
+
+    def planned_on(self, path: RelPath, expected: Entry) -> Head:
+        """The object, if it is exactly what was planned on. Raises Unexpected."""
+        name = self.name(path)
+        head = self.objects.head(name, newest=True)
+        if head is None:
+            raise Unexpected(f"{printable(path)} is gone")
+        if head.kind(name) is not expected.kind or head.version != expected.version:
+            raise Unexpected(f"{printable(path)} changed since it was planned on")
+        return head
+
+    def standing_parent(self, path: RelPath) -> None:
+        """Raises Unexpected unless the directory that holds the path is there."""
+        parent = split(path)[0]
+        with self.lock:
+            known = not parent or parent in self.standing
+        if known:
+            return
+        if not self.learner.stands(self.place.name(parent)):
+            raise Unexpected(f"{printable(parent)} is not a directory (any more)")
+        with self.lock:
+            self.standing.add(parent)
+
+    def made(self, path: RelPath, head: Head, *, digest: bytes | None, target: str | None = None) -> Done:
+        """What we made is there and known from now on."""
+        fact = fact_of(self.place.name(path), head, target=target)
+        self.known.remember([fact])
+        entry = fact.entry
+        if digest is not None and entry.digest is None:
+            entry = replace(entry, digest=digest)
+        return Done(entry=entry)
+
+    def mark_directory(self, path: RelPath) -> None:
+        """A marker, unless there is one. Raises Unexpected where something else is."""
+        name = self.name(path)
+        if self.heeds_new() or self.objects.head(name, newest=True) is None:
+            reply = self.objects.put(name, b"", content_type=metadata.MARKER, only_new=True)
+            if reply.status == OVERTAKEN:
+                raise TransientError(f"{printable(path)} was written by somebody else", path=path)
+        head = self.objects.head(name, newest=True)
+        if head is None or head.kind(name) is not Kind.DIRECTORY:
+            raise Unexpected(f"{printable(path)} is there by now, and no directory")
+        self.known.remember([fact_of(name, head)])
+        with self.lock:
+            self.standing.add(path)
+
+    def keep_directory(self, path: RelPath) -> None:
+        """Makes a directory last that is there by its files only: one of them is about to go."""
+        parent = split(path)[0]
+        if not parent:
+            return
+        with self.lock:
+            if parent in self.standing:
+                return
+        fact = self.known.fact(self.place.name(parent))
+        if fact is None or fact.entry.kind is not Kind.DIRECTORY:
+            self.mark_directory(parent)
+
+    # -- many at once ----------------------------------------------------------------
+
+    def each(
+        self, items: Sequence[ItemT], path_of: Callable[[ItemT], RelPath], do: Callable[[ItemT], Done]
+    ) -> Results:
+        """Every item by one of the threads; outcomes in order."""
+
+        def one(item: ItemT) -> Outcome:
+            return attempt(path_of(item), lambda: do(item))
+
+        yield from enumerate(self._mapped(one, items))
+
+    def _mapped(self, one: Callable[[ItemT], Outcome], items: Sequence[ItemT]) -> Iterator[Outcome]:
+        if len(items) == 1:
+            return iter([one(items[0])])
+        return self.crew.pool.map(one, items)
+
+
+def attempt(path: RelPath, step: Callable[[], Done]) -> Outcome:
+    """Trouble with one path as its outcome. Raises AuthError only."""
+    try:
+        return step()
+    except AuthError:
+        raise
+    except Unexpected as error:
+        return Stale(message=str(error))
+    except PreconditionFailed as error:
+        return Stale(message=error.message)
+    except (StoreError, LocalError) as error:
+        return Failed(error=error)

@@ -1,0 +1,93 @@
+"""Where a root is in an account, and which object stands for which path.
+
+Pure. An object's name is the root's prefix followed by the path; both are UTF-8, and compare by bytes.
+Nothing is escaped: what another tool would call the object is what it is called.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from syncer.engine.model import RelPath
+from syncer.engine.paths import PRIVATE, parts, printable, unsafe
+from syncer.errors import Unholdable
+from syncer.stores.beneath import is_ours
+
+MAX_NAME_BYTES = 255  # of one part of a path: what the disks on the other side can hold
+LAST = "\U0010ffff"  # sorts behind every other character
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One root: a container, and the prefix (empty, or ending in a slash) of all its objects' names."""
+
+    container: str
+    prefix: str = ""
+
+    @classmethod
+    def of(cls, path: str, *, default: str = "") -> Place:
+        """The part of a location after the colon: `container/some/folder`; `default` where it names none."""
+        container, _, rest = path.strip("/").partition("/")
+        rest = rest.strip("/")
+        return cls(container=container or default, prefix=f"{rest}/" if rest else "")
+
+    def name(self, path: RelPath) -> str:
+        """The object that stands for a path."""
+        return self.prefix + path
+
+    def path(self, name: str) -> RelPath:
+        """The path that an object below the prefix stands for."""
+        return name[len(self.prefix) :]
+
+    @property
+    def private(self) -> str:
+        """What the names of all our own objects begin with: the marker, the trash."""
+        return f"{self.prefix}{PRIVATE}/"
+
+    @property
+    def behind_private(self) -> str:
+        """A listing that goes on behind this name leaves our own objects out."""
+        return self.private + LAST
+
+    def url(self, name: str = "") -> str:
+        """Below the storage URL, percent-encoded: an object, or the container."""
+        return quoted(f"{self.container}/{name}" if name else self.container)
+
+
+def quoted(name: str) -> str:
+    """UTF-8, percent-encoded, the slashes left. Raises Unholdable where it is not UTF-8."""
+    try:
+        return quote(name.encode(), safe="/")
+    except UnicodeEncodeError:
+        raise Unholdable(f"{printable(name)}: the name is not UTF-8", path=name) from None
+
+
+def checked(path: RelPath, *, prefix: str = "", longest: int = 1024) -> RelPath:
+    """The path, if an object may be called so. Raises Unholdable. `longest`: bytes of an object's name."""
+    if not path or is_ours(path):
+        raise Unholdable(f"{printable(path) or 'the root'}: not a path that is synced", path=path)
+    if why := wrong(path):
+        raise Unholdable(f"{printable(path)}: {why}", path=path)
+    if len((prefix + path).encode()) > longest:
+        raise Unholdable(f"{printable(path)}: longer than the {longest} bytes of an object's name", path=path)
+    return path
+
+
+def wrong(path: RelPath) -> str:
+    """Why no object may be given this path; "" if one may."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return "the name is not UTF-8"
+    for place, part in enumerate(parts(path)):
+        if why := unsafe(part, at_root=not place):
+            return why
+        if len(part.encode()) > MAX_NAME_BYTES:
+            return f"the name is longer than {MAX_NAME_BYTES} bytes"
+    return ""
+
+
+def reachable(path: RelPath) -> bool:
+    """Whether HTTP clients ask for the object as it is called: they resolve "." and ".." themselves."""
+    return all(part not in ("", ".", "..") for part in path.split("/"))

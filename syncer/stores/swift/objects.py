@@ -1,0 +1,262 @@
+"""Objects of one root as typed values: HEAD, GET, PUT, POST, COPY, DELETE, and rows of listings.
+
+One request each; no decisions. Names are objects' names (`names.Place`), not paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlencode
+
+from syncer.engine.model import Entry, Kind, Version
+from syncer.errors import TransientError
+from syncer.stores.swift import metadata, versions
+from syncer.stores.swift.connection import READ_SECONDS, Answer, Body, Call, Connection, Reply
+from syncer.stores.swift.names import Place
+
+NEWEST = {"X-Newest": "true"}  # asks every replica: the nearest one may not know yet
+COPIED, STORED = 201, 201
+OVERTAKEN = 202  # a newer write is there already: this one was not stored
+_COPY_RATE = 4 << 20  # bytes per second that a slow cluster still copies
+_ROWS = "row of a listing"
+_NEVER = versions.Stamp(0, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What Swift says of one object. `meta`: its own metadata, names in small letters without the prefix."""
+
+    stamp: versions.Stamp
+    size: int
+    content_type: str = ""
+    meta: metadata.Meta = field(default_factory=dict)
+    static: bool = False  # a static large object (SLO)
+    manifest: str = ""  # the segments' prefix of a dynamic one (DLO)
+    delete_at: str = ""
+    linked: bool = False  # a link of Swift's own: size and ETag are its target's
+
+    @property
+    def version(self) -> Version:
+        return self.stamp.version
+
+    @property
+    def etag(self) -> str:
+        return self.stamp.etag
+
+    @property
+    def plain(self) -> bool:
+        """Whether the ETag is the MD5 of the content."""
+        return not (self.static or self.manifest)
+
+    def kind(self, name: str) -> Kind:
+        if metadata.is_marker(name, self.size, self.content_type) and not self.manifest:
+            return Kind.DIRECTORY
+        return Kind.SYMLINK if metadata.is_symlink(self.content_type, self.size) else Kind.FILE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One object as a listing shows it; or (`is_prefix`) what several names begin with."""
+
+    name: str
+    stamp: versions.Stamp = _NEVER
+    size: int = 0
+    content_type: str = ""
+    linked: bool = False
+    is_prefix: bool = False
+
+    @property
+    def is_marker(self) -> bool:
+        return metadata.is_marker(self.name, self.size, self.content_type) and not self.linked
+
+
+class Objects:
+    """Requests about the objects of one container."""
+
+    def __init__(self, connection: Connection, place: Place) -> None:
+        self.connection = connection
+        self.place = place
+
+    def head(self, name: str, *, newest: bool = False) -> Head | None:
+        """None where no such object is."""
+        headers = NEWEST if newest else {}
+        call = self._call("HEAD", name, headers=headers, accept=(404,))
+        reply = self.connection.ask(call)
+        return None if reply.status == 404 else head_in(reply.headers)
+
+    def get(self, name: str, *, start: int = 0, end: int | None = None, if_match: str = "") -> Answer:
+        """The content from `start` up to (not with) `end`; to be closed. 412 and 416 are answers, too.
+
+        Raises NotFound, Unreadable, TransientError, AuthError.
+        """
+        headers = {"If-Match": if_match} if if_match else {}
+        if start or end is not None:
+            headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        return self.connection.stream(self._call("GET", name, headers=headers, accept=(412, 416)))
+
+    def put(
+        self,
+        name: str,
+        body: Body | bytes,
+        *,
+        meta: metadata.Meta | None = None,
+        etag: str = "",
+        content_type: str = "",
+        only_new: bool = False,
+    ) -> Reply:
+        """Stored (201), overtaken (202), or (`only_new`) refused because the name is taken (412)."""
+        headers = metadata.headers_of(meta or {})
+        if etag:
+            headers["ETag"] = etag
+        if content_type:
+            headers["Content-Type"] = content_type
+        if only_new:
+            headers["If-None-Match"] = "*"
+        return self.connection.ask(self._call("PUT", name, headers=headers, body=body, accept=(412,)))
+
+    def post(self, name: str, head: Head, meta: metadata.Meta) -> Reply:
+        """Other metadata. A POST replaces all of it, and what makes a DLO one, and when it expires."""
+        headers = metadata.headers_of(meta)
+        if head.manifest:
+            headers["X-Object-Manifest"] = head.manifest
+        if head.delete_at:
+            headers["X-Delete-At"] = head.delete_at
+        return self.connection.ask(self._call("POST", name, headers=headers, accept=(404,)))
+
+    def copy(self, name: str, target: str, head: Head, *, version_id: str = "") -> Reply:
+        """Within the cluster, as it is stored (manifests stay such), if it still is that content.
+
+        404 where it is gone, 412 where it is another by now. The copy has a new time and the same metadata.
+        """
+        query = {} if head.plain else {"multipart-manifest": "get"}
+        headers = {"Destination": self.place.url(target)}
+        if version_id:
+            query["version-id"] = version_id
+        elif head.plain and not head.linked:
+            headers["If-Match"] = head.etag  # it applies to the source
+        seconds = READ_SECONDS + head.size / _COPY_RATE
+        call = self._call(
+            "COPY",
+            name,
+            query=urlencode(query),
+            headers={**headers, **NEWEST},
+            accept=(404, 412),
+            seconds=seconds,
+        )
+        reply = self.connection.ask(call)
+        if (
+            reply.status == COPIED
+            and head.plain
+            and versions.bare(reply.headers.get("Etag", "")) != head.etag
+        ):
+            raise TransientError("the copy is not what was copied", path=self.place.path(name))
+        return reply
+
+    def delete(self, name: str) -> None:
+        """The object, not what a manifest names. Gone already is fine: an answer may have been lost."""
+        self.connection.ask(self._call("DELETE", name, accept=(404,)))
+
+    def rows(
+        self, *, prefix: str, marker: str = "", end: str = "", delimiter: str = "", limit: int | None = None
+    ) -> list[Row]:
+        """One page of the container's listing. Raises NotFound where there is no container."""
+        query = {"format": "json", "prefix": prefix, "marker": marker, "end_marker": end}
+        query |= {"delimiter": delimiter, "limit": "" if limit is None else str(limit)}
+        text = urlencode({k: v for k, v in query.items() if v}, quote_via=quote)
+        call = Call(method="GET", path=self.place.url(), query=text, accept=())
+        found = self.connection.ask(call)
+        if found.status == 204:
+            return []
+        rows = found.document()
+        if not isinstance(rows, list):
+            raise TransientError("a listing that is none")
+        return [_row(row) for row in rows]
+
+    def _call(
+        self,
+        method: str,
+        name: str,
+        *,
+        query: str = "",
+        headers: Mapping[str, str] | None = None,
+        body: Body | bytes | None = None,
+        accept: tuple[int, ...] = (),
+        seconds: float = READ_SECONDS,
+    ) -> Call:
+        return Call(
+            method=method,
+            path=self.place.url(name),
+            query=query,
+            headers=headers or {},
+            body=body,
+            accept=accept,
+            about=self.place.path(name),
+            seconds=seconds,
+        )
+
+
+def head_in(headers: Mapping[str, str], *, size: int | None = None) -> Head:
+    """What the headers of a HEAD or GET say; `size` where they speak of a part. Raises TransientError."""
+    etag = versions.bare(headers.get("Etag", ""))
+    try:
+        if "X-Timestamp" in headers:
+            ticks = versions.by_timestamp(headers["X-Timestamp"])
+        else:
+            ticks = versions.by_http_date(headers.get("Last-Modified", ""))
+        length = int(headers.get("Content-Length", "")) if size is None else size
+    except (ValueError, TypeError):
+        raise TransientError("an answer without a time and a length") from None
+    return Head(
+        stamp=versions.Stamp(ticks, etag),
+        size=length,
+        content_type=headers.get("Content-Type", ""),
+        meta=metadata.meta_in(headers),
+        static=headers.get("X-Static-Large-Object", "").lower() == "true",
+        manifest=headers.get("X-Object-Manifest", ""),
+        delete_at=headers.get("X-Delete-At", ""),
+        linked="Content-Location" in headers,
+    )
+
+
+def entry_of(name: str, head: Head, *, target: str | None = None) -> Entry:
+    """As the engine sees it; a symlink's target is its content, and so is its digest."""
+    kind = head.kind(name)
+    if kind is Kind.DIRECTORY:
+        return Entry(kind=kind, size=0, version=b"")
+    if kind is Kind.SYMLINK:
+        return Entry(kind=kind, size=head.size, version=head.version, target=target)
+    return Entry(
+        kind=kind,
+        size=head.size,
+        version=head.version,
+        mtime_ns=metadata.mtime_of(head.meta),
+        executable=metadata.executable_of(head.meta),
+        digest=metadata.digest_of(head.meta, head.etag) if not head.manifest and not head.linked else None,
+    )
+
+
+def _row(row: object) -> Row:
+    """Strictly: a listing that cannot be read is no listing, and nothing may be concluded from it."""
+    if not isinstance(row, dict):
+        raise TransientError(f"no {_ROWS}")
+    if isinstance(subdir := row.get("subdir"), str):
+        return Row(name=subdir, is_prefix=True)
+    name, size, etag = row.get("name"), row.get("bytes"), row.get("slo_etag") or row.get("hash")
+    date, kind = row.get("last_modified"), row.get("content_type") or ""
+    if not isinstance(name, str) or not isinstance(etag, str) or not isinstance(date, str):
+        raise TransientError(f"no {_ROWS}")
+    if not isinstance(size, int) or not isinstance(kind, str):
+        raise TransientError(f"no {_ROWS}")
+    try:
+        name.encode()
+        ticks, step = versions.by_listing(date)
+    except (ValueError, OverflowError):
+        raise TransientError(f"a {_ROWS} with a name or a date that is none") from None
+    return Row(
+        name=name,
+        stamp=versions.Stamp(ticks, versions.bare(etag), step),
+        size=size,
+        content_type=kind,
+        linked="symlink_path" in row,
+    )

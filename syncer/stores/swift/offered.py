@@ -1,0 +1,132 @@
+"""What this cluster and this container offer, and their limits: `/info`, the container's headers. Asked once.
+
+Where `/info` is switched off, Swift's own defaults are taken, and no extras.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from syncer.errors import NotFound, StoreError
+from syncer.stores.swift.connection import Call, Connection
+from syncer.stores.swift.names import Place
+from syncer.stores.swift.planning import Dialect
+
+_TRUE = ("true", "yes", "1", "on", "t", "y")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """In bytes, and (`bulk_delete`) objects of one request: 0 where bulk requests are not offered."""
+
+    max_file_size: int = 5368709122
+    max_name: int = 1024
+    bulk_delete: int = 0
+    dialect: Dialect | None = None
+    """How manifests of static large objects are written here; None where there are none."""
+
+
+class Offered:
+    """Safe to share between threads."""
+
+    def __init__(self, connection: Connection, place: Place) -> None:
+        self._connection = connection
+        self._place = place
+        self._lock = threading.Lock()
+        self._limits: Limits | None = None
+        self._versioned: bool | None = None
+
+    @property
+    def limits(self) -> Limits:
+        """Raises AuthError, TransientError."""
+        with self._lock:
+            if self._limits is None:
+                self._limits = self._asked()
+            return self._limits
+
+    @property
+    def versioned(self) -> bool:
+        """Whether the container keeps what is overwritten (`X-Versions-Enabled`). Raises StoreError."""
+        with self._lock:
+            if self._versioned is None:
+                headers = container(self._connection, self._place) or {}
+                self._versioned = headers.get("X-Versions-Enabled", "").lower() in _TRUE
+            return self._versioned
+
+    def _asked(self) -> Limits:
+        reply = self._connection.unasked("/info")
+        try:
+            told = json.loads(reply.content) if reply.status == 200 else {}
+        except ValueError:
+            told = {}
+        swift, bulk = _part(told, "swift"), _part(told, "bulk_delete")
+        usual = Limits()
+        most = _number(swift, "max_file_size", usual.max_file_size)
+        return Limits(
+            dialect=_dialect(told, most),
+            max_file_size=most,
+            max_name=min(_number(swift, "max_object_name_length", usual.max_name), usual.max_name),
+            bulk_delete=_number(bulk, "max_deletes_per_request", 0),
+        )
+
+
+def container(connection: Connection, place: Place) -> Mapping[str, str] | None:
+    """The container's headers; None where there is none. Raises StoreError."""
+    call = Call(method="HEAD", path=place.url(), about="", accept=(404,))
+    reply = connection.ask(call)
+    return None if reply.status == 404 else reply.headers
+
+
+def free_space(connection: Connection, place: Place) -> int | None:
+    """Bytes that the quotas of account and container leave; None where there are none, or nobody knows."""
+    try:
+        account = connection.ask(Call(method="HEAD", path="")).headers
+        left = [
+            _left(
+                account,
+                ("X-Account-Quota-Bytes", "X-Account-Meta-Quota-Bytes", "X-Account-Meta-Quota"),
+                "Account",
+            ),
+            _left(container(connection, place) or {}, ("X-Container-Meta-Quota-Bytes",), "Container"),
+            connection.door.free_space(),
+        ]
+    except (NotFound, StoreError):
+        return None
+    return min((room for room in left if room is not None), default=None)
+
+
+def _dialect(told: Any, max_file_size: int) -> Dialect | None:
+    """By what only Swift itself says of its large objects; data in manifests came with 2.18."""
+    slo = _part(told, "slo")
+    if not slo:
+        return None
+    try:
+        version = tuple(int(n) for n in str(_part(told, "swift").get("version")).split(".")[:2])
+    except ValueError:
+        version = (0,)
+    able = "min_segment_size" in slo and version >= (2, 18)
+    parts = _number(slo, "max_manifest_segments", Dialect().parts)
+    return Dialect(ranges=able, inline=able, parts=parts, segment=max_file_size)
+
+
+def _left(headers: Mapping[str, str], quotas: tuple[str, ...], whose: str) -> int | None:
+    for quota in quotas:
+        try:
+            return max(0, int(headers[quota]) - int(headers.get(f"X-{whose}-Bytes-Used", "0")))
+        except (KeyError, ValueError):
+            continue
+    return None
+
+
+def _part(told: Any, name: str) -> Mapping[str, Any]:
+    part = told.get(name) if isinstance(told, dict) else None
+    return part if isinstance(part, dict) else {}
+
+
+def _number(part: Mapping[str, Any], name: str, default: int) -> int:
+    found = part.get(name)
+    return found if isinstance(found, int) and found > 0 else default

@@ -1,0 +1,108 @@
+"""The root of a store: a container, or a prefix in one. `.syncer/root-id` holds its identity.
+
+With a prefix it is there as long as anything below it is, or a marker of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from syncer.engine.model import Kind
+from syncer.engine.ports import RootState
+from syncer.errors import NotFound, PermanentError, TransientError
+from syncer.stores.swift import metadata
+from syncer.stores.swift.connection import Call
+from syncer.stores.swift.names import Place
+from syncer.stores.swift.objects import Objects
+from syncer.stores.swift.offered import container
+
+_LONGEST = 1 << 10  # bytes of a marker
+_REFUSED = 412
+
+
+class Root:
+    """Safe to share between threads."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._lock = threading.Lock()
+        self._heeds: bool | None = None
+        self._occupied = False  # seen before: a run asks about its root several times
+
+    @property
+    def _place(self) -> Place:
+        return self._objects.place
+
+    @property
+    def _id(self) -> str:
+        return self._place.private + "root-id"
+
+    def state(self) -> RootState | None:
+        """What stands there; None if nothing does. Raises StoreError."""
+        marker = self._marker()
+        if marker and self._occupied:
+            return RootState(marker=marker, device="", empty=False)
+        try:
+            empty = not self._content()
+        except NotFound:
+            return None
+        self._occupied = not empty
+        if not marker and empty and not self._has_marker():
+            return None
+        return RootState(marker=marker, device="", empty=empty)
+
+    def stands(self) -> bool:
+        """Whether there is a root. Raises StoreError."""
+        return self.state() is not None
+
+    def create(self) -> None:
+        """The container, and a marker for the prefix. Raises StoreError."""
+        connection = self._objects.connection
+        if container(connection, self._place) is None:
+            connection.ask(Call(method="PUT", path=self._place.url(), body=b""))
+        if self._place.prefix and not self._has_marker():
+            name = self._place.prefix.removesuffix("/")
+            if self._objects.head(name, newest=True) is not None:
+                raise PermanentError(f"{self._place.container}/{name} is an object, and no directory")
+            self._objects.put(name, b"", content_type=metadata.MARKER, only_new=True)
+
+    def mark(self, marker: str) -> None:
+        """Writes the identity, and reads it again. Raises StoreError."""
+        self._objects.put(self._id, marker.encode())
+        if self._marker() != marker:
+            raise TransientError("the root's identity was written by somebody else at the same time")
+
+    def heeds_new(self) -> bool:
+        """Whether a PUT with `If-None-Match: *` is refused where the name is taken; tried on the identity.
+
+        A cluster that does not heed it writes there what is there already.
+        """
+        with self._lock:
+            if self._heeds is None:
+                marker = self._marker()
+                reply = self._objects.put(self._id, marker.encode(), only_new=True) if marker else None
+                self._heeds = reply is not None and reply.status == _REFUSED
+            return self._heeds
+
+    def _marker(self) -> str:
+        try:
+            with self._objects.get(self._id, end=_LONGEST) as answer:
+                return answer.read().decode("utf-8", "replace").strip() if answer.status < 300 else ""
+        except NotFound:
+            return ""
+
+    def _content(self) -> bool:
+        """Whether anything but our own is there. Raises NotFound where there is no container."""
+        place = self._place
+        if self._objects.rows(prefix=place.prefix, marker=place.behind_private, limit=1):
+            return True
+        rows = self._objects.rows(prefix=place.prefix, end=place.private, limit=2)
+        return any(row.name != place.prefix for row in rows)
+
+    def _has_marker(self) -> bool:
+        """Whether the root stands by itself: a container does."""
+        name = self._place.prefix.removesuffix("/")
+        if not name:
+            return True
+        head = self._objects.head(name, newest=True)
+        return head is not None and head.kind(name) is Kind.DIRECTORY

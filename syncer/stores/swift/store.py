@@ -1,0 +1,205 @@
+"""A container, or a prefix in one, as a store: gathers the parts of this package.
+
+Safety where Swift has no conditions: everything is looked at right before and right after it is changed, what
+is replaced or deleted is copied to `.syncer/trash` first (kept for 30 days), and where the container keeps
+versions (recommended: `X-Versions-Enabled: true`) an edit that came in between is found there and kept as a
+conflict copy. `ground.WINDOW` says what is left open.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from syncer.engine.model import Entry, Listing, RelPath, Seen
+from syncer.engine.ports import (
+    Amend,
+    Capabilities,
+    Clock,
+    Creation,
+    Put,
+    Removal,
+    Rename,
+    Results,
+    RootState,
+    Source,
+)
+from syncer.errors import StoreError
+from syncer.stores.swift.connection import Connection
+from syncer.stores.swift.cutting import DIRECTORY
+from syncer.stores.swift.ground import WINDOW, Ground
+from syncer.stores.swift.history import History
+from syncer.stores.swift.known import Known
+from syncer.stores.swift.learning import Crew, Learner
+from syncer.stores.swift.looking import Looking
+from syncer.stores.swift.moving import Moving
+from syncer.stores.swift.names import MAX_NAME_BYTES, Place
+from syncer.stores.swift.objects import Objects
+from syncer.stores.swift.offered import Offered, free_space
+from syncer.stores.swift.overlay import Overlay
+from syncer.stores.swift.placing import Placing
+from syncer.stores.swift.planning import Thresholds
+from syncer.stores.swift.put import Putting
+from syncer.stores.swift.ranged import source as large
+from syncer.stores.swift.remove import Removing
+from syncer.stores.swift.root import Root
+from syncer.stores.swift.segments import Segments
+from syncer.stores.swift.source import SwiftSource, opened
+from syncer.stores.swift.survey import Survey
+from syncer.stores.swift.trash import Trash
+
+_ROOM_SECONDS = 30.0  # for which a quota is taken to be what it was
+
+CAPABILITIES = Capabilities(
+    any_bytes=False,
+    max_name_bytes=MAX_NAME_BYTES,
+    moves_directories=False,
+    digests=True,
+    window=WINDOW,
+)
+
+
+class SwiftStore:
+    """Implements `engine.ports.Store`; see there for every method's contract.
+
+    `whereabouts` names the account, without secrets, for the identity. `cache` is a private directory for
+    what is known of the objects between runs; it need not exist, and may be lost. `tag`: eight hex digits
+    that tell the runs of this pair from others in the trash. `thresholds`: from when on files have
+    segments, and how.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        place: Place,
+        *,
+        whereabouts: str,
+        clock: Clock,
+        cache: Path | None,
+        tag: str,
+        thresholds: Thresholds | None = None,
+    ) -> None:
+        self._connection = connection
+        self._identity = f"swift:{whereabouts}/{place.container}/{place.prefix}"
+        self._clock = clock
+        self._room: tuple[float, int | None] | None = None
+        self._room_lock = threading.Lock()
+        objects = Objects(connection, place)
+        known, offered = Known(cache), Offered(connection, place)
+        learner, crew = Learner(objects, known), Crew()
+        self._root = Root(objects)
+        ground = Ground(
+            objects=objects,
+            known=known,
+            learner=learner,
+            crew=crew,
+            clock=clock,
+            offered=offered,
+            heeds_new=self._root.heeds_new,
+        )
+        self._ground = ground
+        self._survey = Survey(
+            learner,
+            lambda: Overlay(place=place, known=known, learner=learner, crew=crew, clock=clock),
+            self._root.stands,
+        )
+        self._looking = Looking(ground)
+        self._trash = Trash(objects, offered, clock, tag)
+        history = History(objects, offered)
+        self._segments = Segments(ground, cache=cache, thresholds=thresholds)
+        self._putting = Putting(Placing(ground, self._trash, history), self._segments)
+        self._removing = Removing(ground, self._trash, history)
+        self._moving = Moving(ground, history)
+
+    # -- what it is ----------------------------------------------------------
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return CAPABILITIES
+
+    @property
+    def identity(self) -> str:
+        return self._identity
+
+    def root(self) -> RootState | None:
+        return self._root.state()
+
+    def create_root(self) -> None:
+        self._root.create()
+
+    def mark(self, marker: str) -> None:
+        self._root.mark(marker)
+
+    def free_space(self) -> int | None:
+        with self._room_lock:
+            now = self._clock.monotonic()
+            if self._room is None or self._room[0] < now:
+                self._room = now + _ROOM_SECONDS, free_space(self._connection, self._ground.place)
+            return self._room[1]
+
+    def close(self) -> None:
+        self._survey.forget()
+        self._ground.crew.close()
+        if self._trash.used:
+            try:
+                self._trash.prune()
+            except StoreError:
+                pass  # the next run that puts something there tries again
+        self._ground.known.close()
+        self._connection.close()
+
+    # -- looking -------------------------------------------------------------
+
+    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
+        return self._survey.changed(known)
+
+    def list(self, path: RelPath) -> Listing:
+        return self._survey.list(path)
+
+    def look(self, path: RelPath) -> Seen:
+        if not path:
+            return DIRECTORY if self._root.stands() else None
+        return self._looking.look(path)
+
+    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+        return self._looking.digests(wanted)
+
+    def open(self, path: RelPath, expected: Entry) -> Source:
+        return large(self._segments, path, expected) or SwiftSource(self._ground, path, expected)
+
+    def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
+        found = opened(self._ground, wanted)
+        return [large(self._segments, *one) or source for one, source in zip(wanted, found, strict=True)]
+
+    def read_small(self, path: RelPath, limit: int) -> bytes:
+        return self._looking.read_small(path, limit)
+
+    # -- changing: what was set aside of a listing is of another time then -------
+
+    def put(self, items: Sequence[Put]) -> Results:
+        self._survey.forget()
+        return self._putting.put(items)
+
+    def delete(self, items: Sequence[Removal]) -> Results:
+        self._survey.forget()
+        return self._removing.delete(items)
+
+    def make_directories(self, items: Sequence[Creation]) -> Results:
+        self._survey.forget()
+        return self._removing.make_directories(items)
+
+    def remove_directories(self, paths: Sequence[RelPath]) -> Results:
+        self._survey.forget()
+        return self._removing.remove_directories(paths)
+
+    def rename(self, items: Sequence[Rename]) -> Results:
+        self._survey.forget()
+        return self._moving.rename(items)
+
+    def amend(self, items: Sequence[Amend]) -> Results:
+        self._survey.forget()
+        return self._moving.amend(items)
+
+    def sweep(self, leftovers: Sequence[RelPath]) -> None:
+        """Nothing: an upload that broke off leaves nothing behind."""

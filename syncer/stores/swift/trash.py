@@ -1,0 +1,108 @@
+"""What a put or a delete takes away, copied within the cluster first: `.syncer/trash/<run>/<path>`.
+
+Pruned by age alone. A copy of a large object is its manifest; the segments stay where they are.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+
+from syncer.engine.model import RelPath
+from syncer.engine.paths import printable
+from syncer.engine.ports import Clock
+from syncer.errors import PermanentError
+from syncer.stores.swift.bulk import delete_many
+from syncer.stores.swift.ground import Unexpected
+from syncer.stores.swift.listing import pages
+from syncer.stores.swift.manifests import asked
+from syncer.stores.swift.objects import COPIED, Head, Objects
+from syncer.stores.swift.offered import Offered
+
+KEPT_DAYS = 30
+_MOMENT = "%Y%m%dT%H%M%SZ"
+
+
+class Trash:
+    """For one run: it names its folder by the moment of its first use. Safe to share between threads."""
+
+    def __init__(self, objects: Objects, offered: Offered, clock: Clock, tag: str) -> None:
+        self._objects = objects
+        self._offered = offered
+        self._clock = clock
+        self._tag = tag
+        self._lock = threading.Lock()
+        self._run = ""
+        self._used: dict[RelPath, int] = {}
+
+    @property
+    def folder(self) -> str:
+        """What the names of everything in the trash begin with."""
+        return f"{self._objects.place.private}trash/"
+
+    @property
+    def used(self) -> bool:
+        """Whether anything went there."""
+        return bool(self._run)
+
+    def keep(self, path: RelPath, head: Head) -> str:
+        """Copies what a HEAD just showed; the copy's name. Raises Unexpected where it is another by now."""
+        name, kept = self._objects.place.name(path), self._free_name(path)
+        try:
+            reply = self._objects.copy(name, kept, head)
+        except PermanentError as error:
+            if not head.static or type(error) is not PermanentError:
+                raise
+            return self._keep_manifest(name, kept)  # 400: a segment is gone, it cannot be read as a whole
+        if reply.status != COPIED:
+            raise Unexpected(f"{printable(path)} changed since it was planned on")
+        if head.delete_at:  # copied along, and nothing in the trash may go by itself
+            self._objects.post(kept, replace(head, delete_at=""), head.meta)
+        return kept
+
+    def _keep_manifest(self, name: str, kept: str) -> str:
+        """Of a large object that is broken: what it is made of, as a document, to save what can be saved."""
+        place = self._objects.place
+        found = asked(self._objects.connection, place.url(name), about=place.path(name))
+        if found is None:
+            raise Unexpected(f"{printable(place.path(name))} changed since it was planned on")
+        self._objects.put(kept, found[0].encoded(), content_type="application/json")
+        return kept
+
+    def prune(self) -> None:
+        """Lets go what has been there for longer than anybody needs. Raises StoreError."""
+        limit = self._now() - timedelta(days=KEPT_DAYS)
+        old = [run for run in self._runs() if (when := _moment(run)) is not None and when < limit]
+        for run in old:
+            for page in pages(self._objects, f"{self.folder}{run}/"):
+                delete_many(self._objects, self._offered.limits, [row.name for row in page])
+
+    def _runs(self) -> Iterator[str]:
+        for page in pages(self._objects, self.folder, delimiter="/"):
+            for row in page:
+                if row.is_prefix:
+                    yield row.name[len(self.folder) : -1]
+
+    def _free_name(self, path: RelPath) -> str:
+        with self._lock:
+            if not self._run:
+                self._run = f"{self._now().strftime(_MOMENT)}-{self._tag or 'run'}"
+            count = self._used[path] = self._used.get(path, 0) + 1
+        again = f"~{count}" if count > 1 else ""
+        name = f"{self.folder}{self._run}/{path}{again}"
+        if len(name.encode()) <= self._offered.limits.max_name:
+            return name
+        return f"{self.folder}{self._run}/{blake2b(path.encode(), digest_size=16).hexdigest()}{again}"
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC)
+
+
+def _moment(run: str) -> datetime | None:
+    try:
+        return datetime.strptime(run.partition("-")[0], _MOMENT).replace(tzinfo=UTC)
+    except ValueError:
+        return None
