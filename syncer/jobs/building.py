@@ -18,7 +18,7 @@ from syncer.engine.model import Side
 from syncer.engine.ports import Clock, Store
 from syncer.errors import ConfigError
 from syncer.jobs.pairs import Place
-from syncer.jobs.services import FACTORIES, Where
+from syncer.jobs.services import FACTORIES, store_of
 
 if TYPE_CHECKING:
     from syncer.stores.folder import FolderStore
@@ -131,13 +131,14 @@ def _nearest(path: Path) -> Path:
 
 
 def _service(settings: Settings, job: JobSettings, place: Place, clock: Clock) -> Store:
-    from syncer.stores.retry import RetryingStore
-
-    account = settings.accounts[job.remote.account]
-    where = Where(
-        account=account, path=job.remote.path, clock=clock, cache=place.directory / "cache", tag=place.tag
+    return store_of(
+        settings.accounts[job.remote.account],
+        job.remote.path,
+        state_dir=settings.state_dir,
+        clock=clock,
+        cache=place.directory / "cache",
+        tag=place.tag,
     )
-    return RetryingStore(FACTORIES[account.type](where), sleep=clock.sleep)
 
 
 def _limited(remote: Store, job: JobSettings, clock: Clock) -> Store:

@@ -1,4 +1,4 @@
-"""What this machine, a file system and the libraries can do: for `doctor`.
+"""What this machine, a file system and the libraries can do: for `doctor`. Accounts: `probing_accounts`.
 
 A file system is asked by doing: in a temporary directory with one of our private names,
 which is never synced and is removed at the end.
@@ -30,28 +30,30 @@ from syncer.stores.fsops import FileSystem
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was probed. `ok` False means that something will not work."""
+    """One thing that was probed. `ok` False means that something will not work; `hint` says what to do."""
 
     name: str
     ok: bool
     message: str
+    hint: str = ""
 
 
 def machine() -> Iterator[Finding]:
     """Python, librsync, SQLite."""
     good = sys.version_info >= (3, 11)
     yield Finding(name="python", ok=good, message=f"{sys.version.split()[0]} (3.11 or newer is needed)")
-    yield _librsync()
+    yield librsync()
     yield Finding(name="sqlite", ok=sqlite3.sqlite_version_info >= (3, 24), message=sqlite3.sqlite_version)
 
 
-def _librsync() -> Finding:
+def librsync() -> Finding:
+    """Whether the library for deltas loads, and which it is."""
     try:
         importlib.import_module("librsync")
         package = metadata.version("python-librsync")
     except (ImportError, OSError, AttributeError, metadata.PackageNotFoundError) as error:
         hint = "install librsync (apt install librsync2, dnf install librsync, brew install librsync)"
-        return Finding(name="librsync", ok=False, message=f"does not load: {error}; {hint}")
+        return Finding(name="librsync", ok=False, message=f"does not load: {error}", hint=hint)
     return Finding(name="librsync", ok=True, message=f"loads (python-librsync {package})")
 
 

@@ -147,15 +147,14 @@ def test_a_root_that_became_a_file_is_a_guards_affair(machine: Machine) -> None:
     assert machine.call("sync").code == 4
 
 
-def test_an_account_that_this_version_cannot_reach_is_said_when_its_job_runs(machine: Machine) -> None:
+def test_a_job_of_an_account_nobody_logged_in_to_says_how_to(machine: Machine) -> None:
     account = '[accounts.cloud]\ntype = "orange"\nclient_id = "x"\nclient_secret = {env = "X"}\n'
     account += 'redirect_uri = "http://localhost/"\n'
-    text = account + f'[jobs.up]\nlocal = "{machine.local}"\nremote = "cloud:x"\n'
-    machine.configure(text)
+    machine.configure(account + f'[jobs.up]\nlocal = "{machine.local}"\nremote = "cloud:x"\n')
     assert machine.call("config", "check").code == 0
     answer = machine.call("sync")
-    assert answer.code == 2
-    assert "accounts.cloud.type" in answer.err
+    assert answer.code == 7
+    assert "log in: syncer login cloud" in answer.err
 
 
 def test_literal_secrets_in_an_open_file_are_warned_of_and_never_shown(machine: Machine) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from html.parser import HTMLParser
 from threading import Lock
-from urllib.parse import parse_qs, urljoin, urlsplit
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 from syncer.engine.ports import Clock
 from syncer.errors import AuthError, StoreError, TransientError
@@ -51,6 +51,55 @@ class Application:
     api_url: str = API_URL
     redirect_uri: str = REDIRECT_URI
 
+    @classmethod
+    def settled(
+        cls,
+        environ: Mapping[str, str],
+        *,
+        client_id: str | None = None,
+        username: str | None = None,
+        api_url: str | None = None,
+        redirect_uri: str | None = None,
+        **given: Secret | None,
+    ) -> Application:
+        """What is not given comes from HUBIC_*. Raises AuthError without an id and a secret."""
+        known = {
+            name: given.get(name) or _kept(environ.get(f"HUBIC_{name.upper()}", ""))
+            for name in ("client_secret", "password", "refresh_token")
+        }
+        client_id, secret = client_id or environ.get("HUBIC_CLIENT_ID", ""), known["client_secret"]
+        wanted("hubic", client_id=client_id, client_secret=secret)
+        assert secret is not None
+        return cls(
+            client_id=client_id,
+            client_secret=secret,
+            username=username or environ.get("HUBIC_USERNAME", ""),
+            password=known["password"],
+            refresh_token=known["refresh_token"],
+            api_url=api_url or API_URL,
+            redirect_uri=redirect_uri or environ.get("HUBIC_REDIRECT_URI") or REDIRECT_URI,
+        )
+
+    @property
+    def by_password(self) -> bool:
+        """Whether it can log in without a person."""
+        return bool(self.username and self.password)
+
+    def authorization_url(self, state: str) -> str:
+        """The page where a person logs in and consents; it leads to `redirect_uri?code=…&state=…`."""
+        query = {
+            "client_id": self.client_id,
+            "redirect_uri": self.redirect_uri,
+            "response_type": "code",
+            "scope": ",".join(f"{entry}.{rights}" for entry, rights in _SCOPE),
+            "state": state,
+        }
+        return f"{self.base}oauth/auth/?{urlencode(query)}"
+
+    @property
+    def base(self) -> str:
+        return self.api_url.rstrip("/") + "/"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Bearer:
@@ -85,30 +134,20 @@ class HubicLogin:
         **given: Secret | None,
     ) -> HubicLogin:
         """What is not given comes from HUBIC_*. Raises AuthError where something is missing."""
-        client_id = client_id or environ.get("HUBIC_CLIENT_ID", "")
-        username = username or environ.get("HUBIC_USERNAME", "")
-        known = {
-            name: given.get(name) or _kept(environ.get(f"HUBIC_{name.upper()}", ""))
-            for name in ("client_secret", "password", "refresh_token")
-        }
-        secret = known["client_secret"]
-        wanted("hubic", client_id=client_id, client_secret=secret)
-        assert secret is not None
-        if not known["refresh_token"] and not (username and known["password"]):
+        application = Application.settled(
+            environ,
+            client_id=client_id,
+            username=username,
+            api_url=api_url,
+            redirect_uri=redirect_uri,
+            **given,
+        )
+        if not application.refresh_token and not application.by_password:
             raise AuthError(
                 "hubic: neither a refresh token nor user and password",
                 hint=missing_hint("hubic", ["username", "password"])
-                + "; or refresh_token, HUBIC_REFRESH_TOKEN",
+                + "; or refresh_token, HUBIC_REFRESH_TOKEN; or log in: syncer login ACCOUNT",
             )
-        application = Application(
-            client_id=client_id,
-            client_secret=secret,
-            username=username,
-            password=known["password"],
-            refresh_token=known["refresh_token"],
-            api_url=api_url or API_URL,
-            redirect_uri=redirect_uri or environ.get("HUBIC_REDIRECT_URI") or REDIRECT_URI,
-        )
         return cls(application, clock=clock)
 
     def log_in(self) -> Access:
@@ -130,6 +169,18 @@ class HubicLogin:
         usage = self._api("1.0/account/usage").fields() or {}
         quota, used = usage.get("quota"), usage.get("used")
         return max(0, quota - used) if isinstance(quota, int) and isinstance(used, int) else None
+
+    def authorize(self, code: str = "") -> str:
+        """A refresh token to be kept: for the code of a person who consented, else by user and password.
+
+        It voids the one that was there before. Raises AuthError, TransientError.
+        """
+        with self._lock:
+            self._refresh = ""
+            self._bearer = self._redeemed(code or self._code())
+            if not self._refresh:
+                raise AuthError(f"{host_of(self._application.base)}: no refresh token came", hint=_AGAIN)
+            return self._refresh
 
     # -- the REST API ----------------------------------------------------------
 
@@ -159,7 +210,7 @@ class HubicLogin:
     # -- OAuth ------------------------------------------------------------------
 
     def _fresh(self) -> _Bearer:
-        by_password = bool(self._application.username and self._application.password)
+        by_password = self._application.by_password
         given = self._application.refresh_token
         refresh = self._refresh or (given() if given else "")
         if refresh:
@@ -169,11 +220,15 @@ class HubicLogin:
             if not by_password or answer.text("error") != "invalid_grant":
                 raise _refused(answer, "refuses the refresh token", _AUTHORIZE)
             self._refresh = ""
-        code = self._code()
+        return self._redeemed(self._code())
+
+    def _redeemed(self, code: str) -> _Bearer:
         form = [("grant_type", "authorization_code"), ("code", code)]
         answer = self._token([*form, ("redirect_uri", self._application.redirect_uri)])
         if not answer.fine:
-            raise _refused(answer, "refuses the application", _APPLICATION)
+            wrong_code = answer.text("error") == "invalid_grant"
+            what, hint = ("the code", _AGAIN) if wrong_code else ("the application", _APPLICATION)
+            raise _refused(answer, f"refuses {what}", hint)
         return self._kept(answer)
 
     def _kept(self, answer: Answer) -> _Bearer:
@@ -207,21 +262,14 @@ class HubicLogin:
         """By the login form: its number, then user and password. The code is in a redirect."""
         password = self._application.password
         assert password is not None
-        url, state = urljoin(self._base, "oauth/auth/"), secrets.token_urlsafe(16)
-        query = {
-            "client_id": self._application.client_id,
-            "redirect_uri": self._application.redirect_uri,
-            "response_type": "code",
-            "scope": ",".join(f"{entry}.{rights}" for entry, rights in _SCOPE),
-            "state": state,
-        }
-        page = ask("GET", url, query=query)
+        state = secrets.token_urlsafe(16)
+        page = ask("GET", self._application.authorization_url(state))
         form = _Form.of(page)
         if page.status != 200 or not form.number:
             raise _refused(page, "refuses the application", _APPLICATION)
         words = [("oauth", form.number), *_SCOPE, ("action", "accepted")]
         words += [("login", self._application.username), ("user_pwd", password())]
-        granted = ask("POST", url, form=words)
+        granted = ask("POST", urljoin(self._base, "oauth/auth/"), form=words)
         found = parse_qs(urlsplit(granted.headers.get("Location", "")).query)
         if granted.status == 200:
             raise _refused(granted, "refuses user or password", _USER)
@@ -231,7 +279,7 @@ class HubicLogin:
 
     @property
     def _base(self) -> str:
-        return self._application.api_url.rstrip("/") + "/"
+        return self._application.base
 
 
 class _Form(HTMLParser):
@@ -251,7 +299,11 @@ class _Form(HTMLParser):
             self.number = words.get("value") or ""
 
 
-_AUTHORIZE = "authorize anew: set another refresh_token (HUBIC_REFRESH_TOKEN), or username and password"
+_AUTHORIZE = (
+    "authorize anew: log in (syncer login ACCOUNT), or set another refresh_token (HUBIC_REFRESH_TOKEN), "
+    "or username and password"
+)
+_AGAIN = "log in again: syncer login ACCOUNT"
 _APPLICATION = "check client_id, client_secret and redirect_uri (HUBIC_CLIENT_ID, HUBIC_CLIENT_SECRET)"
 _USER = "check username and password (HUBIC_USERNAME, HUBIC_PASSWORD)"
 

@@ -52,31 +52,32 @@ class OvhLogin:
         """Once more with a new client (clock read anew, another bearer) where that may be a cure."""
         try:
             return self._access()
-        except _Outdated:
+        except Outdated:
             pass
         try:
             return self._access()
-        except _Outdated as error:
+        except Outdated as error:
             raise error.final from None
 
     def _access(self) -> Mapping[str, Any]:
         import ovh
 
         try:
-            client = self._client()
+            client = self.client()
             project = self._project(client)
             found = client.post(f"/cloud/project/{quote(project, safe='')}/storage/access")
         except (ovh.APIError, ovh.InvalidRegion) as error:
-            raise _translated(error) from None
+            raise translated(error) from None
         except AttributeError:
             # The package looks for a message in whatever JSON an error brought, a list too.
             raise TransientError("ovh: an error that is not in the API's form") from None
         return found if isinstance(found, dict) else {}
 
-    def _client(self) -> ovh.Client:
+    def client(self) -> ovh.Client:
+        """A new one. Raises what the package does."""
         import ovh
 
-        endpoint = self._endpoint()
+        endpoint = self.chosen_endpoint()
         if endpoint.startswith(("http://", "https://")):
             _make_known(endpoint)
         return ovh.Client(
@@ -89,19 +90,20 @@ class OvhLogin:
             timeout=TIMEOUT,
         )
 
-    def _endpoint(self) -> str:
+    def chosen_endpoint(self) -> str:
+        """A name or a URL, "" where nobody says one."""
         from ovh.config import ConfigurationManager
 
         return self.endpoint or str(ConfigurationManager().get("default", "endpoint") or "")
 
-    def _configured(self, name: str) -> str:
-        """A name that the package does not know itself, from where it looks for the others."""
+    def configured(self, name: str) -> str:
+        """What OVH_* or ovh.conf say of a name, "" where nothing; also of names that the package ignores."""
         from ovh.config import ConfigurationManager
 
-        return str(ConfigurationManager().get(self._endpoint(), name) or "")
+        return str(ConfigurationManager().get(self.chosen_endpoint(), name) or "")
 
     def _project(self, client: ovh.Client) -> str:
-        named = self.project or self._configured("project")
+        named = self.project or self.configured("project")
         if named:
             return named
         found = client.get("/cloud/project")
@@ -114,7 +116,7 @@ class OvhLogin:
 
     def _chosen(self, endpoints: Sequence[Mapping[str, Any]]) -> str:
         by_region = {str(e.get("region")): str(e.get("url")) for e in endpoints}
-        named = self.region or self._configured("region")
+        named = self.region or self.configured("region")
         fitting = [url for region, url in by_region.items() if not named or region.lower() == named.lower()]
         if len(fitting) == 1:
             return fitting[0]
@@ -123,7 +125,7 @@ class OvhLogin:
         raise AuthError(f"ovh: {what}", hint=f"set region (OVH_REGION) to one of: {known}")
 
 
-class _Outdated(Exception):
+class Outdated(Exception):
     """A refusal that a new client may cure; `final` is what it is called if not."""
 
     def __init__(self, final: StoreError) -> None:
@@ -164,7 +166,7 @@ _HINTS = {
 _IAM = "give the service account the action publicCloudProject:apiovh:storage/access/create"
 
 
-def _translated(error: ovh.APIError) -> Exception:
+def translated(error: ovh.APIError) -> Exception:
     """In our words: the package's may hold what was sent."""
     kind, response = type(error).__name__, error.response
     status = response.status_code if response is not None else 0
@@ -178,9 +180,9 @@ def _translated(error: ovh.APIError) -> Exception:
             f"ovh: the API answers {status}{call}", retry_after=retry_after(response.headers)
         )
     if status == 400 and _code(error) == "QUERY_TIME_OUT":
-        return _Outdated(TransientError(f"ovh: the clocks here and there disagree{call}"))
+        return Outdated(TransientError(f"ovh: the clocks here and there disagree{call}"))
     if status == 401:
-        return _Outdated(AuthError("ovh: the API refuses the token it gave", hint=_IAM))
+        return Outdated(AuthError("ovh: the API refuses the token it gave", hint=_IAM))
     hint = _HINTS.get(kind) or _IAM
     return AuthError(f"ovh: the API refuses ({kind}{f' {status}' if status else ''}{call})", hint=hint)
 
