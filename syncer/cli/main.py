@@ -34,6 +34,7 @@ COMMANDS = {
     "doctor": ("doctor", "Probe this machine, the config, the folders and the accounts."),
     "ls": ("remotes", "List what is at a place of an account."),
     "quota": ("remotes", "How much room an account has."),
+    "gc": ("gc", "List and remove pieces of large files in Swift that nothing refers to."),
     "completion": ("completion", "Print the completion script of a shell."),
 }
 

@@ -1,0 +1,82 @@
+"""`gc`: pieces of large files in Swift that nothing refers to any more, listed, and removed with --yes."""
+
+from __future__ import annotations
+
+import click
+
+from syncer.cli.documents import Document
+from syncer.cli.options import Session, session_of, shared
+from syncer.engine.paths import printable
+from syncer.engine.ports import Clock
+from syncer.errors import UsageError
+from syncer.jobs.garbage import Segment, Sweep, Swept, searching
+from syncer.units import parse_duration, show_size
+
+LEFT = 1
+_SHOWN = 20  # orphans that are named to a person
+_DAY = 24 * 3600
+
+
+@click.command()
+@click.argument("where", metavar="ACCOUNT:CONTAINER")
+@click.option(
+    "--older-than",
+    default="",
+    metavar="DURATION",
+    help="Only segments written longer ago (default: 7d). Less than 4d only while no upload is under way.",
+)
+@click.option("--yes", "-y", is_flag=True, help="Remove what is listed.")
+@shared
+@session_of
+def gc(session: Session, where: str, older_than: str, yes: bool) -> int:
+    """List segments of large files that no object, version or trash refers to; with --yes remove them."""
+    grace = _seconds(older_than) if older_than else None
+    return sweep(session, where, grace=grace, yes=yes)
+
+
+def sweep(session: Session, where: str, *, grace: float | None, yes: bool, clock: Clock | None = None) -> int:
+    """Search, remove, tell; the exit code. `grace` in seconds (None: the usual)."""
+    with searching(session.settings(), where, clock=clock, grace=grace) as search:
+        found = search.find()
+        done = search.remove() if yes and found.orphans else None
+    session.answer(_document(found, done), *_lines(found, done))
+    return LEFT if done is not None and done.failed else 0
+
+
+def _seconds(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"--older-than: {error}") from error
+
+
+def _lines(found: Sweep, done: Swept | None) -> list[str]:
+    size = show_size(sum(one.size for one in found.orphans))
+    if done is not None:
+        lines = [f"{done.segments:,} orphan segments removed ({show_size(done.size)})"]
+        if done.kept:
+            lines.append(f"{done.kept:,} were written again meanwhile and stay")
+        if done.failed:
+            lines.append(f"{done.failed:,} could not be removed; run it again")
+        return lines
+    if not found.orphans:
+        return [f"no orphan segments ({found.named:,} are in use, {found.young:,} too new to tell)"]
+    lines = [f"{printable(one.name)}  ({_age(one)}, {show_size(one.size)})" for one in found.orphans[:_SHOWN]]
+    if len(found.orphans) > _SHOWN:
+        lines.append(f"and {len(found.orphans) - _SHOWN:,} more")
+    return [*lines, f"{len(found.orphans):,} orphan segments ({size}); --yes removes them"]
+
+
+def _age(one: Segment) -> str:
+    return f"{max(one.age, 0.0) / _DAY:.0f} days old"
+
+
+def _document(found: Sweep, done: Swept | None) -> Document:
+    return {
+        "orphans": [{"name": one.name, "size": one.size, "age": round(one.age)} for one in found.orphans],
+        "named": found.named,
+        "young": found.young,
+        "removed": None
+        if done is None
+        else {"segments": done.segments, "bytes": done.size, "kept": done.kept, "failed": done.failed},
+    }

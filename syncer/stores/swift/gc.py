@@ -1,0 +1,256 @@
+"""Segments that no manifest names any more: found, and removed once they were so for long enough.
+
+Nothing in Swift counts references, so they are looked for: all segments of ours are listed first, then all
+manifests are read that may name them (objects, the trash, older versions, the containers of versions), twice,
+a while apart, since a listing may lag behind a rename. An object that is listed and gone shows that it does:
+then nothing is concluded. RACE: a large object that was renamed, and that no listing shows under either name
+both times, loses the segments that are older than the grace time; therefore `syncer gc` is run by a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from syncer.engine.ports import Clock
+from syncer.errors import NotFound, TransientError, Unreadable
+from syncer.stores.swift import versions
+from syncer.stores.swift.bulk import delete_many
+from syncer.stores.swift.connection import Call, Connection
+from syncer.stores.swift.learning import Crew
+from syncer.stores.swift.manifest import Manifest
+from syncer.stores.swift.manifests import asked
+from syncer.stores.swift.names import Place, quoted
+from syncer.stores.swift.objects import Objects
+from syncer.stores.swift.offered import Offered
+from syncer.stores.swift.uploading import GRACE_SECONDS, OURS, SUFFIX
+
+SETTLE_SECONDS = 15.0  # between two looks at the manifests
+_LOOKS = 4  # at most, until a listing agrees with what is there
+_TOGETHER = 200  # segments that are removed at once
+_SHOWN = 2  # looks that must agree
+_ELSEWHERE = ("X-Versions-Location", "X-History-Location")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphan:
+    """A segment that nothing names. `age` in seconds since it was written, by the cluster's clock."""
+
+    name: str
+    size: int
+    age: float
+    ticks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Garbage:
+    """What was found. `young`: orphans that may still be part of an upload; `named`: segments in use."""
+
+    orphans: tuple[Orphan, ...]
+    young: int
+    named: int
+
+    @property
+    def size(self) -> int:
+        """Bytes that removing the orphans sets free."""
+        return sum(orphan.size for orphan in self.orphans)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """What became of it: `kept` were written again since they were listed, `failed` could not be removed."""
+
+    segments: int
+    size: int
+    kept: int
+    failed: int
+
+
+class Collector:
+    """For one container. `grace`: seconds for which an orphan is left alone."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        container: str,
+        *,
+        clock: Clock,
+        grace: float = GRACE_SECONDS,
+        settle: float = SETTLE_SECONDS,
+    ) -> None:
+        self._connection = connection
+        self._objects = Objects(connection, Place(container=container))
+        self._segments = Objects(connection, Place(container=container + SUFFIX))
+        self._limits = Offered(connection, Place(container=container)).limits
+        self._clock = clock
+        self._grace = grace
+        self._settle = settle
+        self._crew = Crew()
+        self._read: dict[tuple[str, str, str], Manifest] = {}
+
+    def close(self) -> None:
+        self._crew.close()
+
+    def find(self) -> Garbage:
+        """Raises NotFound where there is no such container, TransientError where its listing lags."""
+        headers = self._headers()
+        now = _now(headers)
+        found = [_orphan(row, now) for row in self._ours()]
+        old = [orphan for orphan in found if orphan.age >= self._grace]
+        named = self._named(headers, {self._path(one.name) for one in old}) if found else set()
+        orphans = tuple(orphan for orphan in old if self._path(orphan.name) not in named)
+        young = [one for one in found if one.age < self._grace and self._path(one.name) not in named]
+        return Garbage(orphans=orphans, young=len(young), named=len(found) - len(orphans) - len(young))
+
+    def remove(self, garbage: Garbage) -> Removed:
+        """Each is looked at once more right before. Raises AuthError, TransientError."""
+        done, size, kept, failed = 0, 0, 0, 0
+        for start in range(0, len(garbage.orphans), _TOGETHER):
+            group = garbage.orphans[start : start + _TOGETHER]
+            same = self._crew.each(self._is_same, group)
+            names = [one.name for one, same_ in zip(group, same, strict=True) if same_]
+            trouble = delete_many(self._segments, self._limits, names)
+            kept += len(group) - len(names)
+            failed += len(trouble)
+            done += len(names) - len(trouble)
+            size += sum(one.size for one in group if one.name in names and one.name not in trouble)
+        return Removed(segments=done, size=size, kept=kept, failed=failed)
+
+    def _is_same(self, orphan: Orphan) -> bool:
+        head = self._segments.head(orphan.name, newest=True)
+        return head is not None and head.stamp.ticks == orphan.ticks
+
+    # -- who names what ----------------------------------------------------------------
+
+    def _named(self, headers: Mapping[str, str], old: set[str]) -> set[str]:
+        """All segments' paths that a manifest names, by looks that show no sign of a listing that lags.
+
+        One look is enough where it finds all of the `old` ones named.
+        """
+        named: set[str] = set()
+        sound = 0
+        for look in range(_LOOKS):
+            if look:
+                self._clock.sleep(self._settle)
+            paths, settled = self._look(headers)
+            named |= paths
+            sound = sound + 1 if settled else 0
+            if sound == _SHOWN or old <= named:
+                return named
+        raise TransientError(
+            f"{self._objects.place.container}: its listing shows objects that are not there (any more)",
+            hint="run it again when nobody works on the container",
+        )
+
+    def _look(self, headers: Mapping[str, str]) -> tuple[set[str], bool]:
+        named: set[str] = set()
+        settled = True
+        places = [(self._objects.place.container, "X-Versions-Enabled" in headers)]
+        places += [(headers[name], False) for name in _ELSEWHERE if headers.get(name)]
+        for container, versioned in places:
+            for page in _pages(self._connection, container, versioned=versioned):
+                large = [row for row in page if self._may_be_large(row)]
+                for manifest in self._crew.each(partial(self._manifest, container), large):
+                    if isinstance(manifest, Manifest):
+                        named.update(one.path for one in manifest.segments)
+                    settled = settled and manifest is not False
+        return named, settled
+
+    def _may_be_large(self, row: Mapping[str, Any]) -> bool:
+        """Only Swift itself tells in its listings which objects are; elsewhere each is asked."""
+        able = self._limits.dialect is not None and self._limits.dialect.ranges
+        return bool(row.get("slo_etag")) if able else True
+
+    def _manifest(self, container: str, row: Mapping[str, Any]) -> Manifest | bool | None:
+        """The manifest of a row; None where it is a plain object; False where there is none."""
+        name, version = str(row.get("name")), str(row.get("version_id") or "")
+        etag = versions.bare(str(row.get("slo_etag") or ""))
+        key = (f"{container}/{name}", version, f"{etag} {row.get('last_modified')}")
+        url = quoted(f"{container}/{name}")
+        if key in self._read and self._stands(url, version, etag):
+            return self._read[key]
+        query = urlencode({"version-id": version}) if version else ""
+        try:
+            found = asked(self._connection, url, query=query, about=name)
+        except NotFound:
+            return False
+        if found is None:
+            if row.get("slo_etag"):
+                self._check_plain(url, version)
+            return None
+        self._read[key] = found[0]
+        return found[0]
+
+    def _stands(self, url: str, version: str, etag: str) -> bool:
+        """Whether what was read a moment ago is what is there now."""
+        query = urlencode({"version-id": version}) if version else ""
+        call = Call(method="HEAD", path=url, query=query, headers={"X-Newest": "true"}, accept=(404,))
+        reply = self._connection.ask(call)
+        return reply.status != 404 and versions.bare(reply.headers.get("Etag", "")) == etag
+
+    def _check_plain(self, url: str, version: str) -> None:
+        """A large object became a plain one; or its manifest cannot be read, and nothing may be concluded."""
+        query = urlencode({"version-id": version}) if version else ""
+        reply = self._connection.ask(Call(method="HEAD", path=url, query=query, accept=(404,)))
+        if reply.headers.get("X-Static-Large-Object", "").lower() == "true":
+            raise Unreadable("a manifest that is in no form that is known", path=url)
+
+    # -- what there is -------------------------------------------------------------------
+
+    def _headers(self) -> Mapping[str, str]:
+        call = Call(method="HEAD", path=self._objects.place.url())
+        return self._connection.ask(call).headers
+
+    def _ours(self) -> Iterator[Mapping[str, Any]]:
+        try:
+            for page in _pages(self._connection, self._segments.place.container, prefix=OURS):
+                yield from (row for row in page if str(row.get("name")).startswith(OURS))
+        except NotFound:
+            return  # nothing was ever sent in segments
+
+    def _path(self, name: str) -> str:
+        return f"{self._segments.place.container}/{name}"
+
+
+def _orphan(row: Mapping[str, Any], now: float) -> Orphan:
+    try:
+        ticks, _ = versions.by_listing(str(row["last_modified"]))
+        size = int(row["bytes"])
+    except (KeyError, ValueError, TypeError):
+        raise TransientError("a listing that cannot be read") from None
+    return Orphan(name=str(row["name"]), size=size, age=now - ticks / versions.TICKS, ticks=ticks)
+
+
+def _now(headers: Mapping[str, str]) -> float:
+    """By the cluster's clock: ours may be wrong by more than the grace time."""
+    try:
+        return parsedate_to_datetime(headers.get("Date", "")).timestamp()
+    except (ValueError, TypeError):
+        raise TransientError("the cluster does not say what time it is") from None
+
+
+def _pages(
+    connection: Connection, container: str, *, prefix: str = "", versioned: bool = False
+) -> Iterator[list[Mapping[str, Any]]]:
+    """The whole listing. Raises NotFound, and TransientError for what is no listing."""
+    marker = version = ""
+    while True:
+        query = {"format": "json", "marker": marker, "prefix": prefix}
+        query |= {"versions": "true"} if versioned else {}
+        query |= {"version_marker": version} if version else {}
+        call = Call(method="GET", path=quoted(container), query=urlencode(query, quote_via=quote))
+        reply = connection.ask(call)
+        rows = reply.document() if reply.status != 204 else []
+        if not isinstance(rows, list) or any(not isinstance(row, dict) for row in rows):
+            raise TransientError("a listing that is none")
+        if not rows:
+            return
+        yield rows
+        last = rows[-1]
+        before, marker, version = (marker, version), str(last.get("name")), str(last.get("version_id") or "")
+        if (marker, version) == before or marker.encode() < before[0].encode():
+            raise TransientError("Swift's listing is out of order")
