@@ -4,14 +4,16 @@ A signature is the sums of every block of some content: a weak one that rolls, a
 first bytes of a strong one. What comes from outside is measured and refused here, before
 librsync sees it. Deltas are made from signatures elsewhere (`delta`, `sketch`).
 
-A strong sum is kept as short as it may be: a false match costs one transfer of the
-whole file, never a wrong file, since every result is compared with a digest of the whole.
+A strong sum that is sent is as short as it may be: a false match costs one transfer of the
+whole file, never a wrong file, since the result is then compared with a digest of the whole. One
+that is kept is long: a store like Swift publishes what nobody can compare.
 """
 
 from __future__ import annotations
 
 import math
 import struct
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,7 +33,7 @@ _PIECE = 4 << 20  # bytes summed at once by one worker, about
 _EDITS = 20  # scattered edits that a signature for the wire is tuned for
 _FALSE_BITS = 16  # a false match in one search of 2^16 at most
 _STEP = 128  # block lengths are multiples of this: BLAKE2's own block
-_KEPT_BLOCKS, _KEPT_STRONG = 1 << 19, 5
+_KEPT_BLOCKS, _KEPT_STRONG = 16  # bytes: Swift cannot check what a delta comes to, so chance gets no room
 _CROWD = 256  # different sums in one place of librsync's hash table
 _PLACES = 0xFFFF  # at most so many places, less one, are counted
 
@@ -240,9 +242,7 @@ def _crowded(data: bytes, parameters: Parameters) -> bool:
     mask = min((1 << max(1, (count * 10 // 7).bit_length())) - 1, _PLACES)
     most = _CROWD + 4 * count // (mask + 1)
     rolled = parameters.family is Family.MD4
-    unpacked = struct.iter_unpack(f">I{parameters.strong_len}x", memoryview(data)[HEADER:])
-    places = ((_mixed(weak) if rolled else weak) & mask for (weak,) in unpacked)
-    full = {place for place, blocks in Counter(places).items() if blocks > most}
+    full = {place for place, blocks in Counter(_places(data, width, mask, rolled)).items() if blocks > most}
     if not full:
         return False
     different: defaultdict[int, set[bytes]] = defaultdict(set)
@@ -254,6 +254,18 @@ def _crowded(data: bytes, parameters: Parameters) -> bool:
             if len(different[place]) > most:
                 return True
     return False
+
+
+def _places(data: bytes, width: int, mask: int, rolled: bool) -> Iterable[int]:
+    """The place of each sum; for many of ours without a step of Python for each."""
+    if mask == _PLACES and not rolled:
+        low = bytearray(2 * ((len(data) - HEADER) // width))
+        low[0::2], low[1::2] = data[HEADER + 2 :: width], data[HEADER + 3 :: width]
+        if sys.byteorder == "little":
+            low[0::2], low[1::2] = low[1::2], low[0::2]
+        return memoryview(low).cast("H")
+    unpacked = struct.iter_unpack(f">I{width - _WEAK}x", memoryview(data)[HEADER:])
+    return ((_mixed(weak) if rolled else weak) & mask for (weak,) in unpacked)
 
 
 def _mixed(value: int) -> int:
