@@ -33,7 +33,8 @@ _PIECE = 4 << 20  # bytes summed at once by one worker, about
 _EDITS = 20  # scattered edits that a signature for the wire is tuned for
 _FALSE_BITS = 16  # a false match in one search of 2^16 at most
 _STEP = 128  # block lengths are multiples of this: BLAKE2's own block
-_KEPT_BLOCKS, _KEPT_STRONG = 16  # bytes: Swift cannot check what a delta comes to, so chance gets no room
+_KEPT_BLOCKS = 1 << 19
+_KEPT_STRONG = 16  # bytes: Swift cannot check what a delta comes to, so chance gets no room
 _CROWD = 256  # different sums in one place of librsync's hash table
 _PLACES = 0xFFFF  # at most so many places, less one, are counted
 
