@@ -107,7 +107,10 @@ def _stage_link(ground: Ground, item: Put, temporary: str, directory_fd: int) ->
     target = item.target
     if not target:
         raise Unholdable(f"{printable(item.path)}: a symlink without a target", path=item.path)
-    ground.fs.symlink(target, temporary, directory_fd)
+    try:
+        ground.fs.symlink(target, temporary, directory_fd)
+    except ValueError as error:  # a NUL, or a character that stands for no byte
+        raise Unholdable(f"{printable(item.path)}: no symlink can hold its target", path=item.path) from error
     try:
         if item.mtime_ns is not None:
             ground.fs.set_link_times(temporary, directory_fd, item.mtime_ns)

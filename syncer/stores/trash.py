@@ -86,11 +86,19 @@ class Trash:
 
         Its own names are made durable once per run, whoever made them: the one who did may have died.
         """
+        try:
+            return self._open(make=make and not self._rooted)
+        except FileNotFoundError:
+            if not make or not self._rooted:
+                raise
+        return self._open(make=True)  # somebody emptied the trash by hand
+
+    def _open(self, *, make: bool) -> int:
         fd = self._anchor()
         for name in self._below:
             parent = fd
             try:
-                if make and not self._rooted:
+                if make:
                     _make(self.fs, name, parent)
                     self.fs.sync(parent)
                 fd = self.fs.open_directory(name, parent)
@@ -112,7 +120,8 @@ class Session:
         self._fs = trash.fs
         self._root_fd: int | None = None
         self._cursor: Cursor | None = None
-        self._dirty: set[RelPath] = set(trash.unsynced)
+        self._inherited = frozenset(trash.unsynced)
+        self._dirty: set[RelPath] = set(self._inherited)
 
     def __enter__(self) -> Session:
         return self
@@ -160,7 +169,13 @@ class Session:
         if len(self._dirty) > _FEW and self._sync_at_once():
             return
         for path in sorted(self._dirty, key=tree_key):
-            self._fs.sync(cursor.enter(path))
+            try:
+                fd = cursor.enter(path)
+            except OSError as error:
+                if path in self._inherited and error.errno in GONE:
+                    continue  # of an earlier session, and taken away since
+                raise
+            self._fs.sync(fd)
 
     def _sync_at_once(self) -> bool:
         try:

@@ -65,6 +65,7 @@ _ERRORS: Mapping[str, type[StoreError | LocalError]] = {
     )
 }
 _WIDEST = 1 << 63
+_DAY = 86_400  # seconds
 _LONGEST = 64 << 10  # characters of a path; no system call takes more than 4 KiB of one
 
 
@@ -237,7 +238,8 @@ def error_in(value: Json) -> StoreError | LocalError:
     kind = _ERRORS.get(code, PermanentError)
     after = value.get("retry_after")
     if kind is TransientError and isinstance(after, int | float) and not isinstance(after, bool):
-        return TransientError(message, hint=hint, path=where, retry_after=float(after))
+        patience = float(min(max(after, 0), _DAY)) if after == after else None  # not a number: none
+        return TransientError(message, hint=hint, path=where, retry_after=patience)
     return kind(message, hint=hint, path=where)
 
 

@@ -135,6 +135,12 @@ def test_an_error_comes_back_as_what_it_was(kind: type[StoreError]) -> None:
 def test_a_pause_that_was_asked_for_comes_along_and_an_unknown_error_is_a_refusal() -> None:
     later = values.error_in(crossed(values.error_out(TransientError("busy", retry_after=2.5))))
     assert isinstance(later, TransientError) and later.retry_after == 2.5
+
+
+@pytest.mark.parametrize(("told", "waits"), [(10**400, 86_400.0), (-1, 0.0), (float("nan"), None)])
+def test_nobody_is_made_to_wait_for_ever_or_crash(told: float, waits: float | None) -> None:
+    error = values.error_in({"code": "transient", "message": "busy", "retry_after": told})
+    assert isinstance(error, TransientError) and error.retry_after == waits
     assert type(values.error_in({"code": "from the future", "message": "m"})) is PermanentError
     assert isinstance(values.error_in(values.error_out(BadDelta("wrong"))), PermanentError)
 
@@ -181,3 +187,10 @@ def test_a_number_is_none_below_nought_or_beyond_63_bits(value: Json) -> None:
 def test_bytes_are_hex_and_bounded(value: Json) -> None:
     with pytest.raises(PermanentError):
         values.octets(value)
+
+
+@pytest.mark.parametrize("size", [0, 31, 33])
+def test_a_digest_has_32_bytes(size: int) -> None:
+    told = values.entry_out(Entry(kind=Kind.FILE, size=1, version=b"v", digest=bytes(size)))
+    with pytest.raises(PermanentError, match="a digest"):
+        values.entry_in(told)

@@ -20,6 +20,7 @@ from syncer.stores.smartfile import times
 ATTRIBUTE, MODIFIED = "syncer", "modified"
 FOREIGN_DIGEST = "checksum"  # kissync's MD5: never carried to other content
 LONGEST_TARGET = 1024  # bytes of a symlink's text; what an attribute can hold is not documented
+_FARTHEST = 1 << 63  # nanoseconds: what a database and every system call can take
 _FORM = re.compile(
     r"1\|([fl])\|(\d{1,19})\|([^|]{1,40})\|([0-9a-f]{64})?\|(-?\d{1,19})?\|([x-])\|([^|]{0,3072})"
 )
@@ -63,13 +64,16 @@ def read(attributes: Mapping[str, str]) -> Mark | None:
         return None
     kind, size, time, digest, mtime, executable, target = found.groups()
     link = unquote_to_bytes(target).decode("utf-8", "surrogateescape") if kind == "l" else None
-    if link == "":
+    modified = int(mtime) if mtime else None
+    if link is not None and (not link or "\0" in link):
+        return None
+    if modified is not None and not -_FARTHEST <= modified < _FARTHEST:
         return None
     return Mark(
         size=int(size),
         time=time,
         digest=bytes.fromhex(digest) if digest else None,
-        mtime_ns=int(mtime) if mtime else None,
+        mtime_ns=modified,
         executable=executable == "x",
         target=link,
     )

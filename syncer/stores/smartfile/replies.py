@@ -39,6 +39,7 @@ _FULL = re.compile(
 )
 _DETAIL_BYTES = 16 << 10
 _LONGEST_WORDS = 300
+_DEEPEST_WORDS = 8  # objects and lists within each other
 
 
 def pause(response: requests.Response) -> float | None:
@@ -77,7 +78,7 @@ def asked_ns(response: requests.Response) -> int | None:
 def _moment(text: str) -> datetime | None:
     try:
         found = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
@@ -122,15 +123,12 @@ def _words(response: requests.Response) -> str:
     return " ".join(_texts(document))[:_LONGEST_WORDS]
 
 
-def _texts(document: object) -> Iterator[str]:
+def _texts(document: object, depth: int = 0) -> Iterator[str]:
     if isinstance(document, str):
         yield "".join(c if c.isprintable() else " " for c in document)
-    elif isinstance(document, list):
-        for item in document:
-            yield from _texts(item)
-    elif isinstance(document, dict):
-        for item in document.values():
-            yield from _texts(item)
+    elif isinstance(document, list | dict) and depth < _DEEPEST_WORDS:
+        for item in document.values() if isinstance(document, dict) else document:
+            yield from _texts(item, depth + 1)
 
 
 def drop(response: requests.Response) -> None:

@@ -110,6 +110,20 @@ def test_a_listing_that_contradicts_itself_is_none(rig: SmartFileRig, what: str)
         rig.store.list("d")
 
 
+def test_an_empty_page_before_the_last_is_no_end(paged: SmartFileRig) -> None:
+    """Nor where the service tells no total, and says the same twice."""
+
+    def emptied(document: dict[str, object]) -> None:
+        document.pop("total", None)
+        if document["page"] == 2:
+            document["children"] = []
+
+    assert names(paged) == ALL
+    paged.double.misbehave("GET", "/root/d/", altered(emptied), times=None)
+    with pytest.raises(TransientError):
+        paged.store.list("d")
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"children": [', b"[]", b"null", b"[" * 100_000])
 def test_an_answer_that_is_no_listing_is_never_an_empty_one(rig: SmartFileRig, body: bytes) -> None:
     rig.mkdir("d")

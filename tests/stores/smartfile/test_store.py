@@ -99,6 +99,18 @@ def test_a_rename_that_gives_another_time_is_found_out(rig: SmartFileRig) -> Non
     assert not entry.trusted and rig.read("f") == b"new" and rig.kept() == [b"old"]
 
 
+def test_after_a_rename_that_gave_another_time_no_digest_is_noted(rig: SmartFileRig) -> None:
+    """Somebody may have written there meanwhile: the note would vouch for content that nobody read."""
+
+    def stamp() -> None:
+        rig.double.site.tree.find(f"{ROOT}/f").time += 100
+
+    rig.double.misbehave("POST", "/oper/rename/", Meanwhile(hand=stamp, after=True))
+    assert done(rig.put("f", b"new")).digest is not None
+    mark = marks.read(rig.double.attributes(f"{ROOT}/f"))
+    assert mark is not None and mark.digest is None
+
+
 def test_what_a_rename_took_that_was_not_meant_is_put_back(rig: SmartFileRig) -> None:
     rig.write("f", b"old")
     hand = Meanwhile(hand=lambda: rig.write("f", b"edited in the last instant"))
