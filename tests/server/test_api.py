@@ -46,6 +46,13 @@ def test_both_styles_of_url_and_repeated_slashes_name_the_same(server: Serving) 
     assert server.get("api/2/path/info").json() == server.get("api/2/path/info/").json()
 
 
+def test_an_encoded_slash_parts_no_names(server: Serving) -> None:
+    write(server, "docs/a")
+    assert server.get("api/2/path/info/docs%2Fa").status_code == 400
+    assert server.put("api/3/path/data/docs%2Fa", b"x").status_code == 400
+    assert (server.folder / "docs/a").read_bytes() == b"content"
+
+
 def test_an_unknown_version_or_url_is_a_404(server: Serving) -> None:
     for url in ("api/9/ping/", "api/2/pong", "nothing", "api/2/path/oper/explode/"):
         assert server.get(url).status_code == 404
@@ -149,6 +156,14 @@ def test_an_etag_is_the_version(server: Serving) -> None:
     assert server.request("HEAD", "api/2/path/data/a").headers["etag"] != tag
 
 
+def test_a_weak_tag_is_good_for_a_question_and_for_no_change(server: Serving) -> None:
+    write(server, "a", b"one")
+    tag = "W/" + server.get("api/2/path/data/a").headers["etag"]
+    assert server.get("api/2/path/data/a", headers={"If-None-Match": tag}).status_code == 304
+    assert server.put("api/3/path/data/a", b"two", headers={"If-Match": tag}).status_code == 412
+    assert (server.folder / "a").read_bytes() == b"one"
+
+
 def test_head_tells_what_get_would(server: Serving) -> None:
     write(server, "a", b"12345")
     head, get = server.request("HEAD", "api/2/path/data/a"), server.get("api/2/path/data/a")
@@ -202,6 +217,14 @@ def test_a_patch_appends_from_a_place(server: Serving) -> None:
         == 404
     )
     assert (server.folder / "a").read_bytes() == b"hello there"
+
+
+def test_an_append_begins_at_the_end_at_the_latest(server: Serving) -> None:
+    write(server, "a", b"12345")
+    url = "api/3/path/data/a"
+    assert server.request("PATCH", url, data=b"x", headers={"Range": "bytes=6-"}).status_code == 416
+    assert server.request("PATCH", url, data=b"6", headers={"Range": "bytes=5-"}).ok
+    assert (server.folder / "a").read_bytes() == b"123456"
 
 
 def test_an_upload_by_form_takes_any_name_that_is_one(server: Serving) -> None:
@@ -282,6 +305,14 @@ def test_move_and_copy_tell_what_they_could_not_do(server: Serving) -> None:
     assert (server.folder / "x/into/deep/b").read_bytes() == b"b"
     assert server.post("api/2/path/oper/move/", data={"src": "/none", "dst": "/x"}).status_code == 404
     assert server.post("api/2/path/oper/move/", data={"src": "/x", "dst": "/none"}).status_code == 404
+
+
+def test_a_tree_is_not_copied_into_itself(server: Serving) -> None:
+    write(server, "x/a", b"a")
+    (server.folder / "x/in").mkdir()
+    copied = server.task("api/2/path/oper/copy/", {"src": "/x", "dst": "/x/in"})
+    assert set(copied["result"]["errors"]) == {"/x"}
+    assert server.names() == ["x", "x/a", "x/in"]
 
 
 def test_remove_takes_a_tree_to_the_trash_file_by_file(server: Serving) -> None:

@@ -108,6 +108,14 @@ def test_an_endless_head_is_cut_off(server: Serving, length: int) -> None:
             assert status(received(sock)) in (0, 400)
 
 
+def test_a_head_one_byte_too_long_is_refused_at_once(server: Serving) -> None:
+    """Not only when its time is over, which ends without an answer."""
+    begun = b"GET /"
+    with connect(server) as sock:
+        sock.sendall(begun + b"a" * (Limits().head_bytes + 1 - len(begun)))
+        assert status(received(sock)) == 400
+
+
 def test_trailers_do_not_pass_for_headers(server: Serving) -> None:
     body = b"0\r\n" + authorization(server).encode() + b"\r\n"
     head = f"GET /api/2/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{CHUNKED}\r\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
 import stat
 import time
@@ -10,9 +12,10 @@ from pathlib import Path
 from statistics import median
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 from syncer.errors import ConfigError, UsageError
-from syncer.server.gate import LOOK_EVERY, Keys, Tries
+from syncer.server.gate import LOOK_EVERY, Gate, Keys, Tries
 from syncer.server.keys import KeyFile
 from syncer.server.limits import neighbourhood
 from tests.server.clocks import Moved
@@ -121,6 +124,17 @@ def test_a_password_that_was_right_is_known_without_scrypt_and_a_wrong_one_never
     assert keys.known("unknown", made.password.encode()) is None
 
 
+def test_a_password_whose_hash_was_exchanged_is_right_no_more(file: KeyFile) -> None:
+    made = file.add("a")
+    clock = Moved()
+    keys = Keys(file, clock)
+    assert keys.verified(made.token, made.password.encode()) is not None
+    [record] = file.read()
+    file.path.write_text(file.path.read_text().replace(record.hash.hex(), "11" * 32))
+    clock.pass_(LOOK_EVERY)
+    assert keys.known(made.token, made.password.encode()) is None
+
+
 def test_a_file_damaged_under_a_running_server_changes_nothing(file: KeyFile) -> None:
     made = file.add("a")
     clock = Moved()
@@ -143,6 +157,30 @@ def test_failed_tries_are_counted_by_address_and_forgiven_with_time() -> None:
     assert tries.wait("5.6.7.8") == 0
     clock.pass_(tries.wait("1.2.3.4"))
     assert tries.wait("1.2.3.4") == 0
+
+
+def test_tries_that_come_all_at_once_are_counted_one_after_the_other(file: KeyFile) -> None:
+    """Ten are allowed, and two are looked at at a time: the eleventh may have begun with the tenth."""
+    clock = Moved()
+    header = (b"authorization", b"Basic " + base64.b64encode(b"nobody:wrong"))
+    scope = {"type": "http", "headers": [header], "client": ("192.0.2.1", 5)}
+    statuses: list[int] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("a wrong password was let in")
+
+    async def received() -> Message:
+        return {"type": "http.request"}
+
+    async def sent(message: Message) -> None:
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    async def all_at_once() -> None:
+        gate = Gate(app, keys=Keys(file, clock), clock=clock)
+        await asyncio.gather(*(gate(dict(scope), received, sent) for _ in range(30)))
+
+    asyncio.run(all_at_once())
+    assert statuses.count(401) in (10, 11) and statuses.count(429) == 30 - statuses.count(401)
 
 
 def test_an_unknown_key_costs_as_much_as_a_wrong_password(file: KeyFile) -> None:

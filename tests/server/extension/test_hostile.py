@@ -193,6 +193,13 @@ def test_items_have_to_come_directory_by_directory(client):
     assert client.call("put", wire.encode([Head({"items": items})])).status == 400
 
 
+@pytest.mark.parametrize("token", ["ab", "ab" * 7, "ab" * 9, "no hex", 8, None])
+def test_a_token_has_its_length_or_is_none(client, folder, token):
+    frames = [Head({"items": [{**told("f", 1), "token": token}]}), *whole(0, b"x")]
+    assert client.call("put", wire.encode(frames)).status == 400
+    assert os.listdir(folder) == []
+
+
 def test_there_are_only_so_many_items_and_bytes(client):
     assert client.call("look", {"paths": ["a"] * (ITEMS + 1)}).status == 413
     assert client.call("look", b" " * (BODY + 1)).status == 413

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from requests.auth import HTTPBasicAuth
 
-from syncer.engine.model import Done, Entry, Failed, Kind, Method, Outcome
+from syncer.engine.model import Done, Entry, Failed, Kind, Method, Outcome, Stale
 from syncer.engine.ports import Amend, Creation, Put, Removal, Rename
 from syncer.errors import ChangedUnderUs, TransientError
 from syncer.stores.peer.store import PeerStore
@@ -94,6 +94,13 @@ def test_a_replacement_whose_answer_was_lost_is_done_once(rig: BrokenRig) -> Non
     rig.proxy.cut(Direction.DOWN, after=0)
     assert isinstance(rig.put("f", b"new", expected=old), Done)
     assert rig.read("f") == b"new" and rig.kept() == [b"old"]
+
+
+def test_another_content_of_the_same_size_is_not_taken_for_the_put_that_was_lost(rig: BrokenRig) -> None:
+    rig.write("f", b"theirs")
+    rig.proxy.cut(Direction.DOWN, after=0)
+    assert isinstance(rig.put("f", b"ours!!"), Stale)
+    assert rig.read("f") == b"theirs" and rig.kept() == []
 
 
 @pytest.mark.parametrize("direction", Direction)
