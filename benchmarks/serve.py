@@ -4,18 +4,23 @@
 
 One large file with 20 edits of 4 KiB and an insert of 1 KiB, up and down, with and without what both ends
 keep; one changed byte; two releases of something, if they are given; a first upload and download of
-many small files. The bytes are those that a proxy counted, both ways, heads and all.
+many small files, and of a few beside rclone, which is slow at it. The bytes are those that a proxy
+counted, both ways, heads and all. What is replaced goes to a trash, which is emptied between the rounds:
+the work folder never holds more than some copies of the large file. A signal ends it as an error does.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import NoReturn
 
 from benchmarks import serving, table
 from benchmarks.budgets import Budget, judged
@@ -28,7 +33,7 @@ from benchmarks.syncers import Syncer, rest
 from benchmarks.trees import DATA, big_file
 from tests.doubles.proxy import Proxy
 
-SIZE, FILES = 512, 20_000  # MiB of the large file; small files
+SIZE, FILES, FEW = 512, 20_000, 1000  # MiB of the large file; small files; those that rclone is given
 EDITS, EDIT, INSERT = 20, 4096, 1024  # number; bytes; bytes at the first MiB
 ROUNDS = 3
 
@@ -38,9 +43,11 @@ BUDGETS = (
     *(Budget(case=case, beside="rsync", limit=1.0) for case in _BIG),
     *(Budget(case=case, beside=f"peak memory{end}", limit=150) for case in _BIG for end in ("", ", server")),
     Budget(case="one-byte", beside="bytes", limit=64 << 10),
-    *(Budget(case=f"small-{way}", beside="rclone", limit=1.0) for way in ("up", "down")),
+    *(Budget(case=f"few-{way}", beside="rclone", limit=1.0) for way in ("up", "down")),
     *(Budget(case=f"small-{way}", beside="rsync", limit=2.0) for way in ("up", "down")),
 )
+
+_HEAVY = 1 << 20  # bytes of a file in a trash that is not waited for
 
 Change = Callable[[Path, int], None]  # makes the file another, for the round of that number
 
@@ -137,6 +144,7 @@ class Session:
             far = side.server.folder / ("large" if name == "syncer" else "")
 
             def prepare(number: int) -> None:
+                self._empty_trashes()
                 change((side.local if up else far) / "big", number)
                 rest()  # stamps are to be believed, and the server to have kept what it keeps
                 if name == "syncer" and not kept:
@@ -157,6 +165,14 @@ class Session:
         return Contest(
             case=case, files=None, own=contestant("syncer"), peers=peers, rounds=ROUNDS, measures=measures
         )
+
+    def _empty_trashes(self) -> None:
+        """Takes away what the last round replaced: half a gigabyte at a time, in memory."""
+        trashes = [self.servers["syncer"].state / "trash", *self.syncer.home.glob("state/pairs/*/*/trash")]
+        for folder, _, names in (found for trash in trashes for found in os.walk(trash)):
+            for name in names:
+                if (kept := Path(folder, name)).stat().st_size > _HEAVY:
+                    kept.unlink()
 
     def _forget_sums(self) -> None:
         for cache in self.syncer.home.glob("state/pairs/*/cache"):
@@ -184,39 +200,53 @@ class Session:
 
     # -- many small files ------------------------------------------------------------
 
-    def many_up(self, files: int) -> Contest:
+    def many_up(self, case: str, files: int, peer: str, *, rounds: int = ROUNDS) -> Contest:
         """A first upload, each round into a folder that is new."""
         tree = self.place.pair(files).local
         data = f"{tree / DATA}/"
-        peers = {
-            "rsync": lambda n: self.rsync(data, self.module(f"up{n}/")),
-            "rclone": lambda n: self.rclone(data, f":webdav:up{n}"),
-        }
-        return self._many("small-up", files, lambda n: self.sync(tree, f"up{n}"), peers)
 
-    def many_down(self, files: int) -> Contest:
-        """A first download of what the first round of `many_up` brought."""
+        def theirs(number: int) -> Command:
+            name = f"{case}{number}"
+            rsync = peer == "rsync"
+            return (
+                self.rsync(data, self.module(f"{name}/")) if rsync else self.rclone(data, f":webdav:{name}")
+            )
+
+        return self._many(case, files, lambda n: self.sync(tree, f"{case}{n}"), peer, theirs, rounds)
+
+    def many_down(self, case: str, files: int, peer: str, origin: str, *, rounds: int = ROUNDS) -> Contest:
+        """A first download of what the first round of the upload `origin` brought."""
 
         def fresh(name: str, number: int) -> Path:
-            folder = self.place.folder / f"down-{name}-{number}"
+            folder = self.place.folder / f"{case}-{name}-{number}"
             folder.mkdir(exist_ok=True)
             return folder
 
-        peers = {
-            "rsync": lambda n: self.rsync(self.module("up0/"), f"{fresh('rsync', n)}/"),
-            "rclone": lambda n: self.rclone(":webdav:up0", str(fresh("rclone", n))),
-        }
-        return self._many("small-down", files, lambda n: self.sync(fresh("syncer", n), "up0"), peers)
+        def theirs(number: int) -> Command:
+            if peer == "rsync":
+                return self.rsync(self.module(f"{origin}0/"), f"{fresh(peer, number)}/")
+            return self.rclone(f":webdav:{origin}0", str(fresh(peer, number)))
+
+        def ours(number: int) -> Command:
+            return self.sync(fresh("syncer", number), f"{origin}0")
+
+        return self._many(case, files, ours, peer, theirs, rounds)
 
     def _many(
-        self, case: str, files: int, own: Callable[[int], Command], peers: dict[str, Callable[[int], Command]]
+        self,
+        case: str,
+        files: int,
+        own: Callable[[int], Command],
+        peer: str,
+        theirs: Callable[[int], Command],
+        rounds: int,
     ) -> Contest:
         return Contest(
             case=case,
             files=files,
             own=Contestant(name=OWN, command=own),
-            peers=[Contestant(name=n, command=c) for n, c in peers.items() if n in self.servers],
-            rounds=ROUNDS,
+            peers=[Contestant(name=peer, command=theirs)] if peer in self.servers else [],
+            rounds=rounds,
             measures=(ratios, peak),
         )
 
@@ -267,8 +297,15 @@ def contests(session: Session, mebibytes: int, files: int, tars: list[Path]) -> 
         session.begin_large(tars[0])
         yield session.contest("releases-up", releases(*tars), up=True)
         yield session.contest("releases-sums", releases(*tars), up=True, kept=False)
-    yield session.many_up(files)
-    yield session.many_down(files)
+    yield session.many_up("small-up", files, "rsync")
+    yield session.many_down("small-down", files, "rsync", "small-up")
+    few = min(files, FEW)
+    yield session.many_up("few-up", few, "rclone", rounds=1)
+    yield session.many_down("few-down", few, "rclone", "few-up", rounds=1)
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def main(words: list[str]) -> int:
@@ -279,6 +316,8 @@ def main(words: list[str]) -> int:
     def told(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)  # so that servers are stopped and the work folder is removed
     rows: list[Row] = []
     with ground(None, keep=False, told=told) as place, ExitStack() as stack:
         session = Session(place, stack)

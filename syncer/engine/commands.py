@@ -18,6 +18,7 @@ from syncer.errors import BadDelta
 
 MAGIC = bytes.fromhex("72730236")
 LITERAL = 1 << 20  # most bytes of one literal that is handed out
+SHARE, NEVER = 16 << 20, 1 << 63  # bytes of new content: for `every` of `encode`
 _BATCH = 1 << 16  # `encode` hands out at least so many bytes at once
 _MOST = (1 << 63) - 1  # a length beyond is negative to librsync
 _END, _SHORT, _LONG, _LAST_LITERAL, _COPY, _LAST_COPY = 0x00, 0x40, 0x41, 0x44, 0x45, 0x54
@@ -120,18 +121,25 @@ class _Reader:
         return True
 
 
-def encode(instructions: Iterable[Command]) -> Iterator[bytes]:
+def encode(instructions: Iterable[Command], *, every: int = NEVER) -> Iterator[bytes]:
     """The delta, in its shortest encodings: what touches is merged, up to 1 MiB for literals.
 
-    Nothing depends on where the input was cut.
+    Nothing depends on where the input was cut. Whoever applies the delta while it is made asks for
+    something to do after `every` so many bytes of the new content: all that is known by then, and an empty
+    piece, which says that it should be passed on at once.
     """
     out = bytearray(MAGIC)
-    for command in _merged(instructions):
+    for command in _merged(instructions, every):
         if isinstance(command, Copy):
             out += _copy(command)
-        else:
+        elif command.data:
             out += _literal_head(len(command.data))
             out += command.data
+        else:
+            if out:
+                yield bytes(out)
+                out.clear()
+            yield b""
         if len(out) >= _BATCH:
             yield bytes(out)
             out.clear()
@@ -139,32 +147,53 @@ def encode(instructions: Iterable[Command]) -> Iterator[bytes]:
     yield bytes(out)
 
 
-def _merged(instructions: Iterable[Command]) -> Iterator[Command]:
-    offset = size = 0  # the copy held back
-    held = bytearray()  # the literal held back; never both
+def _merged(instructions: Iterable[Command], every: int) -> Iterator[Command]:
+    """Neighbours made one; an empty literal after each `every` bytes, nothing held back then."""
+    held = _Held()
+    made = 0  # bytes since the last empty literal
     for command in instructions:
         if isinstance(command, Copy):
-            if held:
-                yield Literal(bytes(held))
-                held.clear()
-            if size and offset + size == command.offset:
-                size += command.size
-                continue
-            if size:
-                yield Copy(offset, size)
-            offset, size = command.offset, command.size
+            made += command.size
+            yield from held.copied(command)
         else:
-            if size and command.data:
-                yield Copy(offset, size)
-                size = 0
-            held += command.data
-            while len(held) >= LITERAL:
-                yield Literal(bytes(held[:LITERAL]))
-                del held[:LITERAL]
-    if size:
-        yield Copy(offset, size)
-    if held:
-        yield Literal(bytes(held))
+            made += len(command.data)
+            yield from held.added(command.data)
+        if made >= every:
+            yield from held.let_go()
+            yield Literal(b"")
+            made = 0
+    yield from held.let_go()
+
+
+class _Held:
+    """A copy or a literal, never both, that what comes next may belong to."""
+
+    def __init__(self) -> None:
+        self._offset = self._size = 0
+        self._data = bytearray()
+
+    def copied(self, copy: Copy) -> Iterator[Command]:
+        if self._size and self._offset + self._size == copy.offset:
+            self._size += copy.size
+            return
+        yield from self.let_go()
+        self._offset, self._size = copy.offset, copy.size
+
+    def added(self, data: bytes) -> Iterator[Command]:
+        if self._size and data:
+            yield from self.let_go()
+        self._data += data
+        while len(self._data) >= LITERAL:
+            yield Literal(bytes(self._data[:LITERAL]))
+            del self._data[:LITERAL]
+
+    def let_go(self) -> Iterator[Command]:
+        if self._size:
+            yield Copy(self._offset, self._size)
+            self._size = 0
+        if self._data:
+            yield Literal(bytes(self._data))
+            self._data.clear()
 
 
 def _copy(command: Copy) -> bytes:

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from syncer.engine.commands import Command, Copy, Literal, commands, encode
+from syncer.engine.commands import NEVER, SHARE, Command, Copy, Literal, commands, encode
 from syncer.engine.pieces import cut, spread
 from syncer.engine.signature import FROM_NETWORK, Family, Limits, Parameters, Signature, signature
 from syncer.errors import BadDelta, ChangedUnderUs
 
 __all__ = [
     "FROM_NETWORK",
+    "SHARE",
     "Command",
     "Copy",
     "Family",
@@ -82,17 +83,22 @@ def search(against: Signature, data: bytes, *, patience: Patience) -> list[Comma
 
 
 def delta(
-    against: Signature, chunks: Iterable[bytes], *, workers: int = 1, patience: Patience | None = None
+    against: Signature,
+    chunks: Iterable[bytes],
+    *,
+    workers: int = 1,
+    patience: Patience | None = None,
+    every: int = NEVER,
 ) -> Iterator[bytes]:
     """A complete delta from the content of the signature to that of the chunks.
 
-    The same bytes however many workers search. Raises BadDelta where the search would take
-    too long; whatever `chunks` raises comes out unchanged.
+    The same bytes however many workers search; `every` as for `encode`. Raises BadDelta where the
+    search would take too long; whatever `chunks` raises comes out unchanged.
     """
     block = against.parameters.block_len
     found = partial(search, against, patience=patience or Patience())
     pieces = spread(found, cut(chunks, max(_PIECE, 2 * block)), workers=workers)
-    yield from encode(seamed(pieces, found, block))
+    yield from encode(seamed(pieces, found, block), every=every)
 
 
 def seamed(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import accumulate
@@ -33,13 +33,19 @@ _BACKLOG = 8  # pieces of work that wait for the second thread
 
 
 def difference(
-    old: Sketch, chunks: Iterable[bytes], *, workers: int = 1, patience: Patience | None = None
+    old: Sketch,
+    chunks: Iterable[bytes],
+    *,
+    workers: int = 1,
+    patience: Patience | None = None,
+    digest: Callable[[], bytes] | None = None,
 ) -> Difference:
     """The commands from the old content to the new one; see `Difference`.
 
-    A second thread always hashes and sums; `workers` search where nothing is found any more.
+    A second thread always hashes and sums; `workers` search where nothing is found any more. `digest`
+    tells the BLAKE3-256 of all chunks after the last one, where whoever gives them hashes them anyway.
     """
-    return Difference(old, chunks, workers=workers, patience=patience or Patience())
+    return Difference(old, chunks, workers=workers, patience=patience or Patience(), digest=digest)
 
 
 class Difference:
@@ -49,9 +55,18 @@ class Difference:
     pieces of the new content, and librsync's table once the first change was met.
     """
 
-    def __init__(self, old: Sketch, chunks: Iterable[bytes], *, workers: int, patience: Patience) -> None:
+    def __init__(
+        self,
+        old: Sketch,
+        chunks: Iterable[bytes],
+        *,
+        workers: int,
+        patience: Patience,
+        digest: Callable[[], bytes] | None,
+    ) -> None:
         self._old = old
         self._chunks = chunks
+        self._digest = digest
         self._finder = _Finder(old, patience, workers)
         self._far = piece_length(old.parameters) * (2 * workers if workers > 1 else 1)
         self._begun = False
@@ -72,7 +87,7 @@ class Difference:
         if self._begun:
             raise ValueError("a difference is read once")
         self._begun = True
-        carried = _Carried(self._old.parameters)
+        carried = _Carried(self._old.parameters, self._digest)
         try:
             yield from self._follow(_Window(self._chunks, carried), carried)
             self._sketch = carried.sketch()
@@ -92,7 +107,7 @@ class Difference:
                 want = max(want, gap + piece.length)
                 if window.shows(piece, gap):
                     yield from self._between(window, carried, gap, diagonal)
-                    carried.keep(piece, window.take(piece.length))
+                    carried.keep(piece, window)
                     yield Copy(finder.offsets[index], piece.length)
                     diagonal, lost = finder.offsets[index] + piece.length, False
                     continue
@@ -131,32 +146,55 @@ class Difference:
 
 
 class _Window:
-    """The new content from where we are."""
+    """The new content from where we are, in the chunks that came: what is only hashed is not copied."""
 
     def __init__(self, chunks: Iterable[bytes], carried: _Carried) -> None:
         self._chunks = iter(chunks)
         self._carried = carried
-        self._data = bytearray()
+        self._held: deque[memoryview] = deque()
+        self._size = 0
 
     def filled(self, size: int) -> int:
         """How many bytes are at hand, after trying to have `size`."""
-        while len(self._data) < size and (chunk := next(self._chunks, None)) is not None:
+        while self._size < size and (chunk := next(self._chunks, None)) is not None:
             self._carried.seen(chunk)
-            self._data += chunk
-        return len(self._data)
+            self._held.append(memoryview(chunk))
+            self._size += len(chunk)
+        return self._size
 
-    def peek(self, size: int, start: int = 0) -> bytes:
-        return bytes(memoryview(self._data)[start : start + size])
+    def _views(self, start: int, size: int) -> Iterator[memoryview]:
+        """As many of these bytes as are at hand."""
+        for view in self._held:
+            if size <= 0:
+                return
+            if start < len(view):
+                part = view[start : start + size]
+                size -= len(part)
+                yield part
+            start = max(start - len(view), 0)
+
+    def peek(self, size: int) -> bytes:
+        return b"".join(self._views(0, size))
 
     def take(self, size: int) -> bytes:
         data = self.peek(size)
-        del self._data[:size]
+        self.drop(size)
         return data
+
+    def drop(self, size: int) -> None:
+        """Goes on, by at most so many bytes."""
+        while size and self._held:
+            view = self._held.popleft()
+            self._size -= min(size, len(view))
+            if size < len(view):
+                self._held.appendleft(view[size:])
+                return
+            size -= len(view)
 
     def shows(self, piece: Piece, gap: int) -> bool:
         """Whether this piece stands so many bytes ahead."""
         end = gap + piece.length
-        return self.filled(end) >= end and piece_digest(self.peek(piece.length, gap)) == piece.digest
+        return self.filled(end) >= end and piece_digest(*self._views(gap, piece.length)) == piece.digest
 
 
 class _Finder:
@@ -260,8 +298,9 @@ class _Carried:
     hundreds of edits do not leave thousands of scraps whose ends have no sums.
     """
 
-    def __init__(self, parameters: Parameters) -> None:
+    def __init__(self, parameters: Parameters, digest: Callable[[], bytes] | None) -> None:
         self._parameters = parameters
+        self._digest = digest  # of all content, where somebody else makes it
         self._usual = piece_length(parameters)
         self._least = self._usual // 4
         self._whole = blake3()
@@ -274,18 +313,20 @@ class _Carried:
     def seen(self, chunk: bytes) -> None:
         """The next bytes of the new content, for its digest."""
         self._size += len(chunk)
-        self._submitted(self._hand.submit(self._whole.update, chunk))
+        if self._digest is None:
+            self._submitted(self._hand.submit(self._whole.update, chunk))
 
     def _submitted(self, work: _Work) -> None:
         self._waiting.append(work)
         if len(self._waiting) > _BACKLOG:
             self._waiting.popleft().result()
 
-    def keep(self, piece: Piece, data: bytes) -> None:
-        """A piece found again."""
+    def keep(self, piece: Piece, window: _Window) -> None:
+        """A piece found again, which the window shows; its bytes are needed only if its sums are not."""
         if piece.length < self._least or 0 < len(self._fresh) < self._least:
-            self.add(data)
+            self.add(window.take(piece.length))
         else:
+            window.drop(piece.length)
             self._close(len(self._fresh))
             self._pieces.append(piece)
 
@@ -309,9 +350,8 @@ class _Carried:
         pieces = tuple(one.result() if isinstance(one, Future) else one for one in self._pieces)
         while self._waiting:
             self._waiting.popleft().result()
-        return Sketch(
-            size=self._size, digest=self._whole.digest(), parameters=self._parameters, pieces=pieces
-        )
+        digest = self._digest() if self._digest is not None else self._whole.digest()
+        return Sketch(size=self._size, digest=digest, parameters=self._parameters, pieces=pieces)
 
     def close(self) -> None:
         self._hand.shutdown(wait=True, cancel_futures=True)

@@ -47,9 +47,12 @@ class Piece:
         return cls(length=len(data), digest=piece_digest(data), sums=sums(data[:whole], parameters))
 
 
-def piece_digest(data: bytes) -> bytes:
-    """By what a piece is known again."""
-    return blake3(data).digest(PIECE_DIGEST)
+def piece_digest(*parts: bytes | memoryview) -> bytes:
+    """By what a piece, in one or several parts, is known again."""
+    hasher = blake3()
+    for part in parts:
+        hasher.update(part)
+    return hasher.digest(PIECE_DIGEST)
 
 
 def piece_length(parameters: Parameters) -> int:

@@ -1,8 +1,8 @@
 """What Syncer remembers of one pair of roots: the base, the runs, what waits for a person.
 
-The only package that loads SQLAlchemy: import it where it is needed, not at the top of the command
-line. `opening` opens, `memory` is the engine's base, `ledger` keeps runs, history, conflicts, problems and
-failures, `lock` keeps a second run out.
+`opening` opens, `memory` is the engine's base, `ledger` keeps runs, history, conflicts, problems and
+failures, `lock` keeps a second run out. `schema`, `memory_sql` and `ledger_sql` say in
+SQLAlchemy's terms what `statements` holds as text; a run does not load them.
 """
 
 from __future__ import annotations

@@ -19,10 +19,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, create_engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
-
 from syncer.errors import Busy, StateError
 
 Value: TypeAlias = bytes | int | str | None
@@ -72,7 +68,6 @@ class Database:
         self._lock = threading.RLock()
         self._depth = 0
         self._closed = False
-        self._connection = _wrap(raw)
 
     @classmethod
     def connect(cls, path: Path, *, commit: CommitHook = just_commit, readonly: bool = False) -> Database:
@@ -97,22 +92,22 @@ class Database:
     def execute(self, sql: str, row: Row = ()) -> int:
         """Run one statement; the number of rows it changed."""
         with self._lock, translated(self.path):
-            return self._connection.exec_driver_sql(sql, row).rowcount
+            return self._raw.execute(sql, row).rowcount
 
     def execute_many(self, sql: str, rows: Sequence[Row]) -> None:
         if rows:
             with self._lock, translated(self.path):
-                self._connection.exec_driver_sql(sql, list(rows))
+                self._raw.executemany(sql, rows)
 
     def insert(self, sql: str, row: Row) -> int:
         """Run one INSERT; the id of the new row."""
         with self._lock, translated(self.path):
-            return int(self._connection.exec_driver_sql(sql, row).lastrowid)
+            return int(self._raw.execute(sql, row).lastrowid or 0)
 
     def select(self, sql: str, row: Row = ()) -> Sequence[Any]:
         """All rows at once, so that no cursor stays open between two statements."""
         with self._lock, translated(self.path):
-            return self._connection.exec_driver_sql(sql, row).fetchall()
+            return self._raw.execute(sql, row).fetchall()
 
     def value(self, sql: str, row: Row = ()) -> Any:
         """The first column of the first row, None if there is no row."""
@@ -145,8 +140,7 @@ class Database:
             if not self._closed:
                 self._closed = True
                 with translated(self.path):
-                    self._connection.close()
-                    self._connection.engine.dispose()
+                    self._raw.close()
 
     def abandon(self) -> None:
         """Let go as a dying process does: what is not committed is gone."""
@@ -183,8 +177,6 @@ def translated(path: Path) -> Iterator[None]:
     """SQLite's errors as ours (result codes: https://sqlite.org/rescode.html)."""
     try:
         yield
-    except DBAPIError as error:
-        raise _ours(error.orig, path) from error
     except sqlite3.Error as error:
         raise _ours(error, path) from error
     except OverflowError as error:  # an absurd size from a peer: more than 64 bits
@@ -237,15 +229,3 @@ def _configure(raw: sqlite3.Connection, path: Path, *, readonly: bool) -> None:
         )
     raw.execute("PRAGMA synchronous=FULL")
     raw.execute("PRAGMA foreign_keys=ON")
-
-
-def _wrap(raw: sqlite3.Connection) -> Connection:
-    """SQLAlchemy on top of this very connection; it begins and commits nothing by itself."""
-    engine = create_engine(
-        "sqlite://",
-        creator=lambda: raw,
-        poolclass=NullPool,
-        pool_reset_on_return=None,  # it may be closed by then, see `abandon`
-        isolation_level="AUTOCOMMIT",
-    )
-    return engine.connect()

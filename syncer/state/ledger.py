@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, fields
 from itertools import islice
 from time import time_ns
 from typing import Any, Final
 
 from syncer.engine.model import Problem, RelPath, Side
 from syncer.engine.report import Totals
-from syncer.state import ledger_sql as sql
+from syncer.state import statements as sql
 from syncer.state.database import Database, Row
-from syncer.state.schema import unwide, wide
+from syncer.state.stored import unwide, wide
 
 KEPT_RUNS: Final = 200
 KEPT_HISTORY: Final = 100_000  # rows, over all runs
 CLEAN: Final = "state.clean"  # settings of this package: a dot keeps them apart from the engine's
 CHECKED: Final = "state.checked-ns"
 SUCCESS: Final = "state.success-ns"
+_COUNTS: Final = tuple(one.name for one in fields(Totals))  # columns of a run, in the order of the value
 _FINISHED: Final = (0, 1)  # exit codes of a run that did all there was to do
 
 
@@ -245,7 +246,7 @@ def _run(row: Any) -> Run:
         result=result,
         exit_code=exit_code,
         message=message,
-        totals=Totals(**dict(zip(sql.COUNTS, counts, strict=True))),
+        totals=Totals(**dict(zip(_COUNTS, counts, strict=True))),
     )
 
 

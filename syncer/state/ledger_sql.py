@@ -1,4 +1,7 @@
-"""The statements of `ledger`, compiled once; parameters come in the order of the lists here."""
+"""The statements of `ledger`, as expressions over the tables; `statements` holds what comes of them.
+
+Parameters come in the order of the lists here.
+"""
 
 from __future__ import annotations
 

@@ -13,110 +13,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, literal_column, select, update
-
 from syncer.engine.fingerprint import fingerprint
 from syncer.engine.model import BaseEntry, Kind, RelPath
 from syncer.engine.paths import is_below, split, tree_key
 from syncer.engine.ports import Drop, Fact, Relocate, Remember
+from syncer.state import statements as sql
 from syncer.state.database import Damaged, Database, Row
-from syncer.state.schema import below, compiled, directories, entries, settings, unwide, wide
+from syncer.state.stored import below, unwide, wide
 
 Sealed = tuple[RelPath, bytes | None, bytes | None]
 
 _PAGE = 2000  # directories read at once; no cursor stays open while the engine works on them
 _KINDS = {int(kind): kind for kind in Kind}
-_d, _e = directories.c, entries.c
-_ID = select(_d.id).where(_d.key == bindparam("p_key")).scalar_subquery()
-_COLUMNS = [column for column in entries.c if column.name != "directory_id"]
-
-_PAGE_FROM = compiled(
-    select(_d.path, _d.key, _d.local_fingerprint, _d.remote_fingerprint)
-    .where(_d.key > bindparam("p_key"))
-    .order_by(_d.key)
-    .limit(bindparam("p_limit"))
-    .offset(literal_column("0")),
-    "p_key",
-    "p_limit",
-)
-_ROOT = compiled(
-    select(_d.path, _d.key, _d.local_fingerprint, _d.remote_fingerprint).where(_d.key == bindparam("p_key")),
-    "p_key",
-)
-_ROWS = compiled(select(*_COLUMNS).where(_e.directory_id == _ID), "p_key")
-_VERSIONS = compiled(
-    select(_e.name, _e.kind, _e.local_version, _e.remote_version).where(_e.directory_id == _ID), "p_key"
-)
-_EXISTS = compiled(select(_d.id).where(_d.key == bindparam("p_key")), "p_key")
-_COUNT = compiled(select(func.count()).select_from(entries))
-_ENSURE = compiled(
-    insert(directories).prefix_with("OR IGNORE").values(path=bindparam("p_path"), key=bindparam("p_key")),
-    "p_path",
-    "p_key",
-)
-_FIELDS = [f"p_{column.name}" for column in _COLUMNS]
-_REMEMBER = compiled(
-    insert(entries)
-    .prefix_with("OR REPLACE")
-    .values(directory_id=_ID, **{column.name: bindparam(f"p_{column.name}") for column in _COLUMNS}),
-    "p_key",
-    *_FIELDS,
-)
-_CLEAR = compiled(
-    delete(directories).where(_d.key >= bindparam("p_from"), _d.key < bindparam("p_to")), "p_from", "p_to"
-)
-_CLEAR_ALL = compiled(delete(directories))
-_DROP = compiled(
-    delete(entries).where(_e.directory_id == _ID, _e.name == bindparam("p_name")), "p_key", "p_name"
-)
-_HAS = compiled(
-    select(_e.kind).where(_e.directory_id == _ID, _e.name == bindparam("p_name")), "p_key", "p_name"
-)
-_VOID = compiled(
-    update(directories)
-    .where(_d.key == bindparam("p_key"))
-    .values(local_fingerprint=None, remote_fingerprint=None),
-    "local_fingerprint",
-    "remote_fingerprint",
-    "p_key",
-)
-_SEAL = compiled(
-    update(directories)
-    .where(_d.key == bindparam("p_key"))
-    .values(local_fingerprint=bindparam("p_local"), remote_fingerprint=bindparam("p_remote")),
-    "p_local",
-    "p_remote",
-    "p_key",
-)
-_SUBTREE = compiled(
-    select(_d.id, _d.path).where(_d.key >= bindparam("p_from"), _d.key < bindparam("p_to")), "p_from", "p_to"
-)
-_RENAME = compiled(
-    update(directories)
-    .where(_d.id == bindparam("p_id"))
-    .values(path=bindparam("p_path"), key=bindparam("p_key")),
-    "p_path",
-    "p_key",
-    "p_id",
-)
-_REHANG = compiled(
-    update(entries)
-    .where(
-        _e.directory_id == select(_d.id).where(_d.key == bindparam("p_old_key")).scalar_subquery(),
-        _e.name == bindparam("p_old_name"),
-    )
-    .values(directory_id=_ID, name=bindparam("p_name")),
-    "p_key",
-    "p_name",
-    "p_old_key",
-    "p_old_name",
-)
-_SETTING = compiled(select(settings.c.value).where(settings.c.key == bindparam("p_key")), "p_key")
-_SET = compiled(
-    insert(settings).prefix_with("OR REPLACE").values(key=bindparam("p_key"), value=bindparam("p_value")),
-    "p_key",
-    "p_value",
-)
 
 
 class StateMemory:
@@ -127,19 +35,19 @@ class StateMemory:
 
     def directories(self) -> Iterator[Sealed]:
         """Known directories in tree order; read in pages, so writing meanwhile is harmless."""
-        page = self._database.select(_ROOT, (b"",))
+        page = self._database.select(sql.ROOT, (b"",))
         while page:
             for path, _, local, remote in page:
                 yield os.fsdecode(path), local, remote
-            page = self._database.select(_PAGE_FROM, (page[-1][1], _PAGE))
+            page = self._database.select(sql.PAGE_FROM, (page[-1][1], _PAGE))
 
     def rows(self, directory: RelPath) -> Mapping[str, BaseEntry]:
-        found = self._database.select(_ROWS, (tree_key(directory),))
+        found = self._database.select(sql.ROWS, (tree_key(directory),))
         return {os.fsdecode(row[0]): _entry(row) for row in found}
 
     def known(self) -> int:
         """Counts row by row (about 0.1 s for a million): ask once per run at most."""
-        return int(self._database.value(_COUNT))
+        return int(self._database.value(sql.COUNT))
 
     def record(self, facts: Iterable[Fact]) -> None:
         waiting = list(facts)
@@ -165,33 +73,33 @@ class StateMemory:
         with self._database.transaction():
             while first:
                 rows: list[Row] = [(local, remote, tree_key(path)) for path, local, remote in first]
-                self._database.execute_many(_SEAL, rows)
+                self._database.execute_many(sql.SEAL, rows)
                 first = list(islice(stream, _PAGE))
 
     def sealable(self, directories: Iterable[RelPath]) -> Iterator[Sealed]:
         """The directories' fingerprints as the remembered rows make them; see `engine.ports.Memory`."""
         for path in directories:
             key = tree_key(path)
-            rows = self._database.select(_VERSIONS, (key,))
-            if rows or self._database.value(_EXISTS, (key,)) is not None:
+            rows = self._database.select(sql.VERSIONS, (key,))
+            if rows or self._database.value(sql.EXISTS, (key,)) is not None:
                 yield path, _fingerprint(rows, 2), _fingerprint(rows, 3)
 
     def setting(self, key: str) -> str:
-        return str(self._database.value(_SETTING, (key,)) or "")
+        return str(self._database.value(sql.SETTING, (key,)) or "")
 
     def set(self, **settings: str) -> None:
         with self._database.transaction():
-            self._database.execute_many(_SET, list(settings.items()))
+            self._database.execute_many(sql.SET, list(settings.items()))
 
     def _drop(self, path: RelPath) -> None:
         if not path:
-            self._database.execute(_CLEAR_ALL)
+            self._database.execute(sql.CLEAR_ALL)
             return
         directory, name = split(path)
         key = tree_key(directory)
-        self._database.execute(_CLEAR, below(tree_key(path)))
-        self._database.execute(_DROP, (key, os.fsencode(name)))
-        self._database.execute(_VOID, (None, None, key))
+        self._database.execute(sql.CLEAR, below(tree_key(path)))
+        self._database.execute(sql.DROP, (key, os.fsencode(name)))
+        self._database.execute(sql.VOID, (None, None, key))
 
     def _relocate(self, fact: Relocate) -> None:
         """Where one of the two is within the other nothing sensible is left to say: both are dropped."""
@@ -210,26 +118,26 @@ class StateMemory:
         old_key, key = tree_key(old_directory), tree_key(directory)
         old, new = os.fsencode(old_name), os.fsencode(name)
         if self._knows(origin):
-            self._database.execute_many(_ENSURE, _ancestry(directory))
-            self._database.execute(_REHANG, (key, new, old_key, old))
-        self._database.execute_many(_VOID, [(None, None, old_key), (None, None, key)])
+            self._database.execute_many(sql.ENSURE, _ancestry(directory))
+            self._database.execute(sql.REHANG, (key, new, old_key, old))
+        self._database.execute_many(sql.VOID, [(None, None, old_key), (None, None, key)])
 
     def _knows(self, path: RelPath) -> bool:
         """Whether the path, or anything below it, is remembered."""
         directory, name = split(path)
-        if self._database.value(_EXISTS, (tree_key(path),)) is not None:
+        if self._database.value(sql.EXISTS, (tree_key(path),)) is not None:
             return True
-        found = self._database.value(_HAS, (tree_key(directory), os.fsencode(name)))
+        found = self._database.value(sql.HAS, (tree_key(directory), os.fsencode(name)))
         return found is not None
 
     def _move_directories(self, origin: RelPath, path: RelPath) -> None:
         cut = len(os.fsencode(origin))
         prefix = os.fsencode(path)
         rows: list[Row] = []
-        for number, old in self._database.select(_SUBTREE, below(tree_key(origin))):
+        for number, old in self._database.select(sql.SUBTREE, below(tree_key(origin))):
             moved = prefix + old[cut:]
             rows.append((moved, moved.replace(b"/", b"\0"), number))
-        self._database.execute_many(_RENAME, rows)
+        self._database.execute_many(sql.RENAME, rows)
 
 
 class _Batch:
@@ -261,11 +169,11 @@ class _Batch:
 
     def flush(self, database: Database) -> None:
         for key, rows in self._cleared.items():
-            if database.value(_EXISTS, (key,)) is not None:  # below a new directory nothing is known yet
-                database.execute_many(_CLEAR, rows)
-        database.execute_many(_ENSURE, list(self._known.values()))
-        database.execute_many(_REMEMBER, self._entries)
-        database.execute_many(_VOID, [(None, None, key) for key in self._touched.values()])
+            if database.value(sql.EXISTS, (key,)) is not None:  # below a new directory nothing is known yet
+                database.execute_many(sql.CLEAR, rows)
+        database.execute_many(sql.ENSURE, list(self._known.values()))
+        database.execute_many(sql.REMEMBER, self._entries)
+        database.execute_many(sql.VOID, [(None, None, key) for key in self._touched.values()])
         for kept in (self._known, self._cleared, self._entries, self._touched):
             kept.clear()
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from syncer.state import statements
 from syncer.state.database import (
     CommitHook,
     Damaged,
@@ -28,7 +29,7 @@ from syncer.state.ledger import CHECKED, CLEAN, Ledger
 from syncer.state.memory import StateMemory
 from syncer.state.migrations import MIGRATIONS, Migration, current, refuse_newer, upgrade
 from syncer.state.place import prepare, sync
-from syncer.state.schema import APPLICATION_ID, creation, metadata
+from syncer.state.stored import APPLICATION_ID
 
 NAME: Final = "state.db"
 ALWAYS_CHECKED_BELOW: Final = 64 << 20  # bytes: quick_check of so much costs well below a second
@@ -173,7 +174,7 @@ def _image(version: int) -> bytes:
     """The bytes of a database with empty tables."""
     raw = connect_memory()
     try:
-        for statement in creation():
+        for statement in statements.CREATION:
             raw.execute(statement)
         raw.execute(f"PRAGMA application_id={APPLICATION_ID}")
         raw.execute(f"PRAGMA user_version={version}")
@@ -230,7 +231,7 @@ def _identify(database: Database) -> None:
 def _check(database: Database, path: Path, moment: int) -> bool:
     """Raises Damaged. A big file that was closed well and checked lately is not read through: then False."""
     tables = {row[0] for row in database.select("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    missing = set(metadata.tables) - tables
+    missing = statements.TABLES - tables
     if missing:
         raise Damaged(f"the state database {path} lacks the table {min(missing)}")
     if _is_big(path) and _recently_sound(database, moment):

@@ -1,12 +1,10 @@
-"""The tables of the state database, and the statements that touch them, compiled once.
+"""The tables of the state database, and how a statement over them becomes text.
 
-No connection is made here. Names and paths are BLOBs (`os.fsencode`), because a name
-need not be UTF-8; wall time is in nanoseconds since 1970. Statements run with
-positional rows through the driver: the conversion per value that SQLAlchemy would do is not
-needed, since everything stored is already `bytes`, `int`, `str` or None.
+Nothing here is loaded by a run: `statements` holds the texts, written by `scripts/statements.py`, since
+loading SQLAlchemy takes longer than a run that has nothing to do.
 
-One run at a time writes; `directories.key` is `engine.paths.tree_key`, in whose order the keys
-of everything at or below a directory are one range (see `below`).
+`directories.key` is `engine.paths.tree_key`, in whose order the keys of everything at or below a directory
+are one range (see `stored.below`).
 """
 
 from __future__ import annotations
@@ -25,7 +23,6 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql import ClauseElement
 
-APPLICATION_ID = 0x53594E43  # "SYNC" in the file's header, so that `file` and we know it
 DIALECT = sqlite.dialect(paramstyle="qmark")
 metadata = MetaData()
 
@@ -157,24 +154,3 @@ def creation() -> list[str]:
     made = [compiled(CreateTable(table)) for table in metadata.sorted_tables]
     made += [compiled(CreateIndex(index)) for table in metadata.sorted_tables for index in table.indexes]
     return made
-
-
-def below(key: bytes) -> tuple[bytes, bytes]:
-    """The range [from, to) of the keys of a directory and of all below it (not for the root).
-
-    A key of something below goes on with a NUL, which no name contains, so a sibling like
-    `ab` beside `a` is outside.
-    """
-    return key, key + b"\x01"
-
-
-def wide(number: int | None) -> int | bytes | None:
-    """The number as SQLite can hold it: 64 bits, or its digits."""
-    if number is None or -(1 << 63) <= number < 1 << 63:
-        return number
-    return str(number).encode()
-
-
-def unwide(stored: int | bytes | None) -> int | None:
-    """The number that `wide` stored."""
-    return None if stored is None else int(stored)

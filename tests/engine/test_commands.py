@@ -74,6 +74,25 @@ def test_the_shortest_encoding_is_written(instructions: list[Command], encoded: 
     assert b"".join(encode(instructions)) == HEAD + bytes.fromhex(encoded)
 
 
+@given(anything(), st.integers(1, 20_000))
+def test_whoever_applies_a_delta_while_it_is_made_is_never_far_behind(
+    instructions: list[Command], every: int
+) -> None:
+    pieces = list(encode(instructions, every=every))
+    assert applied(OLD, list(commands(pieces, basis=len(OLD)))) == applied(OLD, instructions)
+    known, largest = 0, max((length(one) for one in instructions), default=0)
+    for at, piece in enumerate(pieces):
+        if not piece:  # what was said so far is a delta but for its end
+            told = sum(map(length, commands([*pieces[:at], b"\0"], basis=len(OLD))))
+            assert every <= told - known < every + largest
+            known = told
+    assert sum(map(length, instructions)) - known < every
+
+
+def length(command: Command) -> int:
+    return command.size if isinstance(command, Copy) else len(command.data)
+
+
 def test_a_literal_is_handed_out_in_pieces_of_a_mebibyte_at_most() -> None:
     data = noise(2, (2 << 20) + 5)
     whole = b"".join(encode([Literal(data)]))

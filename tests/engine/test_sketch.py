@@ -334,3 +334,21 @@ def test_a_mebibyte_in_front_of_five_gibibytes_of_nothing() -> None:
     assert sent(found) < MIB + 1000
     assert found.sketch.size == 5121 * MIB
     assert len(found.sketch.pieces) == 5121
+
+
+@given(contents(20_000), edits(3000), cut_sizes())
+@settings(max_examples=50)
+def test_a_digest_that_somebody_makes_anyway_is_asked_for_after_the_last_byte(
+    old: bytes, changes: list[Edit], chunks: list[int]
+) -> None:
+    new = edited(old, changes)
+    hasher = blake3()
+
+    def hashed() -> Iterator[bytes]:
+        for chunk in cuts(new, chunks):
+            hasher.update(chunk)
+            yield chunk
+
+    found = difference(by_hand(old, [500, 900]), hashed(), digest=hasher.digest)
+    assert applied(old, list(found)) == new
+    sound(found.sketch, new)

@@ -29,11 +29,15 @@ class TooLarge(PermanentError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """`pieces` is lazy: making it is the work. `waits` tells whether that may wait for a slow client."""
+    """`pieces` is lazy: making it is the work. `waits` tells whether that may wait for a slow client.
+
+    `prompt`: a piece is handed out when it is worth sending.
+    """
 
     media: str
     pieces: Iterable[bytes]
     waits: bool = True
+    prompt: bool = False
     after: Callable[[], None] | None = None  # once it is made, whole or not
 
 
@@ -111,7 +115,7 @@ def lines(found: Iterable[Json], *, waits: bool = True, after: Callable[[], None
 
 def framed(found: Iterable[Frame], *, after: Callable[[], None] | None = None) -> Answer:
     """A stream of frames with its end."""
-    return Answer(media=FRAMES, pieces=encode(found), after=after)
+    return Answer(media=FRAMES, pieces=encode(found), prompt=True, after=after)
 
 
 def outcomes(results: Iterable[tuple[int, Outcome]], *, after: Callable[[], None] | None = None) -> Answer:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from syncer.engine.delta import Command, Parameters, Signature, delta, encode, signature
+from syncer.engine.delta import SHARE, Command, Parameters, Signature, delta, encode, signature
 from syncer.engine.difference import Difference, difference
 from syncer.engine.model import Entry, Kind, RelPath
 from syncer.engine.ports import Source
@@ -79,7 +79,7 @@ def _content(call: Call, store: ServedStore, index: int, want: Wanted, wishes: l
         yield _head(index, want.entry, "whole")
         yield from _told(want.path, source, map(Data, beyond(source.chunks(), want.start)))
     else:
-        changes = difference(sketch, source.chunks(), workers=_cores())
+        changes = difference(sketch, source.chunks(), workers=_cores(), digest=lambda: _digest(source))
         yield _head(index, want.entry, "delta")
         yield from _told(want.path, source, _carried(call, changes, source))
     _learn(call, store, want.path, source, wishes, old=want.have)
@@ -102,12 +102,17 @@ def _told(path: RelPath, source: Source, data: Iterator[Data]) -> Iterator[Frame
     yield End({"digest": digest, "entry": values.entry_out(entry)})
 
 
+def _digest(source: Source) -> bytes:
+    digest = source.entry.digest
+    if digest is None:
+        raise ChangedUnderUs("the file was read without its digest")
+    return digest
+
+
 def _carried(call: Call, changes: Difference, source: Source) -> Iterator[Data]:
-    """The delta; then the sketch of what was sent is kept, if it is of what was sent."""
+    """The delta, passed on while it is made; then the sketch of what was sent is kept."""
     commands: Iterator[Command] = iter(changes)
-    yield from map(Data, encode(commands))
-    if changes.digest != source.entry.digest:
-        raise ChangedUnderUs("the file changed while it was read")
+    yield from map(Data, encode(commands, every=SHARE))
     call.shared.sketches.keep(changes.sketch)
 
 
@@ -136,7 +141,7 @@ def delta_(call: Call) -> Answer:
         with call.store() as store, against:
             source = store.open(want.path, want.entry)
             yield _head(0, want.entry, "delta")
-            pieces = delta(against, source.chunks(), workers=_cores())
+            pieces = delta(against, source.chunks(), workers=_cores(), every=SHARE)
             yield from _told(want.path, source, map(Data, pieces))
             _learn(call, store, want.path, source, wishes, old=None)
 

@@ -138,7 +138,7 @@ def _work(handler: Handler, call: Call, outlet: Outlet, pack: bool) -> None:
     answer: Answer | None = None
     try:
         answer = handler(call)
-        for piece in packed(answer.pieces) if pack else answer.pieces:
+        for piece in packed(answer.pieces, prompt=answer.prompt) if pack else answer.pieces:
             if not begun:
                 outlet.begin(200, _headers(answer, pack))
                 begun = True

@@ -11,16 +11,13 @@ from collections.abc import Iterable, Iterator
 from typing import IO, cast
 
 from syncer.wire import values
-from syncer.wire.frames import Json
+from syncer.wire.frames import Json, said
+
+__all__ = ["packed", "parsed", "said", "unpacked"]
 
 _WINDOW = 8 << 20  # bytes that a zstd stream may look back: more would be memory for nothing
 _PIECE = 256 << 10  # bytes that are unpacked, or gathered before they are packed, at once
 _SOON = 0.2  # seconds that a line waits for others to be packed with
-
-
-def said(value: Json) -> bytes:
-    """JSON in as few bytes as it has, ASCII only."""
-    return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
 def parsed(body: bytes | bytearray) -> dict[str, Json]:
@@ -63,8 +60,8 @@ class _Reading:
         return given
 
 
-def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """A zstd stream in which everything can be read soon after it was given."""
+def packed(pieces: Iterable[bytes], *, prompt: bool = False) -> Iterator[bytes]:
+    """A zstd stream in which everything can be read soon after it was given, at once if it is `prompt`."""
     import zstandard
 
     packer = zstandard.ZstdCompressor(level=3).compressobj()
@@ -73,7 +70,7 @@ def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
         ready = packer.compress(piece)
         waiting += len(piece)
         now = time.monotonic()
-        if waiting >= _PIECE or now - since > _SOON:
+        if prompt or waiting >= _PIECE or now - since > _SOON:
             ready += packer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
             waiting, since = 0, now
         if ready:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from syncer.engine.model import Done, Entry, Failed, RelPath, Seen
 from syncer.engine.ports import Capabilities, RootState
 from syncer.errors import PermanentError, TransientError
+from syncer.stores.peer.hostile import believable
 from syncer.stores.peer.link import Link
 from syncer.wire.frames import Json
 from syncer.wire.values import (
@@ -98,7 +99,7 @@ class Asking:
             came += 1
             if came > count:
                 raise malformed("one answer for each name")
-            yield seen_in(line)
+            yield believable(seen_in(line))
         if came < count:
             raise TransientError(f"{call}: the server left out an answer")
 

@@ -14,6 +14,7 @@ from syncer.engine.model import Done, Entry, Failed, Kind, Outcome, RelPath, See
 from syncer.engine.ports import Amend, Creation, Removal, Rename, Results
 from syncer.errors import TransientError
 from syncer.stores.peer.asking import Asking
+from syncer.stores.peer.hostile import believable_outcome
 from syncer.stores.peer.link import Link, Tries
 from syncer.stores.peer.sending import time_out
 from syncer.wire.frames import Json
@@ -116,10 +117,12 @@ class Changing:
 
     def _sent(self, call: str, told: list[Json]) -> Iterator[tuple[int, Outcome]]:
         with self._link.open(call, {"items": told}, unpacks=True) as answer:
+            open_ = set(range(len(told)))
             for line in answer.lines():
                 match line:
-                    case [int(at), outcome] if 0 <= at < len(told):
-                        yield at, outcome_in(outcome)
+                    case [int(at), outcome] if at in open_:
+                        open_.discard(at)
+                        yield at, believable_outcome(outcome_in(outcome))
                     case _:
                         raise malformed("an outcome")
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from syncer.engine.model import Entry, RelPath
 from syncer.errors import TransientError
+from syncer.stores.peer.hostile import believable
 from syncer.wire.frames import Data, End, Frame, Head, Json
 from syncer.wire.values import entry_in, entry_out, error_in, malformed, number, octets, take
 
@@ -64,7 +65,7 @@ class Content:
         if self.encoding == ASK:
             return
         self.digest = octets(fields.get("digest"), "a digest")
-        self.entry = entry_in(fields.get("entry"))
+        self.entry = believable(entry_in(fields.get("entry")))
 
     def skip(self) -> None:
         """Reads over what is left of it; its own trouble is nobody's."""

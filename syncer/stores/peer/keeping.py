@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from queue import Queue
 from typing import TYPE_CHECKING
@@ -68,9 +68,18 @@ class Keeper:
         if digest is not None and digest != unless:
             self.shelf.discard(digest)
 
-    def watched(self, chunks: Iterator[bytes], old: Sketch | None, size: int) -> Watched:
-        """The chunks again, while their sketch is made: carried forward from `old` where there is one."""
-        return Watched(chunks, old, size)
+    def watched(
+        self,
+        chunks: Iterator[bytes],
+        old: Sketch | None,
+        size: int,
+        digest: Callable[[], bytes] | None = None,
+    ) -> Watched:
+        """The chunks again, while their sketch is made: carried forward from `old` where there is one.
+
+        `digest` tells their BLAKE3-256 after the last one, where somebody makes it anyway.
+        """
+        return Watched(chunks, old, size, digest)
 
 
 class Watched:
@@ -80,8 +89,11 @@ class Watched:
     them, held back only if it falls far behind.
     """
 
-    def __init__(self, chunks: Iterator[bytes], old: Sketch | None, size: int) -> None:
+    def __init__(
+        self, chunks: Iterator[bytes], old: Sketch | None, size: int, digest: Callable[[], bytes] | None
+    ) -> None:
         self._chunks = chunks
+        self._digest = digest
         self._old = old
         self._size = size
         self.sketch: Sketch | None = None
@@ -101,7 +113,7 @@ class Watched:
                 passed.append(chunk)
                 yield chunk
 
-        made = difference(old, tapped(), workers=workers())
+        made = difference(old, tapped(), workers=workers(), digest=self._digest)
         for _ in made:
             while passed:
                 yield passed.popleft()

@@ -39,6 +39,7 @@ _TELLING = 64 << 10  # bytes of an error that are read
 _LINE = 256 << 20  # bytes of one line: a directory of a million names
 _DOCUMENT = 1 << 30  # bytes of a whole answer that is one object
 _PIECE = 256 << 10
+_END = 64  # bytes that may follow what was said, packed: zstd ends a frame with less
 _TRIES = 4
 _FIRST, _LONGEST = 0.25, 15.0  # seconds between tries
 
@@ -71,10 +72,13 @@ class Answer:
         return self._wire
 
     def _finish(self) -> None:
-        """Reads the end of HTTP's own after that of ours, so that the connection can be used again."""
+        """Reads the ends of HTTP's and of zstd's own after that of ours: the connection can be used again."""
+        left = _END
         try:
-            if self._wire is not None and next(self._wire, None):
-                self.close()
+            for piece in self._wire or ():
+                left -= len(piece)
+                if left < 0:
+                    return self.close()
         except TransientError:
             return  # everything was said
 
@@ -247,7 +251,9 @@ class Tries:
         self._failed += 1
         if self._failed >= self._most:
             raise error
-        pause = error.retry_after if error.retry_after is not None else _FIRST * 4 ** (self._failed - 1)
+        pause = _FIRST * 4 ** (self._failed - 1)
+        if error.retry_after is not None and error.retry_after >= 0:  # a liar may say -1, or no number
+            pause = error.retry_after
         self._clock.sleep(min(pause, _LONGEST))
 
 

@@ -18,6 +18,7 @@ from hashlib import blake2b
 from syncer.engine.model import Listing, RelPath
 from syncer.engine.paths import tree_key
 from syncer.errors import LocalError, StoreError, TransientError
+from syncer.stores.peer.hostile import believable_listing, can_be_spelt
 from syncer.stores.peer.link import Link
 from syncer.wire.frames import Json
 from syncer.wire.values import error_in, listing_in, malformed, path, take
@@ -195,11 +196,19 @@ def _listings(lines: Iterator[Json]) -> Iterator[tuple[RelPath, Told]]:
     for line in lines:
         match line:
             case [directory, {"error": error}]:
-                yield path(directory), error_in(error)
+                yield _told(directory), error_in(error)
             case [directory, listing]:
-                yield path(directory), listing_in(listing)
+                yield _told(directory), believable_listing(listing_in(listing))
             case _:
                 raise malformed("a listing")
+
+
+def _told(value: Json) -> RelPath:
+    """A directory that has a place in tree order."""
+    found = path(value)
+    if not can_be_spelt(found):
+        raise malformed("a path")
+    return found
 
 
 def _cut(pairs: Sequence[tuple[RelPath, bytes]]) -> Iterator[Sequence[tuple[RelPath, bytes]]]:

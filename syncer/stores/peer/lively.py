@@ -44,8 +44,7 @@ def lively(pieces: Iterator[bytes], silence: float = SILENCE) -> Iterator[bytes]
             for piece in pieces:
                 if unwanted.is_set():
                     return
-                if piece:
-                    give(piece)
+                give(piece)
             give(_Over())
         except BaseException as error:  # noqa: BLE001 - it is raised again, where somebody can do something about it
             give(_Raised(error))

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from syncer.engine.model import Done, Failed, Kind, Method, Outcome
 from syncer.engine.ports import Put, Source
@@ -36,6 +37,9 @@ from syncer.stores.peer.link import Link
 from syncer.stores.peer.lively import lively
 from syncer.wire.frames import Data, End, Frame, Head, Json
 from syncer.wire.values import entry_out, error_in, error_out, malformed
+
+if TYPE_CHECKING:
+    from syncer.engine.sketch import Sketch
 
 _log = logging.getLogger("syncer.stores.peer")
 
@@ -152,9 +156,12 @@ class Writer:
     def _delta(self, sending: Sending, source: Source) -> Iterator[Frame]:
         assert sending.item.expected is not None
         sketch = self._keeper.sketch(sending.item.expected.digest, sending.item.expected.size)
-        made = self._by_signature(sending, source) if sketch is None else self._by_sketch(sending, source)
-        if sending.item.size >= _SILENT:
-            made = lively(made)
+        if sketch is not None:
+            made = self._by_sketch(sketch, sending, source)
+        else:
+            made = self._by_signature(sending, source)
+            if sending.item.size >= _SILENT:
+                made = lively(made)
         most = sending.item.size * 7 // 10
         size = 0
         for piece in made:
@@ -164,20 +171,18 @@ class Writer:
             sending.sent += len(piece)
             yield Data(piece)
 
-    def _by_sketch(self, sending: Sending, source: Source) -> Iterator[bytes]:
-        from syncer.engine.delta import encode
+    def _by_sketch(self, sketch: Sketch, sending: Sending, source: Source) -> Iterator[bytes]:
+        """Passed on piece by piece, so that the server copies while we still look for what changed."""
+        from syncer.engine.delta import SHARE, encode
         from syncer.engine.difference import difference
 
-        expected = sending.item.expected
-        assert expected is not None
-        sketch = self._keeper.sketch(expected.digest, expected.size)
-        assert sketch is not None
-        made = difference(sketch, _measured(source, sending.item), workers=workers())
-        yield from encode(made)
+        chunks = _measured(source, sending.item)
+        made = difference(sketch, chunks, workers=workers(), digest=lambda: _digest(source))
+        yield from encode(made, every=SHARE)
         self._keeper.keep(made.sketch, _digest(source))
 
     def _by_signature(self, sending: Sending, source: Source) -> Iterator[bytes]:
-        from syncer.engine.delta import Signature, delta
+        from syncer.engine.delta import SHARE, Signature, delta
 
         expected = sending.item.expected
         assert expected is not None
@@ -195,7 +200,7 @@ class Writer:
             raise BadDelta(f"no signature of it: {error.message}", path=sending.item.path) from error
         watched = self._keeper.watched(_measured(source, sending.item), None, sending.item.size)
         with loaded:
-            yield from delta(loaded, iter(watched), workers=workers())
+            yield from delta(loaded, iter(watched), workers=workers(), every=SHARE)
         self._keep(watched, _digest(source))
 
     def _keep(self, watched: Watched, digest: bytes) -> None:

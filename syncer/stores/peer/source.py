@@ -16,13 +16,13 @@ from syncer.engine.model import Entry, Method, RelPath
 from syncer.engine.paths import printable
 from syncer.engine.ports import Basis, Traffic
 from syncer.errors import BadDelta, ChangedUnderUs, PermanentError, TransientError, Unreadable
-from syncer.stores.peer.contents import ASK, DELTA, Content, Wanted, next_content
+from syncer.stores.peer.contents import ASK, DELTA, WHOLE, Content, Wanted, next_content
 from syncer.stores.peer.deltas import Distrust, patched, signature_of
 from syncer.stores.peer.fetching import SMALL, Fetching
 from syncer.stores.peer.keeping import WORTH, Keeper
 from syncer.stores.peer.link import Answer, Link, Tries
 from syncer.wire.frames import Data, End, Frame, Head, Json
-from syncer.wire.values import entry_out
+from syncer.wire.values import entry_out, malformed
 
 _PIECE = 1 << 20  # most bytes handed out at once
 
@@ -93,31 +93,36 @@ class PeerSource:
     def _verified(self, pieces: Iterator[bytes], reading: _Reading, basis: Basis | None) -> Iterator[bytes]:
         """The pieces, the last one held back until the whole was found right and is remembered."""
         keeper, hasher, held = self._means.keeper, blake3(), b""
-        total = basis.start if basis is not None else 0
-        if basis is not None and basis.start:
-            for piece in _bytes_of(basis, basis.start):
+        start = basis.start if basis is not None else 0
+        if basis is not None and start:
+            for piece in _bytes_of(basis, start):
                 hasher.update(piece)
         old = None
-        if basis is not None and self._expected.size >= WORTH and not basis.start:
+        if basis is not None and self._expected.size >= WORTH and not start:
             old = keeper.sketch(basis.digest, basis.size)
-        whole = basis is None or not basis.start  # half a content has no sketch
-        watched = keeper.watched(pieces, old, self._expected.size if whole else 0)
+        size = self._expected.size if not start else 0  # half a content has no sketch
+        watched = keeper.watched(self._hashed(pieces, hasher, start), old, size, hasher.digest)
         for piece in watched:
-            total += len(piece)
-            if total > self._expected.size:
-                break
-            hasher.update(piece)
             if held:
                 yield held
             held = piece
-        if total != self._expected.size:
-            raise ChangedUnderUs(f"{printable(self._path)}: another size came", path=self._path)
         self._settle(hasher.digest(), reading)
         keeper.keep(watched.sketch, hasher.digest())
         if basis is not None and self._expected.size >= WORTH:
             keeper.drop(basis.digest, unless=hasher.digest())
         if held:
             yield held
+
+    def _hashed(self, pieces: Iterator[bytes], hasher: blake3, total: int) -> Iterator[bytes]:
+        """The pieces, if they are as many bytes as are expected; `total` of those are here already."""
+        for piece in pieces:
+            total += len(piece)
+            if total > self._expected.size:
+                break
+            hasher.update(piece)
+            yield piece
+        if total != self._expected.size:
+            raise ChangedUnderUs(f"{printable(self._path)}: another size came", path=self._path)
 
     def _settle(self, digest: bytes, reading: _Reading) -> None:
         """Compares what came with what the server says that it is. Raises ChangedUnderUs, PermanentError."""
@@ -159,7 +164,7 @@ class _Reading:
         try:
             content = stream.here(position)
             if content is not None:
-                for piece in content.data():
+                for piece in _is_whole(content).data():
                     self._count(Method.WHOLE, 0, len(piece))
                     at += len(piece)
                     yield piece
@@ -186,7 +191,7 @@ class _Reading:
     def _fetched(self, at: int) -> Iterator[bytes]:
         wanted = Wanted(path=self._path, entry=self._expected, start=at)
         with self._link.open("fetch", {"wanted": [wanted.told()]}) as answer:
-            content = next_content(answer.frames())
+            content = _is_whole(next_content(answer.frames()))
             for piece in content.data():
                 self._count(Method.WHOLE, 0, len(piece))
                 yield piece
@@ -221,7 +226,7 @@ class _Reading:
                     self._count(Method.DELTA, 0, answer.received)
             else:
                 self._count(Method.WHOLE, sent, 0)
-                for piece in content.data():
+                for piece in _is_whole(content).data():
                     self._count(Method.WHOLE, 0, len(piece))
                     yield piece
             content.close()
@@ -252,6 +257,13 @@ class _Reading:
 
     def _ended(self, content: Content) -> None:
         self.digest, self.entry = content.digest, content.entry
+
+
+def _is_whole(content: Content) -> Content:
+    """A content that was asked for without a basis. Raises PermanentError where it comes as anything else."""
+    if content.encoding != WHOLE:
+        raise malformed("a whole content")
+    return content
 
 
 class _Limited:

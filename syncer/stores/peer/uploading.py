@@ -13,6 +13,7 @@ from syncer.engine.paths import directory_key
 from syncer.engine.ports import Put, Results
 from syncer.errors import BadDelta, TransientError
 from syncer.stores.peer.asking import Asking
+from syncer.stores.peer.hostile import believable_outcome
 from syncer.stores.peer.link import Link, Tries
 from syncer.stores.peer.sending import LASTING, Sending, Way, Writer, delta_pays
 from syncer.wire.frames import Frame, Head, Json
@@ -141,10 +142,12 @@ class Uploading:
         with self._link.stream("put", frames, packs=packed, counted=counted, unpacks=True) as answer:
             if packed:
                 sendings[0].sent = min(counted.size, sendings[0].sent)
+            open_ = set(range(len(sendings)))
             for line in answer.lines():
                 match line:
-                    case [int(at), told] if 0 <= at < len(sendings):
-                        yield at, outcome_in(told)
+                    case [int(at), told] if at in open_:
+                        open_.discard(at)
+                        yield at, believable_outcome(outcome_in(told))
                     case _:
                         raise malformed("an outcome")
 
