@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from syncer.engine.ports import Clock, Store
+from syncer.engine.ports import Store
 from syncer.errors import ConfigError
+from syncer.jobs.where import Where
 
 if TYPE_CHECKING:
     from syncer.config.accounts import Account
     from syncer.stores.orange.oauth import Application
     from syncer.stores.orange.tokens import Tokens
-
-
-class Whereabouts(Protocol):
-    """What is asked of a `services.Where`, which imports this module and is not to be imported by it."""
-
-    @property
-    def account(self) -> Account: ...
-
-    @property
-    def path(self) -> str: ...
-
-    @property
-    def clock(self) -> Clock: ...
-
-    @property
-    def cache(self) -> Path: ...
-
-    @property
-    def tag(self) -> str: ...
 
 
 def application(account: Account) -> Application:
@@ -49,7 +30,7 @@ def application(account: Account) -> Application:
     )
 
 
-def connecting(where: Whereabouts, tokens: Tokens) -> Store:
+def connecting(where: Where, tokens: Tokens) -> Store:
     """The store of a folder of an Orange account; nothing is sent yet. Raises ConfigError."""
     from functools import partial
 

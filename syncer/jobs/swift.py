@@ -9,33 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
 from syncer.config.accounts import Account, SwiftHubic, SwiftKeystone, SwiftOvh, SwiftToken, SwiftV1
 from syncer.engine.ports import Clock, Store
 from syncer.errors import ConfigError
 from syncer.jobs.swift_doors import default_container, door
+from syncer.jobs.where import Where
 
 _CONTAINER_BYTES = 256
-
-
-class Where(Protocol):
-    """What `services.Where` says that matters here."""
-
-    @property
-    def account(self) -> Account: ...
-
-    @property
-    def path(self) -> str: ...
-
-    @property
-    def clock(self) -> Clock: ...
-
-    @property
-    def cache(self) -> Path: ...
-
-    @property
-    def tag(self) -> str: ...
 
 
 def connecting(
