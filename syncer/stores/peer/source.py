@@ -21,6 +21,7 @@ from syncer.stores.peer.deltas import Distrust, patched, signature_of
 from syncer.stores.peer.fetching import SMALL, Fetching
 from syncer.stores.peer.keeping import WORTH, Keeper
 from syncer.stores.peer.link import Answer, Link, Tries
+from syncer.stores.reading import beyond
 from syncer.wire.frames import Data, End, Frame, Head, Json
 from syncer.wire.values import entry_out, malformed
 
@@ -204,7 +205,7 @@ class _Reading:
         try:
             while True:
                 try:
-                    for piece in _beyond(self._patched(basis), at):
+                    for piece in beyond(self._patched(basis), at):
                         at += len(piece)
                         tries.progress()
                         yield piece
@@ -284,11 +285,3 @@ class _Limited:
 def _bytes_of(basis: Basis, size: int) -> Iterator[bytes]:
     for offset in range(0, size, _PIECE):
         yield basis.read(offset, min(_PIECE, size - offset))
-
-
-def _beyond(pieces: Iterator[bytes], start: int) -> Iterator[bytes]:
-    """The bytes after the first `start` ones."""
-    for piece in pieces:
-        if start < len(piece):
-            yield piece[start:] if start > 0 else piece
-        start = max(start - len(piece), 0)

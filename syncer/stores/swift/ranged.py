@@ -18,6 +18,7 @@ from syncer.engine.model import Entry, Method, RelPath
 from syncer.engine.paths import printable
 from syncer.engine.ports import Basis, Source, Traffic
 from syncer.errors import ChangedUnderUs, TransientError, Unreadable
+from syncer.stores.reading import beyond
 from syncer.stores.swift import versions
 from syncer.stores.swift.connection import PIECE
 from syncer.stores.swift.manifest import Inline, Manifest, Segment
@@ -181,7 +182,7 @@ class RangedSource:
         hasher, held = blake3(), b""
         for place in range(0, basis.start, PIECE):
             hasher.update(basis.read(place, min(PIECE, basis.start - place)))
-        watched = self._watched(_beyond(self._pieces(found, older), basis.start), basis)
+        watched = self._watched(beyond(self._pieces(found, older), basis.start), basis)
         for piece in watched:
             hasher.update(piece)
             if held:
@@ -314,14 +315,6 @@ class _Pieces:
 
     def __iter__(self) -> Iterator[bytes]:
         return self._pieces
-
-
-def _beyond(pieces: Iterator[bytes], start: int) -> Iterator[bytes]:
-    """The bytes after the first `start` ones."""
-    for piece in pieces:
-        if start < len(piece):
-            yield piece[start:]
-        start = max(start - len(piece), 0)
 
 
 def source(segments: Segments, path: RelPath, expected: Entry) -> Source | None:
