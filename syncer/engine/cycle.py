@@ -25,10 +25,12 @@ from syncer.engine.model import (
     Side,
     Transfer,
 )
-from syncer.engine.observe import observe
+from syncer.engine.observe import Look, observe
+from syncer.engine.observe import look as look_at
 from syncer.engine.ports import Clock, Memory, Reporter, Store
 from syncer.engine.report import ActionReport, Plan, RunReport
 from syncer.engine.rules import Compiler
+from syncer.engine.scope import EVERYTHING, Scope
 from syncer.errors import GuardTripped
 
 IGNORE = "ignore"  # the setting that remembers under which rules the fingerprints were taken
@@ -54,13 +56,28 @@ class Pair:
 
 def survey(pair: Pair) -> Plan:
     """What a run would do; changes nothing. Raises GuardTripped, StateError, AuthError, StoreError."""
-    return _planned(pair, _observed(pair))
+    return _planned(pair, _observed(pair, look(pair)))
 
 
-def run(pair: Pair) -> RunReport:
-    """Bring both sides in step. Raises what `survey` raises, and Interrupted."""
+def look(pair: Pair, scope: Scope = EVERYTHING) -> Look:
+    """Which directories in the scope a run has to open; everything where the job's own rules changed.
+
+    Raises AuthError, StateError, StoreError.
+    """
+    rules_changed = pair.memory.setting(IGNORE) != _rules_text(pair.policy)
+    return look_at(
+        pair.stores, pair.memory, pair.reporter, scope=scope, forced=rules_changed or pair.policy.full
+    )
+
+
+def run(pair: Pair, seen: Look | None = None) -> RunReport:
+    """Bring both sides in step, as far as was looked (None: now, everywhere).
+
+    Raises what `survey` raises, and Interrupted.
+    """
     markers = _markers(pair)
-    findings = _observed(pair)
+    seen = look(pair) if seen is None else seen
+    findings = _observed(pair, seen)
     _verify_roots(pair, markers)
     todo = _planned(pair, findings)
     for side, store in pair.stores.items():
@@ -77,19 +94,17 @@ def run(pair: Pair) -> RunReport:
     )
     reports = tuple(executor.run(todo.actions))
     _seal(pair, findings, reports)
-    return RunReport(actions=reports, conflicts=todo.conflicts, problems=todo.problems, holds=todo.holds)
-
-
-def _observed(pair: Pair) -> Findings:
-    rules_changed = pair.memory.setting(IGNORE) != _rules_text(pair.policy)
-    return observe(
-        pair.stores,
-        pair.memory,
-        pair.policy,
-        pair.compiler,
-        pair.reporter,
-        everything=rules_changed,
+    return RunReport(
+        actions=reports,
+        conflicts=todo.conflicts,
+        problems=todo.problems,
+        holds=todo.holds,
+        looked=None if seen.whole else frozenset(findings.visited),
     )
+
+
+def _observed(pair: Pair, seen: Look) -> Findings:
+    return observe(pair.stores, pair.memory, pair.policy, pair.compiler, pair.reporter, seen)
 
 
 def _rules_text(policy: Policy) -> str:
@@ -101,7 +116,7 @@ def _planned(pair: Pair, findings: Findings) -> Plan:
     """Guard and order what was found; the pure half of a run, but for digests of candidates for a move."""
     guards.refuse_emptied(findings.actions, findings.emptied, pair.policy)
     actions = moves.find(findings.actions, _learner(pair), directories=_renaming(pair))
-    known = pair.memory.known() if actions else 0
+    known = pair.memory.known() if guards.need_known(actions) else 0
     kept, holds = guards.hold_mass_delete(actions, known, pair.policy)
     return Plan(
         actions=plan.ordered(kept),

@@ -53,6 +53,7 @@ class Findings:
     leftovers: dict[Side, list[RelPath]] = field(default_factory=lambda: {s: [] for s in Side})
     reopened: list[RelPath] = field(default_factory=list)  # whose fingerprints prove nothing any more
     rules_moved: list[RelPath] = field(default_factory=list)
+    visited: set[RelPath] = field(default_factory=set)  # directories that were opened
     emptied: set[Side] = field(default_factory=set)  # sides whose root shows nothing at all
 
     def weight(self) -> int:

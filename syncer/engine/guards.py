@@ -62,12 +62,18 @@ def hold_mass_delete(
         return kept, holds
     for side in Side:
         doomed = deletions(kept, side)
-        if _too_many(len(doomed), known, policy.max_delete):
+        lately = policy.deleted_lately.get(side, 0) if doomed else 0
+        if _too_many(len(doomed) + lately, known + lately, policy.max_delete):
             gone = set(map(id, doomed))
             cleared = {a.path for a in doomed if a.clearing}
             kept = [a for a in kept if id(a) not in gone and not _wants_room(a, side, cleared)]
             holds.append(_hold(side, doomed, known))
     return kept, holds
+
+
+def need_known(actions: Sequence[Action]) -> bool:
+    """Whether any guard will ask how many entries are known, which takes counting."""
+    return len(actions) >= MANY_CHANGES or any(isinstance(a, Delete | RemoveDirectory) for a in actions)
 
 
 def _wants_room(action: Action, side: Side, cleared: Collection[RelPath]) -> bool:

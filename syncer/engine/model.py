@@ -364,3 +364,4 @@ class Policy:
     allow_deletes: bool = False  # --yes
     host: str = "host"  # names conflict copies
     choices: Mapping[RelPath, ConflictPolicy] = field(default_factory=dict)  # a person's, for single paths
+    deleted_lately: Mapping[Side, int] = field(default_factory=dict)  # by runs right before, of one stroke

@@ -8,13 +8,15 @@ agreed. Reads only.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from syncer.engine import paths
 from syncer.engine.findings import Findings
 from syncer.engine.model import (
+    SIDES,
     BaseEntry,
     Entry,
     Listing,
@@ -28,10 +30,24 @@ from syncer.engine.model import (
 from syncer.engine.ports import Memory, Reporter, Store
 from syncer.engine.reconcile import Reconciler
 from syncer.engine.rules import LIMIT, Compiler, Illegible, Rules
+from syncer.engine.scope import EVERYTHING, Scope
 from syncer.errors import ChangedUnderUs, LocalError, NotFound, PermanentError, TransientError
 
 DEEPEST = 2000  # levels; more than 2048 fit in no path that a system call takes (PATH_MAX)
 _FRAMES = 8  # calls that the reconciler makes for one level, and some to spare
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Which known directories to open, in tree order.
+
+    `whole`: every other one was found to be what it was, so what a run does not meet is not there.
+    `forced`: they are opened although their fingerprints may say that nothing moved.
+    """
+
+    directories: Sequence[RelPath]
+    whole: bool = True
+    forced: bool = False
 
 
 class Eyes:
@@ -77,18 +93,17 @@ def observe(
     policy: Policy,
     compiler: Compiler,
     reporter: Reporter,
-    *,
-    everything: bool = False,
+    look: Look,
 ) -> Findings:
-    """What is to be done about everything that changed on either side (or about everything)."""
+    """What is to be done about what stands in these directories, and in new ones below them."""
     eyes = Eyes(stores, memory, reporter)
     rules = Rules(policy.ignore, compiler, eyes.read_rules)
     reconciler = Reconciler(eyes, policy, rules)
     with _deeply():
-        for directory in _dirty(stores, memory, reporter, everything=everything or policy.full):
+        for directory in look.directories:
             reconciler.visit(directory)
         _revisit(reconciler, memory)
-    if everything or policy.full or reconciler.findings.rules_moved:
+    if look.forced or reconciler.findings.rules_moved:
         reconciler.reopen()
     return reconciler.findings
 
@@ -122,34 +137,57 @@ def _revisit(reconciler: Reconciler, memory: Memory) -> None:
     ]
 
 
-def _dirty(
-    stores: Mapping[Side, Store], memory: Memory, reporter: Reporter, *, everything: bool
-) -> list[RelPath]:
-    """Known directories that changed on a side, in tree order; the root if nothing is known."""
+def look(
+    stores: Mapping[Side, Store],
+    memory: Memory,
+    reporter: Reporter,
+    *,
+    scope: Scope = EVERYTHING,
+    forced: bool = False,
+) -> Look:
+    """Known directories in the scope that changed on a side (or all there are); the root if nothing is known.
+
+    Directories above those of the scope are in it: what is new, or gone, shows in the one it stands in.
+    """
     known: dict[Side, list[tuple[RelPath, bytes]]] = {side: [] for side in Side}
     dirty: set[RelPath] = set()
-    empty = True
-    for path, local, remote in memory.directories():
-        empty = False
-        if everything or local is None or remote is None:
+    whole = forced or scope.everywhere
+    rooted = False
+    for path, prints, asked in _candidates(memory, EVERYTHING if forced else scope):
+        rooted = True
+        if forced or None in prints.values():
             dirty.add(path)
-        else:
-            known[Side.LOCAL].append((path, local))
-            known[Side.REMOTE].append((path, remote))
-    if empty:
-        return [""]
+            continue
+        for side in asked:
+            known[side].append((path, prints[side] or b""))
+    if not rooted:
+        return Look(directories=[""], forced=forced)
     for changed in _survey(stores, known):
         dirty.update(changed)
-    reporter.scanning(2 * len(known[Side.LOCAL]))
-    return sorted(dirty, key=paths.tree_key)
+    reporter.scanning(sum(map(len, known.values())))
+    return Look(directories=sorted(dirty, key=paths.tree_key), whole=whole, forced=forced)
+
+
+def _candidates(
+    memory: Memory, scope: Scope
+) -> Iterator[tuple[RelPath, Mapping[Side, bytes | None], Collection[Side]]]:
+    """Known directories that may have changed, with their fingerprints, and on which sides to ask."""
+    if scope.local == scope.remote:
+        for path, local, remote in memory.directories(scope.local):
+            yield path, {Side.LOCAL: local, Side.REMOTE: remote}, SIDES
+        return
+    for side, places in ((Side.LOCAL, scope.local), (Side.REMOTE, scope.remote)):
+        for path, local, remote in memory.directories(places):
+            yield path, {Side.LOCAL: local, Side.REMOTE: remote}, (side,)
 
 
 def _survey(
     stores: Mapping[Side, Store], known: Mapping[Side, list[tuple[RelPath, bytes]]]
 ) -> Iterator[list[RelPath]]:
     """Ask both stores: at once if one is far away, one after the other if both would use this machine."""
-    if all(store.capabilities.local for store in stores.values()):
-        yield from (list(stores[side].changed(known[side])) for side in stores)
+    asked = [side for side in stores if known[side]]
+    if len(asked) < 2 or all(store.capabilities.local for store in stores.values()):
+        yield from (list(stores[side].changed(known[side])) for side in asked)
         return
-    with ThreadPoolExecutor(len(stores), thread_name_prefix="survey") as pool:
-        yield from pool.map(lambda side: list(stores[side].changed(known[side])), stores)
+    with ThreadPoolExecutor(len(asked), thread_name_prefix="survey") as pool:
+        yield from pool.map(lambda side: list(stores[side].changed(known[side])), asked)

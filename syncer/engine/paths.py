@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from syncer.engine.model import RelPath
@@ -37,6 +38,14 @@ def parts(path: RelPath) -> list[str]:
 def is_below(path: RelPath, directory: RelPath) -> bool:
     """Whether `path` is somewhere below `directory` (not the same)."""
     return path != directory and (not directory or path.startswith(directory + "/"))
+
+
+def upwards(path: RelPath) -> Iterator[RelPath]:
+    """The path and every directory above it, the root last."""
+    while path:
+        yield path
+        path = split(path)[0]
+    yield ""
 
 
 def depth(path: RelPath) -> int:

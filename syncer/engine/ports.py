@@ -23,6 +23,7 @@ from syncer.engine.model import (
     Seen,
     Side,
 )
+from syncer.engine.scope import EVERYWHERE, Places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,8 +336,13 @@ class Memory(Protocol):
     when everything in it was agreed; any `record` that touches a directory voids them.
     """
 
-    def directories(self) -> Iterator[tuple[RelPath, bytes | None, bytes | None]]:
-        """Known directories in tree order, with local and remote fingerprint (None: void)."""
+    def directories(
+        self, places: Places = EVERYWHERE
+    ) -> Iterator[tuple[RelPath, bytes | None, bytes | None]]:
+        """Known directories in tree order, with local and remote fingerprint (None: void).
+
+        Of the places: those, all above them, and all below the trees.
+        """
         ...
 
     def rows(self, directory: RelPath) -> Mapping[str, BaseEntry]:

@@ -69,7 +69,6 @@ class Reconciler:
         self._sight = sight
         self._policy = policy
         self._rules = rules
-        self._visited: set[RelPath] = set()
         self._admission = Admission(sight, rules, self.findings, full=policy.full)
         self._covered = self._admission.covered  # paths that are done with, and everything below them
         self._reserved: set[RelPath] = set()  # conflict names given out in this run
@@ -80,7 +79,7 @@ class Reconciler:
 
     def visit(self, directory: RelPath) -> None:
         """A directory that both sides should have (or the root)."""
-        if directory in self._visited or self._is_covered(directory):
+        if directory in self.findings.visited or self._is_covered(directory):
             return
         self._directory(directory, {Side.LOCAL, Side.REMOTE}, None)
 
@@ -90,7 +89,7 @@ class Reconciler:
         Their fingerprints say that nothing changed, and would hide what this run may fail to do.
         """
         settled = {path for path, _, _ in self.findings.settled}
-        self.findings.reopened = sorted(self._visited - settled, key=paths.tree_key)
+        self.findings.reopened = sorted(self.findings.visited - settled, key=paths.tree_key)
 
     def _is_covered(self, directory: RelPath) -> bool:
         while directory and directory not in self._covered:
@@ -101,7 +100,7 @@ class Reconciler:
 
     def _directory(self, path: RelPath, there: set[Side], rows: Mapping[str, BaseEntry] | None) -> Fate:
         """Reconcile what is directly in `path`, which is a directory on the sides `there`."""
-        self._visited.add(path)
+        self.findings.visited.add(path)
         listings = {side: self._sight.list(side, path) for side in SIDES if side in there}
         blocked = {s: o for s, o in listings.items() if isinstance(o, Obstacle)}
         if blocked:
@@ -231,7 +230,7 @@ class Reconciler:
             )
         )
         was_directory = view.base is not None and view.base.kind is Kind.DIRECTORY
-        if path not in self._visited:
+        if path not in self.findings.visited:
             self._directory(path, {side}, None if was_directory else {})
         return LIVES
 

@@ -17,6 +17,7 @@ from syncer.engine.model import (
     Seen,
     Side,
 )
+from syncer.engine.paths import split
 
 
 class Resolution(Enum):
@@ -80,6 +81,11 @@ class RunReport:
     conflicts: tuple[ConflictReport, ...] = ()
     problems: tuple[Problem, ...] = ()
     holds: tuple[Hold, ...] = ()
+    looked: frozenset[RelPath] | None = None  # the directories it opened, if it did not look everywhere
+
+    def judged(self, path: RelPath) -> bool:
+        """Whether the run says anything about the path by not mentioning it."""
+        return self.looked is None or split(path)[0] in self.looked
 
     @property
     def failures(self) -> tuple[ActionReport, ...]:

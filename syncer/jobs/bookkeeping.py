@@ -69,13 +69,13 @@ def record(
     A conflict whose path is `chosen` was settled by a person beforehand: it is not opened again.
     """
     ledger.add_history(run, (history(a) for a in report.actions if results.loud(a.action)))
-    _record_failures(ledger, report.actions)
+    _record_failures(ledger, report)
     found = [c for c in report.conflicts if c.resolution in OPEN and c.path not in chosen]
     ledger.open_conflicts(_opened(c, now_ns) for c in found)
     asked = {c.path for c in report.conflicts if c.resolution is Resolution.ASKED}
-    settled = [c for c in ledger.conflicts() if _settled(c, asked, stores)]
+    settled = [c for c in ledger.conflicts() if report.judged(c.path) and _settled(c, asked, stores)]
     ledger.settle_conflicts((c.path, c.copy) for c in settled)
-    new = set(ledger.newly_seen(report.problems))
+    new = set(ledger.newly_seen(report.problems, judged=report.judged))
     return replace(report, problems=tuple(p for p in report.problems if p.waits or p in new))
 
 
@@ -126,15 +126,15 @@ def history(report: ActionReport) -> HistoryEntry:
     )
 
 
-def _record_failures(ledger: Ledger, actions: Iterable[ActionReport]) -> None:
+def _record_failures(ledger: Ledger, report: RunReport) -> None:
     failed = [
         (a.action.path, results.error_code(a.outcome.error), a.outcome.error.message)
-        for a in actions
+        for a in report.actions
         if isinstance(a.outcome, Failed)
     ]
     ledger.failed(failed)
     still = {path for path, _, _ in failed}
-    ledger.succeeded(f.path for f in ledger.failures() if f.path not in still)
+    ledger.succeeded(f.path for f in ledger.failures() if f.path not in still and report.judged(f.path))
 
 
 def _opened(report: ConflictReport, now_ns: int) -> OpenConflict:

@@ -178,16 +178,18 @@ class Ledger:
 
     # Problems
 
-    def newly_seen(self, problems: Sequence[Problem], *, complete: bool = True) -> tuple[Problem, ...]:
+    def newly_seen(
+        self, problems: Sequence[Problem], *, judged: Callable[[RelPath], bool] = lambda _: True
+    ) -> tuple[Problem, ...]:
         """Those that were not known yet, by path, side and code; they are now.
 
-        `complete`: these are all there are, others have gone and would be news again.
+        A known one that is not among them has gone, if its path was `judged`; it would be news again.
         """
         moment = self._now_ns()
-        known = {_problem_key(seen.problem) for seen in self.problems()}
+        known = {_problem_key(seen.problem): seen.problem.path for seen in self.problems()}
         now = {_problem_key(problem): problem for problem in problems}
         new = tuple(problem for key, problem in now.items() if key not in known)
-        gone = known - now.keys() if complete else set()
+        gone = [key for key, path in known.items() if key not in now and judged(path)]
         if not new and not gone:
             return new
         with self._database.transaction():

@@ -15,8 +15,9 @@ from typing import Any
 
 from syncer.engine.fingerprint import fingerprint
 from syncer.engine.model import BaseEntry, Kind, RelPath
-from syncer.engine.paths import is_below, split, tree_key
+from syncer.engine.paths import is_below, split, tree_key, upwards
 from syncer.engine.ports import Drop, Fact, Relocate, Remember
+from syncer.engine.scope import EVERYWHERE, Places
 from syncer.state import statements as sql
 from syncer.state.database import Damaged, Database, Row
 from syncer.state.stored import below, unwide, wide
@@ -33,12 +34,29 @@ class StateMemory:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def directories(self) -> Iterator[Sealed]:
+    def directories(self, places: Places = EVERYWHERE) -> Iterator[Sealed]:
         """Known directories in tree order; read in pages, so writing meanwhile is harmless."""
-        page = self._database.select(sql.ROOT, (b"",))
+        if places.everywhere:
+            yield from self._from(b"", None)
+            return
+        trees = {tree_key(path) for path in places.trees}
+        wanted = {up for path in places.directories | places.trees for up in upwards(path)}
+        end = b""  # what is before it was told already
+        for key in sorted(map(tree_key, wanted)):
+            if key in trees and key >= end:
+                end = below(key)[1]
+                yield from self._from(key, end)
+            elif key >= end:
+                yield from map(_sealed, self._database.select(sql.ROOT, (key,)))
+
+    def _from(self, key: bytes, end: bytes | None) -> Iterator[Sealed]:
+        """The directory with this key and what comes behind it, up to the end (None: of all)."""
+        page = self._database.select(sql.ROOT, (key,))
         while page:
-            for path, _, local, remote in page:
-                yield os.fsdecode(path), local, remote
+            for row in page:
+                if end is not None and row[1] >= end:
+                    return
+                yield _sealed(row)
             page = self._database.select(sql.PAGE_FROM, (page[-1][1], _PAGE))
 
     def rows(self, directory: RelPath) -> Mapping[str, BaseEntry]:
@@ -184,6 +202,11 @@ class _Batch:
             if not path:
                 return
             path = split(path)[0]
+
+
+def _sealed(row: Any) -> Sealed:
+    path, _, local, remote = row
+    return os.fsdecode(path), local, remote
 
 
 def _ancestry(path: RelPath) -> list[Row]:

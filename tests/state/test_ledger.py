@@ -156,7 +156,7 @@ def test_a_problem_that_went_away_is_news_when_it_returns(ledger: Ledger) -> Non
 
 def test_an_incomplete_look_forgets_no_problem(ledger: Ledger) -> None:
     ledger.newly_seen([PIPE])
-    assert ledger.newly_seen([CLASH], complete=False) == (CLASH,)
+    assert ledger.newly_seen([CLASH], judged=lambda _: False) == (CLASH,)
     assert ledger.newly_seen([PIPE, CLASH]) == ()
 
 
