@@ -12,12 +12,13 @@ from syncer.cli import documents, wordings
 from syncer.cli.options import Session, complain, print_json, put, session_of, shared
 from syncer.cli.progress import telling
 from syncer.cli.selection import PairOptions, Selection, select
-from syncer.cli.signals import Stop, StoppableClock, stoppable
+from syncer.cli.signals import stoppable
 from syncer.config import JobSettings
 from syncer.engine.model import ConflictPolicy, MaxDelete, Mode
 from syncer.errors import Interrupted, SyncerError, UsageError
 from syncer.jobs import Wish, World, results
 from syncer.jobs.results import JobResult
+from syncer.jobs.stopping import Stop, StoppableClock
 from syncer.units import parse_max_delete
 
 Work = Callable[[World, JobSettings, Wish], JobResult]

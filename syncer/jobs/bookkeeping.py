@@ -7,7 +7,7 @@ an asked one until a run no longer finds it, a kept copy until it is gone or clo
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 

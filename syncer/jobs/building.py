@@ -37,11 +37,18 @@ class Stores:
 
 @contextmanager
 def stores(
-    settings: Settings, job: JobSettings, place: Place, *, clock: Clock, run: str = ""
+    settings: Settings,
+    job: JobSettings,
+    place: Place,
+    *,
+    clock: Clock,
+    run: str = "",
+    kept: Store | None = None,
 ) -> Iterator[Stores]:
     """Both stores of a job, closed at the end.
 
-    `run` names what they put into the trash; without it they are for looking only.
+    `run` names what they put into the trash; without it they are for looking only. `kept` is the `service`
+    of an earlier run, and stays open.
     """
     check_known(settings, job)
     roots = {Side.LOCAL: job.local, Side.REMOTE: job.remote.folder}
@@ -51,9 +58,9 @@ def stores(
         }
         for folder in folders.values():
             stack.callback(folder.close)
-        remote: Store | None = folders.get(Side.REMOTE)
+        remote = folders.get(Side.REMOTE) or kept
         if remote is None:
-            remote = _service(settings, job, place, clock)
+            remote = service(settings, job, place, clock)
             stack.callback(remote.close)
         yield Stores(local=folders[Side.LOCAL], remote=_limited(remote, job, clock), folders=folders)
 
@@ -130,7 +137,11 @@ def _nearest(path: Path) -> Path:
     return path
 
 
-def _service(settings: Settings, job: JobSettings, place: Place, clock: Clock) -> Store:
+def service(settings: Settings, job: JobSettings, place: Place, clock: Clock) -> Store:
+    """The store of a job whose remote is not a folder here; the caller's to close. Nothing is sent yet.
+
+    Raises AuthError, ConfigError, StateError.
+    """
     return store_of(
         settings.accounts[job.remote.account],
         job.remote.path,

@@ -42,6 +42,11 @@ def chosen(memory: Memory, path: RelPath) -> str:
     return memory.setting(_key(path))
 
 
+def made(memory: Memory, conflicts: Iterable[OpenConflict]) -> list[RelPath]:
+    """The paths for which a person chose, and no run came by yet."""
+    return [conflict.path for conflict in conflicts if chosen(memory, conflict.path)]
+
+
 def collect(memory: Memory, conflicts: Iterable[OpenConflict], local: Store, remote: Store) -> Chosen:
     """All choices for the open conflicts, judged against what both sides show now.
 

@@ -130,6 +130,10 @@ class Ledger:
             if exit_code in _FINISHED:
                 self._set(SUCCESS, str(moment))
 
+    def forget_run(self, number: int) -> None:
+        """A run that found nothing to do after all, and of which nobody need ever hear."""
+        self._write(sql.FORGET_RUN, [(number,)])
+
     def runs(self, limit: int = KEPT_RUNS) -> tuple[Run, ...]:
         """The latest runs, newest first."""
         return tuple(_run(row) for row in self._database.select(sql.RUNS, (limit, 0)))

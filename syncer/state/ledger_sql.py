@@ -44,6 +44,7 @@ RUNS: Final = compiled(
     *_parameters("limit", "offset"),
 )
 RUN: Final = compiled(select(*_RUN).where(runs.c.id == bindparam("p_id")), "p_id")
+FORGET_RUN: Final = compiled(delete(runs).where(runs.c.id == bindparam("p_id")), "p_id")
 PRUNE_RUNS: Final = compiled(delete(runs).where(runs.c.id < bindparam("p_id")), "p_id")
 
 ADD_HISTORY: Final = compiled(_insert(history, *_HISTORY), *_parameters(*_HISTORY))

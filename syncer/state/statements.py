@@ -55,6 +55,7 @@ START_RUN: Final = 'INSERT INTO runs ("trigger", started_ns) VALUES (?, ?)'
 END_RUN: Final = "UPDATE runs SET ended_ns=?, result=?, exit_code=?, message=?, uploaded=?, downloaded=?, deleted=?, moved=?, conflicts=?, bytes_sent=?, bytes_received=? WHERE runs.id = ?"
 RUNS: Final = 'SELECT runs.id, runs."trigger", runs.started_ns, runs.ended_ns, runs.result, runs.exit_code, runs.message, runs.uploaded, runs.downloaded, runs.deleted, runs.moved, runs.conflicts, runs.bytes_sent, runs.bytes_received FROM runs ORDER BY runs.id DESC LIMIT ? OFFSET ?'
 RUN: Final = 'SELECT runs.id, runs."trigger", runs.started_ns, runs.ended_ns, runs.result, runs.exit_code, runs.message, runs.uploaded, runs.downloaded, runs.deleted, runs.moved, runs.conflicts, runs.bytes_sent, runs.bytes_received FROM runs WHERE runs.id = ?'
+FORGET_RUN: Final = "DELETE FROM runs WHERE runs.id = ?"
 PRUNE_RUNS: Final = "DELETE FROM runs WHERE runs.id < ?"
 ADD_HISTORY: Final = "INSERT INTO history (run, action, path, other, reason, result, method, size, sent, received, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 HISTORY: Final = "SELECT history.action, history.path, history.other, history.reason, history.result, history.method, history.size, history.sent, history.received, history.message FROM history WHERE history.run = ? ORDER BY history.id"

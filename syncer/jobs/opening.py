@@ -1,0 +1,102 @@
+"""What every way of opening a job shares: what is asked of it, its place, its two stores as a pair.
+
+Nothing is run here, and nothing is decided about files.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from syncer.clock import SystemClock
+from syncer.config import JobSettings, Settings
+from syncer.engine import cycle
+from syncer.engine.model import MaxDelete, Policy, Side
+from syncer.engine.ports import Clock, Reporter
+from syncer.errors import ConfigError
+from syncer.ignore import compile_rules
+from syncer.jobs import building, placement
+from syncer.jobs.pairs import Place, place_of
+from syncer.state import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is asked of one run beyond its job's settings."""
+
+    max_delete: MaxDelete | None = None
+    yes: bool = False
+    full: bool = False
+    trigger: str = "manual"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenJob:
+    """A job with everything open: to look at, or to run."""
+
+    settings: JobSettings
+    place: Place
+    state: State
+    stores: building.Stores
+    pair: cycle.Pair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What every job needs from outside."""
+
+    settings: Settings
+    reporter: Reporter
+    clock: Clock = field(default_factory=SystemClock)
+
+
+def prepared(settings: Settings, job: JobSettings) -> Place:
+    """Everything about a job that can be found wrong before anything is opened. Raises ConfigError."""
+    placement.check_pair(settings, job)
+    building.check_known(settings, job)
+    place = place_of(settings, job)
+    if not place.known and not os.path.isdir(job.local):
+        told = "is not a folder" if os.path.lexists(job.local) else "does not exist"
+        raise ConfigError(
+            f"{settings.where(job, 'local')}: the local folder {job.local} {told}",
+            hint="make the folder, or name the right one; Syncer never makes the local root",
+        )
+    return place
+
+
+def opened(
+    world: World, job: JobSettings, wish: Wish, place: Place, state: State, stores: building.Stores
+) -> OpenJob:
+    pair = cycle.Pair(
+        local=stores.local,
+        remote=stores.remote,
+        memory=state.memory,
+        policy=policy_of(job, wish),
+        clock=world.clock,
+        reporter=world.reporter,
+        compiler=compile_rules,
+    )
+    return OpenJob(settings=job, place=place, state=state, stores=stores, pair=pair)
+
+
+def policy_of(job: JobSettings, wish: Wish) -> Policy:
+    """What the job and this run ask of the engine."""
+    return Policy(
+        conflict=job.conflict,
+        mode=job.mode,
+        max_delete=wish.max_delete or job.max_delete,
+        ignore=job.ignore,
+        full=wish.full,
+        allow_deletes=wish.yes,
+        host=socket.gethostname().partition(".")[0] or "host",
+    )
+
+
+def names(job: JobSettings) -> Mapping[Side, str]:
+    return {Side.LOCAL: str(job.local), Side.REMOTE: str(job.remote.folder or job.remote)}
+
+
+def note(state: State) -> tuple[str, ...]:
+    return (state.note,) if state.note else ()

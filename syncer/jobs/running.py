@@ -1,0 +1,248 @@
+"""Runs one job, as often as asked: a command once, the daemon for months.
+
+Each run has the pair's lock for itself; in between, the database and the connection to a service stay
+open, and are opened anew after any trouble. Writes down what happened. Decides nothing about files.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+from syncer.config import JobSettings
+from syncer.engine import cycle
+from syncer.engine.model import Delete, Done, RelPath, RemoveDirectory, Side
+from syncer.engine.observe import Look
+from syncer.engine.paths import split
+from syncer.engine.ports import Clock, Reporter, Store
+from syncer.engine.report import RunReport
+from syncer.engine.scope import EVERYTHING, Places, Scope
+from syncer.errors import LocalError, StateError, StoreError, SyncerError
+from syncer.jobs import admission, bookkeeping, building, choices, opening, results
+from syncer.jobs.opening import Wish, World
+from syncer.jobs.pairs import Place
+from syncer.jobs.results import JobResult
+from syncer.state import NAME, Damaged, PairLock, State, open_state, set_aside
+
+_DAY_NS = 86_400 * 1_000_000_000
+STROKE = 600.0
+"""Seconds for which deletions count together: one `rm -rf` may take several of the daemon's runs."""
+
+
+def sync(world: World, job: JobSettings, wish: Wish) -> JobResult:
+    """One run of one job. Errors are in the result; nothing is raised but bugs and signals' Interrupted."""
+    runner = Runner(world, job)
+    try:
+        return runner.run(wish)
+    finally:
+        runner.close()
+
+
+class Runner:
+    """One job, for one thread at a time."""
+
+    def __init__(self, world: World, job: JobSettings) -> None:
+        self._world = world
+        self._job = job
+        self._state: State | None = None
+        self._state_inode = 0
+        self._service: Store | None = None
+        self._strokes: deque[tuple[float, Side, int]] = deque()
+
+    def run(self, wish: Wish, scope: Scope = EVERYTHING, reporter: Reporter | None = None) -> JobResult:
+        """One run over a part of the tree, or all of it; `run` is 0 in the result if there was nothing to do.
+
+        Errors are in the result; nothing is raised but bugs.
+        """
+        world = self._world if reporter is None else replace(self._world, reporter=reporter)
+        notes: list[str] = []
+        try:
+            place = opening.prepared(world.settings, self._job)
+            with PairLock.acquire(place.directory):
+                result = self._soundly(world, wish, scope, place, notes)
+        except SyncerError as error:
+            result = JobResult(job=self._job.name, error=error, notes=tuple(notes))
+        if result.exit_code not in (0, 1):
+            self.close()  # whatever was wrong, the next run begins afresh
+        return result
+
+    def close(self) -> None:
+        """Lets go of everything; another run opens it again."""
+        state, self._state = self._state, None
+        service, self._service = self._service, None
+        for held in (state, service):
+            if held is not None:
+                _quietly(held)
+
+    # -- one run -----------------------------------------------------------------
+
+    def _soundly(self, world: World, wish: Wish, scope: Scope, place: Place, notes: list[str]) -> JobResult:
+        """A damaged database is moved aside, once, and the run begins again as a first one."""
+        for _ in range(2):
+            try:
+                state = self._opened(world, place, notes)
+                seen = self._glance(world, wish, scope, place, state)
+                if seen is not None and not seen.directories:
+                    return JobResult(job=self._job.name, report=RunReport(looked=frozenset()))
+                return self._run(world, wish, place, state, seen, notes)
+            except Damaged as damage:
+                self.close()
+                notes.append(set_aside(place.directory, damage.message, now_ns=world.clock.now_ns))
+        raise StateError(f"the state database in {place.directory} is damaged again and again")
+
+    def _opened(self, world: World, place: Place, notes: list[str]) -> State:
+        """The database; one whose file is not there any more is another's, or nobody's."""
+        path = place.directory / NAME
+        if self._state is not None and _inode(path) != self._state_inode:
+            _quietly(self._state)
+            self._state = None
+        if self._state is None:
+            self._state = open_state(place.directory, now_ns=world.clock.now_ns)
+            self._state_inode = _inode(path)
+            notes += opening.note(self._state)
+        return self._state
+
+    def _glance(self, world: World, wish: Wish, scope: Scope, place: Place, state: State) -> Look | None:
+        """What a run over a part of the tree has to open; None for an ordinary run."""
+        if scope.everywhere:
+            return None
+        waiting = [p for held in bookkeeping.held(state.memory) for p in held["paths"]]
+        waiting += choices.made(state.memory, state.ledger.conflicts())
+        with self._stores(world, place) as stores:
+            pair = opening.opened(world, self._job, wish, place, state, stores).pair
+            return cycle.look(pair, scope | _around(waiting))
+
+    def _stores(self, world: World, place: Place, run: str = "") -> AbstractContextManager[building.Stores]:
+        if self._service is None and not self._job.remote.folder:
+            building.check_known(world.settings, self._job)
+            self._service = building.service(world.settings, self._job, place, world.clock)
+        return building.stores(
+            world.settings, self._job, place, clock=world.clock, run=run, kept=self._service
+        )
+
+    def _run(
+        self, world: World, wish: Wish, place: Place, state: State, seen: Look | None, notes: list[str]
+    ) -> JobResult:
+        number = state.ledger.start_run(wish.trigger)
+        heard = bookkeeping.Hearing(world.reporter)
+        job = self._job.name
+        try:
+            report = self._cycle(replace(world, reporter=heard), wish, place, state, seen, number, notes)
+            result = JobResult(job=job, run=number, report=report, notes=tuple(notes))
+        except Damaged:
+            raise
+        except SyncerError as error:
+            done = heard.so_far()
+            result = JobResult(job=job, run=number, report=done, error=error, notes=tuple(notes))
+        if seen is not None and _is_nothing(result):
+            state.ledger.forget_run(number)
+            return replace(result, run=0)
+        _end(state, number, result)
+        return result
+
+    def _cycle(
+        self,
+        world: World,
+        wish: Wish,
+        place: Place,
+        state: State,
+        seen: Look | None,
+        number: int,
+        notes: list[str],
+    ) -> RunReport:
+        job, clock = self._job, world.clock
+        with self._stores(world, place, str(number)) as stores:
+            names = opening.names(job)
+            admission.admit(state.memory, stores.local, stores.remote, names=names, accept=wish.yes)
+            decided = choices.collect(state.memory, state.ledger.conflicts(), stores.local, stores.remote)
+            notes += [f"{path} changed after it was resolved: choose again" for path in decided.void]
+            pair = opening.opened(world, job, wish, place, state, stores).pair
+            lately = self._lately(clock) if wish.max_delete is None else {}
+            policy = replace(pair.policy, choices=decided.valid, deleted_lately=lately)
+            report = cycle.run(replace(pair, policy=policy), seen)
+            self._remember(clock, report)
+            settled = [path for path in (*decided.valid, *decided.void) if report.judged(path)]
+            choices.forget(state.memory, settled)
+            told = bookkeeping.record(
+                state.ledger,
+                number,
+                report,
+                now_ns=clock.now_ns(),
+                stores=(stores.local, stores.remote),
+                chosen=decided.valid,
+            )
+            bookkeeping.remember_holds(state.memory, report.holds)
+            if report.exit_code in (0, 1) and seen is None:
+                notes += _prune(stores, job, clock)
+            return told
+
+    # -- deletions of one stroke -----------------------------------------------------
+
+    def _lately(self, clock: Clock) -> dict[Side, int]:
+        oldest = clock.monotonic() - STROKE
+        while self._strokes and self._strokes[0][0] < oldest:
+            self._strokes.popleft()
+        return {side: sum(n for _, s, n in self._strokes if s is side) for side in Side}
+
+    def _remember(self, clock: Clock, report: RunReport) -> None:
+        done = [a.action for a in report.actions if isinstance(a.outcome, Done)]
+        for side in Side:
+            gone = sum(isinstance(a, Delete | RemoveDirectory) and a.side is side for a in done)
+            if gone:
+                self._strokes.append((clock.monotonic(), side, gone))
+
+
+def _around(paths: Iterable[RelPath]) -> Scope:
+    """The directories that these paths stand in, on both sides."""
+    places = Places(directories=frozenset(split(path)[0] for path in paths))
+    return Scope(local=places, remote=places)
+
+
+def _is_nothing(result: JobResult) -> bool:
+    """Whether a look at a part of the tree, of which there are many, came to nothing."""
+    report = result.report
+    if result.error or result.notes or report is None or report.exit_code:
+        return False
+    return not any(results.loud(a.action) for a in report.actions)
+
+
+def _end(state: State, number: int, result: JobResult) -> None:
+    """End the run in the ledger; where the ledger itself is the trouble, the result says so already."""
+    try:
+        if result.error:
+            bookkeeping.record_broken_off(state.ledger, number, result.report)
+        bookkeeping.close(state.ledger, number, result)
+    except Damaged:
+        raise
+    except StateError:
+        if not result.error:
+            raise
+
+
+def _prune(stores: building.Stores, job: JobSettings, clock: Clock) -> Iterator[str]:
+    """Throw away what is older than `trash_days`; only a run that went well may do so."""
+    oldest = clock.now_ns() - job.trash_days * _DAY_NS
+    for side, folder in stores.folders.items():
+        try:
+            folder.empty_trash(older_than_ns=oldest)
+        except (StoreError, LocalError) as error:
+            yield f"the {side.value} trash was not pruned: {error.message}"
+
+
+def _inode(path: Path) -> int:
+    """0 where there is no file of that name."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
+def _quietly(held: State | Store) -> None:
+    """Whatever could go wrong in closing has been told by what was wrong before."""
+    try:
+        held.close()
+    except SyncerError:
+        return
