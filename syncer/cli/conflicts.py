@@ -12,11 +12,11 @@ from syncer.cli.documents import Document
 from syncer.cli.options import Session, put, session_of, shared
 from syncer.cli.progress import Lines
 from syncer.cli.selection import Selection, job_options, select
-from syncer.cli.signals import Stop
 from syncer.cli.wordings import moment
 from syncer.engine.paths import printable
 from syncer.errors import UsageError
 from syncer.jobs import ConflictSide, OpenConflict, World, byhand
+from syncer.jobs.stopping import Stop
 from syncer.units import show_size
 
 WAITING = 1

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from syncer.cli import wordings
 from syncer.cli.options import Session
-from syncer.cli.signals import Stop
 from syncer.engine.model import Action, Done, Outcome, Side
 from syncer.jobs import results
+from syncer.jobs.stopping import Stop
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -11,12 +11,12 @@ from syncer.cli.documents import Document
 from syncer.cli.options import Session, session_of, shared
 from syncer.cli.progress import Lines
 from syncer.cli.selection import Selection, job_options, select
-from syncer.cli.signals import Stop
 from syncer.cli.wordings import moment
 from syncer.engine.paths import printable
 from syncer.errors import UsageError
 from syncer.jobs import World, byhand
 from syncer.jobs.byhand import InTrash, Restored
+from syncer.jobs.stopping import Stop
 from syncer.units import parse_duration, show_size
 
 LEFT = 1

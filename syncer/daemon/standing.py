@@ -1,4 +1,4 @@
-"""How a daemon's jobs stand, as values: what `status`, the metrics and systemd's status line are made from."""
+"""How a daemon's jobs stand, as values, for `status`, the metrics and systemd's status line."""
 
 from __future__ import annotations
 

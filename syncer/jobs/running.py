@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from syncer.config import JobSettings
@@ -30,6 +30,15 @@ from syncer.state import NAME, Damaged, PairLock, State, open_state, set_aside
 _DAY_NS = 86_400 * 1_000_000_000
 STROKE = 600.0
 """Seconds for which deletions count together: one `rm -rf` may take several of the daemon's runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """How much of a job waits for somebody."""
+
+    problems: int
+    conflicts: int
+    held: int  # deletions that a guard keeps back
 
 
 def sync(world: World, job: JobSettings, wish: Wish) -> JobResult:
@@ -68,6 +77,19 @@ class Runner:
         if result.exit_code not in (0, 1):
             self.close()  # whatever was wrong, the next run begins afresh
         return result
+
+    def waiting(self) -> Waiting | None:
+        """What waits for somebody, by the last run; None where that cannot be told at the moment."""
+        if self._state is None:
+            return None
+        try:
+            return Waiting(
+                problems=sum(seen.problem.waits for seen in self._state.ledger.problems()),
+                conflicts=len(self._state.ledger.conflicts()),
+                held=sum(len(held["paths"]) for held in bookkeeping.held(self._state.memory)),
+            )
+        except StateError:
+            return None
 
     def close(self) -> None:
         """Lets go of everything; another run opens it again."""

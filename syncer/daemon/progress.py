@@ -1,0 +1,56 @@
+"""Hears how a run goes: for `status`, for the log, and to stop it between two steps."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import replace
+
+from syncer.daemon.logs import line_of
+from syncer.daemon.standing import Progress
+from syncer.engine.model import Action, Outcome, Side, Transfer
+from syncer.jobs import results
+from syncer.jobs.stopping import Stop
+
+_log = logging.getLogger("syncer.daemon")
+
+
+class Listener:
+    """An `engine.ports.Reporter` for one run; read by other threads."""
+
+    def __init__(self, job: str, stop: Stop) -> None:
+        self._job = job
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._progress = Progress()
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run is."""
+        with self._lock:
+            return self._progress
+
+    def scanning(self, directories: int) -> None:
+        """Raises Interrupted when the job is to stop, like every method here."""
+        self._stop.check()
+        with self._lock:
+            seen = self._progress
+            self._progress = replace(seen, directories=seen.directories + directories)
+
+    def transferring(self, files: int, size: int) -> None:
+        self._stop.check()
+        with self._lock:
+            self._progress = replace(self._progress, files=files, size=size)
+
+    def finished(self, action: Action, outcome: Outcome) -> None:
+        if results.loud(action):
+            _log.info("%s: %s", self._job, line_of(action, outcome))
+        with self._lock:
+            done = self._progress.files_done + isinstance(action, Transfer)
+            self._progress = replace(self._progress, files_done=done)
+        self._stop.check()
+
+    def moved(self, side: Side, size: int) -> None:
+        self._stop.check()
+        with self._lock:
+            self._progress = replace(self._progress, size_done=self._progress.size_done + size)
