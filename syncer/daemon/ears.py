@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable
 
 from syncer.engine.ports import Store
@@ -19,6 +20,7 @@ from syncer.jobs.hearing import Feeding, Pulsing, teller
 
 WAIT = 45.0  # seconds that one question to a feed may be left open
 PROBE = 30.0  # seconds between two small questions
+_PATIENCE = 3  # failures before a word is said: a first run may still be making the folder
 FIRST, LAST = 1.0, 60.0  # seconds until a broken line is made anew
 _log = logging.getLogger("syncer.daemon")
 
@@ -37,12 +39,15 @@ class Ear:
         heard: Callable[[Places], None],
         regained: Callable[[], None],
         probe: float = PROBE,
+        first: float = FIRST,
     ) -> None:
+        """`probe` and `first`: see PROBE and FIRST."""
         self._job = job
         self._connect = connect
         self._heard = heard
         self._regained = regained
         self._probe = probe
+        self._first = first
         self._stopped = threading.Event()
         self._cursor: str | None = None
         self._broken = 0  # times in a row
@@ -67,12 +72,22 @@ class Ear:
                 if not self._listen():
                     return
             except SyncerError as error:
-                self._mode = "interval"
-                self._broken += 1
-                told = _log.warning if self._broken == 1 else _log.debug
+                self._break()
+                told = _log.warning if self._broken == _PATIENCE else _log.debug
                 told("%s: cannot listen to the remote: %s", self._job, error.message)
-                delay = min(FIRST * 2 ** min(self._broken - 1, 10), LAST)
-                self._stopped.wait(delay * random.uniform(0.75, 1.25))
+                self._pause()
+            except Exception:  # noqa: BLE001 - whatever is wrong, the remote has to be heard again some day
+                self._break()
+                _log.exception("%s: listening to the remote ended in a bug", self._job)
+                self._pause()
+
+    def _break(self) -> None:
+        self._mode = "interval"
+        self._broken += 1
+
+    def _pause(self) -> None:
+        delay = min(self._first * 2 ** min(self._broken - 1, 10), LAST)
+        self._stopped.wait(delay * random.uniform(0.75, 1.25))
 
     def _listen(self) -> bool:
         """Until the line breaks or nobody listens any more; False where there is nothing to be heard."""
@@ -89,13 +104,16 @@ class Ear:
 
     def _follow(self, store: Feeding) -> None:
         while not self._stopped.is_set():
-            news = store.feed(self._cursor, 0.0 if self._mode != "feed" else WAIT)
+            began, wait = time.monotonic(), WAIT if self._mode == "feed" else 0.0
+            news = store.feed(self._cursor, wait)
             self._works("feed")
-            self._cursor = news.cursor
-            if news.reset:
+            if news.reset or self._cursor is None:  # nobody knows what happened before somebody listened
                 self._tell(EVERYWHERE)
             elif news.changed:
                 self._tell(Places(directories=frozenset(news.changed)))
+            elif wait and time.monotonic() - began < self._first:
+                self._stopped.wait(self._first)  # it was to wait, and does not: nothing is gained by hurry
+            self._cursor = news.cursor
 
     def _feel(self, store: Pulsing) -> None:
         before = store.pulse()

@@ -100,6 +100,7 @@ def run(pair: Pair, seen: Look | None = None) -> RunReport:
         problems=todo.problems,
         holds=todo.holds,
         looked=None if seen.whole else frozenset(findings.visited),
+        passed=frozenset() if seen.whole else frozenset(findings.passed - findings.visited),
     )
 
 

@@ -54,6 +54,7 @@ class Findings:
     reopened: list[RelPath] = field(default_factory=list)  # whose fingerprints prove nothing any more
     rules_moved: list[RelPath] = field(default_factory=list)
     visited: set[RelPath] = field(default_factory=set)  # directories that were opened
+    passed: set[RelPath] = field(default_factory=set)  # known ones that were met, and not opened there
     emptied: set[Side] = field(default_factory=set)  # sides whose root shows nothing at all
 
     def weight(self) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from syncer.engine import paths
@@ -99,24 +98,24 @@ def observe(
     eyes = Eyes(stores, memory, reporter)
     rules = Rules(policy.ignore, compiler, eyes.read_rules)
     reconciler = Reconciler(eyes, policy, rules)
-    with _deeply():
-        for directory in look.directories:
-            reconciler.visit(directory)
-        _revisit(reconciler, memory)
+    if not look.whole:
+        for store in stores.values():
+            store.expect(look.directories)
+    _allow_depth()
+    for directory in look.directories:
+        reconciler.visit(directory)
+    _revisit(reconciler, memory)
     if look.forced or reconciler.findings.rules_moved:
         reconciler.reopen()
     return reconciler.findings
 
 
-@contextmanager
-def _deeply() -> Iterator[None]:
-    """Python's own limit would end a run at some 200 levels of new directories."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, _FRAMES * DEEPEST + 1000))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(before)
+def _allow_depth() -> None:
+    """Python's own limit would end a run at some 200 levels of new directories.
+
+    It is one limit for all threads, and another job may be deep in its own run: it is never lowered again.
+    """
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), _FRAMES * DEEPEST + 1000))
 
 
 def _revisit(reconciler: Reconciler, memory: Memory) -> None:
@@ -160,7 +159,7 @@ def look(
             continue
         for side in asked:
             known[side].append((path, prints[side] or b""))
-    if not rooted:
+    if not rooted and (scope or forced):
         return Look(directories=[""], forced=forced)
     for changed in _survey(stores, known):
         dirty.update(changed)

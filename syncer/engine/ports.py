@@ -241,6 +241,13 @@ class Store(Protocol):
         """
         ...
 
+    def expect(self, directories: Sequence[RelPath]) -> None:
+        """A look begins that needs no `changed`: what was seen before counts for nothing.
+
+        These known directories will be listed, in this order, and new ones that are met in them.
+        """
+        ...
+
     def list(self, path: RelPath) -> Listing:
         """The directory `path`, complete. Raises NotFound, Unreadable, TransientError."""
         ...

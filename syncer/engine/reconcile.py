@@ -179,6 +179,8 @@ class Reconciler:
             assert local is not None and remote is not None
             self.findings.actions.append(Adopt(path=path, reason=Reason.EQUAL, local=local, remote=remote))
             self._directory(path, {Side.LOCAL, Side.REMOTE}, {})
+        else:
+            self.findings.passed.add(path)
         return STAYS
 
     def _one_directory(self, path: RelPath, view: View, side: Side) -> Fate:

@@ -82,10 +82,16 @@ class RunReport:
     problems: tuple[Problem, ...] = ()
     holds: tuple[Hold, ...] = ()
     looked: frozenset[RelPath] | None = None  # the directories it opened, if it did not look everywhere
+    passed: frozenset[RelPath] = frozenset()  # directories that it saw standing, and did not open
 
     def judged(self, path: RelPath) -> bool:
-        """Whether the run says anything about the path by not mentioning it."""
-        return self.looked is None or split(path)[0] in self.looked
+        """Whether the run says anything about the path by not mentioning it.
+
+        What is wrong with a directory may be that it cannot be listed: only who opens it hears of that.
+        """
+        if self.looked is None or path in self.looked:
+            return True
+        return split(path)[0] in self.looked and path not in self.passed
 
     @property
     def failures(self) -> tuple[ActionReport, ...]:

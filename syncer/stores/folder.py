@@ -143,6 +143,9 @@ class FolderStore:
 
         yield from (pairs[i][0] for i in parallel.select(pairs, differing, worth=_WORTH_FORKING))
 
+    def expect(self, directories: Sequence[RelPath]) -> None:
+        return  # nothing is kept from one look to the next
+
     def list(self, path: RelPath) -> Listing:
         now = self._ground.clock.now_ns()
         try:

@@ -45,6 +45,9 @@ class Wrapped:
     def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
         return self.inner.changed(known)
 
+    def expect(self, directories: Sequence[RelPath]) -> None:
+        self.inner.expect(directories)
+
     def list(self, path: RelPath) -> Listing:
         return self.inner.list(path)
 

@@ -124,6 +124,9 @@ class OrangeStore:
         except StoreError:
             return None
 
+    def expect(self, directories: Sequence[RelPath]) -> None:
+        self._lister.outdated()
+
     def list(self, path: RelPath) -> Listing:
         if not path:
             self._lister.survey()

@@ -62,6 +62,14 @@ class Listings:
         changed = {path(p) for p in take(answer.get("changed"), list, "a list of directories")}
         return [p for p, _ in pairs if p in changed]
 
+    def expect(self, directories: Sequence[RelPath]) -> None:
+        """See `engine.ports.Store.expect`: they come in one stream, and not with all that is below them."""
+        self.forget()
+        with self._lock:
+            self._known = frozenset(directories)
+            self._changed = tuple(directories)
+            self._position = {p: at for at, p in enumerate(directories)}
+
     def forget(self) -> None:
         """What was sent ahead is of another time."""
         with self._lock:

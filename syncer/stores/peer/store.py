@@ -123,6 +123,9 @@ class PeerStore:
     def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
         return self._listings.changed(known)
 
+    def expect(self, directories: Sequence[RelPath]) -> None:
+        self._listings.expect(directories)
+
     def list(self, path: RelPath) -> Listing:
         return self._listings.list(path)
 
