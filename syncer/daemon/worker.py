@@ -6,9 +6,11 @@ thread, also during a run. It decides neither when (`schedule`) nor what (the en
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -19,13 +21,14 @@ from syncer.daemon.schedule import Cadence, Schedule, Task
 from syncer.daemon.standing import Counters, JobStanding, Phase
 from syncer.engine.ports import Clock
 from syncer.engine.scope import NOWHERE, Places, Scope
-from syncer.errors import GuardTripped
+from syncer.errors import GuardTripped, SyncerError
 from syncer.jobs import Runner, Wish, World
 from syncer.jobs.results import JobResult, totals
 from syncer.jobs.running import Waiting
 from syncer.jobs.stopping import Stop, StoppableClock
 
 _FOREVER = 3600.0  # seconds that a wait may take; then it is looked again
+_log = logging.getLogger("syncer.daemon")
 
 
 class Watcher(Protocol):
@@ -95,13 +98,11 @@ class Worker:
             self.stopping.ask(signum)
             self._halt.ask(signum)
             self._changed.notify_all()
-        for watcher in self._watchers.values():
-            if watcher is not None:
-                watcher.stop()
 
     def join(self, seconds: float) -> bool:
-        """Whether it has ended within that time."""
-        self._thread.join(max(0.0, seconds))
+        """Whether it has ended within that time; one that never began has."""
+        if self._thread.ident is not None:
+            self._thread.join(max(0.0, seconds))
         return not self._thread.is_alive()
 
     def pause(self, paused: bool) -> None:
@@ -117,8 +118,10 @@ class Worker:
             self._changed.notify_all()
 
     def notice(self, scope: Scope, *, settled: bool = False) -> None:
-        """Something may have happened there."""
+        """Something may have happened there; news of a whole side may be the end of what a guard holds."""
         with self._changed:
+            if self._standing.phase is Phase.HELD and (scope.local.everywhere or scope.remote.everywhere):
+                self._schedule.encouraged()
             self._schedule.noticed(scope, self._clock.monotonic(), settled=settled)
             self._changed.notify_all()
 
@@ -194,16 +197,25 @@ class Worker:
                 self._run(runner, *taken)
         finally:
             runner.close()
+            for watcher in self._watchers.values():
+                if watcher is not None:
+                    watcher.stop()
             with self._changed:
                 self._enter(Phase.STOPPED)
                 self._changed.notify_all()
 
     def _listen(self) -> None:
         for side, make in (("local", self._outlook.local), ("remote", self._outlook.remote)):
-            watcher = make(self)
-            self._watchers[side] = watcher
-            if watcher is not None:
-                watcher.start()
+            try:
+                watcher = self._watchers[side] = make(self)
+                if watcher is not None:
+                    watcher.start()
+            except Exception as error:  # noqa: BLE001 - a job that is not watched is still run
+                _log.exception("%s: the %s side cannot be watched", self.job.name, side)
+                self.say(
+                    f"the {side} side is not watched: {_bug(error).message}",
+                    "restart the daemon once it is mended",
+                )
 
     def _next(self) -> tuple[Task, int] | None:
         """Waits until a run is due; None when the job is to stop."""
@@ -222,18 +234,33 @@ class Worker:
         began = self._clock.monotonic()
         with self._changed:
             listener = self._listener = Listener(self.job.name, self._halt)
-        result = runner.run(Wish(trigger=task.trigger), task.scope, listener)
-        now = self._clock.monotonic()
-        waiting = runner.waiting()
+        result, waiting = self._guarded(runner, task, listener)
+        now, ending = self._clock.monotonic(), ending_of(result)
         with self._changed:
             self._listener = None
-            self._schedule.ended(task, ending_of(result), now)
-            if task.scope.everywhere:
+            self._schedule.ended(task, ending, now)
+            if task.scope.everywhere and not ending.broken_off:
                 self._answered = max(self._answered, ticket)
             self._standing = self._after(task, result, waiting, now - began)
             self._enter(self._resting(result))
             self._changed.notify_all()
-        self._told(self, task, result)
+        self._tell(task, result)
+
+    def _guarded(self, runner: Runner, task: Task, listener: Listener) -> tuple[JobResult, Waiting | None]:
+        """A run, and what waits after it. A bug of ours ends the run, never the thread: it is tried again."""
+        try:
+            return runner.run(Wish(trigger=task.trigger), task.scope, listener), runner.waiting()
+        except Exception as error:  # noqa: BLE001 - months of runs must not end with one
+            _log.exception("%s: a run ended in a bug", self.job.name)
+            with suppress(Exception):
+                runner.close()
+            return JobResult(job=self.job.name, error=_bug(error)), None
+
+    def _tell(self, task: Task, result: JobResult) -> None:
+        try:
+            self._told(self, task, result)
+        except Exception:  # noqa: BLE001 - the next run matters more
+            _log.exception("%s: nobody could be told how a run ended", self.job.name)
 
     # -- how it stands ---------------------------------------------------------------------
 
@@ -275,6 +302,14 @@ class Worker:
     def _now(self) -> float:
         """Wall time, for people only."""
         return self._clock.now_ns() / 1e9
+
+
+def _bug(error: Exception) -> SyncerError:
+    """An exception that nobody foresaw, for people; the log has where it came from."""
+    return SyncerError(
+        f"unexpected {type(error).__name__}: {error}",
+        hint="this is a bug of Syncer; nothing is lost, and it is tried again. The log says more: report it",
+    )
 
 
 def _mode(watcher: Watcher | None) -> str:
