@@ -8,6 +8,7 @@ A failure prints the blob that replays it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -31,4 +32,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name, folder in (("CONFIG", ".config"), ("STATE", ".local/state"), ("CACHE", ".cache")):
             patch.setenv(f"XDG_{name}_HOME", str(own / folder))
         patch.setenv("NO_COLOR", "1")
-        yield
+        with TemporaryDirectory(prefix="run-") as run:  # a short path: a daemon's socket lies below it
+            patch.setenv("XDG_RUNTIME_DIR", run)
+            yield

@@ -28,7 +28,13 @@ SELF_EVIDENT = 3  # a method or property this short, with a good name, needs no 
 
 # Who may import whom. A module is ruled by the longest prefix that fits it; everything it
 # imports from `syncer` must fit one of its arrows and none of its bars ("!").
-ENGINE_VALUES = ("syncer.engine.model", "syncer.engine.paths", "syncer.engine.ports", "syncer.errors")
+ENGINE_VALUES = (
+    "syncer.engine.model",
+    "syncer.engine.paths",
+    "syncer.engine.ports",
+    "syncer.engine.scope",
+    "syncer.errors",
+)
 WORDS = ("syncer.units", "syncer.wording")
 BELOW_JOBS = tuple(
     f"syncer.{name}" for name in ("clock", "config", "engine", "errors", "ignore", "state", "stores")
@@ -56,13 +62,12 @@ ARROWS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(WORDS, (*ENGINE_VALUES, *WORDS)),
     "syncer.config": (*ENGINE_VALUES, *WORDS, "syncer.ignore", "syncer.config"),
     "syncer.jobs": (*BELOW_JOBS, *WORDS, "syncer.jobs"),
-    "syncer.watch": (*ENGINE_VALUES, "syncer.engine.scope", "syncer.clock", "syncer.watch"),
+    "syncer.watch": (*ENGINE_VALUES, "syncer.clock", "syncer.watch"),
     "syncer.daemon": (*BELOW_JOBS, *WORDS, "syncer.jobs", "syncer.watch", "syncer.daemon"),
     "syncer.server": (
         *ENGINE_VALUES,
         "syncer.engine.delta",
         "syncer.engine.difference",
-        "syncer.engine.scope",
         "syncer.engine.sketch",
         "syncer.clock",
         "syncer.watch",

@@ -21,7 +21,12 @@ from syncer.errors import SyncerError, UsageError
 COMMANDS = {
     "sync": ("run", "Bring both sides in step."),
     "plan": ("plan", "Show what sync would do, and why."),
-    "status": ("status", "Last success, open conflicts, problems."),
+    "daemon": ("daemon", "Keep jobs in step from now on, woken by changes on either side."),
+    "pause": ("daemon", "Let the daemon leave jobs alone."),
+    "resume": ("daemon", "Let the daemon go on with them."),
+    "flush": ("daemon", "Let the daemon look at everything now."),
+    "stop": ("daemon", "End the daemon."),
+    "status": ("status", "Last success, open conflicts, problems, what the daemon does."),
     "conflicts": ("conflicts", "List, show and resolve open conflicts."),
     "explain": ("look", "What is known of one path, and what happens next."),
     "check": ("look", "Compare both sides by content, change nothing."),
@@ -35,6 +40,7 @@ COMMANDS = {
     "ls": ("remotes", "List what is at a place of an account."),
     "quota": ("remotes", "How much room an account has."),
     "gc": ("gc", "List and remove pieces of large files in Swift that nothing refers to."),
+    "service": ("service", "Run the daemon at every login (systemd, launchd)."),
     "completion": ("completion", "Print the completion script of a shell."),
 }
 

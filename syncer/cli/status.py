@@ -1,4 +1,4 @@
-"""`status` and `history`: what the ledger says, without looking at the two sides."""
+"""`status` and `history`: what the ledger says, and a running daemon, without looking at the two sides."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from dataclasses import asdict
 import click
 
 from syncer import jobs
-from syncer.cli import documents, wordings
+from syncer.cli import documents, live, wordings
 from syncer.cli.documents import Document
-from syncer.cli.options import Session, session_of, shared
+from syncer.cli.options import Session, complain, session_of, shared
 from syncer.cli.selection import select
 from syncer.cli.wordings import moment
 from syncer.config import JobSettings
+from syncer.daemon.describing import job_document
+from syncer.daemon.standing import JobStanding
 from syncer.engine.paths import printable
 from syncer.errors import UsageError
 from syncer.jobs import HistoryEntry, Run, State
@@ -31,29 +33,39 @@ STALE = 3
 def status(session: Session, words: tuple[str, ...]) -> int:
     """Say when each JOB last succeeded, and what waits: conflicts, problems, failures, held deletions.
 
+    With a daemon, also what it does at the moment, what it will look at, and when.
     Exits 3 when the last success is older than the job's max_age.
     """
     selection = select(session, words)
+    now = live.look(selection.settings.state_dir)
+    for error in filter(None, (now.error, now.unmarked)):
+        complain(error)
     found: list[Document] = []
+    lines = [*now.lines(time.time())]
     for job in selection.jobs:
+        standing = now.of(job.name)
         with jobs.view(selection.settings, job) as state:
-            found.append(_job(job, state))
-    lines = [line for document in found for line in _lines(document)]
-    session.answer({"jobs": found}, *lines)
+            document = _job(job, state, standing)
+        document["paused"] = job.name in now.paused
+        found.append(document)
+        lines += _lines(document)
+        lines += live.job_lines(standing, time.time()) if standing else []
+        lines += [live.marked(job.name)] if document["paused"] and not now.standing else []
+    session.answer({"daemon": now.document(), "jobs": found}, *lines)
     return STALE if any(document["stale"] for document in found) else 0
 
 
-def _job(job: JobSettings, state: State) -> Document:
+def _job(job: JobSettings, state: State, standing: JobStanding | None) -> Document:
     ledger = state.ledger
     last = next(iter(ledger.runs(1)), None)
-    success = ledger.last_success_ns()
-    age = None if success is None else max(0.0, (time.time_ns() - success) / 1e9)
+    success = _newer(ledger.last_success_ns(), standing)
+    age = None if success is None else max(0.0, time.time() - success)
     held = jobs.held(state.memory)
     return {
         "job": job.name,
         "local": str(job.local),
         "remote": str(job.remote),
-        "last_success": None if success is None else success / 1e9,
+        "last_success": success,
         "stale": job.max_age is not None and (age is None or age > job.max_age),
         "last_run": run_document(last) if last else None,
         "conflicts": [
@@ -69,7 +81,16 @@ def _job(job: JobSettings, state: State) -> Document:
         "pending": sorted({p for h in held for p in h["paths"]} | {f.path for f in ledger.failures()}),
         "known": state.memory.known(),
         "notes": [state.note] if state.note else [],
+        "daemon": job_document(standing) if standing else None,
     }
+
+
+def _newer(recorded_ns: int | None, standing: JobStanding | None) -> float | None:
+    """The last success: a daemon that looks where something happens knows of later ones than the ledger."""
+    known = [] if recorded_ns is None else [recorded_ns / 1e9]
+    if standing and standing.last_success is not None:
+        known.append(standing.last_success)
+    return max(known, default=None)
 
 
 def _lines(document: Document) -> Iterator[str]:

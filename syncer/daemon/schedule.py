@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from syncer.engine.model import RelPath
-from syncer.engine.paths import split
+from syncer.engine.paths import is_below, split
 from syncer.engine.scope import EVERYTHING, EVERYWHERE, NOTHING, NOWHERE, Places, Scope
 from syncer.watch.gathering import Gathering
 
@@ -148,7 +148,7 @@ class Schedule:
             self._owed, self._owed_trigger = self._owed | task.scope, task.trigger
             return
         if ending.delay:
-            self._failed += 1
+            self._failed = max(1, self._failed) if ending.steady else self._failed + 1
             grown = ending.delay if ending.steady else ending.delay * 2 ** min(self._failed - 1, 20)
             self._not_before = now + self.spread(min(grown, max(LAST_JOB, ending.delay)))
             self._owed, self._owed_trigger = self._owed | task.scope, task.trigger
@@ -161,12 +161,15 @@ class Schedule:
         if scope.everywhere:
             self._scan_at = now + self.cadence.scan
         if scope.remote.everywhere and self.cadence.interval is not None:
-            self._interval_at = now + self.spread(self.cadence.interval)
+            self._interval_at = now + min(self.cadence.interval, self.spread(self.cadence.interval))
 
     def _mark(self, scope: Scope, failed: Iterable[RelPath], now: float) -> None:
-        """A path that was tried and failed waits twice as long; one that did not fail is forgotten."""
+        """A path that failed again waits twice as long; one that was looked at and did not is forgotten.
+
+        That may be long before it was due: something happened there.
+        """
         before = self._retries
-        kept = {} if scope.everywhere else {p: r for p, r in before.items() if r.at > now}
+        kept = {path: retry for path, retry in before.items() if not _is_in(path, scope)}
         for path in failed:
             times = before[path].times + 1 if path in before else 1
             delay = min(FIRST_PATH * 2 ** min(times - 1, 20), LAST_PATH)
@@ -197,6 +200,18 @@ class Schedule:
 
 
 def _around(paths: Iterable[RelPath]) -> Scope:
-    """The directories that these paths stand in, on both sides."""
-    places = Places(directories=frozenset(split(path)[0] for path in paths))
+    """The directories that these paths stand in, and the paths themselves: they may be directories."""
+    places = Places(directories=frozenset(place for path in paths for place in (path, split(path)[0])))
     return Scope(local=places, remote=places)
+
+
+def _is_in(path: RelPath, scope: Scope) -> bool:
+    """Whether a run over the scope looks at the directory that the path stands in, and on both sides.
+
+    Asked on one side only, it may look as it always did, and is not opened.
+    """
+    above = split(path)[0]
+    return all(
+        above in places.directories or any(above == tree or is_below(above, tree) for tree in places.trees)
+        for places in (scope.local, scope.remote)
+    )

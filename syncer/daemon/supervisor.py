@@ -11,7 +11,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from queue import Empty, SimpleQueue
 from types import FrameType
 
 from syncer import __version__
@@ -29,7 +30,7 @@ from syncer.daemon.standing import DaemonStanding, JobStanding
 from syncer.daemon.wakefulness import Wakefulness
 from syncer.daemon.worker import Worker
 from syncer.engine.scope import EVERYTHING
-from syncer.errors import SyncerError, UsageError
+from syncer.errors import ConfigError, SyncerError, UsageError
 from syncer.jobs.results import JobResult
 from syncer.wording import near
 
@@ -80,7 +81,7 @@ class Supervisor:
         self._wakefulness = Wakefulness()
         self._reloading = threading.Lock()
         self._workers: dict[str, Worker] = {}
-        self._woken = threading.Event()  # something is to be done by the waiting thread
+        self._woken: SimpleQueue[None] = SimpleQueue()  # something is to be done by the waiting thread
         self._reload_asked = False
         self._ending: int | None = None  # the signal; 0 for `stop`
         self._beat = self._clock.monotonic()
@@ -91,6 +92,7 @@ class Supervisor:
     # -- control.Controlled ------------------------------------------------------------
 
     def standing(self) -> DaemonStanding:
+        """See `control.Controlled`, like all in this part."""
         return DaemonStanding(
             pid=os.getpid(),
             started=self._began,
@@ -106,6 +108,7 @@ class Supervisor:
         self._pause(jobs, on=False)
 
     def flush(self, jobs: Sequence[str], *, wait: float) -> Sequence[JobStanding]:
+        """A job that is paused, or that does not end in time, is told as it stands."""
         workers = self._named(jobs)
         tickets = [(worker, worker.flush()) for worker in workers]
         deadline = self._clock.monotonic() + wait
@@ -120,6 +123,7 @@ class Supervisor:
             self._systemd.reloading()
             try:
                 settings, jobs = self._load()
+                self._refuse_to_move(settings)
                 self._replace(settings, {job.name: job for job in jobs})
                 _log.info("the config was read again")
             finally:
@@ -138,8 +142,8 @@ class Supervisor:
     def wait(self) -> int:
         """Looks after everything until somebody ends it; the exit code."""
         while self._ending is None:
-            self._woken.wait(TICK)
-            self._woken.clear()
+            with suppress(Empty):
+                self._woken.get(timeout=TICK)
             self._look_after()
         self._systemd.stopping()
         self._finish(list(self._workers.values()), self._ending or signal.SIGTERM)
@@ -164,18 +168,22 @@ class Supervisor:
                 signal.signal(number, handler)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
-        """No lock may be taken here: the thread that is interrupted may hold it."""
+        """No lock may be taken here: the thread that is interrupted may hold it.
+
+        An Event has one; a SimpleQueue's `put` may be called at any moment.
+        """
         if number == signal.SIGHUP:
             self._reload_asked = True
-            self._woken.set()
+            self._woken.put(None)
             return
         if self._ending:
             os._exit(128 + number)
         self._end(number)
 
     def _end(self, number: int) -> None:
-        self._ending = number
-        self._woken.set()
+        if self._ending is None:
+            self._ending = number
+        self._woken.put(None)
 
     def _look_after(self) -> None:
         self._beat = self._clock.monotonic()
@@ -220,17 +228,26 @@ class Supervisor:
         alike = _shared(settings) == _shared(self._settings)
         same = {n: worker for n, worker in self._workers.items() if alike and jobs.get(n) == worker.job}
         gone = [worker for name, worker in self._workers.items() if name not in same]
-        self._finish(gone, signal.SIGTERM)
         paused = pausing.paused(settings.state_dir)
         new = {
             name: self._worker(settings, job, paused=name in paused)
             for name, job in jobs.items()
             if name not in same
         }
+        self._finish(gone, signal.SIGTERM)
         self._settings = settings
         self._workers = {name: same.get(name) or new[name] for name in jobs}
         for worker in new.values():
-            worker.start()
+            if self._ending is None:
+                worker.start()
+
+    def _refuse_to_move(self, settings: Settings) -> None:
+        """Raises ConfigError: lock and control socket are those of the directory it began with."""
+        if settings.state_dir != self._settings.state_dir:
+            raise ConfigError(
+                f"{settings.origin}: state_dir is another directory now; the old config holds",
+                hint="end the daemon and start it again",
+            )
 
     def _finish(self, workers: Sequence[Worker], number: int) -> None:
         """What does not end in time is left behind as a kill leaves it: the next run heals that."""

@@ -284,7 +284,7 @@ class Worker:
         before, error = self._standing, result.error
         well = result.exit_code in (0, 1) and not self._schedule.retries
         now = self._now()
-        full = task.scope.everywhere and result.exit_code in (0, 1)
+        full = task.scope.everywhere and result.error is None  # what failed in it, is tried again singly
         if waiting is not None:
             before = replace(
                 before, problems=waiting.problems, conflicts=waiting.conflicts, held=waiting.held

@@ -7,7 +7,7 @@ pending is stored; after a crash the next run observes afresh.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from syncer.engine import guards, moves, paths, plan
@@ -15,6 +15,7 @@ from syncer.engine.execute import Executor
 from syncer.engine.findings import Findings
 from syncer.engine.model import (
     Action,
+    Done,
     Entry,
     KeepBoth,
     MakeDirectory,
@@ -30,7 +31,7 @@ from syncer.engine.observe import look as look_at
 from syncer.engine.ports import Clock, Memory, Reporter, Store
 from syncer.engine.report import ActionReport, Plan, RunReport
 from syncer.engine.rules import Compiler
-from syncer.engine.scope import EVERYTHING, Scope
+from syncer.engine.scope import EVERYTHING, Places, Scope
 from syncer.errors import GuardTripped
 
 IGNORE = "ignore"  # the setting that remembers under which rules the fingerprints were taken
@@ -177,18 +178,29 @@ def _verify_roots(pair: Pair, markers: Mapping[Side, str]) -> None:
 # Afterwards
 
 
-def _seal(pair: Pair, findings: Findings, reports: Iterable[ActionReport]) -> None:
+def _seal(pair: Pair, findings: Findings, reports: Sequence[ActionReport]) -> None:
     """Remember which directories need no look next time, unless something in them changes.
 
-    First under which rules: a death in between must not leave fingerprints that are believed under others.
+    And that the others need one even if nothing does: what is wrong in them may go as it came, and leave
+    them looking as they did when all was agreed. First under which rules: a death in between must not leave fingerprints that are believed under others.
     """
     rules = _rules_text(pair.policy)
     if pair.memory.setting(IGNORE) != rules:
         pair.memory.set(**{IGNORE: rules})
     pair.memory.seal(findings.settled)
     settled = {path for path, _, _ in findings.settled}
+    undone = {d for r in reports if not isinstance(r.outcome, Done) for d in _touched(r.action)}
     touched = {d for r in reports for d in _touched(r.action)} - settled - findings.mixed - findings.lopsided
-    pair.memory.seal(pair.memory.sealable(sorted(touched)))
+    pair.memory.seal(pair.memory.sealable(sorted(touched - undone)))
+    _open_again(pair.memory, (findings.visited - settled - touched) | (undone - settled))
+
+
+def _open_again(memory: Memory, directories: Collection[RelPath]) -> None:
+    """Void their fingerprints; mostly they are, and then nothing is written."""
+    if directories:
+        known = memory.directories(Places(directories=frozenset(directories)))
+        sealed = [path for path, local, remote in known if path in directories and (local or remote)]
+        memory.seal((path, None, None) for path in sealed)
 
 
 def _touched(action: Action) -> Iterable[RelPath]:

@@ -71,7 +71,7 @@ class Trouble(Enum):
     CLASH = "clash"
     UNSUPPORTED = "unsupported"  # fifo, socket, device: never opened
     UNHOLDABLE = "unholdable"  # the other side cannot hold the name or the kind
-    BUSY = "busy"  # changed while we looked
+    BUSY = "busy"  # changed while we looked, or could not be looked at for the moment
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,14 @@ from syncer.engine.ports import Memory, Reporter, Store
 from syncer.engine.reconcile import Reconciler
 from syncer.engine.rules import LIMIT, Compiler, Illegible, Rules
 from syncer.engine.scope import EVERYTHING, Scope
-from syncer.errors import ChangedUnderUs, LocalError, NotFound, PermanentError, TransientError
+from syncer.errors import (
+    ChangedUnderUs,
+    LocalError,
+    NotFound,
+    PermanentError,
+    SyncerError,
+    TransientError,
+)
 
 DEEPEST = 2000  # levels; more than 2048 fit in no path that a system call takes (PATH_MAX)
 _FRAMES = 8  # calls that the reconciler makes for one level, and some to spare
@@ -70,7 +77,7 @@ class Eyes:
         except (NotFound, ChangedUnderUs) as error:
             return Obstacle(Trouble.BUSY, f"it changed while we looked: {error}")
         except (PermanentError, TransientError, LocalError) as error:
-            return Obstacle(Trouble.UNREADABLE, str(error))
+            return _unread(error, str(error))
 
     def digests(self, side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
         return list(self._stores[side].digests(wanted)) if wanted else ()
@@ -83,7 +90,13 @@ class Eyes:
         try:
             return self._stores[side].read_small(path, LIMIT + 1)
         except (PermanentError, TransientError, LocalError) as error:
-            raise Illegible(Obstacle(Trouble.UNREADABLE, f"its ignore rules: {error}")) from error
+            raise Illegible(_unread(error, f"its ignore rules: {error}")) from error
+
+
+def _unread(error: SyncerError, message: str) -> Obstacle:
+    """What may be over in a moment is worth another look soon; the rest waits for a person."""
+    over_soon = isinstance(error, TransientError)
+    return Obstacle(Trouble.BUSY if over_soon else Trouble.UNREADABLE, message)
 
 
 def observe(

@@ -69,6 +69,7 @@ def prepared(settings: Settings, job: JobSettings) -> Place:
 def opened(
     world: World, job: JobSettings, wish: Wish, place: Place, state: State, stores: building.Stores
 ) -> OpenJob:
+    """Everything put together."""
     pair = cycle.Pair(
         local=stores.local,
         remote=stores.remote,
@@ -95,8 +96,10 @@ def policy_of(job: JobSettings, wish: Wish) -> Policy:
 
 
 def names(job: JobSettings) -> Mapping[Side, str]:
+    """What to call either root in a message."""
     return {Side.LOCAL: str(job.local), Side.REMOTE: str(job.remote.folder or job.remote)}
 
 
 def note(state: State) -> tuple[str, ...]:
+    """What opening the database has to say."""
     return (state.note,) if state.note else ()

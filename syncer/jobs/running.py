@@ -6,7 +6,6 @@ open, and are opened anew after any trouble. Writes down what happened. Decides 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from syncer.config import JobSettings
 from syncer.engine import cycle
-from syncer.engine.model import Delete, Done, RelPath, RemoveDirectory, Side
+from syncer.engine.model import RelPath
 from syncer.engine.observe import Look
 from syncer.engine.paths import split
 from syncer.engine.ports import Clock, Reporter, Store
@@ -25,11 +24,10 @@ from syncer.jobs import admission, bookkeeping, building, choices, opening, resu
 from syncer.jobs.opening import Wish, World
 from syncer.jobs.pairs import Place
 from syncer.jobs.results import JobResult
+from syncer.jobs.strokes import Strokes
 from syncer.state import NAME, Damaged, PairLock, State, open_state, set_aside
 
 _DAY_NS = 86_400 * 1_000_000_000
-STROKE = 600.0
-"""Seconds for which deletions count together: one `rm -rf` may take several of the daemon's runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +57,8 @@ class Runner:
         self._state: State | None = None
         self._state_inode = 0
         self._service: Store | None = None
-        self._strokes: deque[tuple[float, Side, int]] = deque()
+        self._strokes = Strokes()
+        self._waiting: Waiting | None = None
 
     def run(self, wish: Wish, scope: Scope = EVERYTHING, reporter: Reporter | None = None) -> JobResult:
         """One run over a part of the tree, or all of it; `run` is 0 in the result if there was nothing to do.
@@ -74,12 +73,18 @@ class Runner:
                 result = self._soundly(world, wish, scope, place, notes)
         except SyncerError as error:
             result = JobResult(job=self._job.name, error=error, notes=tuple(notes))
-        if result.exit_code not in (0, 1):
+        self._waiting = self._counted()
+        if result.error is not None:
             self.close()  # whatever was wrong, the next run begins afresh
+        elif result.exit_code == 3:
+            self._hang_up()
         return result
 
     def waiting(self) -> Waiting | None:
-        """What waits for somebody, by the last run; None where that cannot be told at the moment."""
+        """What waits for somebody, after the last run; None where that could not be told."""
+        return self._waiting
+
+    def _counted(self) -> Waiting | None:
         if self._state is None:
             return None
         try:
@@ -94,10 +99,14 @@ class Runner:
     def close(self) -> None:
         """Lets go of everything; another run opens it again."""
         state, self._state = self._state, None
+        if state is not None:
+            _quietly(state)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         service, self._service = self._service, None
-        for held in (state, service):
-            if held is not None:
-                _quietly(held)
+        if service is not None:
+            _quietly(service)
 
     # -- one run -----------------------------------------------------------------
 
@@ -159,6 +168,7 @@ class Runner:
         except SyncerError as error:
             done = heard.so_far()
             result = JobResult(job=job, run=number, report=done, error=error, notes=tuple(notes))
+        self._strokes.remember(result.report, world.clock.monotonic())
         if seen is not None and _is_nothing(result):
             state.ledger.forget_run(number)
             return replace(result, run=0)
@@ -182,10 +192,9 @@ class Runner:
             decided = choices.collect(state.memory, state.ledger.conflicts(), stores.local, stores.remote)
             notes += [f"{path} changed after it was resolved: choose again" for path in decided.void]
             pair = opening.opened(world, job, wish, place, state, stores).pair
-            lately = self._lately(clock) if wish.max_delete is None else {}
+            lately = self._strokes.lately(clock.monotonic()) if wish.max_delete is None else {}
             policy = replace(pair.policy, choices=decided.valid, deleted_lately=lately)
             report = cycle.run(replace(pair, policy=policy), seen)
-            self._remember(clock, report)
             settled = [path for path in (*decided.valid, *decided.void) if report.judged(path)]
             choices.forget(state.memory, settled)
             told = bookkeeping.record(
@@ -200,21 +209,6 @@ class Runner:
             if report.exit_code in (0, 1) and seen is None:
                 notes += _prune(stores, job, clock)
             return told
-
-    # -- deletions of one stroke -----------------------------------------------------
-
-    def _lately(self, clock: Clock) -> dict[Side, int]:
-        oldest = clock.monotonic() - STROKE
-        while self._strokes and self._strokes[0][0] < oldest:
-            self._strokes.popleft()
-        return {side: sum(n for _, s, n in self._strokes if s is side) for side in Side}
-
-    def _remember(self, clock: Clock, report: RunReport) -> None:
-        done = [a.action for a in report.actions if isinstance(a.outcome, Done)]
-        for side in Side:
-            gone = sum(isinstance(a, Delete | RemoveDirectory) and a.side is side for a in done)
-            if gone:
-                self._strokes.append((clock.monotonic(), side, gone))
 
 
 def _around(paths: Iterable[RelPath]) -> Scope:

@@ -132,7 +132,9 @@ class Ledger:
 
     def forget_run(self, number: int) -> None:
         """A run that found nothing to do after all, and of which nobody need ever hear."""
-        self._write(sql.FORGET_RUN, [(number,)])
+        with self._database.transaction():
+            self._database.execute(sql.FORGET_RUN, (number,))
+            self._set(CLEAN, "1")
 
     def runs(self, limit: int = KEPT_RUNS) -> tuple[Run, ...]:
         """The latest runs, newest first."""

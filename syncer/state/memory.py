@@ -39,10 +39,10 @@ class StateMemory:
         if places.everywhere:
             yield from self._from(b"", None)
             return
-        trees = {tree_key(path) for path in places.trees}
+        trees = set(_keys(places.trees))
         wanted = {up for path in places.directories | places.trees for up in upwards(path)}
         end = b""  # what is before it was told already
-        for key in sorted(map(tree_key, wanted)):
+        for key in sorted(_keys(wanted)):
             if key in trees and key >= end:
                 end = below(key)[1]
                 yield from self._from(key, end)
@@ -202,6 +202,15 @@ class _Batch:
             if not path:
                 return
             path = split(path)[0]
+
+
+def _keys(paths: Iterable[RelPath]) -> Iterator[bytes]:
+    """Keys of those that can be names at all: where to look is said by others, hostile servers among them."""
+    for path in paths:
+        try:
+            yield tree_key(path)
+        except UnicodeEncodeError:
+            continue
 
 
 def _sealed(row: Any) -> Sealed:

@@ -1,0 +1,247 @@
+"""`daemon` and the commands that talk to one: `pause`, `resume`, `flush`, `stop`.
+
+They work without a daemon where that makes sense. What a daemon does is `syncer.daemon`'s affair.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import isfinite
+from typing import Protocol
+
+import click
+
+from syncer import jobs
+from syncer.cli import documents
+from syncer.cli.options import Session, print_json, session_of, shared
+from syncer.cli.selection import Selection, select
+from syncer.config import JobSettings, Settings
+from syncer.daemon import describing, pausing
+from syncer.daemon.client import Client, connect
+from syncer.daemon.standing import JobStanding, Phase
+from syncer.engine.paths import printable
+from syncer.errors import ConfigError, UsageError
+from syncer.jobs import SystemClock, Wish, placement, results
+from syncer.units import parse_duration, show_duration
+
+Load = Callable[[], tuple[Settings, Sequence[JobSettings]]]
+
+_MOST_WAIT = 86_400.0  # seconds: what `flush --wait` means without a number, and the most there is
+_STOPS_WITHIN = 15.0  # seconds: a daemon promises 5
+_BUSY = (Phase.STARTING, Phase.GATHERING, Phase.RUNNING)
+_STILL = 3  # exit codes
+_PAUSED = 1
+
+
+class Serve(Protocol):
+    """The daemon: runs until it is stopped; answers the exit code."""
+
+    def __call__(self, load: Load, *, started: Callable[[str], None]) -> int: ...
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[JOB]...")
+@click.option("--metrics", metavar="HOST:PORT", help="Metrics for Prometheus on a port of this machine, too.")
+@shared
+@session_of
+def daemon(session: Session, words: tuple[str, ...], metrics: str | None) -> int:
+    """Keep each JOB in step (all jobs of the config if none is named) until it is stopped.
+
+    Ends with `syncer stop`, SIGTERM or SIGINT; SIGHUP reads the config again.
+    """
+    from syncer.daemon.supervisor import serve
+
+    return run_daemon(session, words, metrics=metrics, serve=serve)
+
+
+def run_daemon(session: Session, words: Sequence[str], *, metrics: str | None, serve: Serve) -> int:
+    """Reads the config, also later when the daemon asks for it again. Raises what `select` and `serve` do."""
+    from syncer.daemon import logs
+    from syncer.daemon.exposing import loopback
+
+    if metrics:
+        loopback(metrics)
+    level = logging.WARNING if session.quiet else logging.DEBUG if session.verbose > 1 else logging.INFO
+
+    def load() -> tuple[Settings, Sequence[JobSettings]]:
+        selection = select(session, words)
+        settings = selection.settings
+        if metrics:
+            settings = replace(settings, daemon=replace(settings.daemon, metrics=metrics))
+        logs.check_place(settings)
+        logs.start(level, file=settings.daemon.log)
+        return settings, selection.jobs
+
+    def started(control: str) -> None:
+        pid = os.getpid()
+        line = f"daemon ready: process {pid}, control socket {printable(control)}"
+        session.answer({"control": control, "pid": pid}, line)
+
+    return serve(load, started=started)
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[JOB]...")
+@shared
+@session_of
+def pause(session: Session, words: tuple[str, ...]) -> int:
+    """Let the daemon leave each JOB alone (all if none is named) until `syncer resume`.
+
+    A run that goes on ends between two steps. Holds for a daemon that is started later, too;
+    `syncer sync` by hand works all the same.
+    """
+    return _mark(session, words, on=True)
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[JOB]...")
+@shared
+@session_of
+def resume(session: Session, words: tuple[str, ...]) -> int:
+    """Let the daemon run each JOB (all if none is named) again."""
+    return _mark(session, words, on=False)
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[JOB]...")
+@click.option(
+    "--wait",
+    metavar="[SECONDS]",
+    is_flag=False,
+    flag_value="",
+    help="Return once that ended, or after so many seconds; the exit code tells how it went.",
+)
+@shared
+@session_of
+def flush(session: Session, words: tuple[str, ...], wait: str | None) -> int:
+    """Let the daemon look at everything of each JOB now (all if none is named).
+
+    Without a daemon the jobs are synced once, as by `syncer sync`.
+    """
+    names, seconds = _waited(words, wait)
+    settings = session.settings()
+    client = connect(settings.state_dir)
+    if client is None:
+        return _synced(session, _selected(settings, names))
+    if seconds:
+        session.talk(f"waiting for the daemon (process {client.pid}), {show_duration(seconds)} at most")
+    clock = SystemClock()
+    begun = clock.monotonic()
+    found = client.flush(names, wait=seconds)
+    in_time = clock.monotonic() - begun < seconds
+    told = [_flushed(job, seconds, in_time=in_time) for job in found]
+    document = {
+        "daemon": True,
+        "waited": seconds > 0,
+        "jobs": [describing.job_document(job) for job in found],
+    }
+    session.answer(document, *(line for line, _ in told))
+    return results.worst(code for _, code in told)
+
+
+@click.command()
+@shared
+@session_of
+def stop(session: Session) -> int:
+    """End the daemon; what it transfers is resumed by the next run."""
+    client = connect(session.settings().state_dir)
+    if client is None:
+        session.answer({"stopped": False, "pid": None}, "no daemon runs")
+        return 0
+    client.stop()
+    if client.ended(within=_STOPS_WITHIN):
+        session.answer({"stopped": True, "pid": client.pid}, f"the daemon (process {client.pid}) has ended")
+        return 0
+    line = f"the daemon (process {client.pid}) is still about to end"
+    session.answer({"stopped": False, "pid": client.pid}, line)
+    return _STILL
+
+
+def _mark(session: Session, words: Sequence[str], *, on: bool) -> int:
+    settings = session.settings()
+    client = connect(settings.state_dir)
+    names = tuple(dict.fromkeys(words))
+    if client is not None:
+        marked = _told(client, names, on=on)
+    else:
+        marked = _markable(settings, names, on=on)
+        pausing.set_paused(settings.state_dir, marked, on)
+        session.talk("no daemon runs; one that is started later honours it")
+    what = "paused" if on else "resumed"
+    document = {"daemon": client is not None, "paused": on, "jobs": list(marked)}
+    session.answer(document, *(f"{printable(name)}: {what}" for name in marked))
+    return 0
+
+
+def _told(client: Client, names: Sequence[str], *, on: bool) -> Sequence[str]:
+    (client.pause if on else client.resume)(names)
+    return names or [job.job for job in client.standing().jobs]
+
+
+def _markable(settings: Settings, names: Sequence[str], *, on: bool) -> Sequence[str]:
+    """The names, if they are jobs; what is paused can be resumed also if its job is gone by now."""
+    marks = frozenset() if on else pausing.paused(settings.state_dir)
+    selected = _selected(settings, [name for name in names if name not in marks]) if names else None
+    if selected or names:
+        return names
+    return [job.name for job in _selected(settings, ()).jobs] + sorted(marks - settings.jobs.keys())
+
+
+def _selected(settings: Settings, names: Sequence[str]) -> Selection:
+    """The named jobs, all for no names. Raises ConfigError."""
+    if not settings.jobs:
+        hint = "write a [jobs.NAME] table (see config.example.toml)"
+        raise ConfigError(f"{settings.origin}: there are no jobs", hint=hint)
+    chosen = [settings.job(name) for name in names] or list(settings.jobs.values())
+    return Selection(settings=settings, jobs=tuple(chosen))
+
+
+def _synced(session: Session, selection: Selection) -> int:
+    from syncer.cli.run import each, tell
+
+    placement.check(selection.settings, selection.settings.jobs.values())
+    session.start_logging()
+    session.talk("no daemon runs; the jobs are synced once")
+    found = each(session, selection, Wish(), jobs.sync, tell)
+    if session.json:
+        print_json({"daemon": False, **documents.jobs(found)})
+    return results.worst(result.exit_code for result in found)
+
+
+def _waited(words: Sequence[str], wait: str | None) -> tuple[tuple[str, ...], float]:
+    """The jobs' names and the seconds: what stands behind `--wait` may be a job's name. Raises UsageError."""
+    names = tuple(dict.fromkeys(words))
+    if wait is None:
+        return names, 0.0
+    if not wait:
+        return names, _MOST_WAIT
+    try:
+        seconds = float(wait) if wait.replace(".", "", 1).isdigit() else parse_duration(wait)
+    except ValueError:
+        return tuple(dict.fromkeys((wait, *names))), _MOST_WAIT
+    if not isfinite(seconds) or not 0 < seconds <= _MOST_WAIT:
+        raise UsageError(f"--wait {wait}: more than 0 and up to {_MOST_WAIT:.0f} seconds (a day)")
+    return names, seconds
+
+
+def _flushed(job: JobStanding, waited: float, *, in_time: bool) -> tuple[str, int]:
+    """What to say of a job that was to be looked at, and its exit code.
+
+    A job that runs although the daemon answered in time runs anew: what was waited for has ended.
+    """
+    name = printable(job.job)
+    if job.phase is Phase.PAUSED:
+        return f"{name}: paused, nothing is done; go on with: syncer resume {shlex.quote(job.job)}", _PAUSED
+    if not waited:
+        return f"{name}: everything is looked at now", 0
+    if job.phase is Phase.STOPPED:
+        return f"{name}: the daemon does not run it any more", _STILL
+    if job.phase in _BUSY and not in_time:
+        return f"{name}: still going on after {show_duration(waited)}", _STILL
+    code = job.last_exit or 0
+    why = f": {printable(job.message)}" if job.message else ""
+    return f"{name}: {'in sync' if code == 0 else f'ended with exit code {code}{why}'}", code

@@ -1,0 +1,91 @@
+"""A word on the desktop, where there is one: `notify-send`, or `osascript` on macOS.
+
+An extra: nothing depends on it, and what goes wrong with it is a line in the log at most. Here is settled
+what is said and how often; `Hooks` runs the command as it runs every other.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from html import escape
+
+from syncer.clock import SystemClock
+from syncer.daemon.happenings import Event
+from syncer.daemon.hooks import Call, Hooks
+from syncer.engine.paths import printable
+from syncer.engine.ports import Clock
+from syncer.wording import counted
+
+LANE = "desktop"
+_AT_MOST, _IN = 4, 60.0  # words within so many seconds
+_LONGEST = 300  # characters
+_TITLES = {
+    Event.CONFLICT: "Conflict",
+    Event.ERROR: "Sync failed",
+    Event.GUARD: "Sync held back",
+    Event.STALE: "Not in sync for long",
+}
+# The words come as arguments, never as part of the script.
+_SCRIPT = (
+    "on run argv",
+    "display notification (item 2 of argv) with title (item 1 of argv)",
+    "end run",
+)
+Finder = Callable[[str], str | None]
+
+
+class Desktop:
+    """Tells calls on the desktop, a few in a minute; how many were left out is said with the next one."""
+
+    def __init__(
+        self,
+        hooks: Hooks,
+        *,
+        clock: Clock | None = None,
+        find: Finder = shutil.which,
+        platform: str = sys.platform,
+    ) -> None:
+        self._hooks = hooks
+        self._clock = clock or SystemClock()
+        self._find = find
+        self._platform = platform
+        self._told: list[float] = []
+        self._left_out = 0
+
+    def tell(self, call: Call) -> None:
+        """Show it, or count it where there were many. Does nothing where there is no way to show it."""
+        title, body = words(call)
+        now = self._clock.monotonic()
+        self._told = [moment for moment in self._told if now - moment < _IN]
+        if len(self._told) >= _AT_MOST:
+            self._left_out += 1
+            return
+        if self._left_out:
+            body += f" (and {counted(self._left_out, 'message')} before)"
+        command = command_for(title, body, find=self._find, platform=self._platform)
+        if command is None:
+            return
+        self._told.append(now)
+        self._left_out = 0
+        self._hooks.tell(command, call, lane=LANE)
+
+
+def words(call: Call) -> tuple[str, str]:
+    """Title and body, in characters that can be shown."""
+    number = len(call.paths) + call.more
+    where = f"{printable(call.paths[0])}: " if number == 1 else ""
+    where = f"{number:,} paths: " if number > 1 else where
+    return f"{_TITLES[call.event]}: {printable(call.job)}", f"{where}{printable(call.message)}"[:_LONGEST]
+
+
+def command_for(title: str, body: str, *, find: Finder, platform: str) -> tuple[str, ...] | None:
+    """The command that shows it; None where the program for it is missing."""
+    if platform == "darwin":
+        program = find("osascript")
+        script = [word for line in _SCRIPT for word in ("-e", line)]
+        return (program, *script, "--", title, body) if program else None
+    program = find("notify-send")
+    # A body may hold markup: what looks like it is a file's name and has to be seen as it is.
+    return (program, "--app-name=Syncer", "--", title, escape(body, quote=False)) if program else None

@@ -1,0 +1,162 @@
+"""The commands that a person wants run when something happens in a job: `on_conflict` and its like.
+
+A hook gets one JSON document on stdin and, in its environment, SYNCER_EVENT and SYNCER_JOB:
+
+    {"schema": 1, "event": "conflict", "job": "docs", "at": 1763740800.25,
+     "paths": ["a/b.txt"], "more": 0, "message": "changed on both sides; …", "hint": "choose with: …"}
+
+`event` is conflict, error, guard or stale; `at` is in seconds since 1970; `more` counts paths beyond the
+first 1,000. The document is ASCII: a name that is not UTF-8 comes as \\udcXX, which reads back to its bytes.
+
+Hooks run in the background and never hold up a sync. Of one job and event one runs at a time; what happens
+meanwhile is put together and told by one call more. A hook that fails, hangs or floods costs one line of the
+log. What is worth telling is settled in `happenings`, not here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from syncer.clock import SystemClock
+from syncer.daemon.child import Bounds, Child, Ended
+from syncer.daemon.happenings import Event, Happening
+from syncer.engine.paths import printable
+from syncer.engine.ports import Clock
+
+PATHS = 1000  # named in one document
+_log = logging.getLogger(__name__)
+_STOP_WITHIN = 2.0  # seconds
+_PLENTY = 400  # characters of output in the log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What one run of a hook is told."""
+
+    job: str
+    event: Event
+    at: float
+    paths: tuple[str, ...] = ()
+    more: int = 0
+    message: str = ""
+    hint: str = ""
+
+    def joined(self, later: Call) -> Call:
+        """Both in one: all paths, the later words."""
+        return _bounded(later, dict.fromkeys((*self.paths, *later.paths)), self.more + later.more)
+
+    def document(self) -> bytes:
+        """As the hook reads it."""
+        words = {
+            "schema": 1,
+            "event": self.event.value,
+            "job": self.job,
+            "at": self.at,
+            "paths": self.paths,
+            "more": self.more,
+            "message": self.message,
+            "hint": self.hint,
+        }
+        return json.dumps(words).encode("ascii") + b"\n"
+
+
+def calls(job: str, happenings: Sequence[Happening], *, at: float) -> list[Call]:
+    """One call for each event among the happenings; of several the first one speaks."""
+    made = []
+    for event in dict.fromkeys(one.event for one in happenings):
+        all_of_it = [one for one in happenings if one.event is event]
+        first = all_of_it[0]
+        others = f" (the first of {len(all_of_it):,})" if len(all_of_it) > 1 else ""
+        call = Call(job=job, event=event, at=at, message=first.message + others, hint=first.hint)
+        made.append(_bounded(call, dict.fromkeys(path for one in all_of_it for path in one.paths), 0))
+    return made
+
+
+def _bounded(call: Call, paths: dict[str, None], more: int) -> Call:
+    every = tuple(paths)
+    return replace(call, paths=every[:PATHS], more=more + len(every[PATHS:]))
+
+
+@dataclass(slots=True)
+class _Lane:
+    """What runs for one job and event, and the one call that waits behind it."""
+
+    pending: tuple[tuple[str, ...], Call] | None = None
+    thread: threading.Thread | None = None
+
+
+class Hooks:
+    """Runs hooks in the background. Every method may be called from any thread."""
+
+    def __init__(self, *, clock: Clock | None = None, bounds: Bounds | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._bounds = bounds or Bounds()
+        self._lock = threading.Lock()
+        self._lanes: dict[tuple[str, str], _Lane] = {}
+        self._stop = threading.Event()
+
+    def tell(self, command: Sequence[str], call: Call, *, lane: str = "") -> None:
+        """Run the command with the call; returns at once. `lane`: what it waits for, its event by default."""
+        key = (call.job, lane or call.event.key)
+        with self._lock:
+            if self._stop.is_set() or not command:
+                return
+            mine = self._lanes.setdefault(key, _Lane())
+            earlier = mine.pending
+            mine.pending = (tuple(command), earlier[1].joined(call) if earlier else call)
+            if mine.thread is None:
+                mine.thread = threading.Thread(
+                    target=self._work, args=(key,), name=f"hook {key}", daemon=True
+                )
+                mine.thread.start()
+
+    def stop(self) -> None:
+        """End what runs, forget what waits; within two seconds. Nothing is begun afterwards."""
+        with self._lock:
+            self._stop.set()
+            threads = [lane.thread for lane in self._lanes.values() if lane.thread is not None]
+        deadline = self._clock.monotonic() + _STOP_WITHIN
+        for thread in threads:
+            thread.join(max(0.0, deadline - self._clock.monotonic()))
+
+    def _work(self, key: tuple[str, str]) -> None:
+        """One lane, until nothing waits in it."""
+        while (taken := self._next(key)) is not None:
+            command, call = taken
+            try:
+                self._run(key, command, call)
+            except Exception:  # noqa: BLE001 - one bad call must not end the lane
+                _log.exception("the hook %s of %s could not be run", key[1], key[0])
+
+    def _next(self, key: tuple[str, str]) -> tuple[tuple[str, ...], Call] | None:
+        with self._lock:
+            lane = self._lanes[key]
+            taken, lane.pending = lane.pending, None
+            if taken is None or self._stop.is_set():
+                del self._lanes[key]
+                return None
+            return taken
+
+    def _run(self, key: tuple[str, str], command: tuple[str, ...], call: Call) -> None:
+        child = Child(command, clock=self._clock, bounds=self._bounds, stop=self._stop)
+        environment = {"SYNCER_EVENT": call.event.value, "SYNCER_JOB": call.job}
+        ended = child.run(call.document(), environment)
+        level = logging.WARNING if ended.why else logging.INFO
+        _log.log(level, "%s: %s %s%s", call.job, key[1], _how(command, ended), _said(ended))
+
+
+def _how(command: Sequence[str], ended: Ended) -> str:
+    return f"({printable(command[0])}) {ended.why or 'done'}"
+
+
+def _said(ended: Ended) -> str:
+    """The beginning of its output in one line."""
+    if not ended.output:
+        return ""
+    text = " | ".join(line.strip() for line in ended.output.splitlines() if line.strip())
+    cut = len(text) > _PLENTY or ended.dropped > 0
+    return f"; it said: {text[:_PLENTY]}{' …' if cut else ''}"

@@ -1,0 +1,117 @@
+"""inotify(7): one instance, directories put under watch and taken off again, what happened read.
+
+Linux only. Nothing is made of what is read; that is `tree`'s. Opened, closed unwritten and read are not
+among the events asked for: looking at a folder is no news.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import struct
+import threading
+from typing import Final, NamedTuple
+
+MODIFY: Final = 0x2
+ATTRIB: Final = 0x4
+CLOSE_WRITE: Final = 0x8  # the only news of what was written through mmap(2)
+MOVED_FROM: Final = 0x40
+MOVED_TO: Final = 0x80
+CREATE: Final = 0x100
+DELETE: Final = 0x200
+DELETE_SELF: Final = 0x400
+MOVE_SELF: Final = 0x800
+UNMOUNT: Final = 0x2000
+OVERFLOW: Final = 0x4000
+IGNORED: Final = 0x8000
+IS_DIRECTORY: Final = 0x40000000
+
+_ONLY_DIRECTORIES, _NO_LINKS, _NOT_UNLINKED = 0x01000000, 0x02000000, 0x04000000
+_INSIDE = (
+    MODIFY | ATTRIB | CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE
+    | _ONLY_DIRECTORIES | _NO_LINKS | _NOT_UNLINKED
+)  # fmt: skip
+_ITSELF = DELETE_SELF | MOVE_SELF
+_HEAD = struct.Struct("iIII")  # watch, mask, cookie, length of the name
+_BUFFER = 1 << 18  # bytes; an event without a name takes 16
+
+
+class Happening(NamedTuple):
+    """One event: of which watch, what (the constants above), and which name in the directory; "": itself."""
+
+    watch: int
+    mask: int
+    name: str
+
+
+class Instance:
+    """One queue of the kernel. One thread reads, any may wake it. Raises OSError where there is none."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._lock = threading.Lock()
+        self._descriptor = self._call("inotify_init1", os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            self._woken, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            os.close(self._descriptor)
+            raise
+        self._poll = select.poll()
+        self._poll.register(self._descriptor, select.POLLIN)
+        self._poll.register(self._woken, select.POLLIN)
+
+    def add(self, path: str, *, itself: bool = False) -> int:
+        """Watch a directory (never through a link at its name), and where it goes if `itself`.
+
+        A directory that is watched already, under whatever name, keeps its number. Raises OSError.
+        """
+        mask = _INSIDE | _ITSELF if itself else _INSIDE
+        return self._call("inotify_add_watch", self._descriptor, os.fsencode(path), ctypes.c_uint32(mask))
+
+    def remove(self, watch: int) -> None:
+        """Nothing more is told of it; none of ours any more if its directory is gone."""
+        with contextlib.suppress(OSError):
+            self._call("inotify_rm_watch", self._descriptor, watch)
+
+    def read(self) -> list[Happening]:
+        """Waits until something happens, or for `wake`: then the list is empty."""
+        self._poll.poll()
+        try:
+            return list(_parsed(os.read(self._descriptor, _BUFFER)))
+        except BlockingIOError:
+            return []
+
+    def wake(self) -> None:
+        """Ends the waiting, now and from now on."""
+        with self._lock:
+            if self._descriptor >= 0:
+                os.write(self._wake, b"!")
+
+    def close(self) -> None:
+        """Gives back all watches. Only for who reads; again does nothing."""
+        with self._lock:
+            if self._descriptor >= 0:
+                for descriptor in (self._descriptor, self._woken, self._wake):
+                    os.close(descriptor)
+                self._descriptor = -1
+
+    def _call(self, name: str, *arguments: object) -> int:
+        call = getattr(self._libc, name)
+        result: int = call(*arguments)
+        if result < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        return result
+
+
+def _parsed(data: bytes) -> list[Happening]:
+    found: list[Happening] = []
+    at = 0
+    while at + _HEAD.size <= len(data):
+        watch, mask, _, length = _HEAD.unpack_from(data, at)
+        at += _HEAD.size
+        found.append(Happening(watch, mask, os.fsdecode(data[at : at + length].rstrip(b"\0"))))
+        at += length
+    return found

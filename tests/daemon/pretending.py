@@ -1,0 +1,94 @@
+"""A daemon that only pretends: it answers at a real control socket, and writes down what it was asked.
+
+with pretending(state_dir) as daemon:
+    connect(state_dir).pause(["docs"])
+    assert daemon.asked == [("pause", ("docs",))]
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from syncer import __version__
+from syncer.daemon.control import ControlServer
+from syncer.daemon.place import Tenure
+from syncer.daemon.standing import DaemonStanding, JobStanding, Phase
+from syncer.errors import UsageError
+
+
+def idle(job: str) -> JobStanding:
+    return JobStanding(job=job, phase=Phase.IDLE, since=1_000.0, last_success=2_000.0)
+
+
+@dataclass(slots=True, kw_only=True)
+class Pretended:
+    """`control.Controlled`. `before` is called first in each call: it may raise, or block."""
+
+    jobs: list[JobStanding] = field(default_factory=lambda: [idle("docs"), idle("photos")])
+    asked: list[tuple[str, object]] = field(default_factory=list)
+    before: Callable[[], None] = lambda: None
+    stopped: threading.Event = field(default_factory=threading.Event)
+    version: str = __version__
+
+    def standing(self) -> DaemonStanding:
+        self._asked("standing", None)
+        return DaemonStanding(
+            pid=os.getpid(), started=1_000.0, version=self.version, config="/c.toml", jobs=tuple(self.jobs)
+        )
+
+    def pause(self, jobs: Sequence[str]) -> None:
+        self._asked("pause", self._known(jobs))
+
+    def resume(self, jobs: Sequence[str]) -> None:
+        self._asked("resume", self._known(jobs))
+
+    def flush(self, jobs: Sequence[str], *, wait: float) -> Sequence[JobStanding]:
+        self._asked("flush", (self._known(jobs), wait))
+        return [job for job in self.jobs if job.job in (jobs or [job.job])]
+
+    def reload(self) -> None:
+        self._asked("reload", None)
+
+    def stop(self) -> None:
+        self._asked("stop", None)
+        self.stopped.set()
+
+    def shows(self, **changed: object) -> None:
+        """What the first job shows from now on."""
+        self.jobs[0] = replace(self.jobs[0], **changed)  # type: ignore[arg-type]
+
+    def _asked(self, what: str, how: object) -> None:
+        self.before()
+        self.asked.append((what, how))
+
+    def _known(self, jobs: Sequence[str]) -> tuple[str, ...]:
+        for job in jobs:
+            if job not in [known.job for known in self.jobs]:
+                raise UsageError(f"the daemon runs no job {job!r}", hint="it runs: docs, photos")
+        return tuple(jobs)
+
+
+@contextmanager
+def pretending(state_dir: Path, **options: object) -> Iterator[Pretended]:
+    """A daemon of that state directory, in this process; it ends when it is told to, or with the block."""
+    daemon = Pretended()
+    with Tenure.acquire(state_dir) as tenure:
+        server = ControlServer(tenure, daemon, **options)  # type: ignore[arg-type]
+
+        def end() -> None:
+            daemon.stopped.wait()
+            server.stop()
+            tenure.release()
+
+        ending = threading.Thread(target=end)
+        ending.start()
+        try:
+            yield daemon
+        finally:
+            daemon.stopped.set()
+            ending.join(20)
