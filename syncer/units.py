@@ -13,8 +13,8 @@ from syncer.wording import quoted
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgGtT]?)(?:i?[bB])?")
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
-_SECONDS = (86_400, 3_600, 60, 1)
+_SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_DURATION = re.compile("".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in (*_SECONDS, "ms")))
 
 
 def parse_size(value: object) -> int:
@@ -32,14 +32,17 @@ def parse_size(value: object) -> int:
 
 
 def parse_duration(value: object) -> float:
-    """Seconds from `30s`, `5m`, `1h30m`, `2d` or a number. Raises ValueError."""
+    """Seconds from `30s`, `5m`, `1h30m`, `2d`, `0.2s`, `200ms` or a number. Raises ValueError."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         seconds = float(value)
     else:
         found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
         if not found or not found[0]:
             raise ValueError(f'{quoted(value)} is not a duration; write for example "30s", "5m" or "1h30m"')
-        seconds = float(sum(int(n or 0) * unit for n, unit in zip(found.groups(), _SECONDS, strict=True)))
+        *wholes, thousandths = (float(number or 0) for number in found.groups())
+        seconds = (
+            sum(n * unit for n, unit in zip(wholes, _SECONDS.values(), strict=True)) + thousandths / 1000
+        )
     if not 0 < seconds < 1e9:
         raise ValueError("a duration must be longer than nothing and shorter than 30 years")
     return seconds
@@ -69,10 +72,10 @@ def show_size(size: float) -> str:
 
 def show_duration(seconds: float) -> str:
     """`1h30m` from seconds, in the notation that `parse_duration` reads."""
-    left, text = int(seconds), ""
-    for unit, letter in zip(_SECONDS, "dhms", strict=True):
-        count, left = divmod(left, unit)
-        text += f"{count}{letter}" if count else ""
+    left, text = round(seconds, 3), ""
+    for letter, unit in _SECONDS.items():
+        count, left = divmod(left, unit) if unit > 1 else (left, 0.0)
+        text += f"{count:.12g}{letter}" if count else ""
     return text or f"{seconds:g}s"
 
 

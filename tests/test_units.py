@@ -38,19 +38,34 @@ def test_what_is_no_size_is_refused(text: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("30s", 30), ("5m", 300), ("1h30m", 5400), ("2d", 172_800), (90, 90), (0.5, 0.5)]
+    ("text", "seconds"),
+    [
+        ("30s", 30),
+        ("5m", 300),
+        ("1h30m", 5400),
+        ("2d", 172_800),
+        (90, 90),
+        (0.5, 0.5),
+        ("0.2s", 0.2),
+        ("200ms", 0.2),
+        ("1m1ms", 60.001),
+        ("1.5h", 5400),
+    ],
 )
 def test_durations_are_in_seconds(text: object, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "5", "m", "5 m", "30m1h", "0s", -1, True, None, "99999999999d"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "5", "m", "5 m", "30m1h", "0s", "0ms", ".2s", "2.s", "ms", "1ms1s", -1, True, None, "99999999999d"],
+)
 def test_what_is_no_duration_is_refused(text: object) -> None:
     with pytest.raises(ValueError):
         parse_duration(text)
 
 
-@pytest.mark.parametrize("text", ["30s", "5m", "1h30m", "2d", "1d1h1m1s"])
+@pytest.mark.parametrize("text", ["30s", "5m", "1h30m", "2d", "1d1h1m1s", "0.2s", "1m1.5s", "0.001s"])
 def test_a_duration_is_shown_as_it_is_read(text: str) -> None:
     assert show_duration(parse_duration(text)) == text
 

@@ -8,9 +8,10 @@ import click
 
 from syncer.cli.documents import Document
 from syncer.cli.options import Session, session_of, shared
-from syncer.config import JobSettings, Settings
+from syncer.config import DaemonSettings, JobSettings, Settings
 from syncer.config.paths import default_config
 from syncer.config.secrets import Secret
+from syncer.config.settings import HOOKS
 from syncer.engine.paths import printable
 from syncer.jobs import placement
 from syncer.units import show_duration, show_max_delete
@@ -74,6 +75,7 @@ def _document(settings: Settings) -> Document:
     return {
         "file": str(settings.path) if settings.path else None,
         "state_dir": str(settings.state_dir),
+        "daemon": _daemon(settings.daemon),
         "accounts": {name: _account(account) for name, account in settings.accounts.items()},
         "jobs": {name: _job(job) for name, job in settings.jobs.items()},
     }
@@ -103,6 +105,20 @@ def _job(job: JobSettings) -> Document:
         "trash_days": job.trash_days,
         "upload_limit": job.upload_limit,
         "download_limit": job.download_limit,
+        **{key: None if getattr(job, key) is None else list(getattr(job, key)) for key in HOOKS},
+    }
+
+
+def _daemon(daemon: DaemonSettings) -> Document:
+    """In the notation of the config file."""
+    return {
+        "quiet": show_duration(daemon.quiet),
+        "gather": show_duration(daemon.gather),
+        "scan": show_duration(daemon.scan),
+        "metrics": daemon.metrics,
+        "desktop": daemon.desktop,
+        "log": str(daemon.log or ""),
+        **{key: list(getattr(daemon, key)) for key in HOOKS},
     }
 
 
@@ -112,11 +128,19 @@ def _lines(settings: Settings) -> list[str]:
     document = _document(settings)
     lines = [f"# {settings.path or 'no config file: all is default'}"]
     lines.append(f"state_dir = {json.dumps(document['state_dir'])}")
+    lines += _table("daemon", document["daemon"])
     for kind in ("accounts", "jobs"):
         for name, table in document[kind].items():
-            lines += ["", f"[{kind}.{json.dumps(name) if not name.isidentifier() else name}]"]
-            lines += [f"{key} = {_toml(value)}" for key, value in table.items() if value is not None]
+            lines += _table(f"{kind}.{json.dumps(name) if not name.isidentifier() else name}", table)
     return lines
+
+
+def _table(name: str, table: Document) -> list[str]:
+    return [
+        "",
+        f"[{name}]",
+        *(f"{key} = {_toml(value)}" for key, value in table.items() if value is not None),
+    ]
 
 
 def _toml(value: Any) -> str:

@@ -11,10 +11,10 @@ import os
 from pathlib import Path
 
 from syncer.config.paths import default_config, default_state_dir
-from syncer.config.settings import LOCAL, JobSettings, Location, Settings, choose
+from syncer.config.settings import LOCAL, DaemonSettings, JobSettings, Location, Settings, choose
 from syncer.errors import ConfigError
 
-__all__ = ["LOCAL", "JobSettings", "Location", "Settings", "choose", "load", "parse"]
+__all__ = ["LOCAL", "DaemonSettings", "JobSettings", "Location", "Settings", "choose", "load", "parse"]
 
 
 def load(path: Path | None = None) -> Settings:

@@ -10,49 +10,38 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from syncer.config.paths import default_state_dir, read_path
 from syncer.config.secrets import Secret
-from syncer.config.settings import LOCAL, JobSettings, Location, Settings, choose
+from syncer.config.settings import LOCAL, DaemonSettings, JobSettings, Settings
+from syncer.config.values import (
+    Address,
+    Command,
+    Duration,
+    FolderPath,
+    Limit,
+    LogPath,
+    Patterns,
+    Policy,
+    RemotePlace,
+    Size,
+    Way,
+)
 from syncer.engine.model import ConflictPolicy, MaxDelete, Mode
 from syncer.errors import ConfigError
-from syncer.units import parse_duration, parse_max_delete, parse_size
+from syncer.units import show_duration
 from syncer.wording import near, quoted
 
 if TYPE_CHECKING:
     from syncer.config.accounts import Account
 
-_TOP = ("state_dir", "accounts", "jobs")
+_TOP = ("state_dir", "daemon", "accounts", "jobs")
 
 
-def _base(info: ValidationInfo) -> Path | None:
-    return (info.context or {}).get("base")
-
-
-def _path(value: object, info: ValidationInfo) -> Path:
-    return value if isinstance(value, Path) else read_path(value, _base(info))
-
-
-def _location(value: object, info: ValidationInfo) -> Location:
-    return value if isinstance(value, Location) else Location.parse(value, _base(info))
-
-
-def _patterns(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f'{quoted(value)} is not a list of patterns; write for example ["*.tmp", "build/"]')
-    return tuple(value)
-
-
-def _limit(value: object) -> MaxDelete:
-    return value if isinstance(value, MaxDelete) else parse_max_delete(value)
-
-
-FolderPath = Annotated[Path, BeforeValidator(_path)]
-Size = Annotated[int, BeforeValidator(parse_size)]
-Duration = Annotated[float, BeforeValidator(parse_duration)]
+_PLAIN = DaemonSettings()
 
 
 class _Job(BaseModel):
@@ -61,19 +50,37 @@ class _Job(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
     name: str
     local: FolderPath
-    remote: Annotated[Location, BeforeValidator(_location)]
-    conflict: Annotated[ConflictPolicy, BeforeValidator(lambda v: choose(ConflictPolicy, v))] = (
-        ConflictPolicy.KEEP_BOTH
-    )
-    mode: Annotated[Mode, BeforeValidator(lambda v: choose(Mode, v))] = Mode.TWO_WAY
-    ignore: Annotated[tuple[str, ...], BeforeValidator(_patterns)] = ()
+    remote: RemotePlace
+    conflict: Policy = ConflictPolicy.KEEP_BOTH
+    mode: Way = Mode.TWO_WAY
+    ignore: Patterns = ()
     watch: bool = True
     interval: Duration = 300.0
-    max_delete: Annotated[MaxDelete, BeforeValidator(_limit)] = MaxDelete()
+    max_delete: Limit = MaxDelete()
     max_age: Duration | None = None
     trash_days: int = Field(default=30, ge=1, le=36_500)
     upload_limit: Size | None = None
     download_limit: Size | None = None
+    on_conflict: Command | None = None
+    on_error: Command | None = None
+    on_guard: Command | None = None
+    on_stale: Command | None = None
+
+
+class _Daemon(BaseModel):
+    """The table `[daemon]`: the same keys as `DaemonSettings`, as they are written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    quiet: Duration = _PLAIN.quiet
+    gather: Duration = _PLAIN.gather
+    scan: Duration = _PLAIN.scan
+    metrics: Address = _PLAIN.metrics
+    desktop: bool = _PLAIN.desktop
+    log: LogPath = _PLAIN.log
+    on_conflict: Command = ()
+    on_error: Command = ()
+    on_guard: Command = ()
+    on_stale: Command = ()
 
 
 def parse(text: str, path: Path) -> Settings:
@@ -116,6 +123,7 @@ def _settings(table: Mapping[str, Any], path: Path, complaints: list[str]) -> Se
         state_dir=state_dir,
         accounts={name: account for name, account in accounts.items() if account},
         jobs={name: job for name, job in jobs.items() if job},
+        daemon=_daemon(table, base, complaints),
     )
 
 
@@ -159,11 +167,24 @@ def _job(name: str, table: Mapping[str, Any], base: Path, complaints: list[str])
     return JobSettings(**dict(checked)) if checked else None
 
 
+def _daemon(table: Mapping[str, Any], base: Path, complaints: list[str]) -> DaemonSettings:
+    given = table.get("daemon", {})
+    if not isinstance(given, dict):
+        complaints.append("daemon: must be a table: [daemon]")
+        return _PLAIN
+    checked = _validated(_Daemon, "daemon", None, given, base, complaints)
+    if checked is None:
+        return _PLAIN
+    if checked.gather < checked.quiet:
+        complaints.append(f"daemon.gather: must not be shorter than quiet ({show_duration(checked.quiet)})")
+    return DaemonSettings(**dict(checked))
+
+
 _M = TypeVar("_M", bound=BaseModel)
 
 
 def _validated(
-    model: type[_M], key: str, name: str, table: Mapping[str, Any], base: Path, complaints: list[str]
+    model: type[_M], key: str, name: str | None, table: Mapping[str, Any], base: Path, complaints: list[str]
 ) -> _M | None:
     fields = [field for field in model.model_fields if field != "name"]
     unknown = [word for word in table if word not in fields]
@@ -171,8 +192,9 @@ def _validated(
         f"{key}.{word}: unknown key{near(word, fields)}; known: {', '.join(fields)}" for word in unknown
     ]
     given = {word: value for word, value in table.items() if word in fields}
+    named = {} if name is None else {"name": name}
     try:
-        return model.model_validate({**given, "name": name}, context={"base": base})
+        return model.model_validate({**given, **named}, context={"base": base})
     except ValidationError as error:
         complaints += [_complaint(key, detail) for detail in error.errors(include_url=False)]
         return None

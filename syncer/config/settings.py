@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from syncer.config.accounts import Account
 
 LOCAL = "local"  # the account that needs no entry: local:/some/folder
+HOOKS = ("on_conflict", "on_error", "on_guard", "on_stale")
 _E = TypeVar("_E", bound=Enum)
 
 
@@ -88,6 +89,27 @@ class JobSettings:
     trash_days: int = 30
     upload_limit: int | None = None
     download_limit: int | None = None
+    # Commands as words; None: the daemon's own, (): none for this job.
+    on_conflict: tuple[str, ...] | None = None
+    on_error: tuple[str, ...] | None = None
+    on_guard: tuple[str, ...] | None = None
+    on_stale: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonSettings:
+    """How the daemon works. Times in seconds; a hook is a command as words, () for none."""
+
+    quiet: float = 0.2  # changes are gathered until nothing happened for so long
+    gather: float = 5.0  # and no longer than this
+    scan: float = 3600.0  # everything is looked at this often
+    metrics: str = ""  # HOST:PORT of this machine; "": only on the control socket
+    desktop: bool = False
+    log: Path | None = None  # None: stderr
+    on_conflict: tuple[str, ...] = ()
+    on_error: tuple[str, ...] = ()
+    on_guard: tuple[str, ...] = ()
+    on_stale: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +121,7 @@ class Settings:
     accounts: Mapping[str, Account]
     jobs: Mapping[str, JobSettings]
     warnings: tuple[str, ...] = ()
+    daemon: DaemonSettings = DaemonSettings()
 
     @property
     def origin(self) -> str:
@@ -110,6 +133,16 @@ class Settings:
         if self.jobs.get(job.name) is not job:
             return key.upper()
         return f"{self.origin}: jobs.{job.name}.{key}"
+
+    def hooks(self, job: JobSettings) -> Mapping[str, tuple[str, ...]]:
+        """The commands of a job by their keys, its own before the daemon's; only those there are."""
+        found = {key: self._hook(job, key) for key in HOOKS}
+        return {key: command for key, command in found.items() if command}
+
+    def _hook(self, job: JobSettings, key: str) -> tuple[str, ...]:
+        own: tuple[str, ...] | None = getattr(job, key)
+        common: tuple[str, ...] = getattr(self.daemon, key)
+        return common if own is None else own
 
     def job(self, name: str) -> JobSettings:
         """The job of that name. Raises ConfigError."""

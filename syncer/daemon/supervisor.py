@@ -6,6 +6,7 @@ It decides nothing about files.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
@@ -48,6 +49,7 @@ def serve(load: Load, *, started: Callable[[str], None]) -> int:
     `load` reads the config, now and at every reload. `started` hears the control socket's path once all
     jobs are at work. Raises ConfigError, Busy (another daemon has this state directory), StateError.
     """
+    faulthandler.enable()  # a watchdog that gives up on us sends SIGABRT: then the log says where we hung
     settings, jobs = load()
     with ExitStack() as stack:
         tenure = stack.enter_context(Tenure.acquire(settings.state_dir))
@@ -146,8 +148,10 @@ class Supervisor:
                 self._woken.get(timeout=TICK)
             self._look_after()
         self._systemd.stopping()
+        hooks = threading.Thread(target=self._alarms.stop, name="hooks end")
+        hooks.start()
         self._finish(list(self._workers.values()), self._ending or signal.SIGTERM)
-        self._alarms.stop()
+        hooks.join()
         return 128 + self._ending if self._ending else 0
 
     def is_alive(self) -> bool:

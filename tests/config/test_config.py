@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from syncer.config import JobSettings, Location, Settings, load, parse
+from syncer.config import DaemonSettings, JobSettings, Location, Settings, load, parse
 from syncer.config.paths import default_config, default_state_dir
 from syncer.engine.model import ConflictPolicy, MaxDelete, Mode
 from syncer.errors import ConfigError
@@ -55,6 +55,7 @@ def test_the_example_loads_and_its_job_holds_the_defaults(monkeypatch: pytest.Mo
     plain = JobSettings(name="docs", local=settings.jobs["docs"].local, remote=settings.jobs["docs"].remote)
     assert settings.jobs["docs"] == plain
     assert settings.state_dir == default_state_dir()
+    assert settings.daemon == DaemonSettings()
     assert settings.warnings == ()
 
 
@@ -65,6 +66,7 @@ def test_the_example_names_every_key_there_is() -> None:
     kinds = [*Kinds.by_auth.values(), Kinds.by_type["smartfile"], Kinds.by_type["orange"]]
     keys = {kind.__name__: set(kind.model_fields) for kind in kinds}
     keys["job"] = {field.name for field in fields(JobSettings)}
+    keys["daemon"] = {field.name for field in fields(DaemonSettings)}
     missing = [(kind, key) for kind, names in keys.items() for key in names - {"name"} if key not in text]
     assert missing == []
 
@@ -215,7 +217,12 @@ def test_a_literal_secret_in_a_file_that_others_may_read_is_warned_of(
 
 
 def test_the_example_is_valid_toml_for_any_reader() -> None:
-    assert set(tomllib.loads(EXAMPLE.read_text(encoding="utf-8"))) == {"state_dir", "jobs", "accounts"}
+    assert set(tomllib.loads(EXAMPLE.read_text(encoding="utf-8"))) == {
+        "state_dir",
+        "daemon",
+        "jobs",
+        "accounts",
+    }
 
 
 def test_an_unknown_job_is_answered_with_the_nearest_one() -> None:

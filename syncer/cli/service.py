@@ -1,0 +1,149 @@
+"""`service`: the daemon as a service of the user's session, installed, taken away and shown."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Iterator
+
+import click
+
+from syncer.cli.documents import Document
+from syncer.cli.options import Session, session_of, shared
+from syncer.config import Settings
+from syncer.config.paths import default_config
+from syncer.daemon.service import files, installing, surroundings
+from syncer.daemon.service.files import State
+from syncer.daemon.service.installing import Manager, Outcome
+from syncer.daemon.service.values import Wanted, run
+from syncer.engine.paths import printable
+
+UNFINISHED = 1
+_jobs = click.argument("jobs", nargs=-1, metavar="[JOB]...")
+_harden = click.option(
+    "--harden", is_flag=True, help="Forbid setuid programs and odd system calls (systemd)."
+)
+
+
+@click.group()
+@shared
+def service() -> None:
+    """Run the daemon at every login: a systemd user unit, or a launchd agent."""
+
+
+@service.command()
+@_jobs
+@click.option("--no-start", is_flag=True, help="Only write the definition.")
+@click.option("--force", is_flag=True, help="Replace one that was changed by hand; a copy is kept.")
+@_harden
+@shared
+@session_of
+def install(session: Session, jobs: tuple[str, ...], no_start: bool, force: bool, harden: bool) -> int:
+    """Write the service that runs the daemon for each JOB (all jobs if none is named), and start it."""
+    settings = session.settings()
+    wanted = _wanted(settings, jobs, harden=harden)
+    manager = _manager()
+    done = installing.install(manager, wanted, run, start=not no_start, force=force)
+    remarks = [*_lacking(settings, wanted, manager), *manager.remarks(settings)]
+    document = {**_outcome(done), "remarks": remarks}
+    session.answer({"service": document}, *_installed(done), *_failures(done))
+    for remark in remarks:
+        session.talk(f"  note: {printable(remark)}")
+    return UNFINISHED if done.failures else 0
+
+
+@service.command()
+@click.option("--force", is_flag=True, help="Also one that was changed by hand; a copy is kept.")
+@shared
+@session_of
+def uninstall(session: Session, force: bool) -> int:
+    """Stop the service and remove its definition. Config, state and files stay."""
+    done = installing.uninstall(_manager(), run, force=force)
+    session.answer({"service": _outcome(done)}, *_removed(done), *_failures(done))
+    return UNFINISHED if done.failures and done.before is not State.MISSING else 0
+
+
+@service.command()
+@_jobs
+@_harden
+@shared
+@session_of
+def show(session: Session, jobs: tuple[str, ...], harden: bool) -> int:
+    """Print the definition that `install` would write, and whether it is in place."""
+    settings = session.settings()
+    wanted = _wanted(settings, jobs, harden=harden)
+    manager = _manager()
+    text = files.marked(manager.text(wanted))
+    state = files.state(manager.path, text)
+    document = {"kind": manager.kind, "path": str(manager.path), "state": state.value, "text": text}
+    session.answer({"service": document}, text.rstrip("\n"))
+    session.talk(f"{printable(str(manager.path))}: {_STATES[state]}")
+    return 0
+
+
+_STATES = {
+    State.MISSING: "not installed",
+    State.CURRENT: "installed, as above",
+    State.OUTDATED: "installed, for something else than above",
+    State.FOREIGN: "changed by hand, or not Syncer's",
+}
+
+
+def _manager() -> Manager:
+    return installing.manager(run, config_home=default_config().parent.parent)
+
+
+def _wanted(settings: Settings, jobs: tuple[str, ...], *, harden: bool) -> Wanted:
+    return installing.wanted(settings, jobs, environment=surroundings.carried(os.environ), harden=harden)
+
+
+def _lacking(settings: Settings, wanted: Wanted, manager: Manager) -> Iterator[str]:
+    """What is set in this shell, or found by its PATH, and will not be in the service."""
+    file = manager.variables(wanted)
+    there = surroundings.given(file.read_text("utf-8", "replace")) if file and file.is_file() else set()
+    text = wanted.config.read_text("utf-8")
+    for name, where in surroundings.lacking(settings, text, os.environ).items():
+        if name in there:
+            continue
+        remedy = f"put {name}=… into {file} (chmod 600)" if file else "use {keyring}, {file} or {command}"
+        yield f"the service will not have {name} ({where}): {remedy}"
+    for name, where in surroundings.unfound(
+        settings, lambda word, path: shutil.which(word, path=path)
+    ).items():
+        yield f"the service may not find {name} ({where}): write its whole path"
+
+
+def _outcome(done: Outcome) -> Document:
+    return {
+        "kind": done.kind,
+        "path": str(done.path),
+        "before": done.before.value,
+        "kept": str(done.kept) if done.kept else None,
+        "failed": [{"command": list(f.words), "message": f.output} for f in done.failures],
+    }
+
+
+def _installed(done: Outcome) -> Iterator[str]:
+    verb = {State.MISSING: "written", State.CURRENT: "is right as it is"}.get(done.before, "written anew")
+    yield f"{printable(str(done.path))}: {verb}"
+    yield from _kept(done)
+
+
+def _removed(done: Outcome) -> Iterator[str]:
+    yield f"{printable(str(done.path))}: {'not installed' if done.before is State.MISSING else 'removed'}"
+    yield from _kept(done)
+
+
+def _kept(done: Outcome) -> Iterator[str]:
+    if done.kept:
+        yield f"what was there is kept as {printable(str(done.kept))}"
+
+
+def _failures(done: Outcome) -> Iterator[str]:
+    """What a person has to run."""
+    if done.failures:
+        first = done.failures[0]
+        yield f"{shlex.join(first.words)} did not work: {printable(first.output)}"
+        yield "run yourself:"
+        yield from (f"  {shlex.join(failure.words)}" for failure in done.failures)

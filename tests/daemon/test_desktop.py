@@ -1,0 +1,76 @@
+"""Words on the desktop: by a program that is there, a few in a minute, and no name taken for markup."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from syncer.daemon.desktop import Desktop, command_for, words
+from syncer.daemon.happenings import Event
+from syncer.daemon.hooks import Call, Hooks
+from tests.server.clocks import Moved
+
+CALL = Call(job="docs", event=Event.CONFLICT, at=0, paths=("a\n<b>.txt",), message="both & kept")
+
+
+def found(name: str) -> str:
+    return f"/bin/{name}"
+
+
+def test_the_words_can_be_shown_whatever_a_name_holds() -> None:
+    title, body = words(CALL)
+    assert (title, body) == ("Conflict: docs", "a\\n<b>.txt: both & kept")
+    assert command_for(title, body, find=found, platform="linux") == (
+        "/bin/notify-send",
+        "--app-name=Syncer",
+        "--",
+        "Conflict: docs",
+        "a\\n&lt;b&gt;.txt: both &amp; kept",
+    )
+
+
+def test_on_macos_the_words_are_arguments_and_no_part_of_the_script() -> None:
+    command = command_for('"; do evil', "body", find=found, platform="darwin")
+    assert command is not None
+    assert command[0] == "/bin/osascript"
+    assert command[-3:] == ("--", '"; do evil', "body")
+    assert not any("evil" in word for word in command[:-2])
+
+
+def test_several_paths_are_a_number() -> None:
+    many = Call(job="docs", event=Event.GUARD, at=0, paths=("a", "b"), more=1000, message="many")
+    assert words(many) == ("Sync held back: docs", "1,002 paths: many")
+
+
+def test_without_a_program_for_it_nothing_is_shown() -> None:
+    assert command_for("t", "b", find=lambda name: None, platform="linux") is None
+    assert command_for("t", "b", find=lambda name: None, platform="darwin") is None
+    Desktop(Hooks(), find=lambda name: None).tell(CALL)
+
+
+def test_of_many_words_a_few_are_shown_and_the_rest_is_counted(tmp_path: Path) -> None:
+    log = tmp_path / "said"
+    program = tmp_path / "notify-send"
+    program.write_text(f"""#!/bin/sh\nprintf '%s\\n' "$4" >> '{log}'\n""")
+    program.chmod(0o755)
+    clock, hooks = Moved(), Hooks()
+    desktop = Desktop(hooks, clock=clock, find=lambda name: str(tmp_path / name), platform="linux")
+
+    def shown(number: int) -> int:
+        """How many lines there are, once `number` of them or more are."""
+        deadline = time.monotonic() + 20
+        while not log.exists() or len(log.read_text().splitlines()) < number:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return len(log.read_text().splitlines())
+
+    for number in range(1, 5):
+        desktop.tell(CALL)
+        assert shown(number) == number
+    for _ in range(3):
+        desktop.tell(CALL)
+    clock.pass_(61)
+    desktop.tell(CALL)
+    assert shown(5) == 5
+    assert log.read_text().splitlines()[-1].endswith("both &amp; kept (and 3 messages before)")
+    hooks.stop()
