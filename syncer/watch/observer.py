@@ -17,8 +17,8 @@ from syncer.watch.translating import Noticed
 from syncer.watch.tree import Tree
 from syncer.watch.troubles import Break
 
-_SHORTEST, _LONGEST = 0.005, 0.05  # seconds between two readings, the longer the longer there is no calm
-_CALM = 0.1  # seconds
+_PAUSE, _LONG_PAUSE = 0.005, 0.05  # seconds between two readings; the longer where there is no end of them
+_CALM, _BURST = 0.1, 1.0  # seconds: without news; with news all the time
 _AHEAD = 16  # readings not told yet; beyond that the kernel's queue fills, and says so when it is full
 _BUSY = 0.05  # seconds until the next look whether somebody listens again
 
@@ -27,8 +27,8 @@ class TreeEmitter(EventEmitter):
     """Tells what `Tree` finds, one event for each reading."""
 
     _tree: Tree | None = None
-    _pause = _SHORTEST
-    _last = 0.0  # when the last reading ended
+    _began = 0.0  # when the last calm ended
+    _last = 0.0  # when the last reading did
 
     def on_thread_start(self) -> None:
         """Everything is watched when it returns. Raises OSError."""
@@ -51,14 +51,20 @@ class TreeEmitter(EventEmitter):
         if self._tree is None or (self._event_queue.qsize() >= _AHEAD and not self.stopped_event.wait(_BUSY)):
             return
         found = self._tree.read()
-        self._pause = _SHORTEST if monotonic() - self._last > _CALM else min(2 * self._pause, _LONGEST)
         if found.places or found.breaks:
             self.queue_event(
                 Noticed(src_path="", places=found.places, breaks=found.breaks, number=found.number)
             )
         if Break.UPROOTED in found.breaks or Break.REFUSED in found.breaks:
             self.stop()
-        self.stopped_event.wait(self._pause)  # a busy writer is not to wake us at each write
+        self._rest()
+
+    def _rest(self) -> None:
+        """A busy writer is not to wake us at each write."""
+        now = monotonic()
+        if now - self._last > _CALM:
+            self._began = now
+        self.stopped_event.wait(_LONG_PAUSE if now - self._began > _BURST else _PAUSE)
         self._last = monotonic()
 
 

@@ -1,0 +1,50 @@
+"""Which folders lie on a network file system, by a list of mounts as Linux writes it."""
+
+from __future__ import annotations
+
+import pytest
+
+from syncer.watch.mounts import network
+
+LIST = r"""
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+30 22 0:30 / /home rw - nfs4 server:/home rw,vers=4.2
+31 30 8:2 / /home/local rw shared:2 master:3 - ext4 /dev/sdb1 rw
+32 22 0:31 / /mnt/with\040space rw - cifs //server/share rw
+33 22 0:32 / /mnt/ssh rw - fuse.sshfs someone@server:/ rw
+34 22 0:33 / /mnt/disk rw - fuseblk /dev/sdc1 rw
+35 22 0:34 / /mnt/crypt rw - fuse.gocryptfs /somewhere rw
+36 22 0:35 / /mnt/over rw - 9p share rw
+37 36 8:3 / /mnt/over rw - xfs /dev/sdd1 rw
+a line that is none
+"""
+
+
+@pytest.mark.parametrize(
+    ("root", "kind"),
+    [
+        ("/", "nfs4|cifs|fuse.sshfs|9p"),
+        ("/srv", ""),
+        ("/home", "nfs4"),
+        ("/home/me/docs", "nfs4"),
+        ("/homeless", ""),
+        ("/home/local/docs", ""),
+        ("/mnt/with space/x", "cifs"),
+        ("/mnt/ssh", "fuse.sshfs"),
+        ("/mnt/disk/x", ""),
+        ("/mnt/crypt", ""),
+        ("/mnt/over/x", ""),
+    ],
+)
+def test_the_mount_on_top_counts(tmp_path, root, kind):
+    (tmp_path / "list").write_text(LIST)
+    assert network(root, str(tmp_path / "list")) in kind.split("|")
+
+
+def test_a_mount_in_the_folder_counts_too(tmp_path):
+    (tmp_path / "list").write_text(LIST)
+    assert network("/mnt", str(tmp_path / "list"))
+
+
+def test_without_a_list_nothing_is_known(tmp_path):
+    assert network("/home", str(tmp_path / "none")) == ""

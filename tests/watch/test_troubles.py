@@ -1,0 +1,91 @@
+"""What is said of troubles: once, with a remedy that helps, and again when it is new."""
+
+from __future__ import annotations
+
+import errno
+import re
+from pathlib import Path
+
+import pytest
+
+from syncer.watch import troubles
+from syncer.watch.troubles import Trouble, Troubles
+from tests.server.clocks import Moved
+
+
+@pytest.fixture
+def clock():
+    return Moved()
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def register(said, clock):
+    return Troubles(lambda *words: said.append(words), clock)
+
+
+def test_a_trouble_is_said_once_until_it_is_over(register, said):
+    for _ in range(3):
+        register.say(Trouble.REFUSED, "message", "remedy")
+    assert said == [("message", "remedy")]
+    register.over(Trouble.REFUSED)
+    register.say(Trouble.REFUSED, "message", "remedy")
+    assert len(said) == 2
+
+
+def test_one_trouble_does_not_hide_another(register, said):
+    register.say(Trouble.REFUSED, "first")
+    register.say(Trouble.OVERFLOW, "second")
+    assert said == [("first", ""), ("second", "")]
+
+
+def test_what_lasts_is_not_said_again_however_long_it_does(register, said, clock):
+    register.say(Trouble.GONE, "gone")
+    clock.pass_(10**6)
+    register.say(Trouble.GONE, "gone")
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("kind", [Trouble.OVERFLOW, Trouble.BROKEN])
+def test_what_happens_in_a_moment_is_new_after_a_calm(register, said, clock, kind):
+    for _ in range(5):
+        register.say(kind, "again")
+        clock.pass_(500)
+    assert len(said) == 1  # there was no calm
+    clock.pass_(500)
+    register.say(kind, "again")
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [(errno.ENOSPC, "max_user_watches"), (errno.EMFILE, "max_user_instances")]
+)
+def test_the_remedy_raises_the_limit_that_was_met(number, name):
+    message, remedy = troubles.refused("/r", number, 5)
+    assert "/r every 5 s" in message
+    now, later = re.findall(rf"fs\.inotify\.{name}=(\d+)", remedy)
+    assert now == later
+    limit = Path("/proc/sys/fs/inotify") / name
+    assert int(now) >= (2 * int(limit.read_text()) if limit.exists() else 1024)
+
+
+def test_another_refusal_is_called_by_its_name():
+    message, remedy = troubles.refused("/r", errno.ENOSYS, 5)
+    assert "not implemented" in message.lower()
+    assert remedy == ""
+
+
+def test_a_root_with_an_odd_name_is_spelt_for_people():
+    for words in (
+        troubles.refused("/a\nb", errno.ENOSPC, 5),
+        troubles.overflow("/a\nb"),
+        troubles.broken("/a\nb"),
+        troubles.gone("/a\nb"),
+        troubles.network("/a\nb", "nfs", 5),
+    ):
+        assert "\n" not in "".join(words)
+        assert "/a\\nb" in words[0]
