@@ -163,6 +163,7 @@ class Proxy:
     async def _leave(self) -> None:
         await self._deafen()
         await self._end_all(rst=True)
+        await asyncio.sleep(0)  # what was accepted a moment ago is a task by then
         for task in list(self._tasks):
             task.cancel()  # one that waits for a delay or a server
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -175,7 +176,7 @@ class Proxy:
         self.connections += 1
         try:
             upstream, server = await asyncio.open_connection(*self._target)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             wire.reset(client.transport)  # nobody is there: the client shall not think that it was heard
             self._tasks.discard(task)
             return

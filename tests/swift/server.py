@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
@@ -142,10 +142,14 @@ class Swift:
         kind: str = "*",
         query: str = "",
         after: int = 0,
+        every: Sequence[int] = (1,),
         times: int | None = 1,
         **how: Any,
     ) -> Rule:
         """Does `do` to `times` (None: all) requests of a kind, once `after` of them went through.
+
+        `every`: how far those are apart from then on, in turn. A request with a header `X-Spared` is left
+        alone.
 
         `method`, `path` and `kind` (account, container, object, other) are patterns, `query` is a part
         of the query string. The first rule that takes a request has it. Deeds, with what they need:
@@ -155,8 +159,9 @@ class Swift:
                          `corrupt` (`at`), `delay-answer` (`seconds`), `hold-answer`
         before it        `delay` (`seconds`), `hold`, `expire-token` (the request's own), `expire-tokens`
         """
-        words = {"method": method, "path": path, "kind": kind, "query": query, "after": after, "times": times}
-        return Rule(self, self.control("add", do=do, **words, **how)["number"])
+        like = {"method": method, "path": path, "kind": kind, "query": query}
+        when = {"after": after, "every": every, "times": times}
+        return Rule(self, self.control("add", do=do, **like, **when, **how)["number"])
 
     def lag(self, seconds: float | None) -> None:
         """Listings follow so much later; None: not before `settle`; 0: at once."""

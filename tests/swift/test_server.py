@@ -166,6 +166,14 @@ def test_all_tokens_die_in_the_middle_of_things(swift: Swift, hands: Hands) -> N
     assert hands.ask("HEAD", headers={"X-Auth-Token": other}).status_code == 401
 
 
+def test_a_rule_may_hit_now_and_then_and_spares_who_asks_for_it(swift: Swift, hands: Hands) -> None:
+    swift.rule("status", method="PUT", status=503, every=[3, 1], after=1, times=4)
+    spared = [hands.ask("PUT", "o", data=b"x", headers={"X-Spared": "1"}).status_code for _ in range(3)]
+    assert spared == [201] * 3
+    found = [hands.ask("PUT", "o", data=b"x").status_code for _ in range(9)]
+    assert found == [201, 503, 201, 201, 503, 503, 201, 201, 503]
+
+
 def test_fresh_tokens_leave_the_old_ones_alive(swift: Swift, hands: Hands) -> None:
     swift.fresh_tokens()
     assert swift.log_in()[1] != hands.session.headers["X-Auth-Token"]

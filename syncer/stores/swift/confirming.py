@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from syncer.stores.swift.learning import Crew
+from syncer.stores.swift.listing import behind
 from syncer.stores.swift.objects import Head, Objects
 
 FEW = 16  # objects that are asked for one by one
@@ -30,7 +31,7 @@ def confirmed(objects: Objects, crew: Crew, sent: Mapping[str, str]) -> dict[str
 def _listed(objects: Objects, sent: Mapping[str, str]) -> Iterator[tuple[str, Head]]:
     left = sorted(sent, key=str.encode)
     while left:
-        rows = objects.rows(prefix=objects.place.prefix, marker=left[0][:-1])
+        rows = objects.rows(prefix=objects.place.prefix, marker=left[0][:-1], end=behind(left[-1]))
         if not rows:
             return
         hits = [row for row in rows if not row.is_prefix and sent.get(row.name) == row.stamp.etag]

@@ -10,15 +10,15 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-import syncer
 from syncer.engine.ports import Clock
 from syncer.errors import AuthError, PermanentError, TransientError
+from syncer.stores.swift.exchange import Body, Line
 from syncer.stores.swift.refusals import MOMENTARY, THROTTLED, asked_for, refusal, translated
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from syncer.stores.swift.auth import Access, Door
 
-CONNECT_SECONDS, READ_SECONDS = 15.0, 60.0
+READ_SECONDS = 60.0
 PIECE = 1 << 20
 _WHOLE = 256 << 20  # bytes of an answer that is read at once: a page of 10,000 rows is some 3 MB
 _TRIES = 5
@@ -35,14 +35,6 @@ _SAFE = frozenset({"GET", "HEAD"})
 _FINE = range(200, 300)
 
 GotT = TypeVar("GotT", "Reply", "Answer")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
-    """What a request carries; `open` gives it from the start each time, `length` bytes in all."""
-
-    open: Callable[[], Iterable[bytes]]
-    length: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +123,7 @@ class Connection:
         self.door = door
         self.clock = clock
         self._lock = threading.Lock()
-        self._idle: list[tuple[str, Any]] = []
+        self._idle: list[tuple[str, Line]] = []
 
     def ask(self, call: Call) -> Reply:
         """The answer with status 2xx, or one of `accept`, read to its end.
@@ -245,67 +237,35 @@ class Connection:
             found = next((i for i in reversed(self._idle) if i[0] == origin), None)
             if found is not None:
                 self._idle.remove(found)
-        return _Lease(self, origin, found[1] if found is not None else _opened(origin))
+        return _Lease(self, origin, found[1] if found is not None else Line(origin))
 
-    def give_back(self, origin: str, http: Any) -> None:
+    def give_back(self, origin: str, line: Line) -> None:
         """An idle connection, for whoever asks next."""
         with self._lock:
-            self._idle.append((origin, http))
+            self._idle.append((origin, line))
 
 
 class _Lease:
-    """One of swiftclient's connections, in one hand until its answer was read."""
+    """One of the connections, in one hand until its answer was read."""
 
-    def __init__(self, owner: Connection, origin: str, http: Any) -> None:
+    def __init__(self, owner: Connection, origin: str, line: Line) -> None:
         self._owner = owner
         self._origin = origin
-        self._http = http
+        self._line: Line | None = line
 
     def request(self, call: Call, full: str, headers: Mapping[str, str]) -> requests.Response:
-        self._http.requests_args["timeout"] = (CONNECT_SECONDS, call.seconds)
-        data = _Opened(call.body) if isinstance(call.body, Body) else call.body
+        assert self._line is not None
         target = f"{full}?{call.query}" if call.query else full
-        # Bytes as they came: metadata of other tools is sent again when ours is added to it.
-        exact = {name: value.encode("latin-1") for name, value in headers.items()}
-        response: requests.Response = self._http.request(call.method, target, data, exact)
-        return response
+        return self._line.send(call.method, target, call.body, headers, call.seconds)
 
     def end(self, *, sound: bool) -> None:
-        http, self._http = self._http, None
-        if http is None:
+        line, self._line = self._line, None
+        if line is None:
             return
         if sound:
-            self._owner.give_back(self._origin, http)
+            self._owner.give_back(self._origin, line)
         else:
-            http.close()
-
-
-class _Opened:
-    """A body as requests wants it: iterated once, its length told up front, so that quotas are heeded."""
-
-    def __init__(self, body: Body) -> None:
-        self._body = body
-
-    def __iter__(self) -> Iterator[bytes]:
-        return (piece for piece in self._body.open() if piece)
-
-    def __len__(self) -> int:
-        return self._body.length
-
-    def __bool__(self) -> bool:
-        return True
-
-
-def _opened(origin: str) -> Any:
-    from http.cookiejar import DefaultCookiePolicy
-
-    from swiftclient.client import HTTPConnection
-
-    http = HTTPConnection(origin, default_user_agent=f"Syncer/{syncer.__version__}")
-    http.requests_args["allow_redirects"] = False  # the token goes nowhere else
-    http.request_session.auth = lambda request: request  # nor does .netrc come into it
-    http.request_session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    return http
+            line.close()
 
 
 def _pause(attempt: int) -> float:

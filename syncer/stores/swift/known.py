@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ _PASSING = frozenset(
         sqlite3.SQLITE_IOERR,
     }
 )
+_ROWS = 64  # that are read at once where most may be skipped
 _FORMAT = 1  # of the file; one of another format is thrown away
 _MTIMES = range(-(1 << 63), 1 << 63)  # what an INTEGER holds
 
@@ -69,25 +71,25 @@ class Known:
         )
         return [_fact(row) for row in rows]
 
-    def names_below(self, prefix: str) -> list[str]:
-        """Names that begin with it, longer ones only."""
-        rows = self._all(
-            "SELECT name FROM facts WHERE name > ? AND name < ? ORDER BY name",
-            _key(prefix),
-            _key(prefix + LAST),
-        )
-        return [row[0].decode() for row in rows]
+    def count(self) -> int:
+        """How many objects are known."""
+        rows = self._all("SELECT COUNT(*) FROM facts")
+        return int(rows[0][0]) if rows else 0
+
+    def below(self, prefix: str, *, but: Collection[str]) -> list[Fact]:
+        """Objects whose names begin with it, without those below some directories right in it."""
+        steps = self._steps(prefix, lambda head: prefix + head in but)
+        return [_fact(row) for head, row in steps if prefix + head not in but]
 
     def children(self, prefix: str) -> Iterator[tuple[str, Entry]]:
         """What stands right below a prefix, by the rest of its name; directories below it end in a slash."""
-        at = prefix
-        while rows := self._all("SELECT * FROM facts WHERE name > ? ORDER BY name LIMIT 1", _key(at)):
-            fact = _fact(rows[0])
-            if not fact.name.startswith(prefix):
-                return
-            head, slash, _ = fact.name[len(prefix) :].partition("/")
-            yield head + slash, Entry(kind=Kind.DIRECTORY, size=0, version=b"") if slash else fact.entry
-            at = prefix + head + slash + LAST if slash else fact.name
+        directory = Entry(kind=Kind.DIRECTORY, size=0, version=b"")
+        for head, row in self._steps(prefix, lambda _: True):
+            yield head, directory if head.endswith("/") else _fact(row).entry
+
+    def heads(self, prefix: str, most: int) -> int:
+        """How many names stand right below a prefix; no more than `most` are counted."""
+        return sum(1 for _ in islice(self._steps(prefix, lambda _: True), most))
 
     def fact(self, name: str) -> Fact | None:
         rows = self._all("SELECT * FROM facts WHERE name = ?", _key(name))
@@ -130,6 +132,20 @@ class Known:
                 except (sqlite3.Error, OSError):
                     self._discard()
         return _connected(":memory:")
+
+    def _steps(self, prefix: str, passed: Callable[[str], bool]) -> Iterator[tuple[str, Any]]:
+        """Rows below a prefix with the name right below it; of directories that are passed, the first row."""
+        at, end, over = _key(prefix), _key(prefix + LAST), b""
+        while rows := self._all(
+            "SELECT * FROM facts WHERE name > ? AND name < ? ORDER BY name LIMIT ?", at, end, _ROWS
+        ):
+            for row in rows:
+                if over and row[0].startswith(over):
+                    continue
+                head, slash, _ = row[0].decode()[len(prefix) :].partition("/")
+                over = _key(prefix + head + slash) if slash and passed(head + slash) else b""
+                yield head + slash, row
+            at = over + _key(LAST) if over else rows[-1][0]
 
     def _discard(self) -> None:
         assert self._file is not None

@@ -15,6 +15,7 @@ from typing import TypeAlias, TypeVar
 from syncer.engine.model import Kind, Obstacle, Trouble
 from syncer.errors import PermanentError, TransientError
 from syncer.stores.staging import link_digest
+from syncer.stores.swift.early import TINY, Early
 from syncer.stores.swift.known import Fact, Known
 from syncer.stores.swift.names import reachable
 from syncer.stores.swift.objects import Head, Objects, Row, entry_of, head_in
@@ -48,6 +49,7 @@ class Learner:
     def __init__(self, objects: Objects, known: Known) -> None:
         self.objects = objects
         self.known = known
+        self.early = Early()
 
     def learn(self, name: str, row: Row | None = None) -> Learned:
         """What the object is now, None where there is none, an Obstacle where it cannot be told."""
@@ -60,7 +62,9 @@ class Learner:
 
     def fact(self, name: str, row: Row | None = None) -> Fact | None:
         """The same; raises TransientError, PermanentError, AuthError. The caller remembers it."""
-        head = self.objects.head(name, newest=True)
+        head = self._early(name) if row is not None and self._new(name, row) else None
+        if head is None:
+            head = self.objects.head(name, newest=True)
         if head is None:
             return None
         if head.kind(name) is Kind.SYMLINK:
@@ -74,6 +78,28 @@ class Learner:
             content = answer.read()
             head = head_in(answer.headers, size=len(content))
         return fact_of(name, head, target=os.fsdecode(content))
+
+    def _new(self, name: str, row: Row) -> bool:
+        """Whether it is tiny, and will most likely be read."""
+        return self.early.wanted(row) and self.known.fact(name) is None
+
+    def _early(self, name: str) -> Head | None:
+        """By its content, which is kept; None where only a HEAD can tell."""
+        try:
+            answer = self.objects.get(name, newest=True)
+        except PermanentError:
+            return None
+        with answer:
+            size = answer.headers.get("Content-Length", "")
+            if answer.status != 200 or not size.isdecimal() or int(size) > TINY:
+                return None  # it is another by now
+            try:
+                content = answer.read()
+            except TransientError:
+                return None
+            head = head_in(answer.headers, size=len(content))
+        self.early.keep(name, head, content)
+        return head
 
     def stands(self, name: str) -> bool:
         """Whether a directory of this name is there, by a marker or by anything below it."""

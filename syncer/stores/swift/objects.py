@@ -12,7 +12,8 @@ from urllib.parse import quote, urlencode
 from syncer.engine.model import Entry, Kind, Version
 from syncer.errors import TransientError
 from syncer.stores.swift import metadata, versions
-from syncer.stores.swift.connection import READ_SECONDS, Answer, Body, Call, Connection, Reply
+from syncer.stores.swift.connection import READ_SECONDS, Answer, Call, Connection, Reply
+from syncer.stores.swift.exchange import Body
 from syncer.stores.swift.names import Place
 
 NEWEST = {"X-Newest": "true"}  # asks every replica: the nearest one may not know yet
@@ -85,12 +86,16 @@ class Objects:
         reply = self.connection.ask(call)
         return None if reply.status == 404 else head_in(reply.headers)
 
-    def get(self, name: str, *, start: int = 0, end: int | None = None, if_match: str = "") -> Answer:
+    def get(
+        self, name: str, *, start: int = 0, end: int | None = None, if_match: str = "", newest: bool = False
+    ) -> Answer:
         """The content from `start` up to (not with) `end`; to be closed. 412 and 416 are answers, too.
 
         Raises NotFound, Unreadable, TransientError, AuthError.
         """
-        headers = {"If-Match": if_match} if if_match else {}
+        headers = dict(NEWEST) if newest else {}
+        if if_match:
+            headers["If-Match"] = if_match
         if start or end is not None:
             headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         return self.connection.stream(self._call("GET", name, headers=headers, accept=(412, 416)))

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 
 from blake3 import blake3
 
@@ -23,6 +24,7 @@ from syncer.stores.staging import link_digest
 from syncer.stores.swift import metadata
 from syncer.stores.swift.confirming import confirmed
 from syncer.stores.swift.ground import attempt
+from syncer.stores.swift.learning import Crew
 from syncer.stores.swift.objects import Head
 from syncer.stores.swift.placing import Placing, meta_of, ours, taken
 from syncer.stores.swift.segments import Segments, put_segmented
@@ -30,6 +32,7 @@ from syncer.stores.swift.streaming import stream
 
 WHOLE = 8 << 20  # bytes of a file that is held in memory
 _HELD = 32 << 20  # bytes of all of them at once
+_QUEUED = 4  # files for each thread that are read before it is their turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,19 +65,17 @@ class Putting:
 
     def put(self, items: Sequence[Put]) -> Results:
         """See `engine.ports.Store.put`."""
-        running: dict[Future[Outcome], tuple[int, int]] = {}
-        sent: dict[int, _Sent] = {}
+        flight, sent = _Flight(self._ground.crew), dict[int, _Sent]()
         for index, item in enumerate(items):
-            while running and (len(running) >= self._ground.crew.size or _held(running) + item.size > _HELD):
-                yield from _ended(running, sent)
+            while flight.full(item.size):
+                yield from _told(flight.landed(), sent)
             ready = self._prepared(index, item, sent)
             if callable(ready):
-                future = self._ground.crew.pool.submit(attempt, item.path, ready)
-                running[future] = index, item.size
+                flight.begin(index, item, ready)
             else:
                 yield index, ready
-        while running:
-            yield from _ended(running, sent)
+        while flight.count:
+            yield from _told(flight.landed(), sent)
         yield from self._confirmed(items, sent)
 
     def _prepared(self, index: int, item: Put, sent: dict[int, _Sent]) -> Outcome | Callable[[], Done]:
@@ -157,14 +158,32 @@ def _read(item: Put) -> _Content:
     return _Content(data=bytes(held), digest=blake3(held).digest())
 
 
-def _held(running: dict[Future[Outcome], tuple[int, int]]) -> int:
-    return sum(size for _, size in running.values())
+class _Flight:
+    """What was read and is being sent. More waits than there are threads, so that none of them ever does."""
+
+    def __init__(self, crew: Crew) -> None:
+        self.count = 0
+        self._held = 0
+        self._crew = crew
+        self._ended: SimpleQueue[tuple[int, int, Future[Outcome]]] = SimpleQueue()
+
+    def full(self, size: int) -> bool:
+        """Whether so many bytes more have to wait."""
+        return bool(self.count) and (self.count >= self._crew.size * _QUEUED or self._held + size > _HELD)
+
+    def begin(self, index: int, item: Put, ready: Callable[[], Done]) -> None:
+        self.count, self._held = self.count + 1, self._held + item.size
+        future = self._crew.pool.submit(attempt, item.path, ready)
+        future.add_done_callback(lambda ended: self._ended.put((index, item.size, ended)))
+
+    def landed(self) -> tuple[int, Outcome]:
+        """The next one that is at its end; waits for it. Raises AuthError."""
+        index, size, future = self._ended.get()
+        self.count, self._held = self.count - 1, self._held - size
+        return index, future.result()
 
 
-def _ended(running: dict[Future[Outcome], tuple[int, int]], sent: dict[int, _Sent]) -> Results:
-    """Those that are at their end; what is in `sent` still has to be confirmed."""
-    for future in wait(running, return_when=FIRST_COMPLETED).done:
-        index, _ = running.pop(future)
-        outcome = future.result()
-        if index not in sent:
-            yield index, outcome
+def _told(ended: tuple[int, Outcome], sent: Mapping[int, _Sent]) -> Results:
+    """What is in `sent` still has to be confirmed."""
+    if ended[0] not in sent:
+        yield ended

@@ -18,12 +18,16 @@ from blake3 import blake3
 from syncer.engine.model import Entry, Method, RelPath
 from syncer.engine.paths import printable
 from syncer.engine.ports import Basis, Source, Traffic
-from syncer.errors import ChangedUnderUs, TransientError
+from syncer.errors import AuthError, ChangedUnderUs, StoreError, TransientError
+from syncer.stores.swift.confirming import confirmed
 from syncer.stores.swift.connection import PIECE
 from syncer.stores.swift.ground import Ground
 from syncer.stores.swift.objects import Head, head_in
+from syncer.stores.swift.versions import etag_in
 
 SMALL = 1 << 20  # bytes; such a file is fetched ahead of its turn
+_QUEUED = 4  # small files for each thread
+_HELD = 24 << 20  # bytes of small files that are on their way
 _TRIES = 5  # without a byte in between
 _PAUSE = 0.5  # seconds, longer from try to try
 
@@ -171,23 +175,60 @@ class Ahead:
         self._lock = Lock()
         self._running: dict[int, Future[tuple[bytes, Entry, int]]] = {}
         self._begun = 0
+        self._held = 0  # bytes of those that are running
+        self._same: frozenset[str] | None = None  # objects that are what came early
 
     def take(self, position: int) -> tuple[bytes, Entry, int]:
         """The content, the entry, and how many bytes came. Raises what reading does."""
         with self._lock:
+            if self._same is None:
+                self._same = self._still_the_same()
             self._begun = max(self._begun, position)
-            while self._begun < min(position + self._ground.crew.size, len(self._wanted)):
-                if self._fits(self._begun):
-                    self._running[self._begun] = self._ground.crew.pool.submit(self._fetch, self._begun)
+            while self._begun < len(self._wanted) and self._room(position):
+                self._begin(self._begun)
                 self._begun += 1
             future = self._running.pop(position, None)
+            if future is not None:
+                self._held -= self._wanted[position][1].size
         return future.result() if future is not None else self._fetch(position)
 
-    def _fits(self, position: int) -> bool:
-        return self._wanted[position][1].size <= SMALL
+    def _room(self, position: int) -> bool:
+        """More wait than there are threads, so that none of them ever does."""
+        near = self._begun < position + self._ground.crew.size * _QUEUED
+        return near and (self._begun == position or self._held < _HELD)
+
+    def _begin(self, position: int) -> None:
+        path, entry = self._wanted[position]
+        if entry.size <= SMALL and self._name(path) not in (self._same or ()):
+            self._running[position] = self._ground.crew.pool.submit(self._fetch, position)
+            self._held += entry.size
 
     def _fetch(self, position: int) -> tuple[bytes, Entry, int]:
-        return SwiftSource(self._ground, *self._wanted[position]).whole()
+        path, entry = self._wanted[position]
+        if self._name(path) in (self._same or ()):
+            data = self._ground.learner.early.take(self._name(path), entry.version)
+            digest = blake3(data).digest() if data is not None else None
+            if data is not None and entry.digest in (None, digest):
+                return data, replace(entry, digest=digest), len(data)
+        return SwiftSource(self._ground, path, entry).whole()
+
+    def _still_the_same(self) -> frozenset[str]:
+        """Of the objects whose content came early, those that did not change since."""
+        early = self._ground.learner.early
+        held = {self._name(path): entry.version for path, entry in self._wanted}
+        held = {name: version for name, version in held.items() if early.has(name, version)}
+        try:
+            etags = {name: etag_in(version) for name, version in held.items()}
+            now = confirmed(self._ground.objects, self._ground.crew, etags)
+        except AuthError:
+            raise
+        except StoreError:
+            return frozenset()  # each is asked for again
+        heads = ((name, now[name]) for name in held)
+        return frozenset(name for name, head in heads if head is not None and head.version == held[name])
+
+    def _name(self, path: RelPath) -> str:
+        return self._ground.place.name(path)
 
 
 def opened(ground: Ground, wanted: Sequence[tuple[RelPath, Entry]]) -> list[Source]:

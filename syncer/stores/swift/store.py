@@ -36,7 +36,7 @@ from syncer.stores.swift.looking import Looking
 from syncer.stores.swift.moving import Moving
 from syncer.stores.swift.names import MAX_NAME_BYTES, Place
 from syncer.stores.swift.objects import Objects
-from syncer.stores.swift.offered import Offered, free_space
+from syncer.stores.swift.offered import Offered, free_space, pulse
 from syncer.stores.swift.overlay import Overlay
 from syncer.stores.swift.placing import Placing
 from syncer.stores.swift.planning import Thresholds
@@ -101,6 +101,7 @@ class SwiftStore:
         self._ground = ground
         self._survey = Survey(
             learner,
+            crew,
             lambda: Overlay(place=place, known=known, learner=learner, crew=crew, clock=clock),
             self._root.stands,
         )
@@ -138,9 +139,14 @@ class SwiftStore:
                 self._room = now + _ROOM_SECONDS, free_space(self._connection, self._ground.place)
             return self._room[1]
 
+    def pulse(self) -> bytes:
+        """By one request: a token that changes with most of what happens here. See `offered.pulse`."""
+        return pulse(self._connection, self._ground.place)
+
     def close(self) -> None:
         self._survey.forget()
         self._ground.crew.close()
+        self._ground.learner.early.close()
         if self._trash.used:
             try:
                 self._trash.prune()
@@ -153,6 +159,9 @@ class SwiftStore:
 
     def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
         return self._survey.changed(known)
+
+    def expect(self, directories: Sequence[RelPath]) -> None:
+        self._survey.forget()
 
     def list(self, path: RelPath) -> Listing:
         return self._survey.list(path)

@@ -19,7 +19,7 @@ from syncer.engine.paths import printable
 from syncer.engine.ports import Put, Source
 from syncer.errors import ChangedUnderUs, TransientError, Unholdable
 from syncer.stores.swift import versions
-from syncer.stores.swift.connection import Body
+from syncer.stores.swift.exchange import Body
 from syncer.stores.swift.placing import Before, Placing, meta_of, taken
 
 

@@ -23,7 +23,8 @@ from syncer.engine.model import RelPath
 from syncer.engine.paths import printable
 from syncer.errors import ChangedUnderUs, TransientError
 from syncer.stores.swift import versions
-from syncer.stores.swift.connection import PIECE, Body, Call
+from syncer.stores.swift.connection import PIECE, Call
+from syncer.stores.swift.exchange import Body
 from syncer.stores.swift.ground import Ground
 from syncer.stores.swift.manifest import Inline, Part, Segment
 from syncer.stores.swift.names import quoted

@@ -10,6 +10,7 @@ from syncer.clock import SystemClock
 from syncer.engine import cycle
 from syncer.engine.model import Action, Failed, Outcome, Policy, Side
 from syncer.engine.report import RunReport
+from syncer.engine.scope import EVERYTHING, Scope
 from syncer.ignore import compile_rules
 from syncer.jobs.admission import admit
 from syncer.state import open_state
@@ -19,6 +20,7 @@ from syncer.stores.retry import Patience, RetryingStore
 from syncer.stores.swift.auth import Door
 from syncer.stores.swift.connection import Connection
 from syncer.stores.swift.names import Place
+from syncer.stores.swift.planning import Thresholds
 from syncer.stores.swift.store import SwiftStore
 from syncer.stores.trash import Trash
 
@@ -41,9 +43,16 @@ class Silent:
 class Machine:
     """One home with a folder, a state and a cache."""
 
-    def __init__(self, home: Path, door: Door, place: Place, clock: SystemClock | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        door: Door,
+        place: Place,
+        clock: SystemClock | None = None,
+        thresholds: Thresholds | None = None,
+    ) -> None:
         self.home, self.door, self.place = home, door, place
-        self.clock = clock or SystemClock()
+        self.clock, self.thresholds = clock or SystemClock(), thresholds
         self.connect: Callable[[], Connection] = lambda: Connection(self.door, clock=self.clock)
         self.local = home / "local"
         self.local.mkdir(parents=True)
@@ -53,12 +62,20 @@ class Machine:
         """The container as a run sees it."""
         connection = self.connect()
         cache = self.home / "cache"
-        return SwiftStore(connection, self.place, whereabouts="here", clock=self.clock, cache=cache, tag=TAG)
+        return SwiftStore(
+            connection,
+            self.place,
+            whereabouts="here",
+            clock=self.clock,
+            cache=cache,
+            tag=TAG,
+            thresholds=self.thresholds,
+        )
 
-    def run(self, policy: Policy | None = None) -> RunReport:
+    def run(self, policy: Policy | None = None, scope: Scope = EVERYTHING) -> RunReport:
         """One run. Raises what it raises."""
         with self._pair(policy or Policy(host=self.home.name)) as pair:
-            return cycle.run(pair)
+            return cycle.run(pair, cycle.look(pair, scope))
 
     def settled(self) -> None:
         """Runs until there is nothing to do."""

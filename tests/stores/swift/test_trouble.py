@@ -24,7 +24,8 @@ from syncer.errors import (
     Unreadable,
 )
 from syncer.stores.retry import RetryingStore
-from syncer.stores.swift.connection import Body, Call
+from syncer.stores.swift.connection import Call
+from syncer.stores.swift.exchange import Body
 from syncer.stores.swift.planning import Thresholds
 from syncer.stores.swift.refusals import refusal
 from tests.contract.doubles import BytesSource
