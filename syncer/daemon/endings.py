@@ -21,7 +21,7 @@ def ending_of(result: JobResult) -> Ending:
     failed = frozenset(_failed(report))
     if len(failed) > MANY_PATHS:
         return Ending(delay=FIRST_JOB)
-    return Ending(paths=failed)
+    return Ending(paths=failed, settled=report.judged)
 
 
 def _broken_off(error: SyncerError) -> Ending:

@@ -45,13 +45,15 @@ class Ending:
     """How a run ended, as far as it matters for the next one.
 
     `delay`: the run as a whole failed, and is to be made again after so many seconds at first (0: it did
-    not). `paths` failed singly. `steady`: however often it fails, the delay does not grow.
+    not). `paths` failed singly. `steady`: however often it fails, the delay does not grow. `settled` says of
+    a path that is not among those whether the run has seen to it.
     """
 
     delay: float = 0.0
     steady: bool = False
     broken_off: bool = False  # nothing is wrong, but it was stopped half-way
     paths: frozenset[RelPath] = frozenset()
+    settled: Callable[[RelPath], bool] = field(default=lambda path: False, compare=False)
 
 
 @dataclass(slots=True)
@@ -155,7 +157,7 @@ class Schedule:
             return
         self._failed, self._not_before = 0, 0.0
         self._looked(task.scope, now)
-        self._mark(task.scope, ending.paths, now)
+        self._mark(task.scope, ending, now)
 
     def _looked(self, scope: Scope, now: float) -> None:
         if scope.everywhere:
@@ -163,14 +165,14 @@ class Schedule:
         if scope.remote.everywhere and self.cadence.interval is not None:
             self._interval_at = now + min(self.cadence.interval, self.spread(self.cadence.interval))
 
-    def _mark(self, scope: Scope, failed: Iterable[RelPath], now: float) -> None:
+    def _mark(self, scope: Scope, ending: Ending, now: float) -> None:
         """A path that failed again waits twice as long; one that was looked at and did not is forgotten.
 
         That may be long before it was due: something happened there.
         """
         before = self._retries
-        kept = {path: retry for path, retry in before.items() if not _is_in(path, scope)}
-        for path in failed:
+        kept = {p: retry for p, retry in before.items() if not (ending.settled(p) or _is_in(p, scope))}
+        for path in ending.paths:
             times = before[path].times + 1 if path in before else 1
             delay = min(FIRST_PATH * 2 ** min(times - 1, 20), LAST_PATH)
             kept[path] = _Retry(times, now + self.spread(delay))

@@ -146,7 +146,10 @@ class Supervisor:
         while self._ending is None:
             with suppress(Empty):
                 self._woken.get(timeout=TICK)
-            self._look_after()
+            try:
+                self._look_after()
+            except Exception:  # noqa: BLE001 - whatever goes wrong in this turn, there has to be a next one
+                _log.exception("the daemon stumbled")
         self._systemd.stopping()
         hooks = threading.Thread(target=self._alarms.stop, name="hooks end")
         hooks.start()

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from syncer.engine import guards, moves, paths, plan
+from syncer.engine import chosen, guards, moves, paths, plan
+from syncer.engine.chosen import Choice
 from syncer.engine.execute import Executor
 from syncer.engine.findings import Findings
 from syncer.engine.model import (
@@ -29,7 +30,7 @@ from syncer.engine.model import (
 from syncer.engine.observe import Look, observe
 from syncer.engine.observe import look as look_at
 from syncer.engine.ports import Clock, Memory, Reporter, Store
-from syncer.engine.report import ActionReport, Plan, RunReport
+from syncer.engine.report import ActionReport, ConflictReport, Plan, Resolution, RunReport
 from syncer.engine.rules import Compiler
 from syncer.engine.scope import EVERYTHING, Places, Scope
 from syncer.errors import GuardTripped
@@ -49,6 +50,7 @@ class Pair:
     reporter: Reporter
     compiler: Compiler
     workers: int = 2
+    choice: Choice = chosen.everything  # what of the plan is to be done
 
     @property
     def stores(self) -> dict[Side, Store]:
@@ -94,7 +96,7 @@ def run(pair: Pair, seen: Look | None = None) -> RunReport:
         before_deletes=lambda: _verify_roots(pair, markers),
     )
     reports = tuple(executor.run(todo.actions))
-    _seal(pair, findings, reports)
+    _seal(pair, findings, reports, todo.left)
     return RunReport(
         actions=reports,
         conflicts=todo.conflicts,
@@ -102,6 +104,8 @@ def run(pair: Pair, seen: Look | None = None) -> RunReport:
         holds=todo.holds,
         looked=None if seen.whole else frozenset(findings.visited),
         passed=frozenset() if seen.whole else frozenset(findings.passed - findings.visited),
+        left=frozenset(a.path for a in todo.left),
+        missed=todo.missed,
     )
 
 
@@ -117,15 +121,25 @@ def _rules_text(policy: Policy) -> str:
 def _planned(pair: Pair, findings: Findings) -> Plan:
     """Guard and order what was found; the pure half of a run, but for digests of candidates for a move."""
     guards.refuse_emptied(findings.actions, findings.emptied, pair.policy)
-    actions = moves.find(findings.actions, _learner(pair), directories=_renaming(pair))
+    found = moves.find(findings.actions, _learner(pair), directories=_renaming(pair))
+    picked = pair.choice(found)
+    actions = picked.actions
     known = pair.memory.known() if guards.need_known(actions) else 0
     kept, holds = guards.hold_mass_delete(actions, known, pair.policy)
     return Plan(
         actions=plan.ordered(kept),
-        conflicts=tuple(findings.conflicts),
+        conflicts=tuple(_concerned(findings.conflicts, picked.left)),
         problems=(*findings.problems, *guards.warn_mass_change(kept, known)),
         holds=tuple(holds),
+        left=tuple(picked.left),
+        missed=tuple(picked.missed),
     )
+
+
+def _concerned(conflicts: Iterable[ConflictReport], left: Iterable[Action]) -> Iterable[ConflictReport]:
+    """Without the conflicts whose settling was left out: those wait for a later run."""
+    waiting = {a.path for a in left}
+    return (c for c in conflicts if c.resolution is Resolution.ASKED or c.path not in waiting)
 
 
 def _learner(pair: Pair) -> moves.Learn:
@@ -178,18 +192,21 @@ def _verify_roots(pair: Pair, markers: Mapping[Side, str]) -> None:
 # Afterwards
 
 
-def _seal(pair: Pair, findings: Findings, reports: Sequence[ActionReport]) -> None:
+def _seal(pair: Pair, findings: Findings, reports: Sequence[ActionReport], left: Sequence[Action]) -> None:
     """Remember which directories need no look next time, unless something in them changes.
 
-    And that the others need one even if nothing does: what is wrong in them may go as it came, and leave
-    them looking as they did when all was agreed. First under which rules: a death in between must not leave fingerprints that are believed under others.
+    Not those in which something was `left` undone. And that the others need one even if nothing does: what is
+    wrong in them may go as it came, and leave them looking as they did when all was agreed. First under
+    which rules: a death in between must not leave fingerprints that are believed under others.
     """
     rules = _rules_text(pair.policy)
     if pair.memory.setting(IGNORE) != rules:
         pair.memory.set(**{IGNORE: rules})
-    pair.memory.seal(findings.settled)
-    settled = {path for path, _, _ in findings.settled}
-    undone = {d for r in reports if not isinstance(r.outcome, Done) for d in _touched(r.action)}
+    waiting = {d for action in left for d in _touched(action)}
+    agreed = [sealed for sealed in findings.settled if sealed[0] not in waiting]
+    pair.memory.seal(agreed)
+    settled = {path for path, _, _ in agreed}
+    undone = {d for r in reports if not isinstance(r.outcome, Done) for d in _touched(r.action)} | waiting
     touched = {d for r in reports for d in _touched(r.action)} - settled - findings.mixed - findings.lopsided
     pair.memory.seal(pair.memory.sealable(sorted(touched - undone)))
     _open_again(pair.memory, (findings.visited - settled - touched) | (undone - settled))

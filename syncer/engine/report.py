@@ -63,6 +63,8 @@ class Plan:
     conflicts: tuple[ConflictReport, ...] = ()
     problems: tuple[Problem, ...] = ()
     holds: tuple[Hold, ...] = ()
+    left: tuple[Action, ...] = ()  # a person left them out: not for this run
+    missed: tuple[Problem, ...] = ()  # a person asked for them, and they cannot be done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +85,16 @@ class RunReport:
     holds: tuple[Hold, ...] = ()
     looked: frozenset[RelPath] | None = None  # the directories it opened, if it did not look everywhere
     passed: frozenset[RelPath] = frozenset()  # directories that it saw standing, and did not open
+    left: frozenset[RelPath] = frozenset()  # paths for which something is to be done, and was not asked for
+    missed: tuple[Problem, ...] = ()  # what was asked for and could not be done; see `engine.chosen`
 
     def judged(self, path: RelPath) -> bool:
         """Whether the run says anything about the path by not mentioning it.
 
         What is wrong with a directory may be that it cannot be listed: only who opens it hears of that.
         """
+        if path in self.left:
+            return False
         if self.looked is None or path in self.looked:
             return True
         return split(path)[0] in self.looked and path not in self.passed
@@ -102,7 +108,7 @@ class RunReport:
         """0 in sync, 1 somebody has to look, 3 running again may help, 4 a guard held deletions."""
         if self.holds:
             return 4
-        if self.failures:
+        if self.failures or any(m.waits for m in self.missed):
             return 3
         asked = any(c.resolution is Resolution.ASKED for c in self.conflicts)
         return 1 if asked or any(p.waits for p in self.problems) else 0

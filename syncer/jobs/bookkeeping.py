@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from syncer.state import ConflictSide, HistoryEntry, Ledger, OpenConflict
 
 _HELD = "held"
+FOLDER = "a folder"  # what the history says of a deletion, since the trash keeps no empty directory
 OPEN = (Resolution.ASKED, Resolution.KEPT_BOTH)
 
 
@@ -122,8 +123,14 @@ def history(report: ActionReport) -> HistoryEntry:
         size=results.size_of(action),
         sent=sent,
         received=received,
-        message=results.message_of(outcome),
+        message=FOLDER if _removed_folder(report) else results.message_of(outcome),
     )
+
+
+def _removed_folder(report: ActionReport) -> bool:
+    from syncer.engine.model import Done, RemoveDirectory
+
+    return isinstance(report.action, RemoveDirectory) and isinstance(report.outcome, Done)
 
 
 def _record_failures(ledger: Ledger, report: RunReport) -> None:

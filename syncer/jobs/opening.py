@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from syncer.clock import SystemClock
 from syncer.config import JobSettings, Settings
 from syncer.engine import cycle
+from syncer.engine.chosen import Choice, everything
 from syncer.engine.model import MaxDelete, Policy, Side
 from syncer.engine.ports import Clock, Reporter
 from syncer.errors import ConfigError
@@ -30,6 +31,7 @@ class Wish:
     yes: bool = False
     full: bool = False
     trigger: str = "manual"
+    choice: Choice = everything  # what of the plan is to be done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,7 @@ def opened(
         clock=world.clock,
         reporter=world.reporter,
         compiler=compile_rules,
+        choice=wish.choice,
     )
     return OpenJob(settings=job, place=place, state=state, stores=stores, pair=pair)
 

@@ -205,7 +205,8 @@ class Runner:
                 stores=(stores.local, stores.remote),
                 chosen=decided.valid,
             )
-            bookkeeping.remember_holds(state.memory, report.holds)
+            if report.holds or not report.left:
+                bookkeeping.remember_holds(state.memory, report.holds)
             if report.exit_code in (0, 1) and seen is None:
                 notes += _prune(stores, job, clock)
             return told

@@ -53,7 +53,14 @@ class ServedStore(FolderStore):
 
     def __init__(self, served: Served, below: RelPath, *, identity: tuple[int, int]) -> None:
         root = served.absolute(below)
-        super().__init__(root, fs=served.fs, clock=served.clock, tag=served.tag, trash=served.trash(below))
+        super().__init__(
+            root,
+            fs=served.fs,
+            clock=served.clock,
+            tag=served.tag,
+            trash=served.trash(below),
+            abandoned=served.abandoned,
+        )
         self.below = below
         self.inode = identity
         self.users = 0
@@ -74,6 +81,7 @@ class Served:
         self.digests = Digests(state / "digests.sqlite")
         self.feed = Feed()  # every change through the server is told to it
         self.started_ns = clock.now_ns()
+        self.abandoned: dict[str, os.stat_result] = {}  # temporaries, see `stores.ground`
         self._trash_in_state = _device(folder) == _device(state)
         self._stores: dict[RelPath, ServedStore] = {}
         self._retired: set[ServedStore] = set()  # replaced while in use

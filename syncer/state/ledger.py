@@ -116,9 +116,19 @@ class Ledger:
             return self._database.insert(sql.START_RUN, (trigger, self._now_ns()))
 
     def end_run(
-        self, run: int, *, result: str, exit_code: int, totals: Totals | None = None, message: str = ""
+        self,
+        run: int,
+        *,
+        result: str,
+        exit_code: int,
+        totals: Totals | None = None,
+        message: str = "",
+        synced: bool = True,
     ) -> None:
-        """Close a run, and forget runs and history beyond what is kept."""
+        """Close a run, and forget runs and history beyond what is kept.
+
+        One that did not bring the sides in step (`synced`: no) is no success, however it ended.
+        """
         done = totals or Totals()
         moment = self._now_ns()
         with self._database.transaction():
@@ -127,7 +137,7 @@ class Ledger:
             )
             self._prune()
             self._set(CLEAN, "1")
-            if exit_code in _FINISHED:
+            if synced and exit_code in _FINISHED:
                 self._set(SUCCESS, str(moment))
 
     def forget_run(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""Removing directories in which nothing is left but parts of content that never arrived.
+"""Removing directories in which nothing is left but content that never arrived, or only parts of it.
 
 Around `directories.remove`: what a broken-off put left in a directory must not keep that from going.
 A directory with anything else in it stays as it is, partials included.
@@ -12,6 +12,7 @@ from syncer.engine.model import Outcome, RelPath, Stale
 from syncer.engine.ports import Results
 from syncer.stores import directories, partial
 from syncer.stores.ground import Ground
+from syncer.stores.transfer import is_same
 
 
 def remove(ground: Ground, paths: Sequence[RelPath]) -> Results:
@@ -34,13 +35,27 @@ def _again(ground: Ground, path: RelPath) -> Outcome | None:
 
 
 def _clear(ground: Ground, path: RelPath) -> bool:
-    """Takes our partials out of a directory that holds nothing else; whether it is empty now."""
+    """Takes what is nobody's out of a directory that holds nothing else; whether it is empty now."""
     try:
         with ground.cursor() as cursor:
             fd = cursor.enter(path)
             names = [name for name, _ in ground.fs.scan(fd)]
-            if not all(map(ground.is_partial, names)):
+            if not all(ground.is_partial(name) or _is_abandoned(ground, name, fd) for name in names):
                 return False
-            return all(partial.discard(ground, name, fd) for name in names)
+            return all(_discard(ground, name, fd) for name in names)
     except OSError:
         return False
+
+
+def _is_abandoned(ground: Ground, name: str, dir_fd: int) -> bool:
+    """Whether it is what a put made, and left when the directory was moved under it."""
+    made = ground.abandoned.get(name)
+    return made is not None and is_same(ground.fs, name, dir_fd, made)
+
+
+def _discard(ground: Ground, name: str, dir_fd: int) -> bool:
+    if ground.is_partial(name):
+        return partial.discard(ground, name, dir_fd)
+    ground.fs.unlink(name, dir_fd)
+    ground.abandoned.pop(name, None)
+    return True

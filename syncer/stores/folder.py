@@ -33,6 +33,7 @@ from syncer.stores import (
     moving,
     parallel,
     partial,
+    putback,
     reading,
     removal,
     scanning,
@@ -56,9 +57,17 @@ class FolderStore:
     """
 
     def __init__(
-        self, root: str, *, fs: FileSystem, clock: Clock, tag: str, trash: Trash | None = None
+        self,
+        root: str,
+        *,
+        fs: FileSystem,
+        clock: Clock,
+        tag: str,
+        trash: Trash | None = None,
+        abandoned: dict[str, os.stat_result] | None = None,
     ) -> None:
-        self._ground = Ground(root, fs=fs, clock=clock, tag=tag)
+        """`abandoned` (see `Ground`) may be shared with the stores of other roots on the same disk."""
+        self._ground = Ground(root, fs=fs, clock=clock, tag=tag, abandoned=abandoned)
         self._readers = reading.Readers(self._ground)
         self._root = root
         self.trash = trash if trash is not None else Trash.inside(root, fs=fs, clock=clock)
@@ -231,6 +240,10 @@ class FolderStore:
     def restore(self, kept: Kept, to: RelPath = "") -> Outcome:
         """Puts one thing back where it was (or to `to`); `Stale` if the name is taken."""
         return trashcan.restore(self._ground, self.trash, kept, to)
+
+    def put_back(self, wanted: Sequence[tuple[Kept, Entry]]) -> Results:
+        """Puts things back where they were, over the entry that stands there now: that goes to the trash."""
+        return self._guarded(putback.put_back(self._ground, self.trash, wanted))
 
     def empty_trash(self, *, older_than_ns: int) -> tuple[int, int]:
         """Removes what was taken by runs that began before; answers (files, bytes)."""

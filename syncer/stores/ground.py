@@ -10,6 +10,7 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import stat_result
 
 from syncer.engine.paths import TEMPORARY
 from syncer.engine.ports import Clock
@@ -21,14 +22,27 @@ TOKEN_LENGTH = 8  # bytes of `engine.ports.Put.token`
 
 
 class Ground:
-    """Shared by the threads that use one folder store."""
+    """Shared by the threads that use one folder store.
 
-    def __init__(self, root: str, *, fs: FileSystem, clock: Clock, tag: str) -> None:
+    `abandoned` has temporaries that nobody will use and that are in nobody's reach: their directory was moved
+    away under us. By name, with what was made there.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        fs: FileSystem,
+        clock: Clock,
+        tag: str,
+        abandoned: dict[str, stat_result] | None = None,
+    ) -> None:
         self.root = root
         self.fs = fs
         self.clock = clock
         self.tag = tag
         self.umask = fs.umask()
+        self.abandoned: dict[str, stat_result] = {} if abandoned is None else abandoned
         self._lock = threading.Lock()
         self._fds: list[int] = []
 

@@ -115,16 +115,20 @@ class _Batch:
             self._unstage(index)
 
     def _unstage(self, index: int) -> None:
-        """Removes a temporary that will not be used, provided that it still is what we made."""
+        """Removes a temporary that will not be used, provided that it still is what we made.
+
+        Where its directory was moved meanwhile, it goes with that, or with the next sweep.
+        """
         staged = self._staged.get(index)
         if staged is None:
             return
         try:
             directory_fd, _ = self._cursor.parent(staged.item.path)
             if is_same(self._fs, staged.temporary, directory_fd, staged.ours):
-                drop_quietly(self._fs, staged.temporary, directory_fd)
+                return drop_quietly(self._fs, staged.temporary, directory_fd)
         except OSError:
-            return  # the next run's sweep finds it
+            pass
+        self._ground.abandoned[staged.temporary] = staged.ours
 
     def _stage(self, index: int) -> None:
         item = self._items[index]

@@ -1,4 +1,4 @@
-"""What makes a run look again at directories that did not change."""
+"""What makes a run look again at directories that did not change; and runs that look at a part only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from syncer.engine import cycle
 from syncer.engine.model import Mode, Policy
+from syncer.engine.report import RunReport
+from syncer.engine.scope import NOTHING, NOWHERE, Places, Scope
+from syncer.errors import GuardTripped, TransientError
+from syncer.stores.faults import Fault
+from syncer.stores.wrapping import Wrapped
 from tests.desk import Desk, desk_in
 
 
@@ -78,3 +84,177 @@ def test_a_death_while_sealing_under_new_rules_hides_nothing_from_the_old_ones(t
         desk.pair, desk.memory.seal = as_before, seal  # type: ignore[attr-defined]
         desk.run()
         assert desk.remote.content("d/n.tmp") == b"ignored for one run"
+
+
+# A run over a part
+
+
+def at(*directories: str, trees: Iterable[str] = ()) -> Places:
+    return Places(directories=frozenset(directories), trees=frozenset(trees))
+
+
+def over(desk: Desk, local: Places = NOWHERE, remote: Places = NOWHERE) -> RunReport:
+    return cycle.run(desk.pair, cycle.look(desk.pair, Scope(local=local, remote=remote)))
+
+
+def paths_of(report: RunReport) -> list[str]:
+    return [done.action.path for done in report.actions]
+
+
+def test_a_run_over_a_part_leaves_the_rest_for_another(desk: Desk) -> None:
+    desk.local.write("d/f", b"edited")
+    desk.local.write("keep", b"edited too")
+    assert paths_of(over(desk, at("d"))) == ["keep", "d/f"], "directories above are in it"
+    desk.local.write("d/f", b"again")
+    desk.remote.write("keep", b"there")
+    assert paths_of(over(desk, at("d"))) == ["d/f"], "the root did not change on the side that was looked at"
+    assert paths_of(over(desk, remote=at(""))) == ["keep"]
+    desk.comes_to_rest()
+
+
+def test_a_run_over_nothing_opens_nothing_and_judges_nothing(desk: Desk) -> None:
+    desk.local.write("keep", b"edited")
+    seen = cycle.look(desk.pair, NOTHING)
+    assert not seen.directories and not seen.whole
+    report = cycle.run(desk.pair, seen)
+    assert report.actions == () and not report.judged("keep")
+
+
+def test_a_first_run_looks_everywhere_wherever_it_was_sent(tmp_path: Path) -> None:
+    with desk_in(tmp_path, Policy()) as desk:
+        desk.local.write("deep/down/f", b"new")
+        seen = cycle.look(desk.pair, Scope(local=at("other"), remote=NOWHERE))
+        assert seen.whole and paths_of(cycle.run(desk.pair, seen)) == ["deep", "deep/down", "deep/down/f"]
+
+
+def test_a_side_that_nothing_is_said_of_is_not_asked(desk: Desk) -> None:
+    class Down(Wrapped):
+        def changed(self, known: Iterable[tuple[str, bytes]]) -> Iterator[str]:
+            raise TransientError("the line is down")
+
+    desk.pair = replace(desk.pair, remote=Down(desk.remote))
+    assert over(desk, at("d")).actions == ()
+    with pytest.raises(TransientError):
+        over(desk, remote=at("d"))
+
+
+@pytest.mark.parametrize(
+    "place", ["gone", "d/gone/deeper", "d/f", "d/f/x", "..", "/d", "d//f", "d\0f", "d/", "\udcff"]
+)
+def test_a_place_that_is_none_does_no_harm_and_hides_nothing(desk: Desk, place: str) -> None:
+    desk.local.write("d/f", b"edited")
+    assert over(desk, at(place), at(place)).exit_code == 0
+    assert paths_of(over(desk, at("d"), at(place))) in ([], ["d/f"])
+    desk.comes_to_rest()
+    assert desk.remote.content("d/f") == b"edited"
+
+
+def test_a_directory_that_is_gone_is_found_by_its_own_name_as_well(desk: Desk) -> None:
+    desk.local.remove("d")
+    assert paths_of(over(desk, at("d"))) == ["d/f", "d/f.tmp", "d"]
+    assert desk.remote.look("d") is None and desk.run().actions == ()
+
+
+def test_a_new_tree_is_found_whole_by_the_place_it_stands_in(desk: Desk) -> None:
+    desk.local.write("d/new/deep/x", b"1")
+    desk.local.write("d/new/y", b"2")
+    report = over(desk, at("d"))
+    assert report.judged("d/new/deep/x") and report.judged("d/new/y") and not report.judged("elsewhere/x")
+    assert desk.remote.content("d/new/deep/x") == b"1" and desk.run().actions == ()
+
+
+@pytest.mark.parametrize("change", [{"ignore": ("*.tmp",)}, {"mode": Mode.PUSH}])
+def test_other_rules_or_another_mode_make_any_run_a_full_one(desk: Desk, change: dict[str, object]) -> None:
+    with_policy(desk, **change)
+    seen = cycle.look(desk.pair, Scope(local=at(""), remote=NOWHERE))
+    assert seen.whole and seen.forced and set(seen.directories) == {"", "d"}
+    assert cycle.run(desk.pair, seen).looked is None
+
+
+def test_ignore_rules_that_change_in_a_part_are_heard_by_all_that_stands_below(desk: Desk) -> None:
+    desk.agree({"d/deep/down/g.tmp": b"scratch", "d/deep/down/g": b"kept"})
+    desk.local.write("d/.syncignore", b"*.tmp\n")
+    report = over(desk, at("d"))
+    assert report.judged("d/deep/down/g.tmp") and not report.judged("other/x")
+    assert set(desk.rows()) == {"keep", "d", "d/f", "d/.syncignore", "d/deep", "d/deep/down", "d/deep/down/g"}
+    desk.local.write("d/deep/down/g.tmp", b"edited")
+    assert desk.run().actions == ()
+    assert desk.remote.content("d/deep/down/g.tmp") == b"scratch"
+    desk.remote.write("d/.syncignore", b"")
+    over(desk, remote=at("d"))
+    desk.comes_to_rest()
+    assert "d/deep/down/g.tmp" in desk.rows()
+
+
+def test_rules_above_a_part_hold_in_it_although_nobody_looked_at_them(desk: Desk) -> None:
+    desk.agree({"d/.syncignore": b"*.bak\n", "d/deep/g": b"kept"})
+    desk.local.write("d/deep/g.bak", b"private")
+    assert paths_of(over(desk, at("d/deep"))) == []
+    assert desk.remote.look("d/deep/g.bak") is None
+
+
+def test_what_is_wrong_with_a_directory_is_not_over_because_its_parent_was_looked_at(desk: Desk) -> None:
+    desk.remote.deny("d")
+    desk.local.write("d/f", b"edited")
+    report = over(desk, at("d"))
+    assert [p.path for p in report.problems] == ["d"] and report.judged("d")
+    desk.local.write("keep", b"edited")
+    report = over(desk, at(""))
+    assert paths_of(report) == ["keep"] and report.problems == ()
+    assert report.judged("keep") and not report.judged("d") and not report.judged("d/f")
+
+
+def test_a_directory_that_went_is_judged_by_a_look_at_its_parent(desk: Desk) -> None:
+    desk.local.remove("d")
+    desk.remote.remove("d")
+    assert over(desk, at("")).judged("d")
+
+
+def test_what_stands_on_one_side_only_is_taken_for_trouble_not_for_a_deletion(desk: Desk) -> None:
+    """The other side took the directory away, and nobody looked there: only its parent tells."""
+    desk.local.write("d/f", b"edited")
+    desk.remote.remove("d")
+    report = over(desk, at("d"))
+    assert [(p.path, p.code) for p in report.problems] == [("d", "busy")] and report.actions == ()
+    assert paths_of(over(desk, at("d", ""), at("d", ""))) == ["d", "d/f", "d/f.tmp"]
+    desk.comes_to_rest()
+    assert desk.local.content("d/f") == desk.remote.content("d/f") == b"edited"
+
+
+@pytest.mark.parametrize("side", ["local", "remote"])
+def test_an_emptied_side_refuses_a_run_over_a_part_as_well(desk: Desk, side: str) -> None:
+    store = desk.local if side == "local" else desk.remote
+    other = desk.remote if side == "local" else desk.local
+    before = other.tree()
+    for path in ("keep", "d"):
+        store.remove(path)
+    with pytest.raises(GuardTripped):
+        over(desk, at(""), at(""))
+    assert other.tree() == before
+
+
+def test_a_place_that_is_ignored_is_left_alone(desk: Desk) -> None:
+    desk.agree({"d/.syncignore": b"cache/\n"})
+    desk.local.write("d/cache/deep/x", b"private")
+    for places in (at("d/cache"), at("d/cache/deep"), at(trees=["d/cache"])):
+        assert over(desk, places, places).actions == ()
+    assert desk.remote.look("d/cache") is None and "d/cache" not in desk.rows()
+
+
+def test_a_directory_with_trouble_is_opened_again_although_it_looks_as_it_did_before(desk: Desk) -> None:
+    """The trouble went as it came: who looks at what changed only would never hear that it is over."""
+    desk.local.make_directory("d/.SYNCER-tmp-mine")
+    assert [p.path for p in over(desk, at("d")).problems] == ["d/.SYNCER-tmp-mine"]
+    desk.local.remove("d/.SYNCER-tmp-mine")
+    report = over(desk, at("d"))
+    assert report.problems == () and report.judged("d/.SYNCER-tmp-mine")
+    assert not cycle.look(desk.pair, Scope(local=at("d"), remote=NOWHERE)).directories, "and that once"
+
+
+def test_what_failed_in_a_directory_opens_it_again_although_it_looks_as_it_did_before(desk: Desk) -> None:
+    desk.local.make_directory("d/new")
+    desk.far.faults.append(Fault(method="make_directories", error=TransientError("reset")))
+    assert over(desk, at("d")).exit_code == 3
+    desk.local.remove("d/new")
+    report = over(desk, at("d"))
+    assert report.exit_code == 0 and report.judged("d/new")

@@ -157,3 +157,37 @@ def test_a_word_is_said_when_most_of_a_side_is_overwritten() -> None:
     assert (word.side, word.code, word.waits) == (R, "mass-change", False)
     assert guards.warn_mass_change(actions[:99], 120) == []
     assert guards.warn_mass_change(actions, 1000) == []
+
+
+# Deletions of one stroke
+
+
+def test_deletions_of_one_stroke_count_together_over_several_runs() -> None:
+    there = world(MANY, without(MANY, 9), MANY)
+    assert not planning(there).holds, "9 are below the floor"
+    lately = Policy(deleted_lately={R: 2})
+    assert not planning(there, lately).holds, "11 of 22 are no more than half"
+    (hold,) = planning(there, Policy(deleted_lately={R: 5})).holds
+    assert (hold.side, len(hold.paths)) == (R, 9), "14 of 25 are"
+
+
+def test_what_went_on_one_side_is_not_counted_on_the_other() -> None:
+    there = world(MANY, without(MANY, 9), MANY)
+    assert not planning(there, Policy(deleted_lately={L: 500})).holds
+
+
+def test_a_stroke_that_is_over_holds_nothing_by_itself() -> None:
+    there = world(MANY, {**MANY, "new": file("new", 50)}, MANY)
+    todo = planning(there, Policy(deleted_lately={R: 500, L: 500}))
+    assert not todo.holds and len(todo.actions) == 1
+
+
+def test_a_count_is_the_count_of_the_whole_stroke() -> None:
+    there = world(MANY, without(MANY, 4), MANY)
+    assert not planning(there, Policy(max_delete=MaxDelete(count=5, share=None), deleted_lately={R: 1})).holds
+    assert planning(there, Policy(max_delete=MaxDelete(count=5, share=None), deleted_lately={R: 2})).holds
+
+
+def test_a_word_lets_a_whole_stroke_through() -> None:
+    there = world(MANY, without(MANY, 15), MANY)
+    assert not planning(there, Policy(allow_deletes=True, deleted_lately={R: 500})).holds

@@ -196,3 +196,23 @@ def test_a_dead_run_leaves_the_database_marked(place: Path) -> None:
         assert not state.ledger.ended_well()
         finished(state.ledger)
         assert state.ledger.ended_well()
+
+
+def test_a_run_that_is_forgotten_leaves_no_trace_and_counts_as_closed_well(ledger: Ledger) -> None:
+    first = ledger.start_run("manual")
+    ledger.end_run(first, result="in-sync", exit_code=0)
+    before, success = ledger.runs(), ledger.last_success_ns()
+    ledger.forget_run(ledger.start_run("watch"))
+    assert ledger.runs() == before and ledger.last_success_ns() == success
+    assert ledger.ended_well(), "or every big database would be read through at the next start"
+
+
+def test_problems_and_failures_elsewhere_are_not_settled_by_who_did_not_look_there(ledger: Ledger) -> None:
+    ledger.newly_seen([PIPE, CLASH])
+    assert ledger.newly_seen([], judged=lambda path: path == "a") == ()
+    assert [seen.problem for seen in ledger.problems()] == [
+        replace(PIPE, message=ledger.problems()[0].problem.message)
+    ]
+    assert ledger.newly_seen([CLASH], judged=lambda path: path == "a") == (CLASH,), (
+        "gone and back: news again"
+    )

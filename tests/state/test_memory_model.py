@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from syncer.engine.model import BaseEntry, Kind
 from syncer.engine.paths import is_below, parts, tree_key
 from syncer.engine.ports import Drop, Fact, Relocate, Remember
-from syncer.state import StateMemory, open_state
+from syncer.engine.scope import EVERYWHERE, Places
+from syncer.state import StateMemory, open_state, view_state
 
 NAMES = st.sampled_from(["a", "b", "ab", "a\n", "\udcff", "a.b", "\x01"])
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
@@ -31,6 +32,10 @@ FACTS: st.SearchStrategy[Fact] = st.one_of(
     st.builds(Remember, path=PATHS, entry=ENTRIES),
     st.builds(Drop, path=PATHS),
     st.builds(Relocate, origin=PATHS, path=PATHS),
+)
+ODD = st.sampled_from(["", "..", "/a", "a//b", "a/", "\ud800", "nowhere", "ab/\udcff"])
+PLACES = st.builds(
+    Places, directories=st.frozensets(PATHS | ODD, max_size=4), trees=st.frozensets(PATHS | ODD, max_size=3)
 )
 
 
@@ -99,3 +104,24 @@ def test_memory_does_what_a_dict_would(batches: list[list[Fact]]) -> None:
             for fact in batch:
                 model.apply(fact)
             compare(state.memory, model)
+
+
+def within(path: str, places: Places) -> bool:
+    """Whether a run over these places looks at the directory: said without keys and ranges."""
+    asked = places.directories | places.trees
+    above = any(p == path or is_below(p, path) for p in asked) or (bool(asked) and path == "")
+    return above or any(path == tree or is_below(path, tree) for tree in places.trees)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sets(PATHS, max_size=12), PLACES)
+def test_the_directories_of_places_are_those_and_all_above_them_and_all_below_trees(
+    known: set[str], places: Places
+) -> None:
+    with view_state(Path("/nowhere/at/all")) as state:
+        entry = BaseEntry(kind=Kind.DIRECTORY)
+        state.memory.record([Remember(path=path, entry=entry) for path in sorted(known)])
+        every = [path for path, _, _ in state.memory.directories()]
+        found = [path for path, _, _ in state.memory.directories(places)]
+        assert found == [path for path in every if within(path, places)], "in tree order, each once"
+        assert [path for path, _, _ in state.memory.directories(places | EVERYWHERE)] == every
