@@ -75,5 +75,7 @@ def shown(value: float, unit: str) -> str:
             return f"{value:.2f} x"
         case "s":
             return show_seconds(value)
+        case "%":
+            return f"{value:.2f} %"
         case _:
             return f"{value:,.0f} {unit}"

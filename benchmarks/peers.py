@@ -20,7 +20,8 @@ from benchmarks.ground import Ground, empty
 from benchmarks.running import Command, run
 
 BISYNC_MOST: Final = 20_000  # files; rclone bisync needs a minute for 100k that did not change
-_VERSIONS = {"rsync": "--version", "unison": "-version", "rclone": "version"}
+_PEERS = ("rsync", "unison", "rclone")
+_VERSIONS = {"rsync": "--version", "unison": "-version", "rclone": "version", "syncthing": "--version"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,15 +103,15 @@ def present(contestants: Sequence[Contestant]) -> tuple[Contestant, ...]:
 
 def missing() -> tuple[str, ...]:
     """Peers that are not installed."""
-    return tuple(name for name in (*_VERSIONS, "find") if shutil.which(name) is None)
+    return tuple(name for name in (*_PEERS, "find") if shutil.which(name) is None)
 
 
-def versions() -> dict[str, str]:
-    """The installed peers with their versions."""
+def versions(names: Sequence[str] = _PEERS) -> dict[str, str]:
+    """Those of these programs that are installed, with their versions."""
     found = {}
-    for name, option in _VERSIONS.items():
-        if name not in missing():
-            done = subprocess.run([name, option], capture_output=True, text=True, check=False)
+    for name in names:
+        if shutil.which(name) is not None:
+            done = subprocess.run([name, _VERSIONS[name]], capture_output=True, text=True, check=False)
             words = done.stdout.replace("version", " ").split()
             found[name] = next((word for word in words if any(c.isdigit() for c in word)), "?").lstrip("v")
     return found

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.running import BenchError
+from benchmarks.syncers import REPOSITORY
 
 _PATIENCE = 20.0  # seconds
 
@@ -42,16 +43,16 @@ class Server:
 
 @contextmanager
 def syncer(base: Path, environment: Mapping[str, str]) -> Iterator[Server]:
-    """`syncer serve` on a new folder. Raises BenchError."""
+    """`syncer serve` on the folder `served`, which may be there already. Raises BenchError."""
     folder, state = base / "served", base / "state"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, "-m", "syncer", "serve", str(folder), "--state", str(state), "--json"]
     made = json.loads(
         subprocess.run(
             [*words, "--add-key", "bench"], env=environment, capture_output=True, check=True
         ).stdout
     )
-    with _process([*words, "--quiet", "--listen", "127.0.0.1:0"], environment, base) as process:
+    with started([*words, "--quiet", "--listen", "127.0.0.1:0"], environment, base) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
@@ -65,7 +66,7 @@ def syncer(base: Path, environment: Mapping[str, str]) -> Iterator[Server]:
 @contextmanager
 def rsync(base: Path, environment: Mapping[str, str]) -> Iterator[Server]:
     """`rsync --daemon` with one module, `files`, that may be written. Raises BenchError."""
-    folder, port = base / "served", _free_port()
+    folder, port = base / "served", free_port()
     folder.mkdir(parents=True)
     owner = f"uid = {os.getuid()}\ngid = {os.getgid()}\n" if os.getuid() == 0 else ""
     config = base / "rsyncd.conf"
@@ -81,7 +82,7 @@ def rsync(base: Path, environment: Mapping[str, str]) -> Iterator[Server]:
         f"--port={port}",
         f"--config={config}",
     ]
-    with _process(words, environment, base) as process:
+    with started(words, environment, base) as process:
         _await(port)
         yield Server(folder=folder, state=base, port=port, pid=process.pid)
 
@@ -89,9 +90,9 @@ def rsync(base: Path, environment: Mapping[str, str]) -> Iterator[Server]:
 @contextmanager
 def webdav(base: Path, environment: Mapping[str, str]) -> Iterator[Server]:
     """`rclone serve webdav`. Raises BenchError."""
-    folder, port = base / "served", _free_port()
+    folder, port = base / "served", free_port()
     folder.mkdir(parents=True)
-    with _process(
+    with started(
         ["rclone", "serve", "webdav", str(folder), "--addr", f"127.0.0.1:{port}"], environment, base
     ) as p:
         _await(port)
@@ -99,15 +100,20 @@ def webdav(base: Path, environment: Mapping[str, str]) -> Iterator[Server]:
 
 
 @contextmanager
-def _process(
-    words: Sequence[str], environment: Mapping[str, str], base: Path
+def started(
+    words: Sequence[str], environment: Mapping[str, str], base: Path, *, heard: bool = True
 ) -> Iterator[subprocess.Popen[str]]:
+    """A process for as long as the block takes; what it says lands in `base`/output.
+
+    What it prints on stdout is for the caller to read, if it is `heard`.
+    """
     with (base / "output").open("w") as output:
         process = subprocess.Popen(
             words,
+            cwd=REPOSITORY,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.PIPE if heard else output,
             stderr=output,
             text=True,
         )
@@ -120,7 +126,8 @@ def _process(
             process.stdout.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine on which nobody listens at the moment."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
         return port

@@ -88,10 +88,12 @@ def write(path: Path, data: bytes, moment: int | None) -> None:
 def _directories(random: Random, spec: Spec) -> Iterator[tuple[str, int]]:
     """Relative names, parents first, and how many files each holds."""
     known = [""]
+    made = 0
     left = spec.files
-    while left > 0 or len(known) == 1:
+    while left > 0 or made == 0:
+        made += 1
         parent = random.choice(known)
-        name = os.path.join(parent, f"{random.choice(_WORDS)}-{len(known):05d}")
+        name = os.path.join(parent, f"{random.choice(_WORDS)}-{made:05d}")
         if name.count(os.sep) < _DEPTH:
             known.append(name)
         count = min(left, spec.per_directory)

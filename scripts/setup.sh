@@ -6,6 +6,7 @@
 #                                writes the stamp DIR/.librsync only once it is there
 #   setup.sh install DIR WHAT    the package, editable, into the environment
 #   setup.sh tools               the programs that the tests compare with: rdiff, rclone, openssl
+#   setup.sh peers               those beside which the benchmarks measure, as far as there are packages
 #
 # It changes nothing of the system but the packages it may install: librsync, those for the tests, and
 # on Debian python3-venv where Python came without it.
@@ -118,6 +119,16 @@ need_tools() {
     done
 }
 
+offer_peers() {
+    for peer in rsync rclone unison syncthing; do
+        command -v "$peer" >/dev/null 2>&1 && continue
+        say "installing $peer, beside which the benchmarks measure"
+        install_tool "$peer" >&2 || say "$peer could not be installed; the benchmarks leave it out"
+    done
+    command -v unison-fsmonitor >/dev/null 2>&1 ||
+        say "without unison-fsmonitor (Debian's unison comes without it), unison -repeat watch is left out"
+}
+
 install_package() {
     say "installing $2 into $1"
     "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-warn-script-location --use-pep517 -e "$2" ||
@@ -129,5 +140,6 @@ case "${1:-}" in
     librsync) need_librsync "$2" ;;
     install) install_package "$2" "$3" ;;
     tools) need_tools ;;
-    *) die "usage: setup.sh venv DIR | librsync DIR | install DIR WHAT | tools" ;;
+    peers) offer_peers ;;
+    *) die "usage: setup.sh venv DIR | librsync DIR | install DIR WHAT | tools | peers" ;;
 esac

@@ -56,3 +56,8 @@ def test_files_are_picked_alike_and_from_different_directories(tmp_path: Path) -
 def test_a_big_file_has_exactly_its_size(tmp_path: Path) -> None:
     big_file(tmp_path / "big", (1 << 20) + 5)
     assert os.path.getsize(tmp_path / "big") == (1 << 20) + 5
+
+
+def test_no_two_directories_of_a_large_tree_share_a_name(tmp_path: Path) -> None:
+    grow(tmp_path / "tree", Spec(files=1500, per_directory=1))
+    assert sum(1 for _ in (tmp_path / "tree" / DATA).rglob("*.*")) == 1500
