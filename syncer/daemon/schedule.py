@@ -105,12 +105,6 @@ class Schedule:
         for retry in self._retries.values():
             retry.at = min(retry.at, 0.0)
 
-    def retimed(self, cadence: Cadence, now: float) -> None:
-        """Other times, from now on."""
-        self.cadence = cadence
-        self._scan_at = min(self._scan_at, now + cadence.scan)
-        self._interval_at = now + (cadence.interval or 0.0)
-
     # -- what is to be done --------------------------------------------------------------
 
     def due(self) -> float:

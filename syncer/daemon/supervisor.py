@@ -126,6 +126,8 @@ class Supervisor:
             try:
                 settings, jobs = self._load()
                 self._refuse_to_move(settings)
+                if settings.daemon.metrics != self._settings.daemon.metrics:
+                    _log.warning("another port for metrics is taken at the next start only")
                 self._replace(settings, {job.name: job for job in jobs})
                 _log.info("the config was read again")
             finally:

@@ -16,10 +16,9 @@ from syncer.engine import cycle
 from syncer.engine.model import Action, Side
 from syncer.engine.ports import Capabilities
 from syncer.engine.scope import NOWHERE, Places, Scope
-from syncer.state import view_state
 from tests.daemon.bench import LONG, Bench, at_work
 from tests.desk import Desk
-from tests.engine.test_scope import ANY_DELETES, becomes, contents
+from tests.engine.test_scope import ANY_DELETES, becomes, contents, fleeting
 from tests.small_trees import stroll
 from tests.trees import Tree
 
@@ -52,8 +51,8 @@ def planned(
     base: Tree, local: Tree, remote: Tree, scope: Scope | None
 ) -> tuple[Sequence[Action], set[bytes], Desk]:
     """What a run does of it (None: over everything), and all content there was before."""
-    with view_state(Path("/nowhere/at/all")) as state:
-        desk = Desk(state.memory, ANY_DELETES)
+    with fleeting() as memory:
+        desk = Desk(memory, ANY_DELETES)
         desk.memory.may_forget = True
         for store in (desk.local, desk.remote):  # a move takes two events to be found
             store.able = Capabilities(local=True, moves=False, moves_directories=False)
@@ -142,8 +141,8 @@ def test_an_event_for_what_is_gone_deletes_nothing_that_was_edited(tmp_path: Pat
 @pytest.mark.parametrize("side", list(Side))
 def test_a_word_about_one_side_concludes_nothing_about_the_other(side: Side) -> None:
     """The other side's root is empty by now; nobody said so, and that is no deletion of anything."""
-    with view_state(Path("/nowhere/at/all")) as state:
-        desk = Desk(state.memory, ANY_DELETES)
+    with fleeting() as memory:
+        desk = Desk(memory, ANY_DELETES)
         desk.agree({"a/f": b"1", "g": b"2"})
         desk.run()
         told, other = (desk.local, desk.remote) if side is Side.LOCAL else (desk.remote, desk.local)

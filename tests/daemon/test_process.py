@@ -102,7 +102,7 @@ def test_sighup_with_a_broken_config_keeps_the_old_one_and_says_so(world: World)
 def test_signals_that_come_in_a_flock_do_not_hang_it(world: World) -> None:
     """Named after what might have gone wrong: a lock taken in the handler, held by whom it interrupts."""
     with a_daemon(world) as process:
-        for _ in range(300):
+        for _ in range(600):
             process.send_signal(signal.SIGHUP)
             time.sleep(0.001)
         world.write("local/f", "1")

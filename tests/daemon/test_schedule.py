@@ -455,7 +455,7 @@ class Months(RuleBasedStateMachine):
 
 def test_whatever_happens_nothing_is_forgotten_nothing_comes_early_and_nothing_spins() -> None:
     run_state_machine_as_test(
-        Months, settings=settings(max_examples=200, stateful_step_count=30, deadline=None)
+        Months, settings=settings(max_examples=120, stateful_step_count=30, deadline=None)
     )
 
 

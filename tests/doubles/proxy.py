@@ -12,9 +12,11 @@ HTTP (`total` holds). It alters nothing.
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from types import TracebackType
@@ -87,7 +89,7 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
-        self._listener: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -147,12 +149,23 @@ class Proxy:
         return asyncio.run_coroutine_threadsafe(doing, self._loop).result(_PATIENCE)
 
     async def _listen(self) -> None:
+        """With a socket of our own: an `asyncio.Server` that is closed forgets whom it was accepting."""
         if self._listener is None:
-            self._listener = await asyncio.start_server(self._accepted, "127.0.0.1", self.port)
-            self.port = self._listener.sockets[0].getsockname()[1]
+            self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+            self._listener.setblocking(False)
+            self.port = self._listener.getsockname()[1]
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        if self._listener is not None:
+            with suppress(OSError):  # who called, hung up again
+                client, _ = self._listener.accept()
+                client.setblocking(False)
+                self._tasks.add(self._loop.create_task(self._accepted(client)))
 
     async def _deafen(self) -> None:
         if self._listener is not None:
+            self._loop.remove_reader(self._listener)
             self._listener.close()
             self._listener = None
 
@@ -163,17 +176,22 @@ class Proxy:
     async def _leave(self) -> None:
         await self._deafen()
         await self._end_all(rst=True)
-        await asyncio.sleep(0)  # what was accepted a moment ago is a task by then
+        await asyncio.sleep(0)  # what was accepted a moment ago has begun by then, so it can end well
         for task in list(self._tasks):
             task.cancel()  # one that waits for a delay or a server
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.sleep(0)  # the transports close their sockets in the loop's next round
 
-    async def _accepted(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+    async def _accepted(self, sock: socket.socket) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._tasks.add(task)
         self.connections += 1
+        try:
+            reader, client = await asyncio.open_connection(sock=sock)
+        except (OSError, asyncio.CancelledError):
+            sock.close()
+            self._tasks.discard(task)
+            return
         try:
             upstream, server = await asyncio.open_connection(*self._target)
         except (OSError, asyncio.CancelledError):

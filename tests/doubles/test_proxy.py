@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import socket
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 
 import pytest
 import requests
@@ -180,6 +183,28 @@ def test_connections_are_refused_for_a_while(proxy: Proxy, session: requests.Ses
     proxy.accept()
     with requests.Session() as other:
         assert other.post(proxy.url, data=b"3", timeout=20).content == b"3"
+
+
+def test_nobody_is_forgotten_who_calls_right_before_it_refuses(served: Served) -> None:
+    """A socket that is left open is a warning, and that an error."""
+    with Proxy("127.0.0.1", served.port) as proxy:
+        stopped = threading.Event()
+
+        def call() -> None:
+            while not stopped.is_set():
+                with suppress(OSError), socket.create_connection(("127.0.0.1", proxy.port)) as client:
+                    client.sendall(b"x" * 100_000)
+
+        callers = [threading.Thread(target=call) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        for _ in range(100):
+            proxy.refuse()
+            proxy.accept()
+        stopped.set()
+        for caller in callers:
+            caller.join()
+    gc.collect()
 
 
 def test_each_request_is_delayed_once(served: Served) -> None:

@@ -19,7 +19,7 @@ from syncer.engine import cycle, paths
 from syncer.engine.model import Kind, Policy, RelPath, Side
 from syncer.engine.report import RunReport
 from syncer.engine.scope import EVERYTHING, EVERYWHERE, NOTHING, NOWHERE, Places, Scope
-from syncer.state import view_state
+from syncer.state import StateMemory, view_state
 from syncer.stores.memory import MemoryStore
 from tests.desk import Desk
 from tests.small_trees import stroll
@@ -31,10 +31,18 @@ REPLAY = "SEED={seed} .venv/bin/pytest -m long tests/engine/test_scope.py -k one
 
 
 @contextmanager
-def desk_at_rest(tree: Tree, policy: Policy = ANY_DELETES) -> Iterator[Desk]:
-    """Both sides hold the tree and know it; the memory is in memory, since there will be thousands."""
+def fleeting() -> Iterator[StateMemory]:
+    """A memory that is in memory, since there will be thousands."""
     with view_state(Path("/nowhere/at/all")) as state:
-        desk = Desk(state.memory, policy)
+        state.database.execute("PRAGMA foreign_keys=ON")  # as in a file that is written to
+        yield state.memory
+
+
+@contextmanager
+def desk_at_rest(tree: Tree, policy: Policy = ANY_DELETES) -> Iterator[Desk]:
+    """Both sides hold the tree and know it."""
+    with fleeting() as memory:
+        desk = Desk(memory, policy)
         desk.memory.may_forget = True  # a directory that became a file on both sides
         becomes(desk.local, {}, tree)
         for _ in range(2):

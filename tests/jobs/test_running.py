@@ -9,110 +9,26 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from syncer import jobs
-from syncer.clock import SystemClock
-from syncer.config import JobSettings, Location, Settings, parse
-from syncer.engine.model import Action, ConflictPolicy, Delete, Outcome, Side
-from syncer.engine.scope import EVERYTHING, NOTHING, NOWHERE, Places, Scope
+from syncer.config import parse
+from syncer.engine.model import Action, ConflictPolicy
+from syncer.engine.scope import EVERYTHING, NOTHING, NOWHERE, Scope
 from syncer.errors import Busy, GuardTripped, Interrupted, TransientError
 from syncer.jobs import Runner, Wish, World, byhand
-from syncer.jobs.pairs import place_of
 from syncer.jobs.results import JobResult
 from syncer.jobs.running import Waiting
-from syncer.jobs.strokes import STROKE
 from syncer.state import PairLock
+from tests.jobs.runners import Desk, Ears, Later, at, done
 from tests.server.conftest import serving
 from tests.world import as_nobody, open_to_nobody
 
 ROOT = Path(__file__).parent.parent.parent
-
-
-class Ears:
-    """Hears how a run goes; `at` is called at each finished action."""
-
-    def __init__(self, at: Callable[[Action], None] = lambda action: None) -> None:
-        self.at = at
-
-    def scanning(self, directories: int) -> None: ...
-
-    def transferring(self, files: int, size: int) -> None: ...
-
-    def finished(self, action: Action, outcome: Outcome) -> None:
-        self.at(action)
-
-    def moved(self, side: Side, size: int) -> None: ...
-
-
-class Later(SystemClock):
-    """The real time and so many seconds; nobody sleeps."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def monotonic(self) -> float:
-        return super().monotonic() + self.ahead
-
-    def sleep(self, seconds: float) -> None:
-        self.ahead += seconds
-
-
-class Desk:
-    """Two folders, a job over them, and the runner that runs it."""
-
-    def __init__(self, home: Path, **keys: object) -> None:
-        self.home, self.local, self.remote = home, home / "local", home / "remote"
-        self.local.mkdir()
-        where = Location(account="local", path=str(self.remote))
-        self.job = replace(JobSettings(name="docs", local=self.local, remote=where), **keys)  # type: ignore[arg-type]
-        self.settings = Settings(path=None, state_dir=home / "state", accounts={}, jobs={"docs": self.job})
-        self.clock = Later()
-        self.world = World(settings=self.settings, reporter=Ears(), clock=self.clock)
-        self.runner = Runner(self.world, self.job)
-
-    @property
-    def place(self) -> Path:
-        return place_of(self.settings, self.job).directory
-
-    @property
-    def database(self) -> Path:
-        return self.place / "state.db"
-
-    def run(self, scope: Scope = EVERYTHING, reporter: Ears | None = None, **wish: object) -> JobResult:
-        return self.runner.run(Wish(**wish), scope, reporter)  # type: ignore[arg-type]
-
-    def fill(self, count: int, directory: str = "") -> None:
-        (self.local / directory).mkdir(exist_ok=True)
-        for number in range(count):
-            (self.local / directory / f"file-{number:03}").write_bytes(b"content of %d" % number)
-
-    def rest(self) -> None:
-        """In step, with every stamp old enough to be believed."""
-        assert self.run().exit_code == 0
-        time.sleep(0.1)
-        assert self.run().exit_code == 0
-
-    def runs(self) -> int:
-        """How many are in the history."""
-        with jobs.view(self.settings, self.job) as state:
-            return len(state.ledger.runs())
-
-
-def at(*directories: str) -> Scope:
-    places = Places(directories=frozenset(directories))
-    return Scope(local=places, remote=places)
-
-
-def done(result: JobResult) -> list[str]:
-    assert result.report is not None, result
-    return [a.action.path for a in result.report.actions]
 
 
 @pytest.fixture
@@ -363,96 +279,6 @@ def test_a_closed_runner_opens_again_by_itself(desk: Desk) -> None:
     for _ in range(2):
         desk.runner.close()
     assert desk.run().exit_code == 0
-
-
-# Deletions of one stroke
-
-
-def delete(desk: Desk, first: int, last: int) -> None:
-    for number in range(first, last):
-        (desk.local / f"file-{number:03}").unlink()
-
-
-def test_one_stroke_that_takes_several_runs_is_held_like_one(desk: Desk) -> None:
-    desk.fill(40)
-    desk.rest()
-    for first in range(0, 20, 5):
-        delete(desk, first, first + 5)
-        assert desk.run(at("")).exit_code == 0, "up to a half may go"
-    delete(desk, 20, 25)
-    result = desk.run(at(""))
-    assert result.exit_code == 4 and len(list(desk.remote.glob("file-*"))) == 20
-    assert desk.runner.waiting() == Waiting(problems=0, conflicts=0, held=5)
-
-
-def test_what_is_held_stays_held_by_runs_that_look_elsewhere(desk: Desk) -> None:
-    desk.fill(40)
-    desk.fill(3, "d")
-    desk.rest()
-    delete(desk, 0, 30)
-    assert desk.run(at("")).exit_code == 4
-    (desk.local / "d/file-000").unlink()
-    result = desk.run(at("d"))
-    assert result.exit_code == 4 and desk.runner.waiting() == Waiting(problems=0, conflicts=0, held=31)
-    assert len(list(desk.remote.glob("file-*"))) == 40 and (desk.remote / "d/file-000").exists()
-    assert desk.run(NOTHING).exit_code == 4
-    assert desk.run(yes=True).exit_code == 0
-    assert len(list(desk.remote.glob("file-*"))) == 10
-
-
-def test_what_is_held_clears_by_itself_when_the_files_are_back(desk: Desk) -> None:
-    desk.fill(40)
-    desk.rest()
-    delete(desk, 0, 30)
-    assert desk.run(at("")).exit_code == 4
-    desk.fill(30)
-    assert desk.run(at("nowhere")).exit_code == 0
-    assert desk.runner.waiting() == Waiting(problems=0, conflicts=0, held=0)
-
-
-def test_after_a_while_a_stroke_is_over(desk: Desk) -> None:
-    desk.fill(40)
-    desk.rest()
-    delete(desk, 0, 20)
-    assert desk.run(at("")).exit_code == 0
-    desk.clock.ahead += STROKE - 1
-    delete(desk, 20, 30)
-    assert desk.run(at("")).exit_code == 4
-    desk.clock.ahead += 2
-    delete(desk, 30, 31)
-    assert desk.run(at("")).exit_code == 4, "11 of 20 are too many by themselves"
-    desk.fill(31)
-    desk.rest()
-    desk.clock.ahead += STROKE + 1
-    delete(desk, 0, 9)
-    assert desk.run(at("")).exit_code == 0
-
-
-def test_deletions_of_a_run_that_was_broken_off_count_as_well(desk: Desk) -> None:
-    desk.fill(40)
-    desk.rest()
-    delete(desk, 0, 19)
-    seen: list[Action] = []
-
-    def stop_after_all(action: Action) -> None:
-        seen.append(action)
-        if len([a for a in seen if isinstance(a, Delete)]) == 19:
-            raise Interrupted(signal.SIGTERM)
-
-    assert desk.run(at(""), reporter=Ears(stop_after_all)).exit_code == 143
-    assert len(list(desk.remote.glob("file-*"))) == 21
-    delete(desk, 19, 28)
-    assert desk.run(at("")).exit_code == 4, "9 of 21 are few, 28 of 40 are not"
-    assert len(list(desk.remote.glob("file-*"))) == 21
-
-
-def test_a_word_for_one_run_is_not_reduced_by_what_went_before(desk: Desk) -> None:
-    desk.fill(40)
-    desk.rest()
-    delete(desk, 0, 20)
-    assert desk.run(at("")).exit_code == 0
-    delete(desk, 20, 35)
-    assert desk.run(yes=True).exit_code == 0
 
 
 # Roots

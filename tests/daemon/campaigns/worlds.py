@@ -237,16 +237,21 @@ class World(Scene):
             self.server.process.kill()
         port = self.server.port
         self._server_stack.close()
+        self._server_told_no_nonsense()
         self.server = self._serve("--listen", f"127.0.0.1:{port}")
 
     def leave(self) -> None:
         super().leave()
         self._stack.close()
         self._server_stack.close()
+        (self.base / "server.log").write_text("".join(self.server.log), encoding="utf-8")
 
     def nobody_stumbled(self) -> None:
         super().nobody_stumbled()
-        log = "".join(self.server.log)
+        self._server_told_no_nonsense()
+
+    def _server_told_no_nonsense(self) -> None:
+        log = "".join(line for line in self.server.log if not line.startswith('{"time"'))
         assert "Traceback" not in log, log[:6000]
 
 
