@@ -20,7 +20,7 @@ from syncer.state import statements as sql
 from syncer.state.database import Database, Row
 from syncer.state.stored import unwide, wide
 
-KEPT_RUNS: Final = 200
+KEPT_RUNS: Final = 1000  # a month of hourly full looks, and what happened in between
 KEPT_HISTORY: Final = 100_000  # rows, over all runs
 CLEAN: Final = "state.clean"  # settings of this package: a dot keeps them apart from the engine's
 CHECKED: Final = "state.checked-ns"

@@ -15,10 +15,11 @@ import pytest
 
 from benchmarks import lines
 from benchmarks.budgets import judged
-from benchmarks.daemon import BUDGETS, beside, idle, spending, told
+from benchmarks.daemon import BUDGETS, beside, idle, options, quickness, spending, told
 from benchmarks.ground import Ground
 from benchmarks.lines import Line
 from benchmarks.resting import Cost
+from benchmarks.trees import Spec, grow
 from scripts.readme import ROOT
 
 
@@ -47,6 +48,20 @@ def test_every_process_of_every_line_is_counted_at_rest(tmp_path: Path) -> None:
     rows = idle(Ground(folder=tmp_path), tmp_path, 7, [partial(line, "one"), partial(line, "other")], 1)
     found = [(row.case, row.beside, row.files) for row in rows]
     assert found == [(f"idle, {n}", f"daemon: {w}", 7) for n in ("one", "other") for w in ("CPU", "memory")]
+
+
+def test_a_line_that_cannot_be_measured_is_said_and_the_others_go_on(tmp_path: Path) -> None:
+    @contextmanager
+    def broken(place: Ground, tree: Path) -> Iterator[Line]:
+        yield Line(name="broken", source=tree, target=tree, processes={})
+
+    failures: list[str] = []
+    args = options().parse_args([])
+    lost = {"one": broken, "other": broken}
+    grow(tmp_path, Spec(files=7))
+    assert list(quickness(Ground(folder=tmp_path), tmp_path, 7, {}, lost, args, failures)) == []
+    told = "the tree has too few files for so many changes"
+    assert failures == [f"one, 7 files: {told}", f"other, 7 files: {told}"]
 
 
 def test_every_promise_is_about_a_row_that_there_is() -> None:

@@ -47,6 +47,10 @@ class Fetching:
         self._deltas = True  # whether a middling file is expected to have an older version at the reader
         self._lock = threading.Lock()
 
+    def __del__(self) -> None:
+        """Where the last sources are never read, nobody else ends the answer: it holds itself."""
+        self._close()
+
     def here(self, position: int) -> Content | None:
         """The content of the file at the position if this stream can bring it now; its data comes next.
 

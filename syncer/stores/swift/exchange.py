@@ -86,12 +86,12 @@ def _length(body: Body | bytes | None) -> int:
 
 
 def _fields(headers: Mapping[str, str]) -> Any:
-    """Bytes as they came: metadata of other tools is sent again when ours is added to it."""
+    """Sent as Latin-1, as they came: metadata of other tools is sent again when ours is added to it."""
     from requests.structures import CaseInsensitiveDict
     from requests.utils import check_header_validity
 
     fields: Any = CaseInsensitiveDict({"User-Agent": f"Syncer/{syncer.__version__}"})
     for name, value in headers.items():
-        fields[name] = value.encode("latin-1")
-        check_header_validity((name, fields[name]))
+        check_header_validity((name, value))
+        fields[name] = value
     return fields

@@ -161,7 +161,7 @@ class SwiftStore:
         return self._survey.changed(known)
 
     def expect(self, directories: Sequence[RelPath]) -> None:
-        self._survey.forget()
+        self._survey.begin()
 
     def list(self, path: RelPath) -> Listing:
         return self._survey.list(path)

@@ -45,8 +45,7 @@ class Survey:
         """See `engine.ports.Store.changed`. A run begins with it: what a former look showed is forgotten."""
         wanted = dict(known)
         with self._lock:
-            self.forget()
-            self._learner.early.forget()
+            self.begin()
             if wanted and self._singles.cheaper(list(wanted)):
                 return iter(self._sorted_out(wanted, self._singles.look(list(wanted)).items()))
             return iter(self._take(wanted) if wanted else ())
@@ -65,6 +64,12 @@ class Survey:
         if not path and not listing.entries and not self._stands():
             raise NotFound("the root is not there")
         return listing
+
+    def begin(self) -> None:
+        """A new look: nothing that an earlier one showed counts any more."""
+        with self._lock:
+            self.forget()
+            self._learner.early.forget()
 
     def forget(self) -> None:
         """What was set aside is of another time."""
