@@ -24,7 +24,7 @@ from syncer.engine.model import (
 )
 from syncer.engine.report import ConflictReport, Hold, Totals
 from syncer.errors import SyncerError
-from syncer.jobs import results
+from syncer.jobs import applying, results
 from syncer.jobs.results import JobResult
 
 Document = dict[str, Any]
@@ -49,6 +49,13 @@ def job(result: JobResult) -> Document:
         "totals": _totals(result),
         "notes": list(result.notes),
     }
+
+
+def saved(result: JobResult, planned: Mapping[str, object]) -> Document:
+    """A plan as `apply` takes it: what it was made for, and what each action was planned on."""
+    chosen = [a for a in result.plan.actions if results.loud(a)] if result.plan else []
+    bound = [{**action(a), "expects": applying.expects(a)} for a in chosen]
+    return {**job(result), "planned": dict(planned), "actions": bound}
 
 
 def _actions(result: JobResult) -> list[Document]:
@@ -149,7 +156,7 @@ def _problems(result: JobResult) -> list[Document]:
     whole = result.report or result.plan
     if not whole:
         return []
-    return [*map(hold, whole.holds), *map(problem, whole.problems)]
+    return [*map(hold, whole.holds), *map(problem, whole.missed), *map(problem, whole.problems)]
 
 
 def _totals(result: JobResult) -> Mapping[str, int]:

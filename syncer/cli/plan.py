@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -11,9 +12,10 @@ from syncer import jobs
 from syncer.cli import documents
 from syncer.cli.options import SCHEMA, Session, print_json, session_of, shared
 from syncer.cli.run import each, run_options, show_plans, tell, wish_of
-from syncer.cli.selection import PairOptions, select
+from syncer.cli.selection import PairOptions, Selection, select
 from syncer.errors import UsageError
-from syncer.jobs import results
+from syncer.jobs import Wish, applying, results
+from syncer.jobs.results import JobResult
 
 
 @click.command()
@@ -40,12 +42,19 @@ def plan(
     if output is None:
         return show_plans(session, selection, wish)
     found = each(session, selection, wish, jobs.plan, tell)
-    document = documents.jobs(found)
+    document = _document(selection, wish, found)
     _save(output, document)
     session.talk(f"saved to {output}")
     if session.json:
         print_json(document)
     return results.plan_exit(found)
+
+
+def _document(selection: Selection, wish: Wish, found: Sequence[JobResult]) -> documents.Document:
+    """The plans with what `apply` has to know of them; a signal may have ended the list early or late."""
+    settings = selection.settings
+    known = {job.name: applying.planned(settings, job, wish) for job in selection.jobs}
+    return {"jobs": [documents.saved(result, known[result.job]) for result in found]}
 
 
 def _save(path: Path, document: documents.Document) -> None:

@@ -44,6 +44,7 @@ _WORDS = {
 }
 _HEADS = {
     "in-sync": "in sync",
+    "applied": "done as planned",
     "attention": "needs you",
     "incomplete": "incomplete",
     "held": "deletions held",
@@ -105,7 +106,7 @@ def remarks(result: JobResult) -> Iterator[str]:
     yield from (conflict(c) for c in whole.conflicts)
     for held in whole.holds:
         yield from hold(held)
-    for problem in whole.problems:
+    for problem in (*whole.missed, *whole.problems):
         where = f"{printable(problem.path) or 'the whole side'} ({problem.side.value})"
         yield f"{'problem':<{_COLUMN}}{where}: {without(problem.path, problem.message)}"
 
@@ -130,6 +131,8 @@ def summary(result: JobResult) -> str:
     said += [f"{total.downloaded:,} down ({show_size(total.bytes_received)})"] if total.downloaded else []
     said += _counts(total)
     said += [f"{len(report.failures):,} failed"] if report.failures else []
+    said += [f"{len(report.missed):,} not as planned"] if report.missed else []
+    said += [f"{len(report.left):,} left out"] if report.left else []
     said += _conflicts(report.conflicts)
     said += [counted(len(report.problems), "problem")] if report.problems else []
     said += [f"{sum(len(h.paths) for h in report.holds):,} held back"] if report.holds else []

@@ -49,7 +49,8 @@ def serve(load: Load, *, started: Callable[[str], None]) -> int:
     `load` reads the config, now and at every reload. `started` hears the control socket's path once all
     jobs are at work. Raises ConfigError, Busy (another daemon has this state directory), StateError.
     """
-    faulthandler.enable()  # a watchdog that gives up on us sends SIGABRT: then the log says where we hung
+    with suppress(OSError):  # a stderr that is no file
+        faulthandler.enable()  # a watchdog that gives up on us sends SIGABRT: then the log says where we hung
     settings, jobs = load()
     with ExitStack() as stack:
         tenure = stack.enter_context(Tenure.acquire(settings.state_dir))

@@ -116,6 +116,8 @@ class RunReport:
     @property
     def result(self) -> str:
         """The word for the exit code in `--json`."""
+        if self.exit_code == 0 and self.left:
+            return "applied"  # as planned; the rest waits for an ordinary run
         return {0: "in-sync", 1: "attention", 3: "incomplete", 4: "held"}[self.exit_code]
 
 

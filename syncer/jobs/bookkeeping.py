@@ -103,6 +103,7 @@ def close(ledger: Ledger, run: int, result: JobResult) -> None:
         exit_code=result.exit_code,
         message=result.error.message if result.error else "",
         totals=results.totals(result.report) if result.report else None,
+        synced=result.report is None or not result.report.left,
     )
 
 

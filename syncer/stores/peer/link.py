@@ -63,6 +63,7 @@ class Answer:
 
     def close(self) -> None:
         self.response.close()
+        self._wire = None  # it holds us: together they would wait for the garbage collector
 
     def pieces(self) -> Iterator[bytes]:
         """The body, once. Raises TransientError where it breaks off."""
@@ -80,7 +81,8 @@ class Answer:
                 if left < 0:
                     return self.close()
         except TransientError:
-            return  # everything was said
+            pass  # everything was said
+        self._wire = None
 
     def _raw(self) -> Iterator[bytes]:
         from syncer.stores.smartfile.replies import translated

@@ -209,6 +209,15 @@ class _Adapter(HTTPAdapter):
                 options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
         super().init_poolmanager(*args, socket_options=options, **more)
 
+    def close(self) -> None:
+        """Now: urllib3 leaves connections open as long as anybody knows their pool, such as an old answer."""
+        pools = self.poolmanager.pools
+        for key in pools.keys():  # noqa: SIM118 - a copy; it cannot be iterated itself
+            pool = pools.get(key)
+            if pool is not None:
+                pool.close()
+        super().close()
+
 
 class _Call:
     """What is sent, for sending it again; its `str` is for messages and holds no secret."""

@@ -1,0 +1,135 @@
+"""`undo`: takes a run back, after showing what that comes to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+
+import click
+
+from syncer.cli.documents import Document
+from syncer.cli.options import Session, put, session_of, shared
+from syncer.cli.progress import Lines
+from syncer.cli.selection import Selection, job_options, one
+from syncer.cli.signals import stoppable
+from syncer.cli.wordings import moment
+from syncer.config import JobSettings
+from syncer.engine.model import Side
+from syncer.engine.paths import printable
+from syncer.errors import UsageError
+from syncer.jobs import World, undoing
+from syncer.jobs.inverse import What
+from syncer.jobs.stopping import StoppableClock
+from syncer.jobs.undoing import Taken, Undone
+from syncer.wording import counted
+
+Act = Callable[[World, JobSettings, int | None], Undone]
+_WORDS = {
+    What.PUT_BACK: "put back",
+    What.REMOVE: "remove",
+    What.MAKE: "make dir",
+    What.UNMAKE: "remove dir",
+    What.RENAME: "rename back",
+}
+_SHOWN = 40
+_NEXT = "the next sync carries this to the other side; what is taken away is in the trash"
+
+
+@click.command()
+@click.argument("run", type=int, required=False)
+@click.option("--dry-run", "-n", is_flag=True, help="Only show what would be done.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@job_options
+@shared
+@session_of
+def undo(session: Session, run: int | None, dry_run: bool, yes: bool, words: tuple[str, ...]) -> int:
+    """Take RUN back (the last one that did anything; `syncer history` lists them).
+
+    What it overwrote or deleted in a folder stands there again, what it brought goes to the trash, names it
+    changed are changed back. The next sync then carries that to the other side.
+    """
+    session.start_logging()
+    selection = one(session, words)
+    name = selection.jobs[0].name
+    if not dry_run and not yes:
+        _check_terminal()
+    if dry_run or not yes:
+        seen = _work(session, selection, run, undoing.preview)
+        if dry_run:
+            return _told(session, name, seen)
+        run = seen.run.id
+        for line in _lines(name, seen):
+            session.talk(line)
+        if not seen.steps or not click.confirm(f"Take run {run} of {name} back?", err=True):
+            raise click.Abort
+    return _told(session, name, _work(session, selection, run, undoing.undo))
+
+
+def _work(session: Session, selection: Selection, run: int | None, act: Act) -> Undone:
+    (job,) = selection.jobs
+    with stoppable() as stop:
+        world = World(settings=selection.settings, reporter=Lines(session, stop), clock=StoppableClock(stop))
+        return act(world, job, run)
+
+
+def _check_terminal() -> None:
+    if not sys.stdin.isatty():
+        raise UsageError("nobody is there to be asked", hint="look with --dry-run, then say --yes")
+
+
+def _told(session: Session, name: str, done: Undone) -> int:
+    if session.json:
+        session.answer(_document(name, done))
+    else:
+        for line in _lines(name, done):
+            put(line)
+    return done.exit_code
+
+
+def _lines(name: str, done: Undone) -> Iterator[str]:
+    ended = done.run.ended_ns or done.run.started_ns
+    dry = done.number == 0
+    yield f"{name}: run {done.run.id}, {moment(ended)}"
+    shown = [t for t in done.steps if not t.failure][:_SHOWN]
+    failed = [t for t in done.steps if t.failure]
+    yield from map(_line, shown)
+    more = len(done.steps) - len(failed) - len(shown)
+    if more:
+        yield f"  and {more:,} more"
+    yield from map(_line, failed)
+    yield from (f"  {printable(note)}" for note in done.notes)
+    count = len(done.steps) - len(failed)
+    said = f"{counted(count, 'step')} {'would be' if dry else 'was' if count == 1 else 'were'} taken back"
+    yield f"{name}: {said}" + (f", {len(failed):,} not" if failed else "")
+    if count:
+        yield f"  {_NEXT}"
+
+
+def _line(taken: Taken) -> str:
+    step = taken.step
+    where = "here" if step.side is Side.LOCAL else "there"
+    path = f"{printable(step.path)} → {printable(step.origin)}" if step.origin else printable(step.path)
+    line = f"  {f'{_WORDS[step.what]} {where}':<20}{path}"
+    return f"{line}  NOT: {printable(taken.failure)}" if taken.failure else line
+
+
+def _document(name: str, done: Undone) -> Document:
+    steps = [
+        {
+            "action": t.step.what.value,
+            "side": t.step.side.value,
+            "path": t.step.path,
+            "to": t.step.origin,
+            "failure": t.failure,
+        }
+        for t in done.steps
+    ]
+    return {
+        "job": name,
+        "run": done.run.id,
+        "undo": done.number,
+        "result": "planned" if done.number == 0 else "undone",
+        "exit": done.exit_code,
+        "steps": steps,
+        "notes": list(done.notes),
+    }
