@@ -14,12 +14,13 @@ _FILES = 64  # descriptors that a daemon has open at rest, at most
 
 
 def campaign(scene: Scene, *, seconds: float, rest: float) -> None:
-    """Users everywhere for so long; then quiet."""
+    """Users everywhere for so long; then quiet. Before that, for a moment, so that something is there."""
     with at_work(scene) as found:
-        found.begin()
-        time.sleep(seconds)
-        found.end()
-        took = found.converges(120)
+        for length in (seconds / 5, seconds):
+            found.begin()
+            time.sleep(length)
+            found.end()
+            took = found.converges(120)
         found.rests(rest)
         found.is_tidy()
         found.nobody_stumbled()

@@ -55,7 +55,8 @@ def campaign(base: Path, *, kills: int, cuts: int, restarts: int, seed: int, res
             *[disasters.restart] * restarts,
         ]
         found.random.shuffle(todo)
-        took = [_part(found, todo[first : first + _EVERY]) for first in range(0, len(todo), _EVERY)]
+        every = min(_EVERY, len(todo) // 2)
+        took = [_part(found, todo[first : first + every]) for first in range(0, len(todo), every)]
         found.rests(rest)
         found.is_tidy()
         found.nobody_stumbled()

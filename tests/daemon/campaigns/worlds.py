@@ -97,6 +97,7 @@ class Scene:
         self.roots: list[Path] = []
         self.users: list[User] = []
         self._pause = pause
+        self._settled: set[bytes] = set()
 
     def _user(self, root: Path) -> User:
         drawn = random.Random(f"{self.seed} {root.relative_to(self.base)}")
@@ -136,7 +137,14 @@ class Scene:
         """The same, and nothing that the users wrote is lost."""
         took = self.comes_equal(within)
         self.nothing_is_lost()
+        self._settle()
         return took
+
+    def _settle(self) -> None:
+        """What stands where no user works: whoever overwrites it elsewhere, there it goes to a trash."""
+        apart = [root for root in self.roots if root not in [user.root for user in self.users]]
+        shapes = [shape for root in apart for shape in tree(root).values()]
+        self._settled |= {shape[0] for shape in shapes if isinstance(shape, tuple)}
 
     def _told(self) -> str:
         stands = "\n".join(self._stands(machine) for machine in self.machines)
@@ -153,6 +161,8 @@ class Scene:
         there = everything(self.base)
         lost = {where for digest, where in self.book.due().items() if digest not in there}
         assert not lost, f"seed {self.seed}: {len(lost)} contents are lost, written to {sorted(lost)[:20]}"
+        missing = len(self._settled - there)
+        assert not missing, f"seed {self.seed}: {missing} contents that were synced are in no trash"
         torn = [p for p, shape in tree(self.roots[0]).items() if self._is_torn(shape)]
         assert not torn, f"seed {self.seed}: nobody wrote what stands at {torn[:20]}"
 
