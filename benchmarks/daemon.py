@@ -23,7 +23,7 @@ from random import Random
 
 from benchmarks import lines, table
 from benchmarks.budgets import Budget, judged
-from benchmarks.cli import size, sizes
+from benchmarks.cli import Board, size, sizes
 from benchmarks.contest import Row, show_seconds
 from benchmarks.ground import Ground, ground
 from benchmarks.lines import Line, Opened
@@ -64,27 +64,27 @@ def peers(delays: Sequence[int]) -> dict[str, Opened]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measures and prints; 0 when everything could be measured, missed targets included."""
+    """Measures and prints; 0 when everything could be measured, missed targets included, else 1."""
     args = options().parse_args(argv)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda n, _: sys.exit(128 + n))  # so that processes end and folders go
-    rows: list[Row] = []
+    board = Board()
     try:
         with ground(args.dir, keep=False, told=_told) as place:
             machine = _machine(place)
-            for row in measured(place, args):
+            for row in measured(place, args, board.failures):
                 _told(f"{row.case:16} {row.files or '':>7} {row.beside:32} {row.own:>10} {row.other:>10}")
-                rows.append(row)
+                board.rows.append(row)
     except KeyboardInterrupt:
         return 130
     except (BenchError, OSError, ValueError) as error:
         print(f"benchmarks.daemon: {error}", file=sys.stderr)
         return 1
-    verdicts = judged(rows, BUDGETS)
-    print(f"{machine.line()}\n\n{table.plain(verdicts)}")
+    verdicts = judged(board.rows, BUDGETS)
+    print("\n".join((machine.line(), "", table.plain(verdicts), *board.failures)))
     if args.json:
-        table.write_json(args.json, verdicts, machine, [])
-    return 0
+        table.write_json(args.json, verdicts, machine, board.failures)
+    return 1 if board.failures else 0
 
 
 def options() -> argparse.ArgumentParser:
@@ -106,8 +106,8 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def measured(place: Ground, args: argparse.Namespace) -> Iterator[Row]:
-    """All rows. Raises BenchError, OSError."""
+def measured(place: Ground, args: argparse.Namespace, failures: list[str]) -> Iterator[Row]:
+    """All rows; a line that brings not everything is a failure, and the others go on. Raises OSError."""
     own = {name: opened for name, opened in lines.OWN.items() if not args.only or name in args.only}
     others = (
         {}
@@ -121,7 +121,7 @@ def measured(place: Ground, args: argparse.Namespace) -> Iterator[Row]:
         if args.idle:
             yield from idle(place, tree, files, [*own.values(), *others.values()], args.idle)
         else:
-            yield from quickness(place, tree, files, own, others, args)
+            yield from quickness(place, tree, files, own, others, args, failures)
         shutil.rmtree(tree)
 
 
@@ -135,40 +135,49 @@ def quickness(
     own: Mapping[str, Opened],
     others: Mapping[str, Opened],
     args: argparse.Namespace,
+    failures: list[str],
 ) -> Iterator[Row]:
     """One line after the other, so that none is in another's way."""
     ours: Figures = {}
-    for name, opened in own.items():
-        with opened(place, tree) as line:
-            figures = sent(line, args.writes, args.burst)
-        yield from told(name, files, figures)
+    for name, opened in {**own, **others}.items():
+        figures: dict[str, float] = {}
+        try:
+            with opened(place, tree) as line:
+                figures.update(sent(line, args.writes, args.burst))  # what came before a failure is kept
+        except BenchError as error:
+            failures.append(f"{name}, {files:,} files: {error}")
+            _told(failures[-1])
+        if name in own:
+            yield from told(name, files, figures)
+        else:
+            yield from beside(name, files, ours, figures)
         ours = figures if name == "folder" else ours
-    for name, opened in others.items():
-        with opened(place, tree) as line:
-            yield from beside(name, files, ours, sent(line, args.writes, args.burst))
 
 
-def sent(line: Line, writes: int, many: int) -> Figures:
-    """Single changes, then many at once, along a line. Raises BenchError, OSError."""
+def sent(line: Line, writes: int, many: int) -> Iterator[tuple[str, float]]:
+    """Seconds of single changes, of many at once, of some beside a busy log. Raises BenchError, OSError."""
     random = Random(_SEED)
     _told(f"{line.name}: {writes} changes")
     found = arrivals(line.source, line.target, drawn(line.source, writes, random), random)
     seconds = [one.seconds for one in found]
-    figures = {"median": quantile(seconds, 0.5), "p95": quantile(seconds, 0.95), "longest": max(seconds)}
+    yield from (
+        ("median", quantile(seconds, 0.5)),
+        ("p95", quantile(seconds, 0.95)),
+        ("longest", max(seconds)),
+    )
     for kind in Kind:
         of_kind = [one.seconds for one in found if one.kind is kind]
         if of_kind:
-            figures[f"median, {kind.value}"] = quantile(of_kind, 0.5)
+            yield f"median, {kind.value}", quantile(of_kind, 0.5)
     _told(f"{line.name}: {many:,} new files at once")
     fresh = drawn(line.source, many, random, turn="b", kinds=[Kind.NEW])
-    figures[f"{many:,} at once"] = burst(line.source, line.target, fresh)
+    yield f"{many:,} at once", burst(line.source, line.target, fresh)
     _told(f"{line.name}: {(writes + 3) // 4} changes beside a busy log")
     with chatter(line.source / DATA / "busy.log"):
         few = drawn(line.source, (writes + 3) // 4, random, turn="c")
         seconds = [one.seconds for one in arrivals(line.source, line.target, few, random)]
-    figures["beside a log: median"] = quantile(seconds, 0.5)
-    figures["beside a log: p95"] = quantile(seconds, 0.95)
-    return figures
+    yield "beside a log: median", quantile(seconds, 0.5)
+    yield "beside a log: p95", quantile(seconds, 0.95)
 
 
 def told(case: str, files: int, figures: Figures) -> Iterator[Row]:
@@ -182,7 +191,7 @@ def told(case: str, files: int, figures: Figures) -> Iterator[Row]:
 def beside(peer: str, files: int, ours: Figures, theirs: Figures) -> Iterator[Row]:
     """Ours between two folders over the peer's."""
     for what, value in theirs.items():
-        if "," in what and not what.endswith("at once"):
+        if what not in ours or what.startswith("median, "):
             continue  # of one kind: for orientation
         yield Row(
             case="folder", files=files, beside=f"{peer}: {what}", own=show_seconds(ours[what]),
