@@ -18,7 +18,7 @@ from syncer.engine.model import RelPath
 from syncer.engine.paths import is_below, join
 
 MOST = 1 << 16  # directories that are remembered
-GATHER = 0.05  # seconds after a change in which others may follow: a batch is told once
+GATHER = 0.02  # seconds after a change in which others may follow: a batch is told once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

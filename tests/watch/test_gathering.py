@@ -161,6 +161,41 @@ def test_nothing_that_was_told_is_left_out_and_little_is_kept(telling, many):
             assert all(holds(kept, t, tree=True) for t in told.trees)
 
 
+def test_what_is_quiet_does_not_wait_for_what_never_is():
+    gathering = Gathering(quiet=0.2, most=5.0)
+    gathering.add(local("calm"), 10.0)
+    for n in range(4):
+        gathering.add(local("log"), 10.05 + n * 0.1)
+    assert gathering.due == 10.4
+    assert gathering.take(10.39) == NOTHING
+    assert gathering.take(10.4) == local("calm")
+    assert gathering.due == 10.05 + 0.3 + 0.2
+    gathering.add(local("log"), 15.0)
+    assert gathering.due == 15.05
+    assert gathering.take(15.05) == local("log")
+    assert gathering.due is None
+
+
+def test_a_tree_is_not_quiet_while_something_happens_in_it():
+    gathering = Gathering(quiet=0.2, most=5.0)
+    gathering.add(local(trees=["new"]), 10.0)
+    for n in range(1, 10):
+        gathering.add(local(f"new/{n}"), 10.0 + n * 0.1)
+    assert gathering.take(10.95) == NOTHING
+    assert gathering.take(11.2) == local(trees=["new"])
+
+
+def test_both_ends_of_a_rename_are_looked_at_together():
+    gathering = Gathering(quiet=0.2, most=5.0)
+    gathering.add(local("log", "calm"), 10.0)
+    gathering.add(local("other log"), 10.1)
+    for n in range(1, 4):
+        gathering.add(local("log"), 10.0 + n * 0.1)
+        gathering.add(local("other log"), 10.1 + n * 0.1)
+    assert gathering.take(10.4) == local("log", "calm")
+    assert gathering.take() == local("other log")
+
+
 @given(TELLING)
 def test_a_run_is_due_neither_too_early_nor_too_late(telling):
     gathering = Gathering(quiet=0.5, most=2.0)
@@ -170,4 +205,25 @@ def test_a_run_is_due_neither_too_early_nor_too_late(telling):
         if scope.local:
             first, last = (now if first is None else first), now
         gathering.add(Scope(local=scope.local, remote=NOWHERE), now)
-    assert gathering.due == (None if first is None else min(last + 0.5, first + 2.0))
+    if first is None:
+        assert gathering.due is None
+    else:
+        assert min(last + 0.5, first + 1.0) <= gathering.due <= min(last + 0.5, first + 2.0)
+
+
+@given(TELLING, st.lists(st.floats(0, 3), max_size=12))
+def test_nothing_is_left_out_by_taking_what_is_quiet(telling, waits):
+    gathering = Gathering(quiet=0.5, most=2.0)
+    now, taken = 0.0, NOTHING
+    for (scope, later, _), wait in zip(telling, [*waits, *[0.0] * 12], strict=False):
+        now += later
+        gathering.add(scope, now)
+        now += wait
+        taken |= gathering.take(now)
+    taken |= gathering.take()
+    for scope, _, _ in telling:
+        for told, kept in ((scope.local, taken.local), (scope.remote, taken.remote)):
+            assert all(holds(kept, d, tree=False) for d in told.directories)
+            assert all(holds(kept, t, tree=True) for t in told.trees)
+    assert gathering.due is None
+    assert gathering.waiting == 0

@@ -25,6 +25,7 @@ from syncer.wire.values import error_in, listing_in, malformed, path, take
 
 _KEPT = 200_000  # entries that were sent ahead and are not asked for yet
 _KNOWN = 12 << 20  # bytes of one list of known directories
+_FEW = 100  # directories whose fingerprints are sent unasked
 _AHEAD = 2000  # directories asked for at once
 
 Told = Listing | StoreError | LocalError
@@ -56,7 +57,8 @@ class Listings:
     def _ask(self, pairs: Sequence[tuple[RelPath, bytes]]) -> list[RelPath]:
         told: Json = [[p, print_.hex()] for p, print_ in pairs]
         name = list_name(told)
-        answer = self._link.ask("changed", {"name": name}, unpacks=True)
+        few = len(pairs) <= _FEW  # as many as a look at what was heard of has: one question, not two
+        answer = {"unknown": True} if few else self._link.ask("changed", {"name": name}, unpacks=True)
         if answer.get("unknown"):
             answer = self._link.ask("changed", {"name": name, "known": told}, packs=True, unpacks=True)
         changed = {path(p) for p in take(answer.get("changed"), list, "a list of directories")}
