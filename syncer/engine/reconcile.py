@@ -92,9 +92,7 @@ class Reconciler:
         self.findings.reopened = sorted(self.findings.visited - settled, key=paths.tree_key)
 
     def _is_covered(self, directory: RelPath) -> bool:
-        while directory and directory not in self._covered:
-            directory, _ = paths.split(directory)
-        return directory in self._covered
+        return any(up in self._covered for up in paths.upwards(directory))
 
     # One directory
 

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from syncer.engine.model import RelPath
-from syncer.engine.paths import depth
+from syncer.engine.paths import depth, upwards
 from syncer.engine.scope import EVERYWHERE, NOWHERE, Places, Scope
 
 QUIET = 0.2  # seconds without news after which a run begins
@@ -178,10 +178,4 @@ def _cut(path: RelPath, level: int) -> RelPath:
 
 def _holder(path: RelPath, trees: Mapping[RelPath, object]) -> RelPath | None:
     """The tree that is the path, or holds it."""
-    if not trees:
-        return None
-    while path:
-        if path in trees:
-            return path
-        path = path.rpartition("/")[0]
-    return "" if "" in trees else None
+    return next((up for up in upwards(path) if up in trees), None) if trees else None
