@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from syncer.engine.model import RelPath
 from syncer.engine.paths import is_below, split
-from syncer.engine.scope import EVERYTHING, EVERYWHERE, NOTHING, NOWHERE, Places, Scope
+from syncer.engine.scope import EVERYTHING, EVERYWHERE, NOTHING, NOWHERE, Scope, on_both_sides
 from syncer.watch.gathering import Gathering
 
 FIRST_PATH, LAST_PATH = 1.0, 600.0  # seconds until a path that failed is tried again, doubled each time
@@ -197,8 +197,7 @@ class Schedule:
 
 def _around(paths: Iterable[RelPath]) -> Scope:
     """The directories that these paths stand in, and the paths themselves: they may be directories."""
-    places = Places(directories=frozenset(place for path in paths for place in (path, split(path)[0])))
-    return Scope(local=places, remote=places)
+    return on_both_sides(place for path in paths for place in (path, split(path)[0]))
 
 
 def _is_in(path: RelPath, scope: Scope) -> bool:

@@ -6,6 +6,7 @@ lies outside is not looked at, and nothing is concluded about it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from syncer.engine.model import RelPath
@@ -51,6 +52,12 @@ class Scope:
     def everywhere(self) -> bool:
         """Whether it is an ordinary, full run."""
         return self.local.everywhere and self.remote.everywhere
+
+
+def on_both_sides(directories: Iterable[RelPath]) -> Scope:
+    """These single directories, on either side."""
+    places = Places(directories=frozenset(directories))
+    return Scope(local=places, remote=places)
 
 
 EVERYTHING = Scope()

@@ -18,7 +18,7 @@ from syncer.engine.observe import Look
 from syncer.engine.paths import split
 from syncer.engine.ports import Clock, Reporter, Store
 from syncer.engine.report import RunReport
-from syncer.engine.scope import EVERYTHING, Places, Scope
+from syncer.engine.scope import EVERYTHING, Scope, on_both_sides
 from syncer.errors import LocalError, StateError, StoreError, SyncerError
 from syncer.jobs import admission, bookkeeping, building, choices, opening, results
 from syncer.jobs.opening import Wish, World
@@ -214,8 +214,7 @@ class Runner:
 
 def _around(paths: Iterable[RelPath]) -> Scope:
     """The directories that these paths stand in, on both sides."""
-    places = Places(directories=frozenset(split(path)[0] for path in paths))
-    return Scope(local=places, remote=places)
+    return on_both_sides(split(path)[0] for path in paths)
 
 
 def _is_nothing(result: JobResult) -> bool:
