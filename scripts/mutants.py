@@ -1,10 +1,10 @@
 """Plants one bug at a time in a copy of Syncer, and sees that the tests catch it.
 
     python -m scripts.mutants                 all of them; writes docs/mutants.md
-    python -m scripts.mutants exchange lock   those whose name holds one of the words; writes nothing
+    python -m scripts.mutants exchange lock   those whose name holds one of the words; renews their rows
     python -m scripts.mutants --list          only their names
 
-The bugs stand in `mutants.toml`, each with the tests that are to catch it; those tests pass without
+The bugs stand in `seeded-bugs/*.toml`, each with the tests that are to catch it; those tests pass without
 the bug, or the campaign does not begin. The working tree itself is never touched. Exit code 0 only if
 every bug was caught, and by a test: one that does not even load, or that only a time-out stops where
 the list does not say so, counts as not caught.
@@ -30,7 +30,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 ROOT = Path(__file__).resolve().parent.parent
-LIST = ROOT / "scripts" / "mutants.toml"
+LISTS = ROOT / "scripts" / "seeded-bugs"
 PAGE = ROOT / "docs" / "mutants.md"
 PATIENCE = 120  # seconds for one bug's tests
 _LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist")
@@ -39,7 +39,7 @@ _HELD_UP = "Timeout"
 _ABOUT = """# Seeded bugs
 
 `make mutants` plants these bugs one at a time in a copy of the tree and runs the named tests. Each was
-caught by the test beside it. The list itself is `scripts/mutants.toml`; this page is written by the run.
+caught by the test beside it. The lists are `scripts/seeded-bugs/*.toml`; this page is written by the run.
 """
 
 
@@ -77,12 +77,12 @@ class Verdict:
     seconds: float = 0.0
 
 
-def listed(path: Path = LIST) -> list[Mutant]:
-    """Every bug of the list, in its order."""
-    groups = tomllib.loads(path.read_text(encoding="utf-8"))
+def listed(folder: Path = LISTS) -> list[Mutant]:
+    """Every bug of the lists: files by name, each in its own order."""
     return [
         Mutant(**{**entry, "group": group, "tests": tuple(entry["tests"])})
-        for group, entries in groups.items()
+        for path in sorted(folder.glob("*.toml"))
+        for group, entries in tomllib.loads(path.read_text(encoding="utf-8")).items()
         for entry in entries
     ]
 
@@ -213,6 +213,12 @@ def page(verdicts: Sequence[Verdict]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def remembered(text: str, mutants: Sequence[Mutant]) -> dict[str, Verdict]:
+    """Verdicts of an earlier run as the page `text` shows them, by the bug's name."""
+    rows = dict(re.findall(r"^\| (.+) \| `[^`]+` \| `(tests/[^`]+|the time-out)` \|$", text, re.MULTILINE))
+    return {m.name: Verdict(mutant=m, test=rows[m.name]) for m in mutants if m.name in rows}
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """The command; see the module's docstring."""
     parser = argparse.ArgumentParser(
@@ -233,9 +239,12 @@ def main(words: Sequence[str] | None = None) -> int:
     missed = [v.mutant.name for v in verdicts if not v.test]
     took = time.monotonic() - began
     print(f"\n{len(verdicts)} seeded, {len(verdicts) - len(missed)} caught, {took:.0f} s")
-    if not asked.names:
-        PAGE.parent.mkdir(exist_ok=True)
-        PAGE.write_text(page(verdicts), encoding="utf-8")
+    everything = listed()
+    earlier = (
+        remembered(PAGE.read_text(encoding="utf-8"), everything) if asked.names and PAGE.exists() else {}
+    )
+    now = {**earlier, **{v.mutant.name: v for v in verdicts}}
+    PAGE.write_text(page([now[m.name] for m in everything if m.name in now]), encoding="utf-8")
     for name in missed:
         print(f"not caught: {name}")
     return 1 if missed else 0

@@ -1,4 +1,4 @@
-"""The house style's targets, held by machine: sizes, docstrings, the direction of imports.
+"""The house style's rules, held by machine: docstrings, the direction of imports, what is loaded when.
 
 `make lint` runs this file on its own. It reads the sources (ast), it imports nothing of them.
 """
@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from statistics import median
 
 import pytest
 
@@ -22,8 +21,6 @@ OTHERS = sorted(p for folder in ("tests", "scripts", "benchmarks") for p in (ROO
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
-MAX_FILE, MEDIAN_FILE = 500, 200
-MAX_FUNCTION, MEDIAN_FUNCTION = 60, 10
 SELF_EVIDENT = 3  # a method or property this short, with a good name, needs no docstring
 
 # Who may import whom. A module is ruled by the longest prefix that fits it; everything it
@@ -117,17 +114,6 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def lines(path: Path) -> int:
-    return len(path.read_bytes().splitlines())
-
-
-def functions(path: Path) -> Iterator[Function]:
-    """Every function with a body of its own; a protocol's `...` is none."""
-    for node in ast.walk(tree(path)):
-        if isinstance(node, Function) and not is_stub(node):
-            yield node
-
-
 def is_stub(node: Function) -> bool:
     last = node.body[-1]
     return isinstance(last, ast.Expr) and isinstance(last.value, ast.Constant) and last.value.value is ...
@@ -205,28 +191,6 @@ CONTRACT = {
 def none(wrong: list[str]) -> None:
     """Fails with one line for each finding."""
     assert not wrong, "\n  ".join(["", *wrong])
-
-
-def test_no_file_is_too_long_to_be_read_in_one_sitting() -> None:
-    none([f"{p.relative_to(ROOT)}: {lines(p)}" for p in [*PACKAGE, *OTHERS] if lines(p) > MAX_FILE])
-
-
-def test_the_median_file_is_short() -> None:
-    assert median(lines(p) for p in PACKAGE if p.name != "__init__.py") <= MEDIAN_FILE
-
-
-def test_no_function_is_longer_than_a_screen() -> None:
-    long = [
-        f"{p.relative_to(ROOT)}:{f.lineno} {f.name}: {length(f)}"
-        for p in PACKAGE
-        for f in functions(p)
-        if length(f) > MAX_FUNCTION
-    ]
-    none(long)
-
-
-def test_the_median_function_is_short() -> None:
-    assert median(length(f) for p in PACKAGE for f in functions(p)) <= MEDIAN_FUNCTION
 
 
 def test_every_module_says_what_it_does() -> None:
