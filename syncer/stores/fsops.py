@@ -61,14 +61,23 @@ class FileSystem:
     def scan(self, fd: int) -> Iterable[tuple[str, os.stat_result]]:
         """Every name in the directory with its `lstat`; names that vanish meanwhile are left out.
 
+        Each scan reads through a descriptor of its own. `os.scandir(fd)` duplicates `fd`, and a duplicate
+        shares the position in the directory with the original (dup(2), readdir(3)): two threads that
+        scan one descriptor each get a part of the names, and on btrfs and sshfs a second scan of one
+        descriptor does not show the names made (or, on sshfs, any names) since the first.
+
         Lazy, so that a directory of a million names needs no million stamps in memory.
         """
-        with os.scandir(fd) as names:
-            for name in names:
-                try:
-                    yield name.name, name.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
+        own = os.open(".", _DIRECTORY, dir_fd=fd)
+        try:
+            with os.scandir(own) as names:
+                for name in names:
+                    try:
+                        yield name.name, name.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+        finally:
+            os.close(own)
 
     def stat(self, name: str, dir_fd: int) -> os.stat_result:
         """`lstat` of a name."""
