@@ -56,6 +56,9 @@ class OrangeRig(Rig):
     """`options` are the double's; unless it is `root`, the root is not the account's own."""
 
     any_bytes = False
+    exclusive = False  # the service has no conditions
+    replaces_at_once = False
+    many = 60
     executable = False
 
     def __init__(self, base: Path, options: Options | None = None, root: str = "base/root") -> None:
@@ -71,6 +74,7 @@ class OrangeRig(Rig):
         )
         if root:
             self.double.mkdir(root.rpartition("/")[0])
+        self._caches = (f"cache{number}" for number in itertools.count())
         self.orange = self.opened("cache")
         self.store = OwnDouble(self.double, self.orange)
         self.store.create_root()
@@ -104,6 +108,9 @@ class OrangeRig(Rig):
         return OrangeStore(
             api, self.root, identity="orange:rig", clock=self.clock, cache=self.base / cache, tag=tag
         )
+
+    def another(self) -> OrangeStore:
+        return self.opened(next(self._caches))
 
     def at(self, path: str) -> str:
         """The account's path."""

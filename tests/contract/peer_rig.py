@@ -7,6 +7,7 @@ into, and its clock is never waited for.
 from __future__ import annotations
 
 import atexit
+import itertools
 import os
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from requests.auth import HTTPBasicAuth
 
+from syncer.engine.ports import Store
 from syncer.server import running
 from syncer.server.app import Application
 from syncer.server.gate import Keys
@@ -89,9 +91,13 @@ class PeerRig(Rig):
         self.below = f"{base.parent.name}-{base.name}"[-100:]
         self.root = self.server.folder / self.below
         self.server.disk.calls.clear()
-        self.store = PeerStore(self.server.session(), self.below, cache=base / "cache")
+        self._caches = (base / f"cache{number}" for number in itertools.count())
+        self.store = self.another()
         self.store.create_root()
         self.store.mark("ab" * 16)
+
+    def another(self) -> Store:
+        return PeerStore(self.server.session(), self.below, cache=next(self._caches))
 
     def write(self, path: str, data: bytes) -> None:
         (self.root / path).parent.mkdir(parents=True, exist_ok=True)

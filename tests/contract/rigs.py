@@ -28,6 +28,13 @@ class Rig(ABC):
     any_bytes = True
     executable = True
     keeps = True  # what a put or a delete takes away can be found again
+    exclusive = True  # of two puts that expect a free name one fails
+    replaces_at_once = True  # a name that is overwritten is there at every moment
+    many = 400  # names in a directory that is listed by several clients at once
+
+    @abstractmethod
+    def another(self) -> Store:
+        """A store of its own at the same place, as another process or machine has one."""
 
     @abstractmethod
     def write(self, path: str, data: bytes) -> None: ...
@@ -94,9 +101,12 @@ class FolderRig(Rig):
         self.root = base / "root"
         self.disk = HookedDisk()
         self.clock = SteppingClock()
-        self.store = FolderStore(str(self.root), fs=self.disk, clock=self.clock, tag="0123abcd")
+        self.store = self.another()
         self.store.create_root()
         self.store.mark("ab" * 16)
+
+    def another(self) -> Store:
+        return FolderStore(str(self.root), fs=self.disk, clock=self.clock, tag="0123abcd")
 
     def write(self, path: str, data: bytes) -> None:
         (self.root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -140,6 +150,9 @@ class MemoryRig(Rig):
         self.memory = MemoryStore()
         self.store = self.memory
         self.memory.mark("ab" * 16)
+
+    def another(self) -> Store:
+        return self.memory  # it stands nowhere but in this object
 
     def write(self, path: str, data: bytes) -> None:
         self.memory.write(path, data)

@@ -42,6 +42,8 @@ class SmartFileRig(Rig):
     """`options` are the double's; the root is not the account's own, so that a mistaken path shows."""
 
     any_bytes = False
+    replaces_at_once = False
+    many = 60
 
     def __init__(self, base: Path, options: Options | None = None) -> None:
         self.double = SmartFileDouble(options)
@@ -50,11 +52,11 @@ class SmartFileRig(Rig):
         self.double.set_clock(lambda: float(next(steps)))
         self.double.mkdir("/base")
         self.clock = SteppingClock()
-        self.store = OwnDouble(self.double, self.opened())
+        self.store = OwnDouble(self.double, self.another())
         self.store.create_root()
         self.store.mark("ab" * 16)
 
-    def opened(self) -> SmartFileStore:
+    def another(self) -> SmartFileStore:
         """Another client, as of another run or machine."""
         auth = HTTPBasicAuth(self.double.key, self.double.password)
         session = Session(self.double.url, auth, clock=self.clock)

@@ -81,6 +81,8 @@ class SwiftRig(Rig):
     """`door` opens the account in which `hands` work, too."""
 
     any_bytes = False
+    exclusive = False  # two PUTs with If-None-Match may both find the name free
+    many = 60
     thresholds: Thresholds | None = None
 
     def __init__(self, base: Path, door: Door, container: str, prefix: str = PREFIX) -> None:
@@ -107,6 +109,9 @@ class SwiftRig(Rig):
         )
         self.all_stores.append(store)
         return store
+
+    def another(self) -> SwiftStore:
+        return self.opened(cache=self.base / f"cache{len(self.all_stores)}")
 
     def close(self) -> None:
         for store in self.all_stores:

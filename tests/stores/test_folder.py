@@ -179,6 +179,23 @@ def test_a_name_renamed_over_while_the_directory_is_read_is_not_missed(rig: Fold
     assert {"a", "b"} <= set(rig.store.list("").entries)
 
 
+def test_a_name_left_out_while_the_directory_changes_is_found_by_a_second_look(rig: FolderRig) -> None:
+    for name in ("a", "b"):
+        rig.write(name, b"x")
+    real, scans = rig.disk.real.scan, []
+
+    class Forgetful(type(rig.disk.real)):  # type: ignore[misc]
+        def scan(self, fd: int) -> object:
+            scans.append(fd)
+            if len(scans) > 1:
+                return list(real(fd))
+            (rig.root / "c").write_bytes(b"")
+            return [(name, st) for name, st in real(fd) if name != "a"]
+
+    rig.disk.real = Forgetful()
+    assert set(rig.store.list("").entries) == {"a", "b", "c"}
+
+
 def test_the_root_may_be_missing_a_file_or_unreadable(tmp_path: Path) -> None:
     disk = HookedDisk()
     missing = FolderStore(str(tmp_path / "no" / "root"), fs=disk, clock=SteppingClock(), tag="0" * 8)

@@ -12,7 +12,14 @@ from collections.abc import Callable
 
 from syncer.engine.model import RelPath
 from syncer.engine.paths import TEMPORARY, join, printable, split
-from syncer.errors import NotFound, PermanentError, StoreError, TransientError, Unholdable
+from syncer.errors import (
+    NotFound,
+    PermanentError,
+    PreconditionFailed,
+    StoreError,
+    TransientError,
+    Unholdable,
+)
 from syncer.stores.orange.ground import Ground, Item, Unexpected
 from syncer.stores.orange.values import Folder
 
@@ -128,18 +135,22 @@ def ensure(ground: Ground, place: RelPath) -> None:
 
 
 def make(ground: Ground, place: RelPath) -> Folder:
-    """A folder of the account in one that stands, where none is.
+    """A folder of the account in one that stands; one that another client made in the meantime will do.
 
-    Raises Unexpected where the name is taken, Unholdable, NotFound, StoreError.
+    Raises Unexpected where the name is taken by a file, Unholdable, NotFound, StoreError.
     """
     above, name = split(place)
     try:
         told = ground.api.make(name, ground.folder_id(above), about=place)
-    except TransientError:
+    except (TransientError, PreconditionFailed):  # the answer was lost, or the name is taken: a look tells
         told = None
     if told is not None and told.name != name:
-        _undo(lambda: _drop_empty(ground, told))
-        raise _misnamed(ground, place, told)
+        made = told
+        _undo(lambda: _drop_empty(ground, made))
+        ground.ids.forget(place)
+        if not isinstance(ground.seek(place), Folder):
+            raise _misnamed(ground, place, made)
+        told = None
     if told is not None:
         ground.ids.learn(place, told.id, folder=True)
     found = ground.seek(place)
