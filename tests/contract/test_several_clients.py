@@ -47,13 +47,13 @@ def directory(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def at_once(works: Sequence[Callable[[], None]]) -> None:
+def at_once(works: Sequence[Callable[[], None]], patience: float = PATIENCE) -> None:
     """Each in a thread of its own, all beginning together; raises what one of them raised."""
     gate, broken = threading.Barrier(len(works)), []
 
     def run(work: Callable[[], None]) -> None:
         try:
-            gate.wait(PATIENCE)
+            gate.wait(patience)
             work()
         except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
             broken.append(error)
@@ -62,7 +62,7 @@ def at_once(works: Sequence[Callable[[], None]]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(patience)
         assert not thread.is_alive()
     if broken:
         raise broken[0]
