@@ -108,7 +108,10 @@ def entry_of(node: Node, *, read: bool = False) -> Entry:
 
 @dataclass
 class World:
-    """Three trees and a trash. `obstacles` and `unlistable` are what cannot be judged."""
+    """Three trees and a trash. `obstacles` and `unlistable` are what cannot be judged.
+
+    `unlisted` names are there, and left out of the listing of their directory.
+    """
 
     sides: dict[Side, dict[RelPath, Node]] = field(default_factory=lambda: {L: {}, R: {}})
     base: dict[RelPath, BaseEntry] = field(default_factory=dict)
@@ -117,6 +120,7 @@ class World:
     )
     obstacles: dict[Side, dict[RelPath, Obstacle]] = field(default_factory=lambda: {L: {}, R: {}})
     unlistable: dict[Side, dict[RelPath, Obstacle]] = field(default_factory=lambda: {L: {}, R: {}})
+    unlisted: dict[Side, set[RelPath]] = field(default_factory=lambda: {L: set(), R: set()})
     trash: Counter[tuple[Kind, bytes]] = field(default_factory=Counter)
     seals: dict[RelPath, tuple[bytes, bytes]] = field(default_factory=dict)
     clock: int = 0
@@ -164,11 +168,18 @@ class World:
         directory = self._spelt(side, directory)
         for path, node in self.sides[side].items():
             above, _, name = path.rpartition("/")
-            if above == directory:
+            if above == directory and path not in self.unlisted[side]:
                 shown[name] = self.obstacles[side].get(path) or entry_of(node)
         entries = [(n, e.version) for n, e in shown.items() if isinstance(e, Entry)]
         whole = len(entries) == len(shown)
         return Listing(entries=shown, fingerprint=fingerprint(entries) if whole else None)
+
+    def left_out(self, side: Side, paths: Sequence[RelPath]) -> Sequence[Seen]:
+        return [self._standing(side, self._spelt(side, path)) for path in paths]
+
+    def _standing(self, side: Side, path: RelPath) -> Seen:
+        node = self.sides[side].get(path)
+        return self.obstacles[side].get(path) or (None if node is None else entry_of(node))
 
     def digests(self, side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
         return [entry_of(self.sides[side][self._spelt(side, path)], read=True) for path, _ in wanted]

@@ -51,6 +51,7 @@ class Pair:
     compiler: Compiler
     workers: int = 2
     choice: Choice = chosen.everything  # what of the plan is to be done
+    full: Collection[Side] = frozenset()  # sides whose root held something when the run began
 
     @property
     def stores(self) -> dict[Side, Store]:
@@ -120,7 +121,8 @@ def _rules_text(policy: Policy) -> str:
 
 def _planned(pair: Pair, findings: Findings) -> Plan:
     """Guard and order what was found; the pure half of a run, but for digests of candidates for a move."""
-    guards.refuse_emptied(findings.actions, findings.emptied, pair.policy)
+    full = {side for side in findings.emptied if side in pair.full or _holds_something(pair.stores[side])}
+    guards.refuse_emptied(findings.actions, findings.emptied, pair.policy, lately_full=full)
     found = moves.find(findings.actions, _learner(pair), directories=_renaming(pair))
     picked = pair.choice(found)
     actions = picked.actions
@@ -169,6 +171,11 @@ def _announce(pair: Pair, actions: Sequence[Action]) -> None:
 
 
 # Roots
+
+
+def _holds_something(store: Store) -> bool:
+    state = store.root()
+    return state is not None and not state.empty
 
 
 def _markers(pair: Pair) -> Mapping[Side, str]:

@@ -35,6 +35,10 @@ class Sight(Protocol):
         """A directory that should be there; an obstacle if it cannot be listed whole."""
         ...
 
+    def left_out(self, side: Side, paths: Sequence[RelPath]) -> Sequence[Seen]:
+        """What stands at names that are known and that a listing did not show; None where nothing does."""
+        ...
+
     def digests(self, side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
         """The entries again, each with its digest."""
         ...

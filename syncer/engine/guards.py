@@ -36,12 +36,28 @@ def deletions(actions: Sequence[Action], side: Side) -> list[Delete | RemoveDire
     return [a for a in actions if isinstance(a, Delete | RemoveDirectory) and a.side is side]
 
 
-def refuse_emptied(actions: Sequence[Action], emptied: Collection[Side], policy: Policy) -> None:
-    """Raise GuardTripped if a side shows nothing at all, and the other would follow it into that."""
-    if policy.allow_deletes:
-        return
+def refuse_emptied(
+    actions: Sequence[Action],
+    emptied: Collection[Side],
+    policy: Policy,
+    *,
+    lately_full: Collection[Side] = frozenset(),
+) -> None:
+    """Raise GuardTripped if a side shows nothing at all, and the other would follow it into that.
+
+    Of a side that was `lately_full` within this very run it is not even offered to be waved through.
+    """
     for side in emptied:
         doomed = [a for a in deletions(actions, side.other) if isinstance(a, Delete)]
+        if doomed and side in lately_full:
+            raise GuardTripped(
+                EMPTIED,
+                f"the {side.value} side showed no file, and a moment before or after that it did; "
+                "nothing was changed",
+                hint="run again; if it goes on, its file system does not list what it holds: look there",
+            )
+        if policy.allow_deletes:
+            continue
         if len(doomed) >= EMPTIED_FLOOR:
             raise GuardTripped(
                 EMPTIED,

@@ -79,6 +79,13 @@ class Eyes:
         except (PermanentError, TransientError, LocalError) as error:
             return _unread(error, str(error))
 
+    def left_out(self, side: Side, paths: Sequence[RelPath]) -> Sequence[Seen]:
+        """Trouble with the question is an obstacle to each of the names: none of them is taken for gone."""
+        try:
+            return self._stores[side].left_out(paths)
+        except (PermanentError, TransientError, LocalError) as error:
+            return [_unread(error, str(error))] * len(paths)
+
     def digests(self, side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
         return list(self._stores[side].digests(wanted)) if wanted else ()
 

@@ -256,6 +256,15 @@ class Store(Protocol):
         """One name, looked at freshly; never raises for what it finds there."""
         ...
 
+    def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
+        """What stands, in order, at names that are known and that a listing did not show.
+
+        No listing is taken at its word where a deletion would follow from it: a directory that changes while
+        it is read may leave out names (POSIX readdir leaves it open; btrfs and sshfs do). None for a name
+        that is not there. A store that settles doubts about its listings by itself answers None to all.
+        """
+        ...
+
     def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         """The entries again, in order, each with its digest (of content that did not change meanwhile)."""
         ...

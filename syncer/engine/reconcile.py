@@ -45,6 +45,19 @@ from syncer.engine.rules import FILE, Illegible, Rules
 NO_ENTRIES: Mapping[str, Entry | Obstacle] = {}
 
 
+def _is_respelt(name: str, seen: Entry | Obstacle, shown: Mapping[str, Entry | Obstacle]) -> bool:
+    """Whether a name that was found is only another spelling of one that the listing shows.
+
+    A directory that folds case or Unicode form answers to a name that was changed in nothing else.
+    """
+    folded = paths.fold(name, case=True, form=True)
+    for other, entry in shown.items():
+        if paths.fold(other, case=True, form=True) == folded and isinstance(seen, Entry):
+            if isinstance(entry, Entry) and (entry.kind, entry.version) == (seen.kind, seen.version):
+                return True
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Fate:
     """What becomes of a directory: does anything stay where it is, will anything come where it is not."""
@@ -106,8 +119,25 @@ class Reconciler:
             for side, obstacle in blocked.items():
                 self.findings.blocked(path, side, obstacle)
             return STAYS
-        shown = {s: listing for s, listing in listings.items() if isinstance(listing, Listing)}
-        return self._contents(path, shown, self._sight.rows(path) if rows is None else rows)
+        known = self._sight.rows(path) if rows is None else rows
+        shown = {s: self._complete(path, s, x, known) for s, x in listings.items() if isinstance(x, Listing)}
+        return self._contents(path, shown, known)
+
+    def _complete(self, path: RelPath, side: Side, shown: Listing, known: Mapping[str, BaseEntry]) -> Listing:
+        """The listing with the known names in it that it left out although they are there.
+
+        Absence is what deletions follow from, so it is not taken from a listing alone.
+        """
+        missing = sorted(known.keys() - shown.entries.keys())
+        if not missing:
+            return shown
+        seen = self._sight.left_out(side, [paths.join(path, name) for name in missing])
+        there = {
+            name: entry
+            for name, entry in zip(missing, seen, strict=True)
+            if entry is not None and not _is_respelt(name, entry, shown.entries)
+        }
+        return replace(shown, entries={**shown.entries, **there}, fingerprint=None) if there else shown
 
     def _contents(self, path: RelPath, shown: Mapping[Side, Listing], rows: Mapping[str, BaseEntry]) -> Fate:
         before = self.findings.weight()

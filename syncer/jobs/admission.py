@@ -19,17 +19,18 @@ from syncer.errors import ConfigError, GuardTripped, NotFound, PermanentError
 Names = Mapping[Side, str]  # what to call each root in a message
 
 
-def admit(memory: Memory, local: Store, remote: Store, *, names: Names, accept: bool) -> None:
-    """Let the run begin, with markers and memory in place.
+def admit(memory: Memory, local: Store, remote: Store, *, names: Names, accept: bool) -> frozenset[Side]:
+    """Let the run begin, with markers and memory in place; answers the sides whose root holds something.
 
     `accept` (--yes) takes replaced roots as a first run: what was known is forgotten, so
     nothing can be deleted because of it. Raises GuardTripped, ConfigError, StoreError.
     """
-    refusals = refused(memory, local, remote, names=names)
-    if refusals is None:
+    if _is_first(memory):
         return _begin(memory, local, remote, names)
+    found = {Side.LOCAL: _later(local), Side.REMOTE: _later(remote)}
+    refusals = _refusals(memory, found, names)
     if not refusals:
-        return None
+        return _full(found)
     if not accept or not acceptable(refusals):
         raise refusals[0]
     memory.record([Drop(path="")])
@@ -38,12 +39,23 @@ def admit(memory: Memory, local: Store, remote: Store, *, names: Names, accept: 
 
 def refused(memory: Memory, local: Store, remote: Store, *, names: Names) -> list[GuardTripped] | None:
     """Why these roots must not be synced; None on a first run, which has no past to compare with."""
-    known = {side: roots.remembered(memory, side) for side in Side}
-    if roots.is_first(known[Side.LOCAL], known[Side.REMOTE]):
+    if _is_first(memory):
         return None
-    stores = {Side.LOCAL: local, Side.REMOTE: remote}
-    found = [roots.refusal(side, known[side], _later(stores[side]), names[side]) for side in Side]
-    return [refusal for refusal in found if refusal]
+    return _refusals(memory, {Side.LOCAL: _later(local), Side.REMOTE: _later(remote)}, names)
+
+
+def _is_first(memory: Memory) -> bool:
+    return roots.is_first(roots.remembered(memory, Side.LOCAL), roots.remembered(memory, Side.REMOTE))
+
+
+def _refusals(memory: Memory, found: Mapping[Side, RootState | None], names: Names) -> list[GuardTripped]:
+    known = {side: roots.remembered(memory, side) for side in Side}
+    told = [roots.refusal(side, known[side], found[side], names[side]) for side in Side]
+    return [refusal for refusal in told if refusal]
+
+
+def _full(found: Mapping[Side, RootState | None]) -> frozenset[Side]:
+    return frozenset(side for side, state in found.items() if state is not None and not state.empty)
 
 
 def acceptable(refusals: list[GuardTripped]) -> bool:
@@ -64,10 +76,12 @@ def require_local(store: Store, where: str) -> RootState:
     return _first(store, lambda: _missing_local(where), where)
 
 
-def _begin(memory: Memory, local: Store, remote: Store, names: Names) -> None:
+def _begin(memory: Memory, local: Store, remote: Store, names: Names) -> frozenset[Side]:
     require_local(local, names[Side.LOCAL])
     _make_if_missing(remote, names[Side.REMOTE])
-    roots.remember(memory, _marked(local), _marked(remote))
+    found = {Side.LOCAL: _marked(local), Side.REMOTE: _marked(remote)}
+    roots.remember(memory, found[Side.LOCAL], found[Side.REMOTE])
+    return _full(found)
 
 
 def _first(store: Store, missing: Callable[[], ConfigError], where: str) -> RootState:

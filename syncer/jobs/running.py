@@ -188,13 +188,13 @@ class Runner:
         job, clock = self._job, world.clock
         with self._stores(world, place, str(number)) as stores:
             names = opening.names(job)
-            admission.admit(state.memory, stores.local, stores.remote, names=names, accept=wish.yes)
+            full = admission.admit(state.memory, stores.local, stores.remote, names=names, accept=wish.yes)
             decided = choices.collect(state.memory, state.ledger.conflicts(), stores.local, stores.remote)
             notes += [f"{path} changed after it was resolved: choose again" for path in decided.void]
             pair = opening.opened(world, job, wish, place, state, stores).pair
             lately = self._strokes.lately(clock.monotonic()) if wish.max_delete is None else {}
             policy = replace(pair.policy, choices=decided.valid, deleted_lately=lately)
-            report = cycle.run(replace(pair, policy=policy), seen)
+            report = cycle.run(replace(pair, policy=policy, full=full), seen)
             settled = [path for path in (*decided.valid, *decided.void) if report.judged(path)]
             choices.forget(state.memory, settled)
             told = bookkeeping.record(

@@ -103,6 +103,11 @@ class FaultyStore(Wrapped):
         entries = {name: entry for name, entry in found.entries.items() if name not in lost}
         return replace(found, entries=entries, fingerprint=None)
 
+    def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
+        """What the listings leave out stays out of sight."""
+        found = self._call("left_out", "", lambda: self.inner.left_out(paths))
+        return [None if path in self.missing else seen for path, seen in zip(paths, found, strict=True)]
+
     def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         for item in wanted:
             yield from self._call("digests", item[0], lambda item=item: [*self.inner.digests([item])])  # type: ignore[misc]

@@ -176,6 +176,9 @@ class FolderStore:
     def look(self, path: RelPath) -> Seen:
         return reading.look(self._ground, path)
 
+    def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
+        return [*reading.look_at_each(self._ground, paths)]
+
     def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         return reading.digests(self._ground, wanted)
 

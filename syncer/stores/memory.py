@@ -192,6 +192,9 @@ class MemoryStore:
             entries=entries, fingerprint=fingerprint((name, e.version) for name, e in entries.items())
         )
 
+    def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
+        return [self.look(path) for path in paths]
+
     def look(self, path: RelPath) -> Seen:
         with self._lock:
             if not path:

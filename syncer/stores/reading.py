@@ -263,12 +263,27 @@ def _at_most(ground: Ground, fd: int, limit: int) -> bytes:
 
 def look(ground: Ground, path: RelPath) -> Seen:
     """See `engine.ports.Store.look`."""
+    return next(look_at_each(ground, [path]))
+
+
+def look_at_each(ground: Ground, paths: Sequence[RelPath]) -> Iterator[Seen]:
+    """Single names in order; quickest where those of one directory come together."""
+    try:
+        ground.root_fd()
+    except OSError as error:
+        yield from [None if error.errno in GONE else obstacle(error)] * len(paths)
+        return
+    with ground.cursor() as cursor:
+        for path in paths:
+            yield _look(ground, cursor, path)
+
+
+def _look(ground: Ground, cursor: Cursor, path: RelPath) -> Seen:
+    if not path:
+        return stamps.DIRECTORY
     now = ground.clock.now_ns()
     try:
-        with ground.cursor() as cursor:
-            if not path:
-                return stamps.DIRECTORY
-            dir_fd, name = cursor.parent(path)
-            return look_closer(ground.fs, name, dir_fd, ground.fs.stat(name, dir_fd), now)
+        dir_fd, name = cursor.parent(path)
+        return look_closer(ground.fs, name, dir_fd, ground.fs.stat(name, dir_fd), now)
     except OSError as error:
         return None if error.errno in GONE else obstacle(error)

@@ -78,6 +78,9 @@ class RetryingStore(Wrapped):
     def look(self, path: RelPath) -> Seen:
         return self._again(lambda: self.inner.look(path))
 
+    def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
+        return self._again(lambda: self.inner.left_out(paths))
+
     def read_small(self, path: RelPath, limit: int) -> bytes:
         return self._again(lambda: self.inner.read_small(path, limit))
 

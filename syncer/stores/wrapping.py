@@ -54,6 +54,9 @@ class Wrapped:
     def look(self, path: RelPath) -> Seen:
         return self.inner.look(path)
 
+    def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
+        return self.inner.left_out(paths)
+
     def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         return self.inner.digests(wanted)
 

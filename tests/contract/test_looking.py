@@ -237,3 +237,13 @@ def test_reading_a_small_file_stops_at_the_limit_and_never_fails(rig: Rig) -> No
     assert rig.store.read_small("f", 4) == b"1234"
     assert rig.store.read_small("f", 100) == b"123456"
     assert [rig.store.read_small(p, 9) for p in ("missing", "d", "l", "f/below")] == [b""] * 4
+
+
+def test_names_that_are_not_there_stand_nowhere_when_looked_at_one_by_one(rig: Rig) -> None:
+    rig.write("f", b"x")
+    rig.write("d/g", b"y")
+    asked = ["f", "gone", "d", "d/gone", "d/g", "f/below", "no/such"]
+    found = rig.store.left_out(asked)
+    assert len(found) == len(asked) and [found[i] for i in (1, 3, 5, 6)] == [None] * 4
+    for path, seen in zip(asked, found, strict=True):
+        assert seen is None or (isinstance(seen, Entry) and seen.kind is rig.entry(path).kind)

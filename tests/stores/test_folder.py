@@ -426,3 +426,14 @@ def test_a_stamp_from_the_future_is_not_waited_for(rig: FolderRig) -> None:
     source = rig.store.open("f", rig.entry("f"))
     assert list(source.chunks()) == [b"x"] and not source.entry.trusted
     assert rig.clock.slept == [-3600.0]
+
+
+def test_a_known_name_that_a_listing_left_out_is_found_by_a_look_of_its_own(rig: FolderRig) -> None:
+    rig.write("d/f", b"x")
+    file, directory, gone = rig.store.left_out(["d/f", "d", "d/gone"])
+    assert isinstance(file, Entry) and file.version == rig.entry("d/f").version
+    assert isinstance(directory, Entry) and directory.kind is Kind.DIRECTORY and gone is None
+    rig.disk.before = failing("stat", errno.EIO)
+    assert isinstance(rig.store.left_out(["d/f"])[0], Obstacle)
+    rig.disk.before = failing("open_directory", errno.EIO)
+    assert isinstance(rig.store.left_out(["d/f"])[0], Obstacle)

@@ -133,6 +133,9 @@ class PeerStore:
         [seen] = self._asking.look([path])
         return seen
 
+    def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
+        return [*self._asking.look(paths)]
+
     def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         return self._asking.digests(wanted)
 

@@ -124,6 +124,9 @@ class SmartFileStore:
             raise Unreadable(str(error), path=path, hint=error.hint) from error
         return listing(children, at_root=not path)
 
+    def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
+        return [None] * len(paths)  # a listing is doubted before it is handed out
+
     def look(self, path: RelPath) -> Seen:
         try:
             found = self._ground.look(path)
