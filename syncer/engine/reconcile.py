@@ -51,11 +51,11 @@ def _is_respelt(name: str, seen: Entry | Obstacle, shown: Mapping[str, Entry | O
     A directory that folds case or Unicode form answers to a name that was changed in nothing else.
     """
     folded = paths.fold(name, case=True, form=True)
-    for other, entry in shown.items():
-        if paths.fold(other, case=True, form=True) == folded and isinstance(seen, Entry):
-            if isinstance(entry, Entry) and (entry.kind, entry.version) == (seen.kind, seen.version):
-                return True
-    return False
+    alike = [entry for other, entry in shown.items() if paths.fold(other, case=True, form=True) == folded]
+    return isinstance(seen, Entry) and any(
+        isinstance(entry, Entry) and (entry.kind, entry.version) == (seen.kind, seen.version)
+        for entry in alike
+    )
 
 
 @dataclass(frozen=True, slots=True)

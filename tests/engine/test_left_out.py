@@ -60,7 +60,7 @@ def test_a_change_of_case_on_a_folding_side_is_a_rename_and_not_a_second_name(ki
     there.place(L, new)
     actions = planning(there).actions
     assert not any(isinstance(a, Delete | RemoveDirectory) and a.side is L for a in actions)
-    assert not [p for p in planning(there).problems]
+    assert planning(there).problems == ()
 
 
 @pytest.mark.parametrize("policy", [Policy(), Policy(allow_deletes=True)], ids=["run", "run --yes"])
