@@ -39,7 +39,7 @@ class Application:
             uploads=Uploads(),
             extended=True,
         )
-        self._extension = Extension(served)
+        self._extension = Extension(served, self.limits)
         inner = Gate(AsItCame(_starlette(self.office, self._extension)), keys=keys, clock=served.clock)
         self._app: ASGIApp = AccessLog(Deadlines(inner, self.limits))
 

@@ -16,6 +16,9 @@ from syncer.server.answers import Refused
 from syncer.wire import BASE
 
 
+_FRAMED = (f"/{BASE}put", f"/{BASE}delta")
+
+
 def neighbourhood(address: str) -> str:
     """Whom an address is counted with: of IPv6 everybody has a /64, so that is one client (RFC 6177)."""
     if ":" not in address:
@@ -35,8 +38,8 @@ class Limits:
     """What a client may cost. Times in seconds, rates in bytes per second.
 
     A body is cut off that comes at less than `rate`, once it is `grace` seconds behind; likewise an
-    answer that nobody takes. A body of the extension may pause for `silence`: whoever makes a delta
-    of a huge file that hardly changed has nothing to say meanwhile.
+    answer that nobody takes. A stream of frames may pause for `silence`: a client that makes a delta
+    of a huge file that hardly changed has signs of life to send, and nothing else.
     """
 
     head_bytes: int = 64 << 10
@@ -44,9 +47,35 @@ class Limits:
     headers: int = 100
     grace: float = 30.0
     rate: float = 1024.0
-    silence: float = 600.0
-    connections: int = 512
+    silence: float = 120.0
+    connections: int = 1024
+    """In all. Until a key was seen a connection is a stranger's, and the next three are for those."""
+    strangers: int = 256
     per_address: int = 128
+    pipelined: int = 16
+    """Requests that may wait behind one another on a connection."""
+    queue_seconds: float = 10.0
+    """How long a request waits for its turn before its client is told to come again."""
+    requests: int = 64
+    """Of the SmartFile API that are worked on at once; the rest waits, without a thread."""
+    requests_per_key: int = 16
+    calls: int = 48
+    """The same of the extension: each has a thread and a few MiB."""
+    calls_per_key: int = 12
+    listeners: int = 1000
+    """Clients that wait for news."""
+    listeners_per_key: int = 256
+    uploads: int = 16
+    """Threads that read bodies of the SmartFile API as they come."""
+    uploads_per_key: int = 4
+    searches: int = 2
+    """Deltas and signatures that are made at once: a core each, and memory."""
+    searches_per_key: int = 1
+    tasks_per_key: int = 20
+    """Tasks that wait or run."""
+    memory: int = 112 << 20
+    """Bytes for requests that are being read and searched, beyond what each has for itself."""
+    memory_per_key: int = 64 << 20
     linger_seconds: float = 15.0
     """How long the rest of a body is read that nobody wants any more, so that the answer arrives."""
     linger_bytes: int = 64 << 20
@@ -66,7 +95,7 @@ class Deadlines:
             return await self._app(scope, receive, send)
         limits = self._limits
         sending = _Patience(limits.grace, limits.rate)
-        if scope["path"].startswith(f"/{BASE}"):
+        if scope["path"] in _FRAMED:
             sending = _Patience(limits.silence, 1 / limits.silence)  # a byte is enough
         taking = _Patience(limits.grace, limits.rate)
 

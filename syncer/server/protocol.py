@@ -19,7 +19,9 @@ from syncer.server.access import Line, write
 from syncer.server.limits import ABORT, Limits, neighbourhood
 
 _BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-type: application/json\r\n"
+    b"content-length: 85\r\nconnection: close\r\n\r\n"
+    b'{"error":{"code":"transient","message":"too many connections","hint":"","path":""}}\r\n'
 )
 _ONCE = frozenset({b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"})
 
@@ -85,10 +87,12 @@ class Guarded(HttpToolsProtocol):
             transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Lets the next one in."""
+        """Lets the next one in; what waits behind the present request is never begun."""
         self._disarm()
         self.doors.leave(self._address)
+        self.pipeline.clear()
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()
 
     def data_received(self, data: bytes) -> None:
         """Counts what is not body, and waits no longer than is allowed."""
@@ -121,6 +125,8 @@ class Guarded(HttpToolsProtocol):
         """The head is there: from here on the deadlines of `limits` count."""
         self._check()
         self._disarm()
+        if len(self.pipeline) >= self._limits.pipelined:
+            raise Malformed("too many requests at once")
         self._in_head = False
         self._unheeded = self._surplus = 0
         super().on_headers_complete()
@@ -144,14 +150,23 @@ class Guarded(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """What is still to come of the body is read for a while only, so that the answer arrives."""
         super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()  # what waits is answered before more is read
         unread = not self._in_head and self.cycle.response_complete
         if unread and not self.transport.is_closing():
             self._arm(self._limits.linger_seconds)
 
     def send_400_response(self, msg: str) -> None:
-        """Ends the connection; told to the log, since no app hears of it."""
+        """Ends the connection; told to the log, since no app hears of it.
+
+        Where an answer is on its way there is no place for another one.
+        """
         write(Line(method="-", path="-", status=400, note=msg))
-        super().send_400_response(msg)
+        self.pipeline.clear()
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.abort()
+        else:
+            super().send_400_response(msg)
 
     def _check(self) -> None:
         names = [name for name, _ in self.headers]

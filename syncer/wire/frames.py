@@ -12,8 +12,9 @@ Encoding and decoding only; what stands in heads and ends is the business of the
 from __future__ import annotations
 
 import json
+import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -22,7 +23,11 @@ from syncer.errors import PermanentError, TransientError
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 LARGEST_DATA = 1 << 20  # bytes of one D
-LARGEST_JSON = 16 << 20  # bytes of one H or E: ten thousand items with long paths fit
+LARGEST_JSON = 16 << 20  # bytes of the H that begins a stream: thousands of items with long paths fit
+LARGEST_LATER = 1 << 20  # bytes of every other H or E
+ELEMENTS = 750_000  # of one JSON document: a list of 180,000 directories with their fingerprints fits
+_LATER_ELEMENTS = 10_000
+_SMALL = 64 << 10  # bytes of JSON that are parsed without asking
 _HEADER = struct.Struct(">cI")
 _PIECE = 256 << 10  # bytes that are gathered before they are handed on
 
@@ -88,17 +93,23 @@ def _parts(frame: Frame) -> Iterator[bytes]:
     yield _HEADER.pack(b"H" if isinstance(frame, Head) else b"E", len(text)) + text
 
 
-def decode(pieces: Iterable[bytes]) -> Iterator[Frame]:
+def decode(pieces: Iterable[bytes], *, reserve: Callable[[int], None] | None = None) -> Iterator[Frame]:
     """The frames of a stream, however it was cut.
 
-    Raises TransientError where it breaks off, PermanentError where it is no such stream.
+    `reserve` is told how many bytes of memory a large head takes, before it is gathered and before it is
+    parsed; what it raises comes out unchanged. Raises TransientError where the stream breaks off,
+    PermanentError where it is no such stream.
     """
     buffer = bytearray()
+    first = True
     for piece in pieces:
         buffer += piece
         used = 0
-        while (found := _next(buffer, used)) is not None:
+        if first and reserve is not None and len(buffer) - len(piece) < _HEADER.size <= len(buffer):
+            reserve(_gathered(buffer))
+        while (found := _next(buffer, used, first, reserve)) is not None:
             frame, used = found
+            first = False
             if frame is None:
                 if len(buffer) > used:
                     raise PermanentError("there are bytes after the end of the stream")
@@ -108,12 +119,21 @@ def decode(pieces: Iterable[bytes]) -> Iterator[Frame]:
     raise TransientError("the stream broke off")
 
 
-def _next(buffer: bytearray, at: int) -> tuple[Frame | None, int] | None:
+def _gathered(buffer: bytearray) -> int:
+    """Bytes that wait for the first frame to be whole, if they are many."""
+    length = int(_HEADER.unpack_from(buffer)[1])
+    return length if _SMALL < length <= LARGEST_JSON else 0
+
+
+def _next(
+    buffer: bytearray, at: int, first: bool, reserve: Callable[[int], None] | None
+) -> tuple[Frame | None, int] | None:
     """The frame that begins at `at` and where it ends; None while it is not whole. The end is (None, …)."""
     if len(buffer) - at < _HEADER.size:
         return None
     kind, length = _HEADER.unpack_from(buffer, at)
-    most = {b"H": LARGEST_JSON, b"E": LARGEST_JSON, b"D": LARGEST_DATA, b"Z": 0}.get(kind)
+    head = LARGEST_JSON if first else LARGEST_LATER
+    most = {b"H": head, b"E": head, b"D": LARGEST_DATA, b"Z": 0}.get(kind)
     if most is None or length > most:
         raise PermanentError(f"not a frame: type {kind!r}, {length} bytes")
     start, end = at + _HEADER.size, at + _HEADER.size + length
@@ -126,13 +146,40 @@ def _next(buffer: bytearray, at: int) -> tuple[Frame | None, int] | None:
         case b"D":
             return Data(payload), end
         case _:
-            fields = _object(payload)
+            if first and reserve is not None and length > _SMALL:
+                reserve(weight(payload))
+            fields = _object(payload, ELEMENTS if first else _LATER_ELEMENTS)
             return (Head(fields) if kind == b"H" else End(fields)), end
 
 
-def _object(payload: bytes) -> dict[str, Json]:
+def elements(text: bytes | bytearray) -> int:
+    """How many values a JSON document has at most, by its punctuation: known before it is parsed."""
+    return 1 + sum(map(text.count, (b",", b"[", b"{", b":")))
+
+
+def weight(text: bytes | bytearray) -> int:
+    """How many bytes of memory a JSON document takes at most while it is parsed, and parsed."""
+    if not text.isascii() or _ASTRAL.search(text):
+        width = 4  # Python keeps four bytes a character where one of them is beyond U+FFFF
+    else:
+        width = 2 if b"\\u" in text else 1
+    return len(text) * (1 + width) + 96 * elements(text)
+
+
+_ASTRAL = re.compile(rb"\\u[dD][89abAB]")
+
+
+def parsed(text: bytes | bytearray, most: int = ELEMENTS) -> Json:
+    """The value of a JSON document of so many elements at most. Raises ValueError, RecursionError."""
+    if len(text) > most and elements(text) > most:
+        raise ValueError(f"more than {most} values")
+    found: Json = json.loads(text)
+    return found
+
+
+def _object(payload: bytes, most: int) -> dict[str, Json]:
     try:
-        found = json.loads(payload)
+        found = parsed(payload, most)
     except (ValueError, RecursionError) as error:
         raise PermanentError("a frame holds no JSON") from error
     if not isinstance(found, dict):

@@ -19,7 +19,9 @@ from syncer.server.extension.known import Lists
 from syncer.server.extension.shared import Shared
 from syncer.server.extension.sketches import Sketches
 from syncer.server.extension.waiting import Waiting
+from syncer.server.limits import Limits
 from syncer.server.served import Served
+from syncer.server.shares import Budget
 from syncer.server.watching import Watch
 from syncer.wire import BASE
 
@@ -54,12 +56,19 @@ CHANGING: dict[str, Handler] = {
 class Extension:
     """The extension of one served folder. Nothing is opened or started before the first call."""
 
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: Served, limits: Limits | None = None) -> None:
+        limits = limits or Limits()
         feed = served.feed
-        self.shared = Shared(feed=feed, lists=Lists(), sketches=Sketches(served))
-        self.calls = Endpoint(served, self.shared, {**LOOKING, **CHANGING}, changing=frozenset(CHANGING))
+        self.shared = Shared(
+            feed=feed,
+            lists=Lists(),
+            sketches=Sketches(served),
+            budget=Budget(limits.memory, limits.memory_per_key),
+        )
+        handlers = {**LOOKING, **CHANGING}
+        self.calls = Endpoint(served, self.shared, handlers, changing=frozenset(CHANGING), limits=limits)
         self._watch = Watch(served, feed)
-        self._waiting = Waiting(served, feed, self._watch)
+        self._waiting = Waiting(served, feed, self._watch, limits)
 
     def routes(self) -> list[BaseRoute]:
         """All calls, below `wire.BASE`."""

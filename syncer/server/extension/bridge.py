@@ -19,8 +19,9 @@ Message: TypeAlias = MutableMapping[str, Any]  # ASGI 3.0; its shape is looked a
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
-ROOM = 4 << 20  # bytes that wait for the thread
+ROOM = 1 << 20  # bytes that wait for the thread
 WAITING = 1 << 20  # bytes of an answer that wait for the client
+UNHEARD = 8 << 20  # bytes of an answer that waits for no client: one that takes nothing of it is let go then
 PATIENCE = 600.0  # seconds that either end may show no sign of life: a delta of a huge file is made meanwhile
 
 
@@ -120,7 +121,7 @@ class Outlet:
         with self._changed:
             if wait:
                 self._changed.wait_for(lambda: self._held <= WAITING or self._gone)
-            if self._gone:
+            if self._gone or self._held > UNHEARD:
                 raise Gone
             self._pieces.append(piece)
             self._held += len(piece)

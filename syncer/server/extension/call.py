@@ -17,10 +17,11 @@ from syncer.server.extension.packing import parsed, said, unpacked
 from syncer.server.extension.shared import Shared
 from syncer.server.served import Key, Served, ServedStore
 from syncer.wire import FRAMES, LINES, values
-from syncer.wire.frames import Frame, Head, Json, decode, encode
+from syncer.wire.frames import ELEMENTS, Frame, Head, Json, decode, elements, encode, weight
 
-ITEMS = 10_000  # of one call
-BODY = 32 << 20  # bytes of a body that is one JSON object, unpacked; what a head may have, too
+ITEMS = 2000  # of one call
+BODY = 16 << 20  # bytes of a body that is one JSON object, unpacked; what a head may have, too
+_FREE = 64 << 10  # bytes of a body that are read without asking for memory
 
 
 class TooLarge(PermanentError):
@@ -51,6 +52,8 @@ class Call:
     root: RelPath
     body: Iterable[bytes]
     packed: bool = False
+    reserve: Callable[[int], None] = lambda size: None
+    """Told of bytes of memory before they are used; the call has them until its end."""
 
     def pieces(self) -> Iterator[bytes]:
         """The body as it was before it was packed, in pieces of some 256 KiB at most."""
@@ -58,16 +61,23 @@ class Call:
 
     def json(self) -> dict[str, Json]:
         """The body as one JSON object. Raises PermanentError, TransientError, TooLarge."""
-        data = bytearray()
+        data, reserved = bytearray(), _FREE
         for piece in self.pieces():
             data += piece
             if len(data) > BODY:
                 raise TooLarge(f"a body has at most {BODY} bytes, unpacked")
+            if len(data) > reserved:
+                self.reserve(len(data))  # twice as much as before: few questions
+                reserved += len(data)
+        if len(data) > _FREE:
+            if elements(data) > ELEMENTS:
+                raise TooLarge(f"a body has at most {ELEMENTS} values")
+            self.reserve(weight(data) - (reserved - _FREE))
         return parsed(data)
 
     def frames(self) -> Iterator[Frame]:
         """The body as frames. Raises PermanentError, TransientError."""
-        return decode(self.pieces())
+        return decode(self.pieces(), reserve=self.reserve)
 
     @contextmanager
     def store(self) -> Iterator[ServedStore]:

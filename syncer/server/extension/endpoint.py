@@ -1,7 +1,8 @@
 """The ASGI side of the extension: a call is checked, answered by a thread, and its answer sent as it is made.
 
-At most `AT_ONCE` calls are worked on; more are told to come again. What a call does is up to its handler;
-which statuses there are, `docs/extension.md` says.
+So many calls are worked on at once, and so many of one key (`limits`); the rest waits a while, without a
+thread, and is then told to come again. What a call does is up to its handler; which statuses
+there are, `docs/extension.md` says.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from urllib.parse import unquote_to_bytes
 
@@ -29,13 +31,14 @@ from syncer.server.extension.bridge import PATIENCE, Gone, Intake, Message, Outl
 from syncer.server.extension.call import Answer, Call, Handler, TooLarge, trouble
 from syncer.server.extension.packing import packed, said
 from syncer.server.extension.shared import Shared
+from syncer.server.limits import Limits
 from syncer.server.served import Key, Served
+from syncer.server.shares import Places, Reserved
 from syncer.wire import values
 from syncer.wire.frames import Json
 
 _log = logging.getLogger("syncer.server")
 
-AT_ONCE = 48  # calls; each has a thread and a few MiB
 _AGAIN = 2  # seconds after which a call that found no thread may come again
 _LONGEST_QUERY = 16 << 10
 _JSON = b"application/json"
@@ -50,10 +53,7 @@ class Forbidden(AuthError):
 
 
 class Endpoint:
-    """`POST …/{call}?root=…` for the calls it is given; `changing` are those that a read-only key may not.
-
-    `working` counts the calls that are worked on.
-    """
+    """`POST …/{call}?root=…` for the calls it is given; `changing` are those that a read-only key may not."""
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class Endpoint:
         handlers: Mapping[str, Handler],
         *,
         changing: frozenset[str],
+        limits: Limits,
         patience: float = PATIENCE,
     ) -> None:
         self._served = served
@@ -69,8 +70,13 @@ class Endpoint:
         self._handlers = handlers
         self._changing = changing
         self._patience = patience
-        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="syncer-call")
-        self.working = 0
+        self._places = Places(limits.calls, limits.calls_per_key, patience=limits.queue_seconds)
+        self._threads = ThreadPoolExecutor(limits.calls, thread_name_prefix="syncer-call")
+
+    @property
+    def working(self) -> int:
+        """Calls that are worked on."""
+        return self._places.taken
 
     def close(self) -> None:
         """Waits for the threads. Their calls have ended with their connections."""
@@ -84,11 +90,16 @@ class Endpoint:
             handler, call = self._understood(scope, intake)
         except SyncerError as error:
             return await refuse(send, error)
-        if self.working >= AT_ONCE:
-            return await refuse(send, TransientError("too many calls at once", retry_after=_AGAIN))
-        self.working += 1
-        work = loop.run_in_executor(self._threads, _work, handler, call, outlet, _likes_packed(scope))
-        work.add_done_callback(self._worked)
+        try:
+            await self._places.take(call.key.name)
+        except SyncerError as error:
+            return await refuse(send, error)
+        reserved = Reserved(self.shared.budget, call.key.name)
+        call = replace(call, reserve=reserved)
+        work = loop.run_in_executor(
+            self._threads, _work, handler, call, outlet, _likes_packed(scope), reserved
+        )
+        work.add_done_callback(partial(self._worked, call.key.name))
         pump = asyncio.create_task(intake.pump(receive))
         pump.add_done_callback(partial(_left, intake, outlet))
         try:
@@ -98,8 +109,8 @@ class Endpoint:
             intake.break_off()
             outlet.close()
 
-    def _worked(self, work: asyncio.Future[None]) -> None:
-        self.working -= 1
+    def _worked(self, owner: str, work: asyncio.Future[None]) -> None:
+        self._places.leave(owner)
         if not work.cancelled() and (error := work.exception()) is not None:
             _log.error("a call of the extension failed", exc_info=error)
 
@@ -131,7 +142,7 @@ def _left(intake: Intake, outlet: Outlet, pump: asyncio.Task[None]) -> None:
         outlet.close()
 
 
-def _work(handler: Handler, call: Call, outlet: Outlet, pack: bool) -> None:
+def _work(handler: Handler, call: Call, outlet: Outlet, pack: bool, reserved: Reserved) -> None:
     """The whole call, in a thread. Trouble is a status at first, then it breaks off what has begun."""
     whole = False
     begun = False
@@ -161,6 +172,7 @@ def _work(handler: Handler, call: Call, outlet: Outlet, pack: bool) -> None:
         raise
     finally:
         outlet.end(whole=whole)
+        reserved.close()
     if answer is not None and answer.after is not None:
         answer.after()
 

@@ -1,14 +1,15 @@
 """The lists of directories that clients ask about again and again, so that only a name has to cross.
 
-In memory, under their BLAKE2b-256; the least recently asked for go first. A list that is gone is sent
-again by the client.
+In memory, packed, under their root and BLAKE2b-256; the least recently asked for go first. A list that is
+gone is sent again by the client. Each root has its own: who asks about one learns nothing of others.
 """
 
 from __future__ import annotations
 
+import marshal
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable
 from hashlib import blake2b
 
 from syncer.engine.model import RelPath
@@ -16,41 +17,43 @@ from syncer.server.extension.packing import said
 from syncer.wire import values
 from syncer.wire.frames import Json
 
-MOST = 16 << 20  # bytes of JSON that all lists had together; in memory they take three times as much
+MOST = 24 << 20  # bytes of all lists together; the last one is kept in any case
+
+Known = Iterable[tuple[RelPath, bytes]]
 
 
 class Lists:
-    """Path and fingerprint of directories, by the name of the list. Safe to share between threads."""
+    """Path and fingerprint of directories, by root and name of the list. Safe to share between threads."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._held = 0
-        self._lists: OrderedDict[bytes, tuple[Mapping[RelPath, bytes], int]] = OrderedDict()
+        self._lists: OrderedDict[tuple[RelPath, bytes], bytes] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, name: bytes) -> Mapping[RelPath, bytes] | None:
-        """The list of this name, if it is still there."""
+    def get(self, root: RelPath, name: bytes) -> Known | None:
+        """The list of this name for a root (below the served folder), if it is still there."""
         with self._lock:
-            if name not in self._lists:
+            found = self._lists.get((root, name))
+            if found is None:
                 return None
-            self._lists.move_to_end(name)
-            return self._lists[name][0]
+            self._lists.move_to_end((root, name))
+        return zip(*marshal.loads(found), strict=True)
 
-    def keep(self, name: bytes, given: Json) -> Mapping[RelPath, bytes]:
+    def keep(self, root: RelPath, name: bytes, given: Json) -> Known:
         """A list as a client sent it. Raises PermanentError for one that is none, or has another name."""
-        text = said(given)
         known = dict(map(_pair, values.take(given, list, "a list of directories")))
-        if blake2b(text, digest_size=32).digest() != name:
+        if blake2b(said(given), digest_size=32).digest() != name:
             raise values.malformed("a list under its own name")
+        # Our own bytes, which nobody else can write: a tenth of what the objects would take
+        packed = marshal.dumps((tuple(known), tuple(known.values())))
         with self._lock:
-            if name not in self._lists:
-                self._lists[name] = known, len(text)
-                self._held += len(text)
-            self._lists.move_to_end(name)
+            before = self._lists.pop((root, name), b"")
+            self._lists[root, name] = packed
+            self._held += len(packed) - len(before)
             while self._held > self._most and len(self._lists) > 1:
-                _, (_, size) = self._lists.popitem(last=False)
-                self._held -= size
-        return known
+                self._held -= len(self._lists.popitem(last=False)[1])
+        return known.items()
 
 
 def _pair(value: Json) -> tuple[RelPath, bytes]:

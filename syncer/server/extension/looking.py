@@ -166,8 +166,8 @@ def changed(call: Call) -> Answer:
     name = values.octets(fields.get("name"), "a name", most=32)
     given = fields.get("known")
     lists = call.shared.lists
-    known = lists.get(name) if given is None else lists.keep(name, given)
-    if known is None:
-        return one({"unknown": True})
     with call.store() as store:
-        return one({"changed": list(store.changed(known.items()))})
+        known = lists.get(store.below, name) if given is None else lists.keep(store.below, name, given)
+        if known is None:
+            return one({"unknown": True})
+        return one({"changed": list(store.changed(known))})

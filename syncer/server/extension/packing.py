@@ -5,17 +5,16 @@ Bytes only; what they say is read in `call`.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator
 from typing import IO, cast
 
-from syncer.wire import values
+from syncer.wire import frames, values
 from syncer.wire.frames import Json, said
 
 __all__ = ["packed", "parsed", "said", "unpacked"]
 
-_WINDOW = 8 << 20  # bytes that a zstd stream may look back: more would be memory for nothing
+_WINDOW = 2 << 20  # bytes that a zstd stream may look back: what the client's level has
 _PIECE = 256 << 10  # bytes that are unpacked, or gathered before they are packed, at once
 _SOON = 0.2  # seconds that a line waits for others to be packed with
 
@@ -23,7 +22,7 @@ _SOON = 0.2  # seconds that a line waits for others to be packed with
 def parsed(body: bytes | bytearray) -> dict[str, Json]:
     """The JSON object that a body is. Raises PermanentError."""
     try:
-        found = json.loads(body)
+        found = frames.parsed(body)
     except (ValueError, RecursionError) as error:
         raise values.malformed("a JSON object") from error
     return values.take(found, dict, "a JSON object")

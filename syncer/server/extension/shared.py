@@ -1,4 +1,4 @@
-"""What all calls of one served folder share: the feed, the known lists, the kept sketches."""
+"""What all calls of one served folder share: the feed, the known lists, the kept sketches, the memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from syncer.server.extension.known import Lists
 from syncer.server.extension.sketches import Sketches
 from syncer.server.feed import Feed
+from syncer.server.shares import Budget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,3 +17,4 @@ class Shared:
     feed: Feed
     lists: Lists
     sketches: Sketches
+    budget: Budget

@@ -13,30 +13,33 @@ from syncer.server.extension.call import trouble
 from syncer.server.extension.endpoint import answer_json, refuse, root_of
 from syncer.server.extension.packing import parsed
 from syncer.server.feed import Feed, News
+from syncer.server.limits import Limits
 from syncer.server.served import Key, Served
+from syncer.server.shares import Places
 from syncer.server.watching import Watch
 from syncer.wire import values
 from syncer.wire.frames import Json
 
 LONGEST = 120.0  # seconds that one call waits at most
 _BODY = 4096  # bytes
-_AT_ONCE = 1000  # clients that wait
 _SLOW = 30.0  # seconds in which the body has to come
 
 
 class Waiting:
     """`POST …/feed?root=…`."""
 
-    def __init__(self, served: Served, feed: Feed, watch: Watch) -> None:
+    def __init__(self, served: Served, feed: Feed, watch: Watch, limits: Limits) -> None:
         self._served = served
         self._feed = feed
         self._watch = watch
-        self._clients = 0
+        self._places = Places(limits.listeners, limits.listeners_per_key, waiting=0)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if self._clients >= _AT_ONCE:
-            return await refuse(send, SyncerError("too many clients wait"))
-        self._clients += 1
+        owner = scope["state"]["key"].name
+        try:
+            await self._places.take(owner)
+        except SyncerError as error:
+            return await refuse(send, error)
         try:
             async with asyncio.timeout(_SLOW):
                 cursor, seconds = _asked(await _body(receive))
@@ -48,7 +51,7 @@ class Waiting:
         except TimeoutError:
             return await answer_json(send, 408, trouble(SyncerError("the body did not come")))
         finally:
-            self._clients -= 1
+            self._places.leave(owner)
         if news is not None:
             await answer_json(
                 send, 200, {"cursor": news.cursor, "changed": list(news.changed), "reset": news.reset}
@@ -86,7 +89,7 @@ def _asked(body: bytes) -> tuple[str | None, float]:
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds >= 0:
         raise values.malformed("seconds to wait")
     known = values.optional(cursor, lambda v: values.take(v, str, "a cursor"))
-    return known, min(float(seconds), LONGEST)
+    return known, float(min(seconds, LONGEST))  # an integer of 400 digits is no float
 
 
 async def _body(receive: Receive) -> bytes:

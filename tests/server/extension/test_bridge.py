@@ -11,8 +11,11 @@ import pytest
 from syncer.errors import TransientError
 from syncer.server.extension.bridge import ROOM, WAITING, Gone, Intake, Outlet
 from syncer.server.extension.call import one
-from syncer.server.extension.endpoint import AT_ONCE, Endpoint
+from syncer.server.extension.endpoint import Endpoint
+from syncer.server.extension.shared import Shared
+from syncer.server.limits import Limits
 from syncer.server.served import Key
+from syncer.server.shares import Budget
 
 
 def part(body: bytes, more: bool = True) -> dict:
@@ -160,7 +163,7 @@ class Asking:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
 
-    async def __call__(self, call: str) -> tuple[int, dict, dict]:
+    async def __call__(self, call: str, key: str = "k") -> tuple[int, dict, dict]:
         sent = []
 
         async def send(message):
@@ -168,13 +171,41 @@ class Asking:
 
         scope = {
             "path_params": {"call": call},
-            "state": {"key": Key(name="k")},
+            "state": {"key": Key(name=key)},
             "query_string": b"",
             "headers": [],
         }
         await self._endpoint(scope, giving([part(b"{}", more=False)]), send)
         body = b"".join(m.get("body", b"") for m in sent[1:])
         return sent[0]["status"], dict(sent[0]["headers"]), json.loads(body)
+
+
+def endpoint_of(handlers, **limits) -> Endpoint:
+    shared = Shared(feed=None, lists=None, sketches=None, budget=Budget(1 << 20, 1 << 20))
+    return Endpoint(None, shared, handlers, changing=frozenset(), limits=Limits(**limits))
+
+
+def test_one_key_that_fills_its_places_leaves_those_of_the_others_free():
+    release = threading.Event()
+
+    def slow(call):
+        assert release.wait(20)
+        return one({"done": True})
+
+    async def story():
+        handlers = {"slow": slow, "quick": lambda call: one({"done": True})}
+        endpoint = endpoint_of(handlers, calls=6, calls_per_key=4)
+        ask = Asking(endpoint)
+        calls = [asyncio.create_task(ask("slow", "greedy")) for _ in range(20)]
+        while endpoint.working < 4:
+            await asyncio.sleep(0)
+        assert (await ask("quick", "other"))[0] == 200
+        assert endpoint.working <= 5  # and what waits has no thread
+        release.set()
+        assert {(await call)[0] for call in calls} == {200}
+        endpoint.close()
+
+    asyncio.run(story())
 
 
 def test_beyond_so_many_calls_at_once_the_next_one_may_come_again():
@@ -185,12 +216,12 @@ def test_beyond_so_many_calls_at_once_the_next_one_may_come_again():
         return one({"done": True})
 
     async def story():
-        endpoint = Endpoint(None, None, {"slow": slow}, changing=frozenset())
+        endpoint = endpoint_of({"slow": slow}, calls=8, calls_per_key=4, queue_seconds=0.1)
         ask = Asking(endpoint)
-        calls = [asyncio.create_task(ask("slow")) for _ in range(AT_ONCE)]
-        while endpoint.working < AT_ONCE:
+        calls = [asyncio.create_task(ask("slow", key)) for key in "ab" for _ in range(4)]
+        while endpoint.working < 8:
             await asyncio.sleep(0)
-        status, headers, body = await ask("slow")
+        status, headers, body = await ask("slow", "c")
         assert (status, headers[b"retry-after"]) == (503, b"2")
         assert body["error"]["code"] == "transient"
         release.set()
@@ -206,7 +237,7 @@ def test_a_mistake_of_ours_is_a_500_without_a_word_about_it(caplog):
         raise ValueError("/secret/path")
 
     async def story():
-        endpoint = Endpoint(None, None, {"wrong": wrong}, changing=frozenset())
+        endpoint = endpoint_of({"wrong": wrong})
         status, _, body = await Asking(endpoint)("wrong")
         assert status == 500
         assert "secret" not in json.dumps(body)

@@ -1,0 +1,155 @@
+"""Fair shares of what a server has little of: places for work, and memory for requests that are being read.
+
+`Places` is for the event loop: so many jobs at once, so many for one key, a queue for the rest; waiting
+takes no thread. `Budget` is for worker threads: bytes that are reserved before they are used. Both are
+counted by the name of a key, so that no key can take what another one needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from syncer.errors import TransientError
+
+PATIENCE = 10.0
+"""Seconds in the queue after which a client is told to come again."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    owner: str
+    ready: asyncio.Future[None]
+
+
+class Places:
+    """`most` places in all, `each` for one owner, first come first served among those that may. One loop."""
+
+    def __init__(
+        self, most: int, each: int, *, waiting: int = 256, waiting_each: int = 64, patience: float = PATIENCE
+    ) -> None:
+        self._most = most
+        self._each = each
+        self._waiting_most = waiting
+        self._waiting_each = waiting_each
+        self._patience = patience
+        self._taken: Counter[str] = Counter()
+        self._queue: list[_Waiter] = []
+        self.taken = 0
+
+    async def take(self, owner: str) -> None:
+        """Returns once there is a place; `leave` gives it back. Raises TransientError if there is none in time."""
+        if self._may(owner):  # whoever waits may not have this one, or it had been given already
+            return self._give(owner)
+        own = sum(waiter.owner == owner for waiter in self._queue)
+        if len(self._queue) >= self._waiting_most or own >= self._waiting_each:
+            raise TransientError("too many requests of this key wait", retry_after=self._patience)
+        waiter = _Waiter(owner, asyncio.get_running_loop().create_future())
+        self._queue.append(waiter)
+        try:
+            async with asyncio.timeout(self._patience):
+                await waiter.ready
+        except BaseException as error:
+            if waiter in self._queue:
+                self._queue.remove(waiter)
+            elif not waiter.ready.cancelled():
+                self.leave(owner)  # it was given at the very moment
+            if isinstance(error, TimeoutError):
+                raise TransientError("too many requests at once", retry_after=2) from None
+            raise
+
+    def leave(self, owner: str) -> None:
+        """Gives a place back, to the first in the queue who may have it."""
+        self.taken -= 1
+        self._taken[owner] -= 1
+        if not self._taken[owner]:
+            del self._taken[owner]
+        for waiter in list(self._queue):
+            if self.taken >= self._most:
+                return
+            if self._may(waiter.owner):
+                self._queue.remove(waiter)
+                if waiter.ready.done():
+                    continue
+                self._give(waiter.owner)
+                waiter.ready.set_result(None)
+
+    @asynccontextmanager
+    async def place(self, owner: str) -> AsyncIterator[None]:
+        """One place for as long as the block runs. Raises TransientError."""
+        await self.take(owner)
+        try:
+            yield
+        finally:
+            self.leave(owner)
+
+    def _may(self, owner: str) -> bool:
+        return self.taken < self._most and self._taken[owner] < self._each
+
+    def _give(self, owner: str) -> None:
+        self.taken += 1
+        self._taken[owner] += 1
+
+
+@dataclass(slots=True)
+class Budget:
+    """Bytes of memory for requests, reserved before they are used. Safe to share between threads.
+
+    One owner has `share` of the `most` at a time, or more with one request alone.
+    """
+
+    most: int
+    share: int
+    patience: float = PATIENCE
+    _taken: Counter[str] = field(default_factory=Counter)
+    _all: int = 0
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def reserve(self, owner: str, size: int, *, held: int = 0) -> None:
+        """Waits until they are free; `held` are those that the same request has already.
+
+        Raises TransientError if that takes too long.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._fits(owner, size, held), self.patience):
+                raise TransientError("the server has no memory for the request now", retry_after=2)
+            self._all += size
+            self._taken[owner] += size
+
+    def release(self, owner: str, size: int) -> None:
+        """Gives them back."""
+        with self._changed:
+            self._all -= size
+            self._taken[owner] -= size
+            if not self._taken[owner]:
+                del self._taken[owner]
+            self._changed.notify_all()
+
+    def _fits(self, owner: str, size: int, held: int) -> bool:
+        mine = self._taken[owner]
+        return self._all + size <= self.most and (mine == held or mine + size <= self.share)
+
+
+class Reserved:
+    """What one request reserves of a budget, piece by piece. For one thread; use it as a context."""
+
+    def __init__(self, budget: Budget, owner: str) -> None:
+        self._budget = budget
+        self._owner = owner
+        self.size = 0
+
+    def __call__(self, size: int) -> None:
+        """Reserves so many bytes more. Raises TransientError."""
+        if size > 0:
+            self._budget.reserve(self._owner, size, held=self.size)
+            self.size += size
+
+    def close(self) -> None:
+        """Gives all of them back."""
+        if self.size:
+            self._budget.release(self._owner, self.size)
+            self.size = 0
