@@ -138,6 +138,11 @@ def run_document(run: Run) -> Document:
     }
 
 
+def history_document(entry: HistoryEntry) -> Document:
+    """One action of a run; the digest (BLAKE3 of what it put at the path) in hex."""
+    return {**asdict(entry), "digest": entry.digest.hex() if entry.digest else None}
+
+
 @click.command()
 @click.argument("words", nargs=-1, metavar="[JOB]... | LOCAL REMOTE")
 @click.option("--limit", "-n", default=20, show_default=True, help="So many runs.")
@@ -157,7 +162,7 @@ def history(session: Session, words: tuple[str, ...], limit: int, number: int | 
             entries = state.ledger.history(number) if number is not None else ()
             document: Document = {"job": job.name, "runs": [run_document(run) for run in runs]}
             if number is not None:
-                document["actions"] = [asdict(entry) for entry in entries]
+                document["actions"] = [history_document(entry) for entry in entries]
             found.append(document)
             lines += [f"{job.name}:{'' if runs else ' never ran'}", *map(_run_line, runs)]
             lines += map(_action_line, entries)

@@ -125,7 +125,19 @@ def history(report: ActionReport) -> HistoryEntry:
         sent=sent,
         received=received,
         message=FOLDER if _removed_folder(report) else results.message_of(outcome),
+        digest=_put_digest(action, outcome),
     )
+
+
+def _put_digest(action: Action, outcome: Outcome) -> bytes | None:
+    """The digest of the content that stands at the action's path because of it."""
+    from syncer.engine.model import Done, Kind, Move, Transfer
+
+    if not isinstance(outcome, Done) or not isinstance(action, Transfer | Move):
+        return None
+    if action.seen.kind is Kind.DIRECTORY:
+        return None
+    return (outcome.entry.digest if outcome.entry else None) or action.seen.digest
 
 
 def _removed_folder(report: ActionReport) -> bool:

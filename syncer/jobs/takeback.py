@@ -1,21 +1,22 @@
 """The steps of an undo in one folder: each looks at what is there before it changes anything.
 
-What is to come and what is to go is `inverse`'s business. What goes from a name goes to the trash.
+What is to come and what is to go is `inverse`'s business. What goes from a name goes to the trash. A step is
+done only where the folder still shows what the run left there: what was edited, made anew or replaced
+since is a person's (or a later run's), and stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from syncer.engine.model import Done, Entry, Kind, Obstacle, Outcome, RelPath, Seen, Stale
-from syncer.engine.paths import printable, split
+from syncer.engine.paths import join, printable, split
 from syncer.engine.ports import Creation, Memory, Removal, Rename
-from syncer.jobs.inverse import Step, What
+from syncer.errors import NotFound, StoreError
+from syncer.jobs.inverse import CHANGED, Step, What
 from syncer.stores.folder import FolderStore
 from syncer.stores.trash import Kept
-
-_CHANGED = "it is not what the run put there any more; it stays"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,11 @@ class Ended:
     outcome: Outcome
     changed: bool = False
     replaced: bool = False  # something stood at the name
+    digest: bytes | None = None  # of what stands at the name now
+
+
+_NOTHING_TO_DO = Ended(Done())
+_LEFT = Ended(Stale(message=CHANGED))
 
 
 class Hand:
@@ -34,20 +40,27 @@ class Hand:
         self._store = store
         self._memory = memory
 
-    def foresee(self, step: Step) -> str:
-        """Why the step would not be done, as far as a look tells; "" if it would."""
-        seen = self._store.look(step.path)
+    def foresee(self, step: Step, freed: Collection[RelPath]) -> str:
+        """Why the step would not be done, as far as a look tells; "" if it would.
+
+        `freed` are the names that earlier steps will have made free.
+        """
+        judged: Entry | Ended | None
         match step.what:
-            case What.REMOVE:
-                return _CHANGED if seen is not None and self._as_put(step, seen) is None else ""
+            case What.UNMAKE:
+                return self._unforeseen(step.path, freed)
+            case What.MAKE:
+                seen = self._store.look(step.path)
+                return CHANGED if _is_file(seen) and step.path not in freed else ""
             case What.RENAME:
-                back = seen is None and self._store.look(step.origin) is not None
-                return "" if back or isinstance(seen, Entry) else _not_there(step)
+                judged = self._judge_rename(step, freed)
+            case What.REMOVE:
+                judged = self._judge_removal(step)
             case What.PUT_BACK:
-                is_file = isinstance(seen, Entry) and seen.kind is not Kind.DIRECTORY
-                return "" if seen is None or is_file else _in_the_way(step.path, seen).message
-            case _:
-                return ""
+                judged = self._judge(step, None if step.path in freed else self._store.look(step.path))
+        if isinstance(judged, Ended) and isinstance(judged.outcome, Stale):
+            return judged.outcome.message
+        return ""
 
     def do(self, steps: Sequence[Step]) -> list[tuple[Step, Ended]]:
         """At least one step, all of one kind; how each ended."""
@@ -63,7 +76,9 @@ class Hand:
             case What.RENAME:
                 return [(step, self._rename(step)) for step in steps]
         ended = dict(outcomes)
-        return [(step, _ended(ended[i])) for i, step in enumerate(steps)]
+        return [(step, _directory_ended(ended[i])) for i, step in enumerate(steps)]
+
+    # Putting back
 
     def _put_back(self, steps: Sequence[Step]) -> list[tuple[Step, Ended]]:
         """To a free name out of the trash, over a taken one in exchange for what stands there."""
@@ -71,65 +86,132 @@ class Hand:
         over: dict[int, tuple[Kept, Entry]] = {}
         for index, step in enumerate(steps):
             assert step.kept is not None  # a step without it has an obstacle
-            seen = self._store.look(step.path)
-            if seen is None:
-                ended[index] = _ended(self._store.restore(step.kept))
-            elif isinstance(seen, Entry) and seen.kind is not Kind.DIRECTORY:
-                over[index] = (step.kept, seen)
+            judged = self._judge(step, self._store.look(step.path))
+            if isinstance(judged, Ended):
+                ended[index] = judged
+            elif judged is None:
+                ended[index] = self._restored(step, step.kept)
             else:
-                ended[index] = Ended(_in_the_way(step.path, seen))
+                over[index] = (step.kept, judged)
         numbers = list(over)
         for number, outcome in self._store.put_back(list(over.values())):
-            ended[numbers[number]] = replace(_ended(outcome), replaced=True)
+            digest = outcome.entry.digest if isinstance(outcome, Done) and outcome.entry else None
+            ended[numbers[number]] = replace(_ended(outcome), replaced=True, digest=digest)
         return [(step, ended[index]) for index, step in enumerate(steps)]
+
+    def _judge(self, step: Step, seen: Seen) -> Entry | Ended | None:
+        """For a put-back: what may give way (None: the name is free), or how the step ends without one."""
+        if seen is None:
+            return _LEFT if step.over and step.touched else None
+        if isinstance(seen, Obstacle):
+            return Ended(Stale(message=f"{printable(step.path)}: {seen.message}"))
+        known = self._known(step.path, seen)
+        if known is None:
+            return _LEFT
+        if step.earlier is not None and known.digest == step.earlier.digest:
+            return _NOTHING_TO_DO  # back already
+        return known if step.over and self._is_as_left(step, known) else _LEFT
+
+    def _restored(self, step: Step, kept: Kept) -> Ended:
+        ended = _ended(self._store.restore(kept))
+        seen = self._store.look(step.path) if ended.changed else None
+        known = self._known(step.path, seen) if isinstance(seen, Entry) else None
+        return replace(ended, digest=known.digest if known else None)
+
+    # Taking away
 
     def _remove(self, steps: Sequence[Step]) -> list[tuple[Step, Ended]]:
         """To the trash, where it still is what the run put there."""
         ended: dict[int, Ended] = {}
         doomed: dict[int, Removal] = {}
         for index, step in enumerate(steps):
-            seen = self._store.look(step.path)
-            if seen is None:
-                ended[index] = Ended(Done())  # gone already
-            elif (known := self._as_put(step, seen)) is None:
-                ended[index] = Ended(Stale(message=_CHANGED))
+            judged = self._judge_removal(step)
+            if isinstance(judged, Ended):
+                ended[index] = judged
             else:
-                doomed[index] = Removal(path=step.path, expected=known)
+                doomed[index] = Removal(path=step.path, expected=judged)
         numbers = list(doomed)
         for number, outcome in self._store.delete(list(doomed.values())):
             ended[numbers[number]] = _ended(outcome)
         return [(step, ended[index]) for index, step in enumerate(steps)]
 
-    def _as_put(self, step: Step, seen: Seen) -> Entry | None:
-        """What stands there, if it is what was agreed on when the run put it there: by its content."""
-        directory, name = split(step.path)
-        base = self._memory.rows(directory).get(name)
-        if base is None or not isinstance(seen, Entry) or seen.kind is not base.kind:
-            return None
-        if seen.kind is Kind.DIRECTORY or not seen.size == base.size == step.size:
-            return None
-        (known,) = self._store.digests([(step.path, seen)])
-        return known if isinstance(known, Entry) and known.digest == base.digest else None
+    def _judge_removal(self, step: Step) -> Entry | Ended:
+        seen = self._store.look(step.path)
+        if seen is None:
+            return _NOTHING_TO_DO  # gone already
+        known = self._known(step.path, seen)
+        if step.earlier is not None or known is None or not self._is_as_left(step, known):
+            return _LEFT
+        return known
+
+    def _unforeseen(self, path: RelPath, freed: Collection[RelPath]) -> str:
+        """Why a directory could not be removed: a file stands there, or something is in it."""
+        seen = self._store.look(path)
+        if seen is None:
+            return ""
+        if not isinstance(seen, Entry) or seen.kind is not Kind.DIRECTORY:
+            return CHANGED
+        try:
+            names = self._store.list(path).entries
+        except NotFound:
+            return ""
+        except StoreError as error:
+            return error.message
+        return "" if all(join(path, name) in freed for name in names) else CHANGED
+
+    # Names
 
     def _rename(self, step: Step) -> Ended:
-        seen = self._store.look(step.path)
-        if seen is None and self._store.look(step.origin) is not None:
-            return Ended(Done())  # back already
-        if not isinstance(seen, Entry):
-            return Ended(Stale(message=_not_there(step)))
-        rename = Rename(origin=step.path, path=step.origin, expected=seen)
+        judged = self._judge_rename(step, ())
+        if isinstance(judged, Ended):
+            return judged
+        rename = Rename(origin=step.path, path=step.origin, expected=judged)
         ((_, outcome),) = self._store.rename([rename])
-        return _ended(outcome)
+        return replace(_ended(outcome), digest=judged.digest)
+
+    def _judge_rename(self, step: Step, freed: Collection[RelPath]) -> Entry | Ended:
+        """What is to get its old name back, or how the step ends without that."""
+        seen = None if step.path in freed else self._store.look(step.path)
+        taken = step.origin not in freed and self._store.look(step.origin) is not None
+        if seen is None:
+            if taken:
+                return _NOTHING_TO_DO  # back already
+            return Ended(Stale(message=f"it is not at {printable(step.path)} any more"))
+        if taken or step.earlier is not None or not isinstance(seen, Entry):
+            return _LEFT
+        if seen.kind is Kind.DIRECTORY:  # with whatever is in it by now
+            return _LEFT if step.touched or step.digest else seen
+        known = self._known(step.path, seen)
+        return known if known is not None and self._is_as_left(step, known) else _LEFT
+
+    # What stands there
+
+    def _known(self, path: RelPath, seen: Seen) -> Entry | None:
+        """A file or symlink with its digest."""
+        if not isinstance(seen, Entry) or seen.kind is Kind.DIRECTORY:
+            return None
+        (known,) = self._store.digests([(path, seen)])
+        return known if isinstance(known, Entry) and known.digest is not None else None
+
+    def _is_as_left(self, step: Step, known: Entry) -> bool:
+        """Whether it is what the run left there, by its content."""
+        if step.digest is not None:
+            return known.digest == step.digest
+        directory, name = split(step.path)
+        base = self._memory.rows(directory).get(name)
+        if base is None or step.touched or known.kind is not base.kind:
+            return False
+        return known.size == base.size == step.size and known.digest == base.digest
+
+
+def _is_file(seen: Seen) -> bool:
+    return isinstance(seen, Entry) and seen.kind is not Kind.DIRECTORY
 
 
 def _ended(outcome: Outcome) -> Ended:
     return Ended(outcome, changed=isinstance(outcome, Done))
 
 
-def _not_there(step: Step) -> str:
-    return f"it is not at {printable(step.path)} any more"
-
-
-def _in_the_way(path: RelPath, seen: Seen) -> Stale:
-    what = seen.message if isinstance(seen, Obstacle) else "a directory stands there now"
-    return Stale(message=f"{printable(path)}: {what}")
+def _directory_ended(outcome: Outcome) -> Ended:
+    """One that is not empty, or is no directory any more, was changed since."""
+    return _LEFT if isinstance(outcome, Stale) else _ended(outcome)

@@ -16,6 +16,10 @@ carries it over by the ordinary decisions (`engine.decide`):
 The other side edited meanwhile is a conflict like any other: an edit beats a deletion, of two
 edits both are kept. Deletions that the next sync makes of it pass the guard like any other.
 
+**What was changed since stays.** A step is done only where S still shows what the run left there, by its
+content: what a person edited or made anew, or a later run replaced, is left and named. A later run that was
+itself taken back does not count.
+
 **Nothing is lost.** What stands at a name goes to the trash in the step in which the old content takes it
 (the protocol of every put); nothing is removed that is not, to the digest, what both sides agreed on after
 the run and no later run touched; directories go only when empty. Steps are recorded as a run of their own,
@@ -90,9 +94,7 @@ def preview(world: World, job: JobSettings, number: int | None) -> Undone:
         run = _the_run(state, job, number)
         opened = _admitted(opening.opened(world, job, Wish(), place, state, stores))
         todo = _todo(opened, run)
-        freed = {(step.side, step.path) for step in todo if step.what is What.UNMAKE}
-        taken = tuple(Taken(step=step, failure=_foreseen(opened, freed, step)) for step in todo)
-        return Undone(run=run, steps=taken, notes=_notes(state, run))
+        return Undone(run=run, steps=tuple(_foreseen(opened, todo)), notes=_notes(state, run))
 
 
 def undo(world: World, job: JobSettings, number: int | None) -> Undone:
@@ -123,11 +125,17 @@ def undo(world: World, job: JobSettings, number: int | None) -> Undone:
         return done
 
 
-def _foreseen(opened: OpenJob, freed: set[tuple[Side, RelPath]], step: Step) -> str:
-    """What a look says now; not for a name that another step makes free first."""
-    if step.obstacle or (step.what is not What.UNMAKE and (step.side, step.path) in freed):
-        return step.obstacle
-    return Hand(opened.stores.folders[step.side], opened.state.memory).foresee(step)
+def _foreseen(opened: OpenJob, todo: Sequence[Step]) -> Iterator[Taken]:
+    """What a look says now, step by step: some make a name free for those that come after them."""
+    freed: dict[Side, set[RelPath]] = {side: set() for side in Side}
+    for step in todo:
+        failure = step.obstacle
+        if not failure:
+            hand = Hand(opened.stores.folders[step.side], opened.state.memory)
+            failure = hand.foresee(step, freed[step.side])
+        if not failure and inverse.settled(step):
+            freed[step.side].add(step.path)
+        yield Taken(step=step, failure=failure)
 
 
 def _check_mode(job: JobSettings) -> None:
@@ -186,17 +194,34 @@ def _changed(state: State, run: Run) -> bool:
 def _todo(opened: OpenJob, run: Run) -> list[Step]:
     """The steps, each with what is known to stand in its way."""
     ledger = opened.state.ledger
-    later = {
-        p for r in ledger.runs() if r.id > run.id for h in ledger.history(r.id) for p in (h.path, h.other)
-    }
+    later, own = _later(ledger.runs(), run)
     folders = opened.stores.folders
     past = Past(
         rows=ledger.history(run.id),
         kept={(side, one.path): one for side in folders for one in _kept(folders[side], run)},
         folders=frozenset(folders),
-        later=frozenset(later),
+        later=frozenset(p for r in later for h in ledger.history(r.id) for p in (h.path, h.other)),
+        undone=[row for r in reversed(own) for row in ledger.history(r.id) if row.result == "done"],
     )
     return list(inverse.steps(past))
+
+
+def _later(runs: Sequence[Run], run: Run) -> tuple[list[Run], list[Run]]:
+    """What came after a run: runs whose effect stands, and undos of this very run, the latest first."""
+    standing: list[Run] = []
+    own: list[Run] = []
+    undone: set[str] = set()
+    for one in runs:
+        if one.id <= run.id:
+            break
+        word, _, other = one.trigger.partition(" ")
+        if word == TRIGGER and other == str(run.id):
+            own.append(one)
+        elif word == TRIGGER and one.result == UNDONE and str(one.id) not in undone:
+            undone.add(other)  # these two come to nothing
+        elif str(one.id) not in undone:
+            standing.append(one)
+    return standing, own
 
 
 def _kept(folder: FolderStore, run: Run) -> Iterator[Kept]:
@@ -245,7 +270,8 @@ def _carried_out(opened: OpenJob, todo: Sequence[Step], own: int) -> Iterator[Ta
             ended = [(step, Ended(Stale(message=step.obstacle))) for step in group]
         else:
             ended = Hand(opened.stores.folders[group[0].side], memory).do(group)
-        ledger.add_history(own, [inverse.row_of(step, replaced=e.replaced) for step, e in ended if e.changed])
+        rows = [inverse.row_of(step, replaced=e.replaced, digest=e.digest) for step, e in ended if e.changed]
+        ledger.add_history(own, rows)
         yield from (_taken(step, e) for step, e in ended)
 
 

@@ -57,6 +57,7 @@ class HistoryEntry:
     sent: int = 0
     received: int = 0
     message: str = ""
+    digest: bytes | None = None  # BLAKE3 of what the action put at `path`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,11 +273,11 @@ def _history_row(run: int, entry: HistoryEntry) -> Row:
     path, other = os.fsencode(entry.path), os.fsencode(entry.other)
     words = (entry.reason, entry.result, entry.method)
     sizes = (entry.size, entry.sent, entry.received)
-    return (run, entry.action, path, other, *words, *sizes, _storable(entry.message))
+    return (run, entry.action, path, other, *words, *sizes, _storable(entry.message), entry.digest)
 
 
 def _history(row: Any) -> HistoryEntry:
-    action, path, other, reason, result, method, size, sent, received, message = row
+    action, path, other, reason, result, method, size, sent, received, message, digest = row
     return HistoryEntry(
         action=action,
         path=os.fsdecode(path),
@@ -288,6 +289,7 @@ def _history(row: Any) -> HistoryEntry:
         sent=sent,
         received=received,
         message=message,
+        digest=digest,
     )
 
 

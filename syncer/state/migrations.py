@@ -18,7 +18,13 @@ from syncer.state.place import sync
 
 Migration: TypeAlias = Callable[[Database], None]
 
-MIGRATIONS: tuple[Migration, ...] = ()
+
+def _history_knows_digests(database: Database) -> None:
+    """2: what a run put somewhere is known by its content, so that `undo` tells whether it still stands."""
+    database.execute("ALTER TABLE history ADD COLUMN digest BLOB")
+
+
+MIGRATIONS: tuple[Migration, ...] = (_history_knows_digests,)
 
 
 def current(migrations: Sequence[Migration]) -> int:

@@ -97,6 +97,7 @@ history = Table(
     Column("sent", Integer, nullable=False),
     Column("received", Integer, nullable=False),
     Column("message", Text, nullable=False),
+    Column("digest", LargeBinary),  # BLAKE3 of what the action put at `path`; NULL: nothing, or not known
     sqlite_autoincrement=True,
 )
 

@@ -17,7 +17,7 @@ CREATION: Final = (
     "CREATE TABLE runs ( id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, \"trigger\" TEXT NOT NULL, started_ns INTEGER NOT NULL, ended_ns INTEGER, result TEXT, exit_code INTEGER, message TEXT DEFAULT '' NOT NULL, uploaded INTEGER DEFAULT '0' NOT NULL, downloaded INTEGER DEFAULT '0' NOT NULL, deleted INTEGER DEFAULT '0' NOT NULL, moved INTEGER DEFAULT '0' NOT NULL, conflicts INTEGER DEFAULT '0' NOT NULL, bytes_sent INTEGER DEFAULT '0' NOT NULL, bytes_received INTEGER DEFAULT '0' NOT NULL )",
     'CREATE TABLE settings ( "key" TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY ("key") ) WITHOUT ROWID',
     "CREATE TABLE entries ( directory_id INTEGER NOT NULL, name BLOB NOT NULL, kind INTEGER NOT NULL, size INTEGER NOT NULL, digest BLOB NOT NULL, executable INTEGER NOT NULL, local_version BLOB, remote_version BLOB, local_mtime_ns INTEGER, remote_mtime_ns INTEGER, PRIMARY KEY (directory_id, name), FOREIGN KEY(directory_id) REFERENCES directories (id) ON DELETE CASCADE ) WITHOUT ROWID",
-    "CREATE TABLE history ( id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, action TEXT NOT NULL, path BLOB NOT NULL, other BLOB NOT NULL, reason TEXT NOT NULL, result TEXT NOT NULL, method TEXT NOT NULL, size INTEGER NOT NULL, sent INTEGER NOT NULL, received INTEGER NOT NULL, message TEXT NOT NULL, FOREIGN KEY(run) REFERENCES runs (id) ON DELETE CASCADE )",
+    "CREATE TABLE history ( id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, action TEXT NOT NULL, path BLOB NOT NULL, other BLOB NOT NULL, reason TEXT NOT NULL, result TEXT NOT NULL, method TEXT NOT NULL, size INTEGER NOT NULL, sent INTEGER NOT NULL, received INTEGER NOT NULL, message TEXT NOT NULL, digest BLOB, FOREIGN KEY(run) REFERENCES runs (id) ON DELETE CASCADE )",
     "CREATE INDEX ix_history_run ON history (run)",
 )
 TABLES: Final = frozenset(
@@ -57,8 +57,8 @@ RUNS: Final = 'SELECT runs.id, runs."trigger", runs.started_ns, runs.ended_ns, r
 RUN: Final = 'SELECT runs.id, runs."trigger", runs.started_ns, runs.ended_ns, runs.result, runs.exit_code, runs.message, runs.uploaded, runs.downloaded, runs.deleted, runs.moved, runs.conflicts, runs.bytes_sent, runs.bytes_received FROM runs WHERE runs.id = ?'
 FORGET_RUN: Final = "DELETE FROM runs WHERE runs.id = ?"
 PRUNE_RUNS: Final = "DELETE FROM runs WHERE runs.id < ?"
-ADD_HISTORY: Final = "INSERT INTO history (run, action, path, other, reason, result, method, size, sent, received, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-HISTORY: Final = "SELECT history.action, history.path, history.other, history.reason, history.result, history.method, history.size, history.sent, history.received, history.message FROM history WHERE history.run = ? ORDER BY history.id"
+ADD_HISTORY: Final = "INSERT INTO history (run, action, path, other, reason, result, method, size, sent, received, message, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+HISTORY: Final = "SELECT history.action, history.path, history.other, history.reason, history.result, history.method, history.size, history.sent, history.received, history.message, history.digest FROM history WHERE history.run = ? ORDER BY history.id"
 PRUNE_HISTORY: Final = (
     "DELETE FROM history WHERE history.id <= (SELECT max(history.id) AS max_1 FROM history) - ?"
 )

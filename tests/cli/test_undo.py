@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -187,18 +188,132 @@ def test_undo_goes_further_back_each_time(machine: Machine) -> None:
     assert {b"22", b"333"} <= set(machine.kept())
 
 
-def test_a_named_run_is_taken_back_over_what_came_later(machine: Machine) -> None:
+CHANGED = "changed since that run; left as it is"
+
+
+def failures(answer: Answer) -> dict[str, str]:
+    """What was not taken back, and why."""
+    return {step["path"]: step["failure"] for step in answer.document["steps"] if step["failure"]}
+
+
+def looked_and_undone(machine: Machine, *words: str) -> dict[str, str]:
+    """What a dry run says is what happens; the answer is what was left, and why."""
+    before = (tree(machine.local), tree(machine.remote), kept(machine))
+    foreseen = machine.call("undo", "--dry-run", "--json", *words)
+    assert (tree(machine.local), tree(machine.remote), kept(machine)) == before
+    done = undo(machine, *words)
+    assert (done.code, failures(done)) == (foreseen.code, failures(foreseen))
+    assert done.code == (1 if failures(done) else 0)
+    return failures(done)
+
+
+@pytest.mark.parametrize("side", ["local", "remote"])
+def test_a_file_edited_after_the_run_that_overwrote_it_was_put_back_over_the_edit(
+    machine: Machine, side: str
+) -> None:
+    first(machine)
+    other = "remote" if side == "local" else "local"
+    machine.write(other, "x", "second")
+    machine.write(other, "y", "second")
+    sync(machine)
+    machine.write(side, "x", "an hour of work")
+    assert looked_and_undone(machine) == {"x": CHANGED}
+    assert (machine.home / side / "x").read_text() == "an hour of work"
+    assert (machine.home / side / "y").read_text() == "first y"
+    assert machine.call("sync").code == 0
+    assert tree(machine.local) == tree(machine.remote)
+
+
+def test_a_name_made_anew_after_the_run_that_deleted_it_was_overwritten_by_the_undo(machine: Machine) -> None:
+    first(machine)
+    (machine.remote / "x").unlink()
+    (machine.remote / "link").unlink()
+    (machine.remote / "y").unlink()
+    (machine.remote / "empty").rmdir()
+    sync(machine)
+    machine.write("local", "x", "made anew")
+    machine.write("local", "empty", "a file made anew")
+    (machine.local / "link").symlink_to("anew")
+    assert looked_and_undone(machine) == dict.fromkeys(("x", "link", "empty"), CHANGED)
+    assert (machine.local / "x").read_text() == "made anew"
+    assert os.readlink(machine.local / "link") == "anew"
+    assert (machine.local / "y").read_text() == "first y"
+
+
+def test_what_a_later_run_replaced_was_lost_to_the_undo_of_an_earlier_one(machine: Machine) -> None:
     first(machine)
     machine.write("local", "x", "second")
+    machine.write("local", "y", "second")
     run = sync(machine)
     machine.write("local", "x", "third!")
     machine.write("local", "n", "new")
+    (machine.local / "y").unlink()
     sync(machine)
-    machine.write("remote", "x", "edited there, not synced")
-    assert undo(machine, str(run)).code == 0
-    assert (machine.remote / "x").read_bytes() == b"first x"
-    assert {b"second", b"third!", b"edited there, not synced"} <= anywhere(machine)
+    assert looked_and_undone(machine, str(run)) == {"x": CHANGED, "y": CHANGED}
+    assert (machine.remote / "x").read_bytes() == b"third!"
+    assert not (machine.remote / "y").exists()
     assert (machine.remote / "n").exists()
+
+
+def test_a_renamed_file_that_was_edited_or_replaced_since_got_its_old_name_back(machine: Machine) -> None:
+    first(machine)
+    for name in ("x", "y", "z"):
+        (machine.local / name).rename(machine.local / f"new {name}")
+    (machine.local / "d").rename(machine.local / "d2")
+    sync(machine)
+    machine.write("remote", "new x", "edited after the rename")
+    machine.write("remote", "y", "made anew at the old name")
+    machine.write("remote", "d2/in it", "edited in a renamed directory")
+    assert looked_and_undone(machine) == {"new x": CHANGED, "new y": CHANGED}
+    assert (machine.remote / "new x").read_text() == "edited after the rename"
+    assert (machine.remote / "new y").read_text() == "first y"
+    assert (machine.remote / "y").read_text() == "made anew at the old name"
+    assert (machine.remote / "z").read_text() == "first z"
+    assert (machine.remote / "d/in it").read_text() == "edited in a renamed directory"
+
+
+def test_a_dry_run_said_that_a_directory_in_use_since_would_go(machine: Machine) -> None:
+    first(machine)
+    (machine.local / "made/below").mkdir(parents=True)
+    (machine.local / "other").mkdir()
+    sync(machine)
+    machine.write("remote", "made/below/mine", "put there since")
+    assert looked_and_undone(machine) == {"made": CHANGED, "made/below": CHANGED}
+    assert (machine.remote / "made/below/mine").exists()
+    assert not (machine.remote / "other").exists()
+
+
+def test_a_later_run_that_was_taken_back_itself_stood_in_the_way_of_an_undo(machine: Machine) -> None:
+    for number, text in enumerate(("1", "22", "333")):
+        machine.write("local", "x", text)
+        machine.write("local", "n2" if number == 1 else f"other {number}", "new")
+        sync(machine)
+    assert looked_and_undone(machine, "3") == {}
+    sync(machine)
+    assert (machine.local / "x").read_text() == "22"
+    assert looked_and_undone(machine, "2") == {}
+    sync(machine)
+    assert (machine.local / "x").read_text() == "1" == (machine.remote / "x").read_text()
+    assert not (machine.remote / "n2").exists()
+
+
+def test_a_history_of_an_older_version_knows_no_digests_and_the_base_has_to_do(machine: Machine) -> None:
+    first(machine)
+    edited(machine, machine.local)
+    machine.write("local", "n", "new")
+    (machine.local / "y").rename(machine.local / "y2")
+    sync(machine)
+    machine.write("remote", "d/a", "edited since")
+    [database] = machine.state.glob("pairs/*/state.db")
+    with sqlite3.connect(database) as raw:
+        raw.execute("ALTER TABLE history DROP COLUMN digest")
+        raw.execute("PRAGMA user_version=1")
+    raw.close()
+    assert looked_and_undone(machine) == {"d/a": CHANGED}
+    assert (machine.remote / "x").read_text() == "first x"
+    assert (machine.remote / "y").read_text() == "first y"
+    assert os.readlink(machine.remote / "link") == "first"
+    assert not (machine.remote / "n").exists()
 
 
 def test_what_was_brought_and_edited_since_stays(machine: Machine) -> None:

@@ -15,7 +15,7 @@ from syncer.engine.model import Action, Outcome, Side
 from syncer.errors import Interrupted
 from syncer.jobs import Wish, World, undoing
 from syncer.jobs.bookkeeping import FOLDER
-from syncer.jobs.inverse import Past, What, row_of, steps
+from syncer.jobs.inverse import CHANGED, Past, What, row_of, steps
 from syncer.state import HistoryEntry
 from syncer.stores.trash import Kept
 
@@ -192,7 +192,7 @@ def test_what_was_new_is_removed_unless_a_later_run_touched_it(reason: str) -> N
     [step] = steps(past(row))
     assert (step.what, step.obstacle) == (What.REMOVE, "")
     [step] = steps(past(row, later="d/x"))
-    assert (step.what, step.obstacle) == (What.REMOVE, "a later run changed it")
+    assert (step.what, step.obstacle) == (What.REMOVE, CHANGED)
 
 
 def test_nothing_is_tried_at_a_service() -> None:

@@ -19,7 +19,7 @@ from syncer.errors import StateError
 from syncer.state import NAME, Database, open_state, set_aside, view_state
 from syncer.state import opening as opening_module
 from syncer.state.ledger import CHECKED, CLEAN
-from syncer.state.migrations import upgrade
+from syncer.state.migrations import MIGRATIONS, upgrade
 from syncer.state.schema import creation
 
 FILE = BaseEntry(kind=Kind.FILE, digest=b"d" * 32, local_version=b"l" * 40)
@@ -292,7 +292,7 @@ def test_looking_at_an_older_file_does_not_migrate_it(place: Path) -> None:
 def test_a_current_file_is_not_backed_up(place: Path) -> None:
     filled(place, 1)
     with open_state(place) as state:
-        upgrade(state.database, (), backup=place / "backup")
+        upgrade(state.database, MIGRATIONS, backup=place / "backup")
     assert [file.name for file in place.iterdir()] == [NAME]
 
 
