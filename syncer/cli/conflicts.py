@@ -13,9 +13,11 @@ from syncer.cli.options import Session, put, session_of, shared
 from syncer.cli.progress import Lines
 from syncer.cli.selection import Selection, job_options, select
 from syncer.cli.wordings import moment
+from syncer.config import JobSettings
+from syncer.engine.model import RelPath
 from syncer.engine.paths import printable
 from syncer.errors import UsageError
-from syncer.jobs import ConflictSide, OpenConflict, World, byhand
+from syncer.jobs import ConflictSide, OpenConflict, World, byhand, userpaths
 from syncer.jobs.stopping import Stop
 from syncer.units import show_size
 
@@ -48,7 +50,7 @@ def listing(session: Session, words: Sequence[str]) -> int:
         with jobs.view(selection.settings, job) as state:
             if state.note:
                 session.talk(f"{job.name}: {printable(state.note)}")
-    found = _open(selection, ())
+    found = _open(selection)
     lines = [line for name, conflict, take in found for line in (_line(name, conflict, take),)]
     documents = [_document(*one) for one in found]
     session.answer({"conflicts": documents}, *(lines or ["no open conflicts"]))
@@ -63,9 +65,8 @@ def listing(session: Session, words: Sequence[str]) -> int:
 def show(session: Session, path: str, words: tuple[str, ...]) -> int:
     """Show both sides of the conflict at PATH (a path or a glob)."""
     selection = select(session, words)
-    found = _open(selection, (path,))
-    if not found:
-        raise UsageError(f"there is no open conflict at {printable(path)}", hint="syncer conflicts list")
+    wanted = _named(selection, (path,))
+    found = [one for one in _open(selection) if set(byhand.names(one[1])) & wanted.get(one[0], set())]
     if session.json:
         session.answer({"conflicts": [_document(*one) for one in found]})
         return 0
@@ -98,15 +99,13 @@ def resolve(
     selection = select(session, words)
     world = World(settings=selection.settings, reporter=Lines(session, Stop()))
     settled: list[Document] = []
+    wanted = _named(selection, patterns)
     for job in selection.jobs:
-        if not _of_job(selection, job.name, patterns):
+        if not _of_job(job, selection) or (patterns and job.name not in wanted):
             continue
-        for one in byhand.resolve(world, job, patterns, take):
+        for one in byhand.resolve(world, job, wanted.get(job.name, ()), take):
             session.talk(f"{job.name}: {printable(one.path)}: {one.message}")
             settled.append({"job": job.name, **asdict(one)})
-    if not settled and patterns:
-        named = ", ".join(map(printable, patterns))
-        raise UsageError(f"there is no open conflict at {named}", hint="syncer conflicts list")
     session.answer({"resolved": settled}, *([] if settled else ["no open conflicts"]))
     return 0 if all(document["settled"] for document in settled) else WAITING
 
@@ -114,19 +113,30 @@ def resolve(
 Found = tuple[str, OpenConflict, str]
 
 
-def _open(selection: Selection, patterns: Sequence[str]) -> list[Found]:
-    """Job, conflict and the choice already made (""), for all conflicts the patterns name."""
-    return [found for job in selection.jobs for found in _of_job(selection, job.name, patterns)]
+def _open(selection: Selection) -> list[Found]:
+    """Job, conflict and the choice already made (""), for all open conflicts."""
+    return [found for job in selection.jobs for found in _of_job(job, selection)]
 
 
-def _of_job(selection: Selection, name: str, patterns: Sequence[str]) -> list[Found]:
-    job = next(job for job in selection.jobs if job.name == name)
+def _of_job(job: JobSettings, selection: Selection) -> list[Found]:
     with jobs.view(selection.settings, job) as state:
         return [
-            (name, conflict, jobs.chosen(state.memory, conflict.path))
+            (job.name, conflict, jobs.chosen(state.memory, conflict.path))
             for conflict in state.ledger.conflicts()
-            if byhand.matches(conflict, patterns)
         ]
+
+
+def _named(selection: Selection, texts: Sequence[str]) -> dict[str, set[RelPath]]:
+    """The paths of open conflicts that the texts name, by job. Raises UsageError."""
+    known = {
+        job.name: (job, [n for _, conflict, _ in _of_job(job, selection) for n in byhand.names(conflict)])
+        for job in selection.jobs
+    }
+    try:
+        return userpaths.find(texts, known)
+    except UsageError as missing:
+        told = f"there is no open conflict at {missing.message}"
+        raise UsageError(told, hint="syncer conflicts list") from None
 
 
 def _line(name: str, conflict: OpenConflict, take: str) -> str:

@@ -15,10 +15,10 @@ from syncer.cli.selection import Selection, one, select
 from syncer.cli.signals import stoppable
 from syncer.config import JobSettings, Settings
 from syncer.engine.model import BaseEntry, RelPath
-from syncer.engine.paths import is_below, printable, unsafe
+from syncer.engine.paths import printable
 from syncer.engine.report import Difference, Explanation
 from syncer.errors import SyncerError, UsageError
-from syncer.jobs import World, results
+from syncer.jobs import World, results, userpaths
 from syncer.units import show_size
 
 DIFFERENT = 1
@@ -32,55 +32,32 @@ DIFFERENT = 1
 def explain(session: Session, path: str, words: tuple[str, ...]) -> int:
     """Say what is known of PATH, the rule that applies, and what the next run would do.
 
-    PATH is relative to the root of the job, or any path below its local root.
+    PATH is a path as you have it: absolute, or relative to where you are or to the root of the job, for a
+    file that stands on either side, was synced once or is in the trash.
     """
     session.start_logging()
-    selection, relative = locate(session, path, words)
+    selection, candidates = locate(session, path, words)
     [job] = selection.jobs
     with stoppable() as stop, telling(session, stop, job.name) as reporter:
-        found = jobs.explain(World(settings=selection.settings, reporter=reporter), job, relative)
+        found = jobs.explain(World(settings=selection.settings, reporter=reporter), job, candidates)
     session.answer({"job": job.name, **_explanation(found)}, *_words(found))
     return 0
 
 
-def locate(session: Session, path: str, words: tuple[str, ...]) -> tuple[Selection, RelPath]:
-    """The one job a path belongs to, and the path in it. Raises UsageError, ConfigError."""
+def locate(session: Session, path: str, words: tuple[str, ...]) -> tuple[Selection, tuple[RelPath, ...]]:
+    """The one job a path belongs to, and what the path may mean in it. Raises UsageError, ConfigError."""
     settings = session.settings()
     if words:
         selection = one(session, words)
-        return selection, relative_to(selection.jobs[0], path)
-    candidates = [job for job in settings.jobs.values() if _below(job, path) is not None]
-    if os.path.isabs(path) and not candidates:
-        raise UsageError(f"{path} is not below the local root of any job")
-    if len(candidates) != 1:
-        selection = one(session, words)
-        return selection, relative_to(selection.jobs[0], path)
-    return Selection(settings=settings, jobs=(candidates[0],)), relative_to(candidates[0], path)
-
-
-def relative_to(job: JobSettings, path: str) -> RelPath:
-    """A path in the job from what a user wrote. Raises UsageError."""
-    inside = (
-        _below(job, path) if os.path.isabs(path) or (_below(job, path) and os.path.lexists(path)) else None
-    )
-    if inside is None and os.path.isabs(path):
-        raise UsageError(f"{path} is not below {job.local}")
-    parts = [part for part in (inside if inside is not None else path).split("/") if part not in ("", ".")]
-    for index, part in enumerate(parts):
-        wrong = unsafe(part, at_root=index == 0)
-        if wrong:
-            raise UsageError(f"{printable(path)}: {printable(part)} is never synced: {wrong}")
-    return "/".join(parts)
-
-
-def _below(job: JobSettings, path: str) -> RelPath | None:
-    """The path relative to the job's local root, None if it is not below. Its last part may be a symlink."""
-    directory, name = os.path.split(os.path.abspath(path))
-    absolute = os.path.join(os.path.realpath(directory), name)
-    root = os.path.realpath(job.local)
-    if absolute == root:
-        return ""
-    return absolute[len(root) + 1 :] if is_below(absolute, root) else None
+        return selection, userpaths.checked(selection.jobs[0], path)
+    placed = [job for job in settings.jobs.values() if any(s.placed for s in userpaths.spellings(job, path))]
+    if os.path.isabs(path) and settings.jobs and not placed:
+        raise UsageError(f"{printable(path)} is not below a root of any job")
+    if len(placed) > 1:
+        names = ", ".join(job.name for job in placed)
+        raise UsageError(f"{printable(path)} is below a root of several jobs", hint=f"name one of: {names}")
+    selection = Selection(settings=settings, jobs=tuple(placed)) if placed else one(session, words)
+    return selection, userpaths.checked(selection.jobs[0], path)
 
 
 def _explanation(found: Explanation) -> Document:

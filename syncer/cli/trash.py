@@ -12,9 +12,10 @@ from syncer.cli.options import Session, session_of, shared
 from syncer.cli.progress import Lines
 from syncer.cli.selection import Selection, job_options, select
 from syncer.cli.wordings import moment
+from syncer.engine.model import RelPath
 from syncer.engine.paths import printable
 from syncer.errors import UsageError
-from syncer.jobs import World, byhand
+from syncer.jobs import World, byhand, userpaths
 from syncer.jobs.byhand import InTrash, Restored
 from syncer.jobs.stopping import Stop
 from syncer.units import parse_duration, show_size
@@ -60,24 +61,33 @@ def listing(session: Session, words: Sequence[str]) -> int:
 @session_of
 def restore(session: Session, patterns: tuple[str, ...], run: str, to: str, words: tuple[str, ...]) -> int:
     """Put files back where they were. The next sync carries them to the other side."""
-    from syncer.cli.look import relative_to
-
     selection = select(session, words)
     world = _world(session, selection)
+    wanted = _named(world, selection, patterns, run)
     restored: list[Document] = []
     for job in selection.jobs:
-        if byhand.trashed(world, job, patterns):
-            place = relative_to(job, to) if to else ""
+        if job.name in wanted:
+            place = userpaths.target(job, to) if to else ""
             restored += [
                 _told(session, job.name, one)
-                for one in byhand.restore(world, job, patterns, run=run, to=place)
+                for one in byhand.restore(world, job, wanted[job.name], run=run, to=place)
             ]
-    if not restored:
-        raise UsageError(
-            f"the trash does not hold {', '.join(map(printable, patterns))}", hint="syncer trash list"
-        )
     session.answer({"restored": restored})
     return 0 if all(document["failure"] == "" for document in restored) else LEFT
+
+
+def _named(world: World, selection: Selection, texts: Sequence[str], run: str) -> dict[str, set[RelPath]]:
+    """What the texts name in the trash, by job. Raises UsageError."""
+    known = {
+        job.name: (job, [o.thing.path for o in byhand.trashed(world, job) if run in ("", o.thing.run)])
+        for job in selection.jobs
+    }
+    try:
+        return userpaths.find(texts, known)
+    except UsageError as missing:
+        of_run = f" of run {printable(run)}" if run else ""
+        told = f"the trash does not hold {missing.message}{of_run}"
+        raise UsageError(told, hint="syncer trash list") from None
 
 
 def _told(session: Session, name: str, one: Restored) -> Document:

@@ -9,6 +9,7 @@ from syncer.engine import paths
 from syncer.engine.cycle import Pair, survey
 from syncer.engine.model import Action, BaseEntry, Move, Reason, RelPath, Seen
 from syncer.engine.report import Explanation, Plan
+from syncer.errors import GuardTripped
 
 WHY = {
     Reason.LOCAL_CHANGED: "only the local side differs from the base: the remote follows",
@@ -32,7 +33,12 @@ WHY = {
 
 def explain(job: Pair, path: RelPath) -> Explanation:
     """Base, local and remote as seen now, the rule that applies, and what the next run would do."""
-    todo = survey(job)
+    refusal = ""
+    try:
+        todo = survey(job)
+    except GuardTripped as error:  # what is known of the path is asked for all the more
+        todo = Plan()
+        refusal = f"the whole job is refused by the guard {error.guard}: {error.message}"
     directory, name = paths.split(path)
     base = job.memory.rows(directory).get(name)
     local, remote = job.local.look(path), job.remote.look(path)
@@ -41,7 +47,7 @@ def explain(job: Pair, path: RelPath) -> Explanation:
         base=base,
         local=local,
         remote=remote,
-        rule=_rule(todo, path, base, local, remote),
+        rule=refusal or _rule(todo, path, base, local, remote),
         actions=tuple(a for a in todo.actions if _concerns(a, path)),
     )
 

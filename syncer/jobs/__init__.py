@@ -6,7 +6,7 @@ engine, and writes down afterwards what happened. Decides nothing about files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from syncer.clock import SystemClock
@@ -15,6 +15,7 @@ from syncer.engine import check as checking
 from syncer.engine import cycle
 from syncer.engine import explain as explaining
 from syncer.engine.model import RelPath
+from syncer.engine.paths import split
 from syncer.engine.report import Difference, Explanation
 from syncer.errors import SyncerError
 from syncer.jobs import admission, bookkeeping, building, choices, opening
@@ -69,10 +70,26 @@ def plan(world: World, job: JobSettings, wish: Wish) -> JobResult:
         return JobResult(job=job.name, error=error)
 
 
-def explain(world: World, job: JobSettings, path: RelPath) -> Explanation:
-    """What is known of one path. Raises what `looking` raises."""
+def explain(world: World, job: JobSettings, candidates: Sequence[RelPath]) -> Explanation:
+    """What is known of a path: of at least one candidate the first that is known at all.
+
+    Raises what `looking` raises.
+    """
     with looking(world, job, Wish()) as opened:
-        return explaining.explain(opened.pair, path)
+        return explaining.explain(opened.pair, _known(opened, candidates))
+
+
+def _known(opened: OpenJob, candidates: Sequence[RelPath]) -> RelPath:
+    """What a user's text means: a path that stands somewhere, or once did."""
+    if len(candidates) == 1:
+        return candidates[0]
+    for path in candidates:
+        directory, name = split(path)
+        in_base = not path or name in opened.state.memory.rows(directory)
+        if in_base or any(store.look(path) is not None for store in opened.pair.stores.values()):
+            return path
+    kept = {thing.path for folder in opened.stores.folders.values() for thing in folder.trashed()}
+    return next((path for path in candidates if path in kept), candidates[0])
 
 
 def check(world: World, job: JobSettings) -> Iterator[Difference]:

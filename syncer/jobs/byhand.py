@@ -7,9 +7,8 @@ themselves are `jobs`' business.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from syncer.config import JobSettings
 from syncer.engine.model import Done, Entry, Kind, Reason, RelPath, Side
@@ -34,13 +33,13 @@ class Resolved:
     message: str
 
 
-def resolve(world: World, job: JobSettings, patterns: Sequence[str], take: str) -> list[Resolved]:
-    """Settle the open conflicts that the patterns name (globs; none at all: every one).
+def resolve(world: World, job: JobSettings, paths: Collection[RelPath], take: str) -> list[Resolved]:
+    """Settle the open conflicts at these paths, or whose copies stand there (no paths at all: every one).
 
     `take` is "local", "remote" or "both". Raises what `jobs.holding` raises.
     """
     with holding(world, job, Wish()) as opened:
-        found = [c for c in opened.state.ledger.conflicts() if matches(c, patterns)]
+        found = [c for c in opened.state.ledger.conflicts() if not paths or set(names(c)) & set(paths)]
         return [_settle(opened, conflict, take) for conflict in found]
 
 
@@ -52,18 +51,17 @@ class InTrash:
     thing: Trashed
 
 
-def trashed(world: World, job: JobSettings, patterns: Sequence[str] = ()) -> list[InTrash]:
-    """What the job's folders keep, oldest first; all of it for no patterns. Raises StoreError."""
+def trashed(world: World, job: JobSettings) -> list[InTrash]:
+    """What the job's folders keep, oldest first. Raises StoreError."""
     place = place_of(world.settings, job)
     with building.stores(world.settings, job, place, clock=world.clock) as stores:
-        return list(_in_trash(stores, patterns))
+        return list(_in_trash(stores))
 
 
-def _in_trash(stores: building.Stores, patterns: Sequence[str]) -> Iterator[InTrash]:
+def _in_trash(stores: building.Stores) -> Iterator[InTrash]:
     for side, folder in stores.folders.items():
         for thing in folder.trashed() if folder.root() else ():
-            if not patterns or any(thing.path == p or fnmatchcase(thing.path, p) for p in patterns):
-                yield InTrash(side=side, thing=thing)
+            yield InTrash(side=side, thing=thing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +75,16 @@ class Restored:
 
 
 def restore(
-    world: World, job: JobSettings, patterns: Sequence[str], *, run: str = "", to: RelPath = ""
+    world: World, job: JobSettings, paths: Collection[RelPath], *, run: str = "", to: RelPath = ""
 ) -> list[Restored]:
     """Put the newest version of each path back on the side it was taken from (of one run, if named)."""
     with holding(world, job, Wish()) as opened:
-        found = [one for one in _in_trash(opened.stores, patterns) if not run or one.thing.run == run]
+        found = [
+            one for one in _in_trash(opened.stores) if one.thing.path in paths and run in ("", one.thing.run)
+        ]
         newest = {one.thing.path: one for one in sorted(found, key=lambda one: one.thing.taken_ns)}
         if to and len(newest) > 1:
-            raise UsageError("--to is for one path, and the patterns name several")
+            raise UsageError("--to is for one path, and several are named")
         return [_restored(opened, one, to or path) for path, one in newest.items()]
 
 
@@ -100,10 +100,9 @@ def empty(world: World, job: JobSettings, *, older_than_ns: int) -> tuple[int, i
     return sum(files for files, _ in removed), sum(size for _, size in removed)
 
 
-def matches(conflict: OpenConflict, patterns: Sequence[str]) -> bool:
-    """Whether a pattern names the conflict's path or its copy; `*` also matches slashes."""
-    names = [name for name in (conflict.path, conflict.copy) if name]
-    return not patterns or any(n == p or fnmatchcase(n, p) for n in names for p in patterns)
+def names(conflict: OpenConflict) -> list[RelPath]:
+    """By which a person may call a conflict: its path and its copy's."""
+    return [name for name in (conflict.path, conflict.copy) if name]
 
 
 def _settle(opened: OpenJob, conflict: OpenConflict, take: str) -> Resolved:
