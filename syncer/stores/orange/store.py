@@ -38,6 +38,7 @@ from syncer.errors import (
     StoreError,
     Unreadable,
 )
+from syncer.stores import absence
 from syncer.stores.orange import changes, root
 from syncer.stores.orange.api import Api
 from syncer.stores.orange.book import Book
@@ -133,7 +134,7 @@ class OrangeStore:
         return self._lister.listing(path)
 
     def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
-        return [None] * len(paths)  # a listing is doubted before it is handed out
+        return absence.confirmed(paths, self.look, sleep=self._clock.sleep)
 
     def look(self, path: RelPath) -> Seen:
         try:

@@ -36,6 +36,7 @@ from syncer.errors import (
     StoreError,
     Unreadable,
 )
+from syncer.stores import absence
 from syncer.stores.smartfile import changes, pruning, root
 from syncer.stores.smartfile.api import Api
 from syncer.stores.smartfile.deltas import WORTH_IT, Crossed, patched, worth_patching
@@ -125,7 +126,7 @@ class SmartFileStore:
         return listing(children, at_root=not path)
 
     def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
-        return [None] * len(paths)  # a listing is doubted before it is handed out
+        return absence.confirmed(paths, self.look, sleep=self._clock.sleep)
 
     def look(self, path: RelPath) -> Seen:
         try:
