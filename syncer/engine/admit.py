@@ -100,11 +100,21 @@ class Admission:
             if isinstance(seen, Entry) and seen.kind is Kind.SYMLINK and not self._able[side.other].symlinks:
                 # Whatever stands there on the other side: a symlink cannot take its place.
                 return self._unholdable(path, side, "it is a symlink")
+            if isinstance(seen, Entry) and self._too_large(seen, side, view):
+                return self._unholdable(
+                    path, side, f"it is larger than {self._able[side.other].max_file_bytes} bytes"
+                )
         if view.base is not None or (view.local is None) is (view.remote is None):
             return False
         side = Side.REMOTE if view.local is None else Side.LOCAL
         why = paths.unholdable(view.name, self._able[side.other])
         return bool(why) and self._unholdable(path, side, why)
+
+    def _too_large(self, seen: Entry, side: Side, view: View) -> bool:
+        """Whether the other side cannot hold so many bytes, and does not hold them."""
+        limit, other = self._able[side.other].max_file_bytes, view.seen(side.other)
+        held = isinstance(other, Entry) and other.size == seen.size
+        return 0 < limit < seen.size and not held
 
     def _unholdable(self, path: RelPath, side: Side, why: str) -> bool:
         self.covered.add(path)

@@ -16,6 +16,7 @@ from syncer.engine.ports import Capabilities
 
 PRIVATE = ".syncer"  # at the root: marker and trash
 TEMPORARY = ".syncer-tmp-"  # prefix of a name that is being staged
+_DEVICE = re.compile("con|prn|aux|nul|(com|lpt)[0-9\u00b9\u00b2\u00b3]", re.IGNORECASE)
 _IGNORABLE = re.compile("[\u00ad\u034f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
 
 
@@ -95,7 +96,13 @@ def unholdable(name: str, able: Capabilities) -> str:
     if not able.any_bytes and not _is_utf8(name):
         return "the name is not UTF-8"
     bad = next((c for c in able.forbidden if c in name), "")
-    return f"the name contains {bad!r}" if bad else ""
+    if bad:
+        return f"the name contains {bad!r}"
+    if able.forbidden_ends and name.endswith(tuple(able.forbidden_ends)):
+        return f"the name ends in {name[-1]!r}"
+    if able.reserved_names and _DEVICE.fullmatch(name.partition(".")[0].rstrip(" ")):
+        return "the name is that of a DOS device"
+    return ""
 
 
 def _is_utf8(name: str) -> bool:

@@ -42,6 +42,9 @@ class Capabilities:
     any_bytes: bool = True  # names that are not UTF-8
     max_name_bytes: int = 255
     forbidden: str = ""  # characters no name may contain, beyond "/" and NUL
+    forbidden_ends: str = ""  # characters no name may end in
+    reserved_names: bool = False  # no name may be that of a DOS device (CON, AUX, NUL, ...)
+    max_file_bytes: int = 0  # of the largest file; 0: no limit is known
     folds_case: bool = False
     folds_form: bool = False
     moves: bool = True  # renames a file without sending it

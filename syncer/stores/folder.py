@@ -42,6 +42,7 @@ from syncer.stores import (
 from syncer.stores.beneath import is_ours
 from syncer.stores.fsops import FileSystem
 from syncer.stores.ground import TOKEN_LENGTH, Ground
+from syncer.stores.traits import USUAL, Traits
 from syncer.stores.trash import Kept, Trash
 from syncer.stores.trouble import GONE, translate
 from syncer.stores.trouble import reading as read_error
@@ -65,30 +66,45 @@ class FolderStore:
         tag: str,
         trash: Trash | None = None,
         abandoned: dict[str, os.stat_result] | None = None,
+        traits: Traits | None = None,
     ) -> None:
-        """`abandoned` (see `Ground`) may be shared with the stores of other roots on the same disk."""
-        self._ground = Ground(root, fs=fs, clock=clock, tag=tag, abandoned=abandoned)
+        """`abandoned` and `traits` (see `Ground`) may be shared with the stores of other roots on a disk."""
+        self.trash = trash if trash is not None else Trash.inside(root, fs=fs, clock=clock)
+        self._ground = Ground(
+            root, fs=fs, clock=clock, tag=tag, abandoned=abandoned, traits=traits, on_adapted=self.trash.use
+        )
         self._readers = reading.Readers(self._ground)
         self._root = root
-        self.trash = trash if trash is not None else Trash.inside(root, fs=fs, clock=clock)
-        self._traits: marking.Traits | None = None
 
     # -- what it is ----------------------------------------------------------
 
     @property
     def capabilities(self) -> Capabilities:
-        """Looked at once, as soon as there is a marked root; until then the usual ones."""
-        if self._traits is None:
-            self._traits = marking.traits(self._ground)
-        seen = self._traits or marking.Traits()
+        """Those of the disk, as soon as there is a marked root; until then the usual ones."""
+        seen = self.traits
         return Capabilities(
+            symlinks=seen.symlinks,
             executable=seen.executable,
             mtime_granularity_ns=seen.mtime_granularity_ns,
+            any_bytes=seen.any_bytes and self._ground.disk.any_bytes(),
+            max_name_bytes=seen.max_name_bytes,
+            forbidden=seen.forbidden,
+            forbidden_ends=seen.forbidden_ends,
+            reserved_names=seen.reserved,
+            max_file_bytes=seen.largest_file,
             folds_case=seen.folds_case,
             folds_form=seen.folds_form,
-            any_bytes=self._ground.fs.any_bytes(),
             local=True,
         )
+
+    @property
+    def traits(self) -> Traits:
+        """What the file system does otherwise than others, as far as that is known."""
+        try:
+            self._ground.root_fd()
+        except OSError:
+            return USUAL
+        return self._ground.traits
 
     @property
     def identity(self) -> str:

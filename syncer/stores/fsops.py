@@ -13,6 +13,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import resource
 import sys
 from collections.abc import Iterable
 
@@ -23,6 +24,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DARWIN = sys.platform == "darwin"
 _NOREPLACE, _EXCHANGE = (4, 2) if _DARWIN else (1, 2)  # renameatx_np(2), renameat2(2)
 _RENAME_FLAGS = "renameatx_np" if _DARWIN else "renameat2"
+_NO_FOLLOW, _FORCE_SYNC, _BASIC_STATS = 0x100, 0x2000, 0x7FF  # of statx(2)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 UNSUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY})
@@ -83,6 +85,16 @@ class FileSystem:
         """`lstat` of a name."""
         return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
 
+    def stat_afresh(self, name: str, dir_fd: int) -> os.stat_result:
+        """`lstat` of a name, not from what the kernel remembers of a FUSE or network file system.
+
+        A rename or an unlink changes the ctime there without the kernel's knowledge (statx(2)).
+        """
+        if not _DARWIN and hasattr(_libc, "statx"):
+            answer = ctypes.create_string_buffer(256)
+            _libc.statx(dir_fd, os.fsencode(name), _NO_FOLLOW | _FORCE_SYNC, _BASIC_STATS, answer)
+        return self.stat(name, dir_fd)
+
     def fstat(self, fd: int) -> os.stat_result:
         return os.fstat(fd)
 
@@ -116,10 +128,26 @@ class FileSystem:
             return False
         return True
 
-    def free_space(self, fd: int) -> int:
-        """Bytes an unprivileged user can still write."""
+    def free_space(self, fd: int) -> int | None:
+        """Bytes an unprivileged user can still write; None where the file system says nothing.
+
+        Many FUSE file systems answer zeros to statfs, which is libfuse's own default.
+        """
         room = os.fstatvfs(fd)
-        return room.f_bavail * room.f_frsize
+        return room.f_bavail * room.f_frsize if room.f_blocks else None
+
+    def kind(self, fd: int) -> int:
+        """The number of the kind of file system (`f_type` of statfs(2)); 0 where that is not to be had."""
+        if _DARWIN or not hasattr(_libc, "fstatfs"):
+            return 0
+        answer = ctypes.create_string_buffer(512)
+        if _libc.fstatfs(fd, answer) != 0:
+            return 0
+        return int.from_bytes(answer.raw[: ctypes.sizeof(ctypes.c_long)], sys.byteorder) & 0xFFFFFFFF
+
+    def unlimited(self) -> bool:
+        """Whether this process may write files of any size (RLIMIT_FSIZE)."""
+        return resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
     def file_system_id(self, fd: int) -> str:
         """What names the file system over reboots, "" where nothing does.

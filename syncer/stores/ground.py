@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from os import stat_result
+from typing import TypeVar
 
-from syncer.engine.paths import TEMPORARY
+from syncer.engine.paths import PRIVATE, TEMPORARY
 from syncer.engine.ports import Clock
+from syncer.stores.adapted import adapted
 from syncer.stores.beneath import Cursor
 from syncer.stores.fsops import FileSystem
+from syncer.stores.traits import USUAL, Place, Traits
 
+MARKER = "root-id"  # in `.syncer` at the root
 TAG_LENGTH = 8
 TOKEN_LENGTH = 8  # bytes of `engine.ports.Put.token`
+
+
+ResultT = TypeVar("ResultT")
 
 
 class Ground:
@@ -36,9 +44,19 @@ class Ground:
         clock: Clock,
         tag: str,
         abandoned: dict[str, stat_result] | None = None,
+        traits: Traits | None = None,
+        on_adapted: Callable[[FileSystem], None] = lambda fs: None,
     ) -> None:
+        """`traits`: where they are known; else those kept at the root hold as soon as it is opened.
+
+        `on_adapted` is told of the disk as it is to be used from then on.
+        """
         self.root = root
+        self.disk = fs
         self.fs = fs
+        self.traits = USUAL
+        self._given = traits
+        self._on_adapted = on_adapted
         self.clock = clock
         self.tag = tag
         self.umask = fs.umask()
@@ -50,7 +68,8 @@ class Ground:
         """The held root. Raises OSError while there is none."""
         with self._lock:
             if not self._fds:
-                self._fds.append(self.fs.open_root(self.root))
+                self._fds.append(self.disk.open_root(self.root))
+                self._learn()
             return self._fds[-1]
 
     def reopen(self) -> int:
@@ -58,22 +77,67 @@ class Ground:
 
         The former root stays open until `close`: another thread may be using it.
         """
-        fresh = self.fs.open_root(self.root)
+        fresh = self.disk.open_root(self.root)
         with self._lock:
             if self._fds and self._same(self._fds[-1], fresh):
-                self.fs.close(fresh)
+                self.disk.close(fresh)
             else:
                 self._fds.append(fresh)
+                self._learn()
             return self._fds[-1]
 
     def _same(self, one: int, other: int) -> bool:
-        a, b = self.fs.fstat(one), self.fs.fstat(other)
+        a, b = self.disk.fstat(one), self.disk.fstat(other)
         return (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
+
+    # -- what the file system does -----------------------------------------------
+
+    def _learn(self) -> None:
+        """A root without a marker is taken for an ordinary one: it is about to get one, or only looked at."""
+        self._use(self._given if self._given is not None else self._at_root(Place.known) or USUAL)
+
+    def try_again(self) -> None:
+        """The root has a (new) marker: what its file system does is found out, and kept beside it."""
+        self._use(self._at_root(Place.tried) or USUAL)
+
+    def limit_size(self, largest: int) -> None:
+        """A file could not grow beyond so many bytes: none that is larger need be tried again."""
+        traits = replace(self.traits, largest_file=largest)
+        with self._lock:
+            self.traits = traits
+        self._at_root(lambda place: place.keep(traits))
+
+    def _use(self, traits: Traits) -> None:
+        self.traits = traits
+        self.fs = adapted(self.disk, traits)
+        self._on_adapted(self.fs)
+
+    def _at_root(self, call: Callable[[Place], ResultT]) -> ResultT | None:
+        """None where there is no marked root, or where it cannot be written to."""
+        try:
+            own_fd = self.disk.open_directory(PRIVATE, self._fds[-1])
+        except OSError:
+            return None
+        try:
+            return call(
+                Place(
+                    fs=self.disk,
+                    own_fd=own_fd,
+                    marker=self.disk.stat(MARKER, own_fd),
+                    temporary=self.temporary,
+                    is_own=self.is_own,
+                )
+            )
+        except OSError:
+            return None
+        finally:
+            self.disk.close(own_fd)
 
     @contextmanager
     def cursor(self) -> Iterator[Cursor]:
         """A walk of its own; raises OSError where the root cannot be opened."""
-        with Cursor(self.fs, self.root_fd()) as cursor:
+        root_fd = self.root_fd()  # first: it tells which disk to use
+        with Cursor(self.fs, root_fd) as cursor:
             yield cursor
 
     def temporary(self) -> str:

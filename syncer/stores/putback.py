@@ -29,7 +29,11 @@ from syncer.stores.trouble import Unexpected, reading
 
 
 def put_back(ground: Ground, trash: Trash, wanted: Sequence[tuple[Kept, Entry]]) -> Results:
-    """Puts things back over what stands at their names, by the protocol of every other put."""
+    """Puts things back over what stands at their names, by the protocol of every other put.
+
+    Raises OSError where the root cannot be opened.
+    """
+    ground.root_fd()  # the trash is looked at as the root's file system wants to be looked at
     tally = Tally(ground)
     puts: dict[int, Put] = {}
     for index, (kept, expected) in enumerate(wanted):
@@ -60,7 +64,7 @@ def item(trash: Trash, kept: Kept, expected: Entry) -> Put:
             size=seen.st_size,
             expected=expected,
             mtime_ns=stamps.mtime(seen),
-            executable=bool(seen.st_mode & 0o100) if is_file else None,
+            executable=stamps.executable(seen) if is_file else None,
             target=None if is_file else fs.readlink(name, fd),
         )
 

@@ -65,7 +65,8 @@ class Readers:
     def _cursor(self) -> Cursor:
         cursor: Cursor | None = getattr(self._own, "cursor", None)
         if cursor is None:
-            cursor = self._own.cursor = Cursor(self._ground.fs, self._ground.root_fd())
+            root_fd = self._ground.root_fd()
+            cursor = self._own.cursor = Cursor(self._ground.fs, root_fd)
             self._all.append(cursor)
         return cursor
 

@@ -16,6 +16,8 @@ from syncer.engine.model import Entry, Kind, Obstacle, Trouble, Version
 _STAMP: Final = struct.Struct("<qqqQI")
 PACK: Final = _STAMP.pack  # size, mtime_ns, ctime_ns, inode, mode
 _FURTHEST: Final = 1 << 63
+NO_EXECUTABLE: Final = -1
+"""`st_rdev` of a file whose executable bit means nothing; only devices have a number there otherwise."""
 _SPECIAL: Final = {S_IFIFO: "a fifo", S_IFSOCK: "a socket", S_IFBLK: "a device", S_IFCHR: "a device"}
 FINE_MARGIN_NS: Final = 50_000_000
 """A stamp of a fine clock proves nothing for this long: kernel ticks last 1 to 10 ms."""
@@ -38,6 +40,11 @@ def _wrapped(time_ns: int) -> int:
 def mtime(st: os.stat_result) -> int:
     """Nanoseconds since 1970, held within 64 bits: what a database and a peer can take."""
     return min(max(st.st_mtime_ns, -_FURTHEST), _FURTHEST - 1)
+
+
+def executable(st: os.stat_result) -> bool | None:
+    """Whether the owner may run the file; None on a file system that cannot hold that."""
+    return None if st.st_rdev == NO_EXECUTABLE else bool(st.st_mode & 0o100)
 
 
 def identity(st: os.stat_result) -> tuple[int, int, int]:
@@ -77,7 +84,7 @@ def file_entry(st: os.stat_result, now_ns: int, digest: bytes | None = None) -> 
         size=st.st_size,
         version=version(st),
         mtime_ns=mtime(st),
-        executable=bool(st.st_mode & 0o100),
+        executable=executable(st),
         digest=digest,
         trusted=trusted(st, now_ns),
     )

@@ -25,7 +25,7 @@ from syncer.engine.paths import split as split_path
 from syncer.engine.ports import Clock
 from syncer.stores.beneath import Cursor
 from syncer.stores.fsops import FileSystem
-from syncer.stores.stamps import kind
+from syncer.stores.stamps import identity, kind
 from syncer.stores.transfer import NO_LINK, copy_file, drop_quietly, name_it
 from syncer.stores.trouble import GONE
 
@@ -72,6 +72,10 @@ class Trash:
     def inside(cls, root: str, *, fs: FileSystem, clock: Clock, run: str = "run") -> Trash:
         """A trash under `.syncer` at the root itself."""
         return cls(lambda: fs.open_root(root), (PRIVATE, FOLDER), fs=fs, clock=clock, run=run)
+
+    def use(self, fs: FileSystem) -> None:
+        """From here on the disk is this one: the root's, as its file system wants to be used."""
+        self.fs = fs
 
     def batch(self, generation: int) -> str:
         """The folder of this run; the second thing at one path goes to its `~2`, and so on."""
@@ -149,7 +153,7 @@ class Session:
         """Takes back a `keep`, provided that `name` still stands for the same inode."""
         directory, last = split_path(f"{kept.batch}/{kept.path}")
         fd = self._walk().enter(directory)
-        if self._fs.stat(last, fd).st_ino == self._fs.stat(name, dir_fd).st_ino:
+        if identity(self._fs.stat(last, fd)) == identity(self._fs.stat(name, dir_fd)):
             self._fs.unlink(last, fd)
 
     def sync(self) -> None:

@@ -75,7 +75,13 @@ class Disk(FileSystem):
     def any_bytes(self) -> bool:
         return True
 
-    def free_space(self, fd: int) -> int:
+    def kind(self, fd: int) -> int:
+        return 0
+
+    def unlimited(self) -> bool:
+        return True
+
+    def free_space(self, fd: int) -> int | None:
         self._at(fd)
         return 1 << 40
 
@@ -110,6 +116,9 @@ class Disk(FileSystem):
 
     def stat(self, name: str, dir_fd: int) -> os.stat_result:
         return self._child(self._at(dir_fd), name).stat()
+
+    def stat_afresh(self, name: str, dir_fd: int) -> os.stat_result:
+        return self.stat(name, dir_fd)
 
     def fstat(self, fd: int) -> os.stat_result:
         return self._at(fd).stat()
