@@ -49,9 +49,6 @@ class Adapted(_Base):
     def stat(self, name: str, dir_fd: int) -> os.stat_result:
         return self._stamp(self.disk.stat(name, dir_fd))
 
-    def stat_afresh(self, name: str, dir_fd: int) -> os.stat_result:
-        return self._stamp(self.disk.stat_afresh(name, dir_fd))
-
     def fstat(self, fd: int) -> os.stat_result:
         return self._stamp(self.disk.fstat(fd))
 

@@ -19,6 +19,7 @@ from syncer.stores import stamps
 from syncer.stores.beneath import Cursor, is_ours
 from syncer.stores.fsops import UNSUPPORTED
 from syncer.stores.ground import Ground
+from syncer.stores.transfer import stat_afresh
 from syncer.stores.trouble import GONE, Unexpected, outcome
 
 FEW = 32  # up to so many files are synced one by one, more by one syncfs
@@ -134,7 +135,7 @@ def late_look(ground: Ground, cursor: Cursor, path: RelPath, ours: stat_result) 
     """
     try:
         directory_fd, name = cursor.parent(path)
-        found = ground.fs.stat(name, directory_fd)
+        found = stat_afresh(ground.fs, name, directory_fd)
     except OSError:
         return ours, False
     same = stamps.version(found) == stamps.version(ours)

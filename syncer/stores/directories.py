@@ -18,7 +18,7 @@ from syncer.stores.batches import Tally, planned_on, runs
 from syncer.stores.beneath import Cursor
 from syncer.stores.fsops import UNSUPPORTED
 from syncer.stores.ground import Ground
-from syncer.stores.removal import step_aside
+from syncer.stores.removal import put_away, take, takes
 from syncer.stores.transfer import drop_quietly, is_same, name_it
 from syncer.stores.trash import Session, Trash
 from syncer.stores.trouble import GONE, Unexpected
@@ -56,6 +56,9 @@ def _replace(
     ground: Ground, session: Session, dir_fd: int, name: str, path: RelPath, replaces: Entry
 ) -> None:
     seen = planned_on(ground, name, dir_fd, replaces)
+    if takes(ground, session, dir_fd):
+        take(session, dir_fd, name, path, seen)
+        return ground.fs.mkdir(name, dir_fd, MODE)
     session.keep(name, dir_fd, path, seen)
     session.sync()
     fs, temporary = ground.fs, ground.temporary()
@@ -66,7 +69,7 @@ def _replace(
         fs.rmdir(temporary, dir_fd)
         if error.errno not in UNSUPPORTED:
             raise
-        step_aside(ground, session, dir_fd, name, path, seen)
+        put_away(ground, session, dir_fd, name, path, seen)
         return fs.mkdir(name, dir_fd, MODE)
     if is_same(fs, temporary, dir_fd, seen):
         return drop_quietly(fs, temporary, dir_fd)

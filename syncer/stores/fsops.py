@@ -85,15 +85,14 @@ class FileSystem:
         """`lstat` of a name."""
         return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
 
-    def stat_afresh(self, name: str, dir_fd: int) -> os.stat_result:
-        """`lstat` of a name, not from what the kernel remembers of a FUSE or network file system.
+    def refresh(self, name: str, dir_fd: int) -> None:
+        """Has the kernel ask a FUSE or network file system for the stamp of a name anew.
 
-        A rename or an unlink changes the ctime there without the kernel's knowledge (statx(2)).
+        A rename or an unlink changes the ctime there without the kernel's knowledge (statx(2)). Never fails.
         """
         if not _DARWIN and hasattr(_libc, "statx"):
             answer = ctypes.create_string_buffer(256)
             _libc.statx(dir_fd, os.fsencode(name), _NO_FOLLOW | _FORCE_SYNC, _BASIC_STATS, answer)
-        return self.stat(name, dir_fd)
 
     def fstat(self, fd: int) -> os.stat_result:
         return os.fstat(fd)

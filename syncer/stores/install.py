@@ -36,9 +36,10 @@ from syncer.stores.batches import (
 )
 from syncer.stores.beneath import Cursor
 from syncer.stores.ground import Ground
+from syncer.stores.removal import takes
 from syncer.stores.replacing import Replacement, claim
 from syncer.stores.staging import Staged, stage
-from syncer.stores.transfer import drop_quietly, is_same
+from syncer.stores.transfer import drop_quietly, is_same, stat_afresh
 from syncer.stores.trash import Session, Trash
 from syncer.stores.trouble import Unexpected
 
@@ -150,7 +151,8 @@ class _Batch:
         directory_fd, name = self._cursor.parent(staged.item.path)
         staged.old = self._old(staged.item, name, directory_fd)
         assert staged.old is not None
-        staged.kept = self._session.keep(name, directory_fd, staged.item.path, staged.old)
+        if not takes(self._ground, self._session, directory_fd):
+            staged.kept = self._session.keep(name, directory_fd, staged.item.path, staged.old)
 
     def _make_durable(self) -> None:
         """After a failed sync nothing of the batch is believed, and nothing is synced again."""
@@ -180,7 +182,8 @@ class _Batch:
         else:
             Replacement(self._ground, staged, name, directory_fd, self._session).make()
         self._tally.touched(index, staged.item.path)
-        named = self._fs.stat(name, directory_fd)  # RACE: a write just before it that restores size and mtime
+        named = stat_afresh(self._fs, name, directory_fd)
+        # RACE: a write just before that look which restores size and mtime
         if stamps.identity(named) == stamps.identity(staged.ours):
             staged.ours = named  # with the ctime of its naming: from here on any write shows
 

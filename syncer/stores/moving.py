@@ -18,7 +18,7 @@ from syncer.stores.batches import Tally, late_look, planned_on, runs
 from syncer.stores.beneath import Cursor, is_ours
 from syncer.stores.ground import Ground
 from syncer.stores.staging import with_executable
-from syncer.stores.transfer import drop_quietly, name_it
+from syncer.stores.transfer import drop_quietly, name_it, stat_afresh
 from syncer.stores.trash import Session, Trash
 from syncer.stores.trouble import Unexpected
 
@@ -76,7 +76,7 @@ def _rename(changes: _Changes, origins: Cursor, index: int, item: Rename) -> Non
     to_fd, new = changes.cursor.parent(item.path)
     seen = planned_on(ground, name, from_fd, item.expected)
     _move(ground, seen, name, from_fd, new, to_fd, item.path)
-    moved = ground.fs.stat(new, to_fd)
+    moved = stat_afresh(ground.fs, new, to_fd)
     if not _is_moved(moved, seen):
         name_it(ground.fs, new, to_fd, name, from_fd)
         raise Unexpected(f"{printable(item.origin)} changed at the last moment")

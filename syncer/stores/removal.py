@@ -17,7 +17,7 @@ from syncer.stores.batches import Tally, in_order, planned_on, runs
 from syncer.stores.beneath import Cursor
 from syncer.stores.ground import Ground
 from syncer.stores.transfer import drop_quietly, is_same, name_it
-from syncer.stores.trash import Session, Trash
+from syncer.stores.trash import Kept, Session, Trash
 from syncer.stores.trouble import Unexpected
 
 
@@ -57,7 +57,8 @@ class _Deletion:
             raise Unexpected(f"{printable(item.path)} is a directory: not deleted as a file")
         dir_fd, name = self._cursor.parent(item.path)
         seen = planned_on(self._ground, name, dir_fd, item.expected)
-        self._session.keep(name, dir_fd, item.path, seen)
+        if not takes(self._ground, self._session, dir_fd):
+            self._session.keep(name, dir_fd, item.path, seen)
         self._seen[index] = seen
 
     def _make_durable(self) -> None:
@@ -69,14 +70,51 @@ class _Deletion:
 
     def _remove(self, index: int, item: Removal) -> None:
         dir_fd, name = self._cursor.parent(item.path)
-        step_aside(self._ground, self._session, dir_fd, name, item.path, self._seen[index])
+        put_away(self._ground, self._session, dir_fd, name, item.path, self._seen[index])
         self._tally.touched(index, item.path)
 
 
-def step_aside(
+def takes(ground: Ground, session: Session, dir_fd: int) -> bool:
+    """Whether what goes is itself moved into the trash, instead of getting a second name there first.
+
+    Where there are no hard links the second name would be a copy: it takes room on a disk that may be full,
+    and without inodes that say something an edit within one tick of the clock could be dropped for it.
+    """
+    return not ground.traits.links and session.is_beside(dir_fd)
+
+
+def put_away(
     ground: Ground, session: Session, dir_fd: int, name: str, path: RelPath, seen: stat_result
 ) -> None:
-    """Drops a name whose content is durable in the trash; Unexpected if it is another content by now."""
+    """Takes away what is in the trash already, or goes there now; Unexpected if it is another one by now."""
+    if takes(ground, session, dir_fd):
+        take(session, dir_fd, name, path, seen)
+    else:
+        _step_aside(ground, session, dir_fd, name, path, seen)
+
+
+def take(session: Session, dir_fd: int, name: str, path: RelPath, seen: stat_result) -> Kept:
+    """Moves a name into the trash, durably; back again and Unexpected if it is not what was seen."""
+    kept = session.take(name, dir_fd, path)
+    if session.holds(kept, seen):
+        session.sync()
+        return kept
+    give_back(session, kept, dir_fd, name)
+    raise Unexpected(f"{printable(path)} changed at the last moment")
+
+
+def give_back(session: Session, kept: Kept, dir_fd: int, name: str) -> None:
+    """What was taken has its name again, or stays in the trash where that is another's by now."""
+    try:
+        session.give_back(kept, name, dir_fd)
+    except FileExistsError:
+        session.sync()
+
+
+def _step_aside(
+    ground: Ground, session: Session, dir_fd: int, name: str, path: RelPath, seen: stat_result
+) -> None:
+    """Drops a name whose content is durable in the trash."""
     aside = ground.temporary()
     ground.fs.rename(name, dir_fd, aside, dir_fd)
     if is_same(ground.fs, aside, dir_fd, seen):

@@ -8,10 +8,11 @@ from __future__ import annotations
 from syncer.engine.paths import printable
 from syncer.stores.fsops import UNSUPPORTED, FileSystem
 from syncer.stores.ground import Ground
+from syncer.stores.removal import give_back, take, takes
 from syncer.stores.staging import Staged
-from syncer.stores.transfer import drop_quietly, is_same, name_it
+from syncer.stores.transfer import drop_quietly, exists, is_same, name_it
 from syncer.stores.trash import Session
-from syncer.stores.trouble import Unexpected
+from syncer.stores.trouble import Unexpected, refused
 
 
 def claim(fs: FileSystem, staged: Staged, name: str, dir_fd: int) -> None:
@@ -20,6 +21,10 @@ def claim(fs: FileSystem, staged: Staged, name: str, dir_fd: int) -> None:
         name_it(fs, staged.temporary, dir_fd, name, dir_fd, spare=True)
     except FileExistsError:
         raise Unexpected(f"{printable(staged.item.path)} is there by now") from None
+    except FileNotFoundError:
+        if exists(fs, staged.temporary, dir_fd):  # exFAT by FUSE says this of a name that it cannot hold
+            raise refused(staged.item.path) from None
+        raise
 
 
 class Replacement:
@@ -36,6 +41,8 @@ class Replacement:
     def make(self) -> None:
         """Raises Unexpected, with everything as it was, if the old one is not what was planned on."""
         temporary, dir_fd = self._staged.temporary, self._dir_fd
+        if takes(self._ground, self._session, dir_fd):
+            return self._make_by_taking()
         try:
             self._fs.exchange(temporary, dir_fd, self._name, dir_fd)
         except OSError as error:
@@ -77,6 +84,20 @@ class Replacement:
             raise
         finally:
             self._drop_old(aside)
+
+    def _make_by_taking(self) -> None:
+        """Without hard links: the old file itself goes to the trash, and the new one is named.
+
+        The name is missing for a moment, as in `_make_aside`, and nothing is copied, nor dropped.
+        """
+        staged = self._staged
+        assert staged.old is not None
+        kept = take(self._session, self._dir_fd, self._name, staged.item.path, staged.old)
+        try:
+            claim(self._fs, staged, self._name, self._dir_fd)
+        except OSError:
+            give_back(self._session, kept, self._dir_fd, self._name)
+            raise
 
     def _return(self, aside: str) -> None:
         try:

@@ -149,6 +149,10 @@ class _Probing:
         finally:
             self._fs.close(file)
 
+    def _stamp(self, name: str) -> stat_result:
+        self._fs.refresh(name, self._fd)
+        return self._fs.stat(name, self._fd)
+
     def _exists(self, name: str) -> bool:
         try:
             self._fs.stat(name, self._fd)
@@ -165,13 +169,13 @@ class _Probing:
 
     def _links(self) -> tuple[bool, int]:
         fs, fd = self._fs, self._fd
-        before = fs.stat_afresh(self._name, fd)
+        before = self._stamp(self._name)
         try:
             fs.link(self._name, fd, "l", fd)
         except OSError as error:
             return False, error.errno or 0
         try:
-            second = fs.stat_afresh("l", fd)
+            second = self._stamp("l")
             return (second.st_ino, second.st_size) == (before.st_ino, before.st_size), 0
         except OSError as error:
             return False, error.errno or 0
@@ -179,10 +183,10 @@ class _Probing:
             _quietly(lambda: fs.unlink("l", fd))
 
     def _inodes(self) -> bool:
-        before = self._fs.stat_afresh(self._name, self._fd)
+        before = self._stamp(self._name)
         if not self._renamed("renamed"):
             return False
-        after = self._fs.stat_afresh("renamed", self._fd)
+        after = self._stamp("renamed")
         self._renamed(_COMPOSED)
         return (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
@@ -194,11 +198,11 @@ class _Probing:
                 return False, False
         except OSError:
             return False, False
-        target = fs.stat_afresh("x", fd)
+        target = self._stamp("x")
         try:
             fs.set_link_times("s", fd, PROBE_NS)
-            moved = fs.stat_afresh("x", fd).st_mtime_ns != target.st_mtime_ns
-            return True, not moved and abs(fs.stat_afresh("s", fd).st_mtime_ns - PROBE_NS) < _STEPS[-1]
+            moved = self._stamp("x").st_mtime_ns != target.st_mtime_ns
+            return True, not moved and abs(self._stamp("s").st_mtime_ns - PROBE_NS) < _STEPS[-1]
         except OSError:
             return True, False
 

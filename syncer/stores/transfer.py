@@ -75,6 +75,12 @@ def exists(fs: FileSystem, name: str, dir_fd: int) -> bool:
     return True
 
 
+def stat_afresh(fs: FileSystem, name: str, dir_fd: int) -> os.stat_result:
+    """`lstat` of a name that was just given or taken away: not what the kernel remembers of it."""
+    fs.refresh(name, dir_fd)
+    return fs.stat(name, dir_fd)
+
+
 def is_same(fs: FileSystem, name: str, dir_fd: int, seen: os.stat_result) -> bool:
     """Whether the name stands for the inode that was seen, unwritten since."""
     try:

@@ -26,7 +26,7 @@ from syncer.engine.ports import Clock
 from syncer.stores.beneath import Cursor
 from syncer.stores.fsops import FileSystem
 from syncer.stores.stamps import identity, kind
-from syncer.stores.transfer import NO_LINK, copy_file, drop_quietly, name_it
+from syncer.stores.transfer import NO_LINK, copy_file, drop_quietly, is_same, name_it
 from syncer.stores.trouble import GONE
 
 FOLDER = "trash"
@@ -148,6 +148,22 @@ class Session:
     def take(self, name: str, dir_fd: int, path: RelPath) -> Kept:
         """Moves `name` itself into the trash, whatever it is; EXDEV where that is another file system."""
         return self._place(path, lambda new, fd: name_it(self._fs, name, dir_fd, new, fd))
+
+    def is_beside(self, dir_fd: int) -> bool:
+        """Whether the trash is on the file system of that directory, so that a rename leads there."""
+        self._walk()
+        assert self._root_fd is not None
+        return self._fs.fstat(self._root_fd).st_dev == self._fs.fstat(dir_fd).st_dev
+
+    def holds(self, kept: Kept, seen: stat_result) -> bool:
+        """Whether what was taken is what was seen before, unwritten since."""
+        directory, last = split_path(f"{kept.batch}/{kept.path}")
+        return is_same(self._fs, last, self._walk().enter(directory), seen)
+
+    def give_back(self, kept: Kept, name: str, dir_fd: int) -> None:
+        """Gives what was taken its name again; FileExistsError if that is taken by now: then it stays."""
+        directory, last = split_path(f"{kept.batch}/{kept.path}")
+        name_it(self._fs, last, self._walk().enter(directory), name, dir_fd)
 
     def discard(self, kept: Kept, name: str, dir_fd: int) -> None:
         """Takes back a `keep`, provided that `name` still stands for the same inode."""

@@ -47,6 +47,11 @@ def translate(error: OSError, path: RelPath) -> StoreError | LocalError:
     return TransientError(message, path=path)
 
 
+def refused(path: RelPath) -> Unholdable:
+    """What is raised for a name that the file system does not take."""
+    return Unholdable(f"{printable(path)}: the file system refuses the name", path=path, hint="rename it")
+
+
 def reading(error: OSError, path: RelPath) -> StoreError | LocalError:
     """As `translate`, for a look or a read: denied means unreadable."""
     if error.errno in _DENIED:

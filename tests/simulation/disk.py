@@ -117,8 +117,8 @@ class Disk(FileSystem):
     def stat(self, name: str, dir_fd: int) -> os.stat_result:
         return self._child(self._at(dir_fd), name).stat()
 
-    def stat_afresh(self, name: str, dir_fd: int) -> os.stat_result:
-        return self.stat(name, dir_fd)
+    def refresh(self, name: str, dir_fd: int) -> None:
+        return
 
     def fstat(self, fd: int) -> os.stat_result:
         return self._at(fd).stat()

@@ -26,7 +26,7 @@ EFFECTS = (
 LOOKS = (
     "open_root", "open_directory", "scan", "stat", "fstat", "readlink", "open_read", "read",
     "read_at", "open_append", "try_lock",
-    "free_space", "file_system_id", "kind", "stat_afresh", "unlimited",
+    "free_space", "file_system_id", "kind", "refresh", "unlimited",
 )  # fmt: skip
 COMMIT = "commit"
 
