@@ -1,10 +1,11 @@
 """What the file system of a root does otherwise than ext4: found out by trying, once, and kept at the root.
 
-    .syncer/traits      JSON, mode 0700: the executable bit shows whether there is one on this mount
+    .syncer/traits      JSON; made with mode 0700, where the root's marker beside it has 0600
 
-It is tried again where the root lies on another kind of file system than when it was tried. On file systems
-without inodes of their own (FUSE, FAT, network mounts) the numbers may change with every mount: the
-number of the root's marker, kept beside the traits, tells. Trying leaves nothing behind.
+It is tried again where the root lies on another kind of file system than when it was tried, and where the
+modes of the two files are not what they were: another mount may have other options. On file systems without
+inodes of their own (FUSE, FAT, network mounts) the numbers may change with every mount: that of the marker
+tells. Trying leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from os import stat_result
 from stat import S_IFMT, S_IFREG, S_ISDIR
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from syncer.stores.fsops import FileSystem
 
@@ -276,30 +277,31 @@ class Place:
     def known(self) -> Traits:
         """What is kept, where that still holds, else what another try shows. Raises OSError."""
         found = read(self.fs, self.own_fd)
-        kind = self.fs.kind(self.own_fd)
-        now = None if found is None else found[0].now(kind, self.marker, found[1])
-        return self.tried(None if found is None else found[0]) if now is None else now.traits
+        if found is None:
+            return self.tried()
+        kept, own = found
+        return kept.traits if kept.holds(self.fs.kind(self.own_fd), self.marker, own) else self.tried(kept)
 
     def tried(self, before: Kept | None = None) -> Traits:
         """Raises OSError."""
         clear(self.fs, self.own_fd, self.is_own)
         kind = self.fs.kind(self.own_fd)
         traits = probe(self.fs, self.own_fd, self.temporary())
-        kept = Kept(traits, kind, self.marker.st_ino)
         if before is not None and before.kind == kind:
-            kept = before.retried(traits, self.marker.st_ino)
-        self.keep(kept.traits)
-        return kept.traits
+            traits = before.retried(traits, self.marker)
+        self.keep(traits)
+        return traits
 
     def keep(self, traits: Traits) -> None:
         """There whole or not at all. Raises OSError."""
         fs, name = self.fs, self.temporary()
-        content = encoded(Kept(traits, fs.kind(self.own_fd), self.marker.st_ino))
         fd = fs.create(name, self.own_fd)
         try:
+            _quietly(lambda: fs.set_mode(fd, 0o700))
+            modes = (_bits(self.marker), _bits(fs.fstat(fd)))
+            content = encoded(Kept(traits, fs.kind(self.own_fd), self.marker.st_ino, *modes))
             while content:
                 content = content[fs.write(fd, content) :]
-            _quietly(lambda: fs.set_mode(fd, 0o700))
             fs.sync(fd)
         finally:
             fs.close(fd)
@@ -320,36 +322,36 @@ def clear(fs: FileSystem, own_fd: int, is_own: Callable[[str], bool]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What was found out, about which kind of file system, and the inode that the marker had then."""
+    """What was found out, about which kind of file system, and what the files in `.syncer` were then."""
 
     traits: Traits
     kind: int
-    inode: int
+    inode: int  # of the marker
+    marker_mode: int
+    own_mode: int
 
-    def now(self, kind: int, marker: stat_result, own: stat_result) -> Kept | None:
-        """What of it holds today; None where it is to be tried again.
+    def holds(self, kind: int, marker: stat_result, own: stat_result) -> bool:
+        """Whether it need not be tried again. `own` is the stamp of the file that it was read from."""
+        modes = (_bits(marker), _bits(own)) == (self.marker_mode, self.own_mode)
+        return kind == self.kind and modes and (marker.st_ino == self.inode or kind not in _VOLATILE)
 
-        `own` is the stamp of the file that it was read from, whose executable bit is set.
-        """
-        if kind != self.kind:
-            return None
-        if marker.st_ino != self.inode and kind in _VOLATILE:
-            return None
-        executable = not marker.st_mode & 0o111 and bool(own.st_mode & 0o100)
-        return replace(self, traits=replace(self.traits, executable=executable))
-
-    def retried(self, traits: Traits, inode: int) -> Kept:
+    def retried(self, traits: Traits, marker: stat_result) -> Traits:
         """After another try. Numbers that changed once with the mount will do so again."""
-        lasting = self.traits.lasting_inodes and (inode == self.inode or self.kind not in _VOLATILE)
+        lasting = self.traits.lasting_inodes and (marker.st_ino == self.inode or self.kind not in _VOLATILE)
         largest = min(filter(None, (self.traits.largest_file, traits.largest_file)), default=0)
-        return replace(
-            self, traits=replace(traits, lasting_inodes=lasting, largest_file=largest), inode=inode
-        )
+        return replace(traits, lasting_inodes=lasting, largest_file=largest)
+
+
+def _bits(st: stat_result) -> int:
+    return st.st_mode & 0o777
+
+
+_NUMBERS = ("kind", "inode", "marker_mode", "own_mode")
 
 
 def encoded(kept: Kept) -> bytes:
     """The file's content."""
-    told = {"format": _FORMAT, "kind": kept.kind, "inode": kept.inode, **asdict(kept.traits)}
+    told = {"format": _FORMAT, **{name: getattr(kept, name) for name in _NUMBERS}, **asdict(kept.traits)}
     return json.dumps(told, indent=0).encode("ascii") + b"\n"
 
 
@@ -365,10 +367,10 @@ def decoded(data: bytes) -> Kept | None:
     given = {name: value for name, value in told.items() if name in known}
     if len(given) != len(known) or any(type(given[name]) is not known[name] for name in known):
         return None
-    kind, inode = told.get("kind"), told.get("inode")
-    if type(kind) is not int or type(inode) is not int:
-        return None
-    return Kept(Traits(**given), kind, inode)
+    numbers = [told.get(name) for name in _NUMBERS]
+    return (
+        Kept(Traits(**given), *cast("list[int]", numbers)) if all(type(n) is int for n in numbers) else None
+    )
 
 
 def read(fs: FileSystem, own_fd: int) -> tuple[Kept, stat_result] | None:
