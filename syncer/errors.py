@@ -14,6 +14,7 @@
     │   │   ├── QuotaExceeded               the other side is full
     │   │   ├── Unreadable                  it is there, and we may not read it
     │   │   ├── Unholdable                  this side cannot hold such a name, kind or size
+    │   │   ├── Unidentified                a root is there, but not what tells it from others
     │   │   ├── Unmovable                   a rename cannot lead there: another file system
     │   │   └── BadDelta                    a signature or a delta cannot be what it claims to be
     │   ├── PreconditionFailed              what is there is not what was planned on
@@ -129,6 +130,12 @@ class Unholdable(PermanentError):
     """This side cannot hold such a name, kind or size."""
 
     code = "unholdable"
+
+
+class Unidentified(PermanentError):
+    """A root is there, but what would tell it from others has no place in it."""
+
+    code = "unidentified"
 
 
 class Unmovable(PermanentError):

@@ -39,7 +39,7 @@ def init(session: Session, local: str | None, remote: str | None, name: str | No
         _check_said(local, remote)
     local = local or click.prompt("Which folder here", err=True)
     remote = remote or click.prompt(_REMOTE, err=True)
-    job = pair(settings, local, remote, PairOptions())
+    job = pair(settings, local, remote, PairOptions(), new=True)
     suggested = _suggested(job.local)
     name = name or (click.prompt("Name of the job", default=suggested, err=True) if asking else suggested)
     job = replace(job, name=name)

@@ -9,7 +9,7 @@ import click
 from syncer import jobs
 from syncer.cli import documents, wordings
 from syncer.cli.documents import Document
-from syncer.cli.options import Session, complain, print_json, put, session_of, shared
+from syncer.cli.options import Session, complain, print_json, put, session_of, shared, unwritten
 from syncer.cli.progress import telling
 from syncer.cli.selection import Selection, one, select
 from syncer.cli.signals import stoppable
@@ -127,6 +127,8 @@ def _compare(session: Session, settings: Settings, job: JobSettings, differences
     with stoppable() as stop, telling(session, stop, job.name) as reporter:
         for difference in jobs.check(World(settings=settings, reporter=reporter), job):
             stop.check()
+            if unwritten.error is not None:
+                return  # nobody reads on
             differences.append(_difference(difference))
             if not session.json:
                 put(f"{printable(difference.path)}: {wordings.without(difference.path, difference.message)}")

@@ -5,6 +5,7 @@ Never shows a traceback, unless something unexpected happens under -vv.
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import os
@@ -14,7 +15,16 @@ from collections.abc import Sequence
 import click
 
 from syncer import __version__
-from syncer.cli.options import Session, complain, error_document, print_json, say, shared
+from syncer.cli.options import (
+    Session,
+    complain,
+    error_document,
+    print_json,
+    say,
+    shared,
+    unheard,
+    unwritten,
+)
 from syncer.errors import SyncerError, UsageError
 
 # name: (module, one line of help). The modules are imported when called.
@@ -87,10 +97,20 @@ def cli() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the answer is the exit code (see product.md)."""
+    _open_standard_streams()
+    unwritten.forget()
     words = list(sys.argv[1:] if argv is None else argv)
     gc.set_threshold(100_000, 20, 20)  # a tenth of a run's time: values are many here and cycles are few
     session = Session()
     _dump_stacks_on_usr1()
+    code = _called(words, session)
+    if unwritten.lost:
+        say(f"syncer: the answer cannot be written to stdout: {unwritten.why}")
+        code = code or SyncerError.exit_code
+    return code
+
+
+def _called(words: list[str], session: Session) -> int:
     try:
         code = cli.main(args=words, prog_name="syncer", standalone_mode=False, obj=session)
         return code if isinstance(code, int) else 0
@@ -104,12 +124,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         say("syncer: stopped")
         return 130
-    except BrokenPipeError:
-        # Whoever read the answer has gone: nobody is left to complain to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:  # click's way to say that the reader of --help went away
+        unheard(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+        return 0
+    except OSError as error:
+        if not _is_of_stdout(error):
+            return _unexpected(error, session, words)
+        unheard(error)
         return 0
     except Exception as error:  # noqa: BLE001 - the last resort: a short message instead of a traceback
         return _unexpected(error, session, words)
+
+
+def _open_standard_streams() -> None:
+    """Closed ones lead nowhere: else the next file that is opened would be what messages are written to."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False, encoding="utf-8"))  # noqa: SIM115
+
+
+def _is_of_stdout(error: OSError) -> bool:
+    """Whether it was met by click while it printed `--help` or `--version`."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code is not click.echo.__code__:
+        trace = trace.tb_next
+    return trace is not None
 
 
 def _usage(error: click.ClickException) -> UsageError:

@@ -5,7 +5,9 @@ The options are taken before the command and after it alike; what is said last c
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -114,14 +116,56 @@ def print_json(document: Mapping[str, object]) -> None:
     put(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=True))
 
 
+@dataclass(slots=True)
+class Unwritten:
+    """What became of the answer on stdout. A reader that goes away wants no more; a full disk loses it."""
+
+    error: OSError | None = None
+
+    @property
+    def lost(self) -> bool:
+        return self.error is not None and self.error.errno != errno.EPIPE
+
+    @property
+    def why(self) -> str:
+        return os.strerror(self.error.errno or errno.EIO) if self.error else ""
+
+    def forget(self) -> None:
+        """At the start of a command."""
+        self.error = None
+
+
+unwritten = Unwritten()
+
+
 def put(line: str) -> None:
-    """A line on stdout, whatever its encoding can hold."""
-    _write(sys.stdout, line)
+    """A line on stdout, whatever its encoding can hold. One that cannot be written is told by `main`."""
+    if unwritten.error is not None:
+        return
+    try:
+        _write(sys.stdout, line)
+    except OSError as error:
+        unheard(error)
+
+
+def unheard(error: OSError) -> None:
+    """Nothing more can be written to stdout; what is still in its buffer must not fail at the very end."""
+    unwritten.error = error
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        return
 
 
 def say(line: str) -> None:
-    """A line on stderr, whatever its encoding can hold."""
-    _write(sys.stderr, line)
+    """A line on stderr, whatever its encoding can hold; a stderr that takes nothing stops no run."""
+    try:
+        _write(sys.stderr, line)
+    except OSError:
+        return
 
 
 def _write(stream: Any, line: str) -> None:

@@ -16,6 +16,7 @@ from syncer.config.paths import absolute
 from syncer.engine.model import ConflictPolicy, Mode
 from syncer.errors import ConfigError, UsageError
 from syncer.jobs import placement
+from syncer.wording import near
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NO_JOBS = "write a [jobs.NAME] table (see config.example.toml), or call: syncer sync LOCAL REMOTE"
@@ -95,13 +96,20 @@ def looks_like_place(word: str) -> bool:
     return ":" in word or "/" in word or word in (".", "..", "~") or os.path.isdir(word)
 
 
-def pair(settings: Settings, local: str, remote: str, options: PairOptions) -> JobSettings:
-    """A job without a config. Raises ConfigError."""
+def pair(
+    settings: Settings, local: str, remote: str, options: PairOptions, *, new: bool = False
+) -> JobSettings:
+    """A job without a config. Raises ConfigError, UsageError.
+
+    `new`: the remote may be a bare word for a folder that the first run makes.
+    """
+    if not local:
+        raise UsageError("LOCAL is empty", hint="name the folder here, such as ~/Documents")
+    place = _remote(settings, remote, new=new and remote not in settings.accounts)
     try:
-        place = _remote(remote)
         folder = absolute(local.removeprefix("local:"))
     except ValueError as error:
-        raise ConfigError(f"REMOTE: {error}" if ":" in remote else f"LOCAL: {error}") from error
+        raise ConfigError(f"LOCAL: {error}") from error
     known = ["local", *settings.accounts]
     if place.account not in known:
         raise ConfigError(
@@ -121,9 +129,32 @@ def pair(settings: Settings, local: str, remote: str, options: PairOptions) -> J
         raise UsageError(str(error)) from error
 
 
-def _remote(text: str) -> Location:
-    """A plain path is taken as local:PATH, also one with a colon after a slash."""
+def _remote(settings: Settings, text: str, *, new: bool) -> Location:
+    """A plain path is taken as local:PATH, also one with a colon after a slash.
+
+    A bare word is one only where such a folder stands: it may as well be an account without its colon,
+    or a job misspelt, and a new folder of that name would be made in silence. Raises ConfigError, UsageError.
+    """
     head = text.partition(":")[0]
-    if ":" not in text or "/" in head or head.startswith((".", "~")):
+    try:
+        if ":" in text and "/" not in head and not head.startswith((".", "~")):
+            return Location.parse(text, expand=False)
+        if not text or not (new or looks_like_place(text)):
+            raise _no_place(settings, text)
         return Location(account="local", path=str(absolute(text)))
-    return Location.parse(text, expand=False)
+    except ValueError as error:
+        raise ConfigError(f"REMOTE: {error}") from error
+
+
+def _no_place(settings: Settings, text: str) -> UsageError:
+    known = ", ".join(["local", *settings.accounts])
+    if not text:
+        return UsageError(
+            "REMOTE is empty: it names neither an account nor a folder",
+            hint=f"write ACCOUNT:PATH (accounts: {known}), or the path of a folder",
+        )
+    job = near(text, settings.jobs) or (f' (or the job "{text}"?)' if text in settings.jobs else "")
+    return UsageError(
+        f"REMOTE: there is no folder {text} here; did you mean `{text}:`?{job}",
+        hint=f"accounts: {known}; to have a new folder made write ./{text}",
+    )

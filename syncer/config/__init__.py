@@ -23,7 +23,7 @@ def load(path: Path | None = None) -> Settings:
     try:
         with place.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            text = file.read().decode("utf-8")
+            text = file.read().decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except FileNotFoundError:
         if path is None:
             return Settings(path=None, state_dir=default_state_dir(), accounts={}, jobs={})

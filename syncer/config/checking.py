@@ -104,8 +104,10 @@ def _settings(table: Mapping[str, Any], path: Path, complaints: list[str]) -> Se
         f"{key}: unknown key{near(key, _TOP)}; known: {', '.join(_TOP)}" for key in table if key not in _TOP
     ]
     base = path.parent.absolute()
-    state_dir = default_state_dir()
-    if "state_dir" in table:
+    state_dir = base
+    if "state_dir" not in table:
+        state_dir = default_state_dir()
+    else:
         try:
             state_dir = read_path(table["state_dir"], base)
         except ValueError as error:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, ValidationInfo
 
-from syncer.config.paths import absolute, read_path
+from syncer.config.paths import absolute, read_path, refuse_other_homes
 from syncer.config.settings import Location, choose
 from syncer.engine.model import ConflictPolicy, MaxDelete, Mode
 from syncer.units import parse_duration, parse_max_delete, parse_size
@@ -53,6 +53,7 @@ def _command(value: object, info: ValidationInfo) -> tuple[str, ...]:
     if any("\0" in word for word in words) or (words and not words[0]):
         raise ValueError("a command cannot hold a NUL, nor begin with an empty word")
     if words and (words[0].startswith("~") or "/" in words[0]):
+        refuse_other_homes(words[0])
         words = [str(absolute(words[0], _base(info))), *words[1:]]
     return tuple(words)
 

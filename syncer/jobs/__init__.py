@@ -116,6 +116,7 @@ def looking(world: World, job: JobSettings, wish: Wish) -> Iterator[OpenJob]:
         if refusals:  # accepted with --yes: as if nothing were known
             state = stack.enter_context(view_state(place.directory / "nothing"))
         if refusals is None:
+            admission.check_first(stores.local, stores.remote, opening.names(job))
             stores = building.first_look(stores, str(job.remote))
         yield opening.opened(world, job, wish, place, state, stores)
 

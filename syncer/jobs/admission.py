@@ -14,7 +14,7 @@ from secrets import token_hex
 from syncer.engine import roots
 from syncer.engine.model import Side
 from syncer.engine.ports import Drop, Memory, RootState, Store
-from syncer.errors import ConfigError, GuardTripped, NotFound, PermanentError
+from syncer.errors import ConfigError, GuardTripped, NotFound, PermanentError, Unidentified
 
 Names = Mapping[Side, str]  # what to call each root in a message
 
@@ -67,6 +67,8 @@ def _later(store: Store) -> RootState | None:
     """A root that is no directory (any more) is as missing as one that is gone."""
     try:
         return store.root()
+    except Unidentified as error:
+        raise ConfigError(error.message, hint=error.hint) from error
     except PermanentError:
         return None
 
@@ -74,6 +76,15 @@ def _later(store: Store) -> RootState | None:
 def require_local(store: Store, where: str) -> RootState:
     """The local root of a first run. Raises ConfigError."""
     return _first(store, lambda: _missing_local(where), where)
+
+
+def check_first(local: Store, remote: Store, names: Names) -> None:
+    """What a first run would find wrong with the roots as they are. Raises ConfigError, StoreError."""
+    require_local(local, names[Side.LOCAL])
+    try:
+        remote.root()
+    except PermanentError as error:
+        raise _no_root(error, names[Side.REMOTE]) from error
 
 
 def _begin(memory: Memory, local: Store, remote: Store, names: Names) -> frozenset[Side]:
@@ -88,10 +99,16 @@ def _first(store: Store, missing: Callable[[], ConfigError], where: str) -> Root
     try:
         seen = store.root()
     except PermanentError as error:
-        raise ConfigError(f"{where}: {error.message}", hint="a root must be a folder") from error
+        raise _no_root(error, where) from error
     if seen is None:
         raise missing()
     return seen
+
+
+def _no_root(error: PermanentError, where: str) -> ConfigError:
+    if isinstance(error, Unidentified):
+        return ConfigError(error.message, hint=error.hint)
+    return ConfigError(f"{where}: {error.message}", hint="a root must be a folder")
 
 
 def _missing_local(where: str) -> ConfigError:
@@ -110,7 +127,7 @@ def _make_if_missing(remote: Store, where: str) -> None:
             hint="make the parent, or change `remote` to the right place",
         ) from error
     except PermanentError as error:
-        raise ConfigError(f"{where}: {error.message}", hint="the remote root must be a folder") from error
+        raise _no_root(error, where) from error
 
 
 def _marked(store: Store) -> RootState:

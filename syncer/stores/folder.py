@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from syncer.engine.model import Entry, Listing, Outcome, RelPath, Seen
-from syncer.engine.paths import join, printable
+from syncer.engine.paths import PRIVATE, join, printable
 from syncer.engine.ports import (
     Amend,
     Capabilities,
@@ -24,7 +24,15 @@ from syncer.engine.ports import (
     RootState,
     Source,
 )
-from syncer.errors import LocalError, NotFound, PermanentError, StoreError, TransientError, Unreadable
+from syncer.errors import (
+    LocalError,
+    NotFound,
+    PermanentError,
+    StoreError,
+    TransientError,
+    Unidentified,
+    Unreadable,
+)
 from syncer.stores import (
     clearing,
     directories,
@@ -111,6 +119,7 @@ class FolderStore:
         return f"local:{os.path.normpath(self._root)}"
 
     def root(self) -> RootState | None:
+        fd = None
         try:
             fd = self._ground.reopen()
             return RootState(
@@ -121,9 +130,19 @@ class FolderStore:
         except FileNotFoundError:
             return None
         except NotADirectoryError:
+            if fd is not None:
+                raise self._unidentified() from None
             raise PermanentError(f"{printable(self._root)} is not a folder", path=self._root) from None
         except OSError as error:
             raise read_error(error, self._root) from error
+
+    def _unidentified(self) -> Unidentified:
+        return Unidentified(
+            f"{printable(os.path.join(self._root, PRIVATE))} is no folder: "
+            "what tells this root from others is kept in one of that name",
+            hint="rename it; nothing of that name is ever synced",
+            path=self._root,
+        )
 
     def create_root(self) -> None:
         parent, name = os.path.split(os.path.normpath(self._root))

@@ -78,7 +78,7 @@ def test_a_jobs_own_hook_stands_before_the_daemons_and_may_take_it_away() -> Non
         ("[daemon]\non_error = ['a', 5]\n", "daemon.on_error", '["notify-me", "--loud"]'),
         ("[daemon]\non_error = ['', 'a']\n", "daemon.on_error", "empty word"),
         ('[daemon]\non_error = "a\\u0000b"\n', "daemon.on_error", "NUL"),
-        ("[daemon]\non_error = '~nobody-here/x'\n", "daemon.on_error", "there is no user"),
+        ("[daemon]\non_error = '~nobody-here/x'\n", "daemon.on_error", 'only "~/" is expanded'),
         (JOB + "on_errors = 'x'\n", "jobs.docs.on_errors", 'did you mean "on_error"?'),
         (JOB + "on_stale = true\n", "jobs.docs.on_stale", "is not a command"),
     ],
