@@ -2,7 +2,7 @@
 
     python scripts/statements.py
 
-To be run after any change of `schema`, `memory_sql` or `ledger_sql` in `syncer/state`; a test compares.
+To be run after any change of `schema` or of a module `*_sql` in `syncer/state`; a test compares.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TARGET = ROOT / "syncer" / "state" / "statements.py"
 _HEAD = dedent('''
     """The statements of the state database as SQLite takes them. Written by `scripts/statements.py`.
 
-    What they are made of stands in `schema`, `memory_sql` and `ledger_sql`.
+    What they are made of stands in `schema`, `memory_sql`, `ledger_sql` and `trash_sql`.
     """
 
     from __future__ import annotations
@@ -40,10 +40,10 @@ def text() -> str:
 
 
 def _statements() -> Iterator[tuple[str, str]]:
-    from syncer.state import ledger_sql, memory_sql
+    from syncer.state import ledger_sql, memory_sql, trash_sql
 
     found: dict[str, str] = {}
-    for module in (memory_sql, ledger_sql):
+    for module in (memory_sql, ledger_sql, trash_sql):
         for name, value in vars(module).items():
             if not name.isupper() or name.startswith("_") or not isinstance(value, str):
                 continue

@@ -103,6 +103,7 @@ def _job(job: JobSettings) -> Document:
         "max_delete": show_max_delete(job.max_delete),
         "max_age": None if job.max_age is None else show_duration(job.max_age),
         "trash_days": job.trash_days,
+        "trash_size": job.trash_size,
         "upload_limit": job.upload_limit,
         "download_limit": job.download_limit,
         **{key: None if getattr(job, key) is None else list(getattr(job, key)) for key in HOOKS},

@@ -80,9 +80,15 @@ def _job(job: JobSettings, state: State, standing: JobStanding | None) -> Docume
         "held": held,
         "pending": sorted({p for h in held for p in h["paths"]} | {f.path for f in ledger.failures()}),
         "known": state.memory.known(),
-        "notes": [state.note] if state.note else [],
+        "notes": [*([state.note] if state.note else []), *_of_the_trash(state)],
         "daemon": job_document(standing) if standing else None,
     }
+
+
+def _of_the_trash(state: State) -> list[str]:
+    from syncer.jobs import retention
+
+    return retention.told(state.memory)
 
 
 def _newer(recorded_ns: int | None, standing: JobStanding | None) -> float | None:

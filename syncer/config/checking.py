@@ -59,6 +59,7 @@ class _Job(BaseModel):
     max_delete: Limit = MaxDelete()
     max_age: Duration | None = None
     trash_days: int = Field(default=30, ge=1, le=36_500)
+    trash_size: Size | None = None
     upload_limit: Size | None = None
     download_limit: Size | None = None
     on_conflict: Command | None = None

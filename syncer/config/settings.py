@@ -87,6 +87,7 @@ class JobSettings:
     max_delete: MaxDelete = field(default_factory=MaxDelete)
     max_age: float | None = None
     trash_days: int = 30
+    trash_size: int | None = None  # bytes; None: half of what the disk would have free without the trash
     upload_limit: int | None = None
     download_limit: int | None = None
     # Commands as words; None: the daemon's own, (): none for this job.

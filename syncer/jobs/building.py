@@ -19,6 +19,7 @@ from syncer.engine.ports import Clock, Store
 from syncer.errors import ConfigError
 from syncer.jobs.pairs import Place
 from syncer.jobs.services import FACTORIES, store_of
+from syncer.state import installation
 
 if TYPE_CHECKING:
     from syncer.stores.folder import FolderStore
@@ -54,7 +55,9 @@ def stores(
     roots = {Side.LOCAL: job.local, Side.REMOTE: job.remote.folder}
     with ExitStack() as stack:
         folders = {
-            side: _folder(place, side, root, clock=clock, run=run) for side, root in roots.items() if root
+            side: _folder(settings, place, side, root, clock=clock, run=run)
+            for side, root in roots.items()
+            if root
         }
         for folder in folders.values():
             stack.callback(folder.close)
@@ -101,23 +104,36 @@ def check_known(settings: Settings, job: JobSettings) -> None:
         )
 
 
-def _folder(place: Place, side: Side, root: Path, *, clock: Clock, run: str) -> FolderStore:
+def _folder(
+    settings: Settings, place: Place, side: Side, root: Path, *, clock: Clock, run: str
+) -> FolderStore:
     from syncer.stores.folder import FolderStore
     from syncer.stores.fsops import FileSystem
 
-    real, fs = os.path.realpath(root), FileSystem()
-    trash = _trash(place, side, real, fs=fs, clock=clock, run=run)
-    return FolderStore(real, fs=fs, trash=trash, tag=place.tag, clock=clock)
+    real, fs, tag = os.path.realpath(root), FileSystem(), _tag(settings, place)
+    trash = _trash(place, side, real, fs=fs, clock=clock, run=run, owner=tag)
+    if run:
+        trash.log = {}
+    return FolderStore(real, fs=fs, trash=trash, tag=tag, clock=clock)
 
 
-def _trash(place: Place, side: Side, root: str, *, fs: FileSystem, clock: Clock, run: str) -> Trash:
+def _tag(settings: Settings, place: Place) -> str:
+    """Marks what this pair makes beside users' files as its own; no other machine or state directory has
+    it.
+    """
+    return installation.tag(settings.state_dir, place.id)
+
+
+def _trash(
+    place: Place, side: Side, root: str, *, fs: FileSystem, clock: Clock, run: str, owner: str
+) -> Trash:
     """Under the state directory where that is the same file system, else under `.syncer` at the root."""
     from syncer.state.place import prepare
     from syncer.stores.trash import Trash
 
     directory = place.keeping(side)
     if not _same_file_system(directory, Path(root)):
-        return Trash.inside(root, fs=fs, clock=clock, run=run or "look")
+        return Trash.inside(root, fs=fs, clock=clock, run=run or "look", owner=owner)
     if run:
         prepare(directory)
     return Trash.at(str(directory), fs=fs, clock=clock, run=run or "look")
@@ -148,7 +164,7 @@ def service(settings: Settings, job: JobSettings, place: Place, clock: Clock) ->
         state_dir=settings.state_dir,
         clock=clock,
         cache=place.directory / "cache",
-        tag=place.tag,
+        tag=_tag(settings, place),
     )
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from syncer.clock import SystemClock
+from syncer.clock import SystemClock, Uptime, uptime
 from syncer.config import JobSettings, Settings
 from syncer.engine import cycle
 from syncer.engine.chosen import Choice, everything
@@ -52,6 +52,7 @@ class World:
     settings: Settings
     reporter: Reporter
     clock: Clock = field(default_factory=SystemClock)
+    uptime: Callable[[], Uptime] = uptime  # of this machine, by a clock that cannot be set
 
 
 def prepared(settings: Settings, job: JobSettings) -> Place:

@@ -27,11 +27,6 @@ class Place:
         """Whether a run was ever begun for this pair."""
         return os.path.lexists(self.directory / "state.db")
 
-    @property
-    def tag(self) -> str:
-        """Marks temporary names as this pair's own."""
-        return self.id[:8]
-
     def keeping(self, side: Side) -> Path:
         """Where a side on the same file system has its trash."""
         return self.directory / str(side.value)

@@ -6,28 +6,27 @@ open, and are opened anew after any trouble. Writes down what happened. Decides 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from syncer.clock import Moment
 from syncer.config import JobSettings
 from syncer.engine import cycle
 from syncer.engine.model import RelPath
 from syncer.engine.observe import Look
 from syncer.engine.paths import split
-from syncer.engine.ports import Clock, Reporter, Store
+from syncer.engine.ports import Reporter, Store
 from syncer.engine.report import RunReport
 from syncer.engine.scope import EVERYTHING, Scope, on_both_sides
-from syncer.errors import LocalError, StateError, StoreError, SyncerError
+from syncer.errors import GuardTripped, StateError, SyncerError
 from syncer.jobs import admission, bookkeeping, building, choices, opening, results
 from syncer.jobs.opening import Wish, World
 from syncer.jobs.pairs import Place
 from syncer.jobs.results import JobResult
 from syncer.jobs.strokes import Strokes
 from syncer.state import NAME, Damaged, PairLock, State, open_state, set_aside
-
-_DAY_NS = 86_400 * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +160,7 @@ class Runner:
         heard = bookkeeping.Hearing(world.reporter)
         job = self._job.name
         try:
-            report = self._cycle(replace(world, reporter=heard), wish, place, state, seen, number, notes)
+            report = self._cycle(heard, world, wish, place, state, seen, number, notes)
             result = JobResult(job=job, run=number, report=report, notes=tuple(notes))
         except Damaged:
             raise
@@ -177,6 +176,7 @@ class Runner:
 
     def _cycle(
         self,
+        heard: bookkeeping.Hearing,
         world: World,
         wish: Wish,
         place: Place,
@@ -185,31 +185,62 @@ class Runner:
         number: int,
         notes: list[str],
     ) -> RunReport:
-        job, clock = self._job, world.clock
+        world = replace(world, reporter=heard)
         with self._stores(world, place, str(number)) as stores:
-            names = opening.names(job)
-            full = admission.admit(state.memory, stores.local, stores.remote, names=names, accept=wish.yes)
-            decided = choices.collect(state.memory, state.ledger.conflicts(), stores.local, stores.remote)
-            notes += [f"{path} changed after it was resolved: choose again" for path in decided.void]
-            pair = opening.opened(world, job, wish, place, state, stores).pair
-            lately = self._strokes.lately(clock.monotonic()) if wish.max_delete is None else {}
-            policy = replace(pair.policy, choices=decided.valid, deleted_lately=lately)
-            report = cycle.run(replace(pair, policy=policy, full=full), seen)
-            settled = [path for path in (*decided.valid, *decided.void) if report.judged(path)]
-            choices.forget(state.memory, settled)
-            told = bookkeeping.record(
-                state.ledger,
-                number,
-                report,
-                now_ns=clock.now_ns(),
-                stores=(stores.local, stores.remote),
-                chosen=decided.valid,
-            )
-            if report.holds or not report.left:
-                bookkeeping.remember_holds(state.memory, report.holds)
-            if report.exit_code in (0, 1) and seen is None:
-                notes += _prune(stores, job, clock)
-            return told
+            try:
+                report = self._reconciled(world, wish, place, state, stores, seen, number, notes)
+            except (GuardTripped, StateError):
+                raise
+            except SyncerError:
+                notes += self._keep_house(world, state, stores, heard.so_far(), whole=False)
+                raise
+            notes += self._keep_house(world, state, stores, report, whole=seen is None)
+            return report
+
+    def _keep_house(
+        self, world: World, state: State, stores: building.Stores, report: RunReport | None, *, whole: bool
+    ) -> list[str]:
+        """The trash, after a run: whatever its exit code, or a path that always fails would let it grow for
+        ever.
+        """
+        from syncer.jobs import retention
+
+        now = Moment(wall_ns=world.clock.now_ns(), uptime=world.uptime())
+        return retention.keep_house(state, stores.folders, self._job, now, report, whole=whole)
+
+    def _reconciled(
+        self,
+        world: World,
+        wish: Wish,
+        place: Place,
+        state: State,
+        stores: building.Stores,
+        seen: Look | None,
+        number: int,
+        notes: list[str],
+    ) -> RunReport:
+        job, clock = self._job, world.clock
+        names = opening.names(job)
+        full = admission.admit(state.memory, stores.local, stores.remote, names=names, accept=wish.yes)
+        decided = choices.collect(state.memory, state.ledger.conflicts(), stores.local, stores.remote)
+        notes += [f"{path} changed after it was resolved: choose again" for path in decided.void]
+        pair = opening.opened(world, job, wish, place, state, stores).pair
+        lately = self._strokes.lately(clock.monotonic()) if wish.max_delete is None else {}
+        policy = replace(pair.policy, choices=decided.valid, deleted_lately=lately)
+        report = cycle.run(replace(pair, policy=policy, full=full), seen)
+        settled = [path for path in (*decided.valid, *decided.void) if report.judged(path)]
+        choices.forget(state.memory, settled)
+        told = bookkeeping.record(
+            state.ledger,
+            number,
+            report,
+            now_ns=clock.now_ns(),
+            stores=(stores.local, stores.remote),
+            chosen=decided.valid,
+        )
+        if report.holds or not report.left:
+            bookkeeping.remember_holds(state.memory, report.holds)
+        return told
 
 
 def _around(paths: Iterable[RelPath]) -> Scope:
@@ -236,16 +267,6 @@ def _end(state: State, number: int, result: JobResult) -> None:
     except StateError:
         if not result.error:
             raise
-
-
-def _prune(stores: building.Stores, job: JobSettings, clock: Clock) -> Iterator[str]:
-    """Throw away what is older than `trash_days`; only a run that went well may do so."""
-    oldest = clock.now_ns() - job.trash_days * _DAY_NS
-    for side, folder in stores.folders.items():
-        try:
-            folder.empty_trash(older_than_ns=oldest)
-        except (StoreError, LocalError) as error:
-            yield f"the {side.value} trash was not pruned: {error.message}"
 
 
 def _inode(path: Path) -> int:

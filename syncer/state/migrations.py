@@ -24,7 +24,22 @@ def _history_knows_digests(database: Database) -> None:
     database.execute("ALTER TABLE history ADD COLUMN digest BLOB")
 
 
-MIGRATIONS: tuple[Migration, ...] = (_history_knows_digests,)
+def _add_trash_index(database: Database) -> None:
+    """3: what the trash holds, and since when."""
+    database.execute(
+        "CREATE TABLE trash_batches (side TEXT NOT NULL, batch BLOB NOT NULL, size INTEGER NOT NULL, "
+        "seen_ns INTEGER NOT NULL, seen_run INTEGER NOT NULL, PRIMARY KEY (side, batch)) WITHOUT ROWID"
+    )
+    database.execute(
+        "CREATE TABLE trash_versions (id INTEGER NOT NULL, side TEXT NOT NULL, batch BLOB NOT NULL, "
+        "path BLOB NOT NULL, size INTEGER NOT NULL, replaced INTEGER NOT NULL, taken_ns INTEGER NOT NULL, "
+        "PRIMARY KEY (id))"
+    )
+    database.execute("CREATE INDEX ix_trash_versions_batch ON trash_versions (side, batch)")
+    database.execute("CREATE INDEX ix_trash_versions_path ON trash_versions (side, path, taken_ns)")
+
+
+MIGRATIONS: tuple[Migration, ...] = (_history_knows_digests, _add_trash_index)
 
 
 def current(migrations: Sequence[Migration]) -> int:

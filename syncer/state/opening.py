@@ -30,6 +30,7 @@ from syncer.state.memory import StateMemory
 from syncer.state.migrations import MIGRATIONS, Migration, current, refuse_newer, upgrade
 from syncer.state.place import prepare, sync
 from syncer.state.stored import APPLICATION_ID
+from syncer.state.trash_index import TrashIndex
 
 NAME: Final = "state.db"
 ALWAYS_CHECKED_BELOW: Final = 64 << 20  # bytes: quick_check of so much costs well below a second
@@ -46,6 +47,7 @@ class State:
     database: Database
     memory: StateMemory
     ledger: Ledger
+    trash: TrashIndex
     note: str = ""
 
     def close(self) -> None:
@@ -104,7 +106,7 @@ def view_state(directory: Path, *, migrations: Sequence[Migration] = MIGRATIONS)
 
 def _state(database: Database, note: str = "", now_ns: Callable[[], int] = time.time_ns) -> State:
     memory, ledger = StateMemory(database), Ledger(database, now_ns=now_ns)
-    return State(database=database, memory=memory, ledger=ledger, note=note)
+    return State(database=database, memory=memory, ledger=ledger, trash=TrashIndex(database), note=note)
 
 
 def set_aside(directory: Path, reason: str, *, now_ns: Callable[[], int] = time.time_ns) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from sqlalchemy import (
     Column,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -140,6 +141,32 @@ failures = Table(
     Column("last_ns", Integer, nullable=False),
 )
 
+trash_batches = Table(
+    "trash_batches",  # the folders of runs in a side's trash
+    metadata,
+    Column("side", Text, nullable=False),
+    Column("batch", LargeBinary, nullable=False),
+    Column("size", Integer, nullable=False),  # bytes
+    Column("seen_ns", Integer, nullable=False),  # first seen then, in the pair's own time (`trash_index.Age`)
+    Column("seen_run", Integer, nullable=False),
+    PrimaryKeyConstraint("side", "batch"),
+    sqlite_with_rowid=False,
+)
+
+trash_versions = Table(
+    "trash_versions",  # the things in them, as far as a run of this pair put them there
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("side", Text, nullable=False),
+    Column("batch", LargeBinary, nullable=False),
+    Column("path", LargeBinary, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("replaced", Integer, nullable=False),  # 1: other content took its name; 0: it was deleted
+    Column("taken_ns", Integer, nullable=False),  # in the pair's own time
+)
+Index("ix_trash_versions_batch", trash_versions.c.side, trash_versions.c.batch)
+Index("ix_trash_versions_path", trash_versions.c.side, trash_versions.c.path, trash_versions.c.taken_ns)
+
 
 def compiled(statement: ClauseElement, *order: str) -> str:
     """The SQL of a statement whose parameters come positionally, in this order."""
@@ -153,5 +180,10 @@ def compiled(statement: ClauseElement, *order: str) -> str:
 def creation() -> list[str]:
     """The statements that make the tables of the current schema."""
     made = [compiled(CreateTable(table)) for table in metadata.sorted_tables]
-    made += [compiled(CreateIndex(index)) for table in metadata.sorted_tables for index in table.indexes]
+    made += [compiled(CreateIndex(index)) for table in metadata.sorted_tables for index in _ordered(table)]
     return made
+
+
+def _ordered(table: Table) -> list[Index]:
+    """A set has no order; the generated texts need one."""
+    return sorted(table.indexes, key=lambda index: str(index.name))

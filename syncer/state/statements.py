@@ -1,6 +1,6 @@
 """The statements of the state database as SQLite takes them. Written by `scripts/statements.py`.
 
-What they are made of stands in `schema`, `memory_sql` and `ledger_sql`.
+What they are made of stands in `schema`, `memory_sql`, `ledger_sql` and `trash_sql`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ CREATION: Final = (
     "CREATE TABLE problems ( path BLOB NOT NULL, side TEXT NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL, waits INTEGER NOT NULL, first_seen_ns INTEGER NOT NULL, PRIMARY KEY (path, side, code) )",
     "CREATE TABLE runs ( id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, \"trigger\" TEXT NOT NULL, started_ns INTEGER NOT NULL, ended_ns INTEGER, result TEXT, exit_code INTEGER, message TEXT DEFAULT '' NOT NULL, uploaded INTEGER DEFAULT '0' NOT NULL, downloaded INTEGER DEFAULT '0' NOT NULL, deleted INTEGER DEFAULT '0' NOT NULL, moved INTEGER DEFAULT '0' NOT NULL, conflicts INTEGER DEFAULT '0' NOT NULL, bytes_sent INTEGER DEFAULT '0' NOT NULL, bytes_received INTEGER DEFAULT '0' NOT NULL )",
     'CREATE TABLE settings ( "key" TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY ("key") ) WITHOUT ROWID',
+    "CREATE TABLE trash_batches ( side TEXT NOT NULL, batch BLOB NOT NULL, size INTEGER NOT NULL, seen_ns INTEGER NOT NULL, seen_run INTEGER NOT NULL, PRIMARY KEY (side, batch) ) WITHOUT ROWID",
+    "CREATE TABLE trash_versions ( id INTEGER NOT NULL, side TEXT NOT NULL, batch BLOB NOT NULL, path BLOB NOT NULL, size INTEGER NOT NULL, replaced INTEGER NOT NULL, taken_ns INTEGER NOT NULL, PRIMARY KEY (id) )",
     "CREATE TABLE entries ( directory_id INTEGER NOT NULL, name BLOB NOT NULL, kind INTEGER NOT NULL, size INTEGER NOT NULL, digest BLOB NOT NULL, executable INTEGER NOT NULL, local_version BLOB, remote_version BLOB, local_mtime_ns INTEGER, remote_mtime_ns INTEGER, PRIMARY KEY (directory_id, name), FOREIGN KEY(directory_id) REFERENCES directories (id) ON DELETE CASCADE ) WITHOUT ROWID",
     "CREATE TABLE history ( id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, action TEXT NOT NULL, path BLOB NOT NULL, other BLOB NOT NULL, reason TEXT NOT NULL, result TEXT NOT NULL, method TEXT NOT NULL, size INTEGER NOT NULL, sent INTEGER NOT NULL, received INTEGER NOT NULL, message TEXT NOT NULL, digest BLOB, FOREIGN KEY(run) REFERENCES runs (id) ON DELETE CASCADE )",
+    "CREATE INDEX ix_trash_versions_batch ON trash_versions (side, batch)",
+    "CREATE INDEX ix_trash_versions_path ON trash_versions (side, path, taken_ns)",
     "CREATE INDEX ix_history_run ON history (run)",
 )
 TABLES: Final = frozenset(
@@ -30,6 +34,8 @@ TABLES: Final = frozenset(
         "problems",
         "runs",
         "settings",
+        "trash_batches",
+        "trash_versions",
     )
 )
 PAGE_FROM: Final = 'SELECT directories.path, directories."key", directories.local_fingerprint, directories.remote_fingerprint FROM directories WHERE directories."key" > ? ORDER BY directories."key" LIMIT ? OFFSET 0'
@@ -73,3 +79,18 @@ PROBLEMS: Final = "SELECT problems.path, problems.side, problems.code, problems.
 FAIL: Final = "INSERT INTO failures (path, count, code, message, last_ns) VALUES (?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET count = (failures.count + excluded.count), code = excluded.code, message = excluded.message, last_ns = excluded.last_ns"
 SUCCEED: Final = "DELETE FROM failures WHERE failures.path = ?"
 FAILURES: Final = "SELECT failures.path, failures.count, failures.code, failures.message, failures.last_ns FROM failures ORDER BY failures.path"
+ADD_BATCH: Final = (
+    "INSERT OR IGNORE INTO trash_batches (side, batch, size, seen_ns, seen_run) VALUES (?, ?, ?, ?, ?)"
+)
+GROW_BATCH: Final = "UPDATE trash_batches SET size=(trash_batches.size + ?) WHERE trash_batches.side = ? AND trash_batches.batch = ?"
+BATCHES: Final = "SELECT trash_batches.batch, trash_batches.size, trash_batches.seen_ns, trash_batches.seen_run FROM trash_batches WHERE trash_batches.side = ? ORDER BY trash_batches.seen_ns, trash_batches.batch"
+TRASH_SIZE: Final = "SELECT sum(trash_batches.size) AS sum_1 FROM trash_batches WHERE trash_batches.side = ?"
+FORGET_BATCH: Final = "DELETE FROM trash_batches WHERE trash_batches.side = ? AND trash_batches.batch = ?"
+FORGET_BATCH_VERSIONS: Final = (
+    "DELETE FROM trash_versions WHERE trash_versions.side = ? AND trash_versions.batch = ?"
+)
+ADD_VERSION: Final = (
+    "INSERT INTO trash_versions (side, batch, path, size, replaced, taken_ns) VALUES (?, ?, ?, ?, ?, ?)"
+)
+REPLACED_VERSIONS: Final = "SELECT trash_versions.id, trash_versions.batch, trash_versions.path, trash_versions.size, trash_versions.taken_ns FROM trash_versions WHERE trash_versions.side = ? AND trash_versions.replaced = ? AND trash_versions.taken_ns < ? ORDER BY trash_versions.path, trash_versions.taken_ns, trash_versions.id"
+FORGET_VERSION: Final = "DELETE FROM trash_versions WHERE trash_versions.id = ?"

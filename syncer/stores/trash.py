@@ -1,7 +1,8 @@
 """The trash of a folder store: what sync takes from a name, kept as it was, under its own path.
 
-    TRASH/20261121-104700-12/docs/a.txt        taken by run 12, which began then (UTC)
-    TRASH/20261121-104700-12~2/docs/a.txt      the same path again in the same run
+    TRASH/20261121-104700-12/docs/a.txt              taken by run 12, which began then (UTC)
+    TRASH/20261121-104700-12~2/docs/a.txt            the same path again in the same run
+    TRASH/20261121-104700-12.9f86d081/docs/a.txt     in a trash that several machines share: by whose run 12
 
 A file is kept by a hard link, so bytes that a late writer still sends to it land here; a copy
 is made where a link cannot be. Nothing leaves its name before the trash is durable
@@ -13,7 +14,7 @@ from __future__ import annotations
 import errno
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import stat_result
@@ -31,7 +32,9 @@ from syncer.stores.trouble import GONE
 
 FOLDER = "trash"
 _FEW = 32  # more directories than this are made durable by one syncfs
-_GENERATIONS = 10_000
+_LAST_GENERATION = 1 << 40
+_TRIES = 100
+_HINTS = 10_000  # paths of which is remembered how many versions went to the batch
 _TAKEN = frozenset({errno.EEXIST, errno.ENOTDIR, errno.ELOOP})  # also where a directory is needed
 
 
@@ -47,17 +50,31 @@ class Trash:
     """One trash directory. Made when first needed; safe to share between threads."""
 
     def __init__(
-        self, anchor: Callable[[], int], below: tuple[str, ...], *, fs: FileSystem, clock: Clock, run: str
+        self,
+        anchor: Callable[[], int],
+        below: tuple[str, ...],
+        *,
+        fs: FileSystem,
+        clock: Clock,
+        run: str,
+        owner: str = "",
     ) -> None:
-        """`anchor` opens the directory in which the path `below` is made (the caller's to close)."""
+        """`anchor` opens the directory in which the path `below` is made (the caller's to close).
+
+        `owner`: hex digits that no other machine and no other state directory has; "" in a trash that is
+        not shared.
+        """
         self.fs = fs
         self.clock = clock
+        self.owner = owner
         self._anchor = anchor
         self._below = below
         self._run = run
         self._batch = ""
         self._rooted = False
         self.unsynced: set[RelPath] = set()  # what a failed sync left uncertain, for the next session to sync
+        self.log: dict[Kept, int] | None = None  # if asked for: what went here, and its size in bytes
+        self._generations: dict[RelPath, int] = {}  # where the next version of a path is tried first
         self._lock = threading.Lock()
 
     @classmethod
@@ -69,9 +86,9 @@ class Trash:
         return cls(lambda: fs.open_root(directory), (FOLDER,), fs=fs, clock=clock, run=run)
 
     @classmethod
-    def inside(cls, root: str, *, fs: FileSystem, clock: Clock, run: str = "run") -> Trash:
-        """A trash under `.syncer` at the root itself."""
-        return cls(lambda: fs.open_root(root), (PRIVATE, FOLDER), fs=fs, clock=clock, run=run)
+    def inside(cls, root: str, *, fs: FileSystem, clock: Clock, run: str = "run", owner: str = "") -> Trash:
+        """A trash under `.syncer` at the root itself: every machine that has this root puts things there."""
+        return cls(lambda: fs.open_root(root), (PRIVATE, FOLDER), fs=fs, clock=clock, run=run, owner=owner)
 
     def use(self, fs: FileSystem) -> None:
         """From here on the disk is this one: the root's, as its file system wants to be used."""
@@ -82,8 +99,35 @@ class Trash:
         with self._lock:
             if not self._batch:
                 now = datetime.fromtimestamp(self.clock.now_ns() / 1e9, UTC)
-                self._batch = f"{now:%Y%m%d-%H%M%S}-{self._run}"
+                self._batch = f"{now:%Y%m%d-%H%M%S}-{self._run}" + (f".{self.owner}" if self.owner else "")
         return self._batch if generation == 1 else f"{self._batch}~{generation}"
+
+    def note(self, kept: Kept, size: int | None) -> None:
+        """Logs, if there is a log, that a thing was kept; without a size: that it was not after all."""
+        with self._lock:
+            if self.log is not None and size is None:
+                self.log.pop(kept, None)
+            elif self.log is not None and size is not None:
+                self.log[kept] = size
+
+    def generations(self, path: RelPath) -> Iterator[int]:
+        """The generations to try for one more version of a path, until one is free.
+
+        Few, however many versions there are: behind the last one, or any number if that is not known.
+        """
+        with self._lock:
+            first = self._generations.get(path, 1)
+        yield from (first, first + 1)
+        yield from (secrets.randbelow(_LAST_GENERATION) + 3 for _ in range(_TRIES))
+
+    def placed(self, path: RelPath, generation: int) -> None:
+        """A version of the path went there: the next one is tried behind it."""
+        if generation > 1:
+            with self._lock:
+                self._generations.pop(path, None)
+                self._generations[path] = generation + 1
+                if len(self._generations) > _HINTS:
+                    del self._generations[next(iter(self._generations))]
 
     def open(self, *, make: bool) -> int:
         """The trash directory's descriptor; the caller closes it. ENOENT unless `make`.
@@ -143,11 +187,16 @@ class Session:
 
         Raises OSError, or Unexpected if it had to be copied and changed meanwhile.
         """
-        return self._place(path, lambda new, fd: self._link_or_copy(name, dir_fd, new, fd, seen))
+        kept = self._place(path, lambda new, fd: self._link_or_copy(name, dir_fd, new, fd, seen))
+        self._trash.note(kept, seen.st_size)
+        return kept
 
     def take(self, name: str, dir_fd: int, path: RelPath) -> Kept:
         """Moves `name` itself into the trash, whatever it is; EXDEV where that is another file system."""
-        return self._place(path, lambda new, fd: name_it(self._fs, name, dir_fd, new, fd))
+        size = self._fs.stat(name, dir_fd).st_size
+        kept = self._place(path, lambda new, fd: name_it(self._fs, name, dir_fd, new, fd))
+        self._trash.note(kept, size)
+        return kept
 
     def is_beside(self, dir_fd: int) -> bool:
         """Whether the trash is on the file system of that directory, so that a rename leads there."""
@@ -171,6 +220,7 @@ class Session:
         fd = self._walk().enter(directory)
         if identity(self._fs.stat(last, fd)) == identity(self._fs.stat(name, dir_fd)):
             self._fs.unlink(last, fd)
+            self._trash.note(kept, None)
 
     def sync(self) -> None:
         """Makes durable what was kept so far. Raises OSError, and then no later session forgets it."""
@@ -209,7 +259,7 @@ class Session:
     def _place(self, path: RelPath, put: Callable[[str, int], None]) -> Kept:
         """Finds the first folder of this run where the path is free, and puts it there."""
         directory, name = split_path(path)
-        for generation in range(1, _GENERATIONS):
+        for generation in self._trash.generations(path):
             batch = self._trash.batch(generation)
             place = f"{batch}/{directory}" if directory else batch
             try:
@@ -220,6 +270,7 @@ class Session:
                     raise
                 continue
             self._dirty.add(place)
+            self._trash.placed(path, generation)
             return Kept(batch, path)
         raise FileExistsError(errno.EEXIST, "too many versions of one path in the trash", path)
 

@@ -6,8 +6,9 @@ is durable at its name. Only whole runs' folders are emptied, and only by `empty
 
 from __future__ import annotations
 
+import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import stat_result
@@ -24,12 +25,15 @@ from syncer.stores.transfer import NO_LINK, copy_file, drop_quietly, name_it
 from syncer.stores.trash import Kept, Trash
 from syncer.stores.trouble import Unexpected
 
-_BATCH = re.compile(r"(\d{8}-\d{6})-(.+?)(?:~(\d+))?")
+_BATCH = re.compile(r"(\d{8}-\d{6})-(.+?)(?:\.([0-9a-f]{8,32}))?(?:~(\d+))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trashed:
-    """One thing in the trash. `taken_ns`: when its run began; `size` in bytes."""
+    """One thing in the trash. `taken_ns`: when its run began; `size` in bytes.
+
+    `run` is the run's name; of another machine's run, in a trash that is shared, with that machine's mark.
+    """
 
     kept: Kept
     run: str
@@ -52,20 +56,26 @@ def contents(trash: Trash) -> Iterator[Trashed]:
         return
     try:
         with Cursor(trash.fs, fd) as cursor:
-            for batch in sorted(name for name, _ in trash.fs.scan(fd) if _BATCH.fullmatch(name)):
-                yield from _within(trash.fs, cursor, batch)
+            for batch in sorted(name for name, _ in trash.fs.scan(fd) if is_batch(name)):
+                yield from _within(trash, cursor, batch)
     finally:
         trash.fs.close(fd)
 
 
-def _within(fs: FileSystem, cursor: Cursor, batch: str) -> Iterator[Trashed]:
-    for path, st in _walk(fs, cursor, batch):
+def is_batch(name: str) -> bool:
+    """Whether the name can be that of a run's folder in a trash."""
+    return _BATCH.fullmatch(name) is not None
+
+
+def _within(trash: Trash, cursor: Cursor, batch: str) -> Iterator[Trashed]:
+    taken_ns, run, owner = _named(batch)
+    for path, st in _walk(trash.fs, cursor, batch):
         kind = stamps.kind(st)
         if kind not in (None, Kind.DIRECTORY):
             yield Trashed(
                 kept=Kept(batch, path[len(batch) + 1 :]),
-                run=_named(batch)[1],
-                taken_ns=_named(batch)[0],
+                run=run if owner in ("", trash.owner) else f"{run}@{owner}",
+                taken_ns=taken_ns,
                 kind=kind,
                 size=st.st_size,
                 mtime_ns=st.st_mtime_ns,
@@ -82,16 +92,97 @@ def _walk(fs: FileSystem, cursor: Cursor, top: RelPath) -> Iterator[tuple[RelPat
         waiting += reversed([path for path, st in found if stamps.kind(st) is Kind.DIRECTORY])
 
 
-def _named(batch: str) -> tuple[int, str]:
-    """When a run's folder was begun (nanoseconds since 1970), and the run's name."""
+def _named(batch: str) -> tuple[int, str, str]:
+    """When a run's folder was begun (nanoseconds since 1970), the run's name, and whose run it was."""
     match = _BATCH.fullmatch(batch)
     if match is None:
-        return 0, ""
+        return 0, "", ""
     try:
         moment = datetime.strptime(match[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
     except ValueError:
-        return 0, match[2]
-    return int(moment.timestamp()) * 10**9, match[2]
+        return 0, match[2], match[3] or ""
+    return int(moment.timestamp()) * 10**9, match[2], match[3] or ""
+
+
+def batches(trash: Trash) -> list[str]:
+    """The folders of runs of this trash's owner (all, where it has none), oldest name first. Raises OSError.
+
+    Those whose names tell no owner, written by earlier versions, are among them.
+    """
+    try:
+        fd = trash.open(make=False)
+    except FileNotFoundError:
+        return []
+    try:
+        names = [name for name, _ in trash.fs.scan(fd) if is_batch(name)]
+    finally:
+        trash.fs.close(fd)
+    return sorted(name for name in names if not trash.owner or _named(name)[2] in ("", trash.owner))
+
+
+def owned(batch: str) -> bool:
+    """Whether the name of a run's folder tells whose run it was."""
+    return bool(_named(batch)[2])
+
+
+def weigh(trash: Trash, batch: str) -> int:
+    """The bytes of all files in the folder of a run; 0 where it is gone. Raises OSError."""
+    fd = trash.open(make=False)
+    try:
+        with Cursor(trash.fs, fd) as cursor:
+            found = [st for _, st in _walk(trash.fs, cursor, batch)]
+    except FileNotFoundError:
+        return 0
+    finally:
+        trash.fs.close(fd)
+    return sum(st.st_size for st in found if stamps.kind(st) is not Kind.DIRECTORY)
+
+
+def drop(trash: Trash, names: Iterable[str]) -> tuple[int, int]:
+    """Removes the folders of these runs for good; answers (files, bytes). Raises OSError."""
+    files = size = 0
+    wanted = list(names)
+    if not wanted:
+        return 0, 0
+    fd = trash.open(make=False)
+    try:
+        with Cursor(trash.fs, fd) as cursor:
+            for batch in wanted:
+                try:
+                    count, weight = _remove(trash.fs, cursor, batch)
+                except FileNotFoundError:
+                    continue  # emptied by hand meanwhile
+                files, size = files + count, size + weight
+    finally:
+        trash.fs.close(fd)
+    return files, size
+
+
+def drop_versions(trash: Trash, versions: Iterable[Kept]) -> None:
+    """Removes single things for good, and the directories that are empty then. Raises OSError."""
+    wanted = sorted(versions, key=lambda kept: tree_key(f"{kept.batch}/{kept.path}"))
+    if not wanted:
+        return
+    fd = trash.open(make=False)
+    try:
+        with Cursor(trash.fs, fd) as cursor:
+            for kept in wanted:
+                _drop_version(trash.fs, cursor, f"{kept.batch}/{kept.path}")
+    finally:
+        trash.fs.close(fd)
+
+
+def _drop_version(fs: FileSystem, cursor: Cursor, place: RelPath) -> None:
+    try:
+        dir_fd, name = cursor.parent(place)
+        fs.unlink(name, dir_fd)
+        while directory := split(place)[0]:
+            place = directory
+            dir_fd, name = cursor.parent(place)
+            fs.rmdir(name, dir_fd)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def restore(ground: Ground, trash: Trash, kept: Kept, to: RelPath = "") -> Outcome:
@@ -181,7 +272,7 @@ def empty(trash: Trash, *, older_than_ns: int) -> tuple[int, int]:
 
 
 def _is_older(name: str, moment_ns: int) -> bool:
-    return _BATCH.fullmatch(name) is not None and _named(name)[0] < moment_ns
+    return is_batch(name) and _named(name)[0] < moment_ns
 
 
 def _remove(fs: FileSystem, cursor: Cursor, batch: str) -> tuple[int, int]:

@@ -9,8 +9,8 @@ import pytest
 
 from syncer.engine.model import Done, Failed, Kind, Stale
 from syncer.engine.ports import Removal
-from syncer.stores.trash import Kept
-from tests.contract.doubles import failing
+from syncer.stores.trash import Kept, Trash
+from tests.contract.doubles import SteppingClock, failing
 from tests.contract.rigs import FolderRig, in_order
 
 DAY = 24 * 3600
@@ -135,3 +135,37 @@ def test_emptying_follows_no_symlink_and_touches_nothing_strange(rig: FolderRig)
     rig.store.empty_trash(older_than_ns=rig.clock.now_ns() + DAY * 10**9)
     assert rig.read("real/f") == b"x"
     assert os.listdir(rig.root / ".syncer" / "trash") == ["not-ours"]
+
+
+class StoppedClock(SteppingClock):
+    """All runs begin in one second."""
+
+    def now_ns(self) -> int:
+        return 1_800_000_000 * 10**9
+
+
+def version(rig: FolderRig, trash: Trash, content: bytes) -> int:
+    """Puts another version of one path into the trash; how many calls that takes."""
+    rig.write("f", content)
+    fd = os.open(rig.root, os.O_RDONLY)
+    before = len(rig.disk.calls)
+    with trash.session() as session:
+        session.keep("f", fd, "d/f", os.stat(rig.root / "f"))
+        session.sync()
+    os.close(fd)
+    rig.remove("f")
+    return len(rig.disk.calls) - before
+
+
+def test_one_more_version_of_a_path_costs_the_same_however_many_there_are(rig: FolderRig) -> None:
+    trash = Trash.inside(str(rig.root), fs=rig.disk, clock=StoppedClock())
+    costs = [version(rig, trash, b"%d" % number) for number in range(120)]
+    assert max(costs[-50:]) <= max(costs[1:4])
+    assert len(rig.kept()) == 120
+
+
+def test_a_trash_opened_again_finds_room_for_another_version_in_few_tries(rig: FolderRig) -> None:
+    for number in range(120):
+        again = Trash.inside(str(rig.root), fs=rig.disk, clock=StoppedClock())
+        cost = version(rig, again, b"%d" % number)
+    assert cost < 12 * 20 and len(rig.kept()) == 120

@@ -1,10 +1,13 @@
 """What a put or a delete takes away, copied within the cluster first: `.syncer/trash/<run>/<path>`.
 
-Pruned by age alone. A copy of a large object is its manifest; the segments stay where they are.
+Swift writes over what is there, whatever the request says, so no two runs may ever choose one name: the
+folder of a run has a random part. Pruned by age alone, and the age is told by the cluster's clock. A copy
+of a large object is its manifest; the segments stay where they are.
 """
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,19 +24,25 @@ from syncer.stores.swift.listing import pages
 from syncer.stores.swift.manifests import asked
 from syncer.stores.swift.objects import COPIED, Head, Objects
 from syncer.stores.swift.offered import Offered
+from syncer.stores.swift.versions import TICKS
 
 KEPT_DAYS = 30
 _MOMENT = "%Y%m%dT%H%M%SZ"
+_DAY_TICKS = 86_400 * TICKS
+_SOME = 100
 
 
 class Trash:
     """For one run: it names its folder by the moment of its first use. Safe to share between threads."""
 
-    def __init__(self, objects: Objects, offered: Offered, clock: Clock, tag: str) -> None:
+    def __init__(
+        self, objects: Objects, offered: Offered, clock: Clock, tag: str, *, kept_days: int = KEPT_DAYS
+    ) -> None:
         self._objects = objects
         self._offered = offered
         self._clock = clock
         self._tag = tag
+        self._kept_days = kept_days
         self._lock = threading.Lock()
         self._run = ""
         self._used: dict[RelPath, int] = {}
@@ -74,11 +83,23 @@ class Trash:
 
     def prune(self) -> None:
         """Lets go what has been there for longer than anybody needs. Raises StoreError."""
-        limit = self._now() - timedelta(days=KEPT_DAYS)
+        limit = self._now() - timedelta(days=self._kept_days)
         old = [run for run in self._runs() if (when := _moment(run)) is not None and when < limit]
+        newest = self._newest() if old else None
+        if newest is None:
+            return
         for run in old:
             for page in pages(self._objects, f"{self.folder}{run}/"):
-                delete_many(self._objects, self._offered.limits, [row.name for row in page])
+                names = [row.name for row in page if row.stamp.ticks < newest - self._kept_days * _DAY_TICKS]
+                delete_many(self._objects, self._offered.limits, names)
+
+    def _newest(self) -> int | None:
+        """The moment, by the cluster's clock, of what this very run copied; None: it is not listed yet.
+
+        The names are made with this machine's clock, which may have been wrong by months, then or now.
+        """
+        rows = self._objects.rows(prefix=f"{self.folder}{self._run}/", limit=_SOME)
+        return max((row.stamp.ticks for row in rows), default=None)
 
     def _runs(self) -> Iterator[str]:
         for page in pages(self._objects, self.folder, delimiter="/"):
@@ -89,7 +110,8 @@ class Trash:
     def _free_name(self, path: RelPath) -> str:
         with self._lock:
             if not self._run:
-                self._run = f"{self._now().strftime(_MOMENT)}-{self._tag or 'run'}"
+                word = secrets.token_hex(8)  # the machines share the container, and a second is long
+                self._run = f"{self._now().strftime(_MOMENT)}-{self._tag or 'run'}-{word}"
             count = self._used[path] = self._used.get(path, 0) + 1
         again = f"~{count}" if count > 1 else ""
         name = f"{self.folder}{self._run}/{path}{again}"

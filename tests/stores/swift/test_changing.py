@@ -10,7 +10,10 @@ import pytest
 from syncer.engine.model import Done, Entry, Failed, Kind, Outcome, Stale
 from syncer.engine.ports import Creation, Removal, Rename
 from syncer.stores.swift.connection import Call, Connection
-from syncer.stores.swift.trash import KEPT_DAYS
+from syncer.stores.swift.objects import Objects
+from syncer.stores.swift.offered import Offered
+from syncer.stores.swift.trash import KEPT_DAYS, Trash
+from tests.contract.doubles import SteppingClock
 from tests.contract.rigs import in_order
 from tests.contract.swift_rig import SwiftRig
 from tests.swift.server import Rule, Swift
@@ -223,20 +226,56 @@ def test_the_trash_keeps_metadata_and_never_expires_by_itself(rig: SwiftRig) -> 
     assert kept.endswith("/f")
 
 
-def test_the_trash_is_pruned_by_age_alone(rig: SwiftRig) -> None:
+def test_a_clock_that_runs_ahead_prunes_nothing(rig: SwiftRig) -> None:
     rig.write("f", b"x")
     delete(rig, "f")
-    rig.hands.put(f"{rig.place.private}trash/unknown/g", b"nobody's")
     rig.store.close()
-    assert len(rig.hands.names(f"{rig.place.private}trash/")) == 2
     rig.clock.slept.append((KEPT_DAYS + 1) * DAY)
     later = rig.opened(Connection(rig.door, clock=rig.clock))
     rig.write("h", b"y")
     (outcome,) = in_order(later.delete([Removal(path="h", expected=later.look("h"))]), 1)
     assert isinstance(outcome, Done)
     later.close()
+    assert sorted(rig.kept()) == [b"x", b"y"]
+
+
+def test_the_trash_is_pruned_by_age_alone(rig: SwiftRig) -> None:
+    rig.write("f", b"x")
+    delete(rig, "f")
+    rig.hands.put(f"{rig.place.private}trash/unknown/g", b"nobody's")
+    assert len(rig.hands.names(f"{rig.place.private}trash/")) == 2
+    rig.clock.slept.append(2.0)
+    later = trash_of_a_run(rig, rig.clock, kept_days=0)
+    rig.write("h", b"y")
+    keep(rig, later, "h")
+    later.prune()
     left = [rig.hands.ask("GET", name).content for name in rig.hands.names(f"{rig.place.private}trash/")]
     assert sorted(left) == [b"nobody's", b"y"]
+
+
+class StoppedClock(SteppingClock):
+    def now_ns(self) -> int:
+        return 1_800_000_000 * 10**9
+
+
+def trash_of_a_run(rig: SwiftRig, clock: SteppingClock, *, kept_days: int = KEPT_DAYS) -> Trash:
+    connection = Connection(rig.door, clock=rig.clock)
+    return Trash(
+        Objects(connection, rig.place), Offered(connection, rig.place), clock, "0123abcd", kept_days=kept_days
+    )
+
+
+def keep(rig: SwiftRig, trash: Trash, path: str) -> None:
+    head = Objects(Connection(rig.door, clock=rig.clock), rig.place).head(rig.place.name(path))
+    assert head is not None
+    trash.keep(path, head)
+
+
+def test_two_runs_of_one_second_keep_both_versions(rig: SwiftRig) -> None:
+    for content in (b"1", b"2", b"3"):
+        rig.write("f", content)
+        keep(rig, trash_of_a_run(rig, StoppedClock()), "f")
+    assert sorted(rig.kept()) == [b"1", b"2", b"3"]
 
 
 def test_a_name_too_long_for_the_trash_is_kept_under_a_short_one(rig: SwiftRig) -> None:

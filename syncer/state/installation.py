@@ -1,0 +1,75 @@
+"""The identity of one state directory on one machine, for the names of what must never be taken for
+another's.
+
+Two machines whose users have the same home path, or two state directories on one machine, differ in it. It is
+random, kept in the state directory, and mixed with the identity of the machine, since state directories
+are copied from one machine to the next.
+"""
+
+from __future__ import annotations
+
+import os
+from hashlib import blake2b
+from pathlib import Path
+from secrets import token_hex
+from typing import Final
+
+_NAME: Final = "installation"
+_MACHINE: Final = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+_LONGEST: Final = 200  # bytes of either file worth reading
+
+
+def installation(state_dir: Path) -> str:
+    """32 hex digits. Made where the state directory exists and has none yet; looking at a job makes none."""
+    text = f"{_random(state_dir)}\0{_machine()}\0{os.path.realpath(state_dir)}"
+    return blake2b(os.fsencode(text), digest_size=16).hexdigest()
+
+
+def tag(state_dir: Path, word: str) -> str:
+    """Eight hex digits for one thing of this installation, such as a pair's id."""
+    return blake2b(f"{installation(state_dir)}\0{word}".encode(), digest_size=4).hexdigest()
+
+
+def _random(state_dir: Path) -> str:
+    path = state_dir / _NAME
+    return _read(path) or _made(path) or _read(path)
+
+
+def _made(path: Path) -> str:
+    """A new one, whole or not at all, never in place of another; "" where nothing can be written."""
+    fresh = path.with_name(f"{_NAME}.{token_hex(8)}.tmp")
+    text = token_hex(16)
+    try:
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return ""
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(f"{text}\n")
+            file.flush()
+            os.fsync(descriptor)
+        try:
+            os.link(fresh, path)
+        except FileExistsError:
+            return ""  # another run was quicker: its word counts
+        except OSError:
+            os.rename(
+                fresh, path
+            )  # no hard links here; RACE: of two first runs at once the later one's stands
+        return _read(path)
+    except OSError:
+        return ""
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _machine() -> str:
+    return next((text for path in _MACHINE if (text := _read(path))), "")
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(_LONGEST).decode("ascii", "replace").strip()
+    except OSError:
+        return ""
