@@ -5,7 +5,7 @@ Paths are made printable here; nothing is printed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from syncer.engine.model import (
     Action,
@@ -21,6 +21,7 @@ from syncer.engine.model import (
     Side,
     Touch,
     Transfer,
+    Trouble,
 )
 from syncer.engine.paths import printable
 from syncer.engine.report import ConflictReport, Hold, Resolution, Totals
@@ -126,7 +127,7 @@ def summary(result: JobResult) -> str:
         return f"{result.job}: {result.result}"
     report = result.report
     total = results.totals(report)
-    said = [_HEADS[result.result]]
+    said = ["held" if _deletes_nothing(report.holds) else _HEADS[result.result]]
     said += [f"{total.uploaded:,} up ({show_size(total.bytes_sent)})"] if total.uploaded else []
     said += [f"{total.downloaded:,} down ({show_size(total.bytes_received)})"] if total.downloaded else []
     said += _counts(total)
@@ -135,7 +136,7 @@ def summary(result: JobResult) -> str:
     said += [f"{len(report.left):,} left out"] if report.left else []
     said += _conflicts(report.conflicts)
     said += [counted(len(report.problems), "problem")] if report.problems else []
-    said += [f"{sum(len(h.paths) for h in report.holds):,} held back"] if report.holds else []
+    said += _held(report.holds)
     return f"{result.job}: {', '.join(said)}"
 
 
@@ -153,8 +154,19 @@ def _planned(result: JobResult) -> str:
     said += _counts(total)
     said += _conflicts(plan.conflicts)
     said += [counted(len(plan.problems), "problem")] if plan.problems else []
-    said += [f"{sum(len(h.paths) for h in plan.holds):,} deletions held back"] if plan.holds else []
+    said += _held(plan.holds, "deletions ")
     return ", ".join(said)
+
+
+def _deletes_nothing(holds: Sequence[Hold]) -> bool:
+    return bool(holds) and all(h.guard == Trouble.UNMOUNTED.value for h in holds)
+
+
+def _held(holds: Sequence[Hold], what: str = "") -> list[str]:
+    places = sum(len(h.paths) for h in holds if h.guard == Trouble.UNMOUNTED.value)
+    rest = sum(len(h.paths) for h in holds) - places
+    said = [f"{counted(places, 'mount point')} waiting"] if places else []
+    return [f"{rest:,} {what}held back", *said] if rest else said
 
 
 def _counts(total: Totals) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from syncer.engine import paths
 from syncer.engine.changes import same_bytes
-from syncer.engine.cycle import Pair
+from syncer.engine.cycle import Pair, mounted
 from syncer.engine.model import Entry, Kind, Obstacle, RelPath, Seen, Side, Trouble
 from syncer.engine.names import View, pair
 from syncer.engine.observe import Eyes
@@ -16,7 +16,7 @@ from syncer.engine.rules import FILE, Rules
 
 def check(job: Pair) -> Iterator[Difference]:
     """Every path whose content differs, is on one side only, or cannot be read, in tree order."""
-    eyes = Eyes(job.stores, job.memory, job.reporter)
+    eyes = Eyes(job.stores, job.memory, job.reporter, mounted(job))
     rules = Rules(job.policy.ignore, job.compiler, eyes.read_rules)
     pending = [""]
     while pending:

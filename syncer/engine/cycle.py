@@ -10,30 +10,35 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from syncer.engine import chosen, guards, moves, paths, plan
+from syncer.engine import chosen, guards, mounts, moves, paths, plan
 from syncer.engine.chosen import Choice
 from syncer.engine.execute import Executor
 from syncer.engine.findings import Findings
 from syncer.engine.model import (
     Action,
+    Delete,
     Done,
     Entry,
+    Forget,
     KeepBoth,
     MakeDirectory,
     Move,
     Policy,
     RelPath,
+    RemoveDirectory,
     Seen,
     Side,
     Transfer,
+    Trouble,
 )
+from syncer.engine.mounts import Mounts
 from syncer.engine.observe import Look, observe
 from syncer.engine.observe import look as look_at
-from syncer.engine.ports import Clock, Memory, Reporter, Store
+from syncer.engine.ports import Clock, Drop, Memory, Reporter, RootState, Store
 from syncer.engine.report import ActionReport, ConflictReport, Plan, Resolution, RunReport
 from syncer.engine.rules import Compiler
 from syncer.engine.scope import EVERYTHING, Places, Scope
-from syncer.errors import GuardTripped
+from syncer.errors import GuardTripped, StoreError
 
 IGNORE = "ignore"  # the setting that remembers under which rules the fingerprints were taken
 
@@ -51,7 +56,12 @@ class Pair:
     compiler: Compiler
     workers: int = 2
     choice: Choice = chosen.everything  # what of the plan is to be done
-    full: Collection[Side] = frozenset()  # sides whose root held something when the run began
+    roots: Mapping[Side, RootState] | None = None  # as they were when the run began, where that is known
+
+    @property
+    def full(self) -> Collection[Side]:
+        """Sides whose root held something when the run began."""
+        return [side for side, state in self.roots.items() if not state.empty] if self.roots else []
 
     @property
     def stores(self) -> dict[Side, Store]:
@@ -60,7 +70,17 @@ class Pair:
 
 def survey(pair: Pair) -> Plan:
     """What a run would do; changes nothing. Raises GuardTripped, StateError, AuthError, StoreError."""
-    return _planned(pair, _observed(pair, look(pair)))
+    return _planned(pair, _observed(pair, look(pair), mounted(pair)))
+
+
+def mounted(pair: Pair) -> Mapping[Side, Mounts]:
+    """What is mounted inside either root, and what is not there any more. Raises StoreError."""
+    found: dict[Side, Mounts] = {}
+    for side, store in pair.stores.items():
+        state = pair.roots.get(side) if pair.roots is not None else store.root()
+        now = None if state is None else state.mounts
+        found[side] = mounts.judge(side, store, pair.memory, now, pair.policy)
+    return found
 
 
 def look(pair: Pair, scope: Scope = EVERYTHING) -> Look:
@@ -81,8 +101,11 @@ def run(pair: Pair, seen: Look | None = None) -> RunReport:
     """
     markers = _markers(pair)
     seen = look(pair) if seen is None else seen
-    findings = _observed(pair, seen)
-    _verify_roots(pair, markers)
+    disks = mounted(pair)
+    findings = _observed(pair, seen, disks)
+    _verify_roots(pair, markers, disks)
+    for side in Side:
+        mounts.remember(pair.memory, side, disks[side])
     todo = _planned(pair, findings)
     for side, store in pair.stores.items():
         if findings.leftovers[side]:
@@ -94,9 +117,9 @@ def run(pair: Pair, seen: Look | None = None) -> RunReport:
         pair.memory,
         pair.reporter,
         workers=_workers(pair),
-        before_deletes=lambda: _verify_roots(pair, markers),
+        before_deletes=lambda: _verify_roots(pair, markers, disks),
     )
-    reports = tuple(executor.run(todo.actions))
+    reports = _carried_out(pair, executor, todo.actions, disks)
     _seal(pair, findings, reports, todo.left)
     return RunReport(
         actions=reports,
@@ -110,8 +133,40 @@ def run(pair: Pair, seen: Look | None = None) -> RunReport:
     )
 
 
-def _observed(pair: Pair, seen: Look) -> Findings:
-    return observe(pair.stores, pair.memory, pair.policy, pair.compiler, pair.reporter, seen)
+def _observed(pair: Pair, seen: Look, disks: Mapping[Side, Mounts]) -> Findings:
+    return observe(pair.stores, pair.memory, pair.policy, pair.compiler, pair.reporter, seen, disks)
+
+
+def _carried_out(
+    pair: Pair, executor: Executor, actions: Sequence[Action], disks: Mapping[Side, Mounts]
+) -> tuple[ActionReport, ...]:
+    """How the actions ended. What was put below a mount point that lost its disk meanwhile is not remembered.
+
+    It may lie in the directory beneath, out of sight as soon as the disk is back: missing then, and not
+    deleted by anybody.
+    """
+    reports: list[ActionReport] = []
+    try:
+        reports.extend(executor.run(actions))
+    finally:
+        below = [a.path for a in (r.action for r in reports if isinstance(r.outcome, Done)) if _puts(a)]
+        doubtful = [path for path in below if any(d.at(path) is not None for d in disks.values())]
+        if doubtful and any(_remounted(pair.stores[side], disks[side]) for side in Side):
+            pair.memory.record(Drop(path=path) for path in doubtful)
+    return tuple(reports)
+
+
+def _puts(action: Action) -> bool:
+    return not isinstance(action, Delete | RemoveDirectory | Forget)
+
+
+def _remounted(store: Store, disks: Mounts) -> bool:
+    """Whether something else is mounted inside the root than when the run began; unknown counts as yes."""
+    try:
+        state = store.root()
+    except StoreError:
+        return True
+    return state is None or (disks.told and state.mounts != disks.now)
 
 
 def _rules_text(policy: Policy) -> str:
@@ -128,11 +183,12 @@ def _planned(pair: Pair, findings: Findings) -> Plan:
     actions = picked.actions
     known = pair.memory.known() if guards.need_known(actions) else 0
     kept, holds = guards.hold_mass_delete(actions, known, pair.policy)
+    problems = [p for p in findings.problems if p.code != Trouble.UNMOUNTED.value]  # their holds name them
     return Plan(
         actions=plan.ordered(kept),
         conflicts=tuple(_concerned(findings.conflicts, picked.left)),
-        problems=(*findings.problems, *guards.warn_mass_change(kept, known)),
-        holds=tuple(holds),
+        problems=(*problems, *guards.warn_mass_change(kept, known)),
+        holds=(*holds, *guards.hold_unmounted(findings.absent)),
         left=tuple(picked.left),
         missed=tuple(picked.missed),
     )
@@ -183,7 +239,7 @@ def _markers(pair: Pair) -> Mapping[Side, str]:
     return {side: pair.memory.setting(f"{side.value}_root") for side in Side}
 
 
-def _verify_roots(pair: Pair, markers: Mapping[Side, str]) -> None:
+def _verify_roots(pair: Pair, markers: Mapping[Side, str], disks: Mapping[Side, Mounts]) -> None:
     """Absence is concluded only at an identified root: look again after the scan and before deletions."""
     for side, store in pair.stores.items():
         state = store.root()
@@ -192,6 +248,14 @@ def _verify_roots(pair: Pair, markers: Mapping[Side, str]) -> None:
                 "root-missing" if state is None else "root-replaced",
                 f"the {side.value} root vanished or was replaced during the run; nothing more was changed",
                 hint="is a disk or mount gone? put it back and run again",
+                path=store.identity,
+            )
+        if disks[side].told and state.mounts != disks[side].now:
+            raise GuardTripped(
+                guards.UNMOUNTED,
+                f"something was mounted or unmounted inside the {side.value} root during the run; "
+                "nothing more was changed",
+                hint="run again",
                 path=store.identity,
             )
 

@@ -60,6 +60,7 @@ class Findings:
     visited: set[RelPath] = field(default_factory=set)  # directories that were opened
     passed: set[RelPath] = field(default_factory=set)  # known ones that were met, and not opened there
     emptied: set[Side] = field(default_factory=set)  # sides whose root shows nothing at all
+    absent: dict[Side, dict[RelPath, str]] = field(default_factory=dict)  # mount points that wait, and why
 
     def weight(self) -> int:
         return len(self.actions) + len(self.conflicts) + len(self.problems)

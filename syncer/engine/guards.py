@@ -8,7 +8,7 @@ themselves stand in `engine.roots`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from syncer.engine.model import (
     Action,
@@ -20,7 +20,9 @@ from syncer.engine.model import (
     RemoveDirectory,
     Side,
     Transfer,
+    Trouble,
 )
+from syncer.engine.paths import printable
 from syncer.engine.report import Hold
 from syncer.errors import GuardTripped
 
@@ -28,6 +30,7 @@ EMPTIED = "emptied"
 MASS_DELETE = "mass-delete"
 MASS_CHANGE = "mass-change"
 MANY_CHANGES = 100  # overwritten files from which on a word is said
+UNMOUNTED = Trouble.UNMOUNTED.value
 EMPTIED_FLOOR = 2  # a single file may vanish without anybody being alarmed
 
 
@@ -85,6 +88,23 @@ def hold_mass_delete(
             kept = [a for a in kept if id(a) not in gone and not _wants_room(a, side, cleared)]
             holds.append(_hold(side, doomed, known))
     return kept, holds
+
+
+def hold_unmounted(absent: Mapping[Side, Mapping[RelPath, str]]) -> list[Hold]:
+    """A word for each mount point below which nothing is done until what was mounted there is back."""
+    return [
+        Hold(
+            guard=UNMOUNTED,
+            side=side,
+            message=f"{printable(point)} on the {side.value} side: {reason}; "
+            "what is known below it waits, and nothing of it is taken for deleted",
+            hint="mount it again; or, if what is there now is what you want, run once with --yes, "
+            "which deletes on the other side what is missing here",
+            paths=(point,),
+        )
+        for side, points in absent.items()
+        for point, reason in points.items()
+    ]
 
 
 def need_known(actions: Sequence[Action]) -> bool:

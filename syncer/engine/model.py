@@ -71,6 +71,7 @@ class Trouble(Enum):
     CLASH = "clash"
     UNSUPPORTED = "unsupported"  # fifo, socket, device: never opened
     UNHOLDABLE = "unholdable"  # the other side cannot hold the name or the kind
+    UNMOUNTED = "unmounted"  # below a mount point at which something else is mounted than last time
     BUSY = "busy"  # changed while we looked, or could not be looked at for the moment
 
 
@@ -90,12 +91,14 @@ class Listing:
     """One directory of one side, complete, private names left out.
 
     `fingerprint` is None unless every entry is trusted and no name is an obstacle.
-    `leftovers` are the paths of temporary files of ours that a dead run left behind.
+    `leftovers` are the paths of temporary files of ours that a dead run left behind. `mount` is the identity
+    of what is mounted there or above it inside the root (see `ports.RootState.mounts`), "" for nothing.
     """
 
     entries: Mapping[str, Entry | Obstacle]
     fingerprint: bytes | None = None
     leftovers: tuple[str, ...] = ()
+    mount: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,6 +365,7 @@ class Policy:
     ignore: tuple[str, ...] = ()
     full: bool = False  # trust no stamp, hash everything
     allow_deletes: bool = False  # --yes
+    accepted: int | None = None  # --max-delete N: so many deletions a person lets pass in this run
     host: str = "host"  # names conflict copies
     choices: Mapping[RelPath, ConflictPolicy] = field(default_factory=dict)  # a person's, for single paths
     deleted_lately: Mapping[Side, int] = field(default_factory=dict)  # by runs right before, of one stroke

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from syncer.engine import paths
 from syncer.engine.findings import Findings
@@ -26,6 +26,7 @@ from syncer.engine.model import (
     Side,
     Trouble,
 )
+from syncer.engine.mounts import NONE, Mounts, known_below
 from syncer.engine.ports import Memory, Reporter, Store
 from syncer.engine.reconcile import Reconciler
 from syncer.engine.rules import LIMIT, Compiler, Illegible, Rules
@@ -40,6 +41,7 @@ from syncer.errors import (
 )
 
 DEEPEST = 2000  # levels; more than 2048 fit in no path that a system call takes (PATH_MAX)
+NOTHING_MOUNTED: Mapping[Side, Mounts] = dict.fromkeys(SIDES, NONE)
 _FRAMES = 8  # calls that the reconciler makes for one level, and some to spare
 
 
@@ -59,11 +61,20 @@ class Look:
 class Eyes:
     """Sees the two stores and the memory; trouble with one directory becomes an obstacle."""
 
-    def __init__(self, stores: Mapping[Side, Store], memory: Memory, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        stores: Mapping[Side, Store],
+        memory: Memory,
+        reporter: Reporter,
+        mounted: Mapping[Side, Mounts] = NOTHING_MOUNTED,
+    ) -> None:
         self.capabilities = {side: store.capabilities for side, store in stores.items()}
+        self.absent = {side: dict(mounts.absent) for side, mounts in mounted.items()}
         self._stores = stores
         self._memory = memory
         self._reporter = reporter
+        self._mounted = mounted
+        self._waiting = {side: _names_that_wait(mounts) for side, mounts in mounted.items()}
 
     def rows(self, directory: RelPath) -> Mapping[str, BaseEntry]:
         return self._memory.rows(directory)
@@ -72,12 +83,44 @@ class Eyes:
         self._reporter.scanning(1)
         if directory.count("/") >= DEEPEST:
             return Obstacle(Trouble.UNHOLDABLE, f"it is nested more than {DEEPEST} levels deep")
+        mounts = self._mounted[side]
+        point = mounts.absent_above(directory)
+        if point is not None:
+            return Obstacle(Trouble.UNMOUNTED, mounts.absent[point])
         try:
-            return self._stores[side].list(directory)
+            listing = self._stores[side].list(directory)
         except (NotFound, ChangedUnderUs) as error:
             return Obstacle(Trouble.BUSY, f"it changed while we looked: {error}")
         except (PermanentError, TransientError, LocalError) as error:
-            return _unread(error, str(error))
+            return self._dead(side, directory, _unread(error, str(error)))
+        return self._as_mounted(side, directory, listing) if mounts.told else listing
+
+    def _as_mounted(self, side: Side, directory: RelPath, listing: Listing) -> Listing | Obstacle:
+        """The listing with the mount points in it that wait, if it is of what is mounted there."""
+        mounts = self._mounted[side]
+        point = mounts.at(directory)
+        if listing.mount != ("" if point is None else mounts.now[point]):
+            return Obstacle(Trouble.BUSY, "something was mounted or unmounted there while we looked")
+        waiting: dict[str, Entry | Obstacle] = {}
+        for name, obstacle in self._waiting[side].get(directory, {}).items():
+            path = paths.join(directory, name)
+            if path in mounts.absent or name not in listing.entries:
+                waiting[name] = obstacle
+        for name in mounts.points_in(directory):
+            seen = listing.entries.get(name)
+            if name not in waiting and isinstance(seen, Obstacle):
+                waiting[name] = self._dead(side, paths.join(directory, name), seen)
+        if not waiting:
+            return listing
+        return replace(listing, entries={**listing.entries, **waiting}, fingerprint=None)
+
+    def _dead(self, side: Side, directory: RelPath, obstacle: Obstacle) -> Obstacle:
+        """What is mounted there does not answer (EIO, ESTALE): it waits like a mount that is not there."""
+        if directory not in self._mounted[side].now or not known_below(self._memory, directory):
+            return obstacle
+        message = f"what is mounted there cannot be read: {obstacle.message}"
+        self.absent[side][directory] = message
+        return Obstacle(Trouble.UNMOUNTED, message)
 
     def left_out(self, side: Side, paths: Sequence[RelPath]) -> Sequence[Seen]:
         """Trouble with the question is an obstacle to each of the names: none of them is taken for gone."""
@@ -100,6 +143,18 @@ class Eyes:
             raise Illegible(_unread(error, f"its ignore rules: {error}")) from error
 
 
+def _names_that_wait(mounts: Mounts) -> Mapping[RelPath, Mapping[str, Obstacle]]:
+    """By directory: absent mount points, and the directories above them, which may be gone with them."""
+    found: dict[RelPath, dict[str, Obstacle]] = {}
+    for point, reason in mounts.absent.items():
+        for path in paths.upwards(point):
+            if path:
+                directory, name = paths.split(path)
+                message = reason if path == point else f"{paths.split(point)[1]} in it: {reason}"
+                found.setdefault(directory, {})[name] = Obstacle(Trouble.UNMOUNTED, message)
+    return found
+
+
 def _unread(error: SyncerError, message: str) -> Obstacle:
     """What may be over in a moment is worth another look soon; the rest waits for a person."""
     over_soon = isinstance(error, TransientError)
@@ -113,9 +168,10 @@ def observe(
     compiler: Compiler,
     reporter: Reporter,
     look: Look,
+    mounted: Mapping[Side, Mounts] = NOTHING_MOUNTED,
 ) -> Findings:
     """What is to be done about what stands in these directories, and in new ones below them."""
-    eyes = Eyes(stores, memory, reporter)
+    eyes = Eyes(stores, memory, reporter, mounted)
     rules = Rules(policy.ignore, compiler, eyes.read_rules)
     reconciler = Reconciler(eyes, policy, rules)
     if not look.whole:
@@ -127,6 +183,7 @@ def observe(
     _revisit(reconciler, memory)
     if look.forced or reconciler.findings.rules_moved:
         reconciler.reopen()
+    reconciler.findings.absent = eyes.absent
     return reconciler.findings
 
 

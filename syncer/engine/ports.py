@@ -182,12 +182,14 @@ class RootState:
 
     `marker` is the random identity written by `mark` ("" where there is none yet),
     `device` names the file system ("" where that says nothing), `empty` tells
-    whether nothing but our own files is there.
+    whether nothing but our own files is there. `mounts` has the mount points inside the root, each with an
+    opaque identity of what is mounted there (None: the store cannot tell).
     """
 
     marker: str
     device: str
     empty: bool
+    mounts: Mapping[RelPath, str] | None = None
 
 
 Results: TypeAlias = Iterator[tuple[int, Outcome]]

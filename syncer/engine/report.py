@@ -16,8 +16,9 @@ from syncer.engine.model import (
     RelPath,
     Seen,
     Side,
+    Trouble,
 )
-from syncer.engine.paths import split
+from syncer.engine.paths import is_below, split
 
 
 class Resolution(Enum):
@@ -93,11 +94,16 @@ class RunReport:
 
         What is wrong with a directory may be that it cannot be listed: only who opens it hears of that.
         """
-        if path in self.left:
+        if path in self.left or any(is_below(path, point) for point in self.unmounted):
             return False
         if self.looked is None or path in self.looked:
             return True
         return split(path)[0] in self.looked and path not in self.passed
+
+    @property
+    def unmounted(self) -> tuple[RelPath, ...]:
+        """Mount points below which nothing was looked at."""
+        return tuple(p for h in self.holds if h.guard == Trouble.UNMOUNTED.value for p in h.paths)
 
     @property
     def failures(self) -> tuple[ActionReport, ...]:

@@ -19,8 +19,10 @@ from syncer.errors import ConfigError, GuardTripped, NotFound, PermanentError, U
 Names = Mapping[Side, str]  # what to call each root in a message
 
 
-def admit(memory: Memory, local: Store, remote: Store, *, names: Names, accept: bool) -> frozenset[Side]:
-    """Let the run begin, with markers and memory in place; answers the sides whose root holds something.
+def admit(
+    memory: Memory, local: Store, remote: Store, *, names: Names, accept: bool
+) -> Mapping[Side, RootState]:
+    """Let the run begin, with markers and memory in place; the answer is the two roots as they are.
 
     `accept` (--yes) takes replaced roots as a first run: what was known is forgotten, so
     nothing can be deleted because of it. Raises GuardTripped, ConfigError, StoreError.
@@ -30,7 +32,7 @@ def admit(memory: Memory, local: Store, remote: Store, *, names: Names, accept: 
     found = {Side.LOCAL: _later(local), Side.REMOTE: _later(remote)}
     refusals = _refusals(memory, found, names)
     if not refusals:
-        return _full(found)
+        return {side: state for side, state in found.items() if state is not None}
     if not accept or not acceptable(refusals):
         raise refusals[0]
     memory.record([Drop(path="")])
@@ -52,10 +54,6 @@ def _refusals(memory: Memory, found: Mapping[Side, RootState | None], names: Nam
     known = {side: roots.remembered(memory, side) for side in Side}
     told = [roots.refusal(side, known[side], found[side], names[side]) for side in Side]
     return [refusal for refusal in told if refusal]
-
-
-def _full(found: Mapping[Side, RootState | None]) -> frozenset[Side]:
-    return frozenset(side for side, state in found.items() if state is not None and not state.empty)
 
 
 def acceptable(refusals: list[GuardTripped]) -> bool:
@@ -87,12 +85,12 @@ def check_first(local: Store, remote: Store, names: Names) -> None:
         raise _no_root(error, names[Side.REMOTE]) from error
 
 
-def _begin(memory: Memory, local: Store, remote: Store, names: Names) -> frozenset[Side]:
+def _begin(memory: Memory, local: Store, remote: Store, names: Names) -> Mapping[Side, RootState]:
     require_local(local, names[Side.LOCAL])
     _make_if_missing(remote, names[Side.REMOTE])
     found = {Side.LOCAL: _marked(local), Side.REMOTE: _marked(remote)}
     roots.remember(memory, found[Side.LOCAL], found[Side.REMOTE])
-    return _full(found)
+    return found
 
 
 def _first(store: Store, missing: Callable[[], ConfigError], where: str) -> RootState:

@@ -95,6 +95,7 @@ def policy_of(job: JobSettings, wish: Wish) -> Policy:
         ignore=job.ignore,
         full=wish.full,
         allow_deletes=wish.yes,
+        accepted=wish.max_delete.count if wish.max_delete else None,
         host=socket.gethostname().partition(".")[0] or "host",
     )
 

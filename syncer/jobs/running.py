@@ -221,13 +221,13 @@ class Runner:
     ) -> RunReport:
         job, clock = self._job, world.clock
         names = opening.names(job)
-        full = admission.admit(state.memory, stores.local, stores.remote, names=names, accept=wish.yes)
+        found = admission.admit(state.memory, stores.local, stores.remote, names=names, accept=wish.yes)
         decided = choices.collect(state.memory, state.ledger.conflicts(), stores.local, stores.remote)
         notes += [f"{path} changed after it was resolved: choose again" for path in decided.void]
         pair = opening.opened(world, job, wish, place, state, stores).pair
         lately = self._strokes.lately(clock.monotonic()) if wish.max_delete is None else {}
         policy = replace(pair.policy, choices=decided.valid, deleted_lately=lately)
-        report = cycle.run(replace(pair, policy=policy, full=full), seen)
+        report = cycle.run(replace(pair, policy=policy, roots=found), seen)
         settled = [path for path in (*decided.valid, *decided.void) if report.judged(path)]
         choices.forget(state.memory, settled)
         told = bookkeeping.record(
@@ -244,8 +244,8 @@ class Runner:
 
 
 def _around(paths: Iterable[RelPath]) -> Scope:
-    """The directories that these paths stand in, on both sides."""
-    return on_both_sides(split(path)[0] for path in paths)
+    """The directories that these paths stand in, and those they are, on both sides."""
+    return on_both_sides({place for path in paths for place in (split(path)[0], path)})
 
 
 def _is_nothing(result: JobResult) -> bool:

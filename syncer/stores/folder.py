@@ -38,6 +38,7 @@ from syncer.stores import (
     directories,
     install,
     marking,
+    mounts,
     moving,
     parallel,
     partial,
@@ -83,6 +84,7 @@ class FolderStore:
         )
         self._readers = reading.Readers(self._ground)
         self._root = root
+        self._mounts = mounts.Table()
 
     # -- what it is ----------------------------------------------------------
 
@@ -124,6 +126,7 @@ class FolderStore:
             fd = self._ground.reopen()
             return RootState(
                 marker=marking.read_marker(self._ground),
+                mounts=self._mounts.look(self._ground.fs, fd),
                 device=self._ground.fs.file_system_id(fd),
                 empty=marking.is_empty(self._ground),
             )
@@ -198,6 +201,7 @@ class FolderStore:
                 found = scanning.listing(
                     self._ground.fs, fd, now_ns=now, at_root=not path, is_own=self._ground.is_own
                 )
+                mount = self._mounts.of(self._ground.fs, self._ground.root_fd(), fd) if path else ""
                 if not path and self._ground.fs.fstat(fd).st_nlink == 0:
                     raise NotFound(f"{printable(self._root)} was removed", path=path)
         except OSError as error:
@@ -206,6 +210,7 @@ class FolderStore:
             entries=found.entries,
             fingerprint=found.fingerprint,
             leftovers=tuple(join(path, name) for name in found.leftovers),
+            mount=mount,
         )
 
     def look(self, path: RelPath) -> Seen:

@@ -31,6 +31,10 @@ UNSUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENO
 """What a file system answers that has no NOREPLACE, EXCHANGE or syncfs."""
 
 
+UNSEEN = os.stat_result((0,) * 10, dict.fromkeys(("st_atime_ns", "st_mtime_ns", "st_ctime_ns"), 0))
+"""The `lstat` of a name that is there and cannot be looked at: a mode of 0 is no kind of file."""
+
+
 class FileSystem:
     """The real disk. A descriptor is an `int`; every method may raise OSError."""
 
@@ -68,6 +72,9 @@ class FileSystem:
         scan one descriptor each get a part of the names, and on btrfs and sshfs a second scan of one
         descriptor does not show the names made (or, on sshfs, any names) since the first.
 
+        A name that cannot be looked at (the mount point of a dead FUSE or NFS server: ENOTCONN, ESTALE, EIO)
+        comes as `UNSEEN`: it says nothing about the names beside it.
+
         Lazy, so that a directory of a million names needs no million stamps in memory.
         """
         own = os.open(".", _DIRECTORY, dir_fd=fd)
@@ -78,6 +85,8 @@ class FileSystem:
                         yield name.name, name.stat(follow_symlinks=False)
                     except FileNotFoundError:
                         continue
+                    except OSError:
+                        yield name.name, UNSEEN
         finally:
             os.close(own)
 
@@ -160,6 +169,24 @@ class FileSystem:
         major, minor = os.major(device), os.minor(device)
         encoded = (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
         return "" if number in (0, encoded, device) else f"{number:x}"
+
+    def mount_list(self, fd: int) -> tuple[str, str]:
+        """The absolute path of an open directory, and the system's list of mounts.
+
+        As in proc_pid_mountinfo(5); OSError where there is no such list.
+        """
+        place = os.readlink(f"/proc/self/fd/{fd}")
+        with open("/proc/self/mountinfo", "rb") as file:
+            return place, os.fsdecode(file.read())
+
+    def mount_id(self, fd: int) -> int:
+        """The number of the mount that an open file lies on, as in that list (proc_pid_fdinfo(5))."""
+        with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
+            for line in file:
+                name, _, value = line.partition(b":")
+                if name == b"mnt_id":
+                    return int(value)
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
     # -- changing ----------------------------------------------------------
 

@@ -20,7 +20,7 @@ from syncer.engine.model import Entry, Kind, Listing, Obstacle, RelPath, Trouble
 from syncer.engine.paths import PRIVATE, TEMPORARY
 from syncer.stores import stamps
 from syncer.stores.beneath import Cursor
-from syncer.stores.fsops import FileSystem
+from syncer.stores.fsops import UNSEEN, FileSystem
 from syncer.stores.staging import link_digest
 from syncer.stores.trouble import obstacle
 
@@ -134,6 +134,8 @@ def _shape(st: stat_result) -> tuple[int, int]:
 
 def look_closer(fs: FileSystem, name: str, dir_fd: int, st: stat_result, now_ns: int) -> Entry | Obstacle:
     """What the stamp of one name means; for a symlink, with its target."""
+    if st is UNSEEN:
+        return _unseen(fs, name, dir_fd)
     what = stamps.kind(st)
     if what is Kind.FILE:
         return stamps.file_entry(st, now_ns)
@@ -142,6 +144,16 @@ def look_closer(fs: FileSystem, name: str, dir_fd: int, st: stat_result, now_ns:
     if what is Kind.SYMLINK:
         return _link(fs, name, dir_fd, st, now_ns)
     return stamps.unsupported(st)
+
+
+def _unseen(fs: FileSystem, name: str, dir_fd: int) -> Obstacle:
+    try:
+        fs.stat(name, dir_fd)
+    except FileNotFoundError:
+        return Obstacle(Trouble.BUSY, "it vanished while it was looked at")
+    except OSError as error:
+        return obstacle(error)
+    return Obstacle(Trouble.BUSY, "it could not be looked at for a moment")
 
 
 def _link(fs: FileSystem, name: str, dir_fd: int, st: stat_result, now_ns: int) -> Entry | Obstacle:

@@ -72,6 +72,7 @@ class FolderWatch:
         self._wake = threading.Event()
         self._telling: set[int] = set()  # threads
         self._identity: tuple[int, int] | None = None  # of the root that is watched
+        self._inside: tuple[str, ...] = ()  # what is mounted inside it
         self._events: Events | None = None
         self._break: tuple[Break, int] | None = None  # what the observer said of itself, with an errno
         self._owing = False  # whether something may have gone unnoticed, and nobody was told yet
@@ -135,6 +136,10 @@ class FolderWatch:
     def _is_off(self) -> bool:
         if _identity(self._root) != self._identity:
             return True
+        if (
+            self._mounted() != self._inside
+        ):  # no event tells of it, and what it shows is watched by nobody yet
+            return True
         if self._events is None or (self._break is None and self._events.alive):
             return False
         if self._break is None:
@@ -146,7 +151,7 @@ class FolderWatch:
         self._close()
         kind, number = self._break or (None, 0)
         self._break = None
-        self._identity = _identity(self._root)
+        self._identity, self._inside = _identity(self._root), self._mounted()
         if self._identity is None:
             self._troubles.say(Trouble.GONE, *troubles.gone(self._root))
             return
@@ -159,6 +164,9 @@ class FolderWatch:
         if self._is_network(real) or self._events is None:
             self._looks = Looks(real, self._clock)
             self._look_again(self._looks)
+
+    def _mounted(self) -> tuple[str, ...]:
+        return mounts.inside(os.path.realpath(self._root), self._mountinfo)
 
     def _is_network(self, real: str) -> bool:
         kind = mounts.network(real, self._mountinfo)

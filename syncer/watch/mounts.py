@@ -1,4 +1,6 @@
-"""Whether a folder lies on a file system whose events do not tell what other machines do there.
+"""What is mounted inside a folder, and whether it lies on a file system whose events tell only half.
+
+Half: not what other machines do there.
 
 By Linux' own list of mounts (proc_pid_mountinfo(5)); elsewhere the answer is no.
 """
@@ -37,6 +39,17 @@ def network(root: str, mounts: str) -> str:
         elif _holds(root, place) and _is_network(kind):
             inside = kind
     return own[1] if _is_network(own[1]) else inside
+
+
+def inside(root: str, mounts: str) -> tuple[str, ...]:
+    """The lines of the list of mounts that tell what is mounted inside the folder, in order."""
+    try:
+        lines = os.fsdecode(Path(mounts).read_bytes()).split("\n")
+    except OSError:
+        return ()
+    return tuple(
+        line for line in lines for place, _ in _parsed([line]) if place != root and _holds(root, place)
+    )
 
 
 def _parsed(lines: list[str]) -> Iterator[tuple[str, str]]:

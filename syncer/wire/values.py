@@ -66,6 +66,7 @@ _ERRORS: Mapping[str, type[StoreError | LocalError]] = {
 }
 _WIDEST = 1 << 63
 _DAY = 86_400  # seconds
+_MOUNTS = 10_000  # mount points inside one root
 _LONGEST = 64 << 10  # characters of a path; no system call takes more than 4 KiB of one
 
 
@@ -193,17 +194,18 @@ def seen_in(value: Json) -> Seen:
 
 
 def listing_out(listing: Listing) -> Json:
-    """`[fingerprint, {name: entry or obstacle}, [leftover, …]]`."""
-    return [
+    """`[fingerprint, {name: entry or obstacle}, [leftover, …]]`, and the mount where there is one."""
+    told: list[Json] = [
         listing.fingerprint.hex() if listing.fingerprint is not None else None,
         {name: seen_out(seen) for name, seen in listing.entries.items()},
         list(listing.leftovers),
     ]
+    return [*told, listing.mount] if listing.mount else told
 
 
 def listing_in(value: Json) -> Listing:
     """Raises PermanentError. Names are not judged here: the engine does that."""
-    if not isinstance(value, list) or len(value) != 3 or not isinstance(value[1], dict):
+    if not isinstance(value, list) or len(value) not in (3, 4) or not isinstance(value[1], dict):
         raise malformed("a listing")
     entries: dict[str, Entry | Obstacle] = {}
     for name, told in value[1].items():
@@ -215,6 +217,7 @@ def listing_in(value: Json) -> Listing:
         entries=entries,
         fingerprint=optional(value[0], octets),
         leftovers=tuple(path(v) for v in take(value[2], list, "a list of leftovers")),
+        mount=_mount(value[3]) if len(value) == 4 else "",
     )
 
 
@@ -282,7 +285,7 @@ def _method(name: str) -> Method:
 
 
 def root_out(state: RootState | None) -> Json:
-    """`{"marker", "device", "empty"}`, null where there is no root."""
+    """`{"marker", "device", "empty", "mounts"}`, null where there is no root."""
     return None if state is None else asdict(state)
 
 
@@ -296,7 +299,22 @@ def root_in(value: Json) -> RootState | None:
         marker=take(value.get("marker"), str, "a marker"),
         device=take(value.get("device"), str, "a device"),
         empty=_flag(value.get("empty")),
+        mounts=optional(value.get("mounts"), _mounts),
     )
+
+
+def _mounts(value: Json) -> dict[str, str]:
+    """Mount points with what is mounted there; the root itself is none."""
+    if not isinstance(value, dict) or len(value) > _MOUNTS or "" in value:
+        raise malformed("mounts")
+    return {path(place): _mount(identity) for place, identity in value.items()}
+
+
+def _mount(value: Json) -> str:
+    found = take(value, str, "a mount")
+    if len(found) > 64:
+        raise malformed("a mount")
+    return found
 
 
 def capabilities_out(able: Capabilities) -> Json:

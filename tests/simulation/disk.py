@@ -89,6 +89,9 @@ class Disk(FileSystem):
         self._at(fd)
         return "simulated"
 
+    def mount_list(self, fd: int) -> tuple[str, str]:
+        raise _error(errno.ENOSYS)
+
     # -- observing -----------------------------------------------------------
 
     def open_root(self, path: str) -> int:

@@ -206,6 +206,12 @@ class Watched(FileSystem):
     def any_bytes(self) -> bool:
         return self.inner.any_bytes()
 
+    def mount_list(self, fd: int) -> tuple[str, str]:
+        return self.inner.mount_list(fd)
+
+    def mount_id(self, fd: int) -> int:
+        return self.inner.mount_id(fd)
+
 
 def _numbered(name: str) -> Callable[..., Any]:
     def method(self: Watched, *arguments: Any) -> Any:

@@ -25,19 +25,23 @@ _HASHED_AT_ONCE = 64
 
 def list_(call: Call) -> Answer:
     """`list`: some directories."""
-    paths = [values.path(value) for value in listed(call.json(), "paths")]
+    fields = call.json()
+    paths = [values.path(value) for value in listed(fields, "paths")]
+    mounts = fields.get("mounts") is True
 
     def told() -> Iterator[Json]:
         with call.store() as store:
             for path in paths:
-                yield [path, _shown(_listing(call.served, store, path))]
+                yield [path, _shown(_listing(call.served, store, path), mounts=mounts)]
 
     return lines(told())
 
 
 def tree(call: Call) -> Answer:
     """`tree`: a directory and all below it, each before what is below it, in tree order."""
-    top = values.path(call.json().get("path"))
+    fields = call.json()
+    top = values.path(fields.get("path"))
+    mounts = fields.get("mounts") is True
 
     def told() -> Iterator[Json]:
         with call.store() as store:
@@ -45,7 +49,7 @@ def tree(call: Call) -> Answer:
             while ahead:
                 path = ahead.pop()
                 found = _listing(call.served, store, path)
-                yield [path, _shown(found)]
+                yield [path, _shown(found, mounts=mounts)]
                 if isinstance(found, Listing):
                     ahead += _below(path, found)
 
@@ -58,8 +62,11 @@ def _below(path: RelPath, found: Listing) -> list[RelPath]:
     return [join(path, name) for name in sorted(names, key=os.fsencode, reverse=True)]
 
 
-def _shown(found: Listing | SyncerError) -> Json:
-    return values.listing_out(found) if isinstance(found, Listing) else trouble(found)
+def _shown(found: Listing | SyncerError, *, mounts: bool) -> Json:
+    """`mounts`: the client can take what is mounted there; an earlier one takes three fields and no more."""
+    if not isinstance(found, Listing):
+        return trouble(found)
+    return values.listing_out(found if mounts else replace(found, mount=""))
 
 
 def _listing(served: Served, store: ServedStore, path: RelPath) -> Listing | SyncerError:
@@ -73,7 +80,7 @@ def _listing(served: Served, store: ServedStore, path: RelPath) -> Listing | Syn
         name: _digested(seen, known.get(name)) for name, seen in found.entries.items() if not _hides(name)
     }
     whole = len(entries) == len(found.entries)
-    return Listing(entries=entries, fingerprint=found.fingerprint if whole else None)
+    return Listing(entries=entries, fingerprint=found.fingerprint if whole else None, mount=found.mount)
 
 
 def _hides(name: str) -> bool:

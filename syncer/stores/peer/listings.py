@@ -105,10 +105,10 @@ class Listings:
         at = self._position.get(directory)
         if at is not None:
             wanted: list[Json] = [*self._changed[at : at + _AHEAD]]
-            return _Stream(self._link, "list", {"paths": wanted}) if len(wanted) > 1 else None
+            return _Stream(self._link, "list", {"paths": wanted, "mounts": True}) if len(wanted) > 1 else None
         if directory in self._known:
             return None
-        return _Stream(self._link, "tree", {"path": directory})
+        return _Stream(self._link, "tree", {"path": directory, "mounts": True})
 
     def _pull(self, stream: _Stream, directory: RelPath) -> Told | None:
         """Reads on until the directory comes; what comes before it waits until it is asked for."""
@@ -133,7 +133,7 @@ class Listings:
         self._streams = [s for s in self._streams if s is not stream]
 
     def _single(self, directory: RelPath) -> Told:
-        found = dict(_listings(self._link.each("list", {"paths": [directory]})))
+        found = dict(_listings(self._link.each("list", {"paths": [directory], "mounts": True})))
         if directory not in found:
             raise TransientError("the server left out a listing", path=directory)
         return found[directory]
