@@ -97,6 +97,7 @@ def conflict(report: ConflictReport) -> Document:
         "copy": report.copy,
         "local": entry(report.local),
         "remote": entry(report.remote),
+        "ahead": report.ahead.value if report.ahead else None,
     }
 
 

@@ -16,7 +16,7 @@ from syncer.cli.selection import select
 from syncer.cli.wordings import moment
 from syncer.config import JobSettings
 from syncer.daemon.describing import job_document
-from syncer.daemon.standing import JobStanding
+from syncer.daemon.standing import AHEAD, JobStanding
 from syncer.engine.paths import printable
 from syncer.errors import UsageError
 from syncer.jobs import HistoryEntry, Run, State
@@ -58,14 +58,17 @@ def status(session: Session, words: tuple[str, ...]) -> int:
 def _job(job: JobSettings, state: State, standing: JobStanding | None) -> Document:
     ledger = state.ledger
     last = next(iter(ledger.runs(1)), None)
-    success = _newer(ledger.last_success_ns(), standing)
-    age = None if success is None else max(0.0, time.time() - success)
+    now = time.time()
+    success = _newer(ledger.last_success_ns(), standing, now)
+    ahead = success is not None and success > now + AHEAD  # nobody knows how long ago that was
+    age = None if success is None or ahead else max(0.0, now - success)
     held = jobs.held(state.memory)
     return {
         "job": job.name,
         "local": str(job.local),
         "remote": str(job.remote),
         "last_success": success,
+        "last_success_ahead": ahead,
         "stale": job.max_age is not None and (age is None or age > job.max_age),
         "last_run": run_document(last) if last else None,
         "conflicts": [
@@ -91,19 +94,25 @@ def _of_the_trash(state: State) -> list[str]:
     return retention.told(state.memory)
 
 
-def _newer(recorded_ns: int | None, standing: JobStanding | None) -> float | None:
-    """The last success: a daemon that looks where something happens knows of later ones than the ledger."""
+def _newer(recorded_ns: int | None, standing: JobStanding | None, now: float) -> float | None:
+    """The last success: a daemon that looks where something happens knows of later ones than the ledger.
+
+    One that lies in the future, from before the clock was set right, gives way to one that does not.
+    """
     known = [] if recorded_ns is None else [recorded_ns / 1e9]
     if standing and standing.last_success is not None:
         known.append(standing.last_success)
-    return max(known, default=None)
+    return max([at for at in known if at <= now + AHEAD] or known, default=None)
 
 
 def _lines(document: Document) -> Iterator[str]:
     last, success = document["last_run"], document["last_success"]
     ago = "" if success is None else f" ({show_duration(max(1, int(time.time() - success)))} ago)"
     head = "never synced" if success is None else f"last success {moment(int(success * 1e9))}{ago}"
-    yield f"{document['job']}: {head}{', too long ago (max_age)' if document['stale'] else ''}"
+    late = ", too long ago (max_age)" if document["stale"] else ""
+    if document["last_success_ahead"]:
+        head, late = head.removesuffix(ago), ", which lies in the future: the clock was set back since"
+    yield f"{document['job']}: {head}{late}"
     roots = f"{printable(document['local'])} <-> {printable(document['remote'])}"
     yield f"  {roots}, {document['known']:,} paths known"
     if last and last["exit"] not in (0, None):

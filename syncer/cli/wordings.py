@@ -80,6 +80,10 @@ def conflict(report: ConflictReport) -> str:
             how = "nothing was touched; choose with: syncer conflicts resolve"
         case Resolution.KEPT_BOTH:
             how = f"both are kept, one of them as {printable(report.copy)}"
+            if report.ahead is not None:
+                how += (
+                    f" (the time of the {report.ahead.value} one lies in the future: it counts for nothing)"
+                )
         case Resolution.LOCAL_WON:
             how = "the local version won, the other is in the trash"
         case Resolution.REMOTE_WON:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from syncer.daemon.standing import JobStanding
+from syncer.daemon.standing import AHEAD, JobStanding
 from syncer.engine.model import Entry, Failed
 from syncer.engine.report import ConflictReport, Hold, Resolution, RunReport
 from syncer.errors import (
@@ -110,10 +110,12 @@ def stale(standing: JobStanding, *, began: float, now: float) -> tuple[Happening
     if standing.max_age is None:
         return ()
     age = now - (began if standing.last_success is None else standing.last_success)
-    if age <= standing.max_age:
+    ahead = standing.last_success is not None and -age > AHEAD
+    if age <= standing.max_age and not ahead:
         return ()
     what = "never succeeded" if standing.last_success is None else "had its last success"
-    ago = "" if standing.last_success is None else f" {show_duration(int(age))} ago"
+    ago = "" if standing.last_success is None else f" {show_duration(int(max(age, 0.0)))} ago"
+    ago = " in the future: the clock was set back since" if ahead else ago
     message = f"{standing.job} {what}{ago} (max_age {show_duration(standing.max_age)})"
     if standing.message:
         message += f": {standing.message}"

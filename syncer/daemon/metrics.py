@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from syncer.daemon.standing import DaemonStanding, JobStanding, Phase
+from syncer.daemon.standing import AHEAD, DaemonStanding, JobStanding, Phase
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -62,7 +62,9 @@ def stale(job: JobStanding, now: float) -> bool:
     """Whether the last success is older than the job allows."""
     if job.max_age is None:
         return False
-    return job.last_success is None or now - job.last_success > job.max_age
+    if job.last_success is None or job.last_success > now + AHEAD:  # nobody knows how long ago that was
+        return True
+    return now - job.last_success > job.max_age
 
 
 def _of_jobs(jobs: tuple[JobStanding, ...], now: float) -> Iterator[str]:

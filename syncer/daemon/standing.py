@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+AHEAD = 60.0
+"""Seconds by which a last success may lie in the future: clocks are set right by small steps all the time."""
+
 
 class Phase(Enum):
     """What a job of the daemon does at the moment."""

@@ -8,7 +8,7 @@ pending is stored; after a crash the next run observes afresh.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from syncer.engine import chosen, guards, mounts, moves, paths, plan
 from syncer.engine.chosen import Choice
@@ -134,7 +134,8 @@ def run(pair: Pair, seen: Look | None = None) -> RunReport:
 
 
 def _observed(pair: Pair, seen: Look, disks: Mapping[Side, Mounts]) -> Findings:
-    return observe(pair.stores, pair.memory, pair.policy, pair.compiler, pair.reporter, seen, disks)
+    policy = replace(pair.policy, now_ns=pair.clock.now_ns())
+    return observe(pair.stores, pair.memory, policy, pair.compiler, pair.reporter, seen, disks)
 
 
 def _carried_out(
@@ -182,13 +183,14 @@ def _planned(pair: Pair, findings: Findings) -> Plan:
     picked = pair.choice(found)
     actions = picked.actions
     known = pair.memory.known() if guards.need_known(actions) else 0
-    kept, holds = guards.hold_mass_delete(actions, known, pair.policy)
+    kept, restored = guards.hold_went_back(actions, known, pair.policy)
+    kept, holds = guards.hold_mass_delete(kept, known, pair.policy)
     problems = [p for p in findings.problems if p.code != Trouble.UNMOUNTED.value]  # their holds name them
     return Plan(
         actions=plan.ordered(kept),
         conflicts=tuple(_concerned(findings.conflicts, picked.left)),
         problems=(*problems, *guards.warn_mass_change(kept, known)),
-        holds=(*holds, *guards.hold_unmounted(findings.absent)),
+        holds=(*restored, *holds, *guards.hold_unmounted(findings.absent)),
         left=tuple(picked.left),
         missed=tuple(picked.missed),
     )

@@ -8,7 +8,7 @@ clashes are `engine.reconcile`'s business.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from syncer.engine.changes import (
     Change,
@@ -61,6 +61,7 @@ class Settings:
     conflict: ConflictPolicy
     mode: Mode
     copy_name: Callable[[RelPath, Entry], RelPath]
+    now_ns: int | None = None  # see `Policy`
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,9 @@ class Decision:
     conflict: ConflictReport | None = None
 
 
+AHEAD_NS = 24 * 3600 * 10**9
+"""An mtime that lies so far in the future was given by a wrong clock."""
+_BY_TIME = frozenset({ConflictPolicy.KEEP_BOTH, ConflictPolicy.NEWER})
 NOTHING = Decision()
 CHANGED = {Side.LOCAL: Reason.LOCAL_CHANGED, Side.REMOTE: Reason.REMOTE_CHANGED}
 NEW = {Side.LOCAL: Reason.LOCAL_NEW, Side.REMOTE: Reason.REMOTE_NEW}
@@ -221,18 +225,32 @@ def _touch(leaf: Leaf, follower: Side, local: Entry, remote: Entry, executable: 
     return Decision(action)
 
 
-def newer(local: Entry, remote: Entry) -> Side:
+def newer(local: Entry, remote: Entry, now_ns: int | None = None) -> Side:
     """Whose version keeps the name: the newer mtime's; the remote's if that says nothing.
 
     The only place where clocks of two machines meet: it names a winner and never
-    decides whether something changed.
+    decides whether something changed. An mtime more than a day after `now_ns` comes from a wrong clock: the
+    other version keeps the name.
     """
     if local.mtime_ns is None or remote.mtime_ns is None:
         return Side.REMOTE
-    return Side.LOCAL if local.mtime_ns > remote.mtime_ns else Side.REMOTE
+    ahead = from_the_future(local, remote, now_ns)
+    if len(ahead) == 1:
+        return ahead[0].other
+    return Side.LOCAL if local.mtime_ns > remote.mtime_ns and not ahead else Side.REMOTE
 
 
-def winner(policy: ConflictPolicy, mode: Mode, local: Entry, remote: Entry) -> Side:
+def from_the_future(local: Entry, remote: Entry, now_ns: int | None) -> list[Side]:
+    """The sides whose mtime lies more than a day ahead."""
+    if now_ns is None:
+        return []
+    sides = ((Side.LOCAL, local), (Side.REMOTE, remote))
+    return [side for side, e in sides if e.mtime_ns is not None and e.mtime_ns > now_ns + AHEAD_NS]
+
+
+def winner(
+    policy: ConflictPolicy, mode: Mode, local: Entry, remote: Entry, now_ns: int | None = None
+) -> Side:
     """Whose version keeps the name in a conflict. One-way, it is always the source's."""
     if mode is not Mode.TWO_WAY:
         return Side.LOCAL if mode is Mode.PUSH else Side.REMOTE
@@ -240,16 +258,18 @@ def winner(policy: ConflictPolicy, mode: Mode, local: Entry, remote: Entry) -> S
         return Side.LOCAL
     if policy is ConflictPolicy.REMOTE:
         return Side.REMOTE
-    return newer(local, remote)
+    return newer(local, remote, now_ns)
 
 
 def _conflict(leaf: Leaf, local: Entry, remote: Entry, settings: Settings, reason: Reason) -> Decision:
     """Two contents that exist nowhere else want one name: neither may be lost."""
     if settings.conflict is ConflictPolicy.ASK:
         return Decision(None, report(leaf.path, reason, Resolution.ASKED, local, remote))
-    won = winner(settings.conflict, settings.mode, local, remote)
+    won = winner(settings.conflict, settings.mode, local, remote, settings.now_ns)
     kept, lost = (local, remote) if won is Side.LOCAL else (remote, local)
-    if settings.conflict is not ConflictPolicy.KEEP_BOTH:
+    by_time = settings.mode is Mode.TWO_WAY and settings.conflict in _BY_TIME
+    ahead = from_the_future(local, remote, settings.now_ns) if by_time else []
+    if settings.conflict is not ConflictPolicy.KEEP_BOTH and not ahead:
         # The loser is in the trash of its own side before the winner takes the name.
         action: Action = _send(leaf, won, kept, reason)
         return Decision(action, report(leaf.path, reason, WON[won], local, remote))
@@ -263,7 +283,8 @@ def _conflict(leaf: Leaf, local: Entry, remote: Entry, settings: Settings, reaso
         lost=lost,
         one_way=settings.mode is not Mode.TWO_WAY,
     )
-    return Decision(action, report(leaf.path, reason, Resolution.KEPT_BOTH, local, remote, copy))
+    told = report(leaf.path, reason, Resolution.KEPT_BOTH, local, remote, copy)
+    return Decision(action, replace(told, ahead=ahead[0] if ahead else None))
 
 
 def report(
@@ -292,6 +313,7 @@ def _send(leaf: Leaf, side: Side, seen: Entry, reason: Reason, *, executable: bo
         seen=seen,
         expected=_agreed(leaf, side.other),
         executable=seen.executable if executable is None else executable,
+        agreed_ns=leaf.base.mtime_ns(side) if leaf.base else None,
     )
 
 

@@ -30,6 +30,8 @@ EMPTIED = "emptied"
 MASS_DELETE = "mass-delete"
 MASS_CHANGE = "mass-change"
 MANY_CHANGES = 100  # overwritten files from which on a word is said
+WENT_BACK = "went-back"
+WENT_BACK_FLOOR = 5  # fewer older contents than this were put back by hand
 UNMOUNTED = Trouble.UNMOUNTED.value
 EMPTIED_FLOOR = 2  # a single file may vanish without anybody being alarmed
 
@@ -90,6 +92,50 @@ def hold_mass_delete(
     return kept, holds
 
 
+def hold_went_back(actions: Sequence[Action], known: int, policy: Policy) -> tuple[list[Action], list[Hold]]:
+    """The actions without those that follow a side which went back in time, and what was held.
+
+    A folder restored from a backup, or a snapshot rolled back, shows older contents for what was changed
+    since, and nothing for what was made since. Where most known files that a side changed became older than
+    what was agreed, and there are many, neither those nor that side's deletions replace the newer work on
+    the other. What is new on it, or newer, still flows.
+    """
+    kept = list(actions)
+    holds: list[Hold] = []
+    if policy.allow_deletes:
+        return kept, holds
+    for side in Side:
+        edits = [a for a in kept if isinstance(a, Transfer) and a.source is side and a.expected is not None]
+        older = [a for a in edits if a.goes_back and a.path not in policy.meant]
+        lately = policy.went_back_lately.get(side, 0) if older else 0
+        if len(older) + lately < WENT_BACK_FLOOR or (len(older) + lately) * 2 <= len(edits) + lately:
+            continue
+        doomed = deletions(kept, side.other)
+        if policy.accepted is not None and len(older) + len(doomed) <= policy.accepted:
+            continue
+        gone = {id(a) for a in (*older, *doomed)}
+        cleared = {a.path for a in doomed if a.clearing}
+        kept = [a for a in kept if id(a) not in gone and not _wants_room(a, side.other, cleared)]
+        holds.append(_went_back(side, older, doomed, known))
+    return kept, holds
+
+
+def _went_back(
+    side: Side, older: Sequence[Transfer], doomed: Sequence[Delete | RemoveDirectory], known: int
+) -> Hold:
+    also = f" and {len(doomed)} deleted" if doomed else ""
+    return Hold(
+        guard=WENT_BACK,
+        side=side,
+        message=f"{len(older)} of {known} known entries are older on the {side.value} side than agreed, "
+        f"as after a restore from a backup; the {side.other.value} side keeps its newer ones, "
+        f"{len(older)} would be replaced{also}; everything else was done",
+        hint="if the older ones are meant, run once with --yes (the newer ones go to the trash); "
+        f"if not, copy the newer ones back from the {side.other.value} side",
+        paths=tuple(a.path for a in (*older, *doomed)),
+    )
+
+
 def hold_unmounted(absent: Mapping[Side, Mapping[RelPath, str]]) -> list[Hold]:
     """A word for each mount point below which nothing is done until what was mounted there is back."""
     return [
@@ -109,7 +155,9 @@ def hold_unmounted(absent: Mapping[Side, Mapping[RelPath, str]]) -> list[Hold]:
 
 def need_known(actions: Sequence[Action]) -> bool:
     """Whether any guard will ask how many entries are known, which takes counting."""
-    return len(actions) >= MANY_CHANGES or any(isinstance(a, Delete | RemoveDirectory) for a in actions)
+    return len(actions) >= MANY_CHANGES or any(
+        isinstance(a, Delete | RemoveDirectory) or (isinstance(a, Transfer) and a.goes_back) for a in actions
+    )
 
 
 def _wants_room(action: Action, side: Side, cleared: Collection[RelPath]) -> bool:

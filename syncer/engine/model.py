@@ -8,7 +8,7 @@ UTF-8 carry their bytes as surrogate escapes (PEP 383), as `os.fsdecode` gives t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import TypeAlias
@@ -145,6 +145,10 @@ class Reason(Enum):
     MIRROR = "one-way-restore"  # push or pull: the following side was changed by somebody else
 
 
+COARSEST_NS = 2_000_000_000
+"""Two mtimes that differ by no more may be one and the same on a file system with coarse stamps (FAT)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
     """Bring the content of `path` from `source` to the other side.
@@ -159,6 +163,14 @@ class Transfer:
     seen: Entry
     expected: Entry | None
     executable: bool | None = None  # what both sides are to have (merged from two changes)
+    agreed_ns: int | None = field(default=None, compare=False, repr=False)  # mtime at the source when agreed
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether the source shows something older than what both sides had agreed on."""
+        if self.expected is None or self.agreed_ns is None or self.seen.mtime_ns is None:
+            return False
+        return self.seen.mtime_ns + COARSEST_NS < self.agreed_ns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -369,3 +381,6 @@ class Policy:
     host: str = "host"  # names conflict copies
     choices: Mapping[RelPath, ConflictPolicy] = field(default_factory=dict)  # a person's, for single paths
     deleted_lately: Mapping[Side, int] = field(default_factory=dict)  # by runs right before, of one stroke
+    went_back_lately: Mapping[Side, int] = field(default_factory=dict)  # the same of older contents
+    meant: Collection[RelPath] = ()  # where a person put older contents back by a command of ours
+    now_ns: int | None = None  # when the run began: an mtime far beyond it is no newer than any other

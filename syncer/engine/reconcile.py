@@ -386,7 +386,12 @@ class Reconciler:
         )
 
     def _settings(self, path: RelPath) -> Settings:
-        return Settings(conflict=self._conflict(path), mode=self._policy.mode, copy_name=self._copy_name)
+        return Settings(
+            conflict=self._conflict(path),
+            mode=self._policy.mode,
+            copy_name=self._copy_name,
+            now_ns=self._policy.now_ns,
+        )
 
     def _conflict(self, path: RelPath) -> ConflictPolicy:
         return self._policy.choices.get(path, self._policy.conflict)

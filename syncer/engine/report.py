@@ -43,6 +43,7 @@ class ConflictReport:
     local: Entry
     remote: Entry
     copy: RelPath = ""
+    ahead: Side | None = None  # whose mtime lies in the future, and was not taken for newer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from syncer.state import ConflictSide, HistoryEntry, Ledger, OpenConflict
 
 _HELD = "held"
+_PUT_BACK = "put_back"
 FOLDER = "a folder"  # what the history says of a deletion, since the trash keeps no empty directory
 OPEN = (Resolution.ASKED, Resolution.KEPT_BOTH)
 
@@ -92,6 +93,17 @@ def remember_holds(memory: Memory, holds: Sequence[Hold]) -> None:
 def held(memory: Memory) -> list[dict[str, Any]]:
     """What the last run held back, as plain values."""
     found: list[dict[str, Any]] = json.loads(memory.setting(_HELD) or "[]")
+    return found
+
+
+def remember_put_back(memory: Memory, paths: Sequence[RelPath]) -> None:
+    """Where older contents stand because a person had them put back, until a run has seen to them."""
+    memory.set(**{_PUT_BACK: json.dumps(sorted(set(paths)))})
+
+
+def put_back(memory: Memory) -> list[RelPath]:
+    """Those paths."""
+    found: list[RelPath] = json.loads(memory.setting(_PUT_BACK) or "[]")
     return found
 
 

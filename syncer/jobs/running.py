@@ -226,10 +226,20 @@ class Runner:
         notes += [f"{path} changed after it was resolved: choose again" for path in decided.void]
         pair = opening.opened(world, job, wish, place, state, stores).pair
         lately = self._strokes.lately(clock.monotonic()) if wish.max_delete is None else {}
-        policy = replace(pair.policy, choices=decided.valid, deleted_lately=lately)
+        older = self._strokes.went_back(clock.monotonic()) if wish.max_delete is None else {}
+        meant = bookkeeping.put_back(state.memory)
+        policy = replace(
+            pair.policy,
+            choices=decided.valid,
+            deleted_lately=lately,
+            went_back_lately=older,
+            meant=frozenset(meant),
+        )
         report = cycle.run(replace(pair, policy=policy, roots=found), seen)
         settled = [path for path in (*decided.valid, *decided.void) if report.judged(path)]
         choices.forget(state.memory, settled)
+        if meant:
+            bookkeeping.remember_put_back(state.memory, [p for p in meant if not report.judged(p)])
         told = bookkeeping.record(
             state.ledger,
             number,

@@ -30,20 +30,31 @@ class Strokes:
 
     def __init__(self) -> None:
         self._gone: dict[Side, dict[RelPath, float]] = {side: {} for side in Side}
+        self._older: dict[Side, dict[RelPath, float]] = {side: {} for side in Side}  # by source
 
     def lately(self, now: float) -> dict[Side, int]:
         """How many entries of each side were deleted within the time of a stroke and did not come back."""
-        for side, gone in self._gone.items():
-            self._gone[side] = {path: at for path, at in gone.items() if at >= now - STROKE}
-        return {side: len(gone) for side, gone in self._gone.items()}
+        return _counted(self._gone, now)
+
+    def went_back(self, now: float) -> dict[Side, int]:
+        """How many files of each side became older than agreed within that time, and were followed."""
+        return _counted(self._older, now)
 
     def remember(self, report: RunReport | None, now: float) -> None:
         """A run's end; also of one that was broken off: what it deleted is gone."""
         for action in (a.action for a in report.actions if isinstance(a.outcome, Done)) if report else ():
             if isinstance(action, Delete | RemoveDirectory):
                 self._gone[action.side][action.path] = now
+            if isinstance(action, Transfer) and action.goes_back:
+                self._older[action.source][action.path] = now
             for side, path in _made(action):
                 self._gone[side].pop(path, None)
+
+
+def _counted(noted: dict[Side, dict[RelPath, float]], now: float) -> dict[Side, int]:
+    for side, paths in noted.items():
+        noted[side] = {path: at for path, at in paths.items() if at >= now - STROKE}
+    return {side: len(paths) for side, paths in noted.items()}
 
 
 def _made(action: Action) -> Iterator[tuple[Side, RelPath]]:

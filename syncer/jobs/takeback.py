@@ -14,6 +14,7 @@ from syncer.engine.model import Done, Entry, Kind, Obstacle, Outcome, RelPath, S
 from syncer.engine.paths import join, printable, split
 from syncer.engine.ports import Creation, Memory, Removal, Rename
 from syncer.errors import NotFound, StoreError
+from syncer.jobs import bookkeeping
 from syncer.jobs.inverse import CHANGED, Step, What
 from syncer.stores.folder import FolderStore
 from syncer.stores.trash import Kept
@@ -93,6 +94,9 @@ class Hand:
                 ended[index] = self._restored(step, step.kept)
             else:
                 over[index] = (step.kept, judged)
+        if over:
+            before = bookkeeping.put_back(self._memory)
+            bookkeeping.remember_put_back(self._memory, [*before, *(steps[number].path for number in over)])
         numbers = list(over)
         for number, outcome in self._store.put_back(list(over.values())):
             digest = outcome.entry.digest if isinstance(outcome, Done) and outcome.entry else None
