@@ -28,6 +28,7 @@ class Hands:
     """A user of the account with another tool: names are objects' names."""
 
     def __init__(self, storage_url: str, token: str, container: str) -> None:
+        self.container = container
         self.url = f"{storage_url}/{quote(container)}"
         self.session = requests.Session()
         self.session.headers["X-Auth-Token"] = token

@@ -1,5 +1,5 @@
 """The real Swift, for the tests of itself."""
 
-from tests.swift.fixtures import cloud, make_swift, swift
+from tests.swift.fixtures import cloud, make_swift, rgw, swift
 
-__all__ = ["cloud", "make_swift", "swift"]
+__all__ = ["cloud", "make_swift", "rgw", "swift"]

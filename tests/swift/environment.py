@@ -11,6 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 VENV = ROOT / ".venv-swift"
+CEPH = ROOT / ".venv-ceph"
 PYTHON = VENV / "bin" / "python"
 SHARED_MEMORY = Path("/dev/shm")  # tmpfs on Linux
 METADATA = (
@@ -25,6 +26,15 @@ def environment() -> str:
         fcntl.flock(lock, fcntl.LOCK_EX)
         subprocess.run([ROOT / "scripts" / "swift.sh", VENV.name], cwd=ROOT, check=True)
     return str(PYTHON)
+
+
+@cache
+def ceph_programs() -> Path:
+    """Where Ceph's packages are unpacked; one process of a test run does it, the others wait."""
+    with (ROOT / "scripts" / "ceph.sh").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run([ROOT / "scripts" / "ceph.sh", CEPH.name], cwd=ROOT, check=True)
+    return CEPH
 
 
 def fast_folder() -> Path:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from tests.swift.identity import Cloud
+from tests.swift.rgw import Rgw
 from tests.swift.server import Settings, Swift
 
 MakeSwift: TypeAlias = Callable[..., Swift]
@@ -33,6 +34,23 @@ def swift() -> Iterator[Swift]:
     server.reset()
     yield server
     server.reset()
+
+
+@cache
+def shared_rgw() -> Rgw:
+    """The one Ceph with its gateway of this process; ends with it. About a second and a half at first."""
+    gateway = Rgw()
+    atexit.register(gateway.stop)
+    return gateway
+
+
+@pytest.fixture
+def rgw() -> Iterator[Rgw]:
+    """The shared Ceph RGW, well behaved at the start and at the end of each test."""
+    gateway = shared_rgw()
+    gateway.reset()
+    yield gateway
+    gateway.reset()
 
 
 @cache

@@ -95,10 +95,13 @@ class Swift:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
+        self._launch(LAUNCHER, asdict(self.settings), verbose=self.settings.verbose)
+
+    def _launch(self, launcher: Path, settings: Mapping[str, Any], *, verbose: bool = False) -> None:
         self.root = fast_folder()
         self._numbers = count(1)
-        words = [environment(), str(LAUNCHER), str(self.root), json.dumps(asdict(self.settings))]
-        self._process = start(words, None if self.settings.verbose else self.root / "stderr")
+        words = [environment(), str(launcher), str(self.root), json.dumps(settings)]
+        self._process = start(words, None if verbose else self.root / "stderr")
         try:
             self.ports: dict[str, int] = hear(self._process, self.root / "stderr")
         except BaseException:

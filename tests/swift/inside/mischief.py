@@ -21,6 +21,7 @@ from eventlet.event import Event
 from tokens import TOKENS
 
 App = Callable[[dict[str, Any], Callable[..., Any]], Any]
+CEPH = "/swift/v1"
 
 
 class Cut(Exception):
@@ -237,9 +238,12 @@ class Answer:
 def note(env: dict[str, Any]) -> Noted:
     """A request in the words that rules use."""
     full = env["PATH_INFO"].encode("latin1").decode("utf-8", "surrogateescape")
-    parts = full.split("/", 3)
-    below = len(parts) >= 3 and parts[1] == "v1"
-    path = (parts[3] if len(parts) > 3 else "") if below else full
+    if full == CEPH or full.startswith(f"{CEPH}/"):  # it has all below `/swift`, and no account in its paths
+        below, path = True, full[len(CEPH) :].removeprefix("/")
+    else:
+        parts = full.split("/", 3)
+        below = len(parts) >= 3 and parts[1] == "v1"
+        path = (parts[3] if len(parts) > 3 else "") if below else full
     kind = "other" if not below else "account" if not path else "object" if "/" in path else "container"
     return Noted(
         method=env["REQUEST_METHOD"], path=path, kind=kind, query=env.get("QUERY_STRING", ""),
