@@ -3,11 +3,12 @@
 
 VENV  := .venv
 SWIFT := .venv-swift
+CEPH  := .venv-ceph
 BIN   := $(VENV)/bin
 PY    := $(BIN)/python
 WORKERS ?= 4
 
-.PHONY: help demo test test-long lint format bench mutants readme venv swift clean
+.PHONY: help demo test test-long lint format bench mutants readme venv swift ceph clean
 
 help:
 	@echo "make demo       install into .venv, then watch Syncer work on two real folders"
@@ -23,10 +24,10 @@ help:
 demo: $(VENV)/.installed
 	@$(PY) scripts/demo.py
 
-test: lint $(SWIFT)/.installed
+test: lint $(SWIFT)/.installed $(CEPH)/.installed
 	@WORKERS=$(WORKERS) scripts/test.sh
 
-test-long: $(VENV)/.installed-dev $(SWIFT)/.installed
+test-long: $(VENV)/.installed-dev $(SWIFT)/.installed $(CEPH)/.installed
 	@WORKERS=$(WORKERS) scripts/test.sh -m long --timeout=0 --hypothesis-profile=long
 
 lint: $(VENV)/.installed-dev
@@ -52,9 +53,15 @@ venv: $(VENV)/.installed-dev
 
 swift: $(SWIFT)/.installed
 
+ceph: $(CEPH)/.installed
+
 # A real Swift and a real Keystone for the tests, from the package index.
 $(SWIFT)/.installed: scripts/swift.sh scripts/swift-requirements.txt tests/swift/inside/bake.py | $(VENV)/.made
 	@scripts/swift.sh $(SWIFT)
+
+# A real Ceph with its RADOS Gateway for the tests, unpacked from Debian's packages.
+$(CEPH)/.installed: scripts/ceph.sh
+	@scripts/ceph.sh $(CEPH)
 
 $(VENV)/.made: scripts/setup.sh
 	@scripts/setup.sh venv $(VENV)
@@ -73,5 +80,5 @@ $(VENV)/.installed-dev: pyproject.toml $(VENV)/.made | $(VENV)/.librsync
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) $(SWIFT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* *.egg-info
+	rm -rf $(VENV) $(SWIFT) $(CEPH) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -40,7 +40,7 @@ def sweep(session: Session, where: str, *, grace: float | None, yes: bool, clock
         found = search.find()
         done = search.remove() if yes and found.orphans else None
     session.answer(_document(found, done), *_lines(found, done))
-    return LEFT if done is not None and done.failed else 0
+    return LEFT if found.unreadable or (done is not None and done.failed) else 0
 
 
 def _seconds(text: str) -> float:
@@ -59,12 +59,27 @@ def _lines(found: Sweep, done: Swept | None) -> list[str]:
         if done.failed:
             lines.append(f"{done.failed:,} could not be removed; run it again")
         return lines
+    if found.unreadable:
+        return _undecided(found)
     if not found.orphans:
         return [f"no orphan segments ({found.named:,} are in use, {found.young:,} too new to tell)"]
     lines = [f"{printable(one.name)}  ({_age(one)}, {show_size(one.size)})" for one in found.orphans[:_SHOWN]]
     if len(found.orphans) > _SHOWN:
         lines.append(f"and {len(found.orphans) - _SHOWN:,} more")
     return [*lines, f"{len(found.orphans):,} orphan segments ({size}); --yes removes them"]
+
+
+def _undecided(found: Sweep) -> list[str]:
+    """Why nothing is removed, and what helps."""
+    names = [printable(name) for name in found.unreadable[:_SHOWN]]
+    if len(found.unreadable) > _SHOWN:
+        names.append(f"and {len(found.unreadable) - _SHOWN:,} more")
+    return [
+        f"{found.undecided:,} segments are named by no manifest that can be read. Nothing is removed,",
+        f"since the service does not show what {len(found.unreadable):,} large objects are made of:",
+        *(f"  {name}" for name in names),
+        "upload these again (an edit, or a copy under another name, then delete the old one), or delete them",
+    ]
 
 
 def _age(one: Segment) -> str:
@@ -76,6 +91,8 @@ def _document(found: Sweep, done: Swept | None) -> Document:
         "orphans": [{"name": one.name, "size": one.size, "age": round(one.age)} for one in found.orphans],
         "named": found.named,
         "young": found.young,
+        "undecided": found.undecided,
+        "unreadable": list(found.unreadable),
         "removed": None
         if done is None
         else {"segments": done.segments, "bytes": done.size, "kept": done.kept, "failed": done.failed},

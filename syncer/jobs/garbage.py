@@ -31,11 +31,16 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """What was found. `young`: orphans too new to be touched; `named`: segments in use."""
+    """What was found. `young`: orphans too new to be touched; `named`: segments in use.
+
+    `unreadable`: large objects that do not show what they are made of; `undecided` segments may be theirs.
+    """
 
     orphans: tuple[Segment, ...]
     young: int
     named: int
+    undecided: int = 0
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +64,13 @@ class Search:
         """Raises NotFound for a container that is not there, TransientError where its listing lags."""
         found = self._garbage = self._collector.find()
         orphans = tuple(Segment(name=one.name, size=one.size, age=one.age) for one in found.orphans)
-        return Sweep(orphans=orphans, young=found.young, named=found.named)
+        return Sweep(
+            orphans=orphans,
+            young=found.young,
+            named=found.named,
+            undecided=found.undecided,
+            unreadable=found.unreadable,
+        )
 
     def remove(self) -> Swept:
         """What `find` found, if it still is so. Raises StoreError."""

@@ -35,6 +35,10 @@ class Rgw(Swift):
     def lag(self, seconds: float | None) -> None:
         raise AssertionError("listings of RGW are never late")
 
+    def fresh_name(self, stem: str = "ceph-") -> str:
+        """A container of less than three letters is refused."""
+        return super().fresh_name(stem)
+
     @property
     def direct(self) -> str:
         """Scheme, host and port of the gateway itself, around the rules."""

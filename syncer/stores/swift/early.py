@@ -13,7 +13,7 @@ import threading
 from typing import IO
 
 from syncer.engine.model import Kind, Version
-from syncer.stores.swift.objects import Head, Row
+from syncer.stores.swift.objects import EMPTY, Head, Row
 
 TINY = 4 << 10  # bytes of an object
 MOST = 64 << 20  # bytes of all of them
@@ -32,7 +32,9 @@ class Early:
 
     def wanted(self, row: Row) -> bool:
         """Whether the object is worth it. One that is empty for the listing may be a dynamic large one."""
-        return 0 < row.size <= TINY and not row.linked and not row.is_marker and self._end < self._most
+        # Ceph lists a large object with the size of its manifest and the MD5 of nothing.
+        tiny = 0 < row.size <= TINY and row.stamp.etag != EMPTY
+        return tiny and not row.linked and not row.is_marker and self._end < self._most
 
     def keep(self, name: str, head: Head, content: bytes) -> None:
         """What was just fetched. A file's only, where the version says all that its content depends on."""

@@ -3,8 +3,10 @@
 Nothing in Swift counts references, so they are looked for: all segments of ours are listed first, then all
 manifests are read that may name them (objects, the trash, older versions, the containers of versions), twice,
 a while apart, since a listing may lag behind a rename. An object that is listed and gone shows that it does:
-then nothing is concluded. RACE: a large object that was renamed, and that no listing shows under either name
-both times, loses the segments that are older than the grace time; therefore `syncer gc` is run by a person.
+then nothing is concluded; nor is it where a manifest cannot be read, which may name any segment.
+
+RACE: a large object that was renamed, and that no listing shows under either name both times, loses the
+segments that are older than the grace time; therefore `syncer gc` is run by a person.
 """
 
 from __future__ import annotations
@@ -12,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from enum import Enum
 from functools import partial
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from syncer.engine.ports import Clock
-from syncer.errors import NotFound, TransientError, Unreadable
+from syncer.errors import NotFound, TransientError
 from syncer.stores.swift import versions
 from syncer.stores.swift.bulk import delete_many
 from syncer.stores.swift.connection import Call, Connection
@@ -25,7 +28,7 @@ from syncer.stores.swift.learning import Crew
 from syncer.stores.swift.manifest import Manifest
 from syncer.stores.swift.manifests import asked
 from syncer.stores.swift.names import Place, quoted
-from syncer.stores.swift.objects import Objects
+from syncer.stores.swift.objects import EMPTY, Objects
 from syncer.stores.swift.offered import Offered
 from syncer.stores.swift.uploading import GRACE_SECONDS, OURS, SUFFIX
 
@@ -43,16 +46,22 @@ class Orphan:
     name: str
     size: int
     age: float
-    ticks: int
+    stamp: versions.Stamp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Garbage:
-    """What was found. `young`: orphans that may still be part of an upload; `named`: segments in use."""
+    """What was found. `young`: orphans that may still be part of an upload; `named`: segments in use.
+
+    `unreadable`: large objects of which nobody can say what they are made of. As long as there is one, any
+    segment that no other object names may be one of its parts: those are `undecided`, and none is an orphan.
+    """
 
     orphans: tuple[Orphan, ...]
     young: int
     named: int
+    undecided: int = 0
+    unreadable: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -70,6 +79,14 @@ class Removed:
     failed: int
 
 
+class _Told(Enum):
+    """What is known of a row that has no manifest to read."""
+
+    PLAIN = "it is an object of its own"
+    GONE = "it is not there (any more)"
+    HIDDEN = "it is made of segments, and nobody says of which"
+
+
 class Collector:
     """For one container. `grace`: seconds for which an orphan is left alone."""
 
@@ -83,9 +100,12 @@ class Collector:
         settle: float = SETTLE_SECONDS,
     ) -> None:
         self._connection = connection
-        self._objects = Objects(connection, Place(container=container))
-        self._segments = Objects(connection, Place(container=container + SUFFIX))
-        self._limits = Offered(connection, Place(container=container)).limits
+        self._limits = limits = Offered(connection, Place(container=container)).limits
+        hides = limits.hides_manifests
+        self._objects = Objects(connection, Place(container=container), hides_manifests=lambda: hides)
+        self._segments = Objects(
+            connection, Place(container=container + SUFFIX), hides_manifests=lambda: hides
+        )
         self._clock = clock
         self._grace = grace
         self._settle = settle
@@ -101,10 +121,18 @@ class Collector:
         now = _now(headers)
         found = [_orphan(row, now) for row in self._ours()]
         old = [orphan for orphan in found if orphan.age >= self._grace]
-        named = self._named(headers, {self._path(one.name) for one in old}) if found else set()
+        named, unreadable = (
+            self._named(headers, {self._path(one.name) for one in old}) if found else (set(), set())
+        )
         orphans = tuple(orphan for orphan in old if self._path(orphan.name) not in named)
         young = [one for one in found if one.age < self._grace and self._path(one.name) not in named]
-        return Garbage(orphans=orphans, young=len(young), named=len(found) - len(orphans) - len(young))
+        return Garbage(
+            orphans=() if unreadable else orphans,
+            young=len(young),
+            named=len(found) - len(orphans) - len(young),
+            undecided=len(orphans) if unreadable else 0,
+            unreadable=tuple(sorted(unreadable)) if orphans else (),
+        )
 
     def remove(self, garbage: Garbage) -> Removed:
         """Each is looked at once more right before. Raises AuthError, TransientError."""
@@ -122,51 +150,59 @@ class Collector:
 
     def _is_same(self, orphan: Orphan) -> bool:
         head = self._segments.head(orphan.name, newest=True)
-        return head is not None and head.stamp.ticks == orphan.ticks
+        return head is not None and orphan.stamp.is_of(head.stamp.ticks)
 
     # -- who names what ----------------------------------------------------------------
 
-    def _named(self, headers: Mapping[str, str], old: set[str]) -> set[str]:
+    def _named(self, headers: Mapping[str, str], old: set[str]) -> tuple[set[str], set[str]]:
         """All segments' paths that a manifest names, by looks that show no sign of a listing that lags.
 
-        One look is enough where it finds all of the `old` ones named.
+        One look is enough where it finds all of the `old` ones named. Second: the objects whose manifest
+        cannot be read.
         """
         named: set[str] = set()
+        unreadable: set[str] = set()
         sound = 0
         for look in range(_LOOKS):
             if look:
                 self._clock.sleep(self._settle)
-            paths, settled = self._look(headers)
+            paths, unread, settled = self._look(headers)
             named |= paths
+            unreadable |= unread
             sound = sound + 1 if settled else 0
-            if sound == _SHOWN or old <= named:
-                return named
+            if sound == _SHOWN or old <= named or unreadable:
+                return named, unreadable
         raise TransientError(
             f"{self._objects.place.container}: its listing shows objects that are not there (any more)",
             hint="run it again when nobody works on the container",
         )
 
-    def _look(self, headers: Mapping[str, str]) -> tuple[set[str], bool]:
+    def _look(self, headers: Mapping[str, str]) -> tuple[set[str], set[str], bool]:
         named: set[str] = set()
+        unreadable: set[str] = set()
         settled = True
         places = [(self._objects.place.container, "X-Versions-Enabled" in headers)]
         places += [(headers[name], False) for name in _ELSEWHERE if headers.get(name)]
         for container, versioned in places:
             for page in _pages(self._connection, container, versioned=versioned):
                 large = [row for row in page if self._may_be_large(row)]
-                for manifest in self._crew.each(partial(self._manifest, container), large):
+                found = self._crew.each(partial(self._manifest, container), large)
+                for row, manifest in zip(large, found, strict=True):
                     if isinstance(manifest, Manifest):
                         named.update(one.path for one in manifest.segments)
-                    settled = settled and manifest is not False
-        return named, settled
+                    elif manifest is _Told.HIDDEN:
+                        unreadable.add(str(row.get("name")))
+                    settled = settled and manifest is not _Told.GONE
+        return named, unreadable, settled
 
     def _may_be_large(self, row: Mapping[str, Any]) -> bool:
-        """Only Swift itself tells in its listings which objects are; elsewhere each is asked."""
-        able = self._limits.dialect is not None and self._limits.dialect.ranges
-        return bool(row.get("slo_etag")) if able else True
+        """Swift's listings tell which objects are; Ceph lists them like empty ones; elsewhere all may be."""
+        if not self._limits.hides_manifests or row.get("slo_etag"):
+            return bool(row.get("slo_etag"))
+        return not self._limits.is_ceph or versions.bare(str(row.get("hash") or EMPTY)) == EMPTY
 
-    def _manifest(self, container: str, row: Mapping[str, Any]) -> Manifest | bool | None:
-        """The manifest of a row; None where it is a plain object; False where there is none."""
+    def _manifest(self, container: str, row: Mapping[str, Any]) -> Manifest | _Told:
+        """The manifest of a row, or why there is none."""
         name, version = str(row.get("name")), str(row.get("version_id") or "")
         etag = versions.bare(str(row.get("slo_etag") or ""))
         key = (f"{container}/{name}", version, f"{etag} {row.get('last_modified')}")
@@ -174,14 +210,14 @@ class Collector:
         if key in self._read and self._stands(url, version, etag):
             return self._read[key]
         query = urlencode({"version-id": version}) if version else ""
+        if self._limits.hides_manifests and (told := self._told(url, version)) is not _Told.HIDDEN:
+            return told
         try:
             found = asked(self._connection, url, query=query, about=name)
         except NotFound:
-            return False
+            return self._unlisted(url, version)
         if found is None:
-            if row.get("slo_etag"):
-                self._check_plain(url, version)
-            return None
+            return self._told(url, version)
         self._read[key] = found[0]
         return found[0]
 
@@ -192,12 +228,24 @@ class Collector:
         reply = self._connection.ask(call)
         return reply.status != 404 and versions.bare(reply.headers.get("Etag", "")) == etag
 
-    def _check_plain(self, url: str, version: str) -> None:
-        """A large object became a plain one; or its manifest cannot be read, and nothing may be concluded."""
+    def _told(self, url: str, version: str) -> _Told:
+        """Of an object whose manifest did not come: a plain one, or nothing may be concluded from it."""
         query = urlencode({"version-id": version}) if version else ""
         reply = self._connection.ask(Call(method="HEAD", path=url, query=query, accept=(404,)))
-        if reply.headers.get("X-Static-Large-Object", "").lower() == "true":
-            raise Unreadable("a manifest that is in no form that is known", path=url)
+        if reply.status == 404:
+            return self._unlisted(url, version)
+        large = reply.headers.get("X-Static-Large-Object", "").lower() == "true"
+        container, _, prefix = unquote(reply.headers.get("X-Object-Manifest", "")).partition("/")
+        ours = container == self._segments.place.container and (
+            prefix.startswith(OURS) or OURS.startswith(prefix)
+        )
+        return _Told.HIDDEN if large or ours else _Told.PLAIN
+
+    def _unlisted(self, url: str, version: str) -> _Told:
+        """Of an object that is listed and not there: it is gone, or one of its segments is."""
+        query = urlencode({"multipart-manifest": "get"} | ({"version-id": version} if version else {}))
+        reply = self._connection.ask(Call(method="HEAD", path=url, query=query, accept=(404,)))
+        return _Told.GONE if reply.status == 404 else _Told.HIDDEN
 
     # -- what there is -------------------------------------------------------------------
 
@@ -218,11 +266,12 @@ class Collector:
 
 def _orphan(row: Mapping[str, Any], now: float) -> Orphan:
     try:
-        ticks, _ = versions.by_listing(str(row["last_modified"]))
+        ticks, step = versions.by_listing(str(row["last_modified"]))
         size = int(row["bytes"])
     except (KeyError, ValueError, TypeError):
         raise TransientError("a listing that cannot be read") from None
-    return Orphan(name=str(row["name"]), size=size, age=now - ticks / versions.TICKS, ticks=ticks)
+    stamp = versions.Stamp(ticks, versions.bare(str(row.get("hash") or "")), step)
+    return Orphan(name=str(row["name"]), size=size, age=now - ticks / versions.TICKS, stamp=stamp)
 
 
 def _now(headers: Mapping[str, str]) -> float:

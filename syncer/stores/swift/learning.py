@@ -67,11 +67,12 @@ class Learner:
             head = self.objects.head(name, newest=True)
         if head is None:
             return None
+        if head.is_short:
+            raise self.objects.broken(name)
         if head.kind(name) is Kind.SYMLINK:
             return self._link(name)
-        return fact_of(
-            name, head, listed=row.stamp.etag if row and row.stamp.ticks == head.stamp.ticks else ""
-        )
+        listed = row is not None and row.stamp.is_of(head.stamp.ticks)
+        return fact_of(name, head, listed=row.stamp.etag if row is not None and listed else "")
 
     def _link(self, name: str) -> Fact | None:
         with self.objects.get(name) as answer:

@@ -5,12 +5,15 @@ One request each; no decisions. Names are objects' names (`names.Place`), not pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
 
 from syncer.engine.model import Entry, Kind, Version
-from syncer.errors import TransientError
+from syncer.engine.paths import printable
+from syncer.errors import TransientError, Unreadable
 from syncer.stores.swift import metadata, versions
 from syncer.stores.swift.connection import READ_SECONDS, Answer, Call, Connection, Reply
 from syncer.stores.swift.exchange import Body
@@ -19,6 +22,9 @@ from syncer.stores.swift.names import Place
 NEWEST = {"X-Newest": "true"}  # asks every replica: the nearest one may not know yet
 COPIED, STORED = 201, 201
 OVERTAKEN = 202  # a newer write is there already: this one was not stored
+EMPTY = hashlib.md5(b"", usedforsecurity=False).hexdigest()
+"""The ETag of nothing, and what Ceph's listings show of every large object."""
+_TOLD_SIZE = re.compile(r"/\d+\.\d+/(\d{1,18})(?:/\d{1,18})?/?$")
 _COPY_RATE = 4 << 20  # bytes per second that a slow cluster still copies
 _ROWS = "row of a listing"
 _NEVER = versions.Stamp(0, "")
@@ -50,6 +56,18 @@ class Head:
         """Whether the ETag is the MD5 of the content."""
         return not (self.static or self.manifest)
 
+    @property
+    def is_short(self) -> bool:
+        """Whether a dynamic large object surely lacks segments: their listing decides how long it is.
+
+        One of no bytes does; and so does one shorter than the prefix of its segments says, as swiftclient
+        (`NAME/MTIME/SIZE/SEGMENT_SIZE/`) and rclone (`NAME/MTIME/SIZE`) write it.
+        """
+        if not self.manifest:
+            return False
+        told = _TOLD_SIZE.search(self.manifest)
+        return not self.size or (told is not None and self.size < int(told[1]))
+
     def kind(self, name: str) -> Kind:
         if metadata.is_marker(name, self.size, self.content_type) and not self.manifest:
             return Kind.DIRECTORY
@@ -73,18 +91,44 @@ class Row:
 
 
 class Objects:
-    """Requests about the objects of one container."""
+    """Requests about the objects of one container.
 
-    def __init__(self, connection: Connection, place: Place) -> None:
+    `hides_manifests`: see `offered.Limits`; asked only after a 404.
+    """
+
+    def __init__(
+        self, connection: Connection, place: Place, *, hides_manifests: Callable[[], bool] = lambda: True
+    ) -> None:
         self.connection = connection
         self.place = place
+        self._hides_manifests = hides_manifests
 
     def head(self, name: str, *, newest: bool = False) -> Head | None:
-        """None where no such object is."""
+        """None where no such object is. Raises Unreadable for a large object with a segment missing."""
         headers = NEWEST if newest else {}
         call = self._call("HEAD", name, headers=headers, accept=(404,))
         reply = self.connection.ask(call)
-        return None if reply.status == 404 else head_in(reply.headers)
+        if reply.status != 404:
+            return head_in(reply.headers)
+        # Ceph answers so for a large object whose first segment is missing, too. Of that one the manifest
+        # has a HEAD of its own; of an object that is gone it has none, in Ceph as in Swift.
+        if self._hides_manifests() and self.has_manifest(name):
+            raise self.broken(name)
+        return None
+
+    def has_manifest(self, name: str) -> bool:
+        """Whether an object is there, if only as the manifest of a large one."""
+        call = self._call("HEAD", name, query="multipart-manifest=get", headers=NEWEST, accept=(404,))
+        return self.connection.ask(call).status != 404
+
+    def broken(self, name: str) -> Unreadable:
+        """What a large object is that cannot be read as a whole: never an absence."""
+        path = self.place.path(name)
+        return Unreadable(
+            f"{printable(path)}: segment missing: a part of this large object is gone from the service",
+            path=path,
+            hint="where the file is whole, rename it there: it is uploaded anew; then delete this object",
+        )
 
     def get(
         self, name: str, *, start: int = 0, end: int | None = None, if_match: str = "", newest: bool = False

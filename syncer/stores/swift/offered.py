@@ -29,6 +29,11 @@ class Limits:
     bulk_delete: int = 0
     dialect: Dialect | None = None
     """How manifests of static large objects are written here; None where there are none."""
+    hides_manifests: bool = True
+    """Whether this may be Ceph's gateway (16.2 to 20.1), as it may where nothing else is known: it hands out
+    no manifest, and answers for a large object with a segment missing as if there were none (404)."""
+    is_ceph: bool = False
+    """Whether it surely is."""
 
 
 class Offered:
@@ -67,8 +72,11 @@ class Offered:
         swift, bulk = _part(told, "swift"), _part(told, "bulk_delete")
         usual = Limits()
         most = _number(swift, "max_file_size", usual.max_file_size)
+        dialect = _dialect(told, most)
         return Limits(
-            dialect=_dialect(told, most),
+            dialect=dialect,
+            hides_manifests=not _is_swift(told),
+            is_ceph=not _is_swift(told) and "max_object_name_size" in swift,
             max_file_size=most,
             max_name=min(_number(swift, "max_object_name_length", usual.max_name), usual.max_name),
             bulk_delete=_number(bulk, "max_deletes_per_request", 0),
@@ -121,9 +129,14 @@ def _dialect(told: Any, max_file_size: int) -> Dialect | None:
         version = tuple(int(n) for n in str(_part(told, "swift").get("version")).split(".")[:2])
     except ValueError:
         version = (0,)
-    able = "min_segment_size" in slo and version >= (2, 18)
+    able = _is_swift(told) and version >= (2, 18)
     parts = _number(slo, "max_manifest_segments", Dialect().parts)
     return Dialect(ranges=able, inline=able, parts=parts, segment=max_file_size)
+
+
+def _is_swift(told: Any) -> bool:
+    """Whether OpenStack Swift itself answers, by a key that no other implementation has."""
+    return "min_segment_size" in _part(told, "slo")
 
 
 def _left(headers: Mapping[str, str], quotas: tuple[str, ...], whose: str) -> int | None:

@@ -17,7 +17,7 @@ from blake3 import blake3
 from syncer.engine.model import Entry, Method, RelPath
 from syncer.engine.paths import printable
 from syncer.engine.ports import Basis, Source, Traffic
-from syncer.errors import ChangedUnderUs, TransientError, Unreadable
+from syncer.errors import ChangedUnderUs, NotFound, TransientError, Unreadable
 from syncer.stores.reading import beyond
 from syncer.stores.swift import versions
 from syncer.stores.swift.connection import PIECE
@@ -25,7 +25,7 @@ from syncer.stores.swift.manifest import Inline, Manifest, Segment
 from syncer.stores.swift.manifests import current
 from syncer.stores.swift.objects import head_in
 from syncer.stores.swift.segments import Segments
-from syncer.stores.swift.source import SwiftSource
+from syncer.stores.swift.source import SwiftSource, lost
 
 if TYPE_CHECKING:
     from syncer.engine.sketch import Sketch
@@ -242,8 +242,13 @@ class RangedSource:
 
     def _request(self, start: int, end: int) -> Iterator[bytes]:
         name, left = self._ground.place.name(self._path), end - start
-        etag = versions.etag_in(self._expected.version)
-        with self._ground.objects.get(name, start=start, end=end, if_match=etag) as answer:
+        hides = self._ground.offered.limits.hides_manifests  # see `source`: then it would never match
+        etag = "" if hides else versions.etag_in(self._expected.version)
+        try:
+            answer = self._ground.objects.get(name, start=start, end=end, if_match=etag)
+        except NotFound:
+            raise lost(self._ground, self._path, self._expected) or self._changed() from None
+        with answer:
             if answer.status != 206:
                 raise self._changed()
             if head_in(answer.headers, size=self._expected.size).version != self._expected.version:

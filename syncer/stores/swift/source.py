@@ -18,7 +18,7 @@ from blake3 import blake3
 from syncer.engine.model import Entry, Method, RelPath
 from syncer.engine.paths import printable
 from syncer.engine.ports import Basis, Source, Traffic
-from syncer.errors import AuthError, ChangedUnderUs, StoreError, TransientError
+from syncer.errors import AuthError, ChangedUnderUs, NotFound, StoreError, TransientError
 from syncer.stores.swift.confirming import confirmed
 from syncer.stores.swift.connection import PIECE
 from syncer.stores.swift.ground import Ground
@@ -137,8 +137,15 @@ class _Reading:
 
     def _request(self) -> Iterator[bytes]:
         name = self._ground.place.name(self._path)
-        etag = self.head.etag if self.head is not None else ""
-        with self._ground.objects.get(name, start=self._place, if_match=etag) as answer:
+        # Ceph compares with the MD5 of nothing where the object is a large one: what its ETag is would never
+        # match. Time and ETag of each answer are compared below, here and there.
+        hides = self._ground.offered.limits.hides_manifests
+        etag = self.head.etag if self.head is not None and (self.head.plain or not hides) else ""
+        try:
+            answer = self._ground.objects.get(name, start=self._place, if_match=etag)
+        except NotFound:
+            raise self._lost() from None
+        with answer:
             if answer.status in (412, 416):
                 raise self._changed()
             head = head_in(answer.headers, size=self._expected.size)
@@ -162,8 +169,22 @@ class _Reading:
             raise self._changed()
         self.head = head
 
+    def _lost(self) -> StoreError | ChangedUnderUs:
+        """What a 404 means: Ceph answers so for the part of a large object whose segment is missing."""
+        return lost(self._ground, self._path, self._expected) or self._changed()
+
     def _changed(self) -> ChangedUnderUs:
         return ChangedUnderUs(f"{printable(self._path)} changed since it was planned on", path=self._path)
+
+
+def lost(ground: Ground, path: RelPath, expected: Entry) -> StoreError | None:
+    """The error for a 404 to a GET where the object still is the version that is meant; None where it is not.
+
+    Raises Unreadable where already a HEAD says that a segment is missing, and what a HEAD does.
+    """
+    name = ground.place.name(path)
+    head = ground.objects.head(name, newest=True)
+    return ground.objects.broken(name) if head is not None and head.version == expected.version else None
 
 
 class Ahead:

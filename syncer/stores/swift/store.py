@@ -85,8 +85,8 @@ class SwiftStore:
         self._clock = clock
         self._room: tuple[float, int | None] | None = None
         self._room_lock = threading.Lock()
-        objects = Objects(connection, place)
         known, offered = Known(cache), Offered(connection, place)
+        objects = Objects(connection, place, hides_manifests=lambda: offered.limits.hides_manifests)
         learner, crew = Learner(objects, known), Crew()
         self._root = Root(objects)
         ground = Ground(

@@ -34,7 +34,11 @@ class Stamp:
 
     def may_be(self, ticks: int, etag: str) -> bool:
         """Whether this is what a listing says of the write at `ticks`."""
-        return self.etag == etag and self.ticks == ticks // self.step * self.step
+        return self.etag == etag and self.is_of(ticks)
+
+    def is_of(self, ticks: int) -> bool:
+        """Whether a listing shows the write at `ticks` so, whatever the ETag that it shows."""
+        return self.ticks == ticks // self.step * self.step
 
 
 def etag_in(version: Version) -> str:

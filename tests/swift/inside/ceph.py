@@ -1,4 +1,4 @@
-"""A throw-away Ceph with one RADOS Gateway on loopback: a monitor, an object storage daemon in memory, a gateway.
+"""A throw-away Ceph on loopback: a monitor, an object storage daemon in memory, a RADOS Gateway.
 
 No `ceph` command, no manager, no systemd. The one OSD stands in the map that the monitor is made with
 (`ceph-mon --mkfs --osdmap`), so nothing has to be asked for it, and the gateway answers after a second.
@@ -91,7 +91,7 @@ rgw_gc_processor_max_time = 5
 
 
 class Ceph:
-    """One cluster below `root`. `programs`: where its packages were unpacked; `more`: options of the gateway."""
+    """One cluster below `root`. `programs`: where the packages are unpacked; `more`: options of RGW."""
 
     def __init__(
         self, root: Path, programs: Path, *, room: int = 6 << 30, more: Mapping[str, str] | None = None
@@ -144,10 +144,14 @@ class Ceph:
         (root / "keyring").write_text("".join(_key_of(name, caps) for name, caps in _CAPS.items()))
         address = f"[v2:127.0.0.1:{v2},v1:127.0.0.1:{v1}]"
         maps = str(root / "monmap"), str(root / "osdmap")
-        self._run("monmaptool", "--create", "--fsid", fsid, "--addv", "a", address, "--enable-all-features", maps[0])
+        self._run(
+            "monmaptool", "--create", "--fsid", fsid, "--addv", "a", address, "--enable-all-features", maps[0]
+        )
         self._run("osdmaptool", "-c", str(root / "ceph.conf"), "--createsimple", "1", maps[1])
         keyring = ("--keyring", str(root / "keyring"))
-        self._run(*self._words("ceph-mon", "--mkfs", "-i", "a", "--monmap", maps[0], "--osdmap", maps[1], *keyring))
+        self._run(
+            *self._words("ceph-mon", "--mkfs", "-i", "a", "--monmap", maps[0], "--osdmap", maps[1], *keyring)
+        )
         shutil.copy(root / "keyring", root / "mon" / "keyring")
         self._spawn("ceph-mon", "-i", "a")
         self._run(*self._words("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", str(uuid.uuid4())))
@@ -183,9 +187,12 @@ class Ceph:
             self._daemons.append(
                 subprocess.Popen(
                     [self._program(found), *rest],
-                    env=self._environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                    preexec_fn=_die_with_parent,
-                )  # fmt: skip
+                    env=self._environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    preexec_fn=_die_with_parent,  # noqa: PLW1509 - there are no threads yet
+                )
             )
 
     def _wait(self) -> None:
