@@ -21,14 +21,14 @@ from urllib.parse import quote, unquote, urlencode
 
 from syncer.engine.ports import Clock
 from syncer.errors import NotFound, TransientError
-from syncer.stores.swift import versions
+from syncer.stores.swift import metadata, versions
 from syncer.stores.swift.bulk import delete_many
+from syncer.stores.swift.companions import FOLDER, Companions, name_of
 from syncer.stores.swift.connection import Call, Connection
 from syncer.stores.swift.learning import Crew
-from syncer.stores.swift.manifest import Manifest
 from syncer.stores.swift.manifests import asked
 from syncer.stores.swift.names import Place, quoted
-from syncer.stores.swift.objects import EMPTY, Objects
+from syncer.stores.swift.objects import EMPTY, Head, Objects, head_in
 from syncer.stores.swift.offered import Offered
 from syncer.stores.swift.uploading import GRACE_SECONDS, OURS, SUFFIX
 
@@ -110,7 +110,10 @@ class Collector:
         self._grace = grace
         self._settle = settle
         self._crew = Crew()
-        self._read: dict[tuple[str, str, str], Manifest] = {}
+        self._read: dict[tuple[str, str, str], frozenset[str]] = {}
+        self._companions = Companions(connection, self._segments.place.container)
+        self._documents: dict[str, list[str]] = {}  # companions by the ETag that they are for
+        self._listed: dict[str, frozenset[str]] = {}  # what those that were read list
 
     def close(self) -> None:
         self._crew.close()
@@ -186,13 +189,13 @@ class Collector:
         for container, versioned in places:
             for page in _pages(self._connection, container, versioned=versioned):
                 large = [row for row in page if self._may_be_large(row)]
-                found = self._crew.each(partial(self._manifest, container), large)
-                for row, manifest in zip(large, found, strict=True):
-                    if isinstance(manifest, Manifest):
-                        named.update(one.path for one in manifest.segments)
-                    elif manifest is _Told.HIDDEN:
+                found = self._crew.each(partial(self._parts, container), large)
+                for row, told in zip(large, found, strict=True):
+                    if isinstance(told, frozenset):
+                        named |= told
+                    elif told is _Told.HIDDEN:
                         unreadable.add(str(row.get("name")))
-                    settled = settled and manifest is not _Told.GONE
+                    settled = settled and told is not _Told.GONE
         return named, unreadable, settled
 
     def _may_be_large(self, row: Mapping[str, Any]) -> bool:
@@ -201,8 +204,8 @@ class Collector:
             return bool(row.get("slo_etag"))
         return not self._limits.is_ceph or versions.bare(str(row.get("hash") or EMPTY)) == EMPTY
 
-    def _manifest(self, container: str, row: Mapping[str, Any]) -> Manifest | _Told:
-        """The manifest of a row, or why there is none."""
+    def _parts(self, container: str, row: Mapping[str, Any]) -> frozenset[str] | _Told:
+        """The paths of all objects that a row's one is made of, or why none are known."""
         name, version = str(row.get("name")), str(row.get("version_id") or "")
         etag = versions.bare(str(row.get("slo_etag") or ""))
         key = (f"{container}/{name}", version, f"{etag} {row.get('last_modified')}")
@@ -211,15 +214,15 @@ class Collector:
             return self._read[key]
         query = urlencode({"version-id": version}) if version else ""
         if self._limits.hides_manifests and (told := self._told(url, version)) is not _Told.HIDDEN:
-            return told
+            return told  # what the cluster itself says of its own is still asked for: a later one may tell
         try:
             found = asked(self._connection, url, query=query, about=name)
         except NotFound:
             return self._unlisted(url, version)
         if found is None:
             return self._told(url, version)
-        self._read[key] = found[0]
-        return found[0]
+        self._read[key] = frozenset(one.path for one in found[0].segments)
+        return self._read[key]
 
     def _stands(self, url: str, version: str, etag: str) -> bool:
         """Whether what was read a moment ago is what is there now."""
@@ -228,18 +231,37 @@ class Collector:
         reply = self._connection.ask(call)
         return reply.status != 404 and versions.bare(reply.headers.get("Etag", "")) == etag
 
-    def _told(self, url: str, version: str) -> _Told:
-        """Of an object whose manifest did not come: a plain one, or nothing may be concluded from it."""
+    def _told(self, url: str, version: str) -> frozenset[str] | _Told:
+        """Of an object whose manifest does not come: what its companion lists, or what else a HEAD says."""
         query = urlencode({"version-id": version}) if version else ""
         reply = self._connection.ask(Call(method="HEAD", path=url, query=query, accept=(404,)))
         if reply.status == 404:
             return self._unlisted(url, version)
-        large = reply.headers.get("X-Static-Large-Object", "").lower() == "true"
-        container, _, prefix = unquote(reply.headers.get("X-Object-Manifest", "")).partition("/")
-        ours = container == self._segments.place.container and (
-            prefix.startswith(OURS) or OURS.startswith(prefix)
-        )
-        return _Told.HIDDEN if large or ours else _Told.PLAIN
+        head = head_in(reply.headers)
+        container, _, prefix = unquote(head.manifest).partition("/")
+        ours = prefix.startswith(OURS) or OURS.startswith(prefix)
+        if head.manifest and container == self._segments.place.container and ours:
+            return _Told.HIDDEN
+        return _Told.PLAIN if not head.static else self._companion(head, url)
+
+    def _companion(self, head: Head, about: str) -> frozenset[str] | _Told:
+        """What all companions for this ETag list, if there is the one that the object refers to.
+
+        Of equal content that was sent twice under two names the objects have one ETag, and differ in their
+        segments. Metadata that a POST sends again right after the other one was put would refer to the wrong
+        one: so that both count.
+        """
+        if self._companions.of(head, about=about) is None:
+            return _Told.HIDDEN
+        own = name_of(metadata.manifest_in(head.meta, head.etag), head.etag)
+        paths: set[str] = set()
+        for name in {own, *self._documents.get(head.etag, ())}:
+            if name not in self._listed:
+                found = self._companions.read(name, about=about)
+                if found is not None:
+                    self._listed[name] = frozenset(one.path for one in found[0].segments)
+            paths |= {self._path(name)} | self._listed.get(name, frozenset())
+        return frozenset(paths)
 
     def _unlisted(self, url: str, version: str) -> _Told:
         """Of an object that is listed and not there: it is gone, or one of its segments is."""
@@ -254,9 +276,15 @@ class Collector:
         return self._connection.ask(call).headers
 
     def _ours(self) -> Iterator[Mapping[str, Any]]:
+        """Rows of all segments and companions."""
         try:
-            for page in _pages(self._connection, self._segments.place.container, prefix=OURS):
-                yield from (row for row in page if str(row.get("name")).startswith(OURS))
+            for prefix in (OURS, FOLDER):
+                for page in _pages(self._connection, self._segments.place.container, prefix=prefix):
+                    for row in (row for row in page if str(row.get("name")).startswith(prefix)):
+                        if prefix == FOLDER:
+                            name = str(row["name"])
+                            self._documents.setdefault(name.split("/")[1], []).append(name)
+                        yield row
         except NotFound:
             return  # nothing was ever sent in segments
 

@@ -3,14 +3,16 @@
     X-Object-Meta-Mtime                seconds since 1970, up to nine decimals; rclone and `swift` use it, too
     X-Object-Meta-Syncer-Digest        BLAKE3-256 of the content in hex, a slash, the ETag that goes with it
     X-Object-Meta-Syncer-Executable    1 or 0
+    X-Object-Meta-Syncer-Manifest      where the list of its segments is (`companions`), a slash, the ETag
 
-A digest counts only beside its ETag: metadata may be copied to other content by other tools. A symlink is an
-object of type `inode/symlink` that holds the target; a directory is an empty one of type
+Both digests count only beside their ETag: metadata may be copied to other content by other tools. A symlink
+is an object of type `inode/symlink` that holds the target; a directory is an empty one of type
 `application/directory`, and several other markers are known.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
@@ -18,6 +20,8 @@ MARKER, SYMLINK = "application/directory", "inode/symlink"
 MARKERS = frozenset({MARKER, "text/directory", "application/folder"})
 META = "x-object-meta-"
 _MTIME, _DIGEST, _EXECUTABLE = "mtime", "syncer-digest", "syncer-executable"
+_MANIFEST = "syncer-manifest"
+_HEX = re.compile(r"[0-9a-f]{64}")
 _LONGEST_TARGET = 4095  # bytes: PATH_MAX without its end
 
 Meta = Mapping[str, str]  # names in small letters, without the prefix
@@ -45,6 +49,17 @@ def digest_of(meta: Meta, etag: str) -> bytes | None:
     except ValueError:
         return None
     return found if len(found) == 32 and of == etag else None
+
+
+def manifest_in(meta: Meta, etag: str) -> str:
+    """The digest of the document that lists the segments of the large object with this ETag; "" for none."""
+    digest, _, of = meta.get(_MANIFEST, "").partition("/")
+    return digest if _HEX.fullmatch(digest) and of == etag else ""
+
+
+def referring(digest: str, etag: str) -> dict[str, str]:
+    """Metadata that names such a document."""
+    return {_MANIFEST: f"{digest}/{etag}"}
 
 
 def written(

@@ -116,6 +116,12 @@ class Objects:
             raise self.broken(name)
         return None
 
+    def exists(self, name: str) -> bool:
+        """Whether any object is there, by one request; one that cannot be read as a whole is."""
+        return (
+            self.has_manifest(name) if self._hides_manifests() else self.head(name, newest=True) is not None
+        )
+
     def has_manifest(self, name: str) -> bool:
         """Whether an object is there, if only as the manifest of a large one."""
         call = self._call("HEAD", name, query="multipart-manifest=get", headers=NEWEST, accept=(404,))
@@ -183,7 +189,8 @@ class Objects:
         if version_id:
             query["version-id"] = version_id
         elif head.plain and not head.linked:
-            headers["If-Match"] = head.etag  # it applies to the source
+            # Both apply to the source: Swift heeds the first one, Ceph the other.
+            headers |= {"If-Match": head.etag, "Copy-If-Match": head.etag}
         seconds = READ_SECONDS + head.size / _COPY_RATE
         call = self._call(
             "COPY",

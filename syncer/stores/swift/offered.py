@@ -17,6 +17,7 @@ from syncer.stores.swift.names import Place
 from syncer.stores.swift.planning import Dialect
 
 _COUNTERS = ("X-Container-Object-Count", "X-Container-Bytes-Used", "X-Timestamp", "Last-Modified")
+_BULK = 1000
 _TRUE = ("true", "yes", "1", "on", "t", "y")
 
 
@@ -67,6 +68,7 @@ class Offered:
         reply = self._connection.unasked("/info")
         try:
             told = json.loads(reply.content) if reply.status == 200 else {}
+            told = told if isinstance(told, dict) else {}
         except ValueError:
             told = {}
         swift, bulk = _part(told, "swift"), _part(told, "bulk_delete")
@@ -79,7 +81,8 @@ class Offered:
             is_ceph=not _is_swift(told) and "max_object_name_size" in swift,
             max_file_size=most,
             max_name=min(_number(swift, "max_object_name_length", usual.max_name), usual.max_name),
-            bulk_delete=_number(bulk, "max_deletes_per_request", 0),
+            # Ceph offers them without a number, and takes as many as OpenStack Swift does at least.
+            bulk_delete=_number(bulk, "max_deletes_per_request", _BULK if "bulk_delete" in told else 0),
         )
 
 

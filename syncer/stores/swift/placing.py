@@ -44,7 +44,7 @@ class Placing:
                 raise Unexpected(f"{printable(item.path)} is a directory")
             return Before(head=old, kept=self._trash.keep(item.path, old))
         heeded = self.ground.heeds_new()
-        if not heeded and self.ground.objects.head(name, newest=True) is not None:
+        if not heeded and self.ground.objects.exists(name):
             raise Unexpected(f"{printable(item.path)} is there by now")
         return Before(heeded=heeded)
 

@@ -23,6 +23,7 @@ _MIB = 1 << 20
 _GAPS = (-1, 0, *(0.5 * 1.5**n for n in range(20)))
 """How near two fragments are that become one: bytes between them, in lengths of `shortest`; -1: none."""
 
+_FINER = 16  # times, where only whole segments are exchanged: 1 MiB with the usual thresholds
 _SPARED = (1.0, 0.9, 0.75, 0.5)
 """Shares of the dead bytes that may stay, beyond which the segments least in use are given up."""
 
@@ -130,9 +131,23 @@ class Wear:
 
 def segment_size(size: int, dialect: Dialect, thresholds: Thresholds) -> int:
     """Bytes of a segment of a file of `size` bytes: more where the file would have too many of them."""
-    step = thresholds.shortest
-    fair = -(-size // (max(dialect.parts // 4, 1) * step)) * step
+    share = 4 if dialect.ranges else 2  # whole segments fray less: more of the parts may be in use at first
+    step = thresholds.shortest if dialect.ranges else max(1, thresholds.shortest // _FINER)
+    fair = -(-size // (max(dialect.parts // share, 1) * step)) * step
     return max(1, min(max(thresholds.segment, fair), dialect.segment - thresholds.shortest))
+
+
+def suited(thresholds: Thresholds, dialect: Dialect) -> Thresholds:
+    """The thresholds for a cluster. Where only whole segments are exchanged, an edit costs one: finer ones
+    (Ceph holds up no small ones: the limit that makes them dear is OpenStack Swift's).
+    """
+    if dialect.ranges:
+        return thresholds
+    return replace(
+        thresholds,
+        segment=max(1, thresholds.segment // _FINER),
+        shortest=max(1, thresholds.shortest // _FINER),
+    )
 
 
 def fresh(size: int, dialect: Dialect, thresholds: Thresholds) -> tuple[Step, ...]:

@@ -22,7 +22,6 @@ from syncer.stores.reading import beyond
 from syncer.stores.swift import versions
 from syncer.stores.swift.connection import PIECE
 from syncer.stores.swift.manifest import Inline, Manifest, Segment
-from syncer.stores.swift.manifests import current
 from syncer.stores.swift.objects import head_in
 from syncer.stores.swift.segments import Segments
 from syncer.stores.swift.source import SwiftSource, lost
@@ -265,9 +264,7 @@ class RangedSource:
     # -- what is remembered ----------------------------------------------------------------
 
     def _manifest(self) -> Manifest | None:
-        connection, place = self._ground.objects.connection, self._ground.place
-        url = place.url(place.name(self._path))
-        found = current(connection, url, self._expected.version, about=self._path)
+        found = self._segments.layout(self._path, self._expected.version)
         if found is None:
             return None
         self._count(found[1])

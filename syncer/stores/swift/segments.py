@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from syncer.engine.model import Done, Kind, Method
+from syncer.engine.model import Done, Kind, Method, RelPath, Version
 from syncer.engine.paths import printable
 from syncer.engine.ports import Put
-from syncer.errors import ChangedUnderUs, PermanentError, TransientError, Unholdable
+from syncer.errors import ChangedUnderUs, NotFound, PermanentError, TransientError, Unholdable
 from syncer.stores.peer.keeping import Keeper, workers
 from syncer.stores.swift import metadata
+from syncer.stores.swift.companions import Companions, reference
 from syncer.stores.swift.connection import READ_SECONDS, Call, Reply
 from syncer.stores.swift.ground import Ground
 from syncer.stores.swift.manifest import Manifest, Segment
@@ -29,14 +30,16 @@ from syncer.stores.swift.manifests import Manifests, current, fits
 from syncer.stores.swift.names import Place
 from syncer.stores.swift.offered import container
 from syncer.stores.swift.placing import Placing, meta_of, taken
-from syncer.stores.swift.planning import Dialect, Step, Thresholds, fresh, gathered, planned
+from syncer.stores.swift.planning import Dialect, Step, Thresholds, fresh, gathered, planned, suited
 from syncer.stores.swift.uploading import OURS, SUFFIX, Uploading
 
 if TYPE_CHECKING:
     from syncer.engine.sketch import Sketch
 
 _PER_SEGMENT = 0.5  # seconds in which a slow cluster looks at one segment of a manifest
-MISSING = frozenset({400, 409, 422})  # to a manifest: a segment is not there, or is another
+_NOT_FOUND = 404
+MISSING = frozenset({400, _NOT_FOUND, 409, 422})
+"""To a manifest: a segment is not there, or is another. Ceph says 404, as where there is no container."""
 
 
 def put_segmented(placing: Placing, segments: Segments, item: Put) -> Done:
@@ -45,7 +48,13 @@ def put_segmented(placing: Placing, segments: Segments, item: Put) -> Done:
     ready = segments.upload(item)
     before = placing.before(item)
     meta = meta_of(item, before.head, ready.digest, ready.etag)
+    if ground.offered.limits.hides_manifests:
+        sent = segments.companions.put(ready.manifest, about=item.path)
+        meta |= metadata.referring(reference(ready.manifest), ready.etag)
+        ready = replace(ready, sent=ready.sent + sent)
     reply = segments.publish(ground.name(item.path), ready, meta=meta, only_new=before.heeded)
+    if reply.status == _NOT_FOUND and container(ground.objects.connection, ground.place) is None:
+        raise NotFound(f"the container {ground.place.container} is not there", path=item.path)
     if reply.status in MISSING:
         segments.forget(item)
         raise TransientError(f"{printable(item.path)}: a segment of it is gone or another", path=item.path)
@@ -80,6 +89,7 @@ class Segments:
         self.ground = ground
         self.thresholds = thresholds or Thresholds()
         self.keeper = Keeper(cache / "sketches", ground.clock) if cache is not None else None
+        self.companions = Companions(ground.objects.connection, self.container)
         self._lock = threading.Lock()
         self._stands: bool | None = None
         self.manifests = Manifests(cache / "manifests" if cache is not None else None)
@@ -155,7 +165,7 @@ class Segments:
         read = _Read(item)
         chunks = iter(read)
         watched = self.keeper.watched(chunks, None, item.size) if self.keeper is not None else None
-        steps = fresh(item.size, dialect, self.thresholds)
+        steps = fresh(item.size, dialect, suited(self.thresholds, dialect))
         manifest, sent = self._uploaded(item, steps, chunks if watched is None else iter(watched))
         return Ready(
             manifest=manifest,
@@ -172,7 +182,7 @@ class Segments:
 
         made = difference(sketch, iter(_Read(item)), workers=workers())
         changes = gathered(made)
-        steps = planned(old, changes, dialect=dialect, thresholds=self.thresholds)
+        steps = planned(old, changes, dialect=dialect, thresholds=suited(self.thresholds, dialect))
         again = _Read(item)
         manifest, sent = self._uploaded(item, steps, iter(again))
         if again.digest != made.digest:
@@ -202,13 +212,24 @@ class Segments:
             return None
         manifest, received = self.manifests.get(old.digest), 0
         if manifest is None or not fits(manifest, old.version):
-            place = self.ground.place
-            url = place.url(place.name(item.path))
-            found = current(self.ground.objects.connection, url, old.version, about=item.path)
+            found = self.layout(item.path, old.version)
             manifest, received = found if found is not None else (None, 0)
         if manifest is None or manifest.size != old.size or not self._ours(manifest):
             return None
         return sketch, manifest, received
+
+    def layout(self, path: RelPath, version: Version) -> tuple[Manifest, int] | None:
+        """What the object of this version is made of, and how many bytes came for it; None where that is not
+        known, or it is another by now. Raises StoreError.
+        """
+        objects, name = self.ground.objects, self.ground.place.name(path)
+        if self.ground.offered.limits.hides_manifests:
+            head = objects.head(name, newest=True)
+            if head is None or head.version != version or not head.static:
+                return None
+            if found := self.companions.of(head, about=path):
+                return found
+        return current(objects.connection, self.ground.place.url(name), version, about=path)
 
     def _ours(self, manifest: Manifest) -> bool:
         """Whether all segments are of our making: other tools overwrite and delete theirs."""
