@@ -14,6 +14,7 @@ from syncer.engine.model import (
     Done,
     Entry,
     Failed,
+    IgnoreRule,
     KeepBoth,
     Method,
     Move,
@@ -47,6 +48,7 @@ def job(result: JobResult) -> Document:
         "conflicts": [conflict(c) for c in whole.conflicts] if whole else [],
         "problems": _problems(result),
         "totals": _totals(result),
+        "ignored": [{**ignore_rule(rule), "count": n} for rule, n in whole.ignored.items()] if whole else [],
         "notes": list(result.notes),
     }
 
@@ -99,6 +101,11 @@ def conflict(report: ConflictReport) -> Document:
         "remote": entry(report.remote),
         "ahead": report.ahead.value if report.ahead else None,
     }
+
+
+def ignore_rule(rule: IgnoreRule) -> Document:
+    """Where an ignore rule stands; of the job's own `file` is "ignore", `line` the place in the list."""
+    return {"file": rule.file, "line": rule.line, "pattern": rule.pattern}
 
 
 def entry(shown: Entry) -> Document:

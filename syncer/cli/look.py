@@ -67,8 +67,18 @@ def _explanation(found: Explanation) -> Document:
         "local": documents.seen(found.local),
         "remote": documents.seen(found.remote),
         "rule": found.rule,
+        "ignore": _ignore(found),
         "actions": [documents.action(act) for act in found.actions if results.loud(act)],
     }
+
+
+def _ignore(found: Explanation) -> Document | None:
+    """The ignore rule with the last word on the path, and what it says of what; None if no rule speaks."""
+    rule = found.ignore_rule
+    if rule is None:
+        return None
+    named = found.ignored_above or found.path
+    return {**documents.ignore_rule(rule), "ignored": not rule.negated, "path": named}
 
 
 def _base(row: BaseEntry) -> Document:
@@ -91,6 +101,8 @@ def _words(found: Explanation) -> list[str]:
         f"  remote  {wordings.seen(found.remote)}",
         f"  rule    {printable(found.rule)}",
     ]
+    if found.ignore_rule is not None and found.ignore_rule.negated:
+        lines.append(f"  ignore  not ignored, by {printable(str(found.ignore_rule))}")
     loud = [act for act in found.actions if results.loud(act)]
     return lines + ([f"  next    {wordings.action(act)}" for act in loud] or ["  next    nothing"])
 

@@ -35,12 +35,16 @@ class Session:
 
     def settings(self) -> Settings:
         """The config file's settings; its warnings are told. Raises ConfigError."""
-        from syncer.config import load
-
-        settings = load(self.config)
+        settings = self.loaded()
         for warning in settings.warnings:
             say(f"syncer: warning: {warning}")
         return settings
+
+    def loaded(self) -> Settings:
+        """The config file's settings, without a word. Raises ConfigError."""
+        from syncer.config import load
+
+        return load(self.config)
 
     def answer(self, document: Mapping[str, object], *lines: str) -> None:
         """What the command was asked for, on stdout: one JSON document, or lines for people."""

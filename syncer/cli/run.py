@@ -152,6 +152,9 @@ def tell(session: Session, result: JobResult) -> None:
     """What there is to say after a job, on stderr; its actions were told while they were done."""
     for line in wordings.remarks(result):
         session.talk(line)
+    if session.verbose:
+        for line in wordings.ignored(result):
+            session.talk(line)
     if result.error:
         complain(result.error)
     session.talk(wordings.summary(result))
@@ -164,6 +167,9 @@ def _show(session: Session, result: JobResult) -> None:
                 put(wordings.action(action))
     for line in wordings.remarks(result):
         put(line)
+    if session.verbose:
+        for line in wordings.ignored(result):
+            put(line)
     if result.error:
         complain(result.error)
     put(wordings.summary(result))

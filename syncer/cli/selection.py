@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from syncer.cli.options import Session
-from syncer.config import JobSettings, Location, Settings, choose
+from syncer.config import JobSettings, Location, Settings, check_own, choose
 from syncer.config.paths import absolute
 from syncer.engine.model import ConflictPolicy, Mode
 from syncer.errors import ConfigError, UsageError
@@ -116,6 +116,10 @@ def pair(
             f"REMOTE: unknown account {place.account!r} in {remote}; known: {', '.join(known)}",
             hint=f"for a folder here write local:/some/folder; accounts stand in {settings.origin}",
         )
+    try:
+        check_own(options.ignore)
+    except ValueError as error:
+        raise UsageError(f"--ignore: {error}") from error
     try:
         return JobSettings(
             name=f"{local} <-> {remote}",

@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from syncer.cli.documents import Document
-from syncer.cli.options import Session, session_of, shared
+from syncer.cli.options import Session, say, session_of, shared
 from syncer.config import DaemonSettings, JobSettings, Settings
 from syncer.config.paths import default_config
 from syncer.config.secrets import Secret
 from syncer.config.settings import HOOKS
 from syncer.engine.paths import printable
-from syncer.jobs import placement
+from syncer.errors import ConfigError
+from syncer.jobs import patterns, placement
 from syncer.units import show_duration, show_max_delete
 from syncer.wording import counted
 
@@ -37,14 +38,27 @@ def check(session: Session) -> int:
 
 
 def checked(session: Session) -> int:
-    """Load the config, look whether the roots stand apart and are there."""
-    settings = session.settings()
+    """Load the config, look whether the roots stand apart and are there, and whether the patterns make sense.
+
+    A pattern that is surely not meant stops no run, it matches what it matches for git. Here it is an error.
+    """
+    settings = session.loaded()
     placement.check(settings, settings.jobs.values())
+    wrong = [
+        f"{settings.where(job, 'ignore')}: {printable(text)}"
+        for job in settings.jobs.values()
+        for text in patterns.complaints(job)
+    ]
+    if wrong:
+        raise ConfigError("\n".join(wrong), hint="patterns are those of gitignore(5)")
+    for warning in settings.warnings:
+        say(f"syncer: warning: {warning}")
     missing = [
         f"{settings.where(job, 'local')}: {job.local} is not there"
         for job in settings.jobs.values()
         if not job.local.is_dir()
     ]
+    missing += [text for job in settings.jobs.values() for text in patterns.complaints_at_root(job)]
     warnings = [*settings.warnings, *missing]
     if settings.path is None:
         line = f"there is no config file at {default_config()}: all is default"

@@ -5,11 +5,12 @@ Paths are made printable here; nothing is printed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from syncer.engine.model import (
     Action,
     Done,
+    IgnoreRule,
     KeepBoth,
     Kind,
     Move,
@@ -141,6 +142,7 @@ def summary(result: JobResult) -> str:
     said += _conflicts(report.conflicts)
     said += [counted(len(report.problems), "problem")] if report.problems else []
     said += _held(report.holds)
+    said += _ignored(report.ignored)
     return f"{result.job}: {', '.join(said)}"
 
 
@@ -159,6 +161,7 @@ def _planned(result: JobResult) -> str:
     said += _conflicts(plan.conflicts)
     said += [counted(len(plan.problems), "problem")] if plan.problems else []
     said += _held(plan.holds, "deletions ")
+    said += _ignored(plan.ignored)
     return ", ".join(said)
 
 
@@ -171,6 +174,24 @@ def _held(holds: Sequence[Hold], what: str = "") -> list[str]:
     rest = sum(len(h.paths) for h in holds) - places
     said = [f"{counted(places, 'mount point')} waiting"] if places else []
     return [f"{rest:,} {what}held back", *said] if rest else said
+
+
+def ignored(result: JobResult) -> Iterator[str]:
+    """How many names each ignore rule (FILE:LINE:PATTERN) left alone where the run looked."""
+    whole = result.report or result.plan
+    for rule, count in whole.ignored.items() if whole else ():
+        yield f"{'ignored':<{_COLUMN}}{count:,} by {printable(str(rule))}"
+
+
+def _ignored(counts: Mapping[IgnoreRule, int]) -> list[str]:
+    """The number of names left alone, with the rule that names most of them."""
+    if not counts:
+        return []
+    most = max(counts, key=lambda rule: counts[rule])
+    text = f"{sum(counts.values()):,} ignored by "
+    if len(counts) == 1:
+        return [text + printable(str(most))]
+    return [f"{text}{len(counts)} rules, {counts[most]:,} of them by {printable(str(most))}"]
 
 
 def _counts(total: Totals) -> list[str]:

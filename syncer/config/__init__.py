@@ -13,8 +13,19 @@ from pathlib import Path
 from syncer.config.paths import default_config, default_state_dir
 from syncer.config.settings import LOCAL, DaemonSettings, JobSettings, Location, Settings, choose
 from syncer.errors import ConfigError
+from syncer.ignore import check_own
 
-__all__ = ["LOCAL", "DaemonSettings", "JobSettings", "Location", "Settings", "choose", "load", "parse"]
+__all__ = [
+    "LOCAL",
+    "DaemonSettings",
+    "JobSettings",
+    "Location",
+    "Settings",
+    "check_own",
+    "choose",
+    "load",
+    "parse",
+]
 
 
 def load(path: Path | None = None) -> Settings:

@@ -32,6 +32,7 @@ from syncer.config.values import (
 )
 from syncer.engine.model import ConflictPolicy, MaxDelete, Mode
 from syncer.errors import ConfigError
+from syncer.ignore import own_complaints
 from syncer.units import show_duration
 from syncer.wording import near, quoted
 
@@ -127,6 +128,12 @@ def _settings(table: Mapping[str, Any], path: Path, complaints: list[str]) -> Se
         accounts={name: account for name, account in accounts.items() if account},
         jobs={name: job for name, job in jobs.items() if job},
         daemon=_daemon(table, base, complaints),
+        warnings=tuple(
+            f"{path}: jobs.{name}.ignore: {text}"
+            for name, job in jobs.items()
+            if job
+            for text in own_complaints(job.ignore)
+        ),
     )
 
 
@@ -235,4 +242,4 @@ def with_warning(settings: Settings, mode: int) -> Settings:
         return settings
     keys = ", ".join(literal)
     text = f"{settings.path}: others may read this file, and it holds secrets ({keys}); chmod 600 it"
-    return replace(settings, warnings=(text,))
+    return replace(settings, warnings=(*settings.warnings, text))

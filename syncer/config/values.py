@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, ValidationInfo
 from syncer.config.paths import absolute, read_path, refuse_other_homes
 from syncer.config.settings import Location, choose
 from syncer.engine.model import ConflictPolicy, MaxDelete, Mode
+from syncer.ignore import check_own
 from syncer.units import parse_duration, parse_max_delete, parse_size
 from syncer.wording import quoted
 
@@ -35,6 +36,7 @@ def _location(value: object, info: ValidationInfo) -> Location:
 def _patterns(value: object) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         raise ValueError(f'{quoted(value)} is not a list of patterns; write for example ["*.tmp", "build/"]')
+    check_own(value)
     return tuple(value)
 
 

@@ -26,7 +26,7 @@ from syncer.engine.model import (
     Trouble,
 )
 from syncer.engine.names import View
-from syncer.engine.rules import Rules
+from syncer.engine.rules import MACHINE_FILE, NEVER_SYNCED, Rules
 
 
 class Admission:
@@ -42,12 +42,15 @@ class Admission:
 
     def views(self, directory: RelPath, views: Iterable[View]) -> list[View]:
         """Those of the views that can be decided, with what has to be known for it."""
-        return self._learned(directory, [v for v in views if self._admitted(directory, v)])
+        ruled = self._rules.any_in(directory)
+        return self._learned(directory, [v for v in views if self._admitted(directory, v, ruled=ruled)])
 
-    def _admitted(self, directory: RelPath, view: View) -> bool:
-        """Whether anything may be decided about the name; if not, say why."""
+    def _admitted(self, directory: RelPath, view: View, *, ruled: bool) -> bool:
+        """Whether anything may be decided about the name; if not, say why. `ruled`: there are ignore rules."""
         path = paths.join(directory, view.name)
-        if self._ignored(path, view) or self._unsafe(directory, view):
+        if ((ruled or view.name == MACHINE_FILE) and self._ignored(path, view)) or self._unsafe(
+            directory, view
+        ):
             if view.local is not None or view.remote is not None:
                 self._findings.mixed.add(directory)
             return False
@@ -61,14 +64,15 @@ class Admission:
         return True
 
     def _ignored(self, path: RelPath, view: View) -> bool:
-        if not self._rules.any_for(path):
-            return False
         sights = (view.base, view.local, view.remote)
         is_directory = any(
             not isinstance(x, Obstacle) and x is not None and x.kind is Kind.DIRECTORY for x in sights
         )
-        if not self._rules.ignored(path, is_directory=is_directory):
+        rule = self._rules.deciding(path, is_directory=is_directory)
+        if rule is None or rule.negated:
             return False
+        if rule is not NEVER_SYNCED and (view.local is not None or view.remote is not None):
+            self._findings.ignored[rule] = self._findings.ignored.get(rule, 0) + 1
         self.covered.add(path)
         if view.base is not None:
             self._findings.actions.append(Forget(path=path, reason=Reason.IGNORED))

@@ -11,7 +11,7 @@ from syncer.engine.model import Entry, Kind, Obstacle, RelPath, Seen, Side, Trou
 from syncer.engine.names import View, pair
 from syncer.engine.observe import Eyes
 from syncer.engine.report import Difference
-from syncer.engine.rules import FILE, Rules
+from syncer.engine.rules import FILE, MACHINE_FILE, Illegible, Rules
 
 
 def check(job: Pair) -> Iterator[Difference]:
@@ -38,15 +38,28 @@ def _compare(eyes: Eyes, rules: Rules, directory: RelPath) -> Iterator[Differenc
         yield Difference(path=directory, local=None, remote=None, message="; ".join(there))
         return
     rows = eyes.rows(directory)
-    rules.visit(directory, rows.get(FILE), local.entries.get(FILE), remote.entries.get(FILE))
-    for view in pair({}, local.entries, remote.entries, eyes.capabilities):
-        path = paths.join(directory, view.name)
-        if not rules.ignored(path, is_directory=_is_directory(view)):
-            yield from _differences(eyes, path, view)
+    try:
+        rules.visit(
+            directory,
+            rows.get(FILE),
+            local.entries.get(FILE),
+            remote.entries.get(FILE),
+            machine=local.entries.get(MACHINE_FILE),
+        )
+        views = pair({}, local.entries, remote.entries, eyes.capabilities)
+        judged = [(path, view) for view in views if (path := _synced(rules, directory, view))]
+    except Illegible as error:
+        yield Difference(path=directory, local=None, remote=None, message=error.obstacle.message)
+        return
+    for path, view in judged:
+        yield from _differences(eyes, path, view)
 
 
-def _is_directory(view: View) -> bool:
-    return any(isinstance(s, Entry) and s.kind is Kind.DIRECTORY for s in (view.local, view.remote))
+def _synced(rules: Rules, directory: RelPath, view: View) -> RelPath:
+    """The path of the name, "" if it is ignored."""
+    path = paths.join(directory, view.name)
+    is_directory = any(isinstance(s, Entry) and s.kind is Kind.DIRECTORY for s in (view.local, view.remote))
+    return "" if rules.ignored(path, is_directory=is_directory) else path
 
 
 def _differences(eyes: Eyes, path: RelPath, view: View) -> Iterator[Difference | RelPath]:

@@ -7,6 +7,7 @@ pending is stored; after a crash the next run observes afresh.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -32,11 +33,11 @@ from syncer.engine.model import (
     Trouble,
 )
 from syncer.engine.mounts import Mounts
-from syncer.engine.observe import Look, observe
+from syncer.engine.observe import MACHINE_RULES, Look, machine_rules, observe
 from syncer.engine.observe import look as look_at
 from syncer.engine.ports import Clock, Drop, Memory, Reporter, RootState, Store
 from syncer.engine.report import ActionReport, ConflictReport, Plan, Resolution, RunReport
-from syncer.engine.rules import Compiler
+from syncer.engine.rules import READING, Compiler
 from syncer.engine.scope import EVERYTHING, Places, Scope
 from syncer.errors import GuardTripped, StoreError
 
@@ -130,6 +131,7 @@ def run(pair: Pair, seen: Look | None = None) -> RunReport:
         passed=frozenset() if seen.whole else frozenset(findings.passed - findings.visited),
         left=frozenset(a.path for a in todo.left),
         missed=todo.missed,
+        ignored=todo.ignored,
     )
 
 
@@ -171,8 +173,8 @@ def _remounted(store: Store, disks: Mounts) -> bool:
 
 
 def _rules_text(policy: Policy) -> str:
-    """The job's own rules and mode: what makes an unchanged directory mean something else."""
-    return "\n".join((policy.mode.value, *policy.ignore))
+    """The mode, how rules are read, the job's own: what makes an unchanged directory mean something else."""
+    return "\n".join((f"{policy.mode.value} {READING}", *policy.ignore))
 
 
 def _planned(pair: Pair, findings: Findings) -> Plan:
@@ -193,6 +195,7 @@ def _planned(pair: Pair, findings: Findings) -> Plan:
         holds=(*restored, *holds, *guards.hold_unmounted(findings.absent)),
         left=tuple(picked.left),
         missed=tuple(picked.missed),
+        ignored=findings.ignored,
     )
 
 
@@ -275,6 +278,7 @@ def _seal(pair: Pair, findings: Findings, reports: Sequence[ActionReport], left:
     rules = _rules_text(pair.policy)
     if pair.memory.setting(IGNORE) != rules:
         pair.memory.set(**{IGNORE: rules})
+    _remember_machine_rules(pair.memory, findings.machine_rules)
     waiting = {d for action in left for d in _touched(action)}
     agreed = [sealed for sealed in findings.settled if sealed[0] not in waiting]
     pair.memory.seal(agreed)
@@ -283,6 +287,14 @@ def _seal(pair: Pair, findings: Findings, reports: Sequence[ActionReport], left:
     touched = {d for r in reports for d in _touched(r.action)} - settled - findings.mixed - findings.lopsided
     pair.memory.seal(pair.memory.sealable(sorted(touched - undone)))
     _open_again(pair.memory, (findings.visited - settled - touched) | (undone - settled))
+
+
+def _remember_machine_rules(memory: Memory, seen: Mapping[RelPath, str]) -> None:
+    """What the rules of this machine are now, where they were looked at; mostly nothing is new."""
+    known = machine_rules(memory)
+    now = {path: digest for path, digest in {**known, **seen}.items() if digest}
+    if now != known:
+        memory.set(**{MACHINE_RULES: json.dumps(now)})
 
 
 def _open_again(memory: Memory, directories: Collection[RelPath]) -> None:

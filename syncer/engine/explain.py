@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from syncer.engine import paths
 from syncer.engine.cycle import Pair, survey
-from syncer.engine.model import Action, BaseEntry, Move, Reason, RelPath, Seen
+from syncer.engine.model import Action, BaseEntry, Entry, IgnoreRule, Kind, Move, Reason, RelPath, Seen
+from syncer.engine.observe import Eyes
 from syncer.engine.report import Explanation, Plan
+from syncer.engine.rules import FILE, MACHINE_FILE, NEVER_SYNCED, OWN, Illegible, Rules
 from syncer.errors import GuardTripped
 
 WHY = {
@@ -42,14 +44,68 @@ def explain(job: Pair, path: RelPath) -> Explanation:
     directory, name = paths.split(path)
     base = job.memory.rows(directory).get(name)
     local, remote = job.local.look(path), job.remote.look(path)
+    ignored, above = _ignore_rule(job, path)
+    rule = _rule(todo, path, base, local, remote)
+    if ignored is not None and not ignored.negated:
+        rule = _with_ignored(rule, ignored, above, known=base is not None)
     return Explanation(
         path=path,
         base=base,
         local=local,
         remote=remote,
-        rule=refusal or _rule(todo, path, base, local, remote),
+        rule=refusal or rule,
         actions=tuple(a for a in todo.actions if _concerns(a, path)),
+        ignore_rule=ignored,
+        ignored_above=above,
     )
+
+
+def _ignore_rule(job: Pair, path: RelPath) -> tuple[IgnoreRule | None, RelPath]:
+    """The rule that has the last word on a path, and the directory above that it ignores, if it does.
+
+    As a run finds it: from the root down, and no further than to what is ignored.
+    """
+    rules = Rules(job.policy.ignore, job.compiler, Eyes(job.stores, job.memory, job.reporter).read_rules)
+    directory, rule = "", None
+    seen: tuple[Seen, Seen] = (None, None)
+    for name in paths.parts(path):
+        here = paths.join(directory, name)
+        rows, file = job.memory.rows(directory), paths.join(directory, FILE)
+        machine = job.local.look(paths.join(directory, MACHINE_FILE))
+        alone = bool(directory) and None in seen
+        try:
+            rules.visit(
+                directory,
+                rows.get(FILE),
+                job.local.look(file),
+                job.remote.look(file),
+                machine=machine,
+                alone=alone,
+            )
+            seen = job.local.look(here), job.remote.look(here)
+            kinds = {x.kind for x in (rows.get(name), *seen) if isinstance(x, Entry | BaseEntry)}
+            rule = rules.deciding(here, is_directory=here != path or Kind.DIRECTORY in kinds)
+        except Illegible:
+            return None, ""
+        if rule is not None and not rule.negated:
+            return rule, here if here != path else ""
+        directory = here
+    return rule, ""
+
+
+def _with_ignored(rule: str, ignored: IgnoreRule, above: RelPath, *, known: bool) -> str:
+    """The explanation of an ignored path with the rule's file, line and pattern."""
+    if ignored is NEVER_SYNCED:
+        return f"never synced: {MACHINE_FILE} holds the ignore rules of this machine alone"
+    what = f"its directory {above} is ignored" if above else "ignored"
+    by = f"{what} by {ignored}"
+    if ignored.file == OWN:
+        by += " (the job's own rules)"
+    if ignored.remote:
+        by += " (as it stands on the remote side)"
+    if known or rule.startswith(("blocked", "unknown")):
+        return f"{rule}; {by}"
+    return f"{by}; left alone on both sides"
 
 
 def _concerns(action: Action, path: RelPath) -> bool:

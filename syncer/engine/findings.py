@@ -10,6 +10,7 @@ from syncer.engine.model import (
     Action,
     BaseEntry,
     Entry,
+    IgnoreRule,
     Listing,
     Obstacle,
     Problem,
@@ -57,6 +58,8 @@ class Findings:
     leftovers: dict[Side, list[RelPath]] = field(default_factory=lambda: {s: [] for s in Side})
     reopened: list[RelPath] = field(default_factory=list)  # whose fingerprints prove nothing any more
     rules_moved: list[RelPath] = field(default_factory=list)
+    ignored: dict[IgnoreRule, int] = field(default_factory=dict)  # how many names each rule left alone
+    machine_rules: Mapping[RelPath, str] = field(default_factory=dict)  # see `engine.rules.Rules.machine`
     visited: set[RelPath] = field(default_factory=set)  # directories that were opened
     passed: set[RelPath] = field(default_factory=set)  # known ones that were met, and not opened there
     emptied: set[Side] = field(default_factory=set)  # sides whose root shows nothing at all

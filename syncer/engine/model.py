@@ -87,6 +87,24 @@ Seen: TypeAlias = Entry | Obstacle | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IgnoreRule:
+    """What decides about a name: a line of a file, or an item of the job's own `ignore`.
+
+    `negated`: it does not ignore, it brings back. `remote`: the file as it stands on the remote side.
+    """
+
+    file: RelPath
+    line: int
+    pattern: str
+    negated: bool = False
+    remote: bool = False
+
+    def __str__(self) -> str:
+        """FILE:LINE:PATTERN, as `git check-ignore -v` has it."""
+        return f"{self.file}:{self.line}:{self.pattern}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
     """One directory of one side, complete, private names left out.
 

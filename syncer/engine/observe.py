@@ -7,6 +7,7 @@ agreed. Reads only.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,7 @@ from syncer.errors import (
     TransientError,
 )
 
+MACHINE_RULES = "machine_rules"  # the setting that `machine_rules` reads
 DEEPEST = 2000  # levels; more than 2048 fit in no path that a system call takes (PATH_MAX)
 NOTHING_MOUNTED: Mapping[Side, Mounts] = dict.fromkeys(SIDES, NONE)
 _FRAMES = 8  # calls that the reconciler makes for one level, and some to spare
@@ -140,7 +142,13 @@ class Eyes:
         try:
             return self._stores[side].read_small(path, LIMIT + 1)
         except (PermanentError, TransientError, LocalError) as error:
-            raise Illegible(_unread(error, f"its ignore rules: {error}")) from error
+            raise Illegible(_unread(error, f"its ignore rules: {error}"), side) from error
+
+
+def machine_rules(memory: Memory) -> Mapping[RelPath, str]:
+    """Digests of the machine's own ignore files by directory, as they were when all below was judged."""
+    found: Mapping[RelPath, str] = json.loads(memory.setting(MACHINE_RULES) or "{}")
+    return found
 
 
 def _names_that_wait(mounts: Mounts) -> Mapping[RelPath, Mapping[str, Obstacle]]:
@@ -172,8 +180,9 @@ def observe(
 ) -> Findings:
     """What is to be done about what stands in these directories, and in new ones below them."""
     eyes = Eyes(stores, memory, reporter, mounted)
-    rules = Rules(policy.ignore, compiler, eyes.read_rules)
+    rules = Rules(policy.ignore, compiler, eyes.read_rules, machine_rules(memory))
     reconciler = Reconciler(eyes, policy, rules)
+    reconciler.findings.machine_rules = rules.machine
     if not look.whole:
         for store in stores.values():
             store.expect(look.directories)

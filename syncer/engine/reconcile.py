@@ -40,7 +40,7 @@ from syncer.engine.model import (
 )
 from syncer.engine.names import Names, View, pair
 from syncer.engine.report import Resolution
-from syncer.engine.rules import FILE, Illegible, Rules
+from syncer.engine.rules import FILE, MACHINE_FILE, Illegible, Rules
 
 NO_ENTRIES: Mapping[str, Entry | Obstacle] = {}
 
@@ -150,7 +150,7 @@ class Reconciler:
             moved, views = self._judged(path, rows, names, alone=len(shown) == 1)
         except Illegible as error:
             self._covered.add(path)
-            self.findings.blocked(path, Side.LOCAL, error.obstacle)
+            self.findings.blocked(path, error.side, error.obstacle)
             return STAYS
         fate = Fate()
         for view in views:
@@ -168,7 +168,10 @@ class Reconciler:
     ) -> tuple[bool, list[View]]:
         """Whether the directory's ignore rules moved, and which names can be decided under them."""
         here, there = names[Side.LOCAL], names[Side.REMOTE]
-        moved = self._rules.visit(path, rows.get(FILE), here.get(FILE), there.get(FILE), alone=alone)
+        machine = here.get(MACHINE_FILE)
+        moved = self._rules.visit(
+            path, rows.get(FILE), here.get(FILE), there.get(FILE), machine=machine, alone=alone
+        )
         if moved:
             self.findings.rules_moved.append(path)
         return moved, self._admission.views(path, pair(rows, here, there, self._sight.capabilities))

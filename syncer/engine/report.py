@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from syncer.engine.model import (
@@ -10,6 +11,7 @@ from syncer.engine.model import (
     BaseEntry,
     Done,
     Entry,
+    IgnoreRule,
     Outcome,
     Problem,
     Reason,
@@ -67,6 +69,7 @@ class Plan:
     holds: tuple[Hold, ...] = ()
     left: tuple[Action, ...] = ()  # a person left them out: not for this run
     missed: tuple[Problem, ...] = ()  # a person asked for them, and they cannot be done
+    ignored: Mapping[IgnoreRule, int] = field(default_factory=dict)  # how many names each left alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,7 @@ class RunReport:
     passed: frozenset[RelPath] = frozenset()  # directories that it saw standing, and did not open
     left: frozenset[RelPath] = frozenset()  # paths for which something is to be done, and was not asked for
     missed: tuple[Problem, ...] = ()  # what was asked for and could not be done; see `engine.chosen`
+    ignored: Mapping[IgnoreRule, int] = field(default_factory=dict)  # as in the plan; where it looked
 
     def judged(self, path: RelPath) -> bool:
         """Whether the run says anything about the path by not mentioning it.
@@ -151,6 +155,8 @@ class Explanation:
     remote: Seen
     rule: str
     actions: tuple[Action, ...] = ()
+    ignore_rule: IgnoreRule | None = None  # the ignore rule that has the last word; negated: it brings back
+    ignored_above: RelPath = ""  # the directory that the rule ignores, where that is not the path itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
