@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 from typing import Protocol
 
 from syncer.engine.commands import NEVER, SHARE, Command, Copy, Literal, commands, encode
@@ -23,6 +24,7 @@ __all__ = [
     "SHARE",
     "Command",
     "Copy",
+    "Effort",
     "Family",
     "Limits",
     "Literal",
@@ -57,27 +59,50 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long a search may take: `grace` seconds, and `per_mib` more for each MiB searched.
+    """How long a search may take: `per_mib` seconds for each MiB, and `grace` more in all.
 
     Where every position of the new content has the weak sum of some block, but not its
-    strong one, librsync sums a block at every byte. Usual is 3 ms for a MiB.
+    strong one, librsync sums a block at every byte. Usual is 3 ms for a MiB, and 40 ms where nothing
+    matches any of a million blocks.
     """
 
     grace: float = 5.0
     per_mib: float = 0.5
+    work: int = _WORK  # bytes that one call of librsync may sum: how often the clock is asked
     clock: Callable[[], float] = time.thread_time  # of this thread: a busy machine is no attack
 
 
-def search(against: Signature, data: bytes, *, patience: Patience) -> list[Command]:
+class Effort:
+    """What the searches of one delta took beyond the usual, all together. Safe to share between threads."""
+
+    def __init__(self, patience: Patience) -> None:
+        self.patience = patience
+        self._beyond = 0.0
+        self._lock = Lock()
+
+    def add(self, seconds: float, size: int) -> None:
+        """So long for so many bytes. What went quickly pays for nothing later. Raises BadDelta."""
+        usual = self.patience.per_mib * size / (1 << 20)
+        with self._lock:
+            self._beyond = max(self._beyond + seconds - usual, 0.0)
+            tired = self._beyond > self.patience.grace
+        if tired:
+            raise BadDelta("the search takes too long: too many blocks with the same weak sum")
+
+
+def search(against: Signature, data: bytes, *, effort: Effort) -> list[Command]:
     """The commands that make `data` of the signed content. Raises BadDelta when out of patience."""
-    step = min(max(_WORK // against.parameters.block_len, 1024), _READ)
-    limit = patience.clock() + patience.grace + patience.per_mib * len(data) / (1 << 20)
+    patience = effort.patience
+    step = min(max(patience.work // against.parameters.block_len, 64), _READ)
     made: list[bytes] = []
+    before = patience.clock()
     with against.table() as table, table.search() as job:
         for at in range(0, len(data), step):
-            made.append(job.feed(data[at : at + step]))
-            if patience.clock() > limit:
-                raise BadDelta("the search takes too long: too many blocks with the same weak sum")
+            piece = data[at : at + step]
+            made.append(job.feed(piece))
+            now = patience.clock()
+            effort.add(now - before, len(piece))
+            before = now
         made.append(job.feed(b"", last=True))
     return list(commands(made))
 
@@ -96,7 +121,7 @@ def delta(
     search would take too long; whatever `chunks` raises comes out unchanged.
     """
     block = against.parameters.block_len
-    found = partial(search, against, patience=patience or Patience())
+    found = partial(search, against, effort=Effort(patience or Patience()))
     pieces = spread(found, cut(chunks, max(_PIECE, 2 * block)), workers=workers)
     yield from encode(seamed(pieces, found, block), every=every)
 

@@ -20,7 +20,7 @@ from typing import TypeAlias
 from blake3 import blake3
 
 from syncer.engine.commands import Command, Copy, Literal
-from syncer.engine.delta import Patience, seamed, search
+from syncer.engine.delta import Effort, Patience, seamed, search
 from syncer.engine.pieces import cut, spread
 from syncer.engine.signature import Parameters, Signature
 from syncer.engine.sketch import Piece, Sketch, piece_digest, piece_length
@@ -206,7 +206,7 @@ class _Finder:
 
     def __init__(self, old: Sketch, patience: Patience, workers: int) -> None:
         self._old = old
-        self._patience = patience
+        self._effort = Effort(patience)
         self._workers = workers
         self._loaded: Signature | None = None
         self._tired = not old.pieces
@@ -232,7 +232,7 @@ class _Finder:
             self._sums = b"".join(piece.sums for piece in self._old.pieces)
             parameters = self._old.parameters
             self._loaded = Signature(parameters, parameters.header + self._sums)
-        found = partial(search, self._loaded, patience=self._patience)
+        found = partial(search, self._loaded, effort=self._effort)
         share = -(-len(data) // self._workers)
         if share < _SHARE:
             return iter(found(data))

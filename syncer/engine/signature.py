@@ -145,6 +145,7 @@ class Signature:
         if _crowded(data, parameters):
             raise BadDelta("too many blocks of a signature have the same weak sum")
         self.parameters = parameters
+        self.blocks = (len(data) - HEADER) // parameters.width
         self._data: bytes | None = data
         self._free = [Sums(data)]
         self._lock = Lock()

@@ -22,7 +22,9 @@ from syncer.server.bodies import Uploads
 from syncer.server.extension import Extension
 from syncer.server.gate import Gate, Keys
 from syncer.server.limits import Deadlines, Limits
-from syncer.server.served import Served
+from syncer.server.served import Key, Served
+from syncer.server.shares import Places
+from syncer.wire import BASE
 
 
 class Application:
@@ -35,42 +37,76 @@ class Application:
         self.office = Office(
             served=served,
             attributes=Attributes(served.state / "attributes.sqlite"),
-            tasks=Tasks(served.clock),
-            uploads=Uploads(),
+            tasks=Tasks(served, each=self.limits.tasks_per_key),
+            uploads=Uploads(self.limits.uploads, self.limits.uploads_per_key),
             extended=True,
         )
         self._extension = Extension(served, self.limits)
-        inner = Gate(AsItCame(_starlette(self.office, self._extension)), keys=keys, clock=served.clock)
-        self._app: ASGIApp = AccessLog(Deadlines(inner, self.limits))
+        inner = Turns(AsItCame(_starlette(self.office, self._extension)), self.limits)
+        self._gate = Gate(inner, keys=keys, clock=served.clock, revoked=self._end)
+        self._app: ASGIApp = AccessLog(Deadlines(self._gate, self.limits))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
 
+    def look(self) -> None:
+        """Ends what is open of keys that were revoked. To be called now and then, in the loop."""
+        self._gate.look()
+
+    def _end(self, key: Key) -> None:
+        self.office.tasks.cancel(key.name)
+
+    def stop(self) -> None:
+        """Whatever reads for long fails from here on; what was begun to be written is ended in good order."""
+        self.served.fs.stop()
+        self.office.tasks.cancel()
+
     def close(self) -> None:
-        """Waits for running tasks, then lets go of the folder."""
+        """Ends running tasks, then lets go of the folder."""
+        self.stop()
         self.office.tasks.close()
         self._extension.close()
         self.office.attributes.close()
         self.served.close()
 
 
+class Turns:
+    """ASGI middleware: so many requests of the SmartFile API at once, and so many of one key; the rest waits.
+
+    The extension has places of its own (`extension.endpoint`).
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+        self._app = app
+        self._places = Places(limits.requests, limits.requests_per_key, patience=limits.queue_seconds)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(f"/{BASE}"):
+            return await self._app(scope, receive, send)
+        owner = scope["state"]["key"].name
+        try:
+            await self._places.take(owner)
+        except SyncerError as error:
+            return await refusal(error).response()(scope, receive, send)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._places.leave(owner)
+
+
 def _starlette(office: Office, extension: Extension) -> Starlette:
+    async def refused(request: Request, error: Exception) -> Response:
+        told = refusal(error) if isinstance(error, SyncerError) else error
+        assert isinstance(told, Refused)
+        told.detail = office.served.discreetly(told.detail)
+        return told.response()
+
     app = Starlette(
         routes=[*routes(office), *extension.routes()],
-        exception_handlers={Refused: _refused, SyncerError: _failed, HTTPException: _no_route},
+        exception_handlers={Refused: refused, SyncerError: refused, HTTPException: _no_route},
     )
     app.router.redirect_slashes = False
     return app
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
-    return error.response()
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    assert isinstance(error, SyncerError)
-    return refusal(error).response()
 
 
 async def _no_route(request: Request, error: Exception) -> Response:

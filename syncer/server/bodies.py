@@ -25,13 +25,14 @@ from syncer.engine.model import Entry, Kind
 from syncer.engine.ports import Basis, Traffic
 from syncer.errors import NoSpace, TransientError
 from syncer.server.answers import Refused
+from syncer.server.shares import Places
 from syncer.stores.transfer import MEBIBYTE
 from syncer.stores.trouble import translate
 
 _T = TypeVar("_T")
 MAX_FILE = 1 << 44
 """Bytes of one upload, whatever the disk could hold: 16 TiB, ext4's largest file."""
-_UPLOADS = 16  # at once: each holds a thread while its client sends
+_UPLOAD_PATIENCE = 300.0  # seconds that an upload waits for others of its key
 _PIECE = 256 << 10  # bytes fetched from the loop in one go, at least
 
 
@@ -74,14 +75,16 @@ async def gathered(request: Request, most: int, take: Callable[[bytes], None]) -
 
 
 class Uploads:
-    """The threads that wait for clients: few, so that slow ones cannot take all."""
+    """The threads that wait for clients: few, and for one key fewer, so that slow ones cannot take all."""
 
-    def __init__(self) -> None:
-        self._limiter = CapacityLimiter(_UPLOADS)
+    def __init__(self, most: int, each: int) -> None:
+        self._places = Places(most, each, patience=_UPLOAD_PATIENCE)
+        self._limiter = CapacityLimiter(most)
 
-    async def run(self, work: Callable[[], _T]) -> _T:
-        """Runs `work`, which may pull from an `Incoming`, in one of them."""
-        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+    async def run(self, owner: str, work: Callable[[], _T]) -> _T:
+        """Runs `work`, which may pull from an `Incoming`, in one of them. Raises TransientError."""
+        async with self._places.place(owner):
+            return await anyio.to_thread.run_sync(work, limiter=self._limiter)
 
 
 class Incoming:

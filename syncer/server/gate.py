@@ -2,7 +2,10 @@
 
 Every failure has the same answer and the same cost, whether the key is known or not. A password that
 was right once is known again by an HMAC under a key of this process, so scrypt is paid once for each
-key; failed tries are counted by address. What a key may do is up to the handlers (`Key`).
+key. Failed tries are counted by address, those for a key that exists by address and key, with a place of
+their own at scrypt: strangers behind the same address lock nobody out. Nobody guesses which keys exist, 32
+random characters each. A key that is revoked ends what is open of it. What a key may do is up to the
+handlers (`Key`).
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import logging
 import secrets
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
@@ -24,17 +28,19 @@ from syncer.engine.ports import Clock
 from syncer.errors import SyncerError
 from syncer.server.answers import Refused
 from syncer.server.keys import NOBODY, KeyFile, Record
-from syncer.server.limits import neighbourhood
+from syncer.server.limits import ABORT, neighbourhood
 from syncer.server.served import Key
 
 _log = logging.getLogger("syncer.server")
 
-LOOK_EVERY = 2.0
-"""Seconds between looks at the key file."""
+LOOK_EVERY = 0.5
+"""Seconds between looks at the key file; for a key that is not known it is looked at in any case."""
 _TRIES, _PER_SECONDS = 10, 60.0  # failed ones of one address: so many at once, then so many in that time
 _MOST_ADDRESSES = 10_000
 _MOST_SECRET = 512  # bytes of an Authorization header
-_AT_ONCE = 2  # scrypts: 16 MiB and a core each
+_AT_ONCE = 1  # scrypts, for keys that exist and again for others: 16 MiB and a core each
+KNOWN = "syncer.known"
+"""Among the extensions of a scope: says that the connection is one of a key."""
 
 
 @dataclass(slots=True)
@@ -99,20 +105,32 @@ class Keys:
         self._proven[token] = record.hash, self._proof(password)
         return record.key
 
+    def exists(self, token: str) -> bool:
+        """Whether there is such a key."""
+        return self._record(token) is not NOBODY
+
+    def holds(self, token: str, key: Key) -> bool:
+        """Whether the key is still what it was when it was let in. Looks at the file now and then."""
+        self._look()
+        record = self._records.get(token)
+        return record is not None and record.key == key and self._proven.get(token, (b"",))[0] == record.hash
+
     def _record(self, token: str) -> Record:
         self._look()
+        if token not in self._records:
+            self._look(now=True)
         return self._records.get(token, NOBODY)
 
     def _proof(self, password: bytes) -> bytes:
         return hmac.digest(self._pepper, password, "sha256")
 
-    def _look(self) -> None:
+    def _look(self, *, now: bool = False) -> None:
         """A malformed file leaves the keys as they were: we replace it as a whole, so somebody edits it."""
-        now = self._clock.monotonic()
+        moment = self._clock.monotonic()
         with self._lock:
-            if now < self._looked + LOOK_EVERY:
+            if not now and moment < self._looked + LOOK_EVERY:
                 return
-            self._looked = now
+            self._looked = moment
             stamp = self._file.stamp()
             if stamp == self._stamp:
                 return
@@ -125,48 +143,86 @@ class Keys:
             self._proven = {t: p for t, p in self._proven.items() if t in self._records}
 
 
+@dataclass(slots=True, eq=False)
+class Admitted:
+    """A request of a key that is worked on. `ended`: the key was revoked meanwhile."""
+
+    token: str
+    key: Key
+    end: Callable[[], None]
+    ended: bool = False
+
+
 class Gate:
     """ASGI middleware: sets `request.state.key`, or answers 401 (429 after too many failed tries)."""
 
-    def __init__(self, app: ASGIApp, *, keys: Keys, clock: Clock) -> None:
+    def __init__(
+        self, app: ASGIApp, *, keys: Keys, clock: Clock, revoked: Callable[[Key], None] = lambda key: None
+    ) -> None:
+        """`revoked` is told of a key that was let in and is no more."""
         self._app = app
         self._keys = keys
+        self._revoked = revoked
         self._tries = Tries(clock)
-        self._busy = asyncio.Semaphore(_AT_ONCE)
+        self._busy = {known: asyncio.Semaphore(_AT_ONCE) for known in (True, False)}
+        self._open: set[Admitted] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         try:
-            key = await self._admitted(scope)
+            token, key = await self._admitted(scope)
         except Refused as refused:
             return await refused.response()(scope, receive, send)
-        scope.setdefault("state", {})["key"] = key
-        await self._app(scope, receive, send)
+        extensions = scope.get("extensions", {})
+        extensions.get(KNOWN, _nothing)()
+        admitted = Admitted(token, key, extensions.get(ABORT, _nothing))
+        scope.setdefault("state", {}).update(key=key, admitted=admitted)
+        self._open.add(admitted)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._open.discard(admitted)
 
-    async def _admitted(self, scope: Scope) -> Key:
+    def look(self) -> None:
+        """Ends what is open of keys that were revoked or changed since. To be called now and then."""
+        gone = [admitted for admitted in self._open if not self._keys.holds(admitted.token, admitted.key)]
+        for admitted in gone:
+            self._open.discard(admitted)
+            admitted.ended = True
+            admitted.end()
+        for key in {admitted.key for admitted in gone}:
+            self._revoked(key)
+
+    async def _admitted(self, scope: Scope) -> tuple[str, Key]:
         token, password = _credentials(scope)
         key = self._keys.known(token, password)
         if key is not None:
-            return key
+            return token, key
+        known = self._keys.exists(token)
         address = neighbourhood(scope["client"][0]) if scope.get("client") else ""
-        self._throttle(address)
-        async with self._busy:
-            self._throttle(address)
+        who = f"{address} {token}" if known else address
+        self._throttle(who)
+        async with self._busy[known]:
+            self._throttle(who)
             key = await run_in_threadpool(self._keys.verified, token, password)
             if key is None:
-                self._tries.failed(address)
+                self._tries.failed(who)
                 raise Refused(
                     401,
                     "The key or the password is wrong.",
                     headers={"WWW-Authenticate": 'Basic realm="syncer"'},
                 )
-        return key
+        return token, key
 
-    def _throttle(self, address: str) -> None:
-        wait = self._tries.wait(address)
+    def _throttle(self, who: str) -> None:
+        wait = self._tries.wait(who)
         if wait > 0:
             raise Refused(429, "Too many failed tries.", headers={"Retry-After": str(int(wait) + 1)})
+
+
+def _nothing() -> None:
+    """Where no protocol of ours is below, there is nothing to do."""
 
 
 def _credentials(scope: Scope) -> tuple[str, bytes]:

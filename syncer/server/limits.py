@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from syncer.server.answers import Refused
 from syncer.wire import BASE
 
-
 _FRAMED = (f"/{BASE}put", f"/{BASE}delta")
 
 
@@ -56,9 +55,9 @@ class Limits:
     """Requests that may wait behind one another on a connection."""
     queue_seconds: float = 10.0
     """How long a request waits for its turn before its client is told to come again."""
-    requests: int = 64
+    requests: int = 96
     """Of the SmartFile API that are worked on at once; the rest waits, without a thread."""
-    requests_per_key: int = 16
+    requests_per_key: int = 32
     calls: int = 48
     """The same of the extension: each has a thread and a few MiB."""
     calls_per_key: int = 12
@@ -67,10 +66,10 @@ class Limits:
     listeners_per_key: int = 256
     uploads: int = 16
     """Threads that read bodies of the SmartFile API as they come."""
-    uploads_per_key: int = 4
-    searches: int = 2
-    """Deltas and signatures that are made at once: a core each, and memory."""
-    searches_per_key: int = 1
+    uploads_per_key: int = 8
+    searches: int = 8
+    """Deltas and signatures that are made at once."""
+    searches_per_key: int = 4
     tasks_per_key: int = 20
     """Tasks that wait or run."""
     memory: int = 112 << 20
@@ -79,7 +78,7 @@ class Limits:
     linger_seconds: float = 15.0
     """How long the rest of a body is read that nobody wants any more, so that the answer arrives."""
     linger_bytes: int = 64 << 20
-    stop_seconds: float = 5.0
+    stop_seconds: float = 4.0
     """How long requests in flight may take when the server stops."""
 
 

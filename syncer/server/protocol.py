@@ -12,10 +12,11 @@ from collections import Counter
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from syncer.server.access import Line, write
+from syncer.server.gate import KNOWN
 from syncer.server.limits import ABORT, Limits, neighbourhood
 
 _BUSY = (
@@ -31,25 +32,38 @@ class Malformed(Exception):
 
 
 class Doors:
-    """Who is connected."""
+    """Who is connected: strangers, by address, and those that had a key."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._all = 0
+        self._strangers = 0
         self._by_address: Counter[str] = Counter()
 
     def enter(self, address: str) -> bool:
-        """Counts a connection; False if it is one too many."""
+        """Counts a connection, as a stranger's; False if it is one too many."""
         self._all += 1
+        self._strangers += 1
         self._by_address[address] += 1
-        return self._all <= self.limits.connections and self._by_address[address] <= self.limits.per_address
+        limits = self.limits
+        return (
+            self._all <= limits.connections
+            and self._strangers <= limits.strangers
+            and self._by_address[address] <= limits.per_address
+        )
 
-    def leave(self, address: str) -> None:
-        """Forgets one."""
-        self._all -= 1
+    def known(self, address: str) -> None:
+        """A connection turned out to be one of a key: no longer a stranger's."""
+        self._strangers -= 1
         self._by_address[address] -= 1
         if not self._by_address[address]:
             del self._by_address[address]
+
+    def leave(self, address: str, *, known: bool) -> None:
+        """Forgets one."""
+        self._all -= 1
+        if not known:
+            self.known(address)
 
 
 class Guarded(HttpToolsProtocol):
@@ -71,6 +85,7 @@ class Guarded(HttpToolsProtocol):
         self._surplus = 0  # bytes of a body that nobody wants any more
         self._timer: asyncio.TimerHandle | None = None
         self._address = ""
+        self._known = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begins to wait for a head, or says that there are too many connections."""
@@ -89,7 +104,7 @@ class Guarded(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Lets the next one in; what waits behind the present request is never begun."""
         self._disarm()
-        self.doors.leave(self._address)
+        self.doors.leave(self._address, known=self._known)
         self.pipeline.clear()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
@@ -111,7 +126,12 @@ class Guarded(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Gives the app a way to end the connection at once."""
         super().on_message_begin()
-        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]
+        self.scope["extensions"] = {ABORT: self.transport.abort, KNOWN: self._is_known}  # type: ignore[dict-item]
+
+    def _is_known(self) -> None:
+        if not self._known and self.parser is not None:  # the connection is there
+            self._known = True
+            self.doors.known(self._address)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Bounds their number; trailers mean nothing here, and must not pass for headers."""
@@ -163,7 +183,8 @@ class Guarded(HttpToolsProtocol):
         """
         write(Line(method="-", path="-", status=400, note=msg))
         self.pipeline.clear()
-        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+        begun: RequestResponseCycle | None = self.cycle
+        if begun is not None and begun.response_started and not begun.response_complete:
             self.transport.abort()
         else:
             super().send_400_response(msg)

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from syncer.stores.beneath import Cursor
 from syncer.stores.fsops import FileSystem
@@ -23,6 +26,48 @@ class RootedFileSystem(FileSystem):
         self._folder = folder
         self._umask = super().umask()
         self._fd = super().open_root(folder)
+        self._stopped = False
+        self._thread = threading.local()
+
+    def stop(self) -> None:
+        """Nothing is read any more, by any thread."""
+        self._stopped = True
+
+    @contextmanager
+    def cancellable(self, cancelled: Callable[[], bool], *, removing: bool = False) -> Iterator[None]:
+        """What this thread reads in the block fails once `cancelled()`; what it removes too, if so wanted."""
+        self._thread.cancelled, self._thread.removing = cancelled, removing
+        try:
+            yield
+        finally:
+            self._thread.cancelled, self._thread.removing = None, False
+
+    def go_on(self) -> None:
+        """Raises OSError if this thread is to end what it does."""
+        cancelled: Callable[[], bool] | None = getattr(self._thread, "cancelled", None)
+        if self._stopped or (cancelled is not None and cancelled()):
+            raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
+
+    def read(self, fd: int, size: int) -> bytes:
+        """As on any disk, while it is wanted."""
+        self.go_on()
+        return super().read(fd, size)
+
+    def read_at(self, fd: int, size: int, offset: int) -> bytes:
+        """As on any disk, while it is wanted."""
+        self.go_on()
+        return super().read_at(fd, size, offset)
+
+    def scan(self, fd: int) -> Iterable[tuple[str, os.stat_result]]:
+        """As on any disk, while it is wanted."""
+        self.go_on()
+        return super().scan(fd)
+
+    def unlink(self, name: str, dir_fd: int) -> None:
+        """As on any disk; what only tidies up may be ended in between."""
+        if getattr(self._thread, "removing", False):
+            self.go_on()
+        super().unlink(name, dir_fd)
 
     def umask(self) -> int:
         """As it was at the start: stores are made while others work, and asking for it means setting it."""

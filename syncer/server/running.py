@@ -103,9 +103,15 @@ class Running(uvicorn.Server):
     """uvicorn, whose signals are ours."""
 
     def __init__(
-        self, config: uvicorn.Config, *, ready: Callable[[], None], stopped: Callable[[], bool]
+        self,
+        config: uvicorn.Config,
+        app: Application,
+        *,
+        ready: Callable[[], None],
+        stopped: Callable[[], bool],
     ) -> None:
         super().__init__(config)
+        self._application = app
         self._ready = ready
         self._stopped = stopped
 
@@ -121,18 +127,20 @@ class Running(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Whoever has not ended when the patience is over finds its connection gone, and ends by that."""
-        patience = max((self.config.timeout_graceful_shutdown or 0) - 1, 0)  # uvicorn cancels after that
+        patience = max((self.config.timeout_graceful_shutdown or 0) - 1.5, 0)  # uvicorn cancels after that
         timer = asyncio.get_running_loop().call_later(patience, self._sever)
         await super().shutdown(sockets)
         timer.cancel()
 
     def _sever(self) -> None:
+        self._application.stop()
         for connection in list(self.server_state.connections):
             if isinstance(connection, Guarded):
                 connection.transport.abort()
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second."""
+        self._application.look()
         return self._stopped() or await super().on_tick(counter)
 
 
@@ -165,7 +173,7 @@ def run(
     config.load()
     if config.ssl is not None:
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-    asyncio.run(Running(config, ready=ready, stopped=stopped).serve(sockets))
+    asyncio.run(Running(config, app, ready=ready, stopped=stopped).serve(sockets))
 
 
 def _raise_file_limit() -> None:

@@ -11,18 +11,21 @@ temporaries of requests in flight; `sweeping` takes what a dead server left. HTT
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 from syncer.engine.model import Entry, Kind, RelPath
 from syncer.engine.paths import PRIVATE, is_private, join, look_alike, parts, printable, unsafe
 from syncer.engine.ports import Clock
-from syncer.errors import NotFound, Unholdable, Unreadable
+from syncer.errors import NotFound, SyncerError, Unholdable, Unreadable
 from syncer.server.digests import Digests
 from syncer.server.feed import Feed
 from syncer.server.rooted import RootedFileSystem
@@ -30,6 +33,8 @@ from syncer.stores.folder import FolderStore
 from syncer.stores.trash import FOLDER as TRASH
 from syncer.stores.trash import Trash
 from syncer.stores.trouble import reading
+
+ErrorT = TypeVar("ErrorT", bound=SyncerError)
 
 IDLE = 60.0
 """Seconds after which a store that nobody uses is closed."""
@@ -82,6 +87,8 @@ class Served:
         self.feed = Feed()  # every change through the server is told to it
         self.started_ns = clock.now_ns()
         self.abandoned: dict[str, os.stat_result] = {}  # temporaries, see `stores.ground`
+        own = sorted({f(str(p)) for p in (folder, state) for f in (str, printable)}, key=len, reverse=True)
+        self._places = re.compile("|".join(rf"{re.escape(path.rstrip('/'))}(?:/[^\s:'\"]*)?" for path in own))
         self._trash_in_state = _device(folder) == _device(state)
         self._stores: dict[RelPath, ServedStore] = {}
         self._retired: set[ServedStore] = set()  # replaced while in use
@@ -96,11 +103,30 @@ class Served:
         Raises Unholdable for a path that is none or is ours (see `checked`), NotFound where no directory
         is (a symlink is none), Unreadable. Its root must exist: make it by the parent's store.
         """
-        store = self._leased(join(key.under, checked(path)) if path else key.under)
+        below = join(key.under, checked(path)) if path else key.under
+        try:
+            store = self._leased(below)
+        except SyncerError as error:
+            told = self.discreet(error)  # and nothing of what the key is confined to
+            told.message = told.message.replace(printable(below), printable(path) or "the root")
+            told.args, told.path = (told.message,), path
+            raise told from error
         try:
             yield store
         finally:
             self._returned(store)
+
+    def discreet(self, error: ErrorT) -> ErrorT:
+        """The error as a client may read it: where the folder lies on this machine is not said."""
+        told = copy(error)
+        told.message, told.hint = self.discreetly(error.message), self.discreetly(error.hint)
+        told.path = "" if os.path.isabs(error.path) else error.path
+        told.args = (told.message,)
+        return told
+
+    def discreetly(self, text: str) -> str:
+        """The same for the text of a message."""
+        return self._places.sub("the root", text) if "/" in text else text
 
     def absolute(self, below: RelPath) -> str:
         """The path on this machine; never to be opened, but by a store."""
@@ -169,7 +195,7 @@ class Served:
         try:
             fd = self.fs.open_root(self.absolute(below))
         except (FileNotFoundError, NotADirectoryError):
-            raise NotFound(f"{printable(below) or 'the folder'}: no such directory", path=below) from None
+            raise NotFound(f"{printable(below) or 'the root'}: no such directory", path=below) from None
         except OSError as error:
             raise reading(error, below) from error
         try:

@@ -13,8 +13,9 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import TracebackType
 
-from syncer.errors import TransientError
+from syncer.errors import PermanentError, TransientError
 
 PATIENCE = 10.0
 """Seconds in the queue after which a client is told to come again."""
@@ -42,7 +43,7 @@ class Places:
         self.taken = 0
 
     async def take(self, owner: str) -> None:
-        """Returns once there is a place; `leave` gives it back. Raises TransientError if there is none in time."""
+        """Returns once there is a place, which `leave` gives back. Raises TransientError: none in time."""
         if self._may(owner):  # whoever waits may not have this one, or it had been given already
             return self._give(owner)
         own = sum(waiter.owner == owner for waiter in self._queue)
@@ -112,8 +113,10 @@ class Budget:
     def reserve(self, owner: str, size: int, *, held: int = 0) -> None:
         """Waits until they are free; `held` are those that the same request has already.
 
-        Raises TransientError if that takes too long.
+        Raises TransientError if that takes too long, PermanentError where there are never so many.
         """
+        if held + size > self.most:
+            raise PermanentError("the request takes more memory than the server has for one")
         with self._changed:
             if not self._changed.wait_for(lambda: self._fits(owner, size, held), self.patience):
                 raise TransientError("the server has no memory for the request now", retry_after=2)
@@ -153,3 +156,11 @@ class Reserved:
         if self.size:
             self._budget.release(self._owner, self.size)
             self.size = 0
+
+    def __enter__(self) -> Reserved:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -61,6 +61,10 @@ class Upkeep:
         return sum(trashcan.empty(trash, older_than_ns=older_than)[0] for trash in self._served.trashes())
 
     def _run(self) -> None:
+        with self._served.fs.cancellable(self._stop.is_set, removing=True):
+            self._turns()
+
+    def _turns(self) -> None:
         turn = 0
         while True:
             try:
@@ -70,6 +74,8 @@ class Upkeep:
                     self.empty_trash()
                 self._served.close_idle()
             except (OSError, SyncerError) as error:
+                if self._stop.is_set():
+                    return
                 _log.warning("upkeep: %s", error)
             turn += 1
             if self._stop.wait(_EVERY):
@@ -97,4 +103,5 @@ def leftovers(served: Served) -> Iterator[RelPath]:
                     elif stamps.kind(found) is Kind.DIRECTORY and name != PRIVATE:
                         pending.append(join(directory, name))
             except OSError:
+                served.fs.go_on()
                 continue  # gone, or not for us to read

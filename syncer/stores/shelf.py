@@ -22,7 +22,7 @@ WORTH = 1 << 20  # bytes of content from which on a sketch is kept
 LARGEST = 512 << 20  # bytes of all sketches together
 OLDEST = 180 * 24 * 3600  # seconds since one was last of use
 _ABANDONED = 3600  # seconds after which an unfinished file of a dead process goes
-_NAME = re.compile(r"[0-9a-f]{64}\.sketch|\.new-[0-9a-f]{16}")
+_NAME = re.compile(r"[0-9a-f]{64}(?:-[0-9a-f]{16})?\.sketch|\.new-[0-9a-f]{16}")
 _PIECE = 1 << 20  # bytes read or written at once
 _SLACK = 16  # the whole directory is looked at once per 1/16 of its bound that was added
 
@@ -38,9 +38,12 @@ class Shelf:
         self._lock = threading.Lock()
         self._added: int | None = None  # bytes since the last `prune`; None: never pruned
 
-    def get(self, digest: bytes) -> Sketch | None:
-        """The sketch of the content with this BLAKE3-256 digest; a damaged one is removed. Never raises."""
-        place = self._place(digest)
+    def get(self, digest: bytes, label: str = "") -> Sketch | None:
+        """The sketch of the content with this BLAKE3-256 digest; a damaged one is removed. Never raises.
+
+        `label` keeps the sketches of several owners apart: each finds only its own.
+        """
+        place = self._place(digest, label)
         try:
             with place.open("rb") as file:
                 found = Sketch.load(iter(lambda: file.read(_PIECE), b""))
@@ -56,11 +59,11 @@ class Shelf:
             pass  # somebody pruned it; what was read is good
         return found
 
-    def has(self, digest: bytes) -> bool:
+    def has(self, digest: bytes, label: str = "") -> bool:
         """Whether there is one, sound or not, without reading it."""
-        return self._place(digest).exists()
+        return self._place(digest, label).exists()
 
-    def put(self, sketch: Sketch) -> None:
+    def put(self, sketch: Sketch, label: str = "") -> None:
         """Keeps it. Never raises: a full disk costs the next delta some sums on the wire."""
         temporary = self._folder / f".new-{secrets.token_hex(8)}"
         try:
@@ -69,7 +72,7 @@ class Shelf:
                 return _drop(temporary)
             now = self._clock.now_ns()
             os.utime(temporary, ns=(now, now))
-            os.replace(temporary, self._place(sketch.digest))
+            os.replace(temporary, self._place(sketch.digest, label))
         except OSError:
             return _drop(temporary)
         self._bound(size)
@@ -117,8 +120,8 @@ class Shelf:
         except OSError:
             return
 
-    def _place(self, digest: bytes) -> Path:
-        return self._folder / f"{digest.hex()}.sketch"
+    def _place(self, digest: bytes, label: str = "") -> Path:
+        return self._folder / f"{digest.hex()}{'-' if label else ''}{label}.sketch"
 
 
 def _drop(place: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from syncer.engine.delta import (
     Copy,
+    Effort,
     Family,
     Literal,
     Parameters,
@@ -112,9 +113,10 @@ def test_a_block_is_found_wherever_the_end_of_a_searched_piece_cuts_it() -> None
     against = loaded(block, Parameters(block_len=256, strong_len=8))
     for at in range(1, 256):
         pieces = (
-            search(against, part, patience=Patience()) for part in (around + block[:at], block[at:] + around)
+            search(against, part, effort=Effort(Patience()))
+            for part in (around + block[:at], block[at:] + around)
         )
-        made = seamed(pieces, partial(search, against, patience=Patience()), 256)
+        made = seamed(pieces, partial(search, against, effort=Effort(Patience())), 256)
         assert list(commands(encode(made))) == [Literal(around), Copy(0, 256), Literal(around)], at
 
 

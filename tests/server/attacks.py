@@ -5,19 +5,22 @@ Each function is one attack on a running server; what it cost the system tells (
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import socket
 import struct
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from hashlib import blake2b
+from typing import Any
 
 import zstandard
 
 from syncer.wire import BASE
-from tests.server.conftest import Serving
+from tests.server.conftest import Serving, run
 from tests.server.raw import authorization, connect, received
 
 MIB = 1 << 20
@@ -76,8 +79,8 @@ def _call(server: Serving, call: str, body: bytes, *, kind: str = "zstd", root: 
     with connect(server) as sock:
         sock.settimeout(90)
         head = (
-            f"POST /{BASE}{call}?root={root} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{authorization(server)}"
-            f"Content-Encoding: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"POST /{BASE}{call}?root={root} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            f"{authorization(server)}Content-Encoding: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         with suppress(OSError):
             sock.sendall(head.encode() + body)
@@ -138,11 +141,11 @@ def signatures(server: Serving) -> None:
 def tasks(server: Serving) -> None:
     """Tasks whose results hold every name that was asked for, as many as are kept."""
     (server.folder / "d").mkdir()
-    paths = "&".join(f"path=/d/{'x' * 90}{i}" for i in range(9000))
-    names = [f"{'x' * 90}{i}" for i in range(9000)]
+    paths = "&".join(f"path=/d/{'x' * 90}{i}" for i in range(4000))
+    names = [f"{'x' * 90}{i}" for i in range(4000)]
     for name in names:
         (server.folder / "d" / name).touch()
-    for _ in range(150):
+    for _ in range(40):
         server.post("api/2/path/oper/checksum/", data="algorithm=md5&" + paths, headers={
             "Content-Type": "application/x-www-form-urlencoded"
         })  # fmt: skip
@@ -161,3 +164,51 @@ def handshakes(server: Serving) -> None:
     finally:
         for sock in socks:
             sock.close()
+
+
+def suppressed(work: Callable[[], object]) -> None:
+    """The work; that the server goes away meanwhile is no matter."""
+    with suppress(OSError):
+        work()
+
+
+def run_program(server: Serving, *options: str) -> subprocess.CompletedProcess[str]:
+    """`syncer serve` on the server's folder with these options, to its end."""
+    return run("serve", str(server.folder), "--state", str(server.state), *options)
+
+
+class Open:
+    """One request on a connection of its own, whose answer is read as it is wanted."""
+
+    def __init__(
+        self, server: Serving, auth: tuple[str, str], method: str, path: str, body: bytes = b""
+    ) -> None:
+        self._sock = connect(server)
+        login = base64.b64encode(":".join(auth).encode()).decode()
+        head = (
+            f"{method} /{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            f"Authorization: Basic {login}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        self._sock.sendall(head.encode() + body)
+
+    def answer(self) -> Any:
+        """The JSON of its body, to the end of the connection."""
+        return json.loads(received(self._sock).partition(b"\r\n\r\n")[2])
+
+    def begun(self) -> bool:
+        """Whether some of a good answer came."""
+        return self._sock.recv(1000).startswith(b"HTTP/1.1 200")
+
+    def ended(self, seconds: float) -> bool:
+        """Whether the server ends the connection within that time."""
+        self._sock.settimeout(seconds)
+        try:
+            while self._sock.recv(1 << 20):
+                pass
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+        finally:
+            self._sock.close()
+        return True

@@ -138,7 +138,7 @@ class Files:
         await run_in_threadpool(self._check_room, request, key, "")
         if size is not None:
             pieces = Incoming(request).chunks()
-            return await self._office.uploads.run(lambda: work(request, key, pieces, size))
+            return await self._office.uploads.run(key.name, lambda: work(request, key, pieces, size))
         spool = await run_in_threadpool(Spool, self._office.spools)
         try:
             await gathered(request, 1 << 44, spool.write)

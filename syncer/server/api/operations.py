@@ -26,7 +26,7 @@ from syncer.server.api.office import Office, one, shown
 from syncer.server.api.tasks import Result
 from syncer.server.bodies import room
 from syncer.server.forms import Form, form
-from syncer.server.served import Key, ServedStore, is_hidden
+from syncer.server.served import Key, Served, ServedStore, is_hidden
 
 _DEEPEST = 200  # directories within each other
 _AT_ONCE = 500  # files of one batch
@@ -74,6 +74,7 @@ class Operations:
         self, request: Request, prepare: Callable[[Key, Form], Callable[[], Result]], *, changes: bool = True
     ) -> Response:
         key = writer(request) if changes else key_of(request)
+        self._office.tasks.admit(key.name)
         with await form(request, self._office.spools, most=_MOST_FORM) as sent:
             work = await run_in_threadpool(prepare, key, sent)
         return Json(self._office.tasks.start(key.name, work))
@@ -124,7 +125,7 @@ class Operations:
             directory_at(store, into, missing=404, field="dst")
             for origin in origins:
                 existing(store, origin, "src")
-        return partial(_each, {o: partial(single, key, o, into) for o in origins})
+        return partial(_each, self._served, {o: partial(single, key, o, into) for o in origins})
 
     def _move_one(self, key: Key, origin: RelPath, into: RelPath) -> None:
         with self._served.store(key) as store:
@@ -171,6 +172,7 @@ class Operations:
         errors: dict[str, str] = {}
         with self._served.store(key) as store:
             for path in paths:
+                self._served.fs.go_on()
                 try:
                     found = existing(store, path)
                     removed = _Removed(store=store, office=self._office, errors=errors)
@@ -200,6 +202,7 @@ class Operations:
         errors: dict[str, str] = {}
         with self._served.store(key) as store:
             for path in paths:
+                self._served.fs.go_on()
                 try:
                     source = store.open(path, existing(store, path))
                     sums[f"/{path}"] = algorithm(source.chunks())
@@ -223,6 +226,7 @@ class _Removed:
         if found.kind is not Kind.DIRECTORY:
             return self._delete([Removal(path=path, expected=found)])
         directories = [path]
+        fs = self.office.served.fs
         for directory in directories:  # grows while it is gone through: parents before children
             entries = self.store.list(directory).entries
             files = [(n, e) for n, e in entries.items() if isinstance(e, Entry) and not is_hidden(n)]
@@ -231,6 +235,7 @@ class _Removed:
                 Removal(path=join(directory, n), expected=e) for n, e in files if e.kind is not Kind.DIRECTORY
             ]
             for start in range(0, len(doomed), _AT_ONCE):
+                fs.go_on()
                 self._delete(doomed[start : start + _AT_ONCE])
         directories.reverse()
         for index, outcome in self.store.remove_directories(directories):
@@ -247,9 +252,10 @@ class _Removed:
         self.errors[f"/{path}"] = error
 
 
-def _each(work: dict[RelPath, Callable[[], None]]) -> Result:
+def _each(served: Served, work: dict[RelPath, Callable[[], None]]) -> Result:
     errors: dict[str, str] = {}
     for path, single in work.items():
+        served.fs.go_on()
         try:
             single()
         except (SyncerError, Refused) as error:

@@ -53,6 +53,9 @@ CHANGING: dict[str, Handler] = {
 }
 
 
+_SEARCH_PATIENCE = 60.0  # seconds that a delta waits for others of its key
+
+
 class Extension:
     """The extension of one served folder. Nothing is opened or started before the first call."""
 
@@ -64,6 +67,7 @@ class Extension:
             lists=Lists(),
             sketches=Sketches(served),
             budget=Budget(limits.memory, limits.memory_per_key),
+            searches=Budget(limits.searches, limits.searches_per_key, patience=_SEARCH_PATIENCE),
         )
         handlers = {**LOOKING, **CHANGING}
         self.calls = Endpoint(served, self.shared, handlers, changing=frozenset(CHANGING), limits=limits)

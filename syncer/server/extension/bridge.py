@@ -135,6 +135,11 @@ class Outlet:
             self._whole = whole
         self._tell()
 
+    @property
+    def gone(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self._gone
+
     def _tell(self) -> None:
         try:
             self._loop.call_soon_threadsafe(self._news.set)

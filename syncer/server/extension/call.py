@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from syncer.engine.model import Outcome, RelPath
+from syncer.engine.model import Failed, Outcome, RelPath
 from syncer.errors import PermanentError, SyncerError
 from syncer.server.extension.packing import parsed, said, unpacked
 from syncer.server.extension.shared import Shared
@@ -85,6 +85,22 @@ class Call:
         with self.served.store(self.key, self.root) as store:
             yield store
 
+    def trouble(self, error: SyncerError) -> dict[str, Json]:
+        """`{"error": …}` as the client may read it."""
+        return trouble(self.served.discreet(error))
+
+    def outcome(self, outcome: Outcome) -> Json:
+        """An outcome as the client may read it."""
+        if isinstance(outcome, Failed):
+            outcome = Failed(error=self.served.discreet(outcome.error))
+        return values.outcome_out(outcome)
+
+    def outcomes(
+        self, results: Iterable[tuple[int, Outcome]], *, after: Callable[[], None] | None = None
+    ) -> Answer:
+        """`[index, outcome]` as soon as each is known; the work waits for no client that listens slowly."""
+        return lines(([i, self.outcome(outcome)] for i, outcome in results), waits=False, after=after)
+
     def head(self, frames: Iterator[Frame]) -> dict[str, Json]:
         """The head that every stream of frames begins with."""
         first = next(frames, None)
@@ -126,12 +142,6 @@ def lines(found: Iterable[Json], *, waits: bool = True, after: Callable[[], None
 def framed(found: Iterable[Frame], *, after: Callable[[], None] | None = None) -> Answer:
     """A stream of frames with its end."""
     return Answer(media=FRAMES, pieces=encode(found), prompt=True, after=after)
-
-
-def outcomes(results: Iterable[tuple[int, Outcome]], *, after: Callable[[], None] | None = None) -> Answer:
-    """`[index, outcome]` as soon as each is known; the work waits for no client that is slow to listen."""
-    told = ([index, values.outcome_out(outcome)] for index, outcome in results)
-    return lines(told, waits=False, after=after)
 
 
 def trouble(error: SyncerError) -> dict[str, Json]:

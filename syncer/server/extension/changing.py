@@ -13,7 +13,7 @@ from syncer.engine.model import Done, Entry, Failed, Outcome, RelPath
 from syncer.engine.paths import split
 from syncer.engine.ports import Amend, Creation, Removal, Rename, Results
 from syncer.errors import NotFound, PermanentError, SyncerError, Unholdable
-from syncer.server.extension.call import Answer, Call, listed, one, outcomes
+from syncer.server.extension.call import Answer, Call, listed, one
 from syncer.server.served import ServedStore, checked
 from syncer.wire import values
 from syncer.wire.frames import Json
@@ -110,7 +110,7 @@ def _applied(
                 settled(call, store, paths(items[at]), outcome)
                 yield at, outcome
 
-    return outcomes(results())
+    return call.outcomes(results())
 
 
 def refusal(paths: Sequence[RelPath]) -> Unholdable | None:
@@ -142,14 +142,14 @@ def create_root(call: Call) -> Answer:
     parent, name = split(call.root)
     if not call.root:
         with call.store():
-            return one({"outcome": values.outcome_out(Done())})
+            return one({"outcome": call.outcome(Done())})
     with call.served.store(call.key, parent) as store:
         refused = refusal((name,))
         if refused is not None:
             raise refused
         [(_, outcome)] = store.make_directories([Creation(path=name)])
         settled(call, store, (name,), outcome)
-    return one({"outcome": values.outcome_out(outcome)})
+    return one({"outcome": call.outcome(outcome)})
 
 
 def mark(call: Call) -> Answer:
@@ -161,8 +161,8 @@ def mark(call: Call) -> Answer:
         try:
             store.mark(marker)
         except SyncerError as error:
-            return one({"outcome": values.outcome_out(Failed(error=error))})
-    return one({"outcome": values.outcome_out(Done())})
+            return one({"outcome": call.outcome(Failed(error=error))})
+    return one({"outcome": call.outcome(Done())})
 
 
 def root(call: Call) -> Answer:

@@ -8,16 +8,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from syncer.engine.delta import SHARE, Command, Parameters, Signature, delta, encode, signature
+from syncer.engine.delta import (
+    SHARE,
+    Command,
+    Limits,
+    Parameters,
+    Patience,
+    Signature,
+    delta,
+    encode,
+    signature,
+)
 from syncer.engine.difference import Difference, difference
 from syncer.engine.model import Entry, Kind, RelPath
 from syncer.engine.ports import Source
+from syncer.engine.signature import HEADER
 from syncer.errors import ChangedUnderUs, SyncerError
-from syncer.server.extension.call import Answer, Call, framed, listed, trouble
+from syncer.server.extension.call import Answer, Call, framed, listed
 from syncer.server.extension.sketches import Wish
 from syncer.server.served import ServedStore, checked
+from syncer.server.shares import Reserved
 from syncer.stores.reading import beyond
 from syncer.wire import values
 from syncer.wire.frames import Data, End, Frame, Head, Json
@@ -25,6 +38,12 @@ from syncer.wire.frames import Data, End, Frame, Head, Json
 _SMALLEST_BLOCK, _LARGEST_BLOCK = 256, 16 << 20
 _MOST_BLOCKS = 1 << 21
 _UNKNOWN_SIZE = 1 << 62
+_SIGNED = Limits(min_block=_SMALLEST_BLOCK, max_blocks=(1 << 20) + (1 << 16))  # a client makes 2^20, rounded
+_WIDE = 1 << 17  # blocks beyond which one thread searches: each has a table of its own
+_TABLE, _COPIES, _KEPT_WIDTH = 60, 3, 24  # bytes of librsync's table for a block; how often its sums are held
+_PIECE = 64 << 10  # bytes of a signature that are read without asking for memory
+PATIENCE = Patience(grace=0.8, per_mib=0.06, work=1 << 29)
+"""A signature that is made to collide costs a second or two, not a core for a minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +88,9 @@ def _file(value: Json) -> Entry:
 
 
 def _content(call: Call, store: ServedStore, index: int, want: Wanted, wishes: list[Wish]) -> Iterator[Frame]:
-    sketch = call.shared.sketches.get(want.have) if want.have is not None and not want.start else None
+    sketch = None
+    if want.have is not None and not want.start:
+        sketch = call.shared.sketches.get(store.below, want.have)
     if want.have is not None and sketch is None and not want.start:
         yield _head(index, want.entry, "ask")
         yield End({})
@@ -77,11 +98,15 @@ def _content(call: Call, store: ServedStore, index: int, want: Wanted, wishes: l
     source = store.open(want.path, want.entry)
     if sketch is None:
         yield _head(index, want.entry, "whole")
-        yield from _told(want.path, source, map(Data, beyond(source.chunks(), want.start)))
+        yield from _told(call, want.path, source, map(Data, beyond(source.chunks(), want.start)))
     else:
-        changes = difference(sketch, source.chunks(), workers=_cores(), digest=lambda: _digest(source))
-        yield _head(index, want.entry, "delta")
-        yield from _told(want.path, source, _carried(call, changes, source))
+        blocks = sum(len(piece.sums) for piece in sketch.pieces) // sketch.parameters.width
+        with _searching(call, blocks) as workers:
+            changes = difference(
+                sketch, source.chunks(), workers=workers, patience=PATIENCE, digest=lambda: _digest(source)
+            )
+            yield _head(index, want.entry, "delta")
+            yield from _told(call, want.path, source, _carried(call, store, changes))
     _learn(call, store, want.path, source, wishes, old=want.have)
 
 
@@ -89,14 +114,14 @@ def _head(index: int, entry: Entry, encoding: str) -> Head:
     return Head({"index": index, "size": entry.size, "encoding": encoding})
 
 
-def _told(path: RelPath, source: Source, data: Iterator[Data]) -> Iterator[Frame]:
+def _told(call: Call, path: RelPath, source: Source, data: Iterator[Data]) -> Iterator[Frame]:
     """The data and its end, or where it went wrong."""
     try:
         checked(path)
         yield from data
         entry = source.entry
     except SyncerError as error:
-        yield End(trouble(error))
+        yield End(call.trouble(error))
         return
     digest = entry.digest.hex() if entry.digest is not None else None
     yield End({"digest": digest, "entry": values.entry_out(entry)})
@@ -109,11 +134,27 @@ def _digest(source: Source) -> bytes:
     return digest
 
 
-def _carried(call: Call, changes: Difference, source: Source) -> Iterator[Data]:
+def _carried(call: Call, store: ServedStore, changes: Difference) -> Iterator[Data]:
     """The delta, passed on while it is made; then the sketch of what was sent is kept."""
     commands: Iterator[Command] = iter(changes)
     yield from map(Data, encode(commands, every=SHARE))
-    call.shared.sketches.keep(changes.sketch)
+    call.shared.sketches.keep(store.below, changes.sketch)
+
+
+@contextmanager
+def _searching(call: Call, blocks: int, tables: int = 0) -> Iterator[int]:
+    """A place for a search against so many blocks, and memory; answers how many threads it has.
+
+    `tables`: how many of what librsync looks them up in are there already.
+    """
+    workers = 1 if blocks > _WIDE else cores()
+    with (
+        Reserved(call.shared.searches, call.key.name) as place,
+        Reserved(call.shared.budget, call.key.name) as memory,
+    ):
+        place(1)
+        memory(blocks * (_TABLE * (workers - tables) + (0 if tables else _COPIES * _KEPT_WIDTH)))
+        yield workers
 
 
 def _learn(
@@ -134,18 +175,33 @@ def delta_(call: Call) -> Answer:
     head = call.head(frames)
     want = Wanted(path=values.path(head.get("path")), entry=_file(head.get("entry")))
     size = values.optional(head.get("size"), lambda v: values.number(v, "a size"))
-    against = Signature.load(_signature(frames), basis_size=_UNKNOWN_SIZE if size is None else size)
+    known = _UNKNOWN_SIZE if size is None else size
+    sums = _counted(call, _signature(frames))
+    against = Signature.load(sums, basis_size=known, limits=_SIGNED)
     wishes: list[Wish] = []
 
     def told() -> Iterator[Frame]:
-        with call.store() as store, against:
+        with call.store() as store, against, _searching(call, against.blocks, tables=1) as workers:
             source = store.open(want.path, want.entry)
             yield _head(0, want.entry, "delta")
-            pieces = delta(against, source.chunks(), workers=_cores(), every=SHARE)
-            yield from _told(want.path, source, map(Data, pieces))
+            pieces = delta(against, source.chunks(), workers=workers, patience=PATIENCE, every=SHARE)
+            yield from _told(call, want.path, source, map(Data, pieces))
             _learn(call, store, want.path, source, wishes, old=None)
 
     return framed(told(), after=lambda: call.shared.sketches.want(*wishes))
+
+
+def _counted(call: Call, sums: Iterator[bytes]) -> Iterator[bytes]:
+    """A signature as it comes; the memory for what is made of it is reserved before."""
+    head, owed = b"", 0
+    for piece in sums:
+        head = (head + piece[:HEADER])[:HEADER]
+        owed += len(piece)
+        if owed > _PIECE:
+            width = max(int.from_bytes(head[-4:], "big"), 1) + 4
+            call.reserve(owed * _COPIES + owed * _TABLE // width)
+            owed = 0
+        yield piece
 
 
 def _signature(frames: Iterator[Frame]) -> Iterator[bytes]:
@@ -166,11 +222,11 @@ def signature_(call: Call) -> Answer:
     wishes: list[Wish] = []
 
     def told() -> Iterator[Frame]:
-        with call.store() as store:
+        with call.store() as store, _searching(call, 0) as workers:
             source = store.open(path, entry)
             yield Head({"size": entry.size})
-            pieces = signature(source.chunks(), parameters, workers=_cores())
-            yield from _told(path, source, map(Data, pieces))
+            pieces = signature(source.chunks(), parameters, workers=workers)
+            yield from _told(call, path, source, map(Data, pieces))
             _learn(call, store, path, source, wishes, old=None)
 
     return framed(told(), after=lambda: call.shared.sketches.want(*wishes))
@@ -186,5 +242,6 @@ def _parameters(fields: dict[str, Json], entry: Entry) -> Parameters:
     return Parameters(block_len=block, strong_len=strong)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Threads that sums of one file are worth."""
     return min(os.cpu_count() or 1, 4)

@@ -69,6 +69,7 @@ class Endpoint:
         self.shared = shared
         self._handlers = handlers
         self._changing = changing
+        self._changers = [handlers[name] for name in changing]
         self._patience = patience
         self._places = Places(limits.calls, limits.calls_per_key, patience=limits.queue_seconds)
         self._threads = ThreadPoolExecutor(limits.calls, thread_name_prefix="syncer-call")
@@ -97,7 +98,7 @@ class Endpoint:
         reserved = Reserved(self.shared.budget, call.key.name)
         call = replace(call, reserve=reserved)
         work = loop.run_in_executor(
-            self._threads, _work, handler, call, outlet, _likes_packed(scope), reserved
+            self._threads, self._work, handler, call, outlet, _likes_packed(scope), reserved
         )
         work.add_done_callback(partial(self._worked, call.key.name))
         pump = asyncio.create_task(intake.pump(receive))
@@ -113,6 +114,12 @@ class Endpoint:
         self._places.leave(owner)
         if not work.cancelled() and (error := work.exception()) is not None:
             _log.error("a call of the extension failed", exc_info=error)
+
+    def _work(self, handler: Handler, call: Call, outlet: Outlet, pack: bool, reserved: Reserved) -> None:
+        """In a thread. A look for a client that left is ended; a change goes on to its end."""
+        looks = handler not in self._changers
+        with reserved, self._served.fs.cancellable(lambda: looks and outlet.gone):
+            _work(handler, call, outlet, pack)
 
     def _understood(self, scope: Message, intake: Intake) -> tuple[Handler, Call]:
         name = str(scope["path_params"]["call"])
@@ -132,17 +139,7 @@ class Endpoint:
         return handler, call
 
 
-def _left(intake: Intake, outlet: Outlet, pump: asyncio.Task[None]) -> None:
-    """A client that left is told to both: to who reads its body, and to who waits until it takes more.
-
-    A body that came too slowly ends in an exception; the call then ends by itself, for want of it.
-    """
-    intake.break_off()
-    if not pump.cancelled() and pump.exception() is None:
-        outlet.close()
-
-
-def _work(handler: Handler, call: Call, outlet: Outlet, pack: bool, reserved: Reserved) -> None:
+def _work(handler: Handler, call: Call, outlet: Outlet, pack: bool) -> None:
     """The whole call, in a thread. Trouble is a status at first, then it breaks off what has begun."""
     whole = False
     begun = False
@@ -158,7 +155,7 @@ def _work(handler: Handler, call: Call, outlet: Outlet, pack: bool, reserved: Re
     except SyncerError as error:
         if not begun:
             outlet.begin(status(error), _retry(status(error)))
-            outlet.push(said(trouble(error)), wait=False)
+            outlet.push(said(call.trouble(error)), wait=False)
             whole = True
         elif not isinstance(error, StoreError):
             _log.warning("an answer was broken off: %s", error.message)
@@ -172,9 +169,18 @@ def _work(handler: Handler, call: Call, outlet: Outlet, pack: bool, reserved: Re
         raise
     finally:
         outlet.end(whole=whole)
-        reserved.close()
     if answer is not None and answer.after is not None:
         answer.after()
+
+
+def _left(intake: Intake, outlet: Outlet, pump: asyncio.Task[None]) -> None:
+    """A client that left is told to both: to who reads its body, and to who waits until it takes more.
+
+    A body that came too slowly ends in an exception; the call then ends by itself, for want of it.
+    """
+    intake.break_off()
+    if not pump.cancelled() and pump.exception() is None:
+        outlet.close()
 
 
 def _headers(answer: Answer, pack: bool) -> list[tuple[bytes, bytes]]:

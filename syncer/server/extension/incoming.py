@@ -19,6 +19,7 @@ from syncer.wire import values
 from syncer.wire.frames import Data, End, Frame, Head, Json
 
 _PIECE = 1 << 20
+_UNGAUGED, _SWELL = 16 << 20, 16  # bytes, or times what it is made of, that a delta may make
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +186,12 @@ class WireSource:
         self._method = Method.DELTA
         if basis is None or basis.start:
             raise BadDelta("there is nothing here that a delta could be applied to; send it whole")
-        yield from patch(basis, self._data(), size=self._size)
+        made = 0
+        for piece in patch(basis, self._data(), size=self._size):
+            made += len(piece)
+            if made > _UNGAUGED + _SWELL * (basis.size + self._received):
+                raise BadDelta(f"a delta that makes {made} bytes of next to nothing; send it whole")
+            yield piece
 
     def _data(self) -> Iterator[bytes]:
         for piece in self._incoming.data():

@@ -14,7 +14,7 @@ from dataclasses import replace
 from syncer.engine.model import Entry, Kind, Listing, Obstacle, RelPath, Seen, Trouble
 from syncer.engine.paths import join
 from syncer.errors import SyncerError, Unholdable
-from syncer.server.extension.call import Answer, Call, lines, listed, one, trouble
+from syncer.server.extension.call import Answer, Call, lines, listed, one
 from syncer.server.served import Served, ServedStore, checked, is_hidden
 from syncer.wire import values
 from syncer.wire.frames import Json
@@ -32,7 +32,7 @@ def list_(call: Call) -> Answer:
     def told() -> Iterator[Json]:
         with call.store() as store:
             for path in paths:
-                yield [path, _shown(_listing(call.served, store, path), mounts=mounts)]
+                yield [path, _shown(call, _listing(call.served, store, path), mounts=mounts)]
 
     return lines(told())
 
@@ -49,7 +49,7 @@ def tree(call: Call) -> Answer:
             while ahead:
                 path = ahead.pop()
                 found = _listing(call.served, store, path)
-                yield [path, _shown(found, mounts=mounts)]
+                yield [path, _shown(call, found, mounts=mounts)]
                 if isinstance(found, Listing):
                     ahead += _below(path, found)
 
@@ -62,10 +62,10 @@ def _below(path: RelPath, found: Listing) -> list[RelPath]:
     return [join(path, name) for name in sorted(names, key=os.fsencode, reverse=True)]
 
 
-def _shown(found: Listing | SyncerError, *, mounts: bool) -> Json:
+def _shown(call: Call, found: Listing | SyncerError, *, mounts: bool) -> Json:
     """`mounts`: the client can take what is mounted there; an earlier one takes three fields and no more."""
     if not isinstance(found, Listing):
-        return trouble(found)
+        return call.trouble(found)
     return values.listing_out(found if mounts else replace(found, mount=""))
 
 
@@ -164,7 +164,7 @@ def read_small(call: Call) -> Answer:
         try:
             return one({"content": store.read_small(checked(path), limit).hex()})
         except SyncerError as error:
-            return one(trouble(error))
+            return one(call.trouble(error))
 
 
 def changed(call: Call) -> Answer:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from itertools import pairwise
 
 from syncer.engine.model import Done, Failed, Kind, Outcome
 from syncer.engine.paths import directory_key, join
 from syncer.engine.ports import Put
-from syncer.errors import SyncerError
-from syncer.server.extension.call import Answer, Call, listed, one, outcomes
+from syncer.errors import NoSpace, SyncerError
+from syncer.server.extension.call import Answer, Call, listed, one
 from syncer.server.extension.changing import flag, moment, refusal, settled
 from syncer.server.extension.incoming import Incoming, WireSource
 from syncer.server.extension.sketches import Wish
@@ -31,18 +32,27 @@ def put(call: Call) -> Answer:
     frames = call.frames()
     fields = call.head(frames)
     incoming = Incoming(frames)
-    items = [_item(incoming, index, value) for index, value in enumerate(listed(fields, "items"))]
+    items = [_item(call, incoming, index, value) for index, value in enumerate(listed(fields, "items"))]
     if any(directory_key(a.path) > directory_key(b.path) for a, b in pairwise(items)):
         raise values.malformed("items directory by directory")
     wishes: list[Wish] = []
-    return outcomes(_results(call, items, incoming, wishes), after=lambda: call.shared.sketches.want(*wishes))
+    return call.outcomes(
+        _results(call, items, incoming, wishes), after=lambda: call.shared.sketches.want(*wishes)
+    )
 
 
 def _results(
     call: Call, items: Sequence[Put], incoming: Incoming, wishes: list[Wish]
 ) -> Iterator[tuple[int, Outcome]]:
     with call.store() as store:
-        refused = {i: e for i, item in enumerate(items) if (e := refusal((item.path,))) is not None}
+        free = store.free_space()
+        refused: dict[int, SyncerError] = {}
+        for i, item in enumerate(items):
+            if (unholdable := refusal((item.path,))) is not None:
+                refused[i] = unholdable
+            elif free is not None and item.size > free and item.size > free + _here(store, item):
+                # before any of it is received
+                refused[i] = NoSpace(f"{item.size} bytes do not fit: {free} are free", path=item.path)
         yield from ((i, Failed(error=error)) for i, error in refused.items())
         taken = [i for i in range(len(items)) if i not in refused]
         for at, outcome in store.put([items[i] for i in taken]):
@@ -50,6 +60,14 @@ def _results(
             settled(call, store, (items[index].path,), outcome)
             yield index, _sent(call, store, items[index], outcome, wishes)
         incoming.finish()
+
+
+def _here(store: ServedStore, item: Put) -> int:
+    """How much of a content a put that was broken off has left on the disk."""
+    try:
+        return store.partial(item.path, item.token) if item.token else 0
+    except SyncerError:
+        return 0
 
 
 def _sent(call: Call, store: ServedStore, item: Put, outcome: Outcome, wishes: list[Wish]) -> Outcome:
@@ -70,7 +88,7 @@ def _digest_before(call: Call, store: ServedStore, item: Put) -> bytes | None:
     return call.served.digests.find(join(store.below, item.path), expected.version)
 
 
-def _item(incoming: Incoming, index: int, value: Json) -> Put:
+def _item(call: Call, incoming: Incoming, index: int, value: Json) -> Put:
     """Raises PermanentError."""
     fields = values.take(value, dict, "an item")
     kind = values.kind_in(fields.get("kind"))
@@ -86,7 +104,7 @@ def _item(incoming: Incoming, index: int, value: Json) -> Put:
         mtime_ns=moment(fields.get("mtime_ns")),
         executable=flag(fields.get("executable")),
         target=values.optional(fields.get("target"), _target),
-        token=_token(fields.get("token", "")) if kind is Kind.FILE else b"",
+        token=_token(call, fields.get("token", "")) if kind is Kind.FILE else b"",
     )
 
 
@@ -102,17 +120,19 @@ def _target(value: Json) -> str:
     return found
 
 
-def _token(value: Json) -> bytes:
+def _token(call: Call, value: Json) -> bytes:
+    """The key's own form of a token: what another key left is never gone on with, nor known of."""
     found = values.octets(value, "a token", most=TOKEN_LENGTH)
     if len(found) not in (0, TOKEN_LENGTH):
         raise values.malformed("a token")
-    return found
+    own = blake2b(call.key.name.encode("utf-8", "surrogateescape"), digest_size=16).digest()
+    return blake2b(found, key=own, digest_size=TOKEN_LENGTH).digest() if found else b""
 
 
 def partial(call: Call) -> Answer:
     """`partial`: how much of a put that was broken off is here already."""
     fields = call.json()
-    path, token = values.path(fields.get("path")), _token(fields.get("token"))
+    path, token = values.path(fields.get("path")), _token(call, fields.get("token"))
     with call.store() as store:
         try:
             return one({"start": store.partial(checked(path), token) if token else 0})

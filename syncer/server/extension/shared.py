@@ -18,3 +18,4 @@ class Shared:
     lists: Lists
     sketches: Sketches
     budget: Budget
+    searches: Budget  # places, not bytes

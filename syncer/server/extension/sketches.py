@@ -11,6 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from syncer.engine.difference import difference
 from syncer.engine.model import Entry, RelPath
@@ -39,29 +40,31 @@ class Sketches:
     def __init__(self, served: Served) -> None:
         self._served = served
         self._shelf = Shelf(served.state / "sketches", clock=served.clock)
-        self._wishes: OrderedDict[bytes, Wish] = OrderedDict()
+        self._wishes: OrderedDict[tuple[RelPath, bytes], Wish] = OrderedDict()
         self._changed = threading.Condition()
         self._running = False
         self._closed = False
 
-    def get(self, digest: bytes) -> Sketch | None:
-        """The sketch of the content with this digest, if there is one."""
-        return self._shelf.get(digest)
+    def get(self, below: RelPath, digest: bytes) -> Sketch | None:
+        """The sketch of the content with this digest in the root `below`, if there is one."""
+        return self._shelf.get(digest, _label(below))
 
-    def keep(self, sketch: Sketch) -> None:
+    def keep(self, below: RelPath, sketch: Sketch) -> None:
         """One that fell off while a delta was made."""
         if sketch.size >= WORTH:
-            self._shelf.put(sketch)
+            self._shelf.put(sketch, _label(below))
 
     def want(self, *wishes: Wish) -> None:
         """Has them made, when there is nothing better to do. Small files are left aside."""
-        worth = [w for w in wishes if w.entry.size >= WORTH and not self._shelf.has(_digest(w))]
+        worth = [
+            w for w in wishes if w.entry.size >= WORTH and not self._shelf.has(_digest(w), _label(w.below))
+        ]
         if not worth:
             return
         with self._changed:
             if self._closed:
                 return
-            self._wishes.update((_digest(wish), wish) for wish in worth)
+            self._wishes.update((_place(wish), wish) for wish in worth)
             while len(self._wishes) > _WAITING:
                 self._wishes.popitem(last=False)
             self._changed.notify_all()
@@ -90,8 +93,8 @@ class Sketches:
             except (SyncerError, OSError):
                 pass  # the file changed or is gone; the server is closing
             with self._changed:
-                if self._wishes.get(_digest(wish)) is wish:
-                    del self._wishes[_digest(wish)]
+                if self._wishes.get(_place(wish)) is wish:
+                    del self._wishes[_place(wish)]
                 self._changed.notify_all()
 
     def _next(self) -> Wish | None:
@@ -112,7 +115,7 @@ class Sketches:
     def _make(self, wish: Wish) -> None:
         with self._served.store(Key(name="", under=wish.below)) as store:
             chunks = self._while_open(store.open(wish.path, wish.entry).chunks())
-            old = self._shelf.get(wish.old) if wish.old is not None else None
+            old = self._shelf.get(wish.old, _label(wish.below)) if wish.old is not None else None
             if old is None or old.outgrown:
                 sketch = Sketch.of(chunks, size=wish.entry.size)
             else:
@@ -121,7 +124,16 @@ class Sketches:
                     pass
                 sketch = changes.sketch
         if sketch.digest == wish.entry.digest:
-            self._shelf.put(sketch)
+            self._shelf.put(sketch, _label(wish.below))
+
+
+def _label(below: RelPath) -> str:
+    """Each root has sketches of its own: what another one holds is not to be guessed by a digest."""
+    return blake2b(os.fsencode(below), digest_size=8).hexdigest()
+
+
+def _place(wish: Wish) -> tuple[RelPath, bytes]:
+    return wish.below, _digest(wish)
 
 
 def _digest(wish: Wish) -> bytes:

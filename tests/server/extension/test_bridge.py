@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
@@ -181,8 +183,10 @@ class Asking:
 
 
 def endpoint_of(handlers, **limits) -> Endpoint:
-    shared = Shared(feed=None, lists=None, sketches=None, budget=Budget(1 << 20, 1 << 20))
-    return Endpoint(None, shared, handlers, changing=frozenset(), limits=Limits(**limits))
+    budget = Budget(1 << 20, 1 << 20)
+    shared = Shared(feed=None, lists=None, sketches=None, budget=budget, searches=budget)
+    served = SimpleNamespace(fs=SimpleNamespace(cancellable=lambda cancelled: nullcontext()))
+    return Endpoint(served, shared, handlers, changing=frozenset(), limits=Limits(**limits))
 
 
 def test_one_key_that_fills_its_places_leaves_those_of_the_others_free():

@@ -107,7 +107,7 @@ def test_a_delta_comes_where_the_server_knows_what_the_client_has(client, folder
     assert b"".join(patch(Bytes(old), [delta], size=len(new))) == new
     assert end.fields["digest"] == blake3(new).hexdigest()
     quiet(client)
-    assert client.sketches.get(blake3(new).digest()) is not None
+    assert client.sketches.get("", blake3(new).digest()) is not None
 
 
 def test_a_server_that_does_not_know_what_the_client_has_asks(client, folder):

@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from syncer.engine.delta import Copy, Literal, Parameters, Signature, delta, encode, signature
 from syncer.engine.model import Done, Failed, Kind, Method, Stale
-from syncer.errors import BadDelta, ChangedUnderUs, PermanentError, TransientError
+from syncer.errors import BadDelta, ChangedUnderUs, NoSpace, PermanentError, TransientError
 from syncer.wire import BASE
 from syncer.wire import frames as wire
 from syncer.wire.frames import Data, End, Head
@@ -84,7 +84,16 @@ def test_a_wrong_digest_puts_nothing(client, folder):
     assert listing(folder) == []
 
 
-@pytest.mark.parametrize("size", [2, 4, 1 << 40])
+def test_what_does_not_fit_the_disk_is_refused_before_it_is_received(client, folder):
+    room = os.statvfs(folder)
+    more = room.f_bavail * room.f_frsize + (1 << 30)
+    refused, done = send(client, [Head({"items": [told("f", more), told("g", 1)]}), *whole(1, b"g")])
+    assert isinstance(refused.error, NoSpace)
+    assert isinstance(done, Done)
+    assert listing(folder) == ["g"]
+
+
+@pytest.mark.parametrize("size", [2, 4, 1 << 20])
 def test_a_content_of_another_size_than_announced_puts_nothing(client, folder, size):
     [failed] = send(client, [Head({"items": [told("f", size)]}), *whole(0, b"abc")])
     assert isinstance(failed.error, BadDelta)
@@ -305,7 +314,7 @@ def test_a_sketch_is_kept_of_what_came(client):
     client.put(("f", content, None))
     quiet(client)
     assert client.sketches.settle(20)
-    assert client.sketches.get(blake3(content).digest()).size == len(content)
+    assert client.sketches.get("", blake3(content).digest()).size == len(content)
     new = content[:100] + content[200:]
     [done] = send(
         client, delta_frames("f", client.entry("f"), made(content, new), len(new), blake3(new).digest())
@@ -313,4 +322,4 @@ def test_a_sketch_is_kept_of_what_came(client):
     assert isinstance(done, Done)
     quiet(client)
     assert client.sketches.settle(20)
-    assert client.sketches.get(blake3(new).digest()).digest == blake3(new).digest()
+    assert client.sketches.get("", blake3(new).digest()).digest == blake3(new).digest()

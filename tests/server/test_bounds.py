@@ -1,0 +1,213 @@
+"""What anybody may cost the server: memory and processor, whatever one key or nobody sends.
+
+Each attack runs against a process of its own; memory is the most it ever had (VmHWM), work is processor
+seconds. SECURITY.md has the numbers, and those before there were bounds.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from syncer.engine.delta import Family, Parameters
+from syncer.engine.signature import sums
+from syncer.wire import BASE
+from tests.server import attacks
+from tests.server.conftest import Serving, eventually, serving
+from tests.server.extension.processes import peak
+from tests.server.raw import connect
+
+BAR = 300 << 20  # bytes
+
+
+def processor(server: Serving) -> float:
+    """Seconds that all its threads worked (proc(5))."""
+    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        attacks.pipelined,
+        attacks.heads,
+        attacks.bodies,
+        attacks.json_bombs,
+        attacks.large_bodies,
+        attacks.head_bombs,
+        attacks.tiny_lists,
+        attacks.signatures,
+        attacks.tasks,
+    ],
+    ids=lambda attack: attack.__name__,
+)
+@pytest.mark.timeout(300)
+def test_no_request_takes_the_server_beyond_its_memory(
+    server: Serving, attack: Callable[[Serving], None]
+) -> None:
+    attack(server)
+    assert peak(server) < BAR, f"{peak(server) >> 20} MiB"
+    assert server.get("api/2/ping/").ok, "and it goes on serving"
+
+
+def test_requests_that_wait_on_a_connection_are_few_and_gone_with_it(server: Serving) -> None:
+    """16 MiB of them took 104 seconds and 1.6 GiB, of which 478 MiB stayed."""
+    attacks.pipelined(server)
+    assert peak(server) < 100 << 20
+    assert processor(server) < 5
+
+
+def test_a_few_requests_behind_one_another_are_all_answered(server: Serving) -> None:
+    with connect(server) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 9 + b"GET / HTTP/1.0\r\n\r\n")
+        answer = b""
+        while piece := sock.recv(1 << 16):
+            answer += piece
+    assert answer.count(b"HTTP/1.1 401 ") == 10
+
+
+def test_a_list_of_values_without_end_is_refused_before_it_is_parsed(server: Serving) -> None:
+    body = b'{"paths":[' + b"[]," * 400_000 + b"[]]}"
+    answer = server.post(f"{BASE}look", data=body)
+    assert answer.status_code == 413
+    assert "values" in answer.json()["error"]["message"]
+    assert peak(server) < 100 << 20
+
+
+def forged(parameters: Parameters) -> bytes:
+    """Many blocks with the weak sum of zeros, and strong sums that fit nothing."""
+    weak = sums(bytes(parameters.block_len), parameters)[:4]
+    return parameters.header + b"".join(weak + struct.pack(">Q", n) for n in range(250))
+
+
+@pytest.mark.parametrize("family", Family)
+@pytest.mark.parametrize("block", [2048, 1 << 20])
+def test_a_signature_made_to_collide_costs_two_seconds_at_most(
+    server: Serving, family: Family, block: int
+) -> None:
+    (server.folder / "zeros").write_bytes(bytes(64 << 20))
+    wrong = forged(Parameters(family=family, block_len=block, strong_len=8))
+    begun = processor(server)
+    answer = server.post("api/2/path/sync/delta/zeros", files={"signature": wrong})
+    assert answer.status_code == 400, answer.text
+    assert processor(server) - begun < 2
+
+
+def test_slow_uploads_of_one_key_leave_room_for_those_of_another(server: Serving) -> None:
+    """Sixteen had every thread there was, for hours."""
+    other = server.add_key("other")
+    head = b"PUT /api/3/path/data/slow%d HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n"
+    held = []
+    try:
+        for number in range(20):
+            sock = connect(server)
+            held.append(sock)
+            sock.sendall(head % number + attacks.authorization(server).encode() + b"\r\nx")
+        eventually(lambda: any(".syncer-tmp" in name for name in os.listdir(server.folder)))
+        assert server.put("api/3/path/data/quick", b"1", auth=other, timeout=5).status_code == 201
+    finally:
+        for sock in held:
+            sock.close()
+
+
+def test_slow_calls_of_one_key_leave_room_for_those_of_another(server: Serving) -> None:
+    """A byte now and then kept one of 48 places each."""
+    other = server.add_key("other")
+    head = (
+        f"POST /{BASE}look HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n{attacks.authorization(server)}\r\n"
+    )
+    held = [connect(server) for _ in range(50)]
+    try:
+        for sock in held:
+            sock.sendall(head.encode() + b"{")
+        answer = server.post(f"{BASE}quota", data=b"{}", auth=other, timeout=5)
+        assert answer.status_code == 200
+    finally:
+        for sock in held:
+            sock.close()
+
+
+def test_tasks_of_one_key_leave_room_for_those_of_another(server: Serving) -> None:
+    other = server.add_key("other")
+    with (server.folder / "huge").open("wb") as file:
+        file.truncate(1 << 40)
+    (server.folder / "small").write_bytes(b"1")
+    begun = [
+        server.post("api/2/path/oper/checksum/", data={"path": "/huge", "algorithm": "SHA512"})
+        for _ in range(25)
+    ]
+    assert [answer.status_code for answer in begun] == [200] * 20 + [429] * 5
+    small = server.post(
+        "api/2/path/oper/checksum/", data={"path": "/small", "algorithm": "MD5"}, auth=other
+    ).json()
+    url = small["url"].lstrip("/")
+    done = eventually(lambda: server.get(url, auth=other).json()["result"]["status"] == "SUCCESS")
+    assert done
+
+
+def test_a_server_stops_in_five_seconds_whatever_runs(tmp_path: Path) -> None:
+    """A checksum of 1 TiB was waited for to its end."""
+    with serving(tmp_path / "folder", state=tmp_path / "state") as server:
+        with (server.folder / "huge").open("wb") as file:
+            file.truncate(1 << 40)
+        task = server.post("api/2/path/oper/checksum/", data={"path": "/huge", "algorithm": "SHA512"})
+        eventually(lambda: server.get(task.json()["url"].lstrip("/")).json()["status"] == "PROGRESS")
+        looked = server.post(f"{BASE}look", data=b'{"paths":["huge"]}').content.splitlines()[0].decode()
+        body = f'{{"wanted":[["huge",{looked}]]}}'
+
+        def hash_it() -> None:
+            try:
+                server.post(f"{BASE}digests", data=body, timeout=60)
+            except OSError:
+                pass  # the server went away
+
+        hashing = threading.Thread(target=hash_it)
+        hashing.start()
+        signing = threading.Thread(
+            target=lambda: attacks.suppressed(
+                lambda: server.get("api/2/path/sync/signature/huge", timeout=60)
+            )
+        )
+        signing.start()
+        eventually(lambda: processor(server) > 1)
+        server.process.terminate()
+        assert server.process.wait(5) == 143
+        hashing.join()
+        signing.join()
+
+
+def test_a_revoked_key_ends_what_is_open_of_it(tmp_path: Path) -> None:
+    with serving(tmp_path / "folder", state=tmp_path / "state") as server:
+        with (server.folder / "huge").open("wb") as file:
+            file.truncate(1 << 40)
+        revoked = server.add_key("gone")
+        listening = attacks.Open(server, revoked, "POST", f"{BASE}feed", b'{"cursor":null,"wait":100}')
+        cursor = listening.answer()["cursor"]
+        question = f'{{"cursor":"{cursor}","wait":100}}'.encode()
+        waiting = attacks.Open(server, revoked, "POST", f"{BASE}feed", question)
+        sending = attacks.Open(server, revoked, "GET", "api/2/path/data/huge")
+        assert sending.begun()
+        task = server.post(
+            "api/2/path/oper/checksum/", data={"path": "/huge", "algorithm": "MD5"}, auth=revoked
+        )
+        assert task.ok
+        done = attacks.run_program(server, "--revoke-key", "gone")
+        assert done.returncode == 0
+        assert waiting.ended(5)
+        assert sending.ended(5)
+        assert server.get("api/2/ping/", auth=revoked).status_code == 401
+        assert server.get("api/2/ping/").ok
+        used = processor(server)
+        eventually(lambda: _rests(server, used))
+
+
+def _rests(server: Serving, before: float) -> bool:
+    """Whether nothing is worked on: the task was ended, too."""
+    began = processor(server)
+    threading.Event().wait(0.3)
+    return processor(server) - began < 0.1
