@@ -15,8 +15,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 
+from syncer.engine.delta import Patience
 from syncer.errors import PermanentError, TransientError
 
+SEARCHING = Patience(grace=0.7, per_mib=0.06, work=1 << 29)
+"""For deltas against signatures from outside: one that is made to collide costs a second or two."""
 PATIENCE = 10.0
 """Seconds in the queue after which a client is told to come again."""
 

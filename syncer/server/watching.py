@@ -65,7 +65,7 @@ class Watch:
             found |= set(self._below(tree))
         shown = [path for path in found if not any(map(is_hidden, parts(path)))]
         if shown:
-            self._feed.changed("", shown)
+            self._feed.changed("", shown, noticed=True)
 
     def _below(self, tree: RelPath) -> Iterator[RelPath]:
         """A directory that came, with all below: what stood under its name before may be known to clients."""

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from hashlib import blake2b
-from typing import Any
 
 import zstandard
 
@@ -190,10 +189,6 @@ class Open:
             f"Authorization: Basic {login}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         self._sock.sendall(head.encode() + body)
-
-    def answer(self) -> Any:
-        """The JSON of its body, to the end of the connection."""
-        return json.loads(received(self._sock).partition(b"\r\n\r\n")[2])
 
     def begun(self) -> bool:
         """Whether some of a good answer came."""

@@ -7,8 +7,7 @@ and the file stays. Whether the result is what the client meant only the client 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -33,8 +32,10 @@ from syncer.server.api.office import Office
 from syncer.server.api.showing import Info
 from syncer.server.bodies import MAX_FILE, Given, Spool, room
 from syncer.server.forms import Form, form
+from syncer.server.gate import Admitted
 from syncer.server.pinned import pin
 from syncer.server.served import Key
+from syncer.server.shares import SEARCHING, Places
 
 BLOCKS = Limits(min_block=256, max_block=1 << 20, min_strong=4, max_blocks=1 << 20)
 """What a signature may ask for; a million blocks take some 60 MB while they are searched."""
@@ -42,6 +43,7 @@ _STRONG = 8
 _MOST_SIGNATURE = (BLOCKS.max_blocks + 1) * (4 + 32)
 _FREE, _SWELL = 1 << 30, 64  # a delta may make so many bytes, or so many times what it is made of
 _SIGNED, _SEARCHED = 2, 1  # at once: a core each, and for a search its memory
+_OTHERS = 300.0  # seconds that one waits for others
 
 
 class Syncing:
@@ -50,16 +52,28 @@ class Syncing:
     def __init__(self, office: Office) -> None:
         self._office = office
         self._served = office.served
-        self._signing = asyncio.Semaphore(_SIGNED)
-        self._searching = asyncio.Semaphore(_SEARCHED)
+        self._signing = Places(_SIGNED, 1, patience=_OTHERS)
+        self._searching = Places(_SEARCHED, 1, patience=_OTHERS)
 
     async def signature(self, request: Request) -> Response:
         """Of the file as it is, with blocks of `block_size` bytes (2048)."""
         path, key = asked_path(request), key_of(request)
         block = _block_size(request.query_params.get("block_size", ""))
-        async with self._signing:
-            spool, entry = await run_in_threadpool(self._signature, key, path, block)
+        async with self._signing.place(key.name):
+            spool, entry = await self._ended_with(request, self._signature, key, path, block)
         return await _sent(spool, entry, "application/librsync-signature")
+
+    async def _ended_with(
+        self, request: Request, work: Callable[..., tuple[Spool, Entry]], *arguments: object
+    ) -> tuple[Spool, Entry]:
+        """The work in a thread; it ends early where the key is revoked."""
+        admitted: Admitted = request.state.admitted
+
+        def cancellable() -> tuple[Spool, Entry]:
+            with self._served.fs.cancellable(lambda: admitted.ended):
+                return work(*arguments)
+
+        return await run_in_threadpool(cancellable)
 
     def _signature(self, key: Key, path: RelPath, block: int) -> tuple[Spool, Entry]:
         wanted = Parameters(family=Family.MD4, block_len=block, strong_len=_STRONG)
@@ -75,8 +89,10 @@ class Syncing:
         path, key = asked_path(request), key_of(request)
         await run_in_threadpool(self._look, key, path)
         with await form(request, self._office.spools, most=_MOST_SIGNATURE + (64 << 10)) as sent:
-            async with self._searching:
-                spool, entry = await run_in_threadpool(self._delta, key, path, _only(sent, "signature"))
+            async with self._searching.place(key.name):
+                spool, entry = await self._ended_with(
+                    request, self._delta, key, path, _only(sent, "signature")
+                )
         return await _sent(spool, entry, "application/librsync-delta")
 
     def _look(self, key: Key, path: RelPath) -> Entry:
@@ -90,7 +106,7 @@ class Syncing:
         ):
             entry = file_at(store, path)
             source = store.open(path, entry)
-            spool = self._spooled(delta(against, source.chunks()))
+            spool = self._spooled(delta(against, source.chunks(), patience=SEARCHING))
             self._served.learn(store, path, source.entry)
         return spool, entry
 

@@ -16,7 +16,6 @@ from syncer.engine.delta import (
     Command,
     Limits,
     Parameters,
-    Patience,
     Signature,
     delta,
     encode,
@@ -30,7 +29,7 @@ from syncer.errors import ChangedUnderUs, SyncerError
 from syncer.server.extension.call import Answer, Call, framed, listed
 from syncer.server.extension.sketches import Wish
 from syncer.server.served import ServedStore, checked
-from syncer.server.shares import Reserved
+from syncer.server.shares import SEARCHING, Reserved
 from syncer.stores.reading import beyond
 from syncer.wire import values
 from syncer.wire.frames import Data, End, Frame, Head, Json
@@ -42,8 +41,6 @@ _SIGNED = Limits(min_block=_SMALLEST_BLOCK, max_blocks=(1 << 20) + (1 << 16))  #
 _WIDE = 1 << 17  # blocks beyond which one thread searches: each has a table of its own
 _TABLE, _COPIES, _KEPT_WIDTH = 60, 3, 24  # bytes of librsync's table for a block; how often its sums are held
 _PIECE = 64 << 10  # bytes of a signature that are read without asking for memory
-PATIENCE = Patience(grace=0.8, per_mib=0.06, work=1 << 29)
-"""A signature that is made to collide costs a second or two, not a core for a minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +100,7 @@ def _content(call: Call, store: ServedStore, index: int, want: Wanted, wishes: l
         blocks = sum(len(piece.sums) for piece in sketch.pieces) // sketch.parameters.width
         with _searching(call, blocks) as workers:
             changes = difference(
-                sketch, source.chunks(), workers=workers, patience=PATIENCE, digest=lambda: _digest(source)
+                sketch, source.chunks(), workers=workers, patience=SEARCHING, digest=lambda: _digest(source)
             )
             yield _head(index, want.entry, "delta")
             yield from _told(call, want.path, source, _carried(call, store, changes))
@@ -184,7 +181,7 @@ def delta_(call: Call) -> Answer:
         with call.store() as store, against, _searching(call, against.blocks, tables=1) as workers:
             source = store.open(want.path, want.entry)
             yield _head(0, want.entry, "delta")
-            pieces = delta(against, source.chunks(), workers=workers, patience=PATIENCE, every=SHARE)
+            pieces = delta(against, source.chunks(), workers=workers, patience=SEARCHING, every=SHARE)
             yield from _told(call, want.path, source, map(Data, pieces))
             _learn(call, store, want.path, source, wishes, old=None)
 

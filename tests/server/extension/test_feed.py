@@ -101,6 +101,11 @@ def test_a_cursor_of_another_life_is_unknown(client, cursor):
     assert ask(client, cursor)["reset"] is True
 
 
+def test_a_number_of_400_digits_is_a_long_wait_and_no_mistake_of_the_server(client):
+    body = b'{"cursor":null,"wait":' + b"9" * 400 + b"}"
+    assert client.call("feed", body).status == 200
+
+
 @pytest.mark.parametrize("question", [{"wait": -1}, {"wait": "1"}, {"wait": float("nan")}, {"cursor": 5}])
 def test_a_question_that_is_none_is_refused(client, question):
     assert client.call("feed", question).status == 400
@@ -142,12 +147,98 @@ def test_what_was_forgotten_resets_who_asks_for_it():
 
 def test_a_change_of_what_holds_a_root_is_a_change_of_the_root():
     feed = Feed()
-    cursor = feed.since("a/b", None).cursor
+    cursors = {root: feed.since(root, None).cursor for root in ("a/b", "", "a/bc")}
     feed.changed("", ["a"])
-    assert feed.since("a/b", cursor).changed == ("",)
+    assert feed.since("a/b", cursors["a/b"]).changed == ("",)
     feed.changed("a/b", ["", "c"])
-    assert set(feed.since("", cursor).changed) == {"a", "a/b", "a/b/c"}
-    assert feed.since("a/bc", cursor).changed == ("",)
+    assert set(feed.since("", cursors[""]).changed) == {"a", "a/b", "a/b/c"}
+    assert feed.since("a/bc", cursors["a/bc"]).changed == ("",)
+
+
+def test_a_cursor_says_nothing_of_what_other_roots_do():
+    """It was a count of all changes of the whole folder."""
+    feed = Feed()
+    cursor = feed.since("mine", None).cursor
+    feed.changed("", [f"theirs/{n}" for n in range(100)])
+    assert feed.since("mine", cursor).cursor == cursor
+    assert feed.since("mine", None).cursor == cursor
+    theirs = feed.since("theirs", None).cursor
+    assert feed.since("mine", theirs).reset, "and that of another root is none here"
+    feed.changed("mine", [""])
+    assert feed.since("mine", cursor).changed == ("",)
+
+
+def test_a_root_that_was_quiet_for_long_need_not_look_at_everything():
+    feed = Feed(most=100)
+    cursor = feed.since("mine", None).cursor
+    for turn in range(50):
+        feed.changed("", [f"theirs/{turn}/{n}" for n in range(20)])
+        news = feed.since("mine", cursor)
+        assert not news.reset and not news.changed
+        cursor = news.cursor
+
+
+def test_an_old_cursor_of_a_quiet_root_costs_next_to_nothing():
+    """It was looked for among all changes since, under the lock of all."""
+    feed = Feed()
+    cursor = feed.since("mine", None).cursor
+    feed.changed("", [f"theirs/{n % 250}/{n}" for n in range(15_000)])
+    began = time.thread_time()
+    for _ in range(1000):
+        assert feed.since("mine", cursor).changed == ()
+    assert time.thread_time() - began < 1, "a linear look takes some 3 ms each"
+
+
+def test_what_is_forgotten_leaves_nothing_behind():
+    feed = Feed(most=10)
+    for n in range(1000):
+        feed.changed("", [f"a/{n}/b/c"])
+    count, ahead = 0, [feed._top]
+    while ahead:
+        node = ahead.pop()
+        count += 1
+        ahead += node.children.values()
+    assert count < 50
+
+
+def test_a_change_is_told_once_though_the_disk_tells_it_too():
+    """By the put, and by the server's own watch: each client looked twice."""
+
+    async def story():
+        feed = Feed()
+        cursor = feed.since("", None).cursor
+        waiting = asyncio.create_task(feed.wait("", cursor, 20))
+        await asyncio.sleep(0)
+        feed.changed("", ["d"], noticed=True)  # a new content gets its name
+        await asyncio.sleep(0.03)  # ... and is made durable
+        feed.changed("", ["d"])
+        feed.changed("", ["d"], noticed=True)
+        news = await waiting
+        assert news.changed == ("d",)
+        assert (await feed.wait("", news.cursor, 0.3)).changed == ()
+
+    asyncio.run(story())
+
+
+def test_many_that_wait_are_woken_one_after_the_other():
+    async def story():
+        feed = Feed()
+        cursor = feed.since("", None).cursor
+        loop = asyncio.get_running_loop()
+        came = []
+
+        async def listen():
+            await feed.wait("", cursor, 20)
+            came.append(loop.time())
+
+        listeners = [asyncio.create_task(listen()) for _ in range(48)]
+        await asyncio.sleep(0)
+        feed.changed("", ["d"])
+        await asyncio.gather(*listeners)
+        assert max(came) - min(came) > 0.3
+        assert max(came) - min(came) < 5
+
+    asyncio.run(story())
 
 
 def test_after_a_loss_everybody_looks_at_everything():
