@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,10 +23,12 @@ from syncer.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from syncer.server.keys import KeyFile
+    from syncer.server.limits import Limits
 
 _NEEDED = ("starlette", "uvicorn", "httptools", "python_multipart", "anyio")
 _DEFAULT_LISTEN = "127.0.0.1:8765"
 _TRASH_DAYS = 30.0
+_TLS_FILES = (("certificate", "--cert"), ("private key", "--key"))
 
 
 @click.command()
@@ -44,6 +47,8 @@ _TRASH_DAYS = 30.0
 )
 @click.option("--trash-days", type=click.FloatRange(min=0), default=_TRASH_DAYS, show_default=True,
               help="How long replaced and deleted files are kept.")  # fmt: skip
+@click.option("--limit", "limits", multiple=True, metavar="NAME=NUMBER",
+              help="Change a limit, for example per_address=512; --limit help lists them.")  # fmt: skip
 @click.option("--add-key", metavar="NAME", help="Make a key; print it and its password once.")
 @click.option("--read-only", is_flag=True, help="With --add-key: it may change nothing.")
 @click.option("--under", default="", metavar="SUBFOLDER", help="With --add-key: it sees this subfolder only.")
@@ -61,6 +66,7 @@ def serve(
     insecure: bool,
     state: Path | None,
     trash_days: float,
+    limits: tuple[str, ...],
     add_key: str | None,
     read_only: bool,
     under: str,
@@ -76,6 +82,7 @@ def serve(
         raise UsageError("--add-key, --list-keys and --revoke-key are done one at a time")
     if (read_only or under) and add_key is None:
         raise UsageError("--read-only and --under belong to --add-key")
+    chosen = _limits(limits)
     place = _Place(folder, state)
     file = _key_file(place, keys)
     if add_key is not None:
@@ -87,7 +94,29 @@ def serve(
     if (cert is None) != (tls_key is None):
         raise UsageError("--cert and --key belong together")
     tls = (_expanded(cert), _expanded(tls_key)) if cert is not None and tls_key is not None else None
-    return _serve(session, place, file, listen=listen, tls=tls, insecure=insecure, trash_days=trash_days)
+    return _serve(
+        session, place, file, listen=listen, tls=tls, insecure=insecure, trash_days=trash_days, limits=chosen
+    )
+
+
+def _limits(words: tuple[str, ...]) -> Limits:
+    """The usual limits but for those that are named. Raises UsageError."""
+    from syncer.server.limits import SETTINGS, Limits
+
+    usual = Limits()
+    known = "; ".join(f"{name} ({getattr(usual, name)})" for name in SETTINGS)
+    chosen: dict[str, int] = {}
+    for word in words:
+        name, _, text = word.partition("=")
+        if name not in SETTINGS:
+            raise UsageError(f"there is no limit named {printable(name)!r}", hint=f"there are: {known}")
+        if not text.isascii() or not text.isdigit() or not 0 < int(text[:10]) < 10**9 or len(text) > 9:
+            raise UsageError(
+                f"--limit {printable(word)}: a number from 1 to 999999999 is wanted",
+                hint=f"for example --limit {name}={getattr(usual, name)}",
+            )
+        chosen[name] = int(text)
+    return replace(usual, **chosen)
 
 
 class _Place:
@@ -184,6 +213,7 @@ def _serve(
     tls: tuple[Path, Path] | None,
     insecure: bool,
     trash_days: float,
+    limits: Limits,
 ) -> int:
     from syncer.jobs import SystemClock
     from syncer.server import running
@@ -193,7 +223,7 @@ def _serve(
     if tls is not None:
         running.check_tls(*tls)
     folder, state = place.folder(), place.state()
-    _apart(folder, state, file.path)
+    _apart(folder, state, file.path, *(tls or ()))
     _warn(session, file)
     _start_log(session)
     sockets = running.bind(host, port, tls=tls is not None, insecure=insecure)
@@ -206,7 +236,7 @@ def _serve(
     try:
         with (
             stoppable() as stop,
-            opened(folder, state, file, clock=SystemClock(), trash_days=trash_days) as app,
+            opened(folder, state, file, clock=SystemClock(), trash_days=trash_days, limits=limits) as app,
         ):
             running.run(app, sockets, tls=tls, ready=ready, stopped=lambda: bool(stop.signum))
     finally:
@@ -215,14 +245,17 @@ def _serve(
     return 128 + stop.signum if stop.signum else 0
 
 
-def _apart(folder: Path, state: Path, keys: Path) -> None:
+def _apart(folder: Path, state: Path, keys: Path, *tls: Path) -> None:
     """What is the server's own must not be served."""
-    for what, path in (("state directory", state), ("key file", Path(os.path.realpath(keys)))):
-        if path == folder or folder in path.parents:
-            raise UsageError(
-                f"the {what} {path} lies in the folder {folder} that is to be served",
-                hint=f"name another place with {'--state' if path == state else '--keys'}",
-            )
+    own = [("state directory", state, "--state"), ("key file", keys, "--keys")]
+    own += [(what, path, option) for (what, option), path in zip(_TLS_FILES, tls, strict=False)]
+    for what, given, option in own:
+        for path in {given.absolute(), Path(os.path.realpath(given))}:
+            if path == folder or folder in path.parents:
+                raise UsageError(
+                    f"the {what} {path} lies in the folder {folder} that is to be served",
+                    hint=f"name another place with {option}",
+                )
 
 
 def _warn(session: Session, file: KeyFile) -> None:

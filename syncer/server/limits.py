@@ -82,6 +82,14 @@ class Limits:
     """How long requests in flight may take when the server stops."""
 
 
+SETTINGS = (
+    *("connections", "strangers", "per_address", "requests", "requests_per_key", "calls", "calls_per_key"),
+    *("listeners", "listeners_per_key", "uploads", "uploads_per_key", "searches", "searches_per_key"),
+    *("tasks_per_key", "memory", "memory_per_key"),
+)
+"""The limits that `serve --limit` can change."""
+
+
 class Deadlines:
     """Ends a request whose client does not keep up: 408 while it sends, silence while it takes."""
 

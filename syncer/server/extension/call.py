@@ -42,6 +42,13 @@ class Answer:
     after: Callable[[], None] | None = None  # once it is made, whole or not
 
 
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A line of JSON too long to be in memory whole."""
+
+    pieces: Iterable[bytes]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """Who asks for what. The body can be read once."""
@@ -128,12 +135,18 @@ def one(fields: dict[str, Json]) -> Answer:
     return Answer(media="application/json", pieces=(said(fields),))
 
 
-def lines(found: Iterable[Json], *, waits: bool = True, after: Callable[[], None] | None = None) -> Answer:
+def lines(
+    found: Iterable[Json | Pieces], *, waits: bool = True, after: Callable[[], None] | None = None
+) -> Answer:
     """A line for each, and `"end"`."""
 
     def told() -> Iterator[bytes]:
         for value in found:
-            yield said(value) + b"\n"
+            if isinstance(value, Pieces):
+                yield from value.pieces
+                yield b"\n"
+            else:
+                yield said(value) + b"\n"
         yield b'"end"\n'
 
     return Answer(media=LINES, pieces=told(), waits=waits, after=after)

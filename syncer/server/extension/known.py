@@ -7,6 +7,7 @@ gone is sent again by the client. Each root has its own: who asks about one lear
 from __future__ import annotations
 
 import marshal
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -59,4 +60,14 @@ class Lists:
 def _pair(value: Json) -> tuple[RelPath, bytes]:
     if not isinstance(value, list) or len(value) != 2:
         raise values.malformed("a directory with its fingerprint")
-    return values.path(value[0]), values.octets(value[1], "a fingerprint", most=64)
+    return spelt(values.path(value[0])), values.octets(value[1], "a fingerprint", most=64)
+
+
+def spelt(path: RelPath) -> RelPath:
+    """The path, if it stands for bytes: JSON has surrogates that stand for none. Raises PermanentError."""
+    if not path.isascii():
+        try:
+            os.fsencode(path)
+        except UnicodeEncodeError:
+            raise values.malformed("a path") from None
+    return path

@@ -10,17 +10,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from syncer.engine.model import Entry, Kind, Listing, Obstacle, RelPath, Seen, Trouble
 from syncer.engine.paths import join
 from syncer.errors import SyncerError, Unholdable
-from syncer.server.extension.call import Answer, Call, lines, listed, one
+from syncer.server.extension.call import Answer, Call, Pieces, lines, listed, one
+from syncer.server.extension.packing import said
 from syncer.server.served import Served, ServedStore, checked, is_hidden
 from syncer.wire import values
 from syncer.wire.frames import Json
 
 SMALL = 4 << 20  # bytes that `read-small` answers at most
 _HASHED_AT_ONCE = 64
+_LONG = 2000  # entries that are put into words at once
 
 
 def list_(call: Call) -> Answer:
@@ -29,10 +32,10 @@ def list_(call: Call) -> Answer:
     paths = [values.path(value) for value in listed(fields, "paths")]
     mounts = fields.get("mounts") is True
 
-    def told() -> Iterator[Json]:
+    def told() -> Iterator[Json | Pieces]:
         with call.store() as store:
             for path in paths:
-                yield [path, _shown(call, _listing(call.served, store, path), mounts=mounts)]
+                yield _shown(call, path, _listing(call.served, store, path), mounts=mounts)
 
     return lines(told())
 
@@ -43,13 +46,13 @@ def tree(call: Call) -> Answer:
     top = values.path(fields.get("path"))
     mounts = fields.get("mounts") is True
 
-    def told() -> Iterator[Json]:
+    def told() -> Iterator[Json | Pieces]:
         with call.store() as store:
             ahead = [top]
             while ahead:
                 path = ahead.pop()
                 found = _listing(call.served, store, path)
-                yield [path, _shown(call, found, mounts=mounts)]
+                yield _shown(call, path, found, mounts=mounts)
                 if isinstance(found, Listing):
                     ahead += _below(path, found)
 
@@ -62,11 +65,30 @@ def _below(path: RelPath, found: Listing) -> list[RelPath]:
     return [join(path, name) for name in sorted(names, key=os.fsencode, reverse=True)]
 
 
-def _shown(call: Call, found: Listing | SyncerError, *, mounts: bool) -> Json:
+def _shown(call: Call, path: RelPath, found: Listing | SyncerError, *, mounts: bool) -> Json | Pieces:
     """`mounts`: the client can take what is mounted there; an earlier one takes three fields and no more."""
     if not isinstance(found, Listing):
-        return call.trouble(found)
-    return values.listing_out(found if mounts else replace(found, mount=""))
+        return [path, call.trouble(found)]
+    shown = found if mounts else replace(found, mount="")
+    if len(found.entries) > _LONG:
+        return Pieces(_long(path, shown))
+    return [path, values.listing_out(shown)]
+
+
+def _long(path: RelPath, listing: Listing) -> Iterator[bytes]:
+    """The same line, some entries at a time: that of a million names has some 200 MiB."""
+    names = iter(listing.entries)
+    frame = said([path, values.listing_out(replace(listing, entries={}))])
+    head, _, tail = frame.rpartition(
+        b"{}"
+    )  # no name and no mount has braces in hex or in a list that is empty
+    yield head + b"{"
+    first = True
+    while some := list(islice(names, _LONG)):
+        piece = said({name: values.seen_out(listing.entries[name]) for name in some})[1:-1]
+        yield piece if first else b"," + piece
+        first = False
+    yield b"}" + tail
 
 
 def _listing(served: Served, store: ServedStore, path: RelPath) -> Listing | SyncerError:

@@ -18,6 +18,7 @@ from syncer.errors import NoSpace, SyncerError
 from syncer.server.extension.call import Answer, Call, listed, one
 from syncer.server.extension.changing import flag, moment, refusal, settled
 from syncer.server.extension.incoming import Incoming, WireSource
+from syncer.server.extension.known import spelt
 from syncer.server.extension.sketches import Wish
 from syncer.server.served import ServedStore, checked
 from syncer.stores.ground import TOKEN_LENGTH
@@ -33,7 +34,8 @@ def put(call: Call) -> Answer:
     fields = call.head(frames)
     incoming = Incoming(frames)
     items = [_item(call, incoming, index, value) for index, value in enumerate(listed(fields, "items"))]
-    if any(directory_key(a.path) > directory_key(b.path) for a, b in pairwise(items)):
+    keys = [directory_key(spelt(item.path)) for item in items] if len(items) > 1 else []
+    if any(before > after for before, after in pairwise(keys)):
         raise values.malformed("items directory by directory")
     wishes: list[Wish] = []
     return call.outcomes(
