@@ -27,6 +27,7 @@ from syncer.jobs.pairs import Place
 from syncer.jobs.results import JobResult
 from syncer.jobs.strokes import Strokes
 from syncer.state import NAME, Damaged, PairLock, State, open_state, set_aside
+from syncer.stores.fsops import raise_descriptor_limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,7 @@ class Runner:
     """One job, for one thread at a time."""
 
     def __init__(self, world: World, job: JobSettings) -> None:
+        raise_descriptor_limit()
         self._world = world
         self._job = job
         self._state: State | None = None

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import resource
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -21,9 +20,9 @@ import uvicorn
 from syncer.errors import ConfigError, SyncerError, UsageError
 from syncer.server.app import Application
 from syncer.server.protocol import Guarded, guarded
+from syncer.stores.fsops import raise_descriptor_limit
 
 _BACKLOG = 256
-_FILES = 1 << 16  # descriptors, as far as the system lets us
 _HINT_TLS = "give --cert and --key; --insecure sends keys and files readable over the network"
 
 
@@ -154,7 +153,7 @@ def run(
 ) -> None:
     """Serves until `stopped()`; requests in flight have a few seconds then."""
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what it could tell is in our own log
-    _raise_file_limit()
+    raise_descriptor_limit()
     config = uvicorn.Config(
         app,
         http=guarded(app.limits),
@@ -174,10 +173,3 @@ def run(
     if config.ssl is not None:
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
     asyncio.run(Running(config, app, ready=ready, stopped=stopped).serve(sockets))
-
-
-def _raise_file_limit() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -2,7 +2,7 @@
 
 Every component is opened with O_NOFOLLOW from its parent's descriptor, so a directory that
 became a symlink stops the walk instead of leading it outside. The descriptors of
-the last path stay open: neighbours in tree order cost one `openat`.
+the last path stay open, down to a certain depth: neighbours in tree order cost one `openat`.
 """
 
 from __future__ import annotations
@@ -16,32 +16,53 @@ from syncer.engine.paths import PRIVATE, TEMPORARY
 from syncer.engine.paths import split as split_path
 from syncer.stores.fsops import FileSystem
 
+MOST = 24
+"""Descriptors that one walk holds beside the root's, however deep it is."""
+_CLOSED = -1
+
 
 class Cursor:
-    """Descriptors of one directory and of those above it. For one thread."""
+    """Descriptors of one directory and of the nearest ones above it. For one thread."""
 
     def __init__(self, fs: FileSystem, root_fd: int) -> None:
         self._fs = fs
         self._root_fd = root_fd
         self._path: RelPath = ""
         self._names: list[str] = []
-        self._fds: list[int] = [root_fd]
+        self._fds: list[int] = [root_fd]  # of the root and of each name; _CLOSED where it is not held
+        self._first = 1  # below it all but the root's are closed
 
     def enter(self, path: RelPath) -> int:
         """The descriptor of the directory `path`; valid until the next `enter`.
 
         Raises OSError: ENOENT, or ENOTDIR/ELOOP where a component is no directory (any more).
         """
-        if path == self._path:
+        if path == self._path and self._fds[-1] != _CLOSED:
             return self._fds[-1]
         names = path.split("/") if path else []
         self._leave(_common(names, self._names))
+        if self._fds[-1] == _CLOSED:
+            self._walk_again()
         for name in names[len(self._names) :]:
             check_name(name)
-            self._fds.append(self._fs.open_directory(name, self._fds[-1]))
-            self._names.append(name)
-        self._path = path
+            self._descend(name)
         return self._fds[-1]
+
+    def _walk_again(self) -> None:
+        """From the root to where the walk stands; it stands higher up where a directory is gone."""
+        names = self._names.copy()
+        self._leave(0)
+        for name in names:
+            self._descend(name)
+
+    def _descend(self, name: str) -> None:
+        self._fds.append(self._fs.open_directory(name, self._fds[-1]))
+        self._names.append(name)
+        self._path = f"{self._path}/{name}" if self._path else name  # a later name may not be there
+        if len(self._fds) - self._first > MOST:
+            self._fs.close(self._fds[self._first])
+            self._fds[self._first] = _CLOSED
+            self._first += 1
 
     def parent(self, path: RelPath) -> tuple[int, str]:
         """The descriptor of the directory that holds `path`, and the last name."""
@@ -53,7 +74,10 @@ class Cursor:
         self._path = "/".join(self._names[:keep])
         while len(self._names) > keep:
             self._names.pop()
-            self._fs.close(self._fds.pop())
+            fd = self._fds.pop()
+            if fd != _CLOSED:
+                self._fs.close(fd)
+        self._first = min(self._first, len(self._fds))
 
     def rewind(self) -> None:
         """Back to the root: the next walk looks at every component afresh."""

@@ -34,6 +34,19 @@ UNSUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENO
 UNSEEN = os.stat_result((0,) * 10, dict.fromkeys(("st_atime_ns", "st_mtime_ns", "st_ctime_ns"), 0))
 """The `lstat` of a name that is there and cannot be looked at: a mode of 0 is no kind of file."""
 
+_DESCRIPTORS = 1 << 20  # where the system sets no limit
+
+
+def raise_descriptor_limit() -> None:
+    """As many open files as the system lets this process have: the soft limit is often 256 or 1024.
+
+    For what runs jobs or serves, at its start.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
 
 class FileSystem:
     """The real disk. A descriptor is an `int`; every method may raise OSError."""
