@@ -15,7 +15,8 @@ import fcntl
 import os
 import resource
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -90,9 +91,9 @@ class FileSystem:
 
         Lazy, so that a directory of a million names needs no million stamps in memory.
         """
-        own = os.open(".", _DIRECTORY, dir_fd=fd)
+        own = self.open_directory(".", fd)
         try:
-            with os.scandir(own) as names:
+            with self.entries(own) as names:
                 for name in names:
                     try:
                         yield name.name, name.stat(follow_symlinks=False)
@@ -101,7 +102,11 @@ class FileSystem:
                     except OSError:
                         yield name.name, UNSEEN
         finally:
-            os.close(own)
+            self.close(own)
+
+    def entries(self, fd: int) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        """The names of a directory as readdir(3) gives them from where the descriptor stands: for `scan`."""
+        return os.scandir(fd)
 
     def stat(self, name: str, dir_fd: int) -> os.stat_result:
         """`lstat` of a name."""

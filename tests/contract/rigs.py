@@ -15,10 +15,12 @@ from syncer.engine.model import Entry, Kind, Outcome
 from syncer.engine.ports import Creation, Put, Store
 from syncer.stores.faults import FaultyStore
 from syncer.stores.folder import FolderStore
+from syncer.stores.fsops import FileSystem
 from syncer.stores.limits import LimitedStore
 from syncer.stores.memory import MemoryStore
 from syncer.stores.retry import RetryingStore
 from tests.contract.doubles import BytesSource, HookedDisk, SteppingClock, once_before
+from tests.simulation.manners import GENTLE, Manner, OddDisk
 
 
 class Rig(ABC):
@@ -63,6 +65,10 @@ class Rig(ABC):
     @abstractmethod
     def drop_root(self) -> None: ...
 
+    def bit(self, executable: bool) -> bool | None:
+        """The executable bit as the store shows it."""
+        return executable if self.executable else None
+
     # -- short words for what most tests do --------------------------------------
 
     def entry(self, path: str) -> Entry:
@@ -97,9 +103,9 @@ def in_order(results: object, count: int) -> list[Outcome]:
 
 
 class FolderRig(Rig):
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, real: FileSystem | None = None) -> None:
         self.root = base / "root"
-        self.disk = HookedDisk()
+        self.disk = HookedDisk(real=real or FileSystem())
         self.clock = SteppingClock()
         self.store = self.another()
         self.store.create_root()
@@ -200,24 +206,34 @@ def _smartfile(base: Path) -> Rig:
     return SmartFileRig(base)
 
 
+def _odd(manner: Manner) -> Callable[[Path], Rig]:
+    def made(base: Path) -> Rig:
+        rig = FolderRig(base, OddDisk(manner))
+        rig.executable = manner.mode is None
+        return rig
+
+    return made
+
+
 RIGS: dict[str, Callable[[Path], Rig]] = {
     "folder": FolderRig,
     "memory": MemoryRig,
     "peer": _peer,
     "smartfile": _smartfile,
 }
+ODD = {f"folder on {name}": _odd(GENTLE[name]) for name in ("sshfs", "mergerfs", "rclone", "no x")}
 DECORATORS: dict[str, Callable[[Store], Store]] = {
     "": lambda store: store,
     "+retry": _retrying,
     "+limits": _limited,
     "+faults": FaultyStore,
 }
-EVERY = [rig + decorator for rig in RIGS for decorator in DECORATORS]
+EVERY = [*(rig + decorator for rig in RIGS for decorator in DECORATORS), *ODD]
 
 
 def build(name: str, base: Path) -> Rig:
     """The rig of that name, its store wrapped as the name says."""
     kind, _, decorator = name.partition("+")
-    rig = RIGS[kind](base)
+    rig = {**RIGS, **ODD}[kind](base)
     rig.store = DECORATORS["+" + decorator if decorator else ""](rig.store)
     return rig

@@ -25,7 +25,7 @@ def test_a_put_makes_a_file_and_says_what_it_made(rig: Rig) -> None:
     entry = done(outcome)
     assert rig.read("f") == b"content"
     assert (entry.kind, entry.size, entry.digest) == (Kind.FILE, 7, blake3(b"content").digest())
-    assert (entry.mtime_ns, entry.executable) == (5 * SECOND, True)
+    assert (entry.mtime_ns, entry.executable) == (5 * SECOND, rig.bit(True))
     assert isinstance(outcome, Done) and outcome.sent == 7
 
 
@@ -152,8 +152,8 @@ def test_many_items_are_all_answered_once(rig: Rig) -> None:
 def test_the_permission_to_execute_is_set_cleared_and_left(rig: Rig) -> None:
     entry = done(rig.put("f", b"1", executable=True))
     entry = done(rig.put("f", b"2", expected=entry))
-    assert entry.executable is True
-    assert done(rig.put("f", b"3", expected=entry, executable=False)).executable is False
+    assert entry.executable is rig.bit(True)
+    assert done(rig.put("f", b"3", expected=entry, executable=False)).executable is rig.bit(False)
 
 
 def test_a_symlink_is_put_with_its_target_only(rig: Rig) -> None:
@@ -334,9 +334,9 @@ def amend(rig: Rig, path: str, expected: Entry, mtime_ns: int | None, executable
 def test_time_and_permission_are_amended_and_the_content_stays(rig: Rig) -> None:
     first = done(rig.put("f", b"x", executable=False))
     entry = done(amend(rig, "f", first, 7 * SECOND, None))
-    assert (entry.mtime_ns, entry.executable, entry.digest) == (7 * SECOND, False, first.digest)
+    assert (entry.mtime_ns, entry.executable, entry.digest) == (7 * SECOND, rig.bit(False), first.digest)
     entry = done(amend(rig, "f", entry, None, True))
-    assert (entry.mtime_ns, entry.executable) == (7 * SECOND, True)
+    assert (entry.mtime_ns, entry.executable) == (7 * SECOND, rig.bit(True))
     assert rig.entry("f").version == entry.version and rig.read("f") == b"x"
 
 

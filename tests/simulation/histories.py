@@ -20,20 +20,21 @@ from syncer.engine import cycle
 from syncer.engine.model import ConflictPolicy, MaxDelete, Mode, Policy
 from syncer.engine.report import RunReport
 from syncer.jobs.results import loud, name_of
-from syncer.stores.fsops import FileSystem
 from tests.simulation import expectations as expect
 from tests.simulation.faults import Calls, Fault
 from tests.simulation.machines import End, FastClock, Machine
+from tests.simulation.manners import ORDINARY, Manner, OddDisk
 from tests.world import SIDES, Snapshot, every_content, snapshot
 
 ANCHOR = "anchor"  # never touched, so that no side is ever empty
 _ANY_NUMBER = MaxDelete(count=10_000)
 
 
-class Veil(FileSystem):
+class Veil(OddDisk):
     """A disk on which some places cannot be opened; root's rights do not help against it."""
 
-    def __init__(self) -> None:
+    def __init__(self, manner: Manner) -> None:
+        super().__init__(manner)
         self.veiled: set[str] = set()
 
     def open_read(self, name: str, dir_fd: int) -> int:
@@ -60,13 +61,16 @@ class History:
     """One pair of folders from the first file to the end."""
 
     def __init__(
-        self, conflict: ConflictPolicy = ConflictPolicy.KEEP_BOTH, mode: Mode = Mode.TWO_WAY
+        self,
+        conflict: ConflictPolicy = ConflictPolicy.KEEP_BOTH,
+        mode: Mode = Mode.TWO_WAY,
+        manner: Manner = ORDINARY,
     ) -> None:
         room = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self.home = Path(tempfile.mkdtemp(prefix="syncer-history-", dir=room))
         for name in (*SIDES, "keep", "state"):
             (self.home / name).mkdir()
-        self.veil, self.clock = Veil(), Clock()
+        self.veil, self.clock = Veil(manner), Clock()
         self.machine = Machine(self.veil, self.clock, str(self.home), self.home / "state")
         self.policy = Policy(conflict=conflict, mode=mode, max_delete=_ANY_NUMBER)
         self.written: set[bytes] = {ANCHOR.encode()}

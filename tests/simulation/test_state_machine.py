@@ -25,6 +25,7 @@ from hypothesis.stateful import (
 from syncer.engine.model import ConflictPolicy, Mode
 from tests.simulation.faults import Die, Fail
 from tests.simulation.histories import History
+from tests.simulation.manners import GENTLE, ORDINARY, Manner
 
 PATHS = ("a", "b", "c.txt", "d", "d/a", "d/b", "d/e", "d/e/a", "e", "e/a", "d/e/c")
 NAMES_IGNORED = ("b", "e")
@@ -44,10 +45,11 @@ class Folders(RuleBasedStateMachine):
 
     conflict: ClassVar[ConflictPolicy] = ConflictPolicy.KEEP_BOTH
     mode: ClassVar[Mode] = Mode.TWO_WAY
+    manner: ClassVar[Manner] = ORDINARY
 
     def __init__(self) -> None:
         super().__init__()
-        self.history = History(self.conflict, self.mode)
+        self.history = History(self.conflict, self.mode, self.manner)
 
     def teardown(self) -> None:
         try:
@@ -100,7 +102,7 @@ class Folders(RuleBasedStateMachine):
     @rule(side=sides, number=numbers)
     def flip_executable(self, side: str, number: int) -> None:
         place = self.history.pick(side, number)
-        if place and place.is_file() and not place.is_symlink():
+        if self.manner.mode is None and place and place.is_file() and not place.is_symlink():
             place.chmod(place.stat().st_mode ^ 0o111)
 
     @rule(side=sides, number=numbers)
@@ -215,6 +217,11 @@ def machine_for(conflict: ConflictPolicy, mode: Mode) -> type[Folders]:
     return type(f"{mode.name}_{conflict.name}", (parent,), {"conflict": conflict, "mode": mode})
 
 
+def machine_on(name: str) -> type[Folders]:
+    """The machine of two sides with the manners of that file system."""
+    return type(f"TWO_WAY_on_{name}", (TwoWay,), {"manner": GENTLE[name]})
+
+
 VARIANTS = [
     *((conflict, Mode.TWO_WAY) for conflict in ConflictPolicy if conflict is not ConflictPolicy.KEEP_BOTH),
     (ConflictPolicy.KEEP_BOTH, Mode.PUSH),
@@ -237,6 +244,17 @@ def test_no_history_of_two_folders_loses_anything_and_all_come_to_rest() -> None
 @pytest.mark.parametrize(("conflict", "mode"), VARIANTS)
 def test_every_policy_and_mode_keeps_what_it_promises(conflict: ConflictPolicy, mode: Mode) -> None:
     tell(machine_for(conflict, mode), 8)
+
+
+@pytest.mark.parametrize("name", list(GENTLE))
+def test_on_file_systems_unlike_ext4_nothing_is_lost_either_and_all_comes_to_rest(name: str) -> None:
+    tell(machine_on(name), 8)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", list(GENTLE))
+def test_a_thousand_histories_on_file_systems_unlike_ext4(name: str) -> None:
+    tell(machine_on(name), 1_000)
 
 
 @pytest.mark.long

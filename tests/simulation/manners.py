@@ -1,0 +1,239 @@
+"""The real disk with the manners of other file systems: no mount is needed to meet them.
+
+Each manner is one that a file system was seen to have: sshfs, mergerfs, rclone mount, CryFS, exFAT, NTFS.
+What a user does goes past it, straight to the disk, as over a second way to the same files.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from stat import S_IFMT, S_ISDIR, S_ISLNK
+from typing import Literal
+
+from syncer.stores.fsops import FileSystem
+
+_TICK_NS = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """What the disk does otherwise.
+
+    `scans`: what a second scan of one descriptor shows: "all", "nothing" (sshfs), or "old" names (btrfs).
+    `numbers`: of inodes: those of the disk, one for each "name" that a rename takes along (sshfs), or one for
+    each "path" (mergerfs, rclone). `link`: the errno, 0 where it works. `refuses`: characters of names, with
+    the errno for a new one and for a rename. `mode`: of every file; None: as it is set.
+    """
+
+    scans: Literal["all", "nothing", "old"] = "all"
+    numbers: Literal["disk", "name", "path"] = "disk"
+    link: int = 0
+    mode: int | None = None
+    chmod: int = 0
+    refuses: str = ""
+    refusal: tuple[int, int] = (errno.EINVAL, errno.EINVAL)
+    drops_dots: bool = False
+    longest: int = 255
+    symlink: int = 0
+    link_times: Literal["own", "target"] = "own"
+    coarse: bool = False
+    statfs: bool = True
+    largest: int = 0
+    exchanges: bool = False
+    kind: int = 0x65735546  # FUSE
+
+
+ORDINARY = Manner(exchanges=True, kind=0)
+SSHFS = Manner(scans="nothing", numbers="name", link_times="target", statfs=False)
+MERGERFS = Manner(numbers="path", scans="old")
+RCLONE = Manner(link=errno.EIO, numbers="path", mode=0o644)
+CRYFS = Manner(link=errno.ERANGE)
+NTFS = Manner(mode=0o777)
+NO_X = Manner(mode=0o644, link=errno.EPERM, chmod=errno.EPERM)  # vfat with fmask, or bindfs --chmod-ignore
+EXFAT = Manner(
+    link=errno.ENOSYS, mode=0o755, refuses='"*:<>?|', refusal=(errno.EINVAL, errno.ENOENT),
+    symlink=errno.ENOSYS, coarse=True, numbers="path",
+)  # fmt: skip
+VFAT = Manner(
+    link=errno.EPERM, mode=0o755, chmod=errno.EPERM, refuses='"*:<>?|', drops_dots=True, symlink=errno.EPERM,
+    coarse=True, numbers="name", largest=100_000, statfs=False,
+)  # fmt: skip
+ENCFS = Manner(longest=189)
+BTRFS = Manner(scans="old", exchanges=True)
+GENTLE = {"sshfs": SSHFS, "mergerfs": MERGERFS, "rclone": RCLONE, "cryfs": CRYFS, "ntfs": NTFS, "no x": NO_X}
+"""Those on which everything that ext4 holds can be held, but for the executable bit."""
+
+
+def _error(code: int, name: str = "") -> OSError:
+    return OSError(code, os.strerror(code), name)
+
+
+class OddDisk(FileSystem):
+    """The real disk, behaving as a `manner` says."""
+
+    def __init__(self, manner: Manner) -> None:
+        self.manner = manner
+        self.remounts = 0  # each gives new numbers
+        self._numbers: dict[tuple[int, str], int] = {}  # by directory and name
+        self._at: dict[int, int] = {}  # by descriptor
+        self._shown: dict[int, frozenset[str]] = {}  # what a descriptor showed when it was scanned first
+        self._lock = threading.Lock()
+
+    def remount(self) -> None:
+        self._numbers.clear()
+        self.remounts += 1
+
+    # -- numbers and stamps ------------------------------------------------------
+
+    def _key(self, name: str, dir_fd: int) -> tuple[int, str]:
+        return super().fstat(dir_fd).st_ino, name
+
+    def _number(self, name: str, dir_fd: int) -> int:
+        with self._lock:
+            fresh = (len(self._numbers) + 2) * 1000 + self.remounts
+            return self._numbers.setdefault(self._key(name, dir_fd), fresh)
+
+    def _stamp(self, st: os.stat_result, number: int | None) -> os.stat_result:
+        manner, plain = self.manner, list(st[:10])
+        if manner.mode is not None and not S_ISLNK(st.st_mode):
+            plain[0] = S_IFMT(st.st_mode) | (0o755 if S_ISDIR(st.st_mode) else manner.mode)
+        if manner.numbers != "disk" and number is not None:
+            plain[1] = number
+        mtime, ctime = st.st_mtime_ns, st.st_ctime_ns
+        if manner.coarse:
+            mtime = ctime = mtime // _TICK_NS * _TICK_NS
+        return os.stat_result(tuple(plain), {"st_mtime_ns": mtime, "st_ctime_ns": ctime})
+
+    def stat(self, name: str, dir_fd: int) -> os.stat_result:
+        name = self._stored(name)
+        return self._stamp(super().stat(name, dir_fd), self._number(name, dir_fd))
+
+    def fstat(self, fd: int) -> os.stat_result:
+        return self._stamp(super().fstat(fd), self._at.get(fd))
+
+    def scan(self, fd: int) -> Iterable[tuple[str, os.stat_result]]:
+        for name, st in super().scan(fd):
+            yield name, self._stamp(st, self._number(name, fd))
+
+    def entries(self, fd: int) -> nullcontext[Iterator[os.DirEntry[str]]]:  # type: ignore[override]
+        with super().entries(fd) as found:
+            names = list(found)
+        if fd in self._shown and self.manner.scans != "all":
+            names = [n for n in names if n.name in self._shown[fd]] if self.manner.scans == "old" else []
+        self._shown.setdefault(fd, frozenset(n.name for n in names))
+        return nullcontext(iter(names))
+
+    # -- descriptors -------------------------------------------------------------
+
+    def _opened(self, fd: int, name: str, dir_fd: int) -> int:
+        self._shown.pop(fd, None)
+        self._at[fd] = self._number(name, dir_fd)
+        return fd
+
+    def open_root(self, path: str) -> int:
+        fd = super().open_root(path)
+        self._shown.pop(fd, None)
+        self._at.pop(fd, None)
+        return fd
+
+    def open_directory(self, name: str, dir_fd: int) -> int:
+        name = self._stored(name)
+        return self._opened(super().open_directory(name, dir_fd), name, dir_fd)
+
+    def open_read(self, name: str, dir_fd: int) -> int:
+        name = self._stored(name)
+        return self._opened(super().open_read(name, dir_fd), name, dir_fd)
+
+    def open_append(self, name: str, dir_fd: int) -> int:
+        name = self._stored(name)
+        return self._opened(super().open_append(name, dir_fd), name, dir_fd)
+
+    def create(self, name: str, dir_fd: int) -> int:
+        name = self._fit(name, self.manner.refusal[0])
+        return self._opened(super().create(name, dir_fd), name, dir_fd)
+
+    def close(self, fd: int) -> None:
+        self._shown.pop(fd, None)
+        self._at.pop(fd, None)
+        super().close(fd)
+
+    # -- names -------------------------------------------------------------------
+
+    def _stored(self, name: str) -> str:
+        return (name.rstrip(".") or name) if self.manner.drops_dots else name
+
+    def _fit(self, name: str, refusal: int) -> str:
+        if any(c in self.manner.refuses for c in name):
+            raise _error(refusal, name)
+        if len(os.fsencode(name)) > self.manner.longest:
+            raise _error(errno.ENAMETOOLONG, name)
+        return self._stored(name)
+
+    def mkdir(self, name: str, dir_fd: int, mode: int) -> None:
+        super().mkdir(self._fit(name, self.manner.refusal[0]), dir_fd, mode)
+
+    def unlink(self, name: str, dir_fd: int) -> None:
+        name = self._stored(name)
+        super().unlink(name, dir_fd)
+        self._numbers.pop(self._key(name, dir_fd), None)
+
+    def rename(self, name: str, dir_fd: int, new: str, new_dir_fd: int) -> None:
+        name, new = self._stored(name), self._fit(new, self.manner.refusal[1])
+        super().rename(name, dir_fd, new, new_dir_fd)
+        number = self._numbers.pop(self._key(name, dir_fd), None)
+        if self.manner.numbers == "name" and number is not None:
+            self._numbers[self._key(new, new_dir_fd)] = number
+        else:
+            self._numbers.pop(self._key(new, new_dir_fd), None)
+
+    def rename_noreplace(self, name: str, dir_fd: int, new: str, new_dir_fd: int) -> None:
+        if not self.manner.exchanges:
+            raise _error(errno.EINVAL)
+        super().rename_noreplace(name, dir_fd, new, new_dir_fd)
+
+    def exchange(self, name: str, dir_fd: int, other: str, other_dir_fd: int) -> None:
+        if not self.manner.exchanges:
+            raise _error(errno.EINVAL)
+        super().exchange(name, dir_fd, other, other_dir_fd)
+
+    def link(self, name: str, dir_fd: int, new: str, new_dir_fd: int) -> None:
+        if self.manner.link:
+            raise _error(self.manner.link, new)
+        super().link(self._stored(name), dir_fd, self._fit(new, self.manner.refusal[0]), new_dir_fd)
+
+    def symlink(self, target: str, name: str, dir_fd: int) -> None:
+        if self.manner.symlink:
+            raise _error(self.manner.symlink, name)
+        super().symlink(target, self._fit(name, self.manner.refusal[0]), dir_fd)
+
+    # -- attributes --------------------------------------------------------------
+
+    def set_mode(self, fd: int, mode: int) -> None:
+        if self.manner.mode is None:
+            super().set_mode(fd, mode)
+        elif self.manner.chmod:
+            raise _error(self.manner.chmod)
+
+    def set_link_times(self, name: str, dir_fd: int, mtime_ns: int) -> None:
+        if self.manner.link_times == "own":
+            return super().set_link_times(name, dir_fd, mtime_ns)
+        os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=dir_fd)
+
+    def write(self, fd: int, data: bytes | memoryview) -> int:
+        if self.manner.largest:
+            room = self.manner.largest - super().fstat(fd).st_size
+            if room <= 0:
+                raise _error(errno.EFBIG)
+            data = data[:room]
+        return super().write(fd, data)
+
+    def free_space(self, fd: int) -> int | None:
+        return super().free_space(fd) if self.manner.statfs else None
+
+    def kind(self, fd: int) -> int:
+        return self.manner.kind
