@@ -6,6 +6,7 @@ leaves no temporary behind, but for a `partial` that can be gone on with.
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from os import stat_result
@@ -81,9 +82,22 @@ def _fill(ground: Ground, draft: partial.Draft, item: Put, basis: Basis | None) 
     source = item.source
     if source is None or item.kind is not Kind.FILE:
         raise Unholdable(f"{printable(item.path)}: no content to put", path=item.path)
-    if draft.start + write_all(ground.fs, draft.fd, source.chunks(basis)) != item.size:
+    try:
+        written = write_all(ground.fs, draft.fd, source.chunks(basis))
+    except OSError as error:
+        if error.errno == errno.EFBIG and ground.fs.unlimited():
+            _note_limit(ground, draft.fd)
+        raise
+    if draft.start + written != item.size:
         raise ChangedUnderUs(f"{printable(item.path)}: not as long as it was planned on", path=item.path)
     return source.entry.digest
+
+
+def _note_limit(ground: Ground, fd: int) -> None:
+    """A file system that took so many bytes and no more (FAT: 4 GiB) need not be tried by each run."""
+    size = ground.fs.fstat(fd).st_size
+    if size:
+        ground.limit_size(size)
 
 
 def _dress(ground: Ground, fd: int, item: Put, old: stat_result | None) -> None:

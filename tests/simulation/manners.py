@@ -111,14 +111,15 @@ class OddDisk(FileSystem):
 
     def stat(self, name: str, dir_fd: int) -> os.stat_result:
         name = self._stored(name)
-        return self._stamp(super().stat(name, dir_fd), self._number(name, dir_fd))
+        found = super().stat(name, dir_fd)
+        return found if self.manner == ORDINARY else self._stamp(found, self._number(name, dir_fd))
 
     def fstat(self, fd: int) -> os.stat_result:
         return self._stamp(super().fstat(fd), self._at.get(fd))
 
     def scan(self, fd: int) -> Iterable[tuple[str, os.stat_result]]:
         for name, st in super().scan(fd):
-            yield name, self._stamp(st, self._number(name, fd))
+            yield name, st if self.manner == ORDINARY else self._stamp(st, self._number(name, fd))
 
     def entries(self, fd: int) -> nullcontext[Iterator[os.DirEntry[str]]]:  # type: ignore[override]
         with super().entries(fd) as found:
