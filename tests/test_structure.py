@@ -34,7 +34,8 @@ ENGINE_VALUES = (
 )
 WORDS = ("syncer.units", "syncer.wording")
 BELOW_JOBS = tuple(
-    f"syncer.{name}" for name in ("clock", "config", "engine", "errors", "ignore", "state", "stores")
+    f"syncer.{name}"
+    for name in ("clock", "config", "engine", "errors", "ignore", "mounts", "state", "stores")
 )
 ARROWS: dict[str, tuple[str, ...]] = {
     "syncer": (),
@@ -58,14 +59,16 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "syncer.engine.fingerprint",
         "syncer.engine.report",
         "syncer.clock",
+        "syncer.mounts",
         "syncer.state",
     ),
+    "syncer.mounts": (),
     "syncer.ignore": (*ENGINE_VALUES, "syncer.engine.rules"),
     "syncer.clock": ENGINE_VALUES,
     **dict.fromkeys(WORDS, (*ENGINE_VALUES, *WORDS)),
     "syncer.config": (*ENGINE_VALUES, *WORDS, "syncer.ignore", "syncer.config"),
     "syncer.jobs": (*BELOW_JOBS, *WORDS, "syncer.jobs"),
-    "syncer.watch": (*ENGINE_VALUES, "syncer.clock", "syncer.watch"),
+    "syncer.watch": (*ENGINE_VALUES, "syncer.clock", "syncer.mounts", "syncer.watch"),
     "syncer.daemon": (*BELOW_JOBS, *WORDS, "syncer.jobs", "syncer.watch", "syncer.daemon"),
     "syncer.server": (
         *ENGINE_VALUES,

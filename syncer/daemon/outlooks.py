@@ -33,7 +33,9 @@ def outlook_of(settings: Settings, job: JobSettings) -> Outlook:
 
         if not job.watch:
             return None
-        return FolderWatch(str(job.local), changed=worker.notice_local, said=worker.say)
+        return FolderWatch(
+            str(job.local), changed=worker.notice_local, said=worker.say, interval=job.interval
+        )
 
     def remote(worker: Worker) -> Watcher | None:
         from syncer.watch.folder import FolderWatch
@@ -42,7 +44,9 @@ def outlook_of(settings: Settings, job: JobSettings) -> Outlook:
         if folder is not None:
             if not job.watch:
                 return None
-            return FolderWatch(str(folder), changed=worker.notice_remote, said=worker.say)
+            return FolderWatch(
+                str(folder), changed=worker.notice_remote, said=worker.say, interval=job.interval
+            )
         return Ear(
             job.name,
             lambda: _listening(settings, job, worker),

@@ -69,8 +69,8 @@ class JobStanding:
     problems: int = 0
     conflicts: int = 0  # open ones
     held: int = 0  # deletions that a guard keeps back
-    local_watch: str = ""  # events, polling, off, gone
-    remote_watch: str = ""  # events, polling, feed, probe, interval
+    local_watch: str = ""  # events, events and interval, polling, off, gone
+    remote_watch: str = ""  # as above, or feed, probe, interval
     notes: tuple[str, ...] = ()  # said once, such as a remedy for too few watches
     max_age: float | None = None  # seconds
     counters: Counters = field(default_factory=Counters)

@@ -12,20 +12,24 @@ import os
 import shutil
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from secrets import token_hex
 
+from syncer import mounts
 from syncer.config import JobSettings, Settings
 from syncer.engine.paths import TEMPORARY
 from syncer.errors import SyncerError
 from syncer.jobs import building
 from syncer.jobs.pairs import Place, place_of
 from syncer.state import view_state
+from syncer.stores import traits
 from syncer.stores.fsops import FileSystem
+from syncer.stores.traits import Traits
+from syncer.units import show_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +103,14 @@ def folder(name: str, root: Path) -> Finding:
     try:
         room = f"{shutil.disk_usage(root).free / 1e9:,.1f} GB free"
         with _scratch(root) as fd:
-            abilities = _abilities(FileSystem(), fd)
+            fs = FileSystem()
+            found = traits.probe(fs, fd, f"{TEMPORARY}{token_hex(8)}")
+            abilities = [_exchange(fs, fd), *_abilities(found), *_names(found), *_mounted(root)]
+            if fs.free_space(fd) is None:
+                room = "says nothing of its free space"
     except OSError as error:
         return Finding(name=name, ok=False, message=f"{root}: {error.strerror}")
-    return Finding(name=name, ok=True, message=f"{root}: {room}, {', '.join(abilities)}")
+    return Finding(name=name, ok=True, message=f"{root}: {room}, {', '.join(filter(None, abilities))}")
 
 
 @contextmanager
@@ -119,28 +127,50 @@ def _scratch(root: Path) -> Iterator[int]:
         shutil.rmtree(directory)  # only what was made here a moment ago
 
 
-def _abilities(fs: FileSystem, fd: int) -> list[str]:
+def _exchange(fs: FileSystem, fd: int) -> str:
     for name in ("a", "b"):
         fs.close(fs.create(name, fd))
-    return [
-        _ability("exchange of names", lambda: fs.exchange("a", fd, "b", fd)),
-        _ability("hard links", lambda: fs.link("a", fd, "c", fd)),
-        _ability("symlinks", lambda: fs.symlink("a", "d", fd)),
-        _case(fs, fd),
-    ]
-
-
-def _ability(name: str, attempt: Callable[[], None]) -> str:
     try:
-        attempt()
+        fs.exchange("a", fd, "b", fd)
     except OSError as error:
-        return f"no {name} ({errno.errorcode.get(error.errno or 0, 'unknown')})"
-    return name
+        return f"no exchange of names ({errno.errorcode.get(error.errno or 0, 'unknown')})"
+    return "exchange of names"
 
 
-def _case(fs: FileSystem, fd: int) -> str:
-    try:
-        fs.stat("A", fd)
-    except FileNotFoundError:
-        return "tells case apart"
-    return "folds case"
+def _abilities(found: Traits) -> Iterator[str]:
+    """What a run makes use of; of what every disk can, only what is missing."""
+    if found.links:
+        yield "hard links"
+    elif found.link_error:
+        yield f"no hard links ({errno.errorcode.get(found.link_error, 'unknown')})"
+    else:
+        yield "no hard links (each name has an inode of its own)"
+    yield "symlinks" if found.symlinks else "no symlinks"
+    yield "folds case" if found.folds_case else "tells case apart"
+    yield "" if not found.folds_form else "folds Unicode forms"
+    yield "" if found.executable else "no executable bit"
+    yield "" if found.modes else "permissions cannot be set"
+    yield "" if found.inodes else "inode numbers change with a rename"
+    yield "" if found.link_times or not found.symlinks else "times of symlinks cannot be set"
+    coarse = found.mtime_granularity_ns > 1_000_000
+    yield f"times to {found.mtime_granularity_ns / 1e9:g} s" if coarse else ""
+
+
+def _names(found: Traits) -> Iterator[str]:
+    """What it cannot hold."""
+    yield "" if found.any_bytes else "names in UTF-8 only"
+    yield "" if found.max_name_bytes >= 255 else f"names up to {found.max_name_bytes} bytes"
+    shown = " ".join(c for c in found.forbidden if c.isprintable())
+    yield f"no {shown} in names" if shown else ""
+    yield "no dot or blank at the end of names" if found.forbidden_ends else ""
+    yield "no names of DOS devices" if found.reserved else ""
+    yield f"files up to {show_size(found.largest_file)}" if found.largest_file else ""
+
+
+def _mounted(root: Path) -> Iterator[str]:
+    under = mounts.under(os.path.realpath(root), mounts.read())
+    for mount in under:
+        if mount.is_network:
+            yield f"{mount.kind} at {mount.place}: what other machines do is looked for every few seconds"
+        elif mount.is_stacked:
+            yield f"{mount.kind} at {mount.place}: what is done behind it is looked for by `interval`"

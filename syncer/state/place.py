@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from syncer.errors import StateError
+from syncer.mounts import is_network
 from syncer.state.database import translated
 
-# SQLite's journal needs memory shared by all who open it, and flock must be seen by all of them
-# (https://sqlite.org/wal.html): neither holds across machines.
-NETWORK_FILE_SYSTEMS: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs"})
 _MOUNTS: Final = Path("/proc/self/mounts")
 
 
@@ -29,7 +27,9 @@ def prepare(directory: Path) -> None:
         if directory.stat().st_mode & 0o077:
             directory.chmod(0o700)
     kind = file_system(directory, mounts())
-    if kind in NETWORK_FILE_SYSTEMS:
+    # SQLite's journal needs memory shared by all who open it, and flock must be seen by all of them
+    # (https://sqlite.org/wal.html): neither holds across machines.
+    if is_network(kind):
         raise StateError(
             f"{directory} is on a network file system ({kind}), where locks and the database are not safe",
             hint="name a folder on a local disk as state_dir",

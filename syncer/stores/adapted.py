@@ -61,6 +61,7 @@ class Adapted(_Base):
         return os.stat_result(plain if self._numbers else (plain[0], 0, *plain[2:]), named)
 
     def set_mode(self, fd: int, mode: int) -> None:
+        """FAT refuses modes that are not those of the mount."""
         try:
             self.disk.set_mode(fd, mode)
         except OSError as error:

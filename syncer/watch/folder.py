@@ -29,9 +29,10 @@ from syncer.watch.troubles import Break, Said, Trouble, Troubles
 if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver
 
-Mode = Literal["events", "polling", "gone"]
+Mode = Literal["events", "events and interval", "polling", "gone"]
 
 POLL = 5.0  # seconds between two looks
+INTERVAL = 300.0  # seconds between two looks where events come and may miss something
 _SHARE = 20  # a look that took so long is repeated after so many times that, at the earliest
 _AGAIN = 600.0  # seconds until the system is asked for events again that it refused
 _PATIENCE = 1.0  # seconds for the thread to end
@@ -50,11 +51,14 @@ class FolderWatch:
         said: Said,
         observer: Callable[[], BaseObserver] | None = None,
         poll: float = POLL,
+        interval: float = INTERVAL,
         clock: Clock | None = None,
         wanted: Callable[[], bool] = lambda: True,
         mountinfo: str = "/proc/self/mountinfo",
     ) -> None:
         """`said` gets each trouble once, with its remedy. While nothing is `wanted`, no look is taken.
+
+        Every `interval` seconds all is looked at where events may miss what happens behind the mount.
 
         Where `observer` (by default the system's) raises OSError, there are looks only.
         """
@@ -62,6 +66,8 @@ class FolderWatch:
         self._changed = changed
         self._new_observer = observer
         self._poll = poll
+        self._interval = interval
+        self._least = 0.0  # seconds until the next look, at the earliest
         self._clock = clock or SystemClock()
         self._troubles = Troubles(said, self._clock)
         self._wanted = wanted
@@ -103,7 +109,9 @@ class FolderWatch:
         """How changes are noticed at the moment. "gone": there is no folder."""
         if self._identity is None:
             return "gone"
-        return "events" if self._looks is None else "polling"
+        if self._looks is None:
+            return "events"
+        return "events and interval" if self._least else "polling"
 
     def _run(self) -> None:
         try:
@@ -161,12 +169,19 @@ class FolderWatch:
             self._say_refused(number)
         else:
             self._events = self._opened(real)
-        if self._is_network(real) or self._events is None:
+        if self._tells_half(real) or self._events is None:
             self._looks = Looks(real, self._clock)
             self._look_again(self._looks)
 
     def _mounted(self) -> tuple[str, ...]:
         return mounts.inside(os.path.realpath(self._root), self._mountinfo)
+
+    def _tells_half(self, real: str) -> bool:
+        """Whether looks are needed beside events; how often, `_least` says."""
+        network = self._is_network(real)
+        stacked = not network and self._events is not None and bool(mounts.stacked(real, self._mountinfo))
+        self._least = self._interval if stacked else 0.0
+        return network or stacked
 
     def _is_network(self, real: str) -> bool:
         kind = mounts.network(real, self._mountinfo)
@@ -182,7 +197,7 @@ class FolderWatch:
         self._events = self._opened(real)
         if self._events is not None and self._looks is not None:
             looks = self._looks
-            self._looks = looks if self._is_network(real) else None
+            self._looks = looks if self._tells_half(real) else None
             self._tell_of(looks)
 
     def _opened(self, real: str) -> Events | None:
@@ -215,7 +230,7 @@ class FolderWatch:
         began = self._clock.monotonic()
         differing = looks.differing()
         now = self._clock.monotonic()
-        self._next_look = now + _SHARE * (now - began)
+        self._next_look = now + max(self._least, _SHARE * (now - began))
         return differing
 
     def _tell(self, places: Places) -> None:

@@ -1,68 +1,31 @@
 """What is mounted inside a folder, and whether it lies on a file system whose events tell only half.
 
-Half: not what other machines do there.
+Half: not what other machines do there, or not what is done to the files that it is made of.
 
-By Linux' own list of mounts (proc_pid_mountinfo(5)); elsewhere the answer is no.
+By Linux' own list of mounts; elsewhere the answer is no.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterator
-from pathlib import Path
-
-_KINDS = re.compile(
-    "9p|afs|beegfs|ceph|cifs|coda|davfs|fhgfs|gfs2|glusterfs|gpfs|lustre|ncpfs|nfs4?|ocfs2|orangefs|panfs|"
-    "pvfs2|smb3|smbfs|vboxsf|virtiofs|vmhgfs"
-)
-_FUSE = re.compile(
-    r"fuse\.(afp|blobfuse2?|cephfs|curlftpfs|davfs2|gcsfuse|glusterfs|goofys|google-drive-ocamlfuse|gvfsd-fuse|"
-    "juicefs|mfsmount|moosefs|onedriver|rclone|s3fs|smbnetfs|sshfs|vmhgfs-fuse)"
-)
-_OCTAL = re.compile(r"\\([0-7]{3})")
+from syncer import mounts
+from syncer.mounts import Mount
 
 
-def network(root: str, mounts: str) -> str:
-    """The kind of network file system that the folder, or something in it, lies on; "" for none.
-
-    `mounts` is a file like /proc/self/mountinfo; without it nothing is known.
-    """
-    try:
-        lines = os.fsdecode(Path(mounts).read_bytes()).split("\n")
-    except OSError:
-        return ""
-    own, inside = ("", ""), ""
-    for place, kind in _parsed(lines):
-        if len(place) >= len(own[0]) and _holds(place, root):
-            own = place, kind  # of two at one place the later one lies on top
-        elif _holds(root, place) and _is_network(kind):
-            inside = kind
-    return own[1] if _is_network(own[1]) else inside
+def network(root: str, mountinfo: str) -> str:
+    """The kind of network file system that the folder, or something in it, lies on; "" for none."""
+    return next((m.kind for m in _under(root, mountinfo) if m.is_network), "")
 
 
-def inside(root: str, mounts: str) -> tuple[str, ...]:
+def stacked(root: str, mountinfo: str) -> str:
+    """The kind of file system made of files elsewhere that the folder, or something in it, lies on."""
+    return next((m.kind for m in _under(root, mountinfo) if m.is_stacked), "")
+
+
+def inside(root: str, mountinfo: str) -> tuple[str, ...]:
     """The lines of the list of mounts that tell what is mounted inside the folder, in order."""
-    try:
-        lines = os.fsdecode(Path(mounts).read_bytes()).split("\n")
-    except OSError:
-        return ()
-    return tuple(
-        line for line in lines for place, _ in _parsed([line]) if place != root and _holds(root, place)
-    )
+    found = mounts.read(mountinfo)
+    return tuple(m.line for m in found if m.place != root and mounts.holds(root, m.place))
 
 
-def _parsed(lines: list[str]) -> Iterator[tuple[str, str]]:
-    for line in lines:
-        left, separator, right = line.partition(" - ")
-        fields = left.split(" ")
-        if separator and len(fields) > 4:
-            yield _OCTAL.sub(lambda found: chr(int(found[1], 8)), fields[4]), right.split(" ")[0]
-
-
-def _holds(place: str, path: str) -> bool:
-    return path == place or path.startswith(place.rstrip("/") + "/")
-
-
-def _is_network(kind: str) -> bool:
-    return bool(_KINDS.fullmatch(kind) or _FUSE.fullmatch(kind))
+def _under(root: str, mountinfo: str) -> list[Mount]:
+    return mounts.under(root, mounts.read(mountinfo))

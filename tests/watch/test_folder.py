@@ -490,3 +490,23 @@ def test_no_descriptor_is_left_behind(root, heard):
     with pytest.raises(AssertionError), watching(root, heard, observer=refusing(errno.ENOSPC)):
         raise AssertionError
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+@linux
+def test_behind_a_stacked_mount_all_is_looked_at_by_interval(root, heard, tmp_path):
+    """Written through a mapping, which gives no event, as what is done to a branch of mergerfs."""
+    listed, clock = tmp_path / "mountinfo", Time()
+    listed.write_text(f"36 22 0:35 / {tmp_path} rw - fuse.mergerfs a:b rw\n")
+    (root / "d" / "f").write_bytes(b"12345")
+    with watching(root, heard, mountinfo=str(listed), poll=0.01, clock=clock, interval=300.0) as watch:
+        assert watch.mode == "events and interval" and heard.said == []
+        (root / "d" / "g").write_bytes(b"by event")
+        heard.until_told("d")
+        heard.forget()
+        with open(root / "d" / "f", "r+b") as file, mmap.mmap(file.fileno(), 5) as mapped:
+            mapped[:] = b"54321"
+            mapped.flush()
+        clock.seconds += 299
+        heard.forget()
+        clock.seconds += 2
+        heard.until_told("d")
