@@ -46,6 +46,7 @@ def job(result: JobResult) -> Document:
         "exit": result.exit_code,
         "actions": _actions(result),
         "conflicts": [conflict(c) for c in whole.conflicts] if whole else [],
+        "kept_conflicts": result.kept,
         "problems": _problems(result),
         "totals": _totals(result),
         "ignored": [{**ignore_rule(rule), "count": n} for rule, n in whole.ignored.items()] if whole else [],

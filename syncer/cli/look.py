@@ -129,7 +129,9 @@ def _checked(session: Session, settings: Settings, job: JobSettings) -> Document
         complain(error)
         problems = [documents.error(error)]
         return {"job": job.name, "differences": differences, "problems": problems, "exit": error.exit_code}
-    code = DIFFERENT if differences else 0
+    with jobs.view(settings, job) as state:
+        waits = jobs.waiting_exit(state.ledger, state.memory)
+    code = results.worst((waits, DIFFERENT if differences else 0))
     if not session.json:
         put(f"{job.name}: {f'{len(differences):,} differ' if differences else 'both sides are equal'}")
     return {"job": job.name, "differences": differences, "problems": [], "exit": code}

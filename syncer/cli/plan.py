@@ -47,7 +47,7 @@ def plan(
     session.talk(f"saved to {output}")
     if session.json:
         print_json(document)
-    return results.plan_exit(found)
+    return results.worst(result.exit_code for result in found)
 
 
 def _document(selection: Selection, wish: Wish, found: Sequence[JobResult]) -> documents.Document:

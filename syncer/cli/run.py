@@ -99,7 +99,7 @@ def show_plans(session: Session, selection: Selection, wish: Wish) -> int:
     found = each(session, selection, wish, jobs.plan, _show if not session.json else tell)
     if session.json:
         print_json(documents.jobs(found))
-    return results.plan_exit(found)
+    return results.worst(result.exit_code for result in found)
 
 
 def each(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import click
@@ -14,16 +14,17 @@ from syncer.cli.documents import Document
 from syncer.cli.options import Session, complain, session_of, shared
 from syncer.cli.selection import select
 from syncer.cli.wordings import moment
-from syncer.config import JobSettings
+from syncer.config import JobSettings, Settings
 from syncer.daemon.describing import job_document
 from syncer.daemon.standing import AHEAD, JobStanding
 from syncer.engine.paths import printable
-from syncer.errors import UsageError
-from syncer.jobs import HistoryEntry, Run, State
+from syncer.errors import ConfigError, SyncerError, UsageError
+from syncer.jobs import HistoryEntry, Run, State, opening, results
 from syncer.units import show_duration, show_size
 from syncer.wording import counted
 
 STALE = 3
+_ENOUGH = 20  # runs among which the last one that was no undo is
 
 
 @click.command()
@@ -34,7 +35,8 @@ def status(session: Session, words: tuple[str, ...]) -> int:
     """Say when each JOB last succeeded, and what waits: conflicts, problems, failures, held deletions.
 
     With a daemon, also what it does at the moment, what it will look at, and when.
-    Exits 3 when the last success is older than the job's max_age.
+    Exits as `sync` would: 1 something waits for you, 3 a transfer failed (or the last success is older than
+    the job's max_age), 4 something is held or refused; and as the last run did, if an error ended it.
     """
     selection = select(session, words)
     now = live.look(selection.settings.state_dir)
@@ -49,10 +51,23 @@ def status(session: Session, words: tuple[str, ...]) -> int:
         document["paused"] = job.name in now.paused
         found.append(document)
         lines += _lines(document)
+        lines += _never_possible(selection.settings, job, document)
         lines += live.job_lines(standing, time.time()) if standing else []
         lines += [live.marked(job.name)] if document["paused"] and not now.standing else []
     session.answer({"daemon": now.document(), "jobs": found}, *lines)
-    return STALE if any(document["stale"] for document in found) else 0
+    return results.worst(int(document["exit"]) for document in found)
+
+
+def _never_possible(settings: Settings, job: JobSettings, document: Document) -> list[str]:
+    """What is wrong with a job that no run was ever begun for: it stands in no ledger."""
+    if document["last_run"] is not None:
+        return []
+    try:
+        opening.prepared(settings, job)
+    except ConfigError as error:
+        document["exit"] = results.worst((document["exit"], error.exit_code))
+        return [f"  {printable(error.message)}", f"    hint: {printable(error.hint)}"]
+    return []
 
 
 def _job(job: JobSettings, state: State, standing: JobStanding | None) -> Document:
@@ -63,13 +78,16 @@ def _job(job: JobSettings, state: State, standing: JobStanding | None) -> Docume
     ahead = success is not None and success > now + AHEAD  # nobody knows how long ago that was
     age = None if success is None or ahead else max(0.0, now - success)
     held = jobs.held(state.memory)
+    stale = job.max_age is not None and (age is None or age > job.max_age)
+    codes = (jobs.waiting_exit(ledger, state.memory), _ended(ledger.runs(_ENOUGH)), STALE if stale else 0)
     return {
         "job": job.name,
+        "exit": results.worst(codes),
         "local": str(job.local),
         "remote": str(job.remote),
         "last_success": success,
         "last_success_ahead": ahead,
-        "stale": job.max_age is not None and (age is None or age > job.max_age),
+        "stale": stale,
         "last_run": run_document(last) if last else None,
         "conflicts": [
             {"path": c.path, "copy": c.copy, "reason": c.reason, "resolution": c.resolution}
@@ -92,6 +110,17 @@ def _of_the_trash(state: State) -> list[str]:
     from syncer.jobs import retention
 
     return retention.told(state.memory)
+
+
+def _ended(runs: Sequence[Run]) -> int:
+    """The exit code of an error that ended the last run; what a run only left waiting is in the ledger.
+
+    One that a signal stopped is gone on with by the next run. To take a run back is none of them.
+    """
+    last = next((run for run in runs if run.result and not run.trigger.startswith("undo ")), None)
+    if last is None or last.result not in ("error", "refused", "interrupted"):
+        return 0
+    return last.exit_code or SyncerError.exit_code if last.result != "interrupted" else STALE
 
 
 def _newer(recorded_ns: int | None, standing: JobStanding | None, now: float) -> float | None:

@@ -139,7 +139,7 @@ def summary(result: JobResult) -> str:
     said += [f"{len(report.failures):,} failed"] if report.failures else []
     said += [f"{len(report.missed):,} not as planned"] if report.missed else []
     said += [f"{len(report.left):,} left out"] if report.left else []
-    said += _conflicts(report.conflicts)
+    said += _conflicts(report.conflicts, result.kept)
     said += [counted(len(report.problems), "problem")] if report.problems else []
     said += _held(report.holds)
     said += _ignored(report.ignored)
@@ -158,7 +158,7 @@ def _planned(result: JobResult) -> str:
     said += [f"{total.uploaded:,} up ({show_size(size[Side.LOCAL])})"] if total.uploaded else []
     said += [f"{total.downloaded:,} down ({show_size(size[Side.REMOTE])})"] if total.downloaded else []
     said += _counts(total)
-    said += _conflicts(plan.conflicts)
+    said += _conflicts(plan.conflicts, result.kept, ahead=True)
     said += [counted(len(plan.problems), "problem")] if plan.problems else []
     said += _held(plan.holds, "deletions ")
     said += _ignored(plan.ignored)
@@ -199,16 +199,18 @@ def _counts(total: Totals) -> list[str]:
     return said + ([f"{total.moved:,} moved"] if total.moved else [])
 
 
-def _conflicts(conflicts: tuple[ConflictReport, ...]) -> list[str]:
-    if not conflicts:
-        return []
-    text = counted(len(conflicts), "conflict")
-    copies = [c.copy for c in conflicts if c.copy]
-    if len(copies) == 1 and len(conflicts) == 1:
-        text += f" kept as {printable(copies[0])}"
-    elif copies:
-        text += f" ({len(copies):,} kept beside)"
-    return [text]
+def _conflicts(conflicts: tuple[ConflictReport, ...], kept: int, *, ahead: bool = False) -> list[str]:
+    """This run's conflicts, and how many are `kept` in all until they are settled (`ahead`: so far)."""
+    new = [c.copy for c in conflicts if c.resolution is Resolution.KEPT_BOTH]
+    asked = sum(c.resolution is Resolution.ASKED for c in conflicts)
+    decided = len(conflicts) - len(new) - asked
+    if len(new) == 1 and kept <= (0 if ahead else 1):
+        said = [f"1 conflict kept as {printable(new[0])}"]
+    else:
+        count = kept + (len(new) if ahead else 0)
+        said = [f"{counted(count, 'conflict')} kept, see `syncer conflicts`"] if count else []
+    said += [f"{counted(asked, 'conflict')} to be settled, see `syncer conflicts`"] if asked else []
+    return said + ([f"{counted(decided, 'conflict')} decided by rule"] if decided else [])
 
 
 def seen(shown: Seen) -> str:

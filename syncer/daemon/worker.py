@@ -27,6 +27,7 @@ from syncer.jobs.results import JobResult, totals
 from syncer.jobs.running import Waiting
 from syncer.jobs.stopping import Stop, StoppableClock
 
+_TELLING = frozenset({"events", "polling", "feed", "probe"})  # ways to watch a side that leave nothing untold
 _FOREVER = 3600.0  # seconds that a wait may take; then it is looked again
 _log = logging.getLogger("syncer.daemon")
 
@@ -178,6 +179,7 @@ class Worker:
             return replace(
                 self._standing,
                 phase=phase,
+                last_success=self._now() if self._in_step(phase) else self._standing.last_success,
                 progress=listener.progress if listener else None,
                 waiting=schedule.waiting,
                 retries=tuple(schedule.retries),
@@ -185,6 +187,12 @@ class Worker:
                 local_watch=_mode(self._watchers["local"]),
                 remote_watch=_mode(self._watchers["remote"]) or "interval",
             )
+
+    def _in_step(self, phase: Phase) -> bool:
+        """Whether both sides are known to agree at this very moment: all is told, and nothing happened."""
+        modes = {_mode(watcher) for watcher in self._watchers.values()}
+        well = self._standing.last_exit in (0, 1) and self._standing.last_full is not None
+        return phase is Phase.IDLE and well and not self._schedule.waiting and modes <= _TELLING
 
     # -- the thread ----------------------------------------------------------------------
 
@@ -196,6 +204,10 @@ class Worker:
             while (taken := self._next()) is not None:
                 self._run(runner, *taken)
         finally:
+            with self._changed:
+                in_step = self._in_step(self._standing.phase)
+            if in_step:
+                runner.note_in_step()  # else `status` would count from a run that may be long ago
             runner.close()
             for watcher in self._watchers.values():
                 if watcher is not None:

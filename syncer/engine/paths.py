@@ -17,6 +17,7 @@ from syncer.engine.ports import Capabilities
 PRIVATE = ".syncer"  # at the root: marker and trash
 TEMPORARY = ".syncer-tmp-"  # prefix of a name that is being staged
 _DEVICE = re.compile("con|prn|aux|nul|(com|lpt)[0-9\u00b9\u00b2\u00b3]", re.IGNORECASE)
+_CONFLICT_MARK = re.compile(r"\.sync-conflict-\d{8}-\d{6}-[A-Za-z0-9_-]+(?=\.[^.]*$|$)", re.ASCII)
 _IGNORABLE = re.compile("[\u00ad\u034f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
 
 
@@ -124,8 +125,10 @@ def conflict_name(name: str, *, mtime_ns: int, host: str, attempt: int = 0) -> s
     """`stem.sync-conflict-YYYYMMDD-HHMMSS-HOST.ext`, at most 255 bytes long.
 
     Made from the losing file's own mtime (UTC), so that a run that was killed half-way
-    makes the same name again. A leading dot belongs to the stem.
+    makes the same name again. A leading dot belongs to the stem. The copy of a copy is named after the
+    original: a file in conflict again and again would else grow a longer name each time.
     """
+    name = _original(name)
     seconds = min(max(mtime_ns // 1_000_000_000, 0), 253_402_300_799)
     moment = datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%d-%H%M%S")
     stem, dot, extension = name.rpartition(".")
@@ -137,6 +140,13 @@ def conflict_name(name: str, *, mtime_ns: int, host: str, attempt: int = 0) -> s
     if room < 1:
         stem, dot, extension, room = name, "", "", 255 - len(os.fsencode(mark))
     return _cut(stem, room) + mark + dot + extension
+
+
+def _original(name: str) -> str:
+    """The name without what earlier conflicts put into it."""
+    while (shorter := _CONFLICT_MARK.sub("", name)) not in ("", name):
+        name = shorter
+    return name
 
 
 def _plain(host: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -71,6 +71,11 @@ class Plan:
     missed: tuple[Problem, ...] = ()  # a person asked for them, and they cannot be done
     ignored: Mapping[IgnoreRule, int] = field(default_factory=dict)  # how many names each left alone
 
+    @property
+    def exit_code(self) -> int:
+        """What the run would end with if every action were done: 0, 1 somebody has to look, 4 held."""
+        return 4 if self.holds else _attention(self.conflicts, self.problems)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionReport:
@@ -121,8 +126,7 @@ class RunReport:
             return 4
         if self.failures or any(m.waits for m in self.missed):
             return 3
-        asked = any(c.resolution is Resolution.ASKED for c in self.conflicts)
-        return 1 if asked or any(p.waits for p in self.problems) else 0
+        return _attention(self.conflicts, self.problems)
 
     @property
     def result(self) -> str:
@@ -130,6 +134,12 @@ class RunReport:
         if self.exit_code == 0 and self.left:
             return "applied"  # as planned; the rest waits for an ordinary run
         return {0: "in-sync", 1: "attention", 3: "incomplete", 4: "held"}[self.exit_code]
+
+
+def _attention(conflicts: Iterable[ConflictReport], problems: Iterable[Problem]) -> int:
+    """1 where something waits for a person: a conflict to be settled, a path that is skipped."""
+    asked = any(c.resolution is Resolution.ASKED for c in conflicts)
+    return 1 if asked or any(p.waits for p in problems) else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

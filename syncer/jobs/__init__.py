@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 from syncer.clock import SystemClock
 from syncer.config import JobSettings, Settings
@@ -16,7 +17,7 @@ from syncer.engine import cycle
 from syncer.engine import explain as explaining
 from syncer.engine.model import RelPath
 from syncer.engine.paths import split
-from syncer.engine.report import Difference, Explanation
+from syncer.engine.report import Difference, Explanation, Plan
 from syncer.errors import SyncerError
 from syncer.jobs import admission, bookkeeping, building, choices, opening
 from syncer.jobs.opening import OpenJob, Wish, World, policy_of
@@ -36,6 +37,7 @@ from syncer.state import (
 
 chosen = choices.chosen
 held = bookkeeping.held
+waiting_exit = bookkeeping.waiting_exit
 
 __all__ = [
     "ConflictSide",
@@ -58,6 +60,7 @@ __all__ = [
     "policy_of",
     "sync",
     "view",
+    "waiting_exit",
 ]
 
 
@@ -65,9 +68,25 @@ def plan(world: World, job: JobSettings, wish: Wish) -> JobResult:
     """What `sync` would do; changes nothing on either side nor in the memory."""
     try:
         with looking(world, job, wish) as opened:
-            return JobResult(job=job.name, plan=cycle.survey(opened.pair), notes=opening.note(opened.state))
+            ledger = opened.state.ledger
+            found, chosen_for = _without_chosen(opened, cycle.survey(opened.pair))
+            return JobResult(
+                job=job.name,
+                plan=found,
+                notes=(*opening.note(opened.state), *chosen_for),
+                waits=3 if ledger.failures() else 0,
+                kept=bookkeeping.kept_conflicts(ledger),
+            )
     except SyncerError as error:
         return JobResult(job=job.name, error=error)
+
+
+def _without_chosen(opened: OpenJob, found: Plan) -> tuple[Plan, list[str]]:
+    """The plan without the conflicts for which a person has chosen already, and a note on each of those."""
+    takes = {c.path: chosen(opened.state.memory, c.path) for c in found.conflicts}
+    conflicts = tuple(c for c in found.conflicts if not takes[c.path])
+    notes = [f"{path}: {take} is chosen, the next sync applies it" for path, take in takes.items() if take]
+    return replace(found, conflicts=conflicts), notes
 
 
 def explain(world: World, job: JobSettings, candidates: Sequence[RelPath]) -> Explanation:

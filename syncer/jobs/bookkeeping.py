@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from syncer.engine.model import Action, Entry, Failed, Outcome, RelPath, Side
 from syncer.engine.report import ActionReport, ConflictReport, Hold, Resolution, RunReport
-from syncer.jobs import results
+from syncer.jobs import choices, results
 from syncer.jobs.results import JobResult
 
 if TYPE_CHECKING:
@@ -105,6 +105,22 @@ def put_back(memory: Memory) -> list[RelPath]:
     """Those paths."""
     found: list[RelPath] = json.loads(memory.setting(_PUT_BACK) or "[]")
     return found
+
+
+def waiting_exit(ledger: Ledger, memory: Memory) -> int:
+    """The exit code of what earlier runs left: 4 held, 3 failed transfers, 1 for a person, 0 nothing."""
+    if held(memory):
+        return 4
+    if ledger.failures():
+        return 3
+    open_ = [c for c in ledger.conflicts() if c.resolution == Resolution.ASKED.value]
+    asked = len(choices.made(memory, open_)) < len(open_)
+    return 1 if asked or any(seen.problem.waits for seen in ledger.problems()) else 0
+
+
+def kept_conflicts(ledger: Ledger) -> int:
+    """How many conflicts of which both contents are kept nobody has settled yet."""
+    return sum(c.resolution == Resolution.KEPT_BOTH.value for c in ledger.conflicts())
 
 
 def close(ledger: Ledger, run: int, result: JobResult) -> None:

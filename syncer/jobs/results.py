@@ -45,6 +45,8 @@ class JobResult:
     plan: Plan | None = None
     error: SyncerError | None = None
     notes: tuple[str, ...] = ()  # worth saying once, such as a damaged database that was moved aside
+    waits: int = 0  # the exit code of what earlier runs left waiting, where this one did not look for itself
+    kept: int = 0  # open conflicts of which both contents are kept
 
     @property
     def exit_code(self) -> int:
@@ -53,7 +55,7 @@ class JobResult:
             return self.error.exit_code
         if self.report:
             return self.report.exit_code
-        return 4 if self.plan and self.plan.holds else 0
+        return worst((self.waits, self.plan.exit_code)) if self.plan else self.waits
 
     @property
     def result(self) -> str:
@@ -71,11 +73,6 @@ def worst(codes: Iterable[int]) -> int:
     """The exit code for several jobs: the one that matters most."""
     given = set(codes)
     return next((code for code in _WORST_FIRST if code in given), 0)
-
-
-def plan_exit(results: Iterable[JobResult]) -> int:
-    """`plan` answers 0 also when a guard would refuse: saying so is what it is for."""
-    return worst(r.error.exit_code for r in results if r.error and not isinstance(r.error, GuardTripped))
 
 
 def loud(action: Action) -> bool:

@@ -7,7 +7,7 @@ open, and are opened anew after any trouble. Writes down what happened. Decides 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from syncer.engine import cycle
 from syncer.engine.model import RelPath
 from syncer.engine.observe import Look
 from syncer.engine.paths import split
-from syncer.engine.ports import Reporter, Store
+from syncer.engine.ports import Clock, Reporter, Store
 from syncer.engine.report import RunReport
 from syncer.engine.scope import EVERYTHING, Scope, on_both_sides
 from syncer.errors import GuardTripped, StateError, SyncerError
@@ -28,6 +28,8 @@ from syncer.jobs.results import JobResult
 from syncer.jobs.strokes import Strokes
 from syncer.state import NAME, Damaged, PairLock, State, open_state, set_aside
 from syncer.stores.fsops import raise_descriptor_limit
+
+_NOTED = 600.0  # seconds after which it is written down that nothing was to be done: a disk is not worn by it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,7 @@ class Runner:
         self._service: Store | None = None
         self._strokes = Strokes()
         self._waiting: Waiting | None = None
+        self._noted = float("-inf")  # when it was last written down that both sides agree
 
     def run(self, wish: Wish, scope: Scope = EVERYTHING, reporter: Reporter | None = None) -> JobResult:
         """One run over a part of the tree, or all of it; `run` is 0 in the result if there was nothing to do.
@@ -84,6 +87,17 @@ class Runner:
     def waiting(self) -> Waiting | None:
         """What waits for somebody, after the last run; None where that could not be told."""
         return self._waiting
+
+    def note_in_step(self) -> None:
+        """Both sides agree at this moment, though no run was needed: `max_age` counts from here."""
+        self._noted = self._world.clock.monotonic()
+        if self._state is not None:
+            with suppress(StateError):  # the next run meets it again, and says so
+                self._state.ledger.note_success()
+
+    def _note_now_and_then(self, clock: Clock) -> None:
+        if clock.monotonic() - self._noted >= _NOTED:
+            self.note_in_step()
 
     def _counted(self) -> Waiting | None:
         if self._state is None:
@@ -118,6 +132,7 @@ class Runner:
                 state = self._opened(world, place, notes)
                 seen = self._glance(world, wish, scope, place, state)
                 if seen is not None and not seen.directories:
+                    self._note_now_and_then(world.clock)
                     return JobResult(job=self._job.name, report=RunReport(looked=frozenset()))
                 return self._run(world, wish, place, state, seen, notes)
             except Damaged as damage:
@@ -163,7 +178,8 @@ class Runner:
         job = self._job.name
         try:
             report = self._cycle(heard, world, wish, place, state, seen, number, notes)
-            result = JobResult(job=job, run=number, report=report, notes=tuple(notes))
+            kept = bookkeeping.kept_conflicts(state.ledger)
+            result = JobResult(job=job, run=number, report=report, notes=tuple(notes), kept=kept)
         except Damaged:
             raise
         except SyncerError as error:
@@ -172,8 +188,10 @@ class Runner:
         self._strokes.remember(result.report, world.clock.monotonic())
         if seen is not None and _is_nothing(result):
             state.ledger.forget_run(number)
+            self._note_now_and_then(world.clock)
             return replace(result, run=0)
         _end(state, number, result)
+        self._noted = world.clock.monotonic()
         return result
 
     def _cycle(

@@ -147,6 +147,12 @@ class Ledger:
             self._database.execute(sql.FORGET_RUN, (number,))
             self._set(CLEAN, "1")
 
+    def note_success(self) -> None:
+        """Both sides agree at this moment, though nothing was to be done; not while a transfer waits."""
+        if not self.failures():
+            with self._database.transaction():
+                self._set(SUCCESS, str(self._now_ns()))
+
     def runs(self, limit: int = KEPT_RUNS) -> tuple[Run, ...]:
         """The latest runs, newest first."""
         return tuple(_run(row) for row in self._database.select(sql.RUNS, (limit, 0)))
@@ -156,7 +162,7 @@ class Ledger:
         return _run(found[0]) if found else None
 
     def last_success_ns(self) -> int | None:
-        """When a run last ended with exit code 0 or 1: all done, though something may wait for a person."""
+        """When both sides were last known to agree (codes 0 and 1: something may wait for a person)."""
         text = self._database.value(sql.SETTING, (SUCCESS,))
         return int(text) if text else None
 

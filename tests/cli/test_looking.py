@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from tests.cli.conftest import Machine
@@ -25,7 +29,7 @@ def test_status_of_a_refused_run_says_why(machine: Machine) -> None:
     machine.local.rename(machine.home / "away")
     machine.call("sync")
     answer = machine.call("status")
-    assert answer.code == 0
+    assert answer.code == 4
     assert "refused" in answer.out
 
 
@@ -172,3 +176,123 @@ def test_doctor_sees_a_damaged_state_database(machine: Machine) -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script(machine: Machine, shell: str) -> None:
     assert "_SYNCER_COMPLETE" in machine.call("completion", shell).out
+
+
+def codes(machine: Machine) -> dict[str, int]:
+    """How the four commands that say how a job stands end; `sync` last, for it changes that."""
+    return {command: machine.call(command).code for command in ("plan", "status", "check", "sync")}
+
+
+def test_what_waits_for_a_person_was_told_by_one_command_and_hidden_by_another(machine: Machine) -> None:
+    machine.configure(machine.job('conflict = "ask"'))
+    machine.write("local", "x", "mine")
+    machine.write("remote", "x", "yours!")
+    machine.call("sync")
+    assert codes(machine) == dict.fromkeys(("plan", "status", "check", "sync"), 1)
+    machine.call("conflicts", "resolve", "x", "--take", "local")
+    assert "local is chosen" in machine.call("plan").out
+    assert [machine.call(command).code for command in ("plan", "status")] == [0, 0]
+    assert codes(machine)["sync"] == 0
+    assert codes(machine) == dict.fromkeys(("plan", "status", "check", "sync"), 0)
+
+
+def test_a_path_that_is_skipped_was_told_by_one_command_and_hidden_by_another(machine: Machine) -> None:
+    machine.call("sync")
+    (machine.local / ".syncer-tmp-of-mine").write_text("not a name that can be synced")
+    (machine.local / "sub").mkdir()
+    (machine.local / "sub/.SYNCER-TMP-x").write_text("nor this")
+    machine.call("sync")
+    found = codes(machine)
+    assert (found["plan"], found["status"], found["sync"]) == (1, 1, 1)
+
+
+def test_a_transfer_that_failed_was_told_by_one_command_and_hidden_by_another(machine: Machine) -> None:
+    machine.write("local", "d/x", "1")
+    machine.call("sync")
+    (machine.remote / "d").chmod(0o500)
+    machine.write("local", "d/y", "2")
+    with as_nobody(machine):
+        assert machine.call("sync").code == 3
+        assert codes(machine) == dict.fromkeys(("plan", "status", "check", "sync"), 3)
+    (machine.remote / "d").chmod(0o700)
+    assert machine.call("sync").code == 0
+    assert codes(machine) == dict.fromkeys(("plan", "status", "check", "sync"), 0)
+
+
+@contextmanager
+def as_nobody(machine: Machine) -> Iterator[None]:
+    """Rights are nothing to the superuser: then another user's eyes are borrowed, who owns it all."""
+    if os.geteuid():
+        yield
+        return
+    for path in (machine.home, *machine.home.rglob("*")):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    ways = [p for p in machine.home.parents if p.stat().st_uid == 0 and not p.stat().st_mode & 0o001]
+    for path in ways:
+        path.chmod(path.stat().st_mode | 0o011)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_deletions_that_are_held_were_told_by_one_command_and_hidden_by_another(machine: Machine) -> None:
+    for number in range(20):
+        machine.write("local", f"f{number}", str(number))
+    machine.call("sync")
+    for number in range(19):
+        (machine.local / f"f{number}").unlink()
+    assert machine.call("sync").code == 4
+    assert codes(machine) == dict.fromkeys(("plan", "status", "check", "sync"), 4)
+    assert machine.call("plan", "--yes").code == 0
+    assert machine.call("sync", "--yes").code == 0
+    assert codes(machine) == dict.fromkeys(("plan", "status", "check", "sync"), 0)
+
+
+def test_after_a_run_that_an_error_ended_status_said_that_all_was_well(machine: Machine) -> None:
+    machine.call("sync")
+    marker = machine.remote / ".syncer/root-id"
+    text = marker.read_bytes()
+    marker.unlink()
+    assert machine.call("sync").code == 4
+    answer = machine.call("status")
+    assert (answer.code, "has no root marker any more" in answer.out) == (4, True)
+    assert machine.call("status", "--json").job["exit"] == 4
+    marker.write_bytes(text)
+    assert machine.call("sync").code == 0
+    assert machine.call("status").code == 0
+    machine.configure(
+        '[accounts.a]\ntype = "smartfile"\nurl = "http://127.0.0.1:9"\nkey = "k"\npassword = "p"\n'
+    )
+    machine.configure(machine.config.read_text() + f'[jobs.j]\nlocal = "{machine.local}"\nremote = "a:x"\n')
+    code = machine.call("sync").code
+    assert code in (3, 7)
+    answer = machine.call("status")
+    assert (answer.code, "ended: error" in answer.out) == (code, True)
+
+
+def test_a_job_that_can_never_run_was_only_never_synced(machine: Machine) -> None:
+    machine.local.rmdir()
+    assert machine.call("sync").code == 2
+    answer = machine.call("status")
+    assert (answer.code, "does not exist" in answer.out) == (2, True)
+
+
+def test_kept_conflicts_were_told_once_and_never_again(machine: Machine) -> None:
+    for name in ("x", "y"):
+        machine.write("local", name, "mine", 1e9)
+        machine.write("remote", name, "yours!", 1.1e9)
+    first = machine.call("sync")
+    assert (first.code, "2 conflicts kept, see `syncer conflicts`" in first.err.splitlines()[-1]) == (0, True)
+    again = machine.call("sync")
+    assert (again.code, "2 conflicts kept, see `syncer conflicts`" in again.err.splitlines()[-1]) == (0, True)
+    assert machine.call("plan").out.splitlines()[-1] == (
+        "docs: nothing to do, 2 conflicts kept, see `syncer conflicts`"
+    )
+    assert machine.call("sync", "--json").job["kept_conflicts"] == 2
+    assert machine.call("status").code == 0
+    machine.call("conflicts", "resolve", "x", "--take", "both")
+    assert "1 conflict kept, see `syncer conflicts`" in machine.call("sync").err
+    machine.call("conflicts", "resolve", "y", "--take", "both")
+    assert machine.call("sync").err == "docs: in sync\n"

@@ -159,3 +159,20 @@ def test_a_pair_without_a_config_is_named_by_its_two_ends(machine: Machine) -> N
     assert machine.call("trash", "restore", "x", "--pair", "local", "./there").code == 0
     assert (machine.home / "there/x").exists()
     assert machine.call("conflicts", "list", "local", "./there").code == 0
+
+
+def test_a_file_in_conflict_again_and_again_grew_a_longer_name_each_time(machine: Machine) -> None:
+    conflicting(machine, "keep-both")
+    [copy] = machine.local.glob("*.sync-conflict-*")
+    stamp = copy.stat().st_mtime
+    for number in range(1, 4):
+        machine.write("local", copy.name, f"here {number}", stamp)
+        machine.write("remote", copy.name, f"there {number}", stamp + number)
+        assert machine.call("sync").code == 0
+    found = sorted(p.name for p in machine.local.glob("*.sync-conflict-*"))
+    assert len(found) == 4
+    assert all(name.count("sync-conflict") == 1 for name in found)
+    base = copy.name.removesuffix(".txt")
+    assert {f"{base}-{n}.txt" for n in (2, 3, 4)} < set(found)
+    contents = {p.read_text() for p in machine.local.glob("*.sync-conflict-*")}
+    assert contents == {"there 3", "here 1", "here 2", "here 3"}

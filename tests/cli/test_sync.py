@@ -189,7 +189,7 @@ def test_a_missing_root_of_a_known_pair_is_refused_until_it_is_back(machine: Mac
     assert (machine.remote / "x").exists()
     assert not machine.local.exists()
     planned = machine.call("plan", "--json")
-    assert (planned.code, planned.job["result"], planned.job["exit"]) == (0, "refused", 4)
+    assert (planned.code, planned.job["result"], planned.job["exit"]) == (4, "refused", 4)
     away.rename(machine.local)
     assert machine.call("sync").code == 0
 

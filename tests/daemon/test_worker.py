@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from syncer.config import Location
+from syncer.daemon.happenings import News, stale
 from syncer.daemon.schedule import Cadence, Task
-from syncer.daemon.standing import Phase
+from syncer.daemon.standing import JobStanding, Phase
 from syncer.daemon.worker import Outlook, Watcher, Worker
 from syncer.engine.scope import EVERYWHERE, NOWHERE, Scope
 from syncer.errors import GuardTripped, Interrupted
+from syncer.jobs import view
 from syncer.jobs.pairs import place_of
 from syncer.state import PairLock
 from tests.daemon.bench import BRISK, LARGE, LONG, SLOW, Bench, Gate, at_work
@@ -345,12 +347,53 @@ def test_a_path_that_fails_is_shown_and_tried_again_and_keeps_the_last_success_b
 
 def test_the_first_success_counts_from_a_look_at_everything(tmp_path: Path) -> None:
     with at_work(Bench(tmp_path)) as bench:
+        bench.local.mode = "gone"  # where all is told, it counts on by itself
         assert bench.standing.last_success == bench.standing.last_full is not None
         before = bench.standing.last_full
         bench.write("local/f", b"1")
         bench.local.tell("")
         bench.until(lambda: bench.standing.counters.runs == 2)
         assert bench.standing.last_full == before and (bench.standing.last_success or 0) > (before or 0)
+
+
+def test_a_job_that_is_watched_and_has_nothing_to_do_was_taken_for_a_silent_one(tmp_path: Path) -> None:
+    with at_work(Bench(tmp_path, max_age=0.001)) as bench:
+        bench.until(lambda: bench.standing.phase is Phase.IDLE)
+        full = bench.standing.last_full
+        assert full is not None
+        bench.local.mode = "gone"
+        assert bench.standing.last_success == full, "nobody tells what happens"
+        bench.local.mode, bench.remote.mode = "events", "feed"
+        before = bench.standing.last_success or 0.0
+        assert full < before < (bench.standing.last_success or 0.0), "it counts on with the clock"
+        now = bench.standing.last_success or 0.0
+        assert stale(bench.standing, began=0.0, now=now) == ()
+        for mode in ("gone", "interval"):
+            bench.remote.mode = mode
+            assert bench.standing.last_success == full
+            assert stale(bench.standing, began=0.0, now=now) != ()
+        bench.remote.mode = "feed"
+        bench.worker.pause(True)
+        assert bench.standing.last_success == full, "while it is paused nobody looks"
+
+
+def test_a_silence_is_told_once_and_another_one_again(tmp_path: Path) -> None:
+    news, job = News(), JobStanding(job="docs", max_age=60.0, last_success=0.0)
+    told = [bool(news.of_standing(job, began=0.0, now=now)) for now in (59.0, 61.0, 62.0, 9_000.0)]
+    assert told == [False, True, False, False]
+    alive = replace(job, last_success=9_000.0)
+    told = [bool(news.of_standing(alive, began=0.0, now=now)) for now in (9_001.0, 9_100.0, 9_200.0)]
+    assert told == [False, True, False]
+
+
+def test_how_long_both_sides_agreed_was_forgotten_with_the_daemon(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    with at_work(bench):
+        bench.until(lambda: bench.standing.phase is Phase.IDLE)
+        bench.local.mode, bench.remote.mode = "events", "events"
+        lately = bench.standing.last_success
+    with view(bench.settings, bench.job) as state:
+        assert (state.ledger.last_success_ns() or 0) / 1e9 >= (lately or 0.0)
 
 
 def test_while_nothing_happens_the_next_run_is_the_scan_of_every_hour(bench: Bench) -> None:

@@ -100,6 +100,34 @@ def test_a_conflict_name_keeps_stem_and_extension(name: str, copy: str) -> None:
     assert paths.conflict_name(name, mtime_ns=NOON, host="here") == copy
 
 
+@pytest.mark.parametrize(
+    ("name", "copy"),
+    [
+        ("a.sync-conflict-20200101-000000-here.txt", "a.sync-conflict-20231114-221320-here.txt"),
+        ("a.sync-conflict-20200101-000000-a-b_c-2.txt", "a.sync-conflict-20231114-221320-here.txt"),
+        ("a.sync-conflict-20200101-000000-there", "a.sync-conflict-20231114-221320-here"),
+        (".bashrc.sync-conflict-20200101-000000-there", ".bashrc.sync-conflict-20231114-221320-here"),
+        ("a.tar.sync-conflict-20200101-000000-there.gz", "a.tar.sync-conflict-20231114-221320-here.gz"),
+        (
+            "a.sync-conflict-20200101-000000-x.sync-conflict-20210101-000000-y.txt",
+            "a.sync-conflict-20231114-221320-here.txt",
+        ),
+        ("sync-conflict-2020.txt", "sync-conflict-2020.sync-conflict-20231114-221320-here.txt"),
+        ("a.sync-conflict-soon.txt", "a.sync-conflict-soon.sync-conflict-20231114-221320-here.txt"),
+    ],
+)
+def test_the_copy_of_a_copy_was_named_after_the_copy(name: str, copy: str) -> None:
+    assert paths.conflict_name(name, mtime_ns=NOON, host="here") == copy
+
+
+def test_a_copy_that_would_get_its_own_name_gets_the_next_one() -> None:
+    first = paths.conflict_name("a.txt", mtime_ns=NOON, host="here")
+    assert paths.conflict_name(first, mtime_ns=NOON, host="here") == first, "which is taken: see `attempt`"
+    assert paths.conflict_name(first, mtime_ns=NOON, host="here", attempt=1) == (
+        "a.sync-conflict-20231114-221320-here-2.txt"
+    )
+
+
 @pytest.mark.parametrize("host", ["", "a/b", "..", "ü", "a\nb", "x" * 200])
 def test_a_host_name_cannot_leave_its_place(host: str) -> None:
     copy = paths.conflict_name("a.txt", mtime_ns=0, host=host)

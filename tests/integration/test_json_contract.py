@@ -140,7 +140,7 @@ def test_a_refusal_holds_the_contract_too(world: World, command: str) -> None:
     ran = call(*world.words(command, "--json"))
     job = holds_the_contract(ran.document)
     assert (job["result"], job["exit"]) == ("refused", 4)
-    assert ran.code == (4 if command == "sync" else 0)
+    assert ran.code == 4
     assert job["problems"][0]["code"] == "root-missing"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from syncer.engine.model import (
@@ -18,6 +20,7 @@ from syncer.engine.model import (
     Method,
     Move,
     Outcome,
+    Problem,
     Reason,
     RemoveDirectory,
     Side,
@@ -25,7 +28,7 @@ from syncer.engine.model import (
     Stale,
     Transfer,
 )
-from syncer.engine.report import ActionReport, RunReport, Totals
+from syncer.engine.report import ActionReport, Hold, Plan, RunReport, Totals
 from syncer.errors import AuthError, Busy, ConfigError, GuardTripped, Interrupted, NoSpace, SyncerError
 from syncer.jobs import results
 from syncer.jobs.results import JobResult
@@ -130,8 +133,13 @@ def test_every_error_has_its_result_code_and_exit(
     assert (found.result, results.error_code(error), found.exit_code) == (result, code, exit_code)
 
 
-def test_a_plan_that_a_guard_refuses_is_still_an_answer() -> None:
+def test_a_plan_ends_as_the_run_would() -> None:
     refused = JobResult(job="a", error=GuardTripped("root-missing", "gone"))
-    wrong = JobResult(job="b", error=ConfigError("wrong"))
-    assert results.plan_exit([refused]) == 0
-    assert results.plan_exit([refused, wrong]) == 2
+    assert results.worst(r.exit_code for r in [refused, JobResult(job="b", plan=Plan(), waits=3)]) == 4
+    assert JobResult(job="b", plan=Plan(), waits=3).exit_code == 3
+    assert JobResult(job="b", plan=Plan()).exit_code == 0
+    held = Hold(guard="mass-delete", side=LOCAL, message="m", hint="h", paths=("a",))
+    assert JobResult(job="b", plan=Plan(holds=(held,)), waits=3).exit_code == 4
+    skipped = Problem(path="p", side=LOCAL, code="unsafe", message="m")
+    assert JobResult(job="b", plan=Plan(problems=(skipped,))).exit_code == 1
+    assert JobResult(job="b", plan=Plan(problems=(replace(skipped, waits=False),))).exit_code == 0

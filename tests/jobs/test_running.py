@@ -149,6 +149,30 @@ def test_a_look_that_found_nothing_leaves_nothing_and_writes_nothing(desk: Desk)
     assert desk.runs() == before
 
 
+def test_looks_that_found_nothing_to_do_for_hours_made_the_last_success_look_old(desk: Desk) -> None:
+    def success() -> int:
+        with jobs.view(desk.settings, desk.job) as state:
+            return state.ledger.last_success_ns() or 0
+
+    desk.fill(3, "d")
+    desk.rest()
+    before = success()
+    desk.clock.ahead += 590
+    desk.run(at("d"))
+    assert success() == before, "a disk is not worn by it"
+    desk.clock.ahead += 20
+    desk.run(at("d"))
+    now = success()
+    assert now > before
+    desk.run(at("d"))
+    assert success() == now
+    with closing(sqlite3.connect(desk.database)) as raw, raw:
+        raw.execute("INSERT INTO failures VALUES (x'61', 1, 'transient', 'it failed', 0)")
+    desk.clock.ahead += 700
+    desk.run(at("d"))
+    assert success() == now, "not while a transfer waits"
+
+
 def test_a_look_that_only_learns_leaves_no_run_in_the_history(desk: Desk) -> None:
     desk.fill(3, "d")
     desk.rest()
