@@ -138,7 +138,7 @@ class World:
         """Write the config file anew."""
         lines = [f'state_dir = "{self.home}/state"', "[jobs.it]", f'local = "{self.home}/local"']
         lines += [f'remote = "local:{remote or self.home / "remote"}"']
-        lines += [f"{key} = {value}" for key, value in keys.items()]
+        lines += [f"{key} = {value}" for key, value in {"settle": "0", **keys}.items()]
         self.config.write_text("\n".join(lines) + "\n")
 
     @property

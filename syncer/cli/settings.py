@@ -113,6 +113,7 @@ def _job(job: JobSettings) -> Document:
         "mode": job.mode.value,
         "ignore": list(job.ignore),
         "watch": job.watch,
+        "settle": show_duration(job.settle) if job.settle else "0s",
         "interval": show_duration(job.interval),
         "max_delete": show_max_delete(job.max_delete),
         "max_age": None if job.max_age is None else show_duration(job.max_age),

@@ -25,7 +25,7 @@ from syncer.engine.model import (
     Trouble,
 )
 from syncer.engine.paths import printable
-from syncer.engine.report import ConflictReport, Hold, Resolution, Totals
+from syncer.engine.report import UNSETTLED, ConflictReport, Hold, Resolution, Totals
 from syncer.jobs import results
 from syncer.jobs.results import JobResult
 from syncer.units import show_size
@@ -137,7 +137,9 @@ def summary(result: JobResult) -> str:
     said += [f"{total.downloaded:,} down ({show_size(total.bytes_received)})"] if total.downloaded else []
     said += _counts(total)
     said += [f"{len(report.failures):,} failed"] if report.failures else []
-    said += [f"{len(report.missed):,} not as planned"] if report.missed else []
+    unsettled = sum(m.code == UNSETTLED for m in report.missed)
+    said += [f"{unsettled:,} still being written"] if unsettled else []
+    said += [f"{len(report.missed) - unsettled:,} not as planned"] if len(report.missed) > unsettled else []
     said += [f"{len(report.left):,} left out"] if report.left else []
     said += _conflicts(report.conflicts, result.kept)
     said += [counted(len(report.problems), "problem")] if report.problems else []

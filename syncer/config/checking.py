@@ -21,6 +21,7 @@ from syncer.config.values import (
     Address,
     Command,
     Duration,
+    DurationOrNone,
     FolderPath,
     Limit,
     LogPath,
@@ -54,6 +55,7 @@ class _Job(BaseModel):
     remote: RemotePlace
     conflict: Policy = ConflictPolicy.KEEP_BOTH
     mode: Way = Mode.TWO_WAY
+    settle: DurationOrNone = 2.0
     ignore: Patterns = ()
     watch: bool = True
     interval: Duration = 300.0

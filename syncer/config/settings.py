@@ -81,6 +81,7 @@ class JobSettings:
     remote: Location
     conflict: ConflictPolicy = ConflictPolicy.KEEP_BOTH
     mode: Mode = Mode.TWO_WAY
+    settle: float = 2.0  # a file that was written to within this time waits; 0: none does
     ignore: tuple[str, ...] = ()
     watch: bool = True
     interval: float = 300.0

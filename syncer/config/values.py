@@ -88,9 +88,16 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _duration_or_none(value: object) -> float:
+    """A duration, or 0 for none at all."""
+    off = value in (0, "0", "0s") and not isinstance(value, bool)
+    return 0.0 if off else parse_duration(value)
+
+
 FolderPath = Annotated[Path, BeforeValidator(_path)]
 Size = Annotated[int, BeforeValidator(parse_size)]
 Duration = Annotated[float, BeforeValidator(parse_duration)]
+DurationOrNone = Annotated[float, BeforeValidator(_duration_or_none)]
 Command = Annotated[tuple[str, ...], BeforeValidator(_command)]
 RemotePlace = Annotated[Location, BeforeValidator(_location)]
 Policy = Annotated[ConflictPolicy, BeforeValidator(lambda value: choose(ConflictPolicy, value))]

@@ -21,7 +21,10 @@ def ending_of(result: JobResult) -> Ending:
     failed = frozenset(_failed(report))
     if len(failed) > MANY_PATHS:
         return Ending(delay=FIRST_JOB)
-    return Ending(paths=failed, settled=report.judged)
+    settles = report.settles_ns / 1e9
+    if len(report.young) > MANY_PATHS:
+        return Ending(delay=max(settles, FIRST_JOB), steady=True)
+    return Ending(paths=failed, young=frozenset(report.young), settles=settles, settled=report.judged)
 
 
 def _broken_off(error: SyncerError) -> Ending:

@@ -53,6 +53,8 @@ class Ending:
     steady: bool = False
     broken_off: bool = False  # nothing is wrong, but it was stopped half-way
     paths: frozenset[RelPath] = frozenset()
+    young: frozenset[RelPath] = frozenset()  # may still be being written: looked at again after `settles` s
+    settles: float = 0.0
     settled: Callable[[RelPath], bool] = field(default=lambda path: False, compare=False)
 
 
@@ -170,6 +172,8 @@ class Schedule:
             times = before[path].times + 1 if path in before else 1
             delay = min(FIRST_PATH * 2 ** min(times - 1, 20), LAST_PATH)
             kept[path] = _Retry(times, now + self.spread(delay))
+        for path in ending.young:
+            kept[path] = _Retry(0, now + ending.settles)
         self._retries = kept
 
     # -- for people ------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from syncer.engine import chosen, guards, mounts, moves, paths, plan
+from syncer.engine import chosen, guards, mounts, moves, paths, plan, settle
 from syncer.engine.chosen import Choice
 from syncer.engine.execute import Executor
 from syncer.engine.findings import Findings
@@ -71,6 +71,7 @@ class Pair:
 
 def survey(pair: Pair) -> Plan:
     """What a run would do; changes nothing. Raises GuardTripped, StateError, AuthError, StoreError."""
+    pair = replace(pair, policy=replace(pair.policy, settle_ns=0))  # what a run does once files have settled
     return _planned(pair, _observed(pair, look(pair), mounted(pair)))
 
 
@@ -121,7 +122,7 @@ def run(pair: Pair, seen: Look | None = None) -> RunReport:
         before_deletes=lambda: _verify_roots(pair, markers, disks),
     )
     reports = _carried_out(pair, executor, todo.actions, disks)
-    _seal(pair, findings, reports, todo.left)
+    _seal(pair, findings, reports, (*todo.left, *todo.young))
     return RunReport(
         actions=reports,
         conflicts=todo.conflicts,
@@ -130,6 +131,8 @@ def run(pair: Pair, seen: Look | None = None) -> RunReport:
         looked=None if seen.whole else frozenset(findings.visited),
         passed=frozenset() if seen.whole else frozenset(findings.passed - findings.visited),
         left=frozenset(a.path for a in todo.left),
+        young={a.path: a.source if isinstance(a, Transfer) else chosen.side_of(a) for a in todo.young},
+        settles_ns=todo.settles_ns,
         missed=todo.missed,
         ignored=todo.ignored,
     )
@@ -184,16 +187,20 @@ def _planned(pair: Pair, findings: Findings) -> Plan:
     found = moves.find(findings.actions, _learner(pair), directories=_renaming(pair))
     picked = pair.choice(found)
     actions = picked.actions
+    near = [side for side, store in pair.stores.items() if store.capabilities.local]
+    actions, young, settles_ns = settle.sort_out(actions, near, pair.clock.now_ns(), pair.policy.settle_ns)
     known = pair.memory.known() if guards.need_known(actions) else 0
     kept, restored = guards.hold_went_back(actions, known, pair.policy)
     kept, holds = guards.hold_mass_delete(kept, known, pair.policy)
     problems = [p for p in findings.problems if p.code != Trouble.UNMOUNTED.value]  # their holds name them
     return Plan(
         actions=plan.ordered(kept),
-        conflicts=tuple(_concerned(findings.conflicts, picked.left)),
+        conflicts=tuple(_concerned(findings.conflicts, [*picked.left, *young])),
         problems=(*problems, *guards.warn_mass_change(kept, known)),
         holds=(*restored, *holds, *guards.hold_unmounted(findings.absent)),
         left=tuple(picked.left),
+        young=tuple(young),
+        settles_ns=settles_ns,
         missed=tuple(picked.missed),
         ignored=findings.ignored,
     )

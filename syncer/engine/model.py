@@ -395,6 +395,7 @@ class Policy:
     ignore: tuple[str, ...] = ()
     full: bool = False  # trust no stamp, hash everything
     allow_deletes: bool = False  # --yes
+    settle_ns: int = 0  # files younger than this are not read yet
     accepted: int | None = None  # --max-delete N: so many deletions a person lets pass in this run
     host: str = "host"  # names conflict copies
     choices: Mapping[RelPath, ConflictPolicy] = field(default_factory=dict)  # a person's, for single paths

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import starmap
 
 from syncer.engine.model import (
     Action,
@@ -21,6 +22,8 @@ from syncer.engine.model import (
     Trouble,
 )
 from syncer.engine.paths import is_below, split
+
+UNSETTLED = "unsettled"
 
 
 class Resolution(Enum):
@@ -68,6 +71,8 @@ class Plan:
     problems: tuple[Problem, ...] = ()
     holds: tuple[Hold, ...] = ()
     left: tuple[Action, ...] = ()  # a person left them out: not for this run
+    young: tuple[Action, ...] = ()  # of files that may still be being written: not yet
+    settles_ns: int = 0  # until all of those may be read
     missed: tuple[Problem, ...] = ()  # a person asked for them, and they cannot be done
     ignored: Mapping[IgnoreRule, int] = field(default_factory=dict)  # how many names each left alone
 
@@ -98,13 +103,30 @@ class RunReport:
     left: frozenset[RelPath] = frozenset()  # paths for which something is to be done, and was not asked for
     missed: tuple[Problem, ...] = ()  # what was asked for and could not be done; see `engine.chosen`
     ignored: Mapping[IgnoreRule, int] = field(default_factory=dict)  # as in the plan; where it looked
+    young: Mapping[RelPath, Side] = field(default_factory=dict)  # files that may still be being written
+    settles_ns: int = 0  # until those may be read, if nothing is written to them
+
+    def and_then(self, later: RunReport) -> RunReport:
+        """Both parts of one run, of which the later looked again at what was young in this one."""
+        return replace(
+            later,
+            actions=(*self.actions, *later.actions),
+            conflicts=(*(c for c in self.conflicts if not later.judged(c.path)), *later.conflicts),
+            problems=(*(p for p in self.problems if not later.judged(p.path)), *later.problems),
+            holds=later.holds if later.looked is None else (*_elsewhere(self.holds, later), *later.holds),
+            looked=self.looked if self.looked is None else self.looked | (later.looked or frozenset()),
+            passed=self.passed,
+            ignored=self.ignored,
+            left=self.left | later.left,
+            missed=(*self.missed, *later.missed, *starmap(_unsettled, later.young.items())),
+        )
 
     def judged(self, path: RelPath) -> bool:
         """Whether the run says anything about the path by not mentioning it.
 
         What is wrong with a directory may be that it cannot be listed: only who opens it hears of that.
         """
-        if path in self.left or any(is_below(path, point) for point in self.unmounted):
+        if path in self.left or path in self.young or any(is_below(path, point) for point in self.unmounted):
             return False
         if self.looked is None or path in self.looked:
             return True
@@ -140,6 +162,18 @@ def _attention(conflicts: Iterable[ConflictReport], problems: Iterable[Problem])
     """1 where something waits for a person: a conflict to be settled, a path that is skipped."""
     asked = any(c.resolution is Resolution.ASKED for c in conflicts)
     return 1 if asked or any(p.waits for p in problems) else 0
+
+
+def _unsettled(path: RelPath, side: Side) -> Problem:
+    return Problem(
+        path=path, side=side, code=UNSETTLED, message="it is still being written to: left for later"
+    )
+
+
+def _elsewhere(holds: Iterable[Hold], later: RunReport) -> list[Hold]:
+    """What was held at places of which the later part of a run says nothing."""
+    told = {(h.guard, h.side) for h in later.holds}
+    return [h for h in holds if (h.guard, h.side) not in told and not all(map(later.judged, h.paths))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ class Wish:
     full: bool = False
     trigger: str = "manual"
     choice: Choice = everything  # what of the plan is to be done
+    patient: bool = False  # wait at the end for files that may still be being written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,7 @@ def policy_of(job: JobSettings, wish: Wish) -> Policy:
         ignore=job.ignore,
         full=wish.full,
         allow_deletes=wish.yes,
+        settle_ns=int(job.settle * 1e9) if wish.choice is everything else 0,
         accepted=wish.max_delete.count if wish.max_delete else None,
         host=socket.gethostname().partition(".")[0] or "host",
     )

@@ -45,7 +45,7 @@ def sync(world: World, job: JobSettings, wish: Wish) -> JobResult:
     """One run of one job. Errors are in the result; nothing is raised but bugs and signals' Interrupted."""
     runner = Runner(world, job)
     try:
-        return runner.run(wish)
+        return runner.run(replace(wish, patient=True))
     finally:
         runner.close()
 
@@ -255,7 +255,10 @@ class Runner:
             went_back_lately=older,
             meant=frozenset(meant),
         )
-        report = cycle.run(replace(pair, policy=policy, roots=found), seen)
+        pair = replace(pair, policy=policy, roots=found)
+        report = cycle.run(pair, seen)
+        if report.young and wish.patient:
+            report = _settled(pair, report)
         settled = [path for path in (*decided.valid, *decided.void) if report.judged(path)]
         choices.forget(state.memory, settled)
         if meant:
@@ -271,6 +274,13 @@ class Runner:
         if report.holds or not report.left:
             bookkeeping.remember_holds(state.memory, report.holds)
         return told
+
+
+def _settled(pair: cycle.Pair, first: RunReport) -> RunReport:
+    """The run after a wait for what was young in it; what is written to all the while stays for the next."""
+    pair.clock.sleep(first.settles_ns / 1e9)
+    pair = replace(pair, roots=None)
+    return first.and_then(cycle.run(pair, cycle.look(pair, _around(first.young))))
 
 
 def _around(paths: Iterable[RelPath]) -> Scope:

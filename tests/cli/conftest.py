@@ -72,7 +72,7 @@ class Machine:
 
     def job(self, extra: str = "", name: str = "docs") -> str:
         """The text of a job over the two folders."""
-        return f'[jobs.{name}]\nlocal = "{self.local}"\nremote = "local:{self.remote}"\n{extra}\n'
+        return f'[jobs.{name}]\nlocal = "{self.local}"\nremote = "local:{self.remote}"\nsettle = 0\n{extra}\n'
 
     def everything(self) -> dict[str, bytes]:
         """Every file of both roots by path, our own left out."""

@@ -69,7 +69,7 @@ class Bench:
         for side in ("local", "remote"):
             (home / side).mkdir(parents=True, exist_ok=True)
         where = Location(account="local", path=str(home / "remote"))
-        job = JobSettings(name="docs", local=home / "local", remote=where)
+        job = JobSettings(name="docs", local=home / "local", remote=where, settle=0)
         self.job = replace(job, **keys)  # type: ignore[arg-type]
         self.settings = Settings(path=None, state_dir=home / "state", accounts={}, jobs={"docs": self.job})
         self.cadence, self.paused = cadence, paused

@@ -245,7 +245,7 @@ def test_changes_in_the_folder_of_a_real_server_are_heard(tmp_path: Path) -> Non
             f'state_dir = "{tmp_path}/state"\n'
             f'[accounts.s]\ntype = "smartfile"\nurl = "{server.url}"\nkey = "{server.key}"\n'
             f'password = "{server.password}"\n'
-            f'[jobs.docs]\nlocal = "{tmp_path}/local"\nremote = "s:"\n'
+            f'[jobs.docs]\nlocal = "{tmp_path}/local"\nremote = "s:"\nsettle = 0\n'
         )
         settings = parse(text, tmp_path / "config.toml")
         job, heard = settings.jobs["docs"], Heard()

@@ -174,3 +174,11 @@ def test_a_run_does_not_end_what_is_stale() -> None:
     assert len(news.of_standing(standing, began=0, now=10)) == 1
     news.of_run(ran(), whole=True)
     assert news.of_standing(standing, began=0, now=11) == ()
+
+
+def test_a_last_success_in_the_future_counts_as_too_old() -> None:
+    """Nobody knows how long ago it was: the clock was ahead then."""
+    standing = JobStanding(job="docs", max_age=60.0, last_success=9_000.0)
+    [one] = stale(standing, began=0.0, now=1_000.0)
+    assert "the clock was set back" in one.message
+    assert stale(standing, began=0.0, now=8_990.0) == (), "clocks are set right by seconds all the time"

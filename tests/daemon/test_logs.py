@@ -142,7 +142,7 @@ def test_a_log_that_cannot_be_written_ends_nothing(capfd: pytest.CaptureFixture[
 def test_a_log_inside_a_root_is_refused(tmp_path: Path, place: str) -> None:
     (tmp_path / "local").mkdir()
     (tmp_path / "link").symlink_to("local")
-    job = f'[jobs.docs]\nlocal = "{tmp_path}/local"\nremote = "local:{tmp_path}/remote"\n'
+    job = f'[jobs.docs]\nlocal = "{tmp_path}/local"\nremote = "local:{tmp_path}/remote"\nsettle = 0\n'
     settings = parse(f'[daemon]\nlog = "{tmp_path}/{place}"\n{job}', tmp_path / "c.toml")
     with pytest.raises(ConfigError) as caught:
         logs.check_place(settings)

@@ -162,3 +162,8 @@ def test_a_name_that_is_not_utf8_keeps_its_bytes_in_view() -> None:
     )
     assert r'job="a\\udcff"' in text
     text.encode()
+
+
+def test_a_job_whose_last_success_lies_in_the_future_is_stale() -> None:
+    assert metrics.stale(JobStanding(job="docs", max_age=60.0, last_success=9_000.0), 1_000.0)
+    assert not metrics.stale(JobStanding(job="docs", max_age=60.0, last_success=9_000.0), 8_990.0)

@@ -39,7 +39,7 @@ class House:
         for side in ("local", "remote"):
             (self.home / name / side).mkdir(parents=True, exist_ok=True)
         where = Location(account="local", path=str(self.home / name / "remote"))
-        return JobSettings(name=name, local=self.home / name / "local", remote=where)
+        return JobSettings(name=name, local=self.home / name / "local", remote=where, settle=0)
 
     def load(self) -> tuple[Settings, Sequence[JobSettings]]:
         if self.broken is not None:

@@ -25,7 +25,7 @@ class Started:
         for folder in (self.local, home / "run"):
             folder.mkdir(mode=0o700)
         self.config = home / "config.toml"
-        job = f'[jobs.docs]\nlocal = "{self.local}"\nremote = "local:{self.remote}"\n'
+        job = f'[jobs.docs]\nlocal = "{self.local}"\nremote = "local:{self.remote}"\nsettle = 0\n'
         self.config.write_text(f'state_dir = "{home}/state"\n{job}')
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(home / "notify"))

@@ -218,3 +218,32 @@ def test_two_losers_of_one_date_get_two_names() -> None:
 
 def test_an_older_date_is_a_change_like_any_other() -> None:
     assert briefs(planning(world(tF3, tF3, {"f": file("old", -5)})).actions) == ["download f over"]
+
+
+NOW = 10**18
+SOON, FAR = NOW + 3600 * 10**9, NOW + 25 * 3600 * 10**9  # within a day ahead, and beyond it
+AHEAD = [
+    (ConflictPolicy.KEEP_BOTH, NOW, FAR, "keep-both f remote loses", None),
+    (ConflictPolicy.KEEP_BOTH, FAR, NOW, "keep-both f local loses", None),
+    (ConflictPolicy.KEEP_BOTH, FAR + 1, FAR, "keep-both f local loses", None),
+    (ConflictPolicy.KEEP_BOTH, NOW, SOON, "keep-both f local loses", None),
+    (ConflictPolicy.NEWER, NOW, FAR, "keep-both f remote loses", Side.REMOTE),
+    (ConflictPolicy.NEWER, FAR, NOW, "keep-both f local loses", Side.LOCAL),
+    (ConflictPolicy.NEWER, SOON, NOW, "upload f over", None),
+    (ConflictPolicy.LOCAL, NOW, FAR, "upload f over", None),
+]
+
+
+@pytest.mark.parametrize(("policy", "here", "there", "done", "ahead"), AHEAD)
+def test_a_time_more_than_a_day_in_the_future_is_newer_than_nothing(
+    policy: ConflictPolicy, here: int, there: int, done: str, ahead: Side | None
+) -> None:
+    """By policy `newer` the loser would leave its name because of a wrong clock: both are kept."""
+    seen = planning(
+        world(tF1, {"f": file("two", here)}, {"f": file("three", there)}),
+        Policy(conflict=policy, now_ns=NOW),
+    )
+    assert briefs(seen.actions) == [done]
+    (conflict,) = seen.conflicts
+    if policy is ConflictPolicy.NEWER:
+        assert conflict.ahead is ahead

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -111,11 +113,8 @@ def test_what_undo_puts_back_is_meant(world: World) -> None:
     for number in range(EDITED):
         world.write(f"local/file-{number:03}", f"newer {number}")
     run = world.settle().job["run"]
-    for side in SIDES:
-        undone = call(*world.words("undo", str(run), "--yes"))
-        assert undone.code == 0, undone
-        del side
-        break
+    undone = call(*world.words("undo", str(run), "--yes"))
+    assert undone.code == 0, undone
     world.settle()
     assert world.equal()
     assert world.read("remote/file-000") == b"content of file-000"
@@ -161,3 +160,23 @@ def test_a_served_folder_set_back_to_an_old_copy_is_held(tmp_path: Path) -> None
         assert newer(world.path("local")) == WORK
         assert world.sync("--yes").code == 0
         assert newer(world.path("local")) == set()
+
+
+def test_status_is_not_blinded_by_a_last_success_in_the_future(tmp_path: Path) -> None:
+    """A run while the clock was ahead; it is right again, and no run succeeds any more."""
+    world = World(tmp_path / "world", max_age='"1h"')
+    world.fill("local", 3)
+    world.settle()
+    assert not world.status()["stale"]
+    ahead = time.time() + 60 * 86_400
+    with sqlite3.connect(world.database) as database:
+        database.execute(
+            "UPDATE settings SET value = ? WHERE key = 'state.success-ns'", (str(int(ahead * 1e9)),)
+        )
+    database.close()
+    told = call(*world.words("status"))
+    assert told.code == 3, told
+    assert "lies in the future" in told.out
+    assert world.status()["last_success_ahead"] is True
+    world.settle()
+    assert not world.status()["stale"], "the next success is of the right time"

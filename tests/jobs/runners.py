@@ -53,7 +53,7 @@ class Desk:
         self.home, self.local, self.remote = home, home / "local", home / "remote"
         self.local.mkdir()
         where = Location(account="local", path=str(self.remote))
-        self.job = replace(JobSettings(name="docs", local=self.local, remote=where), **keys)  # type: ignore[arg-type]
+        self.job = replace(JobSettings(name="docs", local=self.local, remote=where, settle=0), **keys)  # type: ignore[arg-type]
         self.settings = Settings(path=None, state_dir=home / "state", accounts={}, jobs={"docs": self.job})
         self.clock = Later()
         self.world = World(settings=self.settings, reporter=Ears(), clock=self.clock)

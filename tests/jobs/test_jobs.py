@@ -59,7 +59,7 @@ class Desk:
         self.local, self.remote = home / "local", home / "remote"
         self.local.mkdir()
         self.job = JobSettings(
-            name="docs", local=self.local, remote=Location(account="local", path=str(self.remote))
+            name="docs", local=self.local, remote=Location(account="local", path=str(self.remote)), settle=0
         )
         self.settings = Settings(path=None, state_dir=home / "state", accounts={}, jobs={"docs": self.job})
 

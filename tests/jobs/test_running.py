@@ -109,7 +109,7 @@ def test_a_database_overwritten_while_it_is_open_ends_no_runner(desk: Desk) -> N
 def sync_by_hand(desk: Desk) -> subprocess.CompletedProcess[str]:
     config = desk.home / "config.toml"
     lines = [f'state_dir = "{desk.settings.state_dir}"', "[jobs.docs]", f'local = "{desk.local}"']
-    config.write_text("\n".join([*lines, f'remote = "local:{desk.remote}"', ""]))
+    config.write_text("\n".join([*lines, f'remote = "local:{desk.remote}"', "settle = 0", ""]))
     words = [sys.executable, "-m", "syncer", "--config", str(config), "sync"]
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
@@ -344,7 +344,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Runner, Path, Callable[[], None], C
             f'state_dir = "{tmp_path}/state"\n'
             f'[accounts.s]\ntype = "smartfile"\nurl = "{server.url}"\nkey = "{server.key}"\n'
             f'password = "{server.password}"\n'
-            f'[jobs.docs]\nlocal = "{tmp_path}/local"\nremote = "s:"\n'
+            f'[jobs.docs]\nlocal = "{tmp_path}/local"\nremote = "s:"\nsettle = 0\n'
         )
         settings = parse(text, tmp_path / "config.toml")
         runner = Runner(World(settings=settings, reporter=Ears(), clock=Later()), settings.jobs["docs"])

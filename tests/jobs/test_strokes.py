@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,3 +120,25 @@ def test_what_came_back_meanwhile_is_not_counted(desk: Desk) -> None:
         assert desk.run(at("")).exit_code == 0
         desk.fill(9)
         assert desk.run(at("")).exit_code == 0
+
+
+def set_back(desk: Desk, first: int, last: int) -> None:
+    for number in range(first, last):
+        place = desk.local / f"file-{number:03}"
+        place.write_bytes(b"of long ago %d" % number)
+        os.utime(place, ns=(10**18, 10**18))
+
+
+def test_a_folder_that_goes_back_over_several_runs_is_held_like_one_that_does_so_at_once(desk: Desk) -> None:
+    """As a daemon sees a backup being copied over a folder, a few files at a time."""
+    desk.fill(40)
+    desk.rest()
+    set_back(desk, 0, 4)
+    assert desk.run(at("")).exit_code == 0, "a few may be put back by hand"
+    set_back(desk, 4, 8)
+    result = desk.run(at(""))
+    assert result.exit_code == 4 and result.report is not None
+    assert [hold.guard for hold in result.report.holds] == ["went-back"]
+    assert (desk.remote / "file-005").read_bytes() == b"content of 5"
+    desk.clock.ahead += STROKE + 1
+    assert desk.run(at("")).exit_code == 0, "four are few again"

@@ -47,7 +47,7 @@ class Desk:
     @property
     def job(self) -> JobSettings:
         remote = Location(account="local", path=str(self.home / "remote"))
-        return JobSettings(name="docs", local=self.home / "local", remote=remote)
+        return JobSettings(name="docs", local=self.home / "local", remote=remote, settle=0)
 
     def world(self, reporter: Stopper | None = None) -> World:
         settings = Settings(path=None, state_dir=self.home / "state", accounts={}, jobs={"docs": self.job})

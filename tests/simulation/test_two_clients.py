@@ -149,7 +149,7 @@ class Client:
         config.write_text(
             f'state_dir = "{self.home}/state"\n[accounts.far]\ntype = "smartfile"\nurl = "{server.url}"\n'
             f'key = "{server.key}"\npassword = "{server.password}"\n'
-            f'[jobs.docs]\nlocal = "{self.local}"\nremote = "far:{BELOW}"\n',
+            f'[jobs.docs]\nlocal = "{self.local}"\nremote = "far:{BELOW}"\nsettle = 0\n',
             encoding="utf-8",
         )
         config.chmod(0o600)

@@ -74,7 +74,7 @@ class Machine:
         """Writes the config as it is described now."""
         text = (
             f'state_dir = "{self.state}"\n[daemon]\n{self.daemon}\n{self.accounts}\n'
-            f'[jobs.{JOB}]\nlocal = "{self.local}"\nremote = "{self.remote}"\n{self.options}\n'
+            f'[jobs.{JOB}]\nlocal = "{self.local}"\nremote = "{self.remote}"\nsettle = 0\n{self.options}\n'
         )
         self.config.write_text(text, encoding="utf-8")
         self.config.chmod(0o600)

@@ -48,7 +48,7 @@ class Machine:
         text = (
             f'state_dir = "{self.home}/state"\n[accounts.far]\ntype = "smartfile"\nurl = "{self.url}"\n'
             f'key = "{self.key}"\npassword = "{self.password}"\n{self.account}\n'
-            f'[jobs.docs]\nlocal = "{self.local}"\nremote = "far:{self.below}"\n{self.extra}\n'
+            f'[jobs.docs]\nlocal = "{self.local}"\nremote = "far:{self.below}"\nsettle = 0\n{self.extra}\n'
         )
         self.config.write_text(text, encoding="utf-8")
         self.config.chmod(0o600)

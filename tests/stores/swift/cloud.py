@@ -31,7 +31,7 @@ def write_config(file: Path, swift: Swift, home: Path, remote: str, **keys: str)
     """A job "it" from `home/local` to a place in the account "cloud"; `keys` as TOML text."""
     lines = [f'state_dir = "{home}/state"', "[accounts.cloud]", 'type = "swift"', 'auth = "v1"']
     lines += [f'auth_url = "{swift.auth_url}"', f'user = "{swift.user}"', f'key = "{swift.key}"']
-    lines += ["[jobs.it]", f'local = "{home}/local"', f'remote = "cloud:{remote}"']
+    lines += ["[jobs.it]", f'local = "{home}/local"', f'remote = "cloud:{remote}"', "settle = 0"]
     lines += [f"{key} = {value}" for key, value in keys.items()]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     file.chmod(0o600)

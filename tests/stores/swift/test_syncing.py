@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from syncer.engine.model import Done
+from syncer.engine.report import RunReport
 from syncer.errors import GuardTripped
 from syncer.stores.swift.names import Place
 from tests.contract.swift_rig import Hands, tempauth_door
@@ -196,3 +197,62 @@ def test_a_run_with_nothing_to_do_takes_as_many_requests_as_pages_and_five(
     asked, objects = server.requests(), 220 + 9 + 2  # files, markers, those of the root
     assert len(asked) <= -(-objects // 50) + 5, [(a.method, a.path) for a in asked]
     assert one.tree() == {f"d{n % 9}/f{n}": b"%d" % n for n in range(220)}
+
+
+ODD = {
+    "p/docs//x": "docs//",
+    "p/docs//y/z": "docs//",
+    "p/http://host/page": "http://",
+    "p//lead": "/",
+    "p/both//deep/": "both//",
+    "p/up/../away": "up/..",
+    "p/docs/": "docs//",
+}
+"""Objects of another tool whose names are no paths, and as what each is reported."""
+
+
+def _problems(report: RunReport) -> set[tuple[str, str, str]]:
+    return {(p.path, p.side.value, p.code) for p in report.problems}
+
+
+def test_a_name_with_an_empty_part_is_reported_and_nothing_else_suffers(machine: Make) -> None:
+    """In the first run and in later ones, whether all is listed or a few directories."""
+    one, two = machine("one"), machine("two")
+    for n in range(6):
+        one.write(f"docs/f{n}", b"%d" % n)
+        one.write(f"both/f{n}", b"%d" % n)
+        one.write(f"other/f{n}", b"%d" % n)
+    one.settled()
+    user = hands(one)
+    for name in ODD:
+        user.put(name, b"by another tool")
+    told = {(path, "remote", "unsafe-name") for path in ODD.values()}
+    for step in range(3):
+        one.write(f"docs/new{step}", b"beside it")
+        one.write("docs/f1", b"edited %d" % step)
+        (one.local / f"docs/f{step + 2}").unlink()
+        user.put(f"p/docs/there{step}", b"put there")
+        report = one.run()
+        assert _problems(report) == told, step
+        assert report.exit_code == 1
+        assert not report.failures, report.failures
+        assert one.tree()[f"docs/there{step}"] == b"put there"
+        assert {p: c for p, c in two_in_step(two).items() if "odd" not in p} == one.tree()
+    assert _problems(one.run()) == told, "a run with nothing to do says it too"
+    for path in list(one.tree()):
+        if path.startswith("docs/"):
+            (one.local / path).unlink()
+    (one.local / "docs").rmdir()
+    one.run()
+    assert {name for name in user.names() if name in ODD} == set(ODD), "nothing of another tool's is touched"
+    for name in ODD:
+        user.ask("DELETE", name)
+    one.settled()
+    two.settled()
+    assert one.tree() == two.tree()
+
+
+def two_in_step(two: Machine) -> dict[str, bytes]:
+    report = two.run()
+    assert not report.failures, report.failures
+    return two.tree()
