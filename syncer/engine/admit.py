@@ -18,6 +18,7 @@ from syncer.engine.model import (
     Entry,
     Forget,
     Kind,
+    Listing,
     Obstacle,
     Reason,
     RelPath,
@@ -46,11 +47,10 @@ class Admission:
         return self._learned(directory, [v for v in views if self._admitted(directory, v, ruled=ruled)])
 
     def _admitted(self, directory: RelPath, view: View, *, ruled: bool) -> bool:
-        """Whether anything may be decided about the name; if not, say why. `ruled`: there are ignore rules."""
+        """Whether anything may be decided about the name; if not, say why. `ruled`: ignore rules stand."""
         path = paths.join(directory, view.name)
-        if ((ruled or view.name == MACHINE_FILE) and self._ignored(path, view)) or self._unsafe(
-            directory, view
-        ):
+        ignored = (ruled or view.name == MACHINE_FILE) and self._ignored(path, view)
+        if ignored or self._unsafe(directory, view) or self._another_roots(path, view):
             if view.local is not None or view.remote is not None:
                 self._findings.mixed.add(directory)
             return False
@@ -76,6 +76,29 @@ class Admission:
         self.covered.add(path)
         if view.base is not None:
             self._findings.actions.append(Forget(path=path, reason=Reason.IGNORED))
+        return True
+
+    def _another_roots(self, path: RelPath, view: View) -> bool:
+        """Whether it is the private directory of a root that stands inside this one: it is left alone.
+
+        It never crosses: its marker would tell the guards of another job that a copy is their root, and its
+        trash would bring deleted files back.
+        """
+        if view.name != paths.PRIVATE:
+            return False
+        sides = [side for side in Side if (e := entry_of(view.seen(side))) and e.kind is Kind.DIRECTORY]
+        return self.is_another_roots(path, sides, known=view.base is not None)
+
+    def is_another_roots(self, path: RelPath, sides: Iterable[Side], *, known: bool) -> bool:
+        """The same of a directory of that name which stands on these sides. What was known of it is
+        forgotten.
+        """
+        if path not in self.covered:
+            if not any(_marks_a_root(self._sight.list(side, path)) for side in sides):
+                return False
+            self.covered.add(path)
+            if known:
+                self._findings.actions.append(Forget(path=path, reason=Reason.IGNORED))
         return True
 
     def _unsafe(self, directory: RelPath, view: View) -> bool:
@@ -170,6 +193,16 @@ class Admission:
         if base is None or not self._full:
             return base
         return replace(base, local_version=None, remote_version=None)
+
+
+def _marks_a_root(seen: Listing | Obstacle) -> bool:
+    """Whether a directory called like ours has what ours have: a marker, or a trash."""
+    if isinstance(seen, Obstacle):
+        return False
+    marker, trash = seen.entries.get(paths.ROOT_ID), seen.entries.get(paths.TRASH)
+    return (isinstance(marker, Entry) and marker.kind is Kind.FILE) or (
+        isinstance(trash, Entry) and trash.kind is Kind.DIRECTORY
+    )
 
 
 def entry_of(seen: Seen) -> Entry | None:

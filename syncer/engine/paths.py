@@ -15,6 +15,8 @@ from syncer.engine.model import RelPath
 from syncer.engine.ports import Capabilities
 
 PRIVATE = ".syncer"  # at the root: marker and trash
+ROOT_ID = "root-id"  # the marker in it
+TRASH = "trash"  # the trash in it, if it is there
 TEMPORARY = ".syncer-tmp-"  # prefix of a name that is being staged
 _DEVICE = re.compile("con|prn|aux|nul|(com|lpt)[0-9\u00b9\u00b2\u00b3]", re.IGNORECASE)
 _CONFLICT_MARK = re.compile(r"\.sync-conflict-\d{8}-\d{6}-[A-Za-z0-9_-]+(?=\.[^.]*$|$)", re.ASCII)
@@ -96,6 +98,8 @@ def unholdable(name: str, able: Capabilities) -> str:
         return f"the name is longer than {able.max_name_bytes} bytes"
     if not able.any_bytes and not _is_utf8(name):
         return "the name is not UTF-8"
+    if able.reserves_private and not (name.isascii() and name[0] != ".") and look_alike(name) == PRIVATE:
+        return "it keeps names like this one for itself"
     bad = next((c for c in able.forbidden if c in name), "")
     if bad:
         return f"the name contains {bad!r}"

@@ -45,6 +45,7 @@ class Capabilities:
     forbidden_ends: str = ""  # characters no name may end in
     reserved_names: bool = False  # no name may be that of a DOS device (CON, AUX, NUL, ...)
     max_file_bytes: int = 0  # of the largest file; 0: no limit is known
+    reserves_private: bool = False  # takes our private names, and what looks like them, at no depth
     folds_case: bool = False
     folds_form: bool = False
     moves: bool = True  # renames a file without sending it
@@ -183,13 +184,15 @@ class RootState:
     `marker` is the random identity written by `mark` ("" where there is none yet),
     `device` names the file system ("" where that says nothing), `empty` tells
     whether nothing but our own files is there. `mounts` has the mount points inside the root, each with an
-    opaque identity of what is mounted there (None: the store cannot tell).
+    opaque identity of what is mounted there (None: the store cannot tell). `folder` is the same for the same
+    directory as long as it exists ("" where nothing tells that).
     """
 
     marker: str
     device: str
     empty: bool
     mounts: Mapping[RelPath, str] | None = None
+    folder: str = ""
 
 
 Results: TypeAlias = Iterator[tuple[int, Outcome]]
@@ -233,8 +236,12 @@ class Store(Protocol):
         """Make the root (its parent must exist). Raises NotFound, PermanentError."""
         ...
 
-    def mark(self, marker: str) -> None:
-        """Write the root's identity durably. Raises StoreError, LocalError."""
+    def mark(self, marker: str, *, only_first: bool = False) -> None:
+        """Write the root's identity durably. Raises StoreError, LocalError.
+
+        `only_first`: one that is there, or that another machine writes at the same time, stands, and this
+        is no error: whoever calls looks at the root afterwards, and takes what is there.
+        """
         ...
 
     def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:

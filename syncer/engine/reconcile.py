@@ -105,7 +105,16 @@ class Reconciler:
         self.findings.reopened = sorted(self.findings.visited - settled, key=paths.tree_key)
 
     def _is_covered(self, directory: RelPath) -> bool:
-        return any(up in self._covered for up in paths.upwards(directory))
+        return any(up in self._covered or self._is_another_roots(up) for up in paths.upwards(directory))
+
+    def _is_another_roots(self, directory: RelPath) -> bool:
+        """A known directory may have become, or be within, the private one of another root."""
+        above, name = paths.split(directory)
+        return (
+            name == paths.PRIVATE
+            and bool(above)
+            and self._admission.is_another_roots(directory, SIDES, known=True)
+        )
 
     # One directory
 

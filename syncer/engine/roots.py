@@ -8,6 +8,7 @@ deletions are judged in `guards`, from the listings.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from syncer.engine.model import Side
@@ -24,16 +25,22 @@ _ACCEPT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
-    """One root as the memory knows it; an empty marker means that it never saw one."""
+    """One root as the memory knows it; an empty marker means that it never saw one.
+
+    `folder` is what tells the very directory, "" where nothing does.
+    """
 
     marker: str = ""
     device: str = ""
+    folder: str = ""
 
 
 def remembered(memory: Memory, side: Side) -> Remembered:
     """What the memory says of one side's root."""
     return Remembered(
-        marker=memory.setting(f"{side.value}_root"), device=memory.setting(f"{side.value}_device")
+        marker=memory.setting(f"{side.value}_root"),
+        device=memory.setting(f"{side.value}_device"),
+        folder=memory.setting(f"{side.value}_folder"),
     )
 
 
@@ -44,7 +51,37 @@ def remember(memory: Memory, local: RootState, remote: RootState) -> None:
         local_device=local.device,
         remote_root=remote.marker,
         remote_device=remote.device,
+        local_folder=local.folder,
+        remote_folder=remote.folder,
     )
+
+
+def remember_folders(memory: Memory, found: Mapping[Side, RootState]) -> None:
+    """Of two roots that are the known ones: which directories they are, if that is new."""
+    new = {
+        f"{side.value}_folder": state.folder
+        for side, state in found.items()
+        if state.folder != remembered(memory, side).folder
+    }
+    if new:
+        memory.set(**new)
+
+
+def lost_its_marker(
+    known: Remembered, seen: RootState | None, names: Collection[str], memory: Memory
+) -> bool:
+    """Whether a root without a marker is the very directory that had it: the same one, with the same things.
+
+    Only the marker was removed then (`git clean`, a person who tidies up): nothing is concluded from its
+    absence. An inode number may be given to another directory, so at least half of the known `names` must be
+    there.
+    """
+    if seen is None or seen.marker or not known.marker or seen.empty:
+        return False
+    if not known.folder or known.folder != seen.folder or known.device != seen.device:
+        return False
+    agreed = memory.rows("")
+    return 2 * sum(name in names for name in agreed) >= len(agreed)
 
 
 def is_first(local: Remembered, remote: Remembered) -> bool:

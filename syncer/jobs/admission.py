@@ -9,6 +9,7 @@ folder), and the memory keeps both. Later the roots must be the same. The decisi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from secrets import token_hex
 
 from syncer.engine import roots
@@ -29,10 +30,13 @@ def admit(
     """
     if _is_first(memory):
         return _begin(memory, local, remote, names)
-    found = {Side.LOCAL: _later(local), Side.REMOTE: _later(remote)}
+    stores = {Side.LOCAL: local, Side.REMOTE: remote}
+    found = {side: _marked_again(memory, side, store, _later(store)) for side, store in stores.items()}
     refusals = _refusals(memory, found, names)
     if not refusals:
-        return {side: state for side, state in found.items() if state is not None}
+        there = {side: state for side, state in found.items() if state is not None}
+        roots.remember_folders(memory, there)
+        return there
     if not accept or not acceptable(refusals):
         raise refusals[0]
     memory.record([Drop(path="")])
@@ -43,7 +47,27 @@ def refused(memory: Memory, local: Store, remote: Store, *, names: Names) -> lis
     """Why these roots must not be synced; None on a first run, which has no past to compare with."""
     if _is_first(memory):
         return None
-    return _refusals(memory, {Side.LOCAL: _later(local), Side.REMOTE: _later(remote)}, names)
+    found = {Side.LOCAL: _later(local), Side.REMOTE: _later(remote)}
+    for side, store in ((Side.LOCAL, local), (Side.REMOTE, remote)):
+        state = found[side]
+        if state is not None and _lost_its_marker(memory, side, store, state):
+            found[side] = replace(state, marker=roots.remembered(memory, side).marker)
+    return _refusals(memory, found, names)
+
+
+def _marked_again(memory: Memory, side: Side, store: Store, state: RootState | None) -> RootState | None:
+    """A root that is known and only lost its marker gets the same one again."""
+    if state is None or not _lost_its_marker(memory, side, store, state):
+        return state
+    store.mark(roots.remembered(memory, side).marker, only_first=True)
+    return _later(store)
+
+
+def _lost_its_marker(memory: Memory, side: Side, store: Store, state: RootState) -> bool:
+    if state.marker:
+        return False
+    names = store.list("").entries
+    return roots.lost_its_marker(roots.remembered(memory, side), state, names, memory)
 
 
 def _is_first(memory: Memory) -> bool:
@@ -132,7 +156,9 @@ def _marked(store: Store) -> RootState:
     """The root with a marker; one that is there is kept, for another job may know the folder by it."""
     seen = store.root()
     if seen is not None and not seen.marker:
-        store.mark(token_hex(16))  # RACE: two first runs at once on one folder: the later marker stands
+        store.mark(
+            token_hex(16), only_first=True
+        )  # of several machines' first runs at once one marker stands
         seen = store.root()
     if seen is None or not seen.marker:
         raise GuardTripped(

@@ -242,6 +242,9 @@ class Runner:
         job, clock = self._job, world.clock
         names = opening.names(job)
         found = admission.admit(state.memory, stores.local, stores.remote, names=names, accept=wish.yes)
+        for side, folder in stores.folders.items():
+            if job.mode.may_change(side):
+                folder.keep_private()
         decided = choices.collect(state.memory, state.ledger.conflicts(), stores.local, stores.remote)
         notes += [f"{path} changed after it was resolved: choose again" for path in decided.void]
         pair = opening.opened(world, job, wish, place, state, stores).pair

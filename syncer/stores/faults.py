@@ -89,8 +89,8 @@ class FaultyStore(Wrapped):
     def create_root(self) -> None:
         self._call("create_root", "", self.inner.create_root)
 
-    def mark(self, marker: str) -> None:
-        self._call("mark", "", lambda: self.inner.mark(marker))
+    def mark(self, marker: str, *, only_first: bool = False) -> None:
+        self._call("mark", "", lambda: self.inner.mark(marker, only_first=only_first))
 
     def look(self, path: RelPath) -> Seen:
         return self._call("look", path, lambda: self.inner.look(path))

@@ -129,6 +129,7 @@ class FolderStore:
                 mounts=self._mounts.look(self._ground.fs, fd),
                 device=self._ground.fs.file_system_id(fd),
                 empty=marking.is_empty(self._ground),
+                folder=f"{self._ground.fs.fstat(fd).st_ino}",
             )
         except FileNotFoundError:
             return None
@@ -162,11 +163,20 @@ class FolderStore:
         except OSError as error:
             raise translate(error, self._root) from error
 
-    def mark(self, marker: str) -> None:
+    def mark(self, marker: str, *, only_first: bool = False) -> None:
         try:
-            marking.write_marker(self._ground, marker)
+            marking.write_marker(self._ground, marker, only_first=only_first)
         except OSError as error:
             raise translate(error, self._root) from error
+
+    def keep_private(self) -> None:
+        """Tells git, as far as the disk lets us, that our own directory at the root is none of its
+        business.
+        """
+        try:
+            marking.write_git_ignore(self._ground)
+        except OSError:
+            return  # a disk that can only be read; the marker stands all the same
 
     def free_space(self) -> int | None:
         try:

@@ -21,7 +21,7 @@ from syncer.stores.beneath import Cursor
 from syncer.stores.fsops import FileSystem
 from syncer.stores.traits import USUAL, Place, Traits
 
-MARKER = "root-id"  # in `.syncer` at the root
+MARKER = ROOT_ID  # in `.syncer` at the root
 TAG_LENGTH = 8
 TOKEN_LENGTH = 8  # bytes of `engine.ports.Put.token`
 

@@ -1,6 +1,7 @@
 """Syncer's own directory at a root: the marker that tells roots apart, and what its disk does.
 
 .syncer/root-id     32 hex digits and a newline
+.syncer/.gitignore  a star: `git add`, `git clean` and `git reset` leave the directory alone
 .syncer/probé       an empty file whose name, mode and mtime come back as the disk keeps them: what Syncer
                     before `traits` looked at, and still does where it shares the root
 .syncer/traits      see `stores.traits`
@@ -15,9 +16,10 @@ from syncer.engine.paths import PRIVATE, is_private
 from syncer.stores.fsops import FileSystem
 from syncer.stores.ground import MARKER, Ground
 from syncer.stores.traits import PROBE_NS, clear
-from syncer.stores.transfer import write_all
+from syncer.stores.transfer import exists, name_it, write_all
 
 _PROBE = os.fsdecode(unicodedata.normalize("NFC", "prob\u00e9").encode())  # UTF-8, whatever the locale
+_GIT_IGNORE = ".gitignore"
 _LONGEST = 1024  # bytes of a marker worth reading
 
 
@@ -35,18 +37,27 @@ def read_marker(ground: Ground) -> str:
         fs.close(fd)
 
 
-def write_marker(ground: Ground, marker: str) -> None:
-    """Makes `.syncer` with the marker in it, durably. Raises OSError."""
+def write_marker(ground: Ground, marker: str, *, only_first: bool = False) -> None:
+    """Makes `.syncer` with the marker in it, durably; `only_first`: another marker stands. Raises OSError."""
     fs = ground.fs
     with ground.cursor() as cursor:
         _make_private(fs, cursor.enter(""))
         own = cursor.enter(PRIVATE)
         clear(fs, own, ground.is_own)
         _plant(ground, own, _PROBE, mtime_ns=PROBE_NS)
-        _plant(ground, own, MARKER, f"{marker}\n".encode("ascii"))
+        _plant(ground, own, _GIT_IGNORE, b"*\n")
+        _plant(ground, own, MARKER, f"{marker}\n".encode("ascii"), only_first=only_first)
         fs.sync(own)
         fs.sync(cursor.enter(""))
         ground.try_again()
+
+
+def write_git_ignore(ground: Ground) -> None:
+    """At a root that has a marker and not yet this. Raises OSError."""
+    with ground.cursor() as cursor:
+        own = cursor.enter(PRIVATE)
+        if exists(ground.fs, MARKER, own) and not exists(ground.fs, _GIT_IGNORE, own):
+            _plant(ground, own, _GIT_IGNORE, b"*\n")
 
 
 def _make_private(fs: FileSystem, root_fd: int) -> None:
@@ -56,8 +67,19 @@ def _make_private(fs: FileSystem, root_fd: int) -> None:
         return
 
 
-def _plant(ground: Ground, own: int, name: str, content: bytes = b"", *, mtime_ns: int | None = None) -> None:
-    """A file that is there complete or not at all; a half-made probe would be believed for ever."""
+def _plant(
+    ground: Ground,
+    own: int,
+    name: str,
+    content: bytes = b"",
+    *,
+    mtime_ns: int | None = None,
+    only_first: bool = False,
+) -> None:
+    """A file that is there complete or not at all; a half-made probe would be believed for ever.
+
+    `only_first`: one that is there stands, also if two machines write it at once.
+    """
     fs, temporary = ground.fs, ground.temporary()
     fd = fs.create(temporary, own)
     try:
@@ -67,7 +89,12 @@ def _plant(ground: Ground, own: int, name: str, content: bytes = b"", *, mtime_n
         fs.sync(fd)
     finally:
         fs.close(fd)
-    fs.rename(temporary, own, name, own)
+    if not only_first:
+        return fs.rename(temporary, own, name, own)
+    try:
+        name_it(fs, temporary, own, name, own, spare=True)
+    except FileExistsError:
+        fs.unlink(temporary, own)
 
 
 def is_empty(ground: Ground) -> bool:

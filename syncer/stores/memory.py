@@ -108,8 +108,9 @@ class MemoryStore:
     def create_root(self) -> None:
         self.exists = True
 
-    def mark(self, marker: str) -> None:
-        self._marker = marker
+    def mark(self, marker: str, *, only_first: bool = False) -> None:
+        if not (only_first and self._marker):
+            self._marker = marker
 
     def free_space(self) -> int | None:
         return None if self.quota is None else max(0, self.quota - self._used())

@@ -69,8 +69,8 @@ class RetryingStore(Wrapped):
     def create_root(self) -> None:
         self._again(self.inner.create_root)
 
-    def mark(self, marker: str) -> None:
-        self._again(lambda: self.inner.mark(marker))
+    def mark(self, marker: str, *, only_first: bool = False) -> None:
+        self._again(lambda: self.inner.mark(marker, only_first=only_first))
 
     def list(self, path: RelPath) -> Listing:
         return self._again(lambda: self.inner.list(path))

@@ -21,7 +21,7 @@ from os import stat_result
 from types import TracebackType
 
 from syncer.engine.model import Kind, RelPath
-from syncer.engine.paths import PRIVATE, TEMPORARY, tree_key
+from syncer.engine.paths import PRIVATE, TEMPORARY, TRASH, tree_key
 from syncer.engine.paths import split as split_path
 from syncer.engine.ports import Clock
 from syncer.stores.beneath import Cursor
@@ -30,7 +30,7 @@ from syncer.stores.stamps import identity, kind
 from syncer.stores.transfer import NO_LINK, copy_file, drop_quietly, is_same, name_it
 from syncer.stores.trouble import GONE
 
-FOLDER = "trash"
+FOLDER = TRASH
 _FEW = 32  # more directories than this are made durable by one syncfs
 _LAST_GENERATION = 1 << 40
 _TRIES = 100

@@ -39,8 +39,8 @@ class Wrapped:
     def create_root(self) -> None:
         self.inner.create_root()
 
-    def mark(self, marker: str) -> None:
-        self.inner.mark(marker)
+    def mark(self, marker: str, *, only_first: bool = False) -> None:
+        self.inner.mark(marker, only_first=only_first)
 
     def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
         return self.inner.changed(known)

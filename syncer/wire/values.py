@@ -285,7 +285,7 @@ def _method(name: str) -> Method:
 
 
 def root_out(state: RootState | None) -> Json:
-    """`{"marker", "device", "empty", "mounts"}`, null where there is no root."""
+    """`{"marker", "device", "empty", "mounts", "folder"}`, null where there is no root."""
     return None if state is None else asdict(state)
 
 
@@ -300,6 +300,7 @@ def root_in(value: Json) -> RootState | None:
         device=take(value.get("device"), str, "a device"),
         empty=_flag(value.get("empty")),
         mounts=optional(value.get("mounts"), _mounts),
+        folder=take(value.get("folder", ""), str, "a folder"),
     )
 
 

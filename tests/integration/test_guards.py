@@ -104,11 +104,10 @@ def test_an_emptied_root_is_let_through_by_yes(agreed: World) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_a_root_without_its_marker_is_another_root_until_the_marker_is_back(agreed: World, side: str) -> None:
-    marker = agreed.path(f"{side}/.syncer/root-id")
-    text = marker.read_bytes()
-    marker.unlink()
+    agreed.path(side).rename(agreed.path("away"))
+    shutil.copytree(agreed.path("away"), agreed.path(side), ignore=shutil.ignore_patterns(".syncer"))
     refused(agreed, "root-replaced")
-    marker.write_bytes(text)
+    shutil.copytree(agreed.path("away/.syncer"), agreed.path(f"{side}/.syncer"))
     agreed.settle()
 
 

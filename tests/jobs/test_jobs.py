@@ -181,7 +181,7 @@ def test_old_trash_goes_although_no_run_does_all(desk: Desk) -> None:
 def test_a_refused_run_changes_nothing_anywhere(desk: Desk) -> None:
     (desk.local / "x").write_bytes(b"1")
     desk.sync()
-    (desk.local / ".syncer/root-id").unlink()
+    (desk.local / ".syncer/root-id").write_text("f" * 32 + "\n")
     (desk.local / "y").write_bytes(b"2")
     before = sorted(os.fspath(path) for path in desk.local.rglob("*"))
     result = desk.sync()

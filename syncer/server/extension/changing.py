@@ -154,12 +154,14 @@ def create_root(call: Call) -> Answer:
 
 def mark(call: Call) -> Answer:
     """`mark`."""
-    marker = values.take(call.json().get("marker"), str, "a marker")
+    told = call.json()
+    marker = values.take(told.get("marker"), str, "a marker")
+    only_first = values.take(told.get("only_first", False), bool, "whether another marker stands")
     if not marker.isascii() or not marker.isalnum() or len(marker) > 64:
         raise values.malformed("a marker")
     with call.store() as store:
         try:
-            store.mark(marker)
+            store.mark(marker, only_first=only_first)
         except SyncerError as error:
             return one({"outcome": call.outcome(Failed(error=error))})
     return one({"outcome": call.outcome(Done())})

@@ -20,6 +20,7 @@ from syncer.stores.orange.values import Folder
 from syncer.stores.smartfile.bodies import Body
 
 MARKER = f"{PRIVATE}/root-id"
+SETTLING = 2.0  # seconds after which the marker of another machine's first run shows
 _LONGEST = 1024  # bytes of a marker worth reading
 
 
@@ -58,8 +59,11 @@ def create(ground: Ground, staging: Staging) -> None:
         raise PermanentError(str(error), path=ground.base) from error
 
 
-def mark(ground: Ground, staging: Staging, trash: Trash, marker: str) -> None:
-    """Writes the marker whole or not at all: a former one is in the trash before the new one has its name."""
+def mark(ground: Ground, staging: Staging, trash: Trash, marker: str, *, only_first: bool = False) -> None:
+    """Writes the marker whole or not at all: a former one is in the trash before the new one has its name.
+
+    `only_first`: one that is there stands; two machines that find none at once both look again after a while.
+    """
     content = f"{marker}\n".encode("ascii")
     if not isinstance(ground.look(""), Folder):
         raise NotFound(f"{ground.base}: no such folder", path=ground.base)
@@ -68,11 +72,15 @@ def mark(ground: Ground, staging: Staging, trash: Trash, marker: str) -> None:
         body = Body(open=lambda: (content,), length=len(content))
         place, file = staging.sent(PRIVATE, body, about=MARKER)
         former = ground.look(MARKER)
+        if former is not None and only_first:
+            return
         if former is not None:
             trash.keep(MARKER, former)
         carry(ground, file, place, ground.at(MARKER))
         staging.named(place)
     except Unexpected as error:
         raise TransientError(f"{ground.base}: the root could not be marked: {error}") from error
+    if only_first:
+        return ground.api.session.clock.sleep(SETTLING)
     if small(ground, MARKER, _LONGEST) != content:
         raise TransientError(f"{ground.at(MARKER)}: it did not arrive as it was sent")

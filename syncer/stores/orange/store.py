@@ -101,9 +101,9 @@ class OrangeStore:
         self._lister.outdated()
         root.create(self._ground, self._staging)
 
-    def mark(self, marker: str) -> None:
+    def mark(self, marker: str, *, only_first: bool = False) -> None:
         self._lister.outdated()
-        root.mark(self._ground, self._staging, self._trash, marker)
+        root.mark(self._ground, self._staging, self._trash, marker, only_first=only_first)
 
     # -- looking -----------------------------------------------------------------
 

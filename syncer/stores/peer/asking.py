@@ -6,7 +6,7 @@ One request for many names, cut where the server wants it; the answers come as t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -65,7 +65,7 @@ class Asking:
         limits = take(told.get("limits", {}), dict, "limits")
         return Hello(
             server=take(told.get("server", ""), str, "a server's name"),
-            capabilities=capabilities_in(told.get("capabilities")),
+            capabilities=replace(capabilities_in(told.get("capabilities")), reserves_private=True),
             items=max(1, min(number(limits.get("items", AT_ONCE), "a limit"), AT_ONCE)),
         )
 

@@ -93,8 +93,8 @@ class PeerStore:
     def create_root(self) -> None:
         self._asking.settle("create-root", {})
 
-    def mark(self, marker: str) -> None:
-        self._asking.settle("mark", {"marker": marker})
+    def mark(self, marker: str, *, only_first: bool = False) -> None:
+        self._asking.settle("mark", {"marker": marker, "only_first": only_first})
 
     def free_space(self) -> int | None:
         try:

@@ -19,6 +19,7 @@ from syncer.stores.smartfile.moves import look, move
 from syncer.stores.smartfile.sources import small
 
 MARKER = f"{PRIVATE}/root-id"
+SETTLING = 2.0  # seconds after which the marker of another machine's first run shows
 _TWIN = f"{PRIVATE.upper()}/ROOT-ID"
 _LONGEST = 1024  # bytes of a marker worth reading
 
@@ -57,17 +58,25 @@ def create(ground: Ground) -> None:
     ground.api.mkdir(ground.root)
 
 
-def mark(ground: Ground, marker: str) -> None:
-    """Writes the marker whole or not at all: a former one is in its place until the new one is complete."""
+def mark(ground: Ground, marker: str, *, only_first: bool = False) -> None:
+    """Writes the marker whole or not at all: a former one is in its place until the new one is complete.
+
+    `only_first`: one that is there stands; two machines that find none at once both look again after a while.
+    """
     content = f"{marker}\n".encode("ascii")
     if ground.look("") is None:
         raise NotFound(f"{ground.at('')}: no such folder", path=ground.at(""))
     ground.api.mkdir(ground.at(PRIVATE))
     directory, name = ground.staging.place()
     ground.api.upload(directory, name, Body(open=lambda: (content,), length=len(content)))
-    if ground.look(MARKER) is not None:
+    former = ground.look(MARKER)
+    if former is not None and only_first:
+        return
+    if former is not None:
         ground.trash.keep(MARKER)
     move(ground.api, f"{directory}/{name}", ground.at(MARKER))
-    if small(ground, MARKER, _LONGEST) != content:
+    if only_first:
+        ground.api.session.clock.sleep(SETTLING)
+    elif small(ground, MARKER, _LONGEST) != content:
         raise TransientError(f"{ground.at(MARKER)}: it did not arrive as it was sent")
     folds(ground)

@@ -93,8 +93,8 @@ class SmartFileStore:
     def create_root(self) -> None:
         root.create(self._ground)
 
-    def mark(self, marker: str) -> None:
-        root.mark(self._ground, marker)
+    def mark(self, marker: str, *, only_first: bool = False) -> None:
+        root.mark(self._ground, marker, only_first=only_first)
 
     # -- looking -----------------------------------------------------------------
 

@@ -66,10 +66,13 @@ class Root:
                 raise PermanentError(f"{self._place.container}/{name} is an object, and no directory")
             self._objects.put(name, b"", content_type=metadata.MARKER, only_new=True)
 
-    def mark(self, marker: str) -> None:
-        """Writes the identity, and reads it again. Raises StoreError."""
-        self._objects.put(self._id, marker.encode())
-        if self._marker() != marker:
+    def mark(self, marker: str, *, only_first: bool = False) -> None:
+        """Writes the identity, and reads it again; `only_first`: one that is there stands. Raises StoreError.
+
+        A cluster that does not heed the condition keeps the last one: it is looked at again by the caller.
+        """
+        self._objects.put(self._id, marker.encode(), only_new=only_first)
+        if self._marker() != marker and not only_first:
             raise TransientError("the root's identity was written by somebody else at the same time")
 
     def heeds_new(self) -> bool:

@@ -129,8 +129,8 @@ class SwiftStore:
     def create_root(self) -> None:
         self._root.create()
 
-    def mark(self, marker: str) -> None:
-        self._root.mark(marker)
+    def mark(self, marker: str, *, only_first: bool = False) -> None:
+        self._root.mark(marker, only_first=only_first)
 
     def free_space(self) -> int | None:
         with self._room_lock:

@@ -238,3 +238,22 @@ def test_names_of_any_bytes_make_the_way_and_back(world: World, machine: Machine
     other = world.machine("two")
     other.sync()
     assert other.tree() == machine.tree() == tree(world.remote)
+
+
+def test_a_former_root_inside_the_folder_stops_nothing(world: World, machine: Machine) -> None:
+    machine.write("old/.syncer/root-id", b"00" * 16)
+    machine.write("old/.syncer/trash/20260101-000000-1/secret", b"deleted long ago")
+    machine.write("old/f", b"1")
+    machine.sync()
+    assert machine.sync()["actions"] == [] and tree(world.remote) == {"old/f": b"1"}
+
+
+def test_a_users_own_folder_called_like_ours_is_reported_and_not_tried_for_ever(
+    world: World, machine: Machine
+) -> None:
+    machine.write("d/.syncer/notes", b"mine")
+    machine.write("d/f", b"1")
+    for _ in range(2):
+        answer = machine.call("sync", "--json")
+        assert answer.code == 1 and answer.job["problems"][0]["code"] == "unholdable"
+    assert tree(world.remote) == {"d/f": b"1"}
