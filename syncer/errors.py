@@ -100,6 +100,9 @@ class TransientError(StoreError):
     ) -> None:
         super().__init__(message, hint=hint, path=path)
         self.retry_after = retry_after  # seconds, where the other side named them
+        self.request = ""  # which one failed, where it was counted as it went out
+        self.attempts = 0  # times that it was sent in vain so far
+        self.counted_by: object = None  # what counts them
 
 
 class PermanentError(StoreError):

@@ -51,6 +51,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "syncer.engine.delta",
         "syncer.engine.difference",
         "syncer.engine.sketch",
+        "syncer.units",
         "syncer.wire",
         "syncer.stores",
     ),

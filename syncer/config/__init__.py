@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from syncer.config.paths import default_config, default_state_dir
+from syncer.config.permissions import others_may_write
 from syncer.config.settings import LOCAL, DaemonSettings, JobSettings, Location, Settings, choose
 from syncer.errors import ConfigError
 from syncer.ignore import check_own
@@ -34,6 +35,7 @@ def load(path: Path | None = None) -> Settings:
     try:
         with place.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
+            shared = others_may_write(place)
             text = file.read().decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except FileNotFoundError:
         if path is None:
@@ -47,7 +49,7 @@ def load(path: Path | None = None) -> Settings:
         raise ConfigError(f"{place}: is not UTF-8 text (byte {error.start})") from None
     from syncer.config import checking  # loads pydantic, which a run without a config does without
 
-    return checking.with_warning(checking.parse(text, place), mode)
+    return checking.with_warnings(checking.parse(text, place), mode, shared=shared)
 
 
 def parse(text: str, path: Path) -> Settings:

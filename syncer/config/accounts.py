@@ -63,6 +63,7 @@ class Account(BaseModel):
     )
     name: str
     type: str
+    insecure: bool = False  # secrets may be sent by plain http
 
     @property
     def identity(self) -> str:
@@ -102,6 +103,8 @@ class SwiftKeystone(_Swift):
     application_credential_id: Text | None = None
     application_credential_secret: Secret | None = None
     cloud: Text | None = None
+    clouds_file: FilePath | None = None
+    secure_file: FilePath | None = None
 
 
 class SwiftHubic(_Swift):
@@ -118,7 +121,7 @@ class SwiftHubic(_Swift):
 
 
 class SwiftOvh(_Swift):
-    """Swift behind OVH's API; else OVH_* and ovh.conf."""
+    """Swift behind OVH's API; else OVH_* and ovh.conf (not that of the current directory)."""
 
     auth: Literal["ovh"] = "ovh"
     endpoint: Text | None = None
@@ -129,6 +132,7 @@ class SwiftOvh(_Swift):
     client_secret: Secret | None = None
     project: Text | None = None
     region: Text | None = None
+    conf_file: FilePath | None = None
 
 
 class SwiftToken(_Swift):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from syncer.config.paths import default_state_dir, read_path
 from syncer.config.secrets import Secret
-from syncer.config.settings import LOCAL, DaemonSettings, JobSettings, Settings
+from syncer.config.settings import HOOKS, LOCAL, DaemonSettings, JobSettings, Settings
 from syncer.config.values import (
     Address,
     Command,
@@ -25,6 +25,7 @@ from syncer.config.values import (
     FolderPath,
     Limit,
     LogPath,
+    Names,
     Patterns,
     Policy,
     RemotePlace,
@@ -81,6 +82,7 @@ class _Daemon(BaseModel):
     metrics: Address = _PLAIN.metrics
     desktop: bool = _PLAIN.desktop
     log: LogPath = _PLAIN.log
+    pass_env: Names = _PLAIN.pass_env
     on_conflict: Command = ()
     on_error: Command = ()
     on_guard: Command = ()
@@ -232,16 +234,49 @@ def _complaint(key: str, detail: Mapping[str, Any]) -> str:
     return f"{where}: {_EXPECTED.get(kind, detail['msg'])}"
 
 
-def with_warning(settings: Settings, mode: int) -> Settings:
-    """Say so when literal secrets stand in a file that others may read."""
+def with_warnings(settings: Settings, mode: int, *, shared: bool) -> Settings:
+    """The settings with what is to be said at each start. `shared`: others may write the file of that `mode`.
+
+    Raises ConfigError for a file that others may write and that names commands: they would run as us.
+    """
+    warnings = []
+    if shared:
+        commands = list(_commands(settings))
+        if commands:
+            raise ConfigError(
+                f"{settings.path}: others may write this file (or its directory), and it names commands that "
+                f"would run as you ({', '.join(commands)})",
+                hint="see who owns the file and its directory, and take write permission from all others: "
+                f"chmod go-w {settings.path}",
+            )
+        warnings.append(f"{settings.path}: others may write this file, or its directory; chmod go-w it")
     literal = [
         f"accounts.{name}.{field}"
         for name, account in settings.accounts.items()
         for field, value in account
         if isinstance(value, Secret) and value.literal
     ]
-    if not literal or not stat.S_IMODE(mode) & 0o077:
-        return settings
-    keys = ", ".join(literal)
-    text = f"{settings.path}: others may read this file, and it holds secrets ({keys}); chmod 600 it"
-    return replace(settings, warnings=(*settings.warnings, text))
+    if literal and stat.S_IMODE(mode) & 0o077:
+        keys = ", ".join(literal)
+        warnings.append(
+            f"{settings.path}: others may read this file, and it holds secrets ({keys}); chmod 600 it"
+        )
+    warnings += [
+        f"accounts.{name}: insecure = true: its secrets and files may cross the network unencrypted"
+        for name, account in settings.accounts.items()
+        if account.insecure
+    ]
+    return replace(settings, warnings=tuple(warnings))
+
+
+def _commands(settings: Settings) -> Iterator[str]:
+    """The keys under which the file names commands."""
+    yield from (f"daemon.{key}" for key in HOOKS if getattr(settings.daemon, key))
+    for name, job in settings.jobs.items():
+        yield from (f"jobs.{name}.{key}" for key in HOOKS if getattr(job, key))
+    for name, account in settings.accounts.items():
+        yield from (
+            f"accounts.{name}.{field}"
+            for field, value in account
+            if isinstance(value, Secret) and value.source == "command"
+        )

@@ -6,18 +6,22 @@ when `reveal` is called. Nothing is ever written: keeping tokens is the stores' 
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from syncer.config.paths import read_path
+from syncer.config.permissions import others_may_write
 from syncer.errors import AuthError, ConfigError
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, ValidationInfo
     from pydantic_core import CoreSchema
 
+_log = logging.getLogger(__name__)
 SOURCES = ("env", "file", "command", "keyring")
 MASK = "********"
 _SHAPES = 'a secret is "text", {env = "NAME"}, {file = "PATH"}, {command = "…"} or {keyring = "SERVICE/USER"}'
@@ -83,8 +87,13 @@ class Secret:
         return value
 
     def _from_file(self) -> str:
-        path = self._base / os.path.expanduser(str(self.where))
         try:
+            path = read_path(self.where, self._base.absolute())
+        except ValueError as error:
+            raise AuthError(f"the secret file {self.where}: {error}") from None
+        try:
+            if others_may_write(path):
+                _log.warning("others may write the secret file %s: chmod 600 it", path)
             value = path.read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"

@@ -108,6 +108,7 @@ class DaemonSettings:
     metrics: str = ""  # HOST:PORT of this machine; "": only on the control socket
     desktop: bool = False
     log: Path | None = None  # None: stderr
+    pass_env: tuple[str, ...] = ()  # variables that hooks get beside the usual ones
     on_conflict: tuple[str, ...] = ()
     on_error: tuple[str, ...] = ()
     on_guard: tuple[str, ...] = ()

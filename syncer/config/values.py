@@ -7,6 +7,7 @@ ValueError that says what would be right; `checking` adds where it stood.
 from __future__ import annotations
 
 import ipaddress
+import re
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,8 @@ from syncer.engine.model import ConflictPolicy, MaxDelete, Mode
 from syncer.ignore import check_own
 from syncer.units import parse_duration, parse_max_delete, parse_size
 from syncer.wording import quoted
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def _base(info: ValidationInfo) -> Path | None:
@@ -58,6 +61,14 @@ def _command(value: object, info: ValidationInfo) -> tuple[str, ...]:
         refuse_other_homes(words[0])
         words = [str(absolute(words[0], _base(info))), *words[1:]]
     return tuple(words)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(
+        isinstance(v, str) and _NAME.fullmatch(v) for v in value
+    ):
+        raise ValueError(f'{quoted(value)} is not a list of variables; write for example ["SSH_AUTH_SOCK"]')
+    return tuple(value)
 
 
 def _log(value: object, info: ValidationInfo) -> Path | None:
@@ -104,5 +115,6 @@ Policy = Annotated[ConflictPolicy, BeforeValidator(lambda value: choose(Conflict
 Way = Annotated[Mode, BeforeValidator(lambda value: choose(Mode, value))]
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns)]
 Limit = Annotated[MaxDelete, BeforeValidator(_limit)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 LogPath = Annotated[Path | None, BeforeValidator(_log)]
 Address = Annotated[str, BeforeValidator(_loopback)]

@@ -50,6 +50,7 @@ class Alarms:
     def _tell(self, settings: Settings, job: JobSettings, told: Sequence[Happening]) -> None:
         hooks = settings.hooks(job)
         for call in calls(job.name, told, at=self._clock.now_ns() / 1e9):
-            self._hooks.tell(hooks.get(call.event.key, ()), call)
+            command = hooks.get(call.event.key, ())
+            self._hooks.tell(command, call, pass_env=settings.daemon.pass_env)
             if settings.daemon.desktop:
                 self._desktop.tell(call)

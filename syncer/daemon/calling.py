@@ -12,9 +12,10 @@ import socket
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import Final
 
-from syncer.daemon.place import peer
+from syncer.daemon.place import address, peer
 
 _LARGEST: Final = 64 << 20  # bytes of an answer
 
@@ -36,7 +37,8 @@ class _Unix(HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         try:
-            self.sock.connect(self._path)
+            with address(Path(self._path)) as short:
+                self.sock.connect(short)
         except OSError as error:
             raise Deaf(error.strerror or str(error)) from None
         uid = peer(self.sock)

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -23,8 +23,28 @@ KEPT = 4096  # bytes of its output
 _NAP = 0.05  # seconds between two looks whether it ended, or whether we have to
 _CHUNK = 1 << 16
 _FLOOD = 4 << 20  # bytes of output from which on they are taken slowly: reading on must not cost a core
-# What belongs to the daemon alone: nobody else is to speak to systemd in its name.
-_OURS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "JOURNAL_STREAM")
+# What a program of the user's session needs. The daemon's environment holds more than it should hand on: the
+# passwords of accounts, and the socket that speaks to systemd in its name.
+_USUAL = (
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DISPLAY",
+    "HOME",
+    "LANG",
+    "LANGUAGE",
+    "LOGNAME",
+    "PATH",
+    "SHELL",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_RUNTIME_DIR",
+    "XDG_STATE_HOME",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +67,17 @@ class Bounds:
 class Child:
     """One command. `run` is called once, from a thread of its own."""
 
-    def __init__(self, words: Sequence[str], *, clock: Clock, bounds: Bounds, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        words: Sequence[str],
+        *,
+        clock: Clock,
+        bounds: Bounds,
+        stop: threading.Event,
+        pass_env: Collection[str] = (),
+    ) -> None:
+        """`pass_env`: variables of ours that it gets beside the usual ones."""
+        self._pass_env = pass_env
         self._words = list(words)
         self._clock = clock
         self._bounds = bounds
@@ -81,7 +111,7 @@ class Child:
                 stdin=file,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**_inherited(), **environment},
+                env={**_inherited(self._pass_env), **environment},
                 start_new_session=True,
                 bufsize=0,
             )
@@ -150,5 +180,9 @@ class Child:
         return Ended(why=why, output=output, dropped=self._dropped)
 
 
-def _inherited() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in _OURS}
+def _inherited(pass_env: Collection[str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _USUAL or name.startswith("LC_") or name in pass_env
+    }

@@ -20,12 +20,17 @@ from syncer.wording import counted
 
 LANE = "desktop"
 _AT_MOST, _IN = 4, 60.0  # words within so many seconds
-_LONGEST = 300  # characters
 _TITLES = {
     Event.CONFLICT: "Conflict",
     Event.ERROR: "Sync failed",
     Event.GUARD: "Sync held back",
     Event.STALE: "Not in sync for long",
+}
+_BODIES = {
+    Event.CONFLICT: "changed on both sides; `syncer conflicts` lists them",
+    Event.ERROR: "`syncer status` says what went wrong",
+    Event.GUARD: "held back; `syncer status` says what and why",
+    Event.STALE: "no success for longer than max_age; `syncer status` says more",
 }
 # The words come as arguments, never as part of the script.
 _SCRIPT = (
@@ -73,11 +78,12 @@ class Desktop:
 
 
 def words(call: Call) -> tuple[str, str]:
-    """Title and body, in characters that can be shown."""
+    """Title and body, in characters that can be shown. No name of a file and no message, which may hold some:
+    the arguments of a command are for every user of the machine to read.
+    """
     number = len(call.paths) + call.more
-    where = f"{printable(call.paths[0])}: " if number == 1 else ""
-    where = f"{number:,} paths: " if number > 1 else where
-    return f"{_TITLES[call.event]}: {printable(call.job)}", f"{where}{printable(call.message)}"[:_LONGEST]
+    where = f"{counted(number, 'path')}: " if number else ""
+    return f"{_TITLES[call.event]}: {printable(call.job)}", f"{where}{_BODIES[call.event]}"
 
 
 def command_for(title: str, body: str, *, find: Finder, platform: str) -> tuple[str, ...] | None:

@@ -1,6 +1,8 @@
 """The commands that a person wants run when something happens in a job: `on_conflict` and its like.
 
-A hook gets one JSON document on stdin and, in its environment, SYNCER_EVENT and SYNCER_JOB:
+A hook gets one JSON document on stdin and, in its environment, SYNCER_EVENT and SYNCER_JOB beside the usual
+variables of a session (PATH, HOME, LANG, …) and those that `pass_env` names; no others, since the daemon's
+may hold passwords:
 
     {"schema": 1, "event": "conflict", "job": "docs", "at": 1763740800.25,
      "paths": ["a/b.txt"], "more": 0, "message": "changed on both sides; …", "hint": "choose with: …"}
@@ -18,7 +20,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from syncer.clock import SystemClock
@@ -85,7 +87,7 @@ def _bounded(call: Call, paths: dict[str, None], more: int) -> Call:
 class _Lane:
     """What runs for one job and event, and the one call that waits behind it."""
 
-    pending: tuple[tuple[str, ...], Call] | None = None
+    pending: tuple[tuple[str, ...], Call, frozenset[str]] | None = None
     thread: threading.Thread | None = None
 
 
@@ -99,15 +101,21 @@ class Hooks:
         self._lanes: dict[tuple[str, str], _Lane] = {}
         self._stop = threading.Event()
 
-    def tell(self, command: Sequence[str], call: Call, *, lane: str = "") -> None:
-        """Run the command with the call; returns at once. `lane`: what it waits for, its event by default."""
+    def tell(
+        self, command: Sequence[str], call: Call, *, lane: str = "", pass_env: Collection[str] = ()
+    ) -> None:
+        """Run the command with the call; returns at once. `lane`: what it waits for, its event by default.
+
+        `pass_env`: variables that it gets beside the usual ones.
+        """
         key = (call.job, lane or call.event.key)
         with self._lock:
             if self._stop.is_set() or not command:
                 return
             mine = self._lanes.setdefault(key, _Lane())
             earlier = mine.pending
-            mine.pending = (tuple(command), earlier[1].joined(call) if earlier else call)
+            joined = earlier[1].joined(call) if earlier else call
+            mine.pending = (tuple(command), joined, frozenset(pass_env))
             if mine.thread is None:
                 mine.thread = threading.Thread(
                     target=self._work, args=(key,), name=f"hook {key}", daemon=True
@@ -126,13 +134,13 @@ class Hooks:
     def _work(self, key: tuple[str, str]) -> None:
         """One lane, until nothing waits in it."""
         while (taken := self._next(key)) is not None:
-            command, call = taken
+            command, call, pass_env = taken
             try:
-                self._run(key, command, call)
+                self._run(key, command, call, pass_env)
             except Exception:  # noqa: BLE001 - one bad call must not end the lane
                 _log.exception("the hook %s of %s could not be run", key[1], key[0])
 
-    def _next(self, key: tuple[str, str]) -> tuple[tuple[str, ...], Call] | None:
+    def _next(self, key: tuple[str, str]) -> tuple[tuple[str, ...], Call, frozenset[str]] | None:
         with self._lock:
             lane = self._lanes[key]
             taken, lane.pending = lane.pending, None
@@ -141,8 +149,10 @@ class Hooks:
                 return None
             return taken
 
-    def _run(self, key: tuple[str, str], command: tuple[str, ...], call: Call) -> None:
-        child = Child(command, clock=self._clock, bounds=self._bounds, stop=self._stop)
+    def _run(
+        self, key: tuple[str, str], command: tuple[str, ...], call: Call, pass_env: frozenset[str]
+    ) -> None:
+        child = Child(command, clock=self._clock, bounds=self._bounds, stop=self._stop, pass_env=pass_env)
         environment = {"SYNCER_EVENT": call.event.value, "SYNCER_JOB": call.job}
         ended = child.run(call.document(), environment)
         level = logging.WARNING if ended.why else logging.INFO

@@ -17,7 +17,7 @@ import stat
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -33,6 +33,7 @@ _HELD = (errno.EWOULDBLOCK, errno.EACCES)
 _LARGEST = 4096  # bytes that a lock may say
 _TRIES = 10
 _NAP = 0.05  # seconds
+_PROC: Final = Path("/proc/self/fd")
 _FORSAKEN = 86_400.0  # seconds that nobody touched a socket
 
 
@@ -105,8 +106,28 @@ def holder(state_dir: Path) -> Holder | None:
 def socket_path(state_dir: Path) -> Path:
     """Where a daemon started here and now listens: a path of its own for each state directory."""
     digits = blake2b(os.fsencode(os.path.realpath(state_dir)), digest_size=6).hexdigest()
-    places = [place / f"daemon-{digits}.sock" for place in _directories()]
-    return next((place for place in places if len(os.fsencode(place)) <= MOST), places[-1])
+    places = [place / f"daemon-{digits}.sock" for place in _directories(state_dir)]
+    return next((place for place in places if _is_short(place)), places[-1])
+
+
+@contextmanager
+def address(path: Path) -> Iterator[str]:
+    """The path as bind(2) and connect(2) take it: a long one by way of its open directory, on Linux.
+
+    Raises OSError.
+    """
+    if _is_short(path) or not _PROC.is_dir():
+        yield os.fspath(path)
+        return
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"{_PROC}/{directory}/{path.name}"
+    finally:
+        os.close(directory)
+
+
+def _is_short(path: Path) -> bool:
+    return len(os.fsencode(path)) <= MOST
 
 
 def private(directory: Path) -> None:
@@ -131,11 +152,17 @@ def bind(path: Path) -> socket.socket:
     Raises StateError.
     """
     private(path.parent)
+    if not _is_short(path) and not _PROC.is_dir():
+        raise StateError(
+            f"{path} is too long for a socket ({MOST} bytes at most)",
+            hint="set XDG_RUNTIME_DIR to a directory of your own, or take a shorter state_dir",
+        )
     with translated(path):
         _clear(path)
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            made.bind(os.fspath(path))
+            with address(path) as short:
+                made.bind(short)
             os.chmod(path, 0o600)
             made.listen(64)
         except BaseException:
@@ -164,15 +191,12 @@ def stamp(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _directories() -> Iterator[Path]:
-    import tempfile  # loads much, and a status without a daemon does without
-
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
-    if runtime.is_absolute() and _is_ours(runtime):
-        yield runtime / "syncer"
-    name = f"syncer-{os.geteuid()}"
-    yield Path(tempfile.gettempdir()) / name
-    yield Path("/tmp") / name
+def _directories(state_dir: Path) -> Iterator[Path]:
+    """The runtime directory, else one in the state directory. Never /tmp, where anybody may be faster."""
+    for runtime in (Path(os.environ.get("XDG_RUNTIME_DIR", "")), Path(f"/run/user/{os.geteuid()}")):
+        if runtime.is_absolute() and _is_ours(runtime):
+            yield runtime / "syncer"
+    yield state_dir / "run"
 
 
 def _is_ours(directory: Path) -> bool:

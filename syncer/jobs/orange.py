@@ -35,6 +35,7 @@ def connecting(where: Where, tokens: Tokens) -> Store:
     from functools import partial
 
     from syncer.config.accounts import Orange
+    from syncer.stores.http.origins import in_the_clear
     from syncer.stores.orange.api import API_URL, CONTENT_URL, Api
     from syncer.stores.orange.bearer import Bearer
     from syncer.stores.orange.oauth import refresh
@@ -44,11 +45,17 @@ def connecting(where: Where, tokens: Tokens) -> Store:
     account = where.account
     registered = application(account)
     assert isinstance(account, Orange)
+    for key, url in (("api_url", account.api_url), ("content_url", account.content_url)):
+        if url and in_the_clear(url) and not account.insecure:
+            raise ConfigError(
+                f"accounts.{account.name}.{key}: {url}: the token would cross the network unencrypted",
+                hint="write https://, or `insecure = true` in the account to accept that",
+            )
     bearer = Bearer(
         tokens, partial(refresh, registered, clock=where.clock), clock=where.clock, again=registered.again
     )
     api = Api(
-        Session(bearer, clock=where.clock),
+        Session(bearer, clock=where.clock, account=account.name),
         api_url=account.api_url or API_URL,
         content_url=account.content_url or CONTENT_URL,
     )

@@ -32,11 +32,12 @@ def reach(url: str, *, clock: Clock, ca_file: Path | None = None) -> Reached:
     """Asks once; any answer will do. Raises PermanentError (the certificate too), TransientError."""
     import requests
 
+    from syncer.stores.http.failures import reaching
     from syncer.stores.smartfile import replies
 
     before = clock.now_ns()
     with (
-        replies.translated(host_of(url), ""),
+        reaching(url),
         requests.get(
             url,
             auth=lambda request: request,  # requests would look for a password in ~/.netrc

@@ -36,7 +36,9 @@ def connecting(account: Account, path: str, *, clock: Clock, cache: Path, tag: s
             f"accounts.{account.name}.ca_file: {ca_file} is not a file",
             hint="name a file with the certificate that the server's own is signed by",
         )
-    session = Session(login.url, login.auth, str(ca_file) if ca_file else None, clock=clock)
+    session = Session(
+        login.url, login.auth, str(ca_file) if ca_file else None, clock=clock, account=account.name
+    )
     identity = f"smartfile:{login.url}{path.strip('/')}"
     return Chosen(lambda: _speaking(session, path, cache=cache, tag=tag), identity, session)
 
@@ -61,17 +63,19 @@ def _given(account: Account) -> Given:
         client_secret=covered("client_secret"),
         access_token=covered("access_token"),
         access_secret=covered("access_secret"),
+        insecure=account.insecure,
     )
 
 
 def _speaking(session: Session, path: str, *, cache: Path, tag: str) -> Store:
     """Asks the server once. Raises AuthError, TransientError, PermanentError."""
     from syncer.stores import peer
+    from syncer.stores.smartfile.documents import document
 
     response = session.request("GET", _PING, about="ping")
     try:
-        told = response.json()
-    except ValueError:
+        told = document(response, "ping")
+    except StoreError:
         told = None
     if not isinstance(told, dict):
         raise PermanentError("what answers there is no SmartFile API", hint="check the account's url")

@@ -43,7 +43,7 @@ def connecting(
         raise ConfigError(f"the container's name is longer than {_CONTAINER_BYTES} bytes: {place.container}")
     if why := wrong(place.prefix.removesuffix("/")) or wrong(place.container):
         raise ConfigError(f"{account.name}:{path} cannot be a container and a folder in it: {why}")
-    connection = Connection(door(account, clock, environ=environ), clock=clock)
+    connection = Connection(door(account, clock, environ=environ), clock=clock, account=account.name)
     return SwiftStore(
         connection,
         place,

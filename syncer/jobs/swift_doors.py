@@ -27,7 +27,9 @@ def door(account: Account, clock: Clock, *, environ: Mapping[str, str] = os.envi
     from syncer.stores.swift.auth.token import TokenDoor
 
     if isinstance(account, SwiftToken):
-        return TokenDoor(storage_url=account.storage_url, token=account.token.reveal)
+        return TokenDoor(
+            storage_url=account.storage_url, token=account.token.reveal, insecure=account.insecure
+        )
     return RenewingDoor(_login(account, clock, environ), clock=clock)
 
 
@@ -57,17 +59,25 @@ def _v1(account: SwiftV1, clock: Clock, environ: Mapping[str, str]) -> Login:
     from syncer.stores.swift.auth.v1 import V1Login
 
     return V1Login.settled(
-        environ, clock=clock, auth_url=account.auth_url, user=account.user, key=_asked(account.key)
+        environ,
+        clock=clock,
+        auth_url=account.auth_url,
+        user=account.user,
+        key=_asked(account.key),
+        insecure=account.insecure,
     )
 
 
 def _keystone(account: SwiftKeystone, clock: Clock, environ: Mapping[str, str]) -> Login:
+    from syncer.stores.swift.auth.clouds import Files
     from syncer.stores.swift.auth.keystone import KeystoneLogin
 
     return KeystoneLogin.settled(
         environ,
         clock=clock,
         cloud=account.cloud,
+        files=Files(clouds=account.clouds_file, secure=account.secure_file),
+        insecure=account.insecure,
         auth_url=account.auth_url,
         username=account.username or account.user,
         password=_asked(account.password),
@@ -94,6 +104,7 @@ def _hubic(account: SwiftHubic, clock: Clock, environ: Mapping[str, str]) -> Log
         client_secret=_asked(account.client_secret),
         password=_asked(account.password),
         refresh_token=_asked(account.refresh_token),
+        insecure=account.insecure,
     )
 
 
@@ -109,6 +120,8 @@ def _ovh(account: SwiftOvh) -> Login:
         client_secret=_asked(account.client_secret),
         project=account.project,
         region=account.region,
+        conf_file=account.conf_file,
+        insecure=account.insecure,
     )
 
 

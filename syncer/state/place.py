@@ -24,7 +24,13 @@ def prepare(directory: Path) -> None:
         for path in reversed(missing):
             path.mkdir(mode=0o700, exist_ok=True)  # another run may be making it too
             sync(path.parent)
-        if directory.stat().st_mode & 0o077:
+        found = directory.stat()
+        if found.st_uid != os.geteuid():
+            raise StateError(
+                f"{directory} belongs to another user: it is not safe to keep the state there",
+                hint="name a state_dir of your own, or run as the user it belongs to",
+            )
+        if found.st_mode & 0o077:
             directory.chmod(0o700)
     kind = file_system(directory, mounts())
     # SQLite's journal needs memory shared by all who open it, and flock must be seen by all of them

@@ -14,7 +14,7 @@ from dataclasses import replace
 from os import stat_result
 from typing import TypeVar
 
-from syncer.engine.paths import PRIVATE, TEMPORARY
+from syncer.engine.paths import PRIVATE, ROOT_ID, TEMPORARY
 from syncer.engine.ports import Clock
 from syncer.stores.adapted import adapted
 from syncer.stores.beneath import Cursor

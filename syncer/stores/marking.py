@@ -13,6 +13,7 @@ import os
 import unicodedata
 
 from syncer.engine.paths import PRIVATE, is_private
+from syncer.errors import LocalError
 from syncer.stores.fsops import FileSystem
 from syncer.stores.ground import MARKER, Ground
 from syncer.stores.traits import PROBE_NS, clear
@@ -24,11 +25,13 @@ _LONGEST = 1024  # bytes of a marker worth reading
 
 
 def read_marker(ground: Ground) -> str:
-    """The root's identity, "" where there is none. Raises OSError."""
+    """The root's identity, "" where there is none. Raises OSError, LocalError."""
     fs = ground.fs
     try:
         with ground.cursor() as cursor:
-            fd = fs.open_read(MARKER, cursor.enter(PRIVATE))
+            own = cursor.enter(PRIVATE)
+            check_owner(fs, own, ground.root_fd())
+            fd = fs.open_read(MARKER, own)
     except FileNotFoundError:
         return ""
     try:
@@ -38,11 +41,15 @@ def read_marker(ground: Ground) -> str:
 
 
 def write_marker(ground: Ground, marker: str, *, only_first: bool = False) -> None:
-    """Makes `.syncer` with the marker in it, durably; `only_first`: another marker stands. Raises OSError."""
+    """Makes `.syncer` with the marker in it, durably; `only_first`: another marker stands.
+
+    Raises OSError, LocalError.
+    """
     fs = ground.fs
     with ground.cursor() as cursor:
         _make_private(fs, cursor.enter(""))
         own = cursor.enter(PRIVATE)
+        check_owner(fs, own, ground.root_fd())
         clear(fs, own, ground.is_own)
         _plant(ground, own, _PROBE, mtime_ns=PROBE_NS)
         _plant(ground, own, _GIT_IGNORE, b"*\n")
@@ -58,6 +65,21 @@ def write_git_ignore(ground: Ground) -> None:
         own = cursor.enter(PRIVATE)
         if exists(ground.fs, MARKER, own) and not exists(ground.fs, _GIT_IGNORE, own):
             _plant(ground, own, _GIT_IGNORE, b"*\n")
+
+
+def check_owner(fs: FileSystem, own: int, root: int) -> None:
+    """Whether `.syncer` is ours, or whose the root is. Raises LocalError.
+
+    Where others may write to the root, one of them may have made it: to have our marker, which tells
+    whether a memory belongs to this root, and to have a trash that is open to them.
+    """
+    if fs.fstat(own).st_uid in (os.geteuid(), fs.fstat(root).st_uid, 0):
+        return
+    raise LocalError(
+        f"{PRIVATE} at the root of the folder belongs to another user, and is not used",
+        hint="see who made it; remove it, or take it over with chown",
+        path=PRIVATE,
+    )
 
 
 def _make_private(fs: FileSystem, root_fd: int) -> None:

@@ -1,22 +1,19 @@
 """A store that tries again what failed for the moment.
 
-Only `TransientError` is tried again: with exponential back-off and jitter, honouring what the other
-side asks for (`retry_after`) up to a cap, a bounded number of times. A write whose reply may have been
-lost is never blindly repeated: first a look tells whether it took effect. A source tries again by
-itself. Where thing after thing is given up, a `circuit` ends the waiting: what follows fails at once, and
-the run ends with the first batch that is begun after that.
+Only `TransientError` is tried again, by the one `retry_policy`: tries that a layer below made of the same
+request count. A write whose reply may have been lost is never blindly repeated: first a look tells whether
+it took effect. A source tries again by itself. Where thing after thing is given up, a `circuit` ends the
+waiting: what follows fails at once, and the run ends with the first batch that is begun after that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from blake3 import blake3
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
-from tenacity.wait import wait_base, wait_random_exponential
 
 from syncer.engine.model import Done, Entry, Failed, Kind, Listing, Method, Outcome, RelPath, Seen
 from syncer.engine.ports import (
@@ -34,30 +31,20 @@ from syncer.engine.ports import (
 )
 from syncer.errors import LocalError, StoreError, TransientError
 from syncer.stores.circuit import Circuit
+from syncer.stores.retry_policy import POLICY, Attempts, RetryPolicy
 from syncer.stores.wrapping import Wrapped
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How often (all tries counted) and how long; times in seconds."""
-
-    tries: int = 5
-    first: float = 0.5
-    longest: float = 30.0
-
-
 class RetryingStore(Wrapped):
     """`sleep` takes seconds, as `Clock.sleep` does."""
 
-    def __init__(
-        self, inner: Store, *, sleep: Callable[[float], None], patience: Patience | None = None
-    ) -> None:
+    def __init__(self, inner: Store, *, sleep: Callable[[float], None], policy: RetryPolicy = POLICY) -> None:
         super().__init__(inner)
         self._sleep = sleep
-        self._patience = patience or Patience()
+        self._policy = policy
         self._circuit = Circuit(lambda: inner.identity, inner.root)
 
     # -- looking -------------------------------------------------------------
@@ -115,29 +102,25 @@ class RetryingStore(Wrapped):
         return self._insistently(call, failed=failed)
 
     def _insistently(self, call: Callable[[], ResultT], *, failed: TransientError | None = None) -> ResultT:
-        before = [failed] if failed is not None else []
-
-        def once() -> ResultT:
-            if before:
-                raise before.pop()
-            return call()
-
-        try:
-            result = self._retrying()(once)
-        except TransientError as error:
-            self._circuit.gave_up(error)
-            raise
+        attempts = Attempts(self._policy, most=1 if self._circuit.tired else None)
+        tries = 0
+        with attempts.shared():
+            while True:
+                try:
+                    if failed is None:
+                        result = call()
+                        break
+                    first, failed = failed, None
+                    raise first
+                except TransientError as error:
+                    tries += 1
+                    try:
+                        attempts.wait(error, self._sleep, tries)
+                    except TransientError as last:
+                        self._circuit.gave_up(last)
+                        raise
         self._circuit.worked()
         return result
-
-    def _retrying(self) -> Retrying:
-        return Retrying(
-            sleep=self._sleep,
-            stop=stop_after_attempt(1 if self._circuit.tired else self._patience.tries),
-            wait=_Wait(self._patience),
-            retry=retry_if_exception_type(TransientError),
-            reraise=True,
-        )
 
     # -- changing --------------------------------------------------------------
 
@@ -173,8 +156,16 @@ class RetryingStore(Wrapped):
         if items:
             self._circuit.check()
         left = set(range(len(items)))
-        for index, outcome in send(items):
+        attempts, results = Attempts(self._policy), iter(send(items))
+        while True:
+            with attempts.shared():
+                found = next(results, None)
+            if found is None:
+                break
+            index, outcome = found
             left.discard(index)
+            if not isinstance(outcome, Failed):
+                attempts.progress()
             if isinstance(outcome, Failed) and isinstance(outcome.error, TransientError):
                 outcome = self._insist(items[index], outcome.error, send, took_effect)
             elif not isinstance(outcome, Failed):
@@ -267,19 +258,6 @@ class _WatchedSource:
             self._circuit.gave_up(error)
             raise
         self._circuit.worked()
-
-
-class _Wait(wait_base):
-    """What the other side asked for, else longer and longer with jitter; never more than the cap."""
-
-    def __init__(self, patience: Patience) -> None:
-        self._longest = patience.longest
-        self._backoff = wait_random_exponential(multiplier=patience.first, max=patience.longest)
-
-    def __call__(self, retry_state: RetryCallState) -> float:
-        error = retry_state.outcome.exception() if retry_state.outcome is not None else None
-        asked = error.retry_after if isinstance(error, TransientError) else None
-        return min(asked, self._longest) if asked is not None else self._backoff(retry_state)
 
 
 def _nothing(path: RelPath) -> None:

@@ -24,8 +24,10 @@ from syncer.engine.model import Kind, RelPath
 from syncer.engine.paths import PRIVATE, TEMPORARY, TRASH, tree_key
 from syncer.engine.paths import split as split_path
 from syncer.engine.ports import Clock
+from syncer.errors import LocalError
 from syncer.stores.beneath import Cursor
 from syncer.stores.fsops import FileSystem
+from syncer.stores.marking import check_owner
 from syncer.stores.stamps import identity, kind
 from syncer.stores.transfer import NO_LINK, copy_file, drop_quietly, is_same, name_it
 from syncer.stores.trouble import GONE
@@ -150,10 +152,19 @@ class Trash:
                     _make(self.fs, name, parent)
                     self.fs.sync(parent)
                 fd = self.fs.open_directory(name, parent)
+                if name == PRIVATE:
+                    self._check_owner(fd, parent)
             finally:
                 self.fs.close(parent)
         self._rooted = self._rooted or make
         return fd
+
+    def _check_owner(self, own: int, root: int) -> None:
+        try:
+            check_owner(self.fs, own, root)
+        except LocalError:
+            self.fs.close(own)
+            raise
 
     def session(self) -> Session:
         """Keeps things for one batch of work, in one thread."""

@@ -93,8 +93,10 @@ def _parts(frame: Frame) -> Iterator[bytes]:
     yield _HEADER.pack(b"H" if isinstance(frame, Head) else b"E", len(text)) + text
 
 
-def decode(pieces: Iterable[bytes], *, reserve: Callable[[int], None] | None = None) -> Iterator[Frame]:
-    """The frames of a stream, however it was cut.
+def decode(
+    pieces: Iterable[bytes], *, largest: int = LARGEST_JSON, reserve: Callable[[int], None] | None = None
+) -> Iterator[Frame]:
+    """The frames of a stream, however it was cut; `largest`: bytes of the head that begins it.
 
     `reserve` is told how many bytes of memory a large head takes, before it is gathered and before it is
     parsed; what it raises comes out unchanged. Raises TransientError where the stream breaks off,
@@ -107,7 +109,7 @@ def decode(pieces: Iterable[bytes], *, reserve: Callable[[int], None] | None = N
         used = 0
         if first and reserve is not None and len(buffer) - len(piece) < _HEADER.size <= len(buffer):
             reserve(_gathered(buffer))
-        while (found := _next(buffer, used, first, reserve)) is not None:
+        while (found := _next(buffer, used, largest if first else 0, reserve)) is not None:
             frame, used = found
             first = False
             if frame is None:
@@ -126,13 +128,16 @@ def _gathered(buffer: bytearray) -> int:
 
 
 def _next(
-    buffer: bytearray, at: int, first: bool, reserve: Callable[[int], None] | None
+    buffer: bytearray, at: int, largest: int, reserve: Callable[[int], None] | None
 ) -> tuple[Frame | None, int] | None:
-    """The frame that begins at `at` and where it ends; None while it is not whole. The end is (None, …)."""
+    """The frame that begins at `at` and where it ends; None while it is not whole. The end is (None, …).
+
+    `largest`: bytes of a head that begins the stream, 0 where it has begun.
+    """
     if len(buffer) - at < _HEADER.size:
         return None
     kind, length = _HEADER.unpack_from(buffer, at)
-    head = LARGEST_JSON if first else LARGEST_LATER
+    first, head = largest > 0, largest or LARGEST_LATER
     most = {b"H": head, b"E": head, b"D": LARGEST_DATA, b"Z": 0}.get(kind)
     if most is None or length > most:
         raise PermanentError(f"not a frame: type {kind!r}, {length} bytes")

@@ -11,7 +11,8 @@ from syncer.engine.ports import Amend, Creation, Put, Removal, Rename, Results, 
 from syncer.errors import AuthError, PermanentError, SyncerError, TransientError
 from syncer.stores.faults import Fault, FaultyStore
 from syncer.stores.memory import MemoryStore
-from syncer.stores.retry import Patience, RetryingStore
+from syncer.stores.retry import RetryingStore
+from syncer.stores.retry_policy import RetryPolicy
 from tests.contract.doubles import BytesSource
 from tests.contract.rigs import in_order
 
@@ -25,8 +26,8 @@ class World:
         self.slept: list[float] = []
         self.memory = MemoryStore()
         self.faulty = FaultyStore(self.memory, faults)
-        patience = Patience(tries=tries, first=1.0, longest=20.0)
-        self.store = RetryingStore(self.faulty, sleep=self.slept.append, patience=patience)
+        patience = RetryPolicy(tries=tries, first=1.0, longest=20.0)
+        self.store = RetryingStore(self.faulty, sleep=self.slept.append, policy=patience)
 
     def put(self, path: str, data: bytes, expected: Entry | None = None) -> object:
         item = Put(path=path, kind=Kind.FILE, source=BytesSource(data), size=len(data), expected=expected)
@@ -60,11 +61,45 @@ def test_waits_grow_with_jitter_and_have_a_cap() -> None:
     assert all(0 <= wait <= 20 for wait in world.slept) and len(set(world.slept)) > 5
 
 
-@pytest.mark.parametrize(("asked", "slept"), [(7.0, 7.0), (3600.0, 20.0), (0.0, 0.0)])
-def test_what_the_other_side_asks_for_is_honoured_up_to_the_cap(asked: float, slept: float) -> None:
+@pytest.mark.parametrize("asked", [7.0, 60.0, 0.0])
+def test_what_the_other_side_asks_for_is_honoured(asked: float) -> None:
     world = World(fault("list", TransientError("busy", retry_after=asked)))
     world.store.list("")
-    assert world.slept == [slept]
+    assert world.slept == [asked]
+
+
+@pytest.mark.parametrize("asked", [61.0, 3600.0, 1e300, float("inf")])
+def test_a_pause_longer_than_a_run_waits_fails_at_once_and_says_the_time(asked: float) -> None:
+    """It was cut to thirty seconds, and asked five times: minutes of silence, and never in time."""
+    world = World(fault("list", TransientError("busy", retry_after=asked), times=None))
+    with pytest.raises(TransientError, match=r"busy; it asks to wait .+, until \d\d:\d\d, .* 1m at most"):
+        world.store.list("")
+    assert world.slept == [] and world.faulty.calls.count(("list", "")) == 1
+
+
+@pytest.mark.parametrize("asked", [-1.0, float("nan")])
+def test_a_pause_that_is_none_is_left_aside(asked: float) -> None:
+    world = World(fault("list", TransientError("busy", retry_after=asked)))
+    world.store.list("")
+    assert len(world.slept) == 1 and 0 < world.slept[0] <= 20
+
+
+def test_what_a_layer_below_gave_up_is_not_tried_again() -> None:
+    below = TransientError("five times in vain")
+    below.attempts, below.request = 5, "GET /"
+    world = World(fault("list", below, times=None), fault("put", below, times=None), tries=5)
+    with pytest.raises(TransientError, match="in vain"):
+        world.store.list("")
+    assert isinstance(world.put("f", b"x"), Failed) and world.slept == []
+
+
+def test_tries_of_a_layer_below_count_with_our_own() -> None:
+    below = TransientError("three times in vain")
+    below.attempts, below.request = 3, "GET /"
+    world = World(fault("list", below, times=None), tries=5)
+    with pytest.raises(TransientError):
+        world.store.list("")
+    assert len(world.slept) == 1
 
 
 def test_a_permanent_trouble_is_not_tried_again() -> None:
@@ -155,7 +190,7 @@ def test_a_dead_line_is_not_asked_once_more_for_each_item() -> None:
             raise LATER
 
     dead = Dead()
-    store = RetryingStore(dead, sleep=lambda seconds: None, patience=Patience(tries=2))
+    store = RetryingStore(dead, sleep=lambda seconds: None, policy=RetryPolicy(tries=2))
     assert len(in_order(store.put(items(500)), 500)) == 500 and dead.tried == 6
 
 

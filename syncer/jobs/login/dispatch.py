@@ -44,7 +44,7 @@ def _keyless(account: SwiftOvh) -> bool:
     """A service account (OAuth 2) has no consumer key, and one that is set is not to be replaced."""
     from syncer.stores.swift.auth.ovh import OvhLogin
 
-    known = OvhLogin(endpoint=account.endpoint)
+    known = OvhLogin(endpoint=account.endpoint, conf_file=account.conf_file)
     if account.client_id or (not account.application_key and known.configured("client_id")):
         return False
     return account.consumer_key is None and not known.configured("consumer_key")

@@ -26,6 +26,7 @@ def log_in(account: SwiftHubic, dialogue: Dialogue) -> LoggedIn:
         redirect_uri=account.redirect_uri,
         client_secret=account.client_secret.reveal if account.client_secret else None,
         password=account.password.reveal if account.password else None,
+        insecure=account.insecure,
     )
     code = ""
     if not application.by_password:

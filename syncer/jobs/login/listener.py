@@ -38,6 +38,14 @@ class Address:
     hosts: Sequence[tuple[socket.AddressFamily, str]]
     port: int
     path: str
+    name: str  # the host of the redirect
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What a request's Host may be: the redirect's own, and the numbers that are listened at."""
+        numbers = {f"[{host}]" if ":" in host else host for _, host in self.hosts}
+        names = {self.name.lower(), *numbers}
+        return frozenset({f"{name}:{self.port}" for name in names} | (names if self.port == 80 else set()))
 
 
 def address_of(redirect_uri: str) -> Address | None:
@@ -45,7 +53,10 @@ def address_of(redirect_uri: str) -> Address | None:
 
     Its name may be an invented one that the hosts file leads here (some services refuse `localhost`).
     """
-    parts = urlsplit(redirect_uri)
+    try:
+        parts = urlsplit(redirect_uri)
+    except ValueError:
+        return None
     if parts.scheme != "http" or not parts.hostname:
         return None
     try:
@@ -56,7 +67,11 @@ def address_of(redirect_uri: str) -> Address | None:
     hosts = [(family, str(where[0])) for family, _, _, _, where in found]
     if not hosts or not all(ip_address(host.partition("%")[0]).is_loopback for _, host in hosts):
         return None
-    return Address(hosts=hosts, port=port, path=parts.path or "/")
+    return Address(hosts=hosts, port=port, path=parts.path or "/", name=_in_brackets(parts.hostname))
+
+
+def _in_brackets(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 class Listener:
@@ -100,7 +115,7 @@ class Listener:
             server_version, sys_version = "Syncer", ""
 
             def do_GET(self) -> None:
-                status, page, reply = listener._judged(self.path)
+                status, page, reply = listener._judged(self.path, self.headers.get_all("Host") or [])
                 self._answer(status, *page)
                 if reply is not None:
                     listener._hear(reply)  # after the page: what hears it may end the program
@@ -124,8 +139,14 @@ class Listener:
 
         return Handler
 
-    def _judged(self, target: str) -> tuple[int, tuple[str, str], Reply | None]:
-        parts = urlsplit(target)
+    def _judged(self, target: str, hosts: Sequence[str]) -> tuple[int, tuple[str, str], Reply | None]:
+        """What a request gets. Under another Host a page of the web speaks to us by a name of its own."""
+        if len(hosts) != 1 or hosts[0].lower() not in self._address.names:
+            return 421, _MISSING, None
+        try:
+            parts = urlsplit(target)
+        except ValueError:
+            return 400, _STRANGE, None
         if parts.path != self._address.path:
             return 404, _MISSING, None
         try:

@@ -37,6 +37,8 @@ def login_of(account: SwiftOvh) -> OvhLogin:
         application_secret=secret.reveal if secret else None,
         project=account.project,
         region=account.region,
+        conf_file=account.conf_file,
+        insecure=account.insecure,
     )
 
 

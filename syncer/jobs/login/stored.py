@@ -68,7 +68,7 @@ def _hubic(account: SwiftHubic, environ: Mapping[str, str]) -> list[str]:
 def _ovh(account: SwiftOvh) -> list[str]:
     from syncer.stores.swift.auth.ovh import OvhLogin
 
-    login = OvhLogin(endpoint=account.endpoint)
+    login = OvhLogin(endpoint=account.endpoint, conf_file=account.conf_file)
     key = account.application_key or login.configured("application_key")
     return [login.chosen_endpoint(), key, account.project or login.configured("project")]
 
@@ -108,7 +108,7 @@ def _missing(account: Account, field: str, environ: Mapping[str, str]) -> bool:
         case SwiftOvh():
             from syncer.stores.swift.auth.ovh import OvhLogin
 
-            return not OvhLogin(endpoint=account.endpoint).configured(field)
+            return not OvhLogin(endpoint=account.endpoint, conf_file=account.conf_file).configured(field)
     # Either half from elsewhere is about another login, and so is a key and a password.
     theirs = ("ACCESS_TOKEN", "ACCESS_SECRET", "API_KEY", "API_PASSWORD")
     return not any(environ.get(f"SMARTFILE_{name}") for name in theirs)

@@ -6,7 +6,6 @@ this API's shape is a TransientError, never an empty one: absence is concluded f
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -15,16 +14,19 @@ from urllib.parse import quote
 import requests
 
 from syncer.errors import PermanentError, TransientError
+from syncer.stores.http.origins import same_origin
 from syncer.stores.orange import values
 from syncer.stores.orange.bodies import upload_form
-from syncer.stores.orange.session import Call, Session, origin
+from syncer.stores.orange.session import ANSWER_BYTES, FLAT_BYTES, Call, Session
 from syncer.stores.orange.values import File, Folder, Malformed
 from syncer.stores.smartfile import replies
 from syncer.stores.smartfile.bodies import Body
+from syncer.wire.bounded_json import loads
 
 API_URL = "https://api.orange.com/cloud/v1"
 CONTENT_URL = "https://cloudapi.orange.com/cloud/v1"
 ValueT = TypeVar("ValueT")
+_VALUES = 6  # bytes that the values of an answer may take for each of its text: honest ones have some 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,8 @@ class Api:
         if limit is not None:
             params["limit"] = str(limit)
         where = f"folders/{quote(id_, safe='')}" if id_ else "folders"
-        found, response = self._json("GET", where, params=params, about=about)
+        most = FLAT_BYTES if flat else ANSWER_BYTES
+        found, response = self._json("GET", where, params=params, about=about, most=most)
         files, folders = found.get("files", []), found.get("subfolders", [])
         if not isinstance(files, list) or not isinstance(folders, list):
             raise TransientError(f"{about or 'the root'}: the service gives no listing", path=about)
@@ -99,7 +102,7 @@ class Api:
 
         The bearer goes to the account's own hosts only.
         """
-        if origin(url) not in (origin(self._content), origin(self._api)):
+        if not (same_origin(url, self._content) or same_origin(url, self._api)):
             raise PermanentError(
                 f"{about or 'a file'}: the service names another host than its own for the content",
                 hint="check the account's content_url",
@@ -159,10 +162,16 @@ class Api:
         return _told(self._answer("POST", where, json=change, about=about))
 
     def _json(
-        self, method: str, where: str, *, params: Mapping[str, str] | None = None, about: str = ""
+        self,
+        method: str,
+        where: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        about: str = "",
+        most: int = ANSWER_BYTES,
     ) -> tuple[dict[str, object], requests.Response]:
-        response = self._answer(method, where, params=params, about=about)
-        found = _object(response)
+        response = self._answer(method, where, params=params, about=about, most=most)
+        found = _object(response, most=_VALUES * most)
         if found is None:
             raise TransientError(f"{about or 'the service'}: an answer that makes no sense", path=about)
         return found, response
@@ -175,9 +184,12 @@ class Api:
         params: Mapping[str, str] | None = None,
         json: object = None,
         about: str = "",
+        most: int = ANSWER_BYTES,
     ) -> requests.Response:
         asked = {**self._flags, **(params or {})}
-        call = Call(method=method, url=f"{self._api}/{where}", params=asked, json=json, about=about)
+        call = Call(
+            method=method, url=f"{self._api}/{where}", params=asked, json=json, about=about, most=most
+        )
         return self.session.send(call)
 
 
@@ -185,12 +197,13 @@ def _kind(folder: bool) -> str:
     return "folders" if folder else "files"
 
 
-def _object(response: requests.Response) -> dict[str, object] | None:
+def _object(response: requests.Response, *, most: int = _VALUES * ANSWER_BYTES) -> dict[str, object] | None:
+    """None for what is no JSON object. Raises TooLarge."""
     try:
-        found = json.loads(response.content)
-    except (ValueError, RecursionError):
+        found = loads(response.content, most=most)
+    except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return {**found} if isinstance(found, dict) else None
 
 
 def _told(response: requests.Response) -> Folder | None:

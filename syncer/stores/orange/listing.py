@@ -19,18 +19,20 @@ from syncer.engine.fingerprint import fingerprint
 from syncer.engine.model import Entry, Listing, Obstacle, RelPath, Trouble
 from syncer.engine.paths import PRIVATE, is_below, is_private, join, split
 from syncer.errors import AuthError, NotFound, PermanentError, PreconditionFailed, TransientError, Unreadable
+from syncer.stores.http.content import Overlarge
 from syncer.stores.orange import values
 from syncer.stores.orange.api import Page
 from syncer.stores.orange.book import FILE, FOLDER, GONE, Note
 from syncer.stores.orange.ground import Ground, Item
-from syncer.stores.orange.session import Overlarge
 from syncer.stores.orange.staging import Staging
 from syncer.stores.orange.values import DIRECTORY, File, Folder, Malformed
+from syncer.wire.bounded_json import TooLarge
 
 log = logging.getLogger(__name__)
 Children: TypeAlias = Mapping[str, Item | Obstacle]
 SUSPECT = 20  # items from which on an answer may be a first page
 PASSES = 5
+MOST = 60_000  # items that are held as they came: some 150 MB
 LAG_NS = 120 * 10**9  # for so long a listing may show what was before a write of ours
 FRESH_SECONDS = 60.0  # for so long a flat answer stands for a listing
 AT_ONCE = 4
@@ -112,7 +114,7 @@ class Lister:
             return {}
         try:
             page = _complete(lambda offset: ground.page(ground.base, offset=offset, flat=True))
-        except Overlarge:
+        except (Overlarge, TooLarge):
             return {}
         places: dict[RelPath, dict[str, Item | Obstacle]] = {"": {}}
         items = list(_items(page))
@@ -242,6 +244,8 @@ def _passed(fetch: Callable[[int], Page]) -> tuple[Page, int]:
             for known, documents in ((files, page.files), (folders, page.folders)):
                 for document in documents:
                     known.setdefault(_id(document), document)
+            if len(files) + len(folders) > MOST:
+                raise Overlarge(f"more than {MOST:,} items in one listing")
             if len(files) + len(folders) > before:
                 pages, grown = pages + 1, True
                 break

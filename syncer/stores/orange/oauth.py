@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from syncer.engine.ports import Clock
 from syncer.errors import AuthError, StoreError, TransientError
+from syncer.stores.http.origins import in_the_clear
 from syncer.stores.orange.tokens import Token
 
 if TYPE_CHECKING:
@@ -146,10 +146,10 @@ def _post(application: Application, body: str) -> tuple[int, str]:
     import requests
     from requests.auth import HTTPBasicAuth
 
-    from syncer.stores.orange.session import reaching
+    from syncer.stores.http.failures import reaching
 
     with (
-        reaching(f"{_host(application)}: the login service", ""),
+        reaching(application.auth_url, account=application.account),
         requests.post(
             _endpoint(application, "token"),
             data=body,
@@ -167,17 +167,9 @@ def _post(application: Application, body: str) -> tuple[int, str]:
 def _endpoint(application: Application, name: str) -> str:
     """Raises AuthError where secrets would cross a network in the clear."""
     url = application.auth_url.rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not _loopback(parts.hostname or ""):
+    if in_the_clear(url):
         raise AuthError(f"{_host(application)}: a login must go by https", hint="check auth_url")
     return f"{url}/{name}"
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _host(application: Application) -> str:

@@ -20,10 +20,9 @@ from syncer.errors import ChangedUnderUs, NotFound, PermanentError, TransientErr
 from syncer.stores.orange.book import FILE, Note
 from syncer.stores.orange.ground import Ground
 from syncer.stores.orange.values import File
+from syncer.stores.retry_policy import Attempts
 from syncer.stores.smartfile.session import pieces
 
-_TRIES = 4  # in a row without a byte of progress
-_PAUSES = (0.5, 2.0, 8.0)
 _PIECE = 1 << 20
 
 
@@ -66,26 +65,28 @@ class RemoteSource:
 
     def _downloaded(self, start: int) -> Iterator[bytes]:
         """The bytes from `start` on, exactly to the expected size."""
-        position, failures = start, 0
+        position, failures, tries = start, 0, Attempts()
         while position < self._expected.size:
             before = position
             try:
-                for piece in self._answered(position):
+                for piece in self._answered(position, tries):
                     position += len(piece)
                     yield piece
                 if position < self._expected.size:
                     raise TransientError(
                         f"{printable(self._path)}: the answer ended too early", path=self._path
                     )
-            except TransientError:
-                failures = 1 if position > before else failures + 1
-                if failures == _TRIES:
-                    raise
-                self._ground.api.session.clock.sleep(_PAUSES[failures - 1])
+            except TransientError as error:
+                if position > before:
+                    failures = 0
+                    tries.progress()
+                failures += 1
+                tries.wait(error, self._ground.api.session.clock.sleep, failures)
 
-    def _answered(self, position: int) -> Iterator[bytes]:
+    def _answered(self, position: int, tries: Attempts) -> Iterator[bytes]:
         """One download, from `position` on and never beyond the expected size."""
-        response, skip = self._begun(position)
+        with tries.shared():
+            response, skip = self._begun(position)
         length, size = response.headers.get("Content-Length", ""), self._expected.size
         if length.isdigit() and int(length) > size - position + skip:
             response.close()

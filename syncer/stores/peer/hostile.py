@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from syncer.engine.model import Done, Entry, Failed, Listing, Outcome, RelPath, Seen
+from syncer.engine.model import Done, Entry, Failed, Listing, Obstacle, Outcome, RelPath, Seen
 from syncer.engine.paths import printable
 from syncer.engine.ports import Results
 from syncer.errors import PermanentError, Unholdable
@@ -60,10 +60,15 @@ def believable(seen: SeenT) -> SeenT:
 def believable_listing(listing: Listing) -> Listing:
     """The same for all of a directory, and its names; the engine judges which of those are safe."""
     for name, seen in listing.entries.items():
-        believable(seen)
-        if not can_be_spelt(name):
-            raise malformed("a name")
+        believable_child(name, seen)
     return listing
+
+
+def believable_child(name: str, seen: Entry | Obstacle) -> None:
+    """The same for one name of a directory."""
+    believable(seen)
+    if not can_be_spelt(name):
+        raise malformed("a name")
 
 
 def believable_outcome(outcome: Outcome) -> Outcome:

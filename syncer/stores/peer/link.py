@@ -21,7 +21,9 @@ from syncer.errors import (
     TransientError,
 )
 from syncer.stores.peer import zstd
+from syncer.stores.retry_policy import Attempts
 from syncer.wire import BASE, FRAMES
+from syncer.wire.bounded_json import loads
 from syncer.wire.frames import Frame, Json, decode, encode
 from syncer.wire.values import error_in, malformed, take
 
@@ -36,12 +38,11 @@ ResultT = TypeVar("ResultT")
 _SILENCE = 600.0  # seconds: the server may be hashing a huge file; that it is alive the connection knows
 _JUDGED = (400, 403, 404, 409, 413, 500, 502, 503, 504)  # statuses whose body says what went wrong
 _TELLING = 64 << 10  # bytes of an error that are read
-_LINE = 256 << 20  # bytes of one line: a directory of a million names
-_DOCUMENT = 1 << 30  # bytes of a whole answer that is one object
+_LINE = 32 << 20  # bytes of one line: a directory of 250,000 names
+_DOCUMENT = 16 << 20  # bytes of a whole answer that is one object: a hundred thousand directories
+_HEAD = 256 << 10  # bytes of a head or an end: a path and a message of the longest
 _PIECE = 256 << 10
 _END = 64  # bytes that may follow what was said, packed: zstd ends a frame with less
-_TRIES = 4
-_FIRST, _LONGEST = 0.25, 15.0  # seconds between tries
 
 
 @dataclass(slots=True)
@@ -50,6 +51,7 @@ class Answer:
 
     response: requests.Response
     about: str
+    url: str = ""
     received: int = field(default=0, init=False)  # bytes of payload that came so far, packed as they came
     _wire: Iterator[bytes] | None = field(default=None, init=False)
 
@@ -85,22 +87,26 @@ class Answer:
         self._wire = None
 
     def _raw(self) -> Iterator[bytes]:
-        from syncer.stores.smartfile.replies import translated
+        from syncer.stores.http.failures import reaching
 
-        with translated(f"{self.about}: the answer broke off", ""):
+        with reaching(self.url, request=self.about):
             for piece in self.response.raw.stream(_PIECE, decode_content=False):
                 self.received += len(piece)
                 yield piece
 
     def frames(self) -> Iterator[Frame]:
         """The frames of the body. Raises TransientError where they break off, PermanentError for others."""
-        yield from decode(self.pieces())
+        yield from decode(self.pieces(), largest=_HEAD)
         self._finish()
 
     def lines(self) -> Iterator[Json]:
         """The lines of the body up to its last, which only says that it is the last."""
+        return map(parsed, self.texts())
+
+    def texts(self) -> Iterator[bytearray]:
+        """The same, not yet parsed."""
         for line in _lines(self.pieces()):
-            if line == "end":
+            if line == b'"end"':
                 return self._finish()
             yield line
         raise TransientError(f"{self.about}: the answer broke off")
@@ -113,31 +119,28 @@ class Answer:
             if len(data) > _DOCUMENT:
                 raise malformed("an answer of bearable size")
         self._finish()
-        return take(_parsed(bytes(data)), dict, "an object")
+        return take(parsed(data), dict, "an object")
 
 
-def _lines(pieces: Iterable[bytes]) -> Iterator[Json]:
-    held: list[bytes] = []
-    size = 0
+def _lines(pieces: Iterable[bytes]) -> Iterator[bytearray]:
+    held = bytearray()
     for piece in pieces:
         head, *rest = piece.split(b"\n")
-        held.append(head)
-        size += len(head)
-        for part in rest:
-            line = b"".join(held)
-            held, size = [part], len(part)
-            if line:  # an empty one only says that the server is still at work
-                yield _parsed(line)
-        if size > _LINE:
+        held += head
+        if len(held) > _LINE:
             raise malformed("a line of bearable length")
+        for part in rest:
+            line, held = held, bytearray(part)
+            if line:  # an empty one only says that the server is still at work
+                yield line
 
 
-def _parsed(text: bytes) -> Json:
+def parsed(text: bytes | bytearray) -> Json:
+    """The value of a text. Raises PermanentError for what is no JSON, or too much of it."""
     try:
-        found: Json = json.loads(text)
-    except (ValueError, RecursionError):
+        return loads(text)
+    except ValueError:
         raise malformed("JSON") from None
-    return found
 
 
 class Link:
@@ -215,13 +218,14 @@ class Link:
             accept=_JUDGED,
             about=call,
             silence=_SILENCE,
+            insists=False,
         )
         if response.status_code >= 300:
-            raise _refusal(response, call)
+            raise _refusal(response, call, self._session.base_url)
         if not any(name in response.headers for name in ("Transfer-Encoding", "Content-Length")):
             response.close()  # its headers were cut: nothing would tell where the answer ends
             raise TransientError(f"{call}: the answer broke off")
-        return Answer(response, call)
+        return Answer(response, call, self._session.base_url)
 
     def patiently(self, attempt: Callable[[], ResultT]) -> ResultT:
         """Tries again what failed for the moment, a few times."""
@@ -239,9 +243,9 @@ class Link:
 class Tries:
     """How often something was tried without any progress, and the pauses between."""
 
-    def __init__(self, clock: Clock, most: int = _TRIES) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._most = most
+        self._attempts = Attempts()
         self._failed = 0
 
     def progress(self) -> None:
@@ -251,17 +255,12 @@ class Tries:
     def failed(self, error: TransientError) -> None:
         """Waits before the next try; raises the error if that was the last one."""
         self._failed += 1
-        if self._failed >= self._most:
-            raise error
-        pause = _FIRST * 4 ** (self._failed - 1)
-        if error.retry_after is not None and error.retry_after >= 0:  # a liar may say -1, or no number
-            pause = error.retry_after
-        self._clock.sleep(min(pause, _LONGEST))
+        self._attempts.wait(error, self._clock.sleep, self._failed)
 
 
-def _refusal(response: requests.Response, call: str) -> StoreError | LocalError:
+def _refusal(response: requests.Response, call: str, url: str) -> StoreError | LocalError:
     """What a status means for the whole call; see the list in `docs/extension.md`."""
-    told = _told(response, call)
+    told = _told(response, call, url)
     status = response.status_code
     said = f": {told.message}" if told is not None and told.message else ""
     if status == 403:
@@ -270,7 +269,10 @@ def _refusal(response: requests.Response, call: str) -> StoreError | LocalError:
             hint="the key is read-only, or confined to another folder; `syncer serve --add-key` makes keys",
         )
     if status >= 500:
+        from syncer.stores.smartfile.replies import pause
+
         after = told.retry_after if isinstance(told, TransientError) else None
+        after = pause(response) if after is None else after
         return TransientError(f"the server cannot answer now (status {status}){said}", retry_after=after)
     if told is not None and status in (400, 409, 413):
         return told
@@ -279,15 +281,15 @@ def _refusal(response: requests.Response, call: str) -> StoreError | LocalError:
     )
 
 
-def _told(response: requests.Response, call: str) -> StoreError | LocalError | None:
+def _told(response: requests.Response, call: str, url: str) -> StoreError | LocalError | None:
     """The error that the body names, if it names one."""
     data = bytearray()
     try:
-        with Answer(response, call) as answer:
+        with Answer(response, call, url) as answer:
             for piece in answer.pieces():
                 data += piece
                 if len(data) > _TELLING:
                     return None
-        return error_in(take(_parsed(bytes(data)), dict, "an object").get("error"))
+        return error_in(take(parsed(data), dict, "an object").get("error"))
     except (PermanentError, TransientError):
         return None

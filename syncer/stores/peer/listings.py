@@ -18,12 +18,13 @@ from hashlib import blake2b
 from syncer.engine.model import Listing, RelPath
 from syncer.engine.paths import tree_key
 from syncer.errors import LocalError, StoreError, TransientError
-from syncer.stores.peer.hostile import believable_listing, can_be_spelt
-from syncer.stores.peer.link import Link
+from syncer.stores.peer.hostile import believable_child, believable_listing, can_be_spelt
+from syncer.stores.peer.large_listings import LARGE, large_listing, weight
+from syncer.stores.peer.link import Link, parsed
 from syncer.wire.frames import Json
 from syncer.wire.values import error_in, listing_in, malformed, path, take
 
-_KEPT = 200_000  # entries that were sent ahead and are not asked for yet
+_KEPT = 32 << 20  # bytes of entries that were sent ahead and are not asked for yet
 _KNOWN = 12 << 20  # bytes of one list of known directories
 _FEW = 100  # directories whose fingerprints are sent unasked
 _AHEAD = 2000  # directories asked for at once
@@ -133,10 +134,15 @@ class Listings:
         self._streams = [s for s in self._streams if s is not stream]
 
     def _single(self, directory: RelPath) -> Told:
-        found = dict(_listings(self._link.each("list", {"paths": [directory], "mounts": True})))
-        if directory not in found:
+        found: Told | None = None
+        with self._link.open("list", {"paths": [directory], "mounts": True}, unpacks=True) as answer:
+            for came, listing in _listings(answer.texts()):
+                if came != directory:
+                    raise malformed("the listing that was asked for")
+                found = listing
+        if found is None:
             raise TransientError("the server left out a listing", path=directory)
-        return found[directory]
+        return found
 
     def close(self) -> None:
         """Ends what is still being sent."""
@@ -148,7 +154,7 @@ class _Stream:
 
     def __init__(self, link: Link, call: str, told: Json) -> None:
         self._answer = link.open(call, told, unpacks=True)
-        self._listings = _listings(self._answer.lines())
+        self._listings = _listings(self._answer.texts())
         self._next: tuple[RelPath, Told] | None = None
         self.next_key: bytes | None = None
         try:
@@ -176,22 +182,26 @@ class _Ready:
     """Listings that nobody asked for yet; the oldest go where they are too many."""
 
     def __init__(self) -> None:
-        self._found: OrderedDict[RelPath, Told] = OrderedDict()
+        self._found: OrderedDict[RelPath, tuple[Told, int]] = OrderedDict()
         self._weight = 0
 
     def add(self, directory: RelPath, listing: Told) -> None:
         self.take(directory)
-        self._found[directory] = listing
-        self._weight += _weight(listing)
-        while self._weight > _KEPT and len(self._found) > 1:
-            _, dropped = self._found.popitem(last=False)
-            self._weight -= _weight(dropped)
+        heavy = _weight(listing)
+        if heavy > _KEPT:
+            return  # it is asked for by itself
+        self._found[directory] = listing, heavy
+        self._weight += heavy
+        while self._weight > _KEPT:
+            _, (_, dropped) = self._found.popitem(last=False)
+            self._weight -= dropped
 
     def take(self, directory: RelPath) -> Told | None:
         found = self._found.pop(directory, None)
-        if found is not None:
-            self._weight -= _weight(found)
-        return found
+        if found is None:
+            return None
+        self._weight -= found[1]
+        return found[0]
 
     def clear(self) -> None:
         self._found.clear()
@@ -199,18 +209,29 @@ class _Ready:
 
 
 def _weight(listing: Told) -> int:
-    return 1 + (len(listing.entries) if isinstance(listing, Listing) else 0)
+    return 1000 + (weight(listing) if isinstance(listing, Listing) else 0)
 
 
-def _listings(lines: Iterator[Json]) -> Iterator[tuple[RelPath, Told]]:
-    for line in lines:
-        match line:
+def _listings(lines: Iterator[bytearray]) -> Iterator[tuple[RelPath, Told]]:
+    for text in lines:
+        if len(text) >= LARGE:
+            yield _large(text)
+            continue
+        match parsed(text):
             case [directory, {"error": error}]:
                 yield _told(directory), error_in(error)
             case [directory, listing]:
                 yield _told(directory), believable_listing(listing_in(listing))
             case _:
                 raise malformed("a listing")
+
+
+def _large(text: bytearray) -> tuple[RelPath, Told]:
+    directory, told = large_listing(text, believable_child)
+    if not isinstance(told, Listing):
+        told_error = take(told, dict, "a listing")
+        return _told(directory), error_in(told_error.get("error"))
+    return _told(directory), told
 
 
 def _told(value: Json) -> RelPath:

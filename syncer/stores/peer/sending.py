@@ -182,15 +182,19 @@ class Writer:
         self._keeper.keep(made.sketch, _digest(source))
 
     def _by_signature(self, sending: Sending, source: Source) -> Iterator[bytes]:
-        from syncer.engine.delta import SHARE, Signature, delta
+        from syncer.engine.delta import FROM_NETWORK, SHARE, Signature, delta
 
         expected = sending.item.expected
         assert expected is not None
         told: Json = {"path": sending.item.path, "entry": entry_out(expected), "block": 0, "strong": 0}
+        # The server chooses the blocks: it takes half as many as it may, and the sums of the other half would
+        # be tables of 150 MB.
+        limits = replace(FROM_NETWORK, max_blocks=FROM_NETWORK.max_blocks // 2)
 
         def loading() -> Signature:
             with self._link.open("signature", told) as answer:
-                found = Signature.load(_content(answer.frames()), basis_size=expected.size)
+                content = _content(answer.frames())
+                found = Signature.load(content, basis_size=expected.size, limits=limits)
                 sending.received += answer.received
                 return found
 

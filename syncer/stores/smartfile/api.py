@@ -182,6 +182,6 @@ def _info(response: requests.Response, path: str) -> Info:
 def _parsed(response: requests.Response) -> object:
     """The JSON of an answer, if it is one: what an upload is answered with varies."""
     try:
-        return response.json()
-    except (ValueError, RecursionError):
+        return documents.document(response, "")
+    except StoreError:
         return None

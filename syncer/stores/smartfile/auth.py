@@ -15,8 +15,17 @@ from urllib.parse import urlsplit
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from syncer.errors import AuthError, ConfigError
+from syncer.stores.http.origins import bound, in_the_clear, origin
 from syncer.stores.smartfile.replies import LOGIN_HINT
 
+_SECRETS = (
+    "SMARTFILE_API_KEY",
+    "SMARTFILE_API_PASSWORD",
+    "SMARTFILE_CLIENT_TOKEN",
+    "SMARTFILE_CLIENT_SECRET",
+    "SMARTFILE_ACCESS_TOKEN",
+    "SMARTFILE_ACCESS_SECRET",
+)
 SHORTEST = 30  # characters of any key, token or secret; the official client refuses shorter ones, too
 
 Secret = Callable[[], str]
@@ -33,6 +42,7 @@ class Given:
     client_secret: Secret | None = field(default=None, repr=False)
     access_token: Secret | None = field(default=None, repr=False)
     access_secret: Secret | None = field(default=None, repr=False)
+    insecure: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +59,8 @@ def find(given: Given, *, environ: Mapping[str, str], netrc_file: Path | None = 
 
     `netrc_file`: else what NETRC names, else `.netrc` in the home directory.
     """
-    url = _base(given.url or environ.get("SMARTFILE_API_URL", ""))
+    environ = bound(environ, "SMARTFILE_API_URL", given.url, *_SECRETS)
+    url = _base(given.url or environ.get("SMARTFILE_API_URL", ""), insecure=given.insecure)
     if given.key or given.password:
         return _basic(url, given, environ)
     if given.client_token or given.client_secret or given.access_token or given.access_secret:
@@ -61,12 +72,17 @@ def find(given: Given, *, environ: Mapping[str, str], netrc_file: Path | None = 
     return _from_netrc(url, netrc_file or _netrc_place(environ))
 
 
-def _base(url: str) -> str:
+def _base(url: str, *, insecure: bool) -> str:
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+    if origin(url) is None or parts.query or parts.username:
         raise ConfigError(
             "the SmartFile account has no url" if not url else "the url of the SmartFile account is no URL",
             hint="set the account's `url`, or SMARTFILE_API_URL, for example to https://files.example/",
+        )
+    if in_the_clear(url) and not insecure:
+        raise ConfigError(
+            f"the url of the account is {url}: its secrets would cross the network unencrypted",
+            hint="write https://, or `insecure = true` in the account to accept that",
         )
     return url if url.endswith("/") else url + "/"
 

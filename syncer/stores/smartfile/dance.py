@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from syncer.errors import AuthError, TransientError
-from syncer.stores.smartfile import replies
+from syncer.stores.http.failures import reaching
+from syncer.stores.http.origins import in_the_clear
 from syncer.stores.smartfile.session import CONNECT_SECONDS, READ_SECONDS
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _asked(application: Application, leg: str, what: str, hint: str, **more: str
     host = urlsplit(application.url).hostname or "the service"
     _guard(application.url, host)
     with (
-        replies.translated(f"{host}: the login service", ""),
+        reaching(application.url),
         requests.post(
             f"{application.url}oauth/{leg}/",
             auth=_signing(application, more),
@@ -104,9 +104,5 @@ def _signing(application: Application, more: Mapping[str, Any]) -> OAuth1:
 
 
 def _guard(url: str, host: str) -> None:
-    try:
-        here = ip_address(host).is_loopback
-    except ValueError:
-        here = host == "localhost"
-    if urlsplit(url).scheme != "https" and not here:
+    if in_the_clear(url):
         raise AuthError(f"{host}: a login must go by https", hint="check the account's url")

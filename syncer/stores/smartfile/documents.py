@@ -5,13 +5,16 @@ from __future__ import annotations
 import requests
 
 from syncer.errors import PermanentError, QuotaExceeded, StoreError, TransientError
+from syncer.wire.bounded_json import loads
+
+VALUES = 24 << 20  # bytes that the values of an answer may take: a page of 500 entries has some 4 MB
 
 
 def document(response: requests.Response, about: str) -> object:
-    """The answer's JSON. Raises TransientError for anything else: an error page is no answer."""
+    """The answer's JSON. Raises TransientError for anything else (an error page is no answer), TooLarge."""
     try:
-        return response.json()
-    except (ValueError, RecursionError):
+        return loads(response.content, most=VALUES)
+    except ValueError:
         raise TransientError(f"{about or 'the service'}: the answer is no JSON", path=about) from None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from syncer.engine.fingerprint import fingerprint
 from syncer.engine.model import Entry, Listing, Obstacle, Trouble
@@ -22,6 +23,8 @@ from syncer.stores.smartfile.info import Info, Malformed
 LARGEST, SMALLEST = 500, 25  # entries of a page; above 500 the service was seen to give up
 PASSES = 5
 MOST_PAGES = 400_000  # ten million entries of the smallest pages
+_ROOM = 128 << 20  # bytes that the entries of one directory may take,
+_ENTRY = 900  # and about what one takes
 Children = Mapping[str, Info | Obstacle]
 
 
@@ -34,16 +37,16 @@ class Lister:
 
     def children(self, path: str) -> Children:
         """What stands in a directory, also what is ours. Raises NotFound, Unreadable, TransientError."""
-        before: Children | None = None
+        before = b""
         for _ in range(PASSES):
             try:
                 taken = self._pass(path)
             except _Moved:
-                before = None
+                before = b""
                 continue
-            if not taken.doubtful or (before is not None and _same(before, taken.children)):
+            if not taken.doubtful or before == (now := _print(taken.children)):
                 return taken.children
-            before = taken.children
+            before = now
         raise TransientError(f"{path}: it changes faster than it can be listed", path=path)
 
     def holds_anything(self, path: str) -> bool:
@@ -60,17 +63,21 @@ class Lister:
     def _pass(self, path: str) -> _Taken:
         limit = self._limit
         first = self._page(path, 1)
-        found, pages = list(first.children), first.pages
+        pages, count, room = first.pages, len(first.children), _ROOM
+        children: dict[str, Info | Obstacle] = {}
+        one_page = pages is None or pages <= 1
+        room = _add(children, first, path, room, one_page=one_page)
         number = 1
         while pages is not None and number < pages:
             number += 1
             page = self._page(path, number, before=first)
             if self._limit != limit or not page.children:
                 raise _Moved
-            found += page.children
-        if first.total is not None and first.total != len(found):
+            count += len(page.children)
+            room = _add(children, page, path, room, one_page=False)
+        if first.total is not None and first.total != count:
             raise _Moved
-        return _Taken(_named(found, first, one_page=number == 1), doubtful=number > 1)
+        return _Taken(children, doubtful=number > 1)
 
     def _page(self, path: str, number: int, before: Page | None = None) -> Page:
         while True:
@@ -108,17 +115,26 @@ class _Moved(Exception):
     """The pages do not belong together."""
 
 
-def _named(found: list[object], page: Page, *, one_page: bool) -> Children:
-    """By name. A name that comes twice is nobody's guess, or (on several pages) a sign that they moved."""
-    children: dict[str, Info | Obstacle] = {}
-    for document in found:
+def _add(children: dict[str, Info | Obstacle], page: Page, path: str, room: int, *, one_page: bool) -> int:
+    """Takes a page; the bytes of memory that are left of `room`. Raises Unreadable where there are none.
+
+    A name that comes twice is nobody's guess, or (on several pages) a sign that they moved.
+    """
+    for document in page.children:
         name, child = _child(document, page.itself.asked_ns)
         if name in children:
             if not one_page:
                 raise _Moved
             child = Obstacle(Trouble.CLASH, "the service lists this name twice")
         children[name] = child
-    return children
+        room -= _ENTRY + 8 * len(name)  # in the name and in the path, of up to four bytes a character
+        if room < 0:
+            raise Unreadable(
+                f"{path}: the service lists more in one directory than can be held in memory",
+                hint="spread the files over several directories, or leave this one out with `ignore`",
+                path=path,
+            )
+    return room
 
 
 def _child(document: object, asked_ns: int | None) -> tuple[str, Info | Obstacle]:
@@ -142,12 +158,14 @@ def _is_text(name: str) -> bool:
     return not any("\ud800" <= c <= "\udfff" for c in name)
 
 
-def _same(one: Children, other: Children) -> bool:
-    return one.keys() == other.keys() and all(_print(child) == _print(other[n]) for n, child in one.items())
-
-
-def _print(child: Info | Obstacle) -> object:
-    return child if isinstance(child, Obstacle) else (child.directory, child.directory or child.version)
+def _print(children: Children) -> bytes:
+    """Tells one pass from another."""
+    hasher = blake2b()
+    for name in sorted(children):
+        child = children[name]
+        told = child if isinstance(child, Obstacle) else (child.directory, child.directory or child.version)
+        hasher.update(repr((name, told)).encode("utf-8", "surrogatepass"))
+    return hasher.digest()
 
 
 def listing(children: Children, *, at_root: bool) -> Listing:

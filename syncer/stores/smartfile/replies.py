@@ -1,7 +1,7 @@
 """What an answer means: which error a status is, how long the service asks us to wait, what its clock says.
 
-Statuses are those of SmartFile's API and of HTTP (RFC 9110). Foreign exceptions become Syncer's here, and
-nothing of a request but its method and path gets into a message.
+Statuses are those of SmartFile's API and of HTTP (RFC 9110). Nothing of a request but its method and path
+gets into a message.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -32,7 +31,6 @@ LOGIN_HINT = (
     "check the account's `key` and `password` (or SMARTFILE_API_KEY and SMARTFILE_API_PASSWORD, or netrc), "
     "or `access_token` and `access_secret` (SMARTFILE_ACCESS_TOKEN and SMARTFILE_ACCESS_SECRET)"
 )
-_TLS_HINT = "the server's certificate is not trusted; name its authority by the account's `ca_file`"
 _X_THROTTLE = re.compile(r".*; next=(\d+(?:\.\d+)?) sec$")  # the official client's own expression
 _FULL = re.compile(
     r"quota|disk space|storage (?:limit|is full)|not enough space|over (?:the|your) limit", re.I
@@ -96,7 +94,7 @@ def error(response: requests.Response, about: str) -> StoreError:
     if status in (409, 412, 415, 416, 423):
         return PreconditionFailed(message, path=about)
     if status in (408, 425, 429) or status >= 500:
-        return TransientError(message, path=about)
+        return TransientError(message, path=about, retry_after=pause(response))
     return PermanentError(message, path=about)
 
 
@@ -140,29 +138,3 @@ def drop(response: requests.Response) -> None:
         pass
     finally:
         response.close()
-
-
-@contextmanager
-def translated(what: str, about: str) -> Iterator[None]:
-    """The one place where exceptions of requests and urllib3 become Syncer's."""
-    try:
-        yield
-    except exceptions.SSLError as error:
-        if "CERTIFICATE" in str(error).upper():
-            raise PermanentError(f"{what}: TLS failed", hint=_TLS_HINT, path=about) from None
-        raise TransientError(f"{what}: TLS failed", path=about) from None
-    except (exceptions.InvalidURL, exceptions.InvalidSchema, exceptions.MissingSchema, UnicodeError) as error:
-        raise PermanentError(f"{what}: not a URL that can be asked for", path=about) from error
-    except (exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise TransientError(f"{what}: {_reason(error)}", path=about) from error
-
-
-def _reason(error: Exception) -> str:
-    """Why the network failed, in words; what the libraries say of it holds addresses of objects."""
-    if isinstance(error, exceptions.ConnectTimeout | exceptions.ReadTimeout):
-        return "no answer in time"
-    if isinstance(error, exceptions.ConnectionError):
-        return "the connection failed"
-    if isinstance(error, exceptions.ChunkedEncodingError | exceptions.ContentDecodingError):
-        return "the answer broke off"
-    return type(error).__name__

@@ -1,36 +1,34 @@
 """One pooled HTTP session to one service: authentication, time-outs, throttling, errors as Syncer's own.
 
-It knows nothing of any endpoint. What a status means stands in `replies`, what is sent in `bodies`.
-Only what the service put off (429, 503 with a pause) is sent again here, with its body opened anew, and
-requests that change nothing once after a broken connection; everything else is the caller's to judge.
+It knows nothing of any endpoint. What a status means stands in `replies`, what is sent in `bodies`. What
+the service put off (429, 503 with a pause) is sent again here, with its body opened anew, and requests that
+change nothing after a broken connection, both by the one retry policy; all else is the caller's to judge.
 """
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.connection import HTTPConnection
 
 import syncer
 from syncer.engine.ports import Clock
 from syncer.errors import AuthError, PermanentError, StoreError, TransientError
+from syncer.stores.http.adapter import Adapter
+from syncer.stores.http.content import whole
+from syncer.stores.http.failures import reaching
+from syncer.stores.http.origins import onward, place, same_origin
+from syncer.stores.retry_policy import attempts, counted
 from syncer.stores.smartfile import replies
 from syncer.stores.smartfile.bodies import Body, Opened
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
 WHOLE_SECONDS = 300.0  # for an answer that is read at once, however slowly its bytes drip
-THROTTLE_TRIES = 6
-THROTTLE_SECONDS = 60.0  # no single pause is longer, whatever the service asks for
-PATIENCE_SECONDS = 300.0  # all pauses of one request together
 REDIRECTS = 3
-ANSWER_BYTES = 64 << 20  # of a JSON document; a page of 500 entries is some 300 KB
+ANSWER_BYTES = 4 << 20  # of a JSON document; a page of 500 entries is some 300 KB
 PIECE = 1 << 18
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -49,10 +47,12 @@ class Session:
         clock: Clock,
         proof: str = "api/2/whoami/",
         timeouts: tuple[float, float] = (CONNECT_SECONDS, READ_SECONDS),
+        account: str = "",
     ) -> None:
         """`proof` is a path that every valid login may read: it tells a refused path from a refused login.
 
-        `timeouts`: seconds for a connection, and for each silence of the other end.
+        `timeouts`: seconds for a connection, and for each silence of the other end. `account`: its name in
+        the config, for messages.
         """
         self.base_url = base_url if base_url.endswith("/") else base_url + "/"
         self.clock = clock
@@ -60,13 +60,15 @@ class Session:
         self._verify: bool | str = ca_file or True
         self._proof = proof
         self._timeouts = timeouts
+        self._account = account
+        self._whose = f"account {account}: " if account else ""
         self._http = requests.Session()
         self._http.headers.update(
             {"User-Agent": f"Syncer/{syncer.__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
         )
         self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("http://", "https://"):
-            self._http.mount(scheme, _Adapter(pool_connections=4, pool_maxsize=16, max_retries=0))
+            self._http.mount(scheme, Adapter())
 
     def request(
         self,
@@ -83,17 +85,19 @@ class Session:
         accept: Collection[int] = (),
         about: str = "",
         silence: float | None = None,
+        insists: bool = True,
     ) -> requests.Response:
         """The answer of status 2xx, or one of `accept`; its content read, or (`stream`) read by `pieces`.
 
         `path` is relative to the base URL and percent-encoded. At most one of `form` (urlencoded),
         `json` and `body`. `about` is the path (of the store) that an error speaks of; `silence` the
-        seconds that the other end may say nothing, where they are not the usual ones. Raises AuthError,
+        seconds that the other end may say nothing, where they are not the usual ones. `insists`: sent
+        again here, by the retry policy, where that does no harm; else the caller does so. Raises AuthError,
         PermanentError with its kinds, PreconditionFailed, TransientError, and what the body raises.
         """
         call = _Call(method, self.base_url + path, params, form, json, body, headers, about, silence)
         safe = method in IDEMPOTENT if idempotent is None else idempotent
-        response = self._unthrottled(call, safe=safe)
+        response = self._insistently(call, safe=safe) if insists else self._followed(call)
         if not 200 <= response.status_code < 300 and response.status_code not in accept:
             raise self.error(response, about)
         if not stream:
@@ -105,56 +109,52 @@ class Session:
 
     # -- sending -----------------------------------------------------------------
 
-    def _unthrottled(self, call: _Call, *, safe: bool) -> requests.Response:
-        waited = 0.0
-        for attempt in range(THROTTLE_TRIES):
-            response = self._followed(call, safe=safe)
-            asked = replies.pause(response)
-            if asked is None:
-                return response
-            replies.drop(response)
-            rest = min(asked, THROTTLE_SECONDS)
-            if attempt + 1 == THROTTLE_TRIES or waited + rest > PATIENCE_SECONDS:
-                break
-            self.clock.sleep(rest)
-            waited += rest
-        raise TransientError(
-            f"{call}: the service keeps putting us off (status {response.status_code})",
-            path=call.about,
-            retry_after=rest,
-        )
+    def _insistently(self, call: _Call, *, safe: bool) -> requests.Response:
+        """Again where it was surely not carried out, or may be carried out twice."""
+        with attempts() as tries:
+            while True:
+                tries.check(call.request)
+                try:
+                    response = self._followed(call)
+                except TransientError as error:
+                    if not safe:
+                        raise
+                    tries.wait(error, self.clock.sleep)
+                    continue
+                asked = replies.pause(response)
+                if asked is None:
+                    return response
+                replies.drop(response)
+                tries.wait(self._put_off(call, response, asked), self.clock.sleep)
 
-    def _followed(self, call: _Call, *, safe: bool) -> requests.Response:
+    def _put_off(self, call: _Call, response: requests.Response, asked: float) -> TransientError:
+        """Refused before anything was done (429, or 503 with a time)."""
+        said = f"{self._whose}{call}: the service puts us off (status {response.status_code})"
+        return counted(TransientError(said, path=call.about, retry_after=asked), call.request)
+
+    def _followed(self, call: _Call) -> requests.Response:
         """Redirects are followed for reads, on the same host: credentials go nowhere else."""
         for _ in range(REDIRECTS + 1):
-            response = self._sent(call, safe=safe)
+            response = self._once(call)
             if response.status_code not in (301, 302, 303, 307, 308):
                 return response
             replies.drop(response)
-            target = urljoin(call.url, response.headers.get("Location", ""))
-            if call.method not in IDEMPOTENT or not _same_origin(target, self.base_url):
+            target = onward(call.url, response.headers.get("Location", ""))
+            if call.method not in IDEMPOTENT or target is None or not same_origin(target, self.base_url):
                 raise PermanentError(
-                    f"{call}: redirected elsewhere, which is not followed",
+                    f"{self._whose}{call}: redirected elsewhere, which is not followed",
                     hint="check the url of the account",
                     path=call.about,
                 )
             call = _Call(call.method, target, None, None, None, None, call.headers, call.about, call.silence)
-        raise PermanentError(f"{call}: redirected in circles", path=call.about)
-
-    def _sent(self, call: _Call, *, safe: bool) -> requests.Response:
-        try:
-            return self._once(call)
-        except TransientError:
-            if not safe:
-                raise
-        return self._once(call)
+        raise PermanentError(f"{self._whose}{call}: redirected in circles", path=call.about)
 
     def _once(self, call: _Call) -> requests.Response:
         opened = Opened(call.body) if call.body is not None else None
         headers = dict(call.headers or {})
         if call.body is not None:
             headers.setdefault("Content-Type", call.body.content_type)
-        with replies.translated(str(call), call.about):
+        with reaching(call.url, about=call.about, account=self._account, request=call.request):
             return self._http.request(
                 call.method,
                 call.url,
@@ -173,21 +173,21 @@ class Session:
 
     def _read(self, response: requests.Response, call: _Call) -> None:
         """All of the content, bounded in size and time: a drip of single bytes is a dead service, too."""
-        started, parts, size = self.clock.monotonic(), [], 0
-        for piece in pieces(response, call.about):
-            parts.append(piece)
-            size += len(piece)
-            if size > ANSWER_BYTES:
-                replies.drop(response)
-                raise PermanentError(f"{call}: the answer has no end", path=call.about)
-            if self.clock.monotonic() - started > WHOLE_SECONDS:
-                replies.drop(response)
-                raise TransientError(f"{call}: the answer takes for ever", path=call.about)
-        response._content = b"".join(parts)  # so that `content` and `json()` work as after a plain request
+        with reaching(call.url, about=call.about, account=self._account, request=call.request):
+            response._content = whole(  # so that `content` and `json()` work as after a plain request
+                response,
+                most=ANSWER_BYTES,
+                seconds=WHOLE_SECONDS,
+                what=str(call),
+                about=call.about,
+                now=self.clock.monotonic,
+            )
 
     def error(self, response: requests.Response, about: str) -> StoreError:
         """What a refusal means; a 403 is about the login only if nothing else is answered either."""
         error = replies.error(response, about)
+        if isinstance(error, TransientError):
+            return counted(error, f"{response.request.method} {response.url}")
         if response.status_code == 403 and not self._admitted():
             return AuthError(replies.REFUSED, hint=replies.LOGIN_HINT)
         return error
@@ -197,26 +197,6 @@ class Session:
         response = self._once(_Call("GET", self.base_url + self._proof))
         replies.drop(response)
         return response.status_code not in (401, 403)
-
-
-class _Adapter(HTTPAdapter):
-    """Connections that notice within two minutes that the machine at the other end is gone."""
-
-    def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-        for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 6)):
-            if hasattr(socket, name):  # macOS calls the first one otherwise
-                options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
-        super().init_poolmanager(*args, socket_options=options, **more)
-
-    def close(self) -> None:
-        """Now: urllib3 leaves connections open as long as anybody knows their pool, such as an old answer."""
-        pools = self.poolmanager.pools
-        for key in pools.keys():  # noqa: SIM118 - a copy; it cannot be iterated itself
-            pool = pools.get(key)
-            if pool is not None:
-                pool.close()
-        super().close()
 
 
 class _Call:
@@ -239,8 +219,14 @@ class _Call:
         self.silence = silence
 
     def __str__(self) -> str:
-        parts = urlsplit(self.url)
-        return f"{self.method} {parts.hostname}{parts.path}"
+        return f"{self.method} {place(self.url)}{urlsplit(self.url).path}"
+
+    @property
+    def request(self) -> str:
+        """What tells it from other requests; a body is known by what it is about."""
+        return (
+            f"{self.method} {self.url} {self.params or ''} {'' if self.method in IDEMPOTENT else self.about}"
+        )
 
 
 def pieces(response: requests.Response, about: str = "", size: int = PIECE) -> Iterator[bytes]:
@@ -249,12 +235,7 @@ def pieces(response: requests.Response, about: str = "", size: int = PIECE) -> I
     Raises TransientError where it breaks off, also where it is shorter than Content-Length.
     """
     try:
-        with replies.translated("the answer broke off", about):
+        with reaching(response.url, about=about):
             yield from response.iter_content(size)
     finally:
         response.close()
-
-
-def _same_origin(one: str, other: str) -> bool:
-    a, b = urlsplit(one), urlsplit(other)
-    return (a.scheme, a.hostname, a.port) == (b.scheme, b.hostname, b.port)

@@ -21,6 +21,7 @@ from syncer.errors import (
     TransientError,
     Unreadable,
 )
+from syncer.stores.retry_policy import Attempts
 from syncer.stores.smartfile.deltas import Crossed, Fetched, fetched, worth_fetching
 from syncer.stores.smartfile.ground import Ground
 from syncer.stores.smartfile.info import Info
@@ -28,8 +29,6 @@ from syncer.stores.smartfile.session import pieces
 from syncer.stores.smartfile.staging import Digester, Digests
 
 log = logging.getLogger(__name__)
-_TRIES = 4  # in a row without a byte of progress
-_PAUSES = (0.5, 2.0, 8.0)
 _EARLY = 1 << 20  # bytes from which a look ahead of the download is worth it
 _PIECE = 1 << 20
 
@@ -121,26 +120,29 @@ class RemoteSource:
 
     def _downloaded(self, start: int) -> Iterator[bytes]:
         """The bytes from `start` on, exactly to the expected size."""
-        position, failures = start, 0
+        position, failures, tries = start, 0, Attempts()
         while position < self._expected.size:
             before = position
             try:
                 if failures:
-                    self._unchanged()
-                for piece in self._answered(position):
+                    with tries.shared():
+                        self._unchanged()
+                for piece in self._answered(position, tries):
                     position += len(piece)
                     yield piece
                 if position < self._expected.size:
                     raise TransientError(f"{self._where}: the answer ended too early", path=self._path)
-            except TransientError:
-                failures = 1 if position > before else failures + 1
-                if failures == _TRIES:
-                    raise
-                self._ground.api.session.clock.sleep(_PAUSES[failures - 1])
+            except TransientError as error:
+                if position > before:
+                    failures = 0
+                    tries.progress()
+                failures += 1
+                tries.wait(error, self._ground.api.session.clock.sleep, failures)
 
-    def _answered(self, position: int) -> Iterator[bytes]:
+    def _answered(self, position: int, tries: Attempts) -> Iterator[bytes]:
         size = self._expected.size
-        response = self._ground.api.content(self._where, start=position, etag=self._etag)
+        with tries.shared():
+            response = self._ground.api.content(self._where, start=position, etag=self._etag)
         told = response.headers.get("ETag", "")
         self._etag = told if told.startswith('"') else ""  # a weak one says nothing of bytes
         length = response.headers.get("Content-Length", "")

@@ -28,6 +28,7 @@ from syncer.errors import (
     TransientError,
     Unholdable,
 )
+from syncer.stores.retry_policy import attempts
 from syncer.stores.smartfile import marks
 from syncer.stores.smartfile.api import Api, Overtaxed
 from syncer.stores.smartfile.bodies import Body
@@ -210,14 +211,19 @@ class Staging:
     def annotate(self, path: str, values: Mapping[str, str]) -> Info:
         """Sets attributes, which a fresh file takes only after a while; what the service then says."""
         clock = self.api.session.clock
-        for attempt in range(_TRIES):
-            try:
-                self.api.attributes(path, values)
-                break
-            except (NotFound, TransientError):
-                if attempt + 1 == _TRIES:
-                    raise
-                clock.sleep(_SHORT_SLEEP)
+        with attempts() as tries:
+            for attempt in range(_TRIES):
+                try:
+                    self.api.attributes(path, values)
+                    break
+                except NotFound:
+                    if attempt + 1 == _TRIES:
+                        raise
+                    clock.sleep(_SHORT_SLEEP)
+                except TransientError as error:
+                    if attempt + 1 == _TRIES:
+                        raise
+                    tries.wait(error, clock.sleep)
         return self.api.info(path)
 
     def discard(self, path: str) -> None:

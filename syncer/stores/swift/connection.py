@@ -7,8 +7,6 @@ new token) and when the service put us off; and what changes nothing. All else i
 
 from __future__ import annotations
 
-import json
-import random
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,9 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from syncer.engine.ports import Clock
-from syncer.errors import AuthError, PermanentError, TransientError
+from syncer.errors import AuthError, TransientError
+from syncer.stores.http.content import Overlarge
+from syncer.stores.http.failures import reaching
+from syncer.stores.retry_policy import attempts, counted
 from syncer.stores.swift.exchange import Body, Line
-from syncer.stores.swift.refusals import MOMENTARY, THROTTLED, asked_for, refusal, translated
+from syncer.stores.swift.refusals import MOMENTARY, THROTTLED, refusal
+from syncer.wire.bounded_json import loads
 
 if TYPE_CHECKING:
     import requests
@@ -28,9 +30,8 @@ if TYPE_CHECKING:
 
 READ_SECONDS = 60.0
 PIECE = 1 << 20
-_WHOLE = 256 << 20  # bytes of an answer that is read at once: a page of 10,000 rows is some 3 MB
-_TRIES = 5
-_FIRST, _LONGEST = 0.25, 30.0  # seconds between tries
+_WHOLE = 16 << 20  # bytes of an answer that is read at once: a page of 10,000 rows is some 3 MB
+_VALUES = 64 << 20  # bytes that its values may take: those of such a page take some 15 MB
 _SAFE = frozenset({"GET", "HEAD"})
 _FINE = range(200, 300)
 
@@ -57,6 +58,11 @@ class Call:
     def said(self) -> str:
         return f"{self.method} {self.about or self.path}"
 
+    @property
+    def request(self) -> str:
+        """What tells it from other requests."""
+        return f"{self.method} {self.path}?{self.query} {self.headers.get('Range', '')}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
@@ -67,10 +73,10 @@ class Reply:
     content: bytes = field(repr=False)
 
     def document(self) -> Any:
-        """The JSON in it, for an adapter to take apart. Raises TransientError where it is cut or none."""
+        """The JSON in it, for an adapter to take apart. Raises TransientError where it is none, TooLarge."""
         try:
-            return json.loads(self.content)
-        except (ValueError, RecursionError):
+            return loads(self.content, most=_VALUES)
+        except ValueError:
             raise TransientError("Swift's answer is no JSON") from None
 
 
@@ -87,7 +93,7 @@ class Answer:
 
     def pieces(self, size: int = PIECE) -> Iterator[bytes]:
         """The content as it comes, as it is stored. Raises TransientError where it breaks off."""
-        with translated(f"{self._call.said}: the answer broke off", self._call.about):
+        with reaching(self._response.url, about=self._call.about, request=self._call.request):
             yield from self._response.raw.stream(size, decode_content=False)
         self._whole = True
 
@@ -98,7 +104,7 @@ class Answer:
             parts.append(piece)
             size += len(piece)
             if size > _WHOLE:
-                raise PermanentError(f"{self._call.said}: the answer has no end", path=self._call.about)
+                raise Overlarge(f"{self._call.said}: the answer has no end", path=self._call.about)
         return b"".join(parts)
 
     def close(self) -> None:
@@ -119,7 +125,9 @@ class Answer:
 class Connection:
     """Safe to share between threads."""
 
-    def __init__(self, door: Door, *, clock: Clock) -> None:
+    def __init__(self, door: Door, *, clock: Clock, account: str = "") -> None:
+        """`account`: its name in the config, for messages."""
+        self._account = account
         self.door = door
         self.clock = clock
         self._lock = threading.Lock()
@@ -163,28 +171,31 @@ class Connection:
 
     def _patiently(self, call: Call, once: Callable[[], GotT]) -> GotT:
         """Again where nothing can have happened; the last answer, whatever it is."""
-        for attempt in range(1, _TRIES + 1):
-            try:
-                got = once()
-            except TransientError:
-                # A connection that the server closed while it was idle is noticed at its next use.
-                if call.method not in _SAFE or attempt == _TRIES:
-                    raise
-                self.clock.sleep(_pause(attempt))
-                continue
-            again = got.status in THROTTLED or (got.status in MOMENTARY and call.method in _SAFE)
-            if not again or attempt == _TRIES:
-                return got
-            pause = asked_for(got.headers)
-            if isinstance(got, Answer):
-                got.close()
-            self.clock.sleep(_pause(attempt) if pause is None else min(pause, _LONGEST))
-        raise AssertionError("the last try returns or raises")
+        with attempts() as tries:
+            while True:
+                tries.check(call.request)
+                try:
+                    got = once()
+                except TransientError as error:
+                    # A connection that the server closed while it was idle is noticed at its next use.
+                    if call.method not in _SAFE:
+                        raise
+                    tries.wait(error, self.clock.sleep)
+                    continue
+                again = got.status in THROTTLED or (got.status in MOMENTARY and call.method in _SAFE)
+                if not again or got.status in call.accept:
+                    return got
+                refused = refusal(call.method, got.status, got.headers, call.about)
+                if isinstance(got, Answer):
+                    got.close()
+                assert isinstance(refused, TransientError)
+                tries.wait(counted(refused, call.request), self.clock.sleep)
 
     @staticmethod
     def _judge(call: Call, got: Reply | Answer) -> None:
         if got.status not in _FINE and got.status not in call.accept:
-            raise refusal(call.method, got.status, got.headers, call.about)
+            error = refusal(call.method, got.status, got.headers, call.about)
+            raise counted(error, call.request) if isinstance(error, TransientError) else error
 
     # -- one request ---------------------------------------------------------------
 
@@ -205,7 +216,7 @@ class Connection:
         parts = urlsplit(access.storage_url)
         full = f"{parts.path}/{call.path}".rstrip("/") if not call.path else f"{parts.path}/{call.path}"
         headers = {"X-Auth-Token": access.token, "Accept-Encoding": "identity", **call.headers}
-        with translated(call.said, call.about):
+        with reaching(access.storage_url, about=call.about, account=self._account, request=call.request):
             lease = self._lease(f"{parts.scheme}://{parts.netloc}")
             try:
                 response = lease.request(call, full, headers)
@@ -222,7 +233,7 @@ class Connection:
         parts = urlsplit(self.account())
         path = parts.path.partition("/v1")[0] + path
         call = Call(method="GET", path=path, about=path)
-        with translated(call.said, path):
+        with reaching(self.account(), about=path, account=self._account, request=call.request):
             lease = self._lease(f"{parts.scheme}://{parts.netloc}")
             try:
                 response = lease.request(call, path, {"Accept-Encoding": "identity"})
@@ -266,8 +277,3 @@ class _Lease:
             self._owner.give_back(self._origin, line)
         else:
             line.close()
-
-
-def _pause(attempt: int) -> float:
-    longest: float = min(_FIRST * 2.0**attempt, _LONGEST)
-    return random.uniform(longest / 2, longest)

@@ -36,8 +36,12 @@ class Line:
         import requests
         from swiftclient.client import HTTPConnection
 
+        from syncer.stores.http.adapter import Adapter
+
         self._http: Any = HTTPConnection(origin)
         session: Any = self._http.request_session
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, Adapter(connections=1))
         address = session.prepare_request(requests.Request("GET", f"{origin}/")).url
         self._base = address.rstrip("/")
         verify = self._http.requests_args["verify"]

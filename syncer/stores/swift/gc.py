@@ -306,7 +306,7 @@ def _now(headers: Mapping[str, str]) -> float:
     """By the cluster's clock: ours may be wrong by more than the grace time."""
     try:
         return parsedate_to_datetime(headers.get("Date", "")).timestamp()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, IndexError):
         raise TransientError("the cluster does not say what time it is") from None
 
 

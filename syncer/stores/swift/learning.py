@@ -92,7 +92,7 @@ class Learner:
             return None
         with answer:
             size = answer.headers.get("Content-Length", "")
-            if answer.status != 200 or not size.isdecimal() or int(size) > TINY:
+            if answer.status != 200 or not size.isdecimal() or len(size) > 9 or int(size) > TINY:
                 return None  # it is another by now
             try:
                 content = answer.read()

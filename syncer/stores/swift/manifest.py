@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
+from syncer.wire.bounded_json import loads
+
 _HEX = re.compile(r"[0-9a-f]{32}")
 _RANGE = re.compile(r"(\d{1,18})-(\d{1,18})")
 
@@ -100,9 +102,9 @@ class Manifest:
 def parsed(document: bytes) -> Manifest | None:
     """The manifest in an answer in raw form; None where it is none, or one that cannot be understood."""
     try:
-        rows = json.loads(document)
+        rows = loads(document)
         return Manifest(parts=tuple(_in(row) for row in rows)) if isinstance(rows, list) else None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

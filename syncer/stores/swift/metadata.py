@@ -22,18 +22,25 @@ META = "x-object-meta-"
 _MTIME, _DIGEST, _EXECUTABLE = "mtime", "syncer-digest", "syncer-executable"
 _MANIFEST = "syncer-manifest"
 _HEX = re.compile(r"[0-9a-f]{64}")
+_LONGEST_NUMBER, _DIGITS = 64, 20  # characters; digits before and after the point
+_FARTHEST = 1 << 63  # nanoseconds: what a database and every system call can take
 _LONGEST_TARGET = 4095  # bytes: PATH_MAX without its end
 
 Meta = Mapping[str, str]  # names in small letters, without the prefix
 
 
 def mtime_of(meta: Meta) -> int | None:
-    """Nanoseconds since 1970; None where nothing sensible is said."""
+    """Nanoseconds since 1970, as far as 64 bits hold them; None where nothing sensible is said."""
+    text = meta.get(_MTIME, "")
     try:
-        seconds = Decimal(meta.get(_MTIME, ""))
-        return int(seconds * 1_000_000_000) if abs(seconds) < 1 << 60 else None
-    except (InvalidOperation, ValueError, OverflowError):
+        seconds = Decimal(text) if len(text) <= _LONGEST_NUMBER else Decimal("nan")
+    except InvalidOperation:
         return None
+    if not seconds.is_finite() or not -_DIGITS <= seconds.adjusted() < _DIGITS:
+        # Also 1e999999999, whose digits alone would take the memory of a machine.
+        return 0 if seconds.is_finite() and not seconds else None
+    nanoseconds = int(seconds * 1_000_000_000)
+    return nanoseconds if -_FARTHEST <= nanoseconds < _FARTHEST else None
 
 
 def executable_of(meta: Meta) -> bool | None:

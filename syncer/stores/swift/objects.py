@@ -14,10 +14,12 @@ from urllib.parse import quote, urlencode
 from syncer.engine.model import Entry, Kind, Version
 from syncer.engine.paths import printable
 from syncer.errors import TransientError, Unreadable
+from syncer.stores.http.content import Overlarge
 from syncer.stores.swift import metadata, versions
 from syncer.stores.swift.connection import READ_SECONDS, Answer, Call, Connection, Reply
 from syncer.stores.swift.exchange import Body
 from syncer.stores.swift.names import Place
+from syncer.wire.bounded_json import TooLarge
 
 NEWEST = {"X-Newest": "true"}  # asks every replica: the nearest one may not know yet
 COPIED, STORED = 201, 201
@@ -25,6 +27,7 @@ OVERTAKEN = 202  # a newer write is there already: this one was not stored
 EMPTY = hashlib.md5(b"", usedforsecurity=False).hexdigest()
 """The ETag of nothing, and what Ceph's listings show of every large object."""
 _TOLD_SIZE = re.compile(r"/\d+\.\d+/(\d{1,18})(?:/\d{1,18})?/?$")
+_FEW = 1000  # rows of a page where ten thousand are too much at once
 _COPY_RATE = 4 << 20  # bytes per second that a slow cluster still copies
 _ROWS = "row of a listing"
 _NEVER = versions.Stamp(0, "")
@@ -221,10 +224,16 @@ class Objects:
         query |= {"delimiter": delimiter, "limit": "" if limit is None else str(limit)}
         text = urlencode({k: v for k, v in query.items() if v}, quote_via=quote)
         call = Call(method="GET", path=self.place.url(), query=text, accept=())
-        found = self.connection.ask(call)
-        if found.status == 204:
-            return []
-        rows = found.document()
+        try:
+            found = self.connection.ask(call)
+            if found.status == 204:
+                return []
+            rows = found.document()
+        except (Overlarge, TooLarge):
+            if limit is not None and limit <= _FEW:
+                raise
+            # Ten thousand of the longest names, each letter of them escaped, are more than is read at once.
+            return self.rows(prefix=prefix, marker=marker, end=end, delimiter=delimiter, limit=_FEW)
         if not isinstance(rows, list):
             raise TransientError("a listing that is none")
         return [_row(row) for row in rows]
@@ -260,7 +269,7 @@ def head_in(headers: Mapping[str, str], *, size: int | None = None) -> Head:
             ticks = versions.by_timestamp(headers["X-Timestamp"])
         else:
             ticks = versions.by_http_date(headers.get("Last-Modified", ""))
-        length = int(headers.get("Content-Length", "")) if size is None else size
+        length = versions.count(headers.get("Content-Length", "")) if size is None else size
     except (ValueError, TypeError):
         raise TransientError("an answer without a time and a length") from None
     return Head(

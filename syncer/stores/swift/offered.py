@@ -5,7 +5,6 @@ Where `/info` is switched off, Swift's own defaults are taken, and no extras.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +14,12 @@ from syncer.errors import NotFound, StoreError
 from syncer.stores.swift.connection import Call, Connection
 from syncer.stores.swift.names import Place
 from syncer.stores.swift.planning import Dialect
+from syncer.stores.swift.versions import count
+from syncer.wire.bounded_json import loads
 
 _COUNTERS = ("X-Container-Object-Count", "X-Container-Bytes-Used", "X-Timestamp", "Last-Modified")
 _BULK = 1000
+_MOST = 4 << 20  # bytes that the values of `/info` may take
 _TRUE = ("true", "yes", "1", "on", "t", "y")
 
 
@@ -67,7 +69,7 @@ class Offered:
     def _asked(self) -> Limits:
         reply = self._connection.unasked("/info")
         try:
-            told = json.loads(reply.content) if reply.status == 200 else {}
+            told: Any = loads(reply.content, most=_MOST) if reply.status == 200 else {}
             told = told if isinstance(told, dict) else {}
         except ValueError:
             told = {}
@@ -129,7 +131,7 @@ def _dialect(told: Any, max_file_size: int) -> Dialect | None:
     if not slo:
         return None
     try:
-        version = tuple(int(n) for n in str(_part(told, "swift").get("version")).split(".")[:2])
+        version = tuple(count(n) for n in str(_part(told, "swift").get("version")).split(".")[:2])
     except ValueError:
         version = (0,)
     able = _is_swift(told) and version >= (2, 18)
@@ -145,7 +147,7 @@ def _is_swift(told: Any) -> bool:
 def _left(headers: Mapping[str, str], quotas: tuple[str, ...], whose: str) -> int | None:
     for quota in quotas:
         try:
-            return max(0, int(headers[quota]) - int(headers.get(f"X-{whose}-Bytes-Used", "0")))
+            return max(0, count(headers[quota]) - count(headers.get(f"X-{whose}-Bytes-Used", "0")))
         except (KeyError, ValueError):
             continue
     return None

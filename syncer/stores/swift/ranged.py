@@ -19,6 +19,7 @@ from syncer.engine.paths import printable
 from syncer.engine.ports import Basis, Source, Traffic
 from syncer.errors import ChangedUnderUs, NotFound, TransientError, Unreadable
 from syncer.stores.reading import beyond
+from syncer.stores.retry_policy import Attempts
 from syncer.stores.swift import versions
 from syncer.stores.swift.connection import PIECE
 from syncer.stores.swift.manifest import Inline, Manifest, Segment
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 _NEAR = 32 << 10  # bytes that are here, but cost less to fetch than another request does
 _MOST = 0.9  # share of the content beyond which it is fetched whole
-_TRIES, _PAUSE = 5, 0.5  # of a request without a byte in between; seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,28 +226,30 @@ class RangedSource:
             yield data
 
     def _fetched(self, start: int, end: int) -> Iterator[bytes]:
-        tries = 0
+        failures, tries = 0, Attempts()
         while start < end:
             before = start
             try:
-                for piece in self._request(start, end):
+                for piece in self._request(start, end, tries):
                     start += len(piece)
                     yield piece
-            except TransientError:
-                tries = 1 if start > before else tries + 1
-                if tries == _TRIES:
-                    raise
-                self._ground.clock.sleep(_PAUSE * tries)
+            except TransientError as error:
+                if start > before:
+                    failures = 0
+                    tries.progress()
+                failures += 1
+                tries.wait(error, self._ground.clock.sleep, failures)
 
-    def _request(self, start: int, end: int) -> Iterator[bytes]:
+    def _request(self, start: int, end: int, tries: Attempts) -> Iterator[bytes]:
         name, left = self._ground.place.name(self._path), end - start
         hides = self._ground.offered.limits.hides_manifests  # see `source`: then it would never match
         etag = "" if hides else versions.etag_in(self._expected.version)
         try:
-            answer = self._ground.objects.get(name, start=start, end=end, if_match=etag)
+            with tries.shared():
+                begun = self._ground.objects.get(name, start=start, end=end, if_match=etag)
         except NotFound:
             raise lost(self._ground, self._path, self._expected) or self._changed() from None
-        with answer:
+        with begun as answer:
             if answer.status != 206:
                 raise self._changed()
             if head_in(answer.headers, size=self._expected.size).version != self._expected.version:

@@ -5,8 +5,8 @@ Bodies of refusals are never read for their meaning: each implementation words t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Mapping
 
 from syncer.engine.paths import printable
 from syncer.errors import (
@@ -58,39 +58,5 @@ def refusal(method: str, status: int, headers: Mapping[str, str], about: str) ->
 
 def asked_for(headers: Mapping[str, str]) -> float | None:
     """Seconds of a `Retry-After`; None where there is none, or a date (whose clock is it?)."""
-    try:
-        return max(0.0, float(headers.get("Retry-After", "")))
-    except ValueError:
-        return None
-
-
-@contextmanager
-def translated(said: str, about: str) -> Iterator[None]:
-    """Broken connections become TransientError; what cannot be spoken at all, PermanentError."""
-    import requests
-    from swiftclient.exceptions import ClientException
-    from urllib3.exceptions import HTTPError
-
-    try:
-        yield
-    except requests.exceptions.SSLError as error:
-        raise PermanentError(
-            f"{said}: the server's certificate is not accepted", hint="REQUESTS_CA_BUNDLE names one that is"
-        ) from error
-    except (
-        requests.exceptions.InvalidURL,
-        requests.exceptions.InvalidSchema,
-        requests.exceptions.MissingSchema,
-        ClientException,
-    ) as error:
-        raise PermanentError(f"{said}: not an address that can be asked") from error
-    except (requests.RequestException, HTTPError, OSError) as error:
-        raise TransientError(f"{said}: {_cause(error)}", path=about) from error
-
-
-def _cause(error: BaseException) -> str:
-    """In a word, without the address, which may hold more than a message should."""
-    name = type(error).__name__
-    if "Timeout" in name:
-        return "no answer in time"
-    return "the connection broke"
+    value = headers.get("Retry-After", "").strip()
+    return float(value) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value) else None

@@ -19,6 +19,7 @@ from syncer.engine.model import Entry, Method, RelPath
 from syncer.engine.paths import printable
 from syncer.engine.ports import Basis, Source, Traffic
 from syncer.errors import AuthError, ChangedUnderUs, NotFound, StoreError, TransientError
+from syncer.stores.retry_policy import Attempts
 from syncer.stores.swift.confirming import confirmed
 from syncer.stores.swift.connection import PIECE
 from syncer.stores.swift.ground import Ground
@@ -28,8 +29,6 @@ from syncer.stores.swift.versions import etag_in
 SMALL = 1 << 20  # bytes; such a file is fetched ahead of its turn
 _QUEUED = 4  # small files for each thread
 _HELD = 24 << 20  # bytes of small files that are on their way
-_TRIES = 5  # without a byte in between
-_PAUSE = 0.5  # seconds, longer from try to try
 
 
 class SwiftSource:
@@ -122,30 +121,32 @@ class _Reading:
         self.head: Head | None = None
 
     def pieces(self) -> Iterator[bytes]:
-        tries = 0
+        failures, tries = 0, Attempts()
         while self._place < self._expected.size or self.head is None:
             if self._place and self._place >= self._expected.size:
                 return self.still_the_same()
             before = self._place
             try:
-                yield from self._request()
-            except TransientError:
-                tries = 1 if self._place > before else tries + 1
-                if tries == _TRIES:
-                    raise
-                self._ground.clock.sleep(_PAUSE * tries)
+                yield from self._request(tries)
+            except TransientError as error:
+                if self._place > before:
+                    failures = 0
+                    tries.progress()
+                failures += 1
+                tries.wait(error, self._ground.clock.sleep, failures)
 
-    def _request(self) -> Iterator[bytes]:
+    def _request(self, tries: Attempts) -> Iterator[bytes]:
         name = self._ground.place.name(self._path)
         # Ceph compares with the MD5 of nothing where the object is a large one: what its ETag is would never
         # match. Time and ETag of each answer are compared below, here and there.
         hides = self._ground.offered.limits.hides_manifests
         etag = self.head.etag if self.head is not None and (self.head.plain or not hides) else ""
         try:
-            answer = self._ground.objects.get(name, start=self._place, if_match=etag)
+            with tries.shared():
+                begun = self._ground.objects.get(name, start=self._place, if_match=etag)
         except NotFound:
             raise self._lost() from None
-        with answer:
+        with begun as answer:
             if answer.status in (412, 416):
                 raise self._changed()
             head = head_in(answer.headers, size=self._expected.size)

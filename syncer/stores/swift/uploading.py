@@ -22,6 +22,7 @@ from blake3 import blake3
 from syncer.engine.model import RelPath
 from syncer.engine.paths import printable
 from syncer.errors import ChangedUnderUs, TransientError
+from syncer.stores.retry_policy import Attempts
 from syncer.stores.swift import versions
 from syncer.stores.swift.connection import PIECE, Call
 from syncer.stores.swift.exchange import Body
@@ -36,7 +37,6 @@ OURS = ".syncer/"  # what the names of our segments begin with: what other tools
 GRACE_SECONDS = 7 * 24 * 3600.0  # for which a segment that no manifest names is left alone
 _FLYING = 64 << 20  # bytes of segments on their way at once, where there is more than one
 _IN_MEMORY = 32 << 20  # bytes of one segment; longer ones wait in a temporary file
-_TRIES, _PAUSE = 3, 1.0  # of sending a segment; seconds
 
 
 def segment_name(name: str, digest: bytes, *, longest: int) -> str:
@@ -94,15 +94,14 @@ class Uploading:
     # -- by one of the threads -------------------------------------------------------
 
     def _stored(self, held: _Held) -> Segment:
-        with held:
-            for attempt in range(1, _TRIES + 1):
+        failures = 0
+        with held, Attempts().shared() as tries:
+            while True:
                 try:
                     return self._one(held)
-                except TransientError:
-                    if attempt == _TRIES:
-                        raise
-                    self._ground.clock.sleep(_PAUSE * attempt)
-        raise AssertionError("the last try returns or raises")
+                except TransientError as error:
+                    failures += 1
+                    tries.wait(error, self._ground.clock.sleep, failures)
 
     def _one(self, held: _Held) -> Segment:
         place, limits = self._ground.place, self._ground.offered.limits
@@ -146,7 +145,7 @@ def is_old(headers: Mapping[str, str]) -> bool:
     try:
         now = parsedate_to_datetime(headers.get("Date", "")).timestamp()
         ticks = versions.by_timestamp(headers.get("X-Timestamp", ""))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, IndexError):
         return True
     return now - ticks / versions.TICKS > GRACE_SECONDS / 2
 

@@ -17,6 +17,8 @@ from syncer.engine.model import Version
 
 TICKS = 100_000  # of a second
 _HEX = re.compile(r"[0-9a-f]{32}")
+_TIMESTAMP = re.compile(r"(-?[0-9]{1,12})(?:\.([0-9]{0,40}))?(?:_|$)")  # an offset in hex may follow
+_COUNT = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +58,27 @@ def bare(etag: str) -> str:
     return etag.removeprefix("W/").strip('"').lower()
 
 
+def count(text: str) -> int:
+    """A length in bytes, or a number of objects. Raises ValueError for anything else, 10^18 and more too."""
+    if not _COUNT.fullmatch(text.strip()):
+        raise ValueError("no count")
+    return int(text)
+
+
 def by_timestamp(text: str) -> int:
     """Ticks of an `X-Timestamp` (`1767261600.12345`). Raises ValueError."""
-    whole, _, fraction = text.partition("_")[0].partition(".")
-    return int(whole) * TICKS + int(f"{fraction:0<5.5}")
+    found = _TIMESTAMP.match(text)
+    if found is None:
+        raise ValueError("no timestamp")
+    return int(found[1]) * TICKS + int(f"{found[2] or '':0<5.5}")
 
 
 def by_http_date(text: str) -> int:
     """Ticks of a `Last-Modified`, whole seconds. Raises ValueError."""
-    return int(parsedate_to_datetime(text).timestamp()) * TICKS
+    try:
+        return int(parsedate_to_datetime(text).timestamp()) * TICKS
+    except (OverflowError, TypeError, IndexError):
+        raise ValueError("no date") from None
 
 
 def by_listing(text: str) -> tuple[int, int]:

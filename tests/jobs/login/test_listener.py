@@ -22,7 +22,7 @@ class Open:
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}/back"
         self.heard: SimpleQueue[Reply] = SimpleQueue()
-        address = Address(hosts=[(socket.AF_INET, "127.0.0.1")], port=port, path="/back")
+        address = Address(hosts=[(socket.AF_INET, "127.0.0.1")], port=port, path="/back", name="127.0.0.1")
         self.listener = Listener(address, STATE, self.heard.put)
 
     def get(self, **fields: str) -> requests.Response:

@@ -95,7 +95,7 @@ def test_a_download_that_never_comes_to_an_end_is_given_up(rig: OrangeRig) -> No
     rig.double.misbehave("GET", CONTENT, Cut(after=0), times=None)
     with pytest.raises(TransientError):
         read(source)
-    assert rig.clock.slept == [0.5, 2.0, 8.0]
+    assert len(rig.clock.slept) == 4 and len(rig.double.asked("GET", CONTENT)) == 5
 
 
 @pytest.mark.parametrize("status", [403, 404])

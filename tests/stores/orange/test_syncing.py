@@ -18,7 +18,8 @@ from syncer.jobs.admission import admit
 from syncer.state import open_state
 from syncer.stores.folder import FolderStore
 from syncer.stores.fsops import FileSystem
-from syncer.stores.retry import Patience, RetryingStore
+from syncer.stores.retry import RetryingStore
+from syncer.stores.retry_policy import RetryPolicy
 from syncer.stores.trash import Trash
 from tests.contract.orange_rig import OrangeRig
 from tests.doubles.faults import Reset
@@ -89,9 +90,9 @@ class Machine:
         state = open_state(self.home / "state", now_ns=clock.now_ns)
         trash = Trash.at(str(self.home / "trash"), fs=fs, clock=clock, run="r")
         local = FolderStore(str(self.local), fs=fs, clock=clock, tag=TAG, trash=trash)
-        patience = Patience(tries=5 if patient else 1)
+        patience = RetryPolicy(tries=5 if patient else 1)
         inner = self.rig.opened(f"cache-{self.home.name}", TAG)
-        remote = RetryingStore(inner, sleep=clock.sleep, patience=patience)
+        remote = RetryingStore(inner, sleep=clock.sleep, policy=patience)
         try:
             admit(state.memory, local, remote, names=NAMES, accept=False)
             yield cycle.Pair(

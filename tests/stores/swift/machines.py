@@ -16,7 +16,8 @@ from syncer.jobs.admission import admit
 from syncer.state import open_state
 from syncer.stores.folder import FolderStore
 from syncer.stores.fsops import FileSystem
-from syncer.stores.retry import Patience, RetryingStore
+from syncer.stores.retry import RetryingStore
+from syncer.stores.retry_policy import RetryPolicy
 from syncer.stores.swift.auth import Door
 from syncer.stores.swift.connection import Connection
 from syncer.stores.swift.names import Place
@@ -104,8 +105,8 @@ class Machine:
         state = open_state(self.home / "state", now_ns=self.clock.now_ns)
         trash = Trash.at(str(self.home / "trash"), fs=fs, clock=self.clock, run="r")
         local = FolderStore(str(self.local), fs=fs, clock=self.clock, tag=TAG, trash=trash)
-        patience = Patience(tries=4, first=0.05, longest=0.5)
-        remote = RetryingStore(self.remote(), sleep=self.clock.sleep, patience=patience)
+        patience = RetryPolicy(tries=4, first=0.05, longest=0.5)
+        remote = RetryingStore(self.remote(), sleep=self.clock.sleep, policy=patience)
         try:
             admit(state.memory, local, remote, names=NAMES, accept=False)
             yield cycle.Pair(

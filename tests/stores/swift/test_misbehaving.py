@@ -15,7 +15,8 @@ import pytest
 from syncer.engine.model import Done, Failed, Stale
 from syncer.engine.ports import Removal
 from syncer.errors import TransientError
-from syncer.stores.retry import Patience, RetryingStore
+from syncer.stores.retry import RetryingStore
+from syncer.stores.retry_policy import RetryPolicy
 from syncer.stores.swift.names import Place
 from tests.contents import noise
 from tests.contract import test_changing, test_looking
@@ -63,7 +64,7 @@ class SparedRig(SwiftRig):
         self.swift = swift
         _, token = swift.log_in(swift.reseller, swift.reseller_key)  # the store's token dies with others
         self.hands.session.headers.update({"X-Auth-Token": token, "X-Spared": "1"})
-        self.store = RetryingStore(self.store, sleep=self.clock.sleep, patience=Patience(tries=12))
+        self.store = RetryingStore(self.store, sleep=self.clock.sleep, policy=RetryPolicy(tries=12))
 
     def write(self, path: str, data: bytes) -> None:
         super().write(path, data)

@@ -6,18 +6,21 @@ holds more of a URL than its host.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlsplit
 
 from syncer.engine.ports import Clock
-from syncer.errors import AuthError, StoreError, TransientError
+from syncer.errors import AuthError, ConfigError, PermanentError, TransientError
+from syncer.stores.http.origins import in_the_clear, origin, place
+from syncer.wire.bounded_json import TooLarge, loads
 
 TIMEOUT = (15.0, 60.0)  # seconds to connect, and between two pieces of the answer
 # Too slow, too early, too often (Swift's 498, and 529 of newer ones): the next try may do.
 _FOR_THE_MOMENT = {408, 425, 429, 498}
+
+_VALUES = 32 << 20  # bytes that the values of an answer may take
 
 Secret = Callable[[], str]
 
@@ -39,8 +42,8 @@ class Answer:
     def fields(self) -> Mapping[str, object] | None:
         """The JSON object in the body; None where there is none (HTML, nothing, a list)."""
         try:
-            found = json.loads(self.body)
-        except ValueError:
+            found = loads(self.body, most=_VALUES)
+        except (ValueError, TooLarge):
             return None
         return found if isinstance(found, dict) else None
 
@@ -63,41 +66,44 @@ def ask(
     import requests
     from requests.auth import HTTPBasicAuth
 
-    host = host_of(url)
+    from syncer.stores.http.adapter import LOGIN_BYTES, LOGIN_SECONDS, Adapter
+    from syncer.stores.http.content import whole
+    from syncer.stores.http.failures import reaching
+    from syncer.stores.retry_policy import counted
+
+    host, request = host_of(url), f"{method} {url}"
     # Without an `auth` of ours requests would look for one in ~/.netrc.
     auth = HTTPBasicAuth(*basic) if basic else lambda request: request
     try:
-        with requests.request(
-            method,
-            url,
-            headers=dict(headers or {}),
-            params=dict(query or {}),
-            data=form,
-            auth=auth,
-            timeout=TIMEOUT,
-            allow_redirects=False,
-        ) as found:
-            answer = Answer(status=found.status_code, headers=found.headers, body=found.content, host=host)
-    except requests.exceptions.SSLError as error:
-        raise untrusted(host, error, "check the URL; REQUESTS_CA_BUNDLE names a private authority") from None
-    except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-        raise TransientError(f"{host}: no answer to a login ({type(error).__name__})") from None
-    except (requests.RequestException, UnicodeError, ValueError) as error:
+        with reaching(url, request=request), requests.Session() as session:
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, Adapter(connections=1))
+            found = session.request(
+                method,
+                url,
+                headers={"Accept-Encoding": "identity", **(headers or {})},
+                params=dict(query or {}),
+                data=form,
+                auth=auth,
+                timeout=TIMEOUT,
+                allow_redirects=False,
+                stream=True,
+            )
+            body = whole(found, most=LOGIN_BYTES, seconds=LOGIN_SECONDS, what=f"{place(url)}: the login")
+            answer = Answer(status=found.status_code, headers=found.headers, body=body, host=host)
+    except PermanentError as error:
+        raise AuthError(error.message, hint=error.hint) from None
+    except ValueError as error:  # of requests, for headers that are none
         raise AuthError(
             f"{host}: cannot ask for a login ({type(error).__name__})", hint="check the URL"
         ) from None
     if answer.status >= 500 or answer.status in _FOR_THE_MOMENT:
-        raise TransientError(
-            f"{host}: the login service answers {answer.status}", retry_after=retry_after(answer.headers)
+        error_later = TransientError(
+            f"{place(url)}: the login service answers {answer.status}",
+            retry_after=retry_after(answer.headers),
         )
+        raise counted(error_later, request)
     return answer
-
-
-def untrusted(host: str, error: Exception, hint: str) -> StoreError:
-    """AuthError for a certificate that is not trusted; a handshake that broke off may do next time."""
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):  # OpenSSL's name for it, kept by everyone above
-        return AuthError(f"{host}: its certificate could not be verified", hint=hint)
-    return TransientError(f"{host}: no TLS connection", hint="is it https there?")
 
 
 def host_of(url: str) -> str:
@@ -108,16 +114,32 @@ def host_of(url: str) -> str:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds of a `Retry-After`; the form with a date is left alone."""
     value = headers.get("Retry-After", "")
-    return float(value) if value.isascii() and value.isdigit() else None
+    return float(value) if value.isascii() and value.isdigit() and len(value) < 10 else None
 
 
-def storage_of(url: str) -> str:
-    """A storage URL as `Access` holds it. Raises AuthError for what is none."""
-    if not url.startswith(("http://", "https://")):
+def storage_of(url: str, *, insecure: bool = False) -> str:
+    """A storage URL as `Access` holds it. Raises AuthError for what is none, or goes by plain http."""
+    if origin(url) is None:
         raise AuthError(
             "the login succeeded, but no storage URL came with it", hint="check auth_url and region"
         )
+    if in_the_clear(url) and not insecure:
+        raise AuthError(
+            f"the login hands out a storage URL without TLS (http, {place(url)}): the token and all files "
+            "would cross the network unencrypted",
+            hint="tell who runs the service; `insecure = true` in the account accepts it",
+        )
     return url.rstrip("/")
+
+
+def guarded(service: str, url: str, *, key: str, insecure: bool) -> str:
+    """The URL, if secrets may be sent there; `key` is its name in the account. Raises ConfigError."""
+    if in_the_clear(url) and not insecure:
+        raise ConfigError(
+            f"{service}: {key} is {url.partition('?')[0]}: secrets would cross the network unencrypted",
+            hint="write https://, or `insecure = true` in the account to accept that",
+        )
+    return url
 
 
 def by_date(expires: datetime | None, clock: Clock) -> float | None:

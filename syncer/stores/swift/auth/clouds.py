@@ -1,7 +1,9 @@
 """One cloud's login of a clouds.yaml, as the OpenStack tools read it.
 
-The file is the first of $OS_CLIENT_CONFIG_FILE, ./clouds.yaml, ~/.config/openstack and /etc/openstack;
-secure.yaml from the same places is laid over it, and `profile` names a cloud of clouds-public.yaml below it.
+The file is the one that the account names, or the first of $OS_CLIENT_CONFIG_FILE, ~/.config/openstack and
+/etc/openstack; secure.yaml from the same places is laid over it, and `profile` names a cloud of
+clouds-public.yaml below it. Unlike those tools, none is taken from the current directory: it may be a synced
+folder, where whoever writes to the other side would choose where the password is sent.
 Vendor profiles shipped with the OpenStack SDK are not known here.
 Source: "Configuring OpenStack SDK Applications" of openstacksdk's documentation.
 """
@@ -9,6 +11,7 @@ Source: "Configuring OpenStack SDK Applications" of openstacksdk's documentation
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,12 +20,20 @@ from syncer.errors import AuthError
 Table: TypeAlias = "dict[str, Any]"
 
 
-def cloud(name: str, environ: Mapping[str, str]) -> dict[str, str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """What the account names: they are the only ones of their kind then."""
+
+    clouds: Path | None = None
+    secure: Path | None = None
+
+
+def cloud(name: str, environ: Mapping[str, str], files: Files | None = None) -> dict[str, str]:
     """The cloud's settings by the names that OS_* variables have, in lower case and without the prefix.
 
     Raises AuthError if there is no such cloud, or a file cannot be read.
     """
-    found = _merged(name, environ)
+    found = _merged(name, environ, files or Files())
     flat = {key: value for key, value in found.items() if not isinstance(value, dict | list)}
     flat |= found.get("auth") or {}
     if isinstance(regions := found.get("regions"), list) and "region_name" not in flat and regions:
@@ -31,22 +42,28 @@ def cloud(name: str, environ: Mapping[str, str]) -> dict[str, str]:
     return {key: str(value) for key, value in flat.items() if value is not None}
 
 
-def _merged(name: str, environ: Mapping[str, str]) -> Table:
-    clouds = _section("clouds.yaml", "clouds", environ, environ.get("OS_CLIENT_CONFIG_FILE"))
+def _merged(name: str, environ: Mapping[str, str], files: Files) -> Table:
+    named = files.clouds or _named(environ, "OS_CLIENT_CONFIG_FILE")
+    clouds = _section("clouds.yaml", "clouds", environ, named)
     if name not in clouds:
         raise AuthError(
             f"no cloud named {name!r} in clouds.yaml",
             hint=f"known: {', '.join(sorted(clouds)) or 'none, or no clouds.yaml was found'}",
         )
-    secrets = _section("secure.yaml", "clouds", environ, environ.get("OS_CLIENT_SECURE_FILE"))
+    named = files.secure or _named(environ, "OS_CLIENT_SECURE_FILE")
+    secrets = _section("secure.yaml", "clouds", environ, named)
     own = _over(clouds[name], secrets.get(name) or {})
     profile = own.pop("profile", None) or own.pop("cloud", None)
     public = _section("clouds-public.yaml", "public-clouds", environ, None) if profile else {}
     return _over(public.get(profile) or {}, own)
 
 
-def _section(file: str, section: str, environ: Mapping[str, str], named: str | None) -> Table:
-    for path in [Path(named)] if named else _places(file, environ):
+def _named(environ: Mapping[str, str], variable: str) -> Path | None:
+    return Path(environ[variable]) if environ.get(variable) else None
+
+
+def _section(file: str, section: str, environ: Mapping[str, str], named: Path | None) -> Table:
+    for path in [named] if named else _places(file, environ):
         if path.is_file():
             found = _load(path).get(section)
             return found if isinstance(found, dict) else {}
@@ -55,7 +72,6 @@ def _section(file: str, section: str, environ: Mapping[str, str], named: str | N
 
 def _places(file: str, environ: Mapping[str, str]) -> Iterator[Path]:
     home = Path(environ.get("HOME") or Path.home())
-    yield Path(file)
     yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "openstack" / file
     yield Path("/etc/openstack") / file
 

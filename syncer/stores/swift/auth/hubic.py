@@ -17,6 +17,8 @@ from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 from syncer.engine.ports import Clock
 from syncer.errors import AuthError, StoreError, TransientError
+from syncer.stores.http.origins import onward, place
+from syncer.stores.retry_policy import attempts, counted
 from syncer.stores.swift.auth import Access
 from syncer.stores.swift.auth.asking import (
     Answer,
@@ -24,6 +26,7 @@ from syncer.stores.swift.auth.asking import (
     ask,
     by_date,
     by_seconds,
+    guarded,
     host_of,
     missing_hint,
     storage_of,
@@ -34,7 +37,6 @@ API_URL = "https://api.hubic.com/"
 REDIRECT_URI = "http://localhost:8080/"
 CONTAINER = "default"  # the one that Hubic's own clients show
 _SCOPE = (("usage", "r"), ("account", "r"), ("credentials", "r"))
-_TRIES, _PAUSE = 4, 2.0  # an empty 200 is the token endpoint's way of saying "not now"
 _HOPS = 3
 _REDIRECTS = (301, 302, 307, 308)
 
@@ -50,6 +52,7 @@ class Application:
     refresh_token: Secret | None = field(default=None, repr=False)
     api_url: str = API_URL
     redirect_uri: str = REDIRECT_URI
+    insecure: bool = False
 
     @classmethod
     def settled(
@@ -60,9 +63,11 @@ class Application:
         username: str | None = None,
         api_url: str | None = None,
         redirect_uri: str | None = None,
+        insecure: bool = False,
         **given: Secret | None,
     ) -> Application:
-        """What is not given comes from HUBIC_*. Raises AuthError without an id and a secret."""
+        """What is not given comes from HUBIC_*. Raises AuthError without an id and a secret, ConfigError."""
+        guarded("hubic", api_url or API_URL, key="api_url", insecure=insecure)
         known = {
             name: given.get(name) or _kept(environ.get(f"HUBIC_{name.upper()}", ""))
             for name in ("client_secret", "password", "refresh_token")
@@ -78,6 +83,7 @@ class Application:
             refresh_token=known["refresh_token"],
             api_url=api_url or API_URL,
             redirect_uri=redirect_uri or environ.get("HUBIC_REDIRECT_URI") or REDIRECT_URI,
+            insecure=insecure,
         )
 
     @property
@@ -131,6 +137,7 @@ class HubicLogin:
         username: str | None = None,
         api_url: str | None = None,
         redirect_uri: str | None = None,
+        insecure: bool = False,
         **given: Secret | None,
     ) -> HubicLogin:
         """What is not given comes from HUBIC_*. Raises AuthError where something is missing."""
@@ -140,6 +147,7 @@ class HubicLogin:
             username=username,
             api_url=api_url,
             redirect_uri=redirect_uri,
+            insecure=insecure,
             **given,
         )
         if not application.refresh_token and not application.by_password:
@@ -159,7 +167,7 @@ class HubicLogin:
                 answer, "gives no credentials", "accept the terms in the account's pages, and try again"
             )
         return Access(
-            storage_url=storage_of(endpoint),
+            storage_url=storage_of(endpoint, insecure=self._application.insecure),
             token=token,
             expires_at=by_date(_date(answer.text("expires")), self._clock),
         )
@@ -237,25 +245,28 @@ class HubicLogin:
         return _Bearer(token=answer.text("access_token"), expires_at=by_seconds(life, self._clock))
 
     def _token(self, form: list[tuple[str, str]]) -> Answer:
-        """The token endpoint, asked until it says something. Redirects lead on only within its own host."""
+        """The token endpoint; an empty 200 is its way of saying "not now".
+
+        Redirects lead on only within its own origin.
+        """
         url = urljoin(self._base, "oauth/token")
         basic = (self._application.client_id, self._application.client_secret())
-        for attempt in range(_TRIES):
-            if attempt:
-                self._clock.sleep(_PAUSE * 2 ** (attempt - 1))
-            answer = self._post(url, form, basic)
-            if not answer.fine or answer.text("access_token"):
-                return answer
-        raise TransientError(f"{host_of(url)}: the token endpoint keeps giving empty answers")
+        with attempts() as tries:
+            while True:
+                answer = self._post(url, form, basic)
+                if not answer.fine or answer.text("access_token"):
+                    return answer
+                empty = TransientError(f"{place(url)}: the token endpoint gives empty answers")
+                tries.wait(counted(empty, f"POST {url}"), self._clock.sleep)
 
     @staticmethod
     def _post(url: str, form: list[tuple[str, str]], basic: tuple[str, str]) -> Answer:
         for _ in range(_HOPS):
             answer = ask("POST", url, form=form, basic=basic)
-            onward = urljoin(url, answer.headers.get("Location", ""))
-            if answer.status not in _REDIRECTS or urlsplit(onward)[:2] != urlsplit(url)[:2]:
+            target = onward(url, answer.headers.get("Location", ""))
+            if answer.status not in _REDIRECTS or target is None:
                 return answer
-            url = onward
+            url = target
         return answer
 
     def _code(self) -> str:
@@ -270,7 +281,7 @@ class HubicLogin:
         words = [("oauth", form.number), *_SCOPE, ("action", "accepted")]
         words += [("login", self._application.username), ("user_pwd", password())]
         granted = ask("POST", urljoin(self._base, "oauth/auth/"), form=words)
-        found = parse_qs(urlsplit(granted.headers.get("Location", "")).query)
+        found = _query(granted.headers.get("Location", ""))
         if granted.status == 200:
             raise _refused(granted, "refuses user or password", _USER)
         if "code" not in found or found.get("state") != [state]:
@@ -280,6 +291,14 @@ class HubicLogin:
     @property
     def _base(self) -> str:
         return self._application.base
+
+
+def _query(location: str) -> dict[str, list[str]]:
+    """Of an address that a stranger wrote: its port may be none."""
+    try:
+        return parse_qs(urlsplit(location).query, max_num_fields=50)
+    except ValueError:
+        return {}
 
 
 class _Form(HTMLParser):

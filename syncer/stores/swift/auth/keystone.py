@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING
 
 from syncer.engine.ports import Clock
 from syncer.errors import AuthError, StoreError, TransientError
+from syncer.stores.http.failures import error_of
+from syncer.stores.http.origins import place
+from syncer.stores.retry_policy import counted
 from syncer.stores.swift.auth import Access
-from syncer.stores.swift.auth.asking import TIMEOUT, Secret, by_date, host_of, storage_of, untrusted
+from syncer.stores.swift.auth.asking import TIMEOUT, Secret, by_date, guarded, host_of, storage_of
+from syncer.stores.swift.auth.clouds import Files
 from syncer.stores.swift.auth.openstack import gathered
 
 if TYPE_CHECKING:
@@ -47,6 +51,7 @@ class KeystoneLogin:
     interface: str = "public"
     identity_api_version: str = ""
     cacert: str = ""
+    insecure: bool = False
 
     @classmethod
     def settled(
@@ -55,33 +60,48 @@ class KeystoneLogin:
         *,
         clock: Clock,
         cloud: str | None = None,
+        files: Files | None = None,
+        insecure: bool = False,
         **given: str | Secret | None,
     ) -> KeystoneLogin:
         """By what is `given` (named as the OS_* variables are), a cloud of clouds.yaml, or the variables.
 
         Raises AuthError for what is missing.
         """
-        found = gathered(environ, cloud, given)
+        found = gathered(environ, cloud, given, files)
+        guarded("keystone", str(found["auth_url"]), key="auth_url", insecure=insecure)
         credential = found.get("application_credential_secret")
         secret = credential or found["password"]
         plain = str(secret)
-        names = {f.name for f in fields(cls)} - {"secret", "clock"}
+        names = {f.name for f in fields(cls)} - {"secret", "clock", "insecure"}
         words = {key: str(value) for key, value in found.items() if key in names}
         if not credential:
             words |= {"application_credential_id": "", "application_credential_name": ""}
-        return cls(secret=secret if callable(secret) else (lambda: plain), clock=clock, **words)
+        covered = secret if callable(secret) else (lambda: plain)
+        return cls(secret=covered, clock=clock, insecure=insecure, **words)
 
     def log_in(self) -> Access:
         """As `Login.log_in`; the catalogue's `object-store` for interface and region is the storage URL."""
+        import requests
         from keystoneauth1 import exceptions
         from keystoneauth1.session import Session
 
+        from syncer.stores.http.adapter import GuardedAdapter
+
         try:
             plugin = self._plugin()
-            session = Session(
-                auth=plugin, verify=self.cacert or True, timeout=TIMEOUT[1], user_agent="syncer"
-            )
-            found = plugin.get_access(session)
+            with requests.Session() as sending:
+                for scheme in ("http://", "https://"):
+                    sending.mount(scheme, GuardedAdapter(connections=1))
+                session = Session(
+                    auth=plugin,
+                    session=sending,
+                    verify=self.cacert or True,
+                    timeout=TIMEOUT[1],
+                    user_agent="syncer",
+                    connect_retries=0,
+                )
+                found = plugin.get_access(session)
             url = found.service_catalog.url_for(
                 service_type="object-store", interface=self.interface, region_name=self.region_name or None
             )
@@ -90,7 +110,9 @@ class KeystoneLogin:
         if not found.auth_token or not url:
             raise AuthError(f"{self._host}: the login gave no token", hint="check auth_url (or OS_AUTH_URL)")
         return Access(
-            storage_url=storage_of(url), token=found.auth_token, expires_at=by_date(found.expires, self.clock)
+            storage_url=storage_of(url, insecure=self.insecure),
+            token=found.auth_token,
+            expires_at=by_date(found.expires, self.clock),
         )
 
     def free_space(self) -> int | None:
@@ -164,9 +186,6 @@ class KeystoneLogin:
     def _translated(self, error: Exception) -> StoreError:
         from keystoneauth1 import exceptions
 
-        if isinstance(error, exceptions.SSLError):
-            hint = "check auth_url; OS_CACERT, or cacert in clouds.yaml, names a private authority"
-            return untrusted(self._host, error, hint)
         if isinstance(error, exceptions.CatalogException):
             place = ", ".join(filter(None, (self.interface, self.region_name)))
             return AuthError(
@@ -174,13 +193,18 @@ class KeystoneLogin:
                 hint="check region, interface and project (or OS_REGION_NAME, OS_INTERFACE, OS_PROJECT_NAME)",
             )
         if isinstance(error, exceptions.ConnectFailure | exceptions.ConnectionError):
-            return TransientError(f"{self._host}: no answer to a login ({type(error).__name__})")
+            reached = error_of(error, self.auth_url, request=f"login {self.auth_url}")
+            if isinstance(reached, TransientError):
+                return reached
+            hint = reached.hint.replace("`ca_file` of the account", "OS_CACERT, or cacert in clouds.yaml")
+            return AuthError(reached.message, hint=hint)
         return self._of_status(error, getattr(error, "http_status", 0))
 
     def _of_status(self, error: Exception, status: int) -> StoreError:
         if status in (408, 429) or status >= 500:
             after = getattr(error, "retry_after", None)
-            return TransientError(f"{self._host}: Keystone answers {status}", retry_after=after or None)
+            said = f"{place(self.auth_url)}: Keystone answers {status}"
+            return counted(TransientError(said, retry_after=after or None), f"login {self.auth_url}")
         if status in (401, 403):
             return AuthError(f"{self._host}: the login is refused ({status})", hint=self._to_check())
         return AuthError(

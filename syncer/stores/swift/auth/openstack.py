@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from syncer.stores.http.origins import same_origin
 from syncer.stores.swift.auth.asking import Secret, wanted
+from syncer.stores.swift.auth.clouds import Files
 from syncer.stores.swift.auth.clouds import cloud as read_cloud
 
 Values: TypeAlias = "dict[str, str | Secret]"
+_SECRETS = ("password", "application_credential_secret", "token")
 _ALIASES = (  # older names of the same things, and one domain for both user and project
     ("tenant_name", "project_name"),
     ("tenant_id", "project_id"),
@@ -24,7 +27,10 @@ _ALIASES = (  # older names of the same things, and one domain for both user and
 
 
 def gathered(
-    environ: Mapping[str, str], cloud: str | None, given: Mapping[str, str | Secret | None]
+    environ: Mapping[str, str],
+    cloud: str | None,
+    given: Mapping[str, str | Secret | None],
+    files: Files | None = None,
 ) -> Values:
     """`given` laid over the named cloud, or over the variables; OS_CLOUD counts where no auth_url is given.
 
@@ -32,12 +38,19 @@ def gathered(
     """
     own = {key: value for key, value in given.items() if value}
     name = cloud or (None if own.get("auth_url") else environ.get("OS_CLOUD"))
-    below = _renamed(read_cloud(name, environ) if name else _variables(environ))
+    below = _renamed(read_cloud(name, environ, files) if name else _variables(environ))
+    if not _same_endpoint(own.get("auth_url"), below.get("auth_url")):
+        # A password belongs to the endpoint that it was written down with.
+        below = {key: value for key, value in below.items() if key not in _SECRETS}
     if own.get("password"):  # else a credential from elsewhere would be taken in its place
         below = {key: value for key, value in below.items() if not key.startswith("application_credential")}
     found = below | own
     _check(found)
     return found
+
+
+def _same_endpoint(one: object, other: object) -> bool:
+    return not one or not other or same_origin(str(one), str(other))
 
 
 def _variables(environ: Mapping[str, str]) -> dict[str, str]:

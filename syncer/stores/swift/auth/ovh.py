@@ -1,21 +1,24 @@
 """The OVH login: a signed call to OVH's API hands out a token for all Swift regions of a project.
 
-The `ovh` package signs, and reads OVH_* and ovh.conf for what is not given. A client of it lives for one
-login, since it reads the server's clock once and keeps an OAuth 2 token by its own clock.
-Source: OVH's API, `POST /cloud/project/{serviceName}/storage/access` (GET was withdrawn in 2016).
+The `ovh` package signs, and reads OVH_* and ovh.conf (not that of the current directory) for what is not
+given. A client of it lives for one login, since it reads the server's clock once and keeps an OAuth 2 token
+by its own clock. Source: OVH's API, `POST /cloud/project/{serviceName}/storage/access` (GET was withdrawn
+in 2016).
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from syncer.errors import AuthError, StoreError, TransientError
 from syncer.stores.swift.auth import Access
-from syncer.stores.swift.auth.asking import TIMEOUT, Secret, retry_after, storage_of
+from syncer.stores.swift.auth.asking import TIMEOUT, Secret, guarded, retry_after, storage_of
 
 if TYPE_CHECKING:
     import ovh
@@ -36,6 +39,8 @@ class OvhLogin:
     client_secret: Secret | None = field(default=None, repr=False)
     project: str | None = None
     region: str | None = None
+    conf_file: Path | None = None
+    insecure: bool = False
 
     def log_in(self) -> Access:
         """As `Login.log_in`. OVH does not say when a token ends; a 401 of Swift does."""
@@ -43,7 +48,7 @@ class OvhLogin:
         token, endpoints = answer.get("token"), answer.get("endpoints")
         if not isinstance(token, str) or not isinstance(endpoints, list):
             raise AuthError("ovh: the API gave no token for Swift", hint="check project (OVH_PROJECT)")
-        return Access(storage_url=storage_of(self._chosen(endpoints)), token=token)
+        return Access(storage_url=storage_of(self._chosen(endpoints), insecure=self.insecure), token=token)
 
     def free_space(self) -> int | None:
         return None
@@ -77,10 +82,14 @@ class OvhLogin:
         """A new one. Raises what the package does."""
         import ovh
 
+        from syncer.stores.http.adapter import GuardedAdapter
+
         endpoint = self.chosen_endpoint()
-        if endpoint.startswith(("http://", "https://")):
+        if "://" in endpoint:
+            guarded("ovh", endpoint, key="endpoint", insecure=self.insecure)
             _make_known(endpoint)
-        return ovh.Client(
+        self._configuration()  # so that the package reads no file of the current directory
+        made = ovh.Client(
             endpoint=endpoint,
             application_key=self.application_key,
             application_secret=_revealed(self.application_secret),
@@ -88,19 +97,32 @@ class OvhLogin:
             client_id=self.client_id,
             client_secret=_revealed(self.client_secret),
             timeout=TIMEOUT,
+            config_file=self.conf_file,
         )
+        for scheme in ("http://", "https://"):
+            made._session.mount(scheme, GuardedAdapter(connections=1))
+        return made
 
     def chosen_endpoint(self) -> str:
         """A name or a URL, "" where nobody says one."""
-        from ovh.config import ConfigurationManager
-
-        return self.endpoint or str(ConfigurationManager().get("default", "endpoint") or "")
+        return self.endpoint or str(self._configuration().get("default", "endpoint") or "")
 
     def configured(self, name: str) -> str:
         """What OVH_* or ovh.conf say of a name, "" where nothing; also of names that the package ignores."""
-        from ovh.config import ConfigurationManager
+        return str(self._configuration().get(self.chosen_endpoint(), name) or "")
 
-        return str(ConfigurationManager().get(self.chosen_endpoint(), name) or "")
+    def _configuration(self) -> Any:
+        """OVH_* and the files of the package's own, without that of the current directory.
+
+        That one may have come by a sync, and would choose where the keys are sent.
+        """
+        from ovh import config
+
+        config.CONFIG_PATH[:] = ["/etc/ovh.conf", os.path.expanduser("~/.ovh.conf")]
+        found = config.ConfigurationManager()
+        if self.conf_file is not None:
+            found.read(self.conf_file)
+        return found
 
     def _project(self, client: ovh.Client) -> str:
         named = self.project or self.configured("project")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from syncer.errors import AuthError
 from syncer.stores.swift.auth import Access
-from syncer.stores.swift.auth.asking import Secret, host_of, storage_of
+from syncer.stores.swift.auth.asking import Secret, guarded, host_of, storage_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,9 +15,12 @@ class TokenDoor:
 
     storage_url: str
     token: Secret = field(repr=False)
+    insecure: bool = False
 
     def open(self) -> Access:
-        return Access(storage_url=storage_of(self.storage_url), token=self.token())
+        guarded("swift", self.storage_url, key="storage_url", insecure=self.insecure)
+        url = storage_of(self.storage_url, insecure=self.insecure)
+        return Access(storage_url=url, token=self.token())
 
     def renew(self, spent: Access) -> Access:
         """The token as it is now, if it is another one. Raises AuthError if it is not."""

@@ -10,8 +10,17 @@ from dataclasses import dataclass, field
 
 from syncer.engine.ports import Clock
 from syncer.errors import AuthError
+from syncer.stores.http.origins import bound
 from syncer.stores.swift.auth import Access
-from syncer.stores.swift.auth.asking import Answer, Secret, ask, by_seconds, storage_of, wanted
+from syncer.stores.swift.auth.asking import (
+    Answer,
+    Secret,
+    ask,
+    by_seconds,
+    guarded,
+    storage_of,
+    wanted,
+)
 
 _SERVICE = "swift v1"
 
@@ -24,6 +33,7 @@ class V1Login:
     user: str
     key: Secret = field(repr=False)
     clock: Clock = field(repr=False)
+    insecure: bool = False
 
     @classmethod
     def settled(
@@ -34,13 +44,16 @@ class V1Login:
         auth_url: str | None = None,
         user: str | None = None,
         key: Secret | None = None,
+        insecure: bool = False,
     ) -> V1Login:
         """What is not given comes from ST_AUTH, ST_USER, ST_KEY. Raises AuthError where nothing does."""
+        environ = bound(environ, "ST_AUTH", auth_url, "ST_KEY")
         auth_url = auth_url or environ.get("ST_AUTH", "")
         user = user or environ.get("ST_USER", "")
         default = environ.get("ST_KEY", "")
         wanted(_SERVICE, auth_url=auth_url, user=user, key=key or default)
-        return cls(auth_url=auth_url, user=user, key=key or (lambda: default), clock=clock)
+        guarded(_SERVICE, auth_url, key="auth_url", insecure=insecure)
+        return cls(auth_url=auth_url, user=user, key=key or (lambda: default), clock=clock, insecure=insecure)
 
     def log_in(self) -> Access:
         """As `Login.log_in`; any 2xx with both a token and a storage URL is a success."""
@@ -56,7 +69,7 @@ class V1Login:
                 hint='auth_url (ST_AUTH) does not lead to a v1 login; Keystone\'s needs auth = "keystone"',
             )
         expires_at = by_seconds(answer.headers.get("X-Auth-Token-Expires"), self.clock)
-        return Access(storage_url=storage_of(url), token=token, expires_at=expires_at)
+        return Access(storage_url=storage_of(url, insecure=self.insecure), token=token, expires_at=expires_at)
 
     def free_space(self) -> int | None:
         return None

@@ -121,7 +121,7 @@ def test_empty_answers_of_the_token_endpoint_are_waited_out(
 ) -> None:
     hubic.faults.add("POST", TOKEN, Answer(status=200), times=2)
     assert works(by_refresh(hubic_url, clock, hubic.authorize()).log_in())
-    assert clock.slept == [2.0, 4.0]
+    assert len(clock.slept) == 2
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>maintenance</html>"])
@@ -131,7 +131,7 @@ def test_empty_answers_without_end_are_transient(
     hubic.faults.add("POST", TOKEN, Answer(status=200, body=body), times=None)
     with pytest.raises(TransientError, match="empty answers"):
         by_refresh(hubic_url, clock, hubic.authorize()).log_in()
-    assert len(hubic.faults.asked("POST", TOKEN)) == 4
+    assert len(hubic.faults.asked("POST", TOKEN)) == 5
 
 
 @pytest.mark.parametrize("where", [TOKEN, CREDENTIALS])

@@ -255,18 +255,30 @@ def test_the_environment_is_enough(ovh: OvhDouble, ovh_url: str, monkeypatch: py
     assert access.storage_url.startswith("http://localhost:")
 
 
-def test_a_file_is_enough(ovh: OvhDouble, ovh_url: str, tmp_path: Path) -> None:
-    """In a process of its own: the package looks for its files when it is first loaded."""
+@pytest.mark.parametrize("where", ["named", "in the current directory"])
+def test_a_file_is_enough_but_not_one_that_lies_in_the_current_directory(
+    ovh: OvhDouble, ovh_url: str, tmp_path: Path, where: str
+) -> None:
+    """In a process of its own: the package looks for its files when it is first loaded.
+
+    An ovh.conf that came by a sync chose the endpoint that the keys of the environment were sent to.
+    """
     lines = [f"[default]\nendpoint={ovh_url}", f"[{ovh_url}]", f"application_key={ovh.key}"]
     lines += [f"application_secret={ovh.secret}", f"consumer_key={ovh.consumer}", f"project={ovh.project}"]
     (tmp_path / "ovh.conf").write_text("\n".join(lines))
     root = Path(__file__).parents[4]
-    script = "from syncer.stores.swift.auth.ovh import OvhLogin\nprint(OvhLogin().log_in().storage_url)"
+    named = "conf_file='ovh.conf'" if where == "named" else ""
+    script = (
+        f"from syncer.stores.swift.auth.ovh import OvhLogin\nprint(OvhLogin({named}).log_in().storage_url)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(root)},
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-    assert done.stdout.strip() == f"{ovh.tokens.swift.url}/v1/AUTH_test", done.stderr
+    if where == "named":
+        assert done.stdout.strip() == f"{ovh.tokens.swift.url}/v1/AUTH_test", done.stderr
+    else:
+        assert "AuthError" in done.stderr and ovh.faults.log == []
 
 
 def test_no_secret_is_shown(ovh_url: str) -> None:

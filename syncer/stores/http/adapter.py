@@ -1,0 +1,93 @@
+"""How requests are sent: connections that notice a dead end, a line in the log for each, bounds.
+
+`Adapter` is for sessions of ours, which read and judge what comes back. `GuardedAdapter` is for libraries
+that do that themselves (keystoneauth1, ovh): they get whole answers of bearable size, and no redirect to
+another origin.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+
+from syncer.engine.paths import printable
+from syncer.errors import AuthError
+from syncer.stores.http.content import whole
+from syncer.stores.http.origins import onward, place
+
+_log = logging.getLogger("syncer.http")
+_LONGEST_PATH = 200  # characters of one in the log
+LOGIN_BYTES = 2 << 20  # of an answer to a login: the largest catalogues have some 200 KB
+LOGIN_SECONDS = 120.0
+
+
+class Adapter(HTTPAdapter):
+    """Connections that notice within two minutes that the machine at the other end is gone."""
+
+    def __init__(self, *, connections: int = 16) -> None:
+        super().__init__(pool_connections=4, pool_maxsize=connections, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        """As HTTPAdapter, with TCP's own signs of life switched on."""
+        options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+        for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 6)):
+            if hasattr(socket, name):  # macOS calls the first one otherwise
+                options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+        super().init_poolmanager(*args, socket_options=options, **more)
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **more: Any) -> requests.Response:
+        """As HTTPAdapter; logs method, place, path, status and time, and nothing that could be a secret."""
+        started = time.monotonic()
+        try:
+            response = super().send(request, *args, **more)
+        except BaseException as error:
+            _noted(request, type(error).__name__, started)
+            raise
+        _noted(request, str(response.status_code), started)
+        return response
+
+    def close(self) -> None:
+        """Now: urllib3 leaves connections open as long as anybody knows their pool, such as an old answer."""
+        pools = self.poolmanager.pools
+        for key in pools.keys():  # noqa: SIM118 - a copy; it cannot be iterated itself
+            pool = pools.get(key)
+            if pool is not None:
+                pool.close()
+        super().close()
+
+
+class GuardedAdapter(Adapter):
+    """For a library that follows redirects and reads answers by itself. Raises AuthError instead."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **more: Any) -> requests.Response:
+        """The whole answer; the secrets of the request stay where they were sent."""
+        url = request.url or ""
+        more["stream"] = True
+        response = super().send(request, *args, **more)
+        location = response.headers.get("Location", "")
+        if 300 <= response.status_code < 400 and location and onward(url, location) is None:
+            response.close()
+            raise AuthError(
+                f"{place(url)}: the login service leads to another address, which is not followed",
+                hint="check the URL of the account; secrets go nowhere else",
+            )
+        content = whole(response, most=LOGIN_BYTES, seconds=LOGIN_SECONDS, what=f"{place(url)}: a login")
+        response._content = content  # so that `content` and `json()` work as after a plain request
+        response._content_consumed = True  # type: ignore[attr-defined]
+        return response
+
+
+def _noted(request: requests.PreparedRequest, how: str, started: float) -> None:
+    if _log.isEnabledFor(logging.INFO):
+        url = request.url or ""
+        path = printable(urlsplit(url).path)  # no query: it may hold a signature or a code
+        path = path if len(path) <= _LONGEST_PATH else path[:_LONGEST_PATH] + "…"
+        seconds = time.monotonic() - started
+        _log.info("%s %s%s: %s in %.3f s", request.method, place(url), path, how, seconds)
