@@ -29,12 +29,9 @@ NAMES = (
     b"...",
 )
 PIECES = (
-    *(
-        b"* * * ** ** ? [ab] [!a] [^b] [a-c] [z-a] [a-c-z] [--0] []a] [!]a] [a [] [!] [[] [a] [[:alpha:]]".split()
-    ),
-    *(
-        b"[[:digit:]] [![:space:]] [[:punct:]0] [[:nope:]] [[:upper:]a-b] [:a] [[:a] [[:]a] [\\]] [\\a-c]".split()
-    ),
+    *b"* * * ** ** ? [ab] [!a] [^b] [a-c] [z-a] [a-c-z] [--0] []a] [!]a] [a [] [!] [[] [a]".split(),
+    *b"[[:alpha:]] [[:digit:]] [![:space:]] [[:punct:]0] [[:nope:]] [[:upper:]a-b] [:a] [[:a]".split(),
+    *b"[[:]a] [\\]] [\\a-c]".split(),
     *(b"[a-\\c] [!-~] [a/b] / / / // /**/ **/ /** /* */ \\* \\? \\[ \\a \\\\ \\/ \\ . . ! # - ]".split()),
     *(b" ", b"\\ ", b"\t", b"\r", b"\x0c", b"\xc2\x85", b"[\xc3\xa9]", b"\\", b"***", b"[[:blank:]]"),
 )
@@ -239,7 +236,8 @@ def compare(repository: Path, sown: list[Sown], own: tuple[str, ...]) -> Iterato
                 yield f"{path!r}: git says {named[path]}, we say {mine}; rules {tree.rules}, own {own}"
         inside = {path for path in tree.others if path in added}
         if inside != synced:
-            yield f"{tree.top}: git adds {sorted(inside)}, we sync {sorted(synced)}; rules {tree.rules}, own {own}"
+            both = f"git adds {sorted(inside)}, we sync {sorted(synced)}"
+            yield f"{tree.top}: {both}; rules {tree.rules}, own {own}"
 
 
 def _file(rule: IgnoreRule) -> str:

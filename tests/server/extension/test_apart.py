@@ -29,7 +29,7 @@ def under(client, folder):
 
 
 def test_a_digest_says_nothing_of_content_in_another_root(client, under, folder):
-    """`fetch` with `have` answered "delta" where any key had such content, and the delta's size told the rest."""
+    """`fetch` with `have` answered "delta" where any key had such content, and its size told the rest."""
     secret = os.urandom(BIG)
     (folder / "sub/mine").write_bytes(os.urandom(BIG))
     client.root = "other"
