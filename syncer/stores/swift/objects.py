@@ -111,13 +111,15 @@ class Objects:
         headers = NEWEST if newest else {}
         call = self._call("HEAD", name, headers=headers, accept=(404,))
         reply = self.connection.ask(call)
-        if reply.status != 404:
-            return head_in(reply.headers)
-        # Ceph answers so for a large object whose first segment is missing, too. Of that one the manifest
-        # has a HEAD of its own; of an object that is gone it has none, in Ceph as in Swift.
-        if self._hides_manifests() and self.has_manifest(name):
-            raise self.broken(name)
-        return None
+        if reply.status == 404:
+            # Ceph answers so for a large object whose first segment is missing, too. Of that one the manifest
+            # has a HEAD of its own; of an object that is gone it has none, in Ceph as in Swift.
+            if not self._hides_manifests() or not self.has_manifest(name):
+                return None
+            reply = self.connection.ask(call)  # or it was written between the two
+            if reply.status == 404:
+                raise self.broken(name)
+        return head_in(reply.headers)
 
     def exists(self, name: str) -> bool:
         """Whether any object is there, by one request; one that cannot be read as a whole is."""

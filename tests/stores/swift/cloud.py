@@ -96,7 +96,7 @@ class CloudWorld(World):
             name = row["name"]
             key = (name, str(row.get("slo_etag") or row["hash"]), row["last_modified"])
             if anew or key not in self._fetched:
-                self._fetched[key] = self._object(name, row["content_type"])
+                self._fetched[key] = self._object(name, row.get("content_type", ""))
             found[name.removeprefix(prefix)] = self._fetched[key]
         return found
 

@@ -13,7 +13,6 @@ from syncer.engine.ports import Put, Traffic
 from syncer.stores.swift.auth import Door
 from syncer.stores.swift.connection import Connection
 from syncer.stores.swift.manifest import Manifest, parsed
-from syncer.stores.swift.manifests import asked
 from syncer.stores.swift.names import Place
 from syncer.stores.swift.planning import Thresholds
 from syncer.stores.swift.store import SwiftStore
@@ -136,7 +135,7 @@ class Machine:
 
     def manifest_or_none(self, path: str) -> Manifest | None:
         """As it is stored; None of a plain object."""
-        found = asked(self.connection, self.place.url(self.place.name(path)))
+        found = self.store._segments.layout(path, self.entry(path).version)
         return None if found is None else found[0]
 
     def manifest(self, path: str) -> Manifest:

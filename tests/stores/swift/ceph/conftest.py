@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from syncer.stores.swift.planning import Thresholds
 from tests.contract.swift_rig import SwiftRig, tempauth_door
 from tests.stores.swift.bench import Bench
+from tests.stores.swift.large import SMALL, Machine
 from tests.swift.fixtures import rgw
 from tests.swift.rgw import Rgw
 
 __all__ = ["rgw"]
+COARSE = replace(SMALL, segment=8 * SMALL.segment, shortest=8 * SMALL.shortest)
 
 
 @pytest.fixture
@@ -27,8 +31,15 @@ def rig(rgw: Rgw, tmp_path: Path) -> Iterator[SwiftRig]:
     built.close()
 
 
+class CephBench(Bench):
+    """Here a file of 4 MiB has 64 segments: some requests for each of 512 would take seconds."""
+
+    def machine(self, name: str = "a", thresholds: Thresholds | None = COARSE) -> Machine:
+        return super().machine(name, thresholds)
+
+
 @pytest.fixture
 def bench(rgw: Rgw, tmp_path: Path) -> Iterator[Bench]:
-    built = Bench(rgw, tmp_path)
+    built = CephBench(rgw, tmp_path)
     yield built
     built.close()

@@ -12,9 +12,10 @@ from syncer.stores.swift.planning import Dialect, Thresholds, fresh, segment_siz
 from tests.contents import noise
 from tests.contract.rigs import in_order
 from tests.stores.swift.bench import MIB, Bench, edit
-from tests.stores.swift.large import SMALL, Here, Machine
+from tests.stores.swift.ceph.conftest import COARSE
+from tests.stores.swift.large import Here, Machine
 
-SEGMENT = suited(SMALL, Dialect(ranges=False, inline=False)).segment
+SEGMENT = suited(COARSE, Dialect(ranges=False, inline=False)).segment
 
 
 def crossed(bench: Bench, method: str) -> int:
@@ -39,7 +40,7 @@ def test_an_edit_sends_the_segments_it_touches(bench: Bench) -> None:
     bench.swift.clear()
     done = machine.put("big", changed, over=entry)
     assert done.method is Method.SEGMENTS and bench.read("big") == changed
-    assert done.sent == crossed(bench, "PUT") and sum(bench.uploads()) < 3 * SEGMENT + 200_000
+    assert done.sent == crossed(bench, "PUT") and sum(bench.uploads()) < 3 * SEGMENT
     assert len([size for size in bench.uploads() if size == SEGMENT]) <= 2
 
 
@@ -53,7 +54,7 @@ def test_another_machine_gets_what_changed(bench: Bench) -> None:
     bench.swift.clear()
     assert there.get("big", Here(data)) == changed
     assert there.traffic.method is Method.SEGMENTS
-    assert there.traffic.received == crossed(bench, "GET") < 12 * SEGMENT + 200_000
+    assert there.traffic.received == crossed(bench, "GET") < 12 * SEGMENT
 
 
 def test_another_machine_sends_what_changed_and_the_first_one_gets_that(bench: Bench) -> None:

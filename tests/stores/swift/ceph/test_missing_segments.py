@@ -6,6 +6,7 @@ segment only the bytes of that one are 404. Nothing may be deleted, replaced or 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,3 +162,18 @@ def test_a_dynamic_large_object_that_lost_its_segments_is_not_an_empty_file(worl
         assert ran.code == 1 and ran.actions == [], ran
         assert ["segment missing" in p["message"] for p in ran.job["problems"]] == [True]
         assert world.read("local/dlo") == b"".join(pieces)
+
+
+def test_an_object_that_is_written_between_two_looks_is_not_broken(bench: Bench) -> None:
+    machine = bench.machine()
+    name = f"{bench.container}/new"
+    rule = bench.swift.rule("hold", method="HEAD", path=name, query="multipart-manifest=get")
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.append(machine.store.look("new")))
+    thread.start()
+    rule.hits(at_least=1)
+    bench.hands.put("new", b"written")
+    rule.release()
+    thread.join()
+    [seen] = found
+    assert isinstance(seen, Entry) and seen.size == len(b"written")
