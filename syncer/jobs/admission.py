@@ -130,7 +130,7 @@ def _first(store: Store, missing: Callable[[], ConfigError], where: str) -> Root
 def _no_root(error: PermanentError, where: str) -> ConfigError:
     if isinstance(error, Unidentified):
         return ConfigError(error.message, hint=error.hint)
-    return ConfigError(f"{where}: {error.message}", hint="a root must be a folder")
+    return ConfigError(f"{where}: {error.message}", hint=error.hint or "a root must be a folder")
 
 
 def _missing_local(where: str) -> ConfigError:

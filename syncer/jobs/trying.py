@@ -86,6 +86,7 @@ def connected(account: Account, state_dir: Path, *, clock: Clock) -> Iterator[Co
 
 def _swift(account: Account, state_dir: Path, clock: Clock) -> Standing:
     from syncer.stores.swift.connection import Call
+    from syncer.stores.swift.ground import WINDOW_OF_CEPH
     from syncer.stores.swift.names import Place
     from syncer.stores.swift.offered import Offered
     from syncer.stores.swift.store import CAPABILITIES
@@ -99,7 +100,7 @@ def _swift(account: Account, state_dir: Path, clock: Clock) -> Standing:
             free=_least(_left(headers), _told(connection)),
             used=_number(headers.get("X-Account-Bytes-Used")),
             limits=f"objects up to {show_size(offered.max_file_size)}, {bulk}; {_limits(CAPABILITIES)}",
-            window=CAPABILITIES.window,
+            window=WINDOW_OF_CEPH if offered.is_ceph else CAPABILITIES.window,
         )
 
 

@@ -27,6 +27,10 @@ WINDOW = (
     "Swift overwrites and deletes unconditionally: somebody else's write of the same object in the moment "
     "between our last look and ours is lost, unless the container keeps versions (X-Versions-Enabled: true)"
 )
+WINDOW_OF_CEPH = (
+    "Ceph overwrites and deletes unconditionally, and its Swift API keeps no versions: somebody else's write "
+    "of the same object in the moment between our last look and ours is lost"
+)
 
 ItemT = TypeVar("ItemT")
 

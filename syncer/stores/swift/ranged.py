@@ -247,8 +247,8 @@ class RangedSource:
         try:
             with tries.shared():
                 begun = self._ground.objects.get(name, start=start, end=end, if_match=etag)
-        except NotFound:
-            raise lost(self._ground, self._path, self._expected) or self._changed() from None
+        except NotFound as error:
+            raise lost(self._ground, self._path, self._expected) or error from None
         with begun as answer:
             if answer.status != 206:
                 raise self._changed()

@@ -9,7 +9,7 @@ import threading
 
 from syncer.engine.model import Kind
 from syncer.engine.ports import RootState
-from syncer.errors import NotFound, PermanentError, TransientError
+from syncer.errors import NotFound, PermanentError, TransientError, Unreadable
 from syncer.stores.swift import metadata
 from syncer.stores.swift.connection import Call
 from syncer.stores.swift.names import Place
@@ -39,6 +39,28 @@ class Root:
 
     def state(self) -> RootState | None:
         """What stands there; None if nothing does. Raises StoreError."""
+        try:
+            return self._state()
+        except PermanentError as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: PermanentError) -> PermanentError:
+        """What was wrong, in the words of the container, where the service refuses that."""
+        call = Call(method="HEAD", path=self._place.url(), accept=(400, 403, 404))
+        status, name = self._objects.connection.ask(call).status, self._place.container
+        if status == 400:
+            return PermanentError(
+                f"{name}: the service refuses this container name",
+                hint="3 to 63 small letters, digits, '-' and '.' are a name that every service takes",
+            )
+        if status == 403:
+            return Unreadable(
+                f"{name}: not allowed to read this container, which may be another account's (403)",
+                hint="take another container, or ask its owner for access",
+            )
+        return error
+
+    def _state(self) -> RootState | None:
         marker = self._marker()
         if marker and self._occupied:
             return RootState(marker=marker, device="", empty=False)

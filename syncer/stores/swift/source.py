@@ -144,8 +144,8 @@ class _Reading:
         try:
             with tries.shared():
                 begun = self._ground.objects.get(name, start=self._place, if_match=etag)
-        except NotFound:
-            raise self._lost() from None
+        except NotFound as error:
+            raise lost(self._ground, self._path, self._expected) or error from None
         with begun as answer:
             if answer.status in (412, 416):
                 raise self._changed()
@@ -170,10 +170,6 @@ class _Reading:
             raise self._changed()
         self.head = head
 
-    def _lost(self) -> StoreError | ChangedUnderUs:
-        """What a 404 means: Ceph answers so for the part of a large object whose segment is missing."""
-        return lost(self._ground, self._path, self._expected) or self._changed()
-
     def _changed(self) -> ChangedUnderUs:
         return ChangedUnderUs(f"{printable(self._path)} changed since it was planned on", path=self._path)
 
@@ -181,7 +177,7 @@ class _Reading:
 def lost(ground: Ground, path: RelPath, expected: Entry) -> StoreError | None:
     """The error for a 404 to a GET where the object still is the version that is meant; None where it is not.
 
-    Raises Unreadable where already a HEAD says that a segment is missing, and what a HEAD does.
+    Ceph answers so for the part of a large object whose segment is missing. Raises what a HEAD does.
     """
     name = ground.place.name(path)
     head = ground.objects.head(name, newest=True)

@@ -96,7 +96,8 @@ class SwiftStore:
             crew=crew,
             clock=clock,
             offered=offered,
-            heeds_new=self._root.heeds_new,
+            # Ceph heeds no such condition; to try it there would write the marker once more.
+            heeds_new=lambda: not offered.limits.is_ceph and self._root.heeds_new(),
         )
         self._ground = ground
         self._survey = Survey(

@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 from syncer.stores.swift.planning import Thresholds
+from syncer.stores.swift.uploading import OURS
 from tests.contract.swift_rig import Hands, tempauth_door
 from tests.stores.swift.large import SMALL, Machine
 from tests.swift.server import Swift
@@ -37,7 +38,8 @@ class Bench:
     def uploads(self) -> list[int]:
         """Bytes of the segments that were put since the last `clear`."""
         put = self.swift.requests(method="PUT", kind="object", status=201)
-        return [asked.received for asked in put if asked.path.startswith(f"{self.container}_segments/")]
+        ours = f"{self.container}_segments/{OURS}"
+        return [asked.received for asked in put if asked.path.startswith(ours)]
 
     def slo(self, name: str, pieces: list[bytes]) -> None:
         """A large object as swiftclient makes it."""

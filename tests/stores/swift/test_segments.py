@@ -14,7 +14,7 @@ from syncer.engine.model import Done, Failed, Kind, Method, Stale
 from syncer.engine.ports import Amend, Put, Removal, Rename
 from syncer.errors import ChangedUnderUs, TransientError
 from syncer.stores.swift.manifest import Inline
-from syncer.stores.swift.planning import Thresholds, limits
+from syncer.stores.swift.planning import Dialect, Thresholds, limits, suited
 from syncer.stores.swift.uploading import OURS, is_old, segment_name
 from tests.contents import noise
 from tests.contract.doubles import BytesSource
@@ -343,7 +343,8 @@ def test_on_a_cluster_without_ranges_whole_segments_are_reused(bench: Bench) -> 
     changed = data[:1000] + b"new" + data[1000:]
     done = machine.put("big", changed, over=entry)
     assert done.method is Method.SEGMENTS and bench.read("big") == changed
-    assert [size // SMALL.segment for size in bench.uploads()] == [1]
+    finer = suited(SMALL, Dialect(ranges=False, inline=False)).segment
+    assert [size // finer for size in bench.uploads()] == [1]
     assert all(part.is_whole for part in machine.manifest("big").segments)
     assert not any(isinstance(part, Inline) for part in machine.manifest("big").parts)
 

@@ -286,6 +286,7 @@ def test_a_full_container_is_told_from_a_broken_one(swift: Swift, rig: SwiftRig)
 
 def test_a_file_that_no_object_can_hold_is_refused_before_it_is_sent(swift: Swift, rig: SwiftRig) -> None:
     swift.rule("status", path="/info", status=200, body='{"swift": {"max_file_size": 9000000}}', times=None)
+    rig.store = rig.opened()  # one that has not asked yet
     swift.clear()
     big = BytesSource(LARGE + LARGE)
     outcome = rig.put("f", big.data, source=big)
@@ -295,6 +296,7 @@ def test_a_file_that_no_object_can_hold_is_refused_before_it_is_sent(swift: Swif
 
 def test_a_cluster_without_info_and_bulk_deletes_one_by_one(swift: Swift, rig: SwiftRig) -> None:
     swift.rule("status", path="/info", status=403, times=None)
+    rig.store = rig.opened()  # one that has not asked yet
     items = []
     for n in range(12):
         rig.write(f"f{n}", b"x")

@@ -143,10 +143,12 @@ def test_edits_of_half_a_gibibyte_stay_within_the_bars(bench: Bench) -> None:
     changed = edit(data, 2, edits=20, size=4096)
     changed = changed[: 300 * MIB] + noise(3, 1024) + changed[300 * MIB :]
     up, down = _exchanged(bench, here, there, entry, data, changed)
+    print(f"20 edits and an insert: {up:,} up, {down:,} down")
     assert up <= 25_000_000 and down <= 25_000_000, (up, down)
     byte = bytearray(changed)
     byte[100 * MIB] ^= 1
     up, down = _exchanged(bench, here, there, here.entry("big"), changed, bytes(byte))
+    print(f"one byte: {up:,} up, {down:,} down")
     assert up <= 2_200_000 and down <= 2_200_000, (up, down)
 
 
