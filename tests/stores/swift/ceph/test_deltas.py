@@ -137,7 +137,7 @@ def test_edits_of_half_a_gibibyte_stay_within_the_bars(bench: Bench) -> None:
     """20 edits of 4 KiB and an insert of 1 KiB: 25 MB up, 25 MB down on another machine; one byte: 2.2 MB."""
     usual = Thresholds()
     here, there = bench.machine("a", usual), bench.machine("b", usual)
-    data = noise(1, 512 * MIB)
+    data = b"".join(noise(n, 16 * MIB) for n in range(32))
     entry = here.put("big", data).entry
     assert there.get("big") == data
     changed = edit(data, 2, edits=20, size=4096)
