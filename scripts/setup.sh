@@ -5,7 +5,7 @@
 #   setup.sh librsync DIR        the system's librsync, installed where it is missing;
 #                                writes the stamp DIR/.librsync only once it is there
 #   setup.sh install DIR WHAT    the package, editable, into the environment
-#   setup.sh tools               the programs that the tests compare with: rdiff, rclone, openssl
+#   setup.sh tools               the programs that the tests compare with: rdiff, rclone, openssl, git
 #   setup.sh peers               those beside which the benchmarks measure, as far as there are packages
 #
 # It changes nothing of the system but the packages it may install: librsync, those for the tests, and
@@ -110,7 +110,7 @@ install_tool() {
 }
 
 need_tools() {
-    for tool in rdiff rclone openssl; do
+    for tool in rdiff rclone openssl git; do
         command -v "$tool" >/dev/null 2>&1 && continue
         say "installing $tool, which the tests compare with"
         install_tool "$tool" >&2 || true

@@ -17,21 +17,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits, hexdigits, punctuation
 from typing import Final, TypeAlias
 
 from syncer.engine.rules import BeyondBounds, Line, own_text
 
 LONGEST = 4096  # bytes of one pattern: no path that a system call takes is longer (PATH_MAX)
+LONGEST_WILD = 1024  # bytes of one with wildcards, which may be tried at each part of a path
 STARS = 64  # runs of stars in one pattern
 PATTERNS = 10_000  # patterns in one file
-WILDCARDS = 1000  # of them such as are not looked up in a dictionary; see `Matcher.weight`
+HEAVIEST = 1000  # weight of one file: what its wildcards cost for each name, see `_weight`
 _TOGETHER = 64  # patterns in one regular expression
 _BOM = b"\xef\xbb\xbf"
 _SPECIAL = re.compile(r"[*?\[\\]")  # what ends the literal beginning of a pattern
-_BYTES = range(256)
-_SLASH = ord("/")
+_ALL = (1 << 256) - 1  # every byte
+_SLASH = 1 << ord("/")
 
 
 def compile_rules(text: bytes) -> Matcher:
@@ -78,7 +79,7 @@ def check_own(patterns: Sequence[str]) -> None:
 
 # Patterns as tokens
 
-_Set = frozenset[int]  # the bytes that a `?` or a `[...]` takes; never "/"
+_Set: TypeAlias = int  # the bytes that a `?` or a `[...]` takes, a bit for each; never "/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class _Everything:
 _STAR: Final = _Star()
 _EVERYTHING: Final = _Everything()
 _Token: TypeAlias = str | _Set | _Star | _Directories | _Everything  # a str is one literal byte
-_NOT_SLASH: Final = frozenset(_BYTES) - {_SLASH}
+_NOT_SLASH: Final = _ALL & ~_SLASH
 
 
 class _Flaw(Exception):
@@ -171,7 +172,9 @@ def _rule(number: int, text: str) -> _Rule:
             flaw = "it names nothing"
     except _Flaw as error:
         flaw = str(error)
-    if sum(not isinstance(t, str | frozenset) for t in tokens) > STARS:
+    if len(text) > LONGEST_WILD and not all(isinstance(t, str) for t in tokens):
+        raise BeyondBounds(number, f"the pattern has wildcards and is longer than {LONGEST_WILD:,} bytes")
+    if sum(not isinstance(t, str | int) for t in tokens) > STARS:
         raise BeyondBounds(number, f"the pattern has more than {STARS} stars")
     return _Rule(
         line=number,
@@ -210,9 +213,9 @@ def _tokens(pattern: str, *, crossing: bool, doubts: list[str]) -> Iterator[_Tok
             yield _NOT_SLASH
         elif char == "[":
             found, at = _set(pattern, at + 1, doubts)
-            if not found - {_SLASH}:
+            if not found & ~_SLASH:
                 raise _Flaw("its set in brackets holds nothing")
-            yield found - {_SLASH}
+            yield found & ~_SLASH
         elif char == "\\":
             at += 1
             if at == end:
@@ -240,7 +243,7 @@ def _stars(pattern: str, start: int, *, crossing: bool) -> tuple[_Token, int]:
 
 
 _CLASSES: Final = {
-    name: frozenset(map(ord, chars))
+    name: sum(1 << ord(char) for char in chars)
     for name, chars in {
         "alnum": ascii_letters + digits,
         "alpha": ascii_letters,
@@ -266,11 +269,11 @@ def _set(pattern: str, at: int, doubts: list[str]) -> tuple[_Set, int]:
     negated = pattern[at : at + 1] in ("!", "^")
     at += negated
     first, before = at, ""
-    found: set[int] = set()
+    found = 0
     while True:
         char = _within(pattern, at)
         if char == "]" and at > first:
-            return frozenset(_BYTES) - found if negated else frozenset(found), at
+            return _ALL & ~found if negated else found, at
         if char == "[" and pattern.startswith("[:", at) and (name := _class(pattern, at)) is not None:
             if name not in _CLASSES:
                 raise _Flaw(f"it has an unknown class [:{name}:]")
@@ -284,15 +287,16 @@ def _set(pattern: str, at: int, doubts: list[str]) -> tuple[_Set, int]:
             if char == "\\":
                 at += 1
                 char = _within(pattern, at)
-            found.update(range(ord(before), ord(char) + 1))
             if before > char:
                 doubts.append(f"the range {before}-{char} goes backwards and holds nothing")
+            else:
+                found |= (2 << ord(char)) - (1 << ord(before))
             before = ""
         else:
             if char == "\\":
                 at += 1
                 char = _within(pattern, at)
-            found.add(ord(char))
+            found |= 1 << ord(char)
             before = char
         at += 1
 
@@ -364,10 +368,16 @@ def _segment(tokens: Sequence[_Token]) -> str:
 def _atom(token: _Token) -> str:
     if isinstance(token, str):
         return re.escape(token)
-    assert isinstance(token, frozenset)
-    if token == _NOT_SLASH:
+    assert isinstance(token, int)
+    return _bracket(token)
+
+
+@lru_cache(maxsize=1024)
+def _bracket(found: _Set) -> str:
+    if found == _NOT_SLASH:
         return "[^/]"
-    return "[" + "".join(f"\\x{byte:02x}" for byte in sorted(token)) + "]"
+    runs = (run.span() for run in re.finditer("1+", f"{found:b}"[::-1]))
+    return "[" + "".join(f"\\x{a:02x}-\\x{b - 1:02x}" for a, b in runs) + "]"
 
 
 @dataclass(slots=True)
@@ -402,8 +412,10 @@ class Matcher:
         self._lines: dict[int, Line] = {}
         self.patterns = len(rules)
         self.weight = self._of_directories.weight
-        if self.weight > WILDCARDS:
-            raise BeyondBounds(rules[-1].line, f"there are more than {WILDCARDS:,} patterns with wildcards")
+        if self.weight > HEAVIEST:
+            raise BeyondBounds(
+                rules[-1].line, f"there are more wildcards than {HEAVIEST:,} plain patterns have"
+            )
 
     @cached_property
     def _of_directories(self) -> _Table:
@@ -432,6 +444,7 @@ class _Table:
 
     def __init__(self, rules: Sequence[_Rule | None]) -> None:
         self._always = -1
+        self.weight = 0  # look-ups for a name in a directory not very deep, at most
         self._names: dict[str, int] = {}
         self._paths: dict[str, int] = {}
         self._prefixes: dict[str, int] = {}
@@ -452,13 +465,14 @@ class _Table:
                 table.setdefault(_literal(tokens), index)
             else:
                 (paths if whole else names).append((index, _expression(tokens)))
+                self.weight += _weight(rule)
         self._name_chunks = _chunks(names)
         self._path_chunks = _chunks(paths)
         self._prefix_lengths = sorted({len(p) for p in self._prefixes})
         self._suffix_lengths = sorted({len(s) for s in self._suffixes})
         self._starts, self._ends = _few(self._prefixes), _few(self._suffixes)
         self._from_root = bool(self._paths or self._path_chunks)
-        self.weight = len(names) + len(paths) + len(self._prefix_lengths) + len(self._suffix_lengths)
+        self.weight += len(self._prefix_lengths) + len(self._suffix_lengths)
 
     def _simple(self, tokens: tuple[_Token, ...], *, whole: bool) -> dict[str, int] | None:
         """The dictionary that the pattern goes into; None if it needs an expression."""
@@ -501,6 +515,11 @@ def _best(chunks: Sequence[_Chunk], text: str, best: int) -> int:
         if (found := chunk.last(text)) > best:
             return found
     return best
+
+
+def _weight(rule: _Rule) -> int:
+    """What a pattern that needs an expression costs: by its length, and by the places to try it at."""
+    return (1 + len(rule.text) // 32) * (1 + sum(isinstance(t, _Directories) for t in rule.tokens))
 
 
 def _names_only(tokens: Sequence[_Token]) -> bool:

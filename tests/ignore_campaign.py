@@ -10,14 +10,15 @@ import os
 import random
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from syncer.engine.model import IgnoreRule, RelPath
-from syncer.engine.rules import FILE, OWN, Rules
-from syncer.ignore import compile_rules
+from syncer.engine.rules import FILE, OWN, Rules, byte_text
+from syncer.ignore import Matcher, compile_rules
 
 GIT_FILE = ".gitignore"
 NAMES = (
@@ -29,9 +30,9 @@ NAMES = (
     b"...",
 )
 PIECES = (
-    *b"* * * ** ** ? [ab] [!a] [^b] [a-c] [z-a] [a-c-z] [--0] []a] [!]a] [a [] [!] [[] [a]".split(),
-    *b"[[:alpha:]] [[:digit:]] [![:space:]] [[:punct:]0] [[:nope:]] [[:upper:]a-b] [:a] [[:a]".split(),
-    *b"[[:]a] [\\]] [\\a-c]".split(),
+    *(b"* * * ** ** ? [ab] [!a] [^b] [a-c] [z-a] [a-c-z] [--0] []a] [!]a] [a [] [!] [[] [a]".split()),
+    *(b"[[:alpha:]] [[:digit:]] [![:space:]] [[:punct:]0] [[:nope:]] [[:upper:]a-b]".split()),
+    *(b"[:a] [[:a] [[:]a] [[::]] [\\]] [\\a-c]".split()),
     *(b"[a-\\c] [!-~] [a/b] / / / // /**/ **/ /** /* */ \\* \\? \\[ \\a \\\\ \\/ \\ . . ! # - ]".split()),
     *(b" ", b"\\ ", b"\t", b"\r", b"\x0c", b"\xc2\x85", b"[\xc3\xa9]", b"\\", b"***", b"[[:blank:]]"),
 )
@@ -173,13 +174,7 @@ def sow(chance: random.Random, repository: Path, top: str) -> Sown:
 
 def ours(sown: Sown, own: tuple[str, ...]) -> tuple[dict[RelPath, IgnoreRule | None], set[RelPath]]:
     """What we say: the rule for each path as `git check-ignore -v` has it, and the files that are synced."""
-    rules = Rules(
-        own,
-        compile_rules,
-        lambda side, path: (
-            sown.rules.get(path.removesuffix(FILE).rstrip("/"), b"") if path.endswith(FILE) else b""
-        ),
-    )
+    rules = Rules(own, compile_rules, lambda side, path: _read(sown, path))
     said: dict[RelPath, IgnoreRule | None] = {}
     ignored: dict[RelPath, IgnoreRule] = {}
     for path, is_directory in sorted(
@@ -191,6 +186,10 @@ def ours(sown: Sown, own: tuple[str, ...]) -> tuple[dict[RelPath, IgnoreRule | N
         if rule is not None and not rule.negated:
             ignored[path] = rule
     return said, {o for o in sown.others if o not in ignored}
+
+
+def _read(sown: Sown, path: RelPath) -> bytes:
+    return sown.rules.get(path.removesuffix(FILE).rstrip("/"), b"") if path.endswith(FILE) else b""
 
 
 def theirs(repository: Path, all_paths: list[RelPath]) -> dict[RelPath, tuple[str, int, str] | None]:
@@ -236,8 +235,57 @@ def compare(repository: Path, sown: list[Sown], own: tuple[str, ...]) -> Iterato
                 yield f"{path!r}: git says {named[path]}, we say {mine}; rules {tree.rules}, own {own}"
         inside = {path for path in tree.others if path in added}
         if inside != synced:
-            both = f"git adds {sorted(inside)}, we sync {sorted(synced)}"
-            yield f"{tree.top}: {both}; rules {tree.rules}, own {own}"
+            yield f"{tree.top}: git adds {inside}, we sync {synced}; rules {tree.rules}, own {own}"
+
+
+def pairs(folder: Path, seed: int, patterns: int, names: int) -> Iterator[str]:
+    """Differences over single patterns, each against so many names, and what takes over a millisecond."""
+    chance = random.Random(seed)
+    repository = folder / f"pairs{seed}"
+    repository.mkdir()
+    git(repository, "init", "-q")
+    shown = [
+        "/".join(map(os.fsdecode, chance.choices(NAMES, k=chance.choice((1, 1, 2, 3))))) for _ in range(500)
+    ]
+    shown += ["a" + "".join(chance.choices("ab.", k=chance.randint(0, 24))) for _ in range(500)]
+    chosen: dict[str, tuple[bytes, list[str]]] = {}
+    for number in range(patterns):
+        asked = chance.sample(shown, k=names)
+        line = pattern(chance, [os.fsencode(name) for name in asked[:5]])
+        chosen[f"{number:05}"] = line, asked
+        (repository / f"{number:05}").mkdir()
+        (repository / f"{number:05}" / GIT_FILE).write_bytes(line)
+    named = theirs(repository, [f"{top}/{name}" for top, (_, asked) in chosen.items() for name in asked])
+    for top, (line, asked) in chosen.items():
+        matcher = compile_rules(line)
+        for name in asked:
+            if _one(matcher, name) is not (named[f"{top}/{name}"] is not None):
+                yield f"seed {seed}: {line!r} and {name!r}: git says {named[f'{top}/{name}']}"
+            if (
+                min(_seconds(matcher, name) for _ in range(2))
+                > 0.001
+                < min(_seconds(matcher, name) for _ in range(5))
+            ):
+                yield f"seed {seed}: {line!r} and {name!r}: it takes long"
+
+
+def _one(matcher: Matcher, path: str) -> bool:
+    """Whether the only pattern speaks about a file: by a directory above it, or itself."""
+    parts = path.split("/")
+    for depth in range(1, len(parts) + 1):
+        shown = byte_text("/".join(parts[:depth]))
+        spoke = matcher.last(shown.rpartition("/")[2], shown, 0, directory=depth < len(parts)) >= 0
+        # A directory that `!pattern` names is entered, and git goes on with what is in it.
+        if spoke and (depth == len(parts) or not matcher.line(0).negated):
+            return True
+    return False
+
+
+def _seconds(matcher: Matcher, path: str) -> float:
+    shown = byte_text(path)
+    begun = time.thread_time()
+    matcher.last(shown.rpartition("/")[2], shown, 0, directory=True)
+    return time.thread_time() - begun
 
 
 def _file(rule: IgnoreRule) -> str:

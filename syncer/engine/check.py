@@ -17,7 +17,7 @@ from syncer.engine.rules import FILE, MACHINE_FILE, Illegible, Rules
 def check(job: Pair) -> Iterator[Difference]:
     """Every path whose content differs, is on one side only, or cannot be read, in tree order."""
     eyes = Eyes(job.stores, job.memory, job.reporter, mounted(job))
-    rules = Rules(job.policy.ignore, job.compiler, eyes.read_rules)
+    rules = Rules(job.policy.ignore, job.compiler, eyes.read_rules, pulse=lambda: job.reporter.scanning(0))
     pending = [""]
     while pending:
         directory = pending.pop()

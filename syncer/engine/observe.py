@@ -180,7 +180,9 @@ def observe(
 ) -> Findings:
     """What is to be done about what stands in these directories, and in new ones below them."""
     eyes = Eyes(stores, memory, reporter, mounted)
-    rules = Rules(policy.ignore, compiler, eyes.read_rules, machine_rules(memory))
+    rules = Rules(
+        policy.ignore, compiler, eyes.read_rules, machine_rules(memory), lambda: reporter.scanning(0)
+    )
     reconciler = Reconciler(eyes, policy, rules)
     reconciler.findings.machine_rules = rules.machine
     if not look.whole:

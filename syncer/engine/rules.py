@@ -24,6 +24,7 @@ OWN = "ignore"  # the key of the job's own rules in the config file; their "line
 LIMIT = 1 << 20  # bytes that a rules file may have
 IN_FORCE = 2000  # weight of all rules that one name is asked about
 IN_ALL = 500_000  # patterns of all files that a run keeps in memory; equal files count once
+_BEAT = 16  # names judged between two pulses
 READING = 2  # how rules are read; counted up where that changes, so that all is judged anew
 Reader: TypeAlias = Callable[[Side, RelPath], bytes]
 
@@ -58,7 +59,7 @@ class Matcher(Protocol):
 
     @property
     def weight(self) -> int:
-        """How many look-ups it takes to judge a name, at most."""
+        """About how many look-ups it takes to judge a name, at most."""
         ...
 
     def last(self, name: str, path: str, start: int, *, directory: bool) -> int:
@@ -125,6 +126,7 @@ class Rules:
     """The rules in force, found as directories are visited from the root down.
 
     `agreed`: digests of the machine's own files by directory, as they were when all was judged last.
+    `pulse` is called now and then while names are judged, and may raise: it is how a signal ends a run.
     Raises ConfigError if the job's own rules are beyond bounds.
     """
 
@@ -134,10 +136,13 @@ class Rules:
         compiler: Compiler,
         read: Reader,
         agreed: Mapping[RelPath, str] | None = None,
+        pulse: Callable[[], None] = lambda: None,
     ) -> None:
         self._compile = compiler
         self._read = read
         self._agreed = agreed or {}
+        self._pulse = pulse
+        self._judged = 0
         self._compiled: dict[bytes, Matcher] = {}
         self._patterns = 0
         self._files: dict[RelPath, _Chain] = {}  # those of each directory
@@ -195,6 +200,9 @@ class Rules:
         chain = self._chain(directory)
         if not chain:
             return None
+        self._judged += 1
+        if self._judged % _BEAT == 0:
+            self._pulse()
         if not path.isascii():
             path = byte_text(path)
             name = paths.split(path)[1]
@@ -215,7 +223,7 @@ class Rules:
             self._files[directory] = self._sources(directory, [Side.LOCAL], own)
         chain = (*self._files[directory], *above) if self._files[directory] else above
         if sum(source.weight for source in chain) > IN_FORCE:
-            raise _illegible(Side.LOCAL, f"more than {IN_FORCE:,} patterns with wildcards hold in it")
+            raise _illegible(Side.LOCAL, f"too many patterns with wildcards hold in it (weight {IN_FORCE:,})")
         self._chains[directory] = chain
         return chain
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from syncer.engine import cycle
+from syncer.engine.check import check
 from syncer.engine.model import Mode, Policy
 from syncer.engine.report import RunReport
 from syncer.engine.scope import NOTHING, NOWHERE, Places, Scope
@@ -84,6 +85,74 @@ def test_a_death_while_sealing_under_new_rules_hides_nothing_from_the_old_ones(t
         desk.pair, desk.memory.seal = as_before, seal  # type: ignore[attr-defined]
         desk.run()
         assert desk.remote.content("d/n.tmp") == b"ignored for one run"
+
+
+def test_a_machine_s_own_rules_that_change_are_heard_by_all_that_stands_below(desk: Desk) -> None:
+    desk.agree({"d/deep/down/g.tmp": b"scratch", "d/deep/down/g": b"kept"})
+    desk.local.write("d/.syncignore.local", b"*.tmp\n")
+    desk.run()
+    assert set(desk.rows()) == {"keep", "d", "d/f", "d/deep", "d/deep/down", "d/deep/down/g"}
+    desk.local.write("d/deep/down/g.tmp", b"edited")
+    assert desk.run().actions == ()
+    assert desk.remote.content("d/deep/down/g.tmp") == b"scratch"
+    assert desk.remote.look("d/.syncignore.local") is None
+    desk.local.remove("d/.syncignore.local")
+    desk.run()
+    assert "d/deep/down/g.tmp" in desk.rows()
+    desk.comes_to_rest()
+
+
+def test_a_machine_s_own_rules_that_stay_open_nothing_again(desk: Desk) -> None:
+    desk.local.write("d/.syncignore.local", b"*.tmp\n")
+    desk.run()
+    desk.run()
+    assert cycle.look(desk.pair).directories == []
+
+
+def test_a_plan_does_not_take_note_of_a_machine_s_own_rules(desk: Desk) -> None:
+    desk.agree({"d/deep/g.tmp": b"scratch"})
+    desk.local.write("d/.syncignore.local", b"*.tmp\n")
+    assert len(cycle.survey(desk.pair).actions) == len(cycle.survey(desk.pair).actions) == 2
+
+
+def test_a_death_while_sealing_under_a_machine_s_own_rules_hides_nothing_afterwards(tmp_path: Path) -> None:
+    class Death(BaseException):
+        pass
+
+    with desk_in(tmp_path, Policy()) as desk:
+        desk.agree({"d/deep/a": b"agreed"})
+        desk.local.write("d/deep/n.tmp", b"ignored for one run")
+        desk.local.write("d/.syncignore.local", b"*.tmp")
+        seal = desk.memory.inner.seal
+
+        def seal_and_die(found: Iterable[tuple[str, bytes | None, bytes | None]]) -> None:
+            told = list(found)
+            seal(told)
+            if any(local for path, local, _ in told if path == "d/deep"):
+                raise Death
+
+        desk.memory.seal = seal_and_die  # type: ignore[attr-defined]
+        with pytest.raises(Death):
+            any(desk.run().holds for _ in range(3))
+        desk.memory.seal = seal  # type: ignore[attr-defined]
+        desk.local.remove("d/.syncignore.local")
+        desk.run()
+        assert desk.remote.content("d/deep/n.tmp") == b"ignored for one run"
+
+
+def test_names_judged_by_an_earlier_reading_of_the_rules_are_judged_anew(desk: Desk) -> None:
+    """An update of Syncer that reads a rule otherwise is as if the rule had changed."""
+    desk.memory.inner.set(ignore="two-way")
+    seen = cycle.look(desk.pair)
+    assert seen.forced and set(seen.directories) == {"", "d"}
+
+
+def test_check_of_a_directory_with_rules_beyond_bounds_says_so(desk: Desk) -> None:
+    desk.remote.write("d/.syncignore", b"*a" * 100)
+    desk.local.write("d/.syncignore", b"*a" * 100)
+    desk.local.write("keep", b"other")
+    found = {difference.path: difference.message for difference in check(desk.pair)}
+    assert set(found) == {"d", "keep"} and "more than 64 stars" in found["d"]
 
 
 # A run over a part

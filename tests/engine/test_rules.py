@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from syncer.engine.model import Kind, Mode, Policy, RelPath, Side
 from syncer.engine.rules import LIMIT, Illegible, Rules
+from syncer.errors import ConfigError, Interrupted
 from syncer.ignore import compile_rules
 from tests.applying import until_quiet
 from tests.briefs import briefs
-from tests.trees import DIR, L, R, Tree, file, planning, strangers, tN, world
+from tests.trees import DIR, L, R, Tree, file, findings, planning, strangers, tN, world
 
 RULES = ".syncignore"
 
@@ -17,7 +20,7 @@ RULES = ".syncignore"
 def rules(own: tuple[str, ...] = (), **files: str) -> Rules:
     """The job's own rules and those of files, named by their directory ("root" for the root)."""
     texts = {RULES if d == "root" else f"{d.replace('__', '/')}/{RULES}": t for d, t in files.items()}
-    return Rules(own, compile_rules, lambda side, path: texts.get(path, "").encode())
+    return Rules(own, compile_rules, lambda side, path: os.fsencode(texts.get(path, "")))
 
 
 CASES = [
@@ -166,3 +169,153 @@ def test_a_rules_file_that_is_too_long_is_not_cut_off_in_the_middle_of_a_rule() 
     known = Rules((), compile_rules, lambda side, path: long[: LIMIT + 1] if path == RULES else b"")
     with pytest.raises(Illegible):
         known.ignored("precious", is_directory=False)
+
+
+# Which rule it is
+
+
+def test_the_rule_that_decides_is_named_by_file_line_and_pattern() -> None:
+    known = rules(("*.bak",), root="# what is made\n\n*.o\n/x\n", d="!keep.o\n")
+    assert str(known.deciding("a.bak", is_directory=False)) == "ignore:1:*.bak"
+    assert str(known.deciding("d/a.o", is_directory=False)) == ".syncignore:3:*.o"
+    kept = known.deciding("d/keep.o", is_directory=False)
+    assert str(kept) == "d/.syncignore:1:!keep.o"
+    assert kept is not None and kept.negated
+    assert known.deciding("d/x", is_directory=False) is None
+
+
+def test_of_rules_changed_on_both_sides_the_side_is_told_too() -> None:
+    there = strangers(OLD, OLD)
+    until_quiet(there)
+    there.place(L, {**PLAIN, RULES: file("*.c", 20)})
+    there.place(R, {**PLAIN, RULES: file("#\n*.o", 30)})
+    named = {str(rule): rule.remote for rule in findings(there).ignored}
+    assert named == {".syncignore:1:*.c": False, ".syncignore:2:*.o": True}
+
+
+def test_ignored_names_are_counted_by_rule() -> None:
+    there = strangers(
+        {RULES: file("*.o\nd/"), "a.o": file("1"), "b.o": file("2"), "d": DIR, "d/x": file("3")}, tN
+    )
+    assert {str(rule): n for rule, n in findings(there).ignored.items()} == {
+        ".syncignore:1:*.o": 2,
+        ".syncignore:2:d/": 1,  # what is below was not looked at
+    }
+
+
+def test_names_that_are_no_text_are_compared_byte_by_byte_also_below_such_directories() -> None:
+    known = rules(**{"caf\udce9": "/x\n[\udcff]y\n"})
+    assert known.ignored("caf\udce9/x", is_directory=False)
+    assert not known.ignored("caf\udce9/x/x", is_directory=False)
+    deep = Rules((), compile_rules, lambda side, path: "/b/ü".encode() if path == f"é/{RULES}" else b"")
+    assert deep.ignored("é/b/ü", is_directory=False)
+    assert not deep.ignored("é/ü", is_directory=False)
+
+
+# A machine's own rules
+
+MACHINE = ".syncignore.local"
+
+
+def test_a_machine_s_own_rules_have_the_last_word_and_are_never_synced() -> None:
+    there = strangers({RULES: file("*.o"), MACHINE: file("!k.o\n*.c"), **PLAIN, "k.o": file("k")}, tN)
+    until_quiet(there)
+    assert set(there.sides[R]) == {RULES, "k.o"}
+    assert MACHINE in there.sides[L]
+
+
+def test_the_other_side_s_own_rules_stay_there_and_say_nothing_here() -> None:
+    there = strangers({"a.c": file("src")}, {MACHINE: file("*.c"), "d": DIR, f"d/{MACHINE}": file("*")})
+    until_quiet(there)
+    assert set(there.sides[L]) == {"a.c", "d"}
+    assert set(there.sides[R]) == {"a.c", "d", MACHINE, f"d/{MACHINE}"}
+
+
+def test_what_an_earlier_version_synced_as_a_file_is_forgotten_and_stays() -> None:
+    tree: Tree = {MACHINE: file("*.o")}
+    assert done(tree, tree, tree) == [f"forget {MACHINE}"]
+
+
+def test_what_the_machine_ignores_is_forgotten_here_and_kept_on_both_sides() -> None:
+    there = strangers(PLAIN, PLAIN)
+    until_quiet(there)
+    there.place(L, {**PLAIN, MACHINE: file("*.o")})
+    assert briefs(planning(there).actions) == ["forget a.o"]
+    until_quiet(there)
+    assert set(there.sides[R]) == set(PLAIN)
+
+
+def test_a_directory_that_the_other_side_deleted_stays_for_the_machine_s_own_rules() -> None:
+    ruled: Tree = {"d": DIR, "d/x": file("x")}
+    there = strangers(ruled, ruled)
+    until_quiet(there)
+    there.place(L, {**ruled, f"d/{MACHINE}": file("*.o"), "d/a.o": file("mine")})
+    there.place(R, tN)
+    until_quiet(there)
+    assert set(there.sides[L]) == {"d", f"d/{MACHINE}", "d/a.o"}
+    assert there.sides[R] == {}
+
+
+# Bounds
+
+
+def refused(known: Rules, path: RelPath) -> str:
+    with pytest.raises(Illegible) as caught:
+        known.ignored(path, is_directory=False)
+    return str(caught.value)
+
+
+def test_rules_beyond_bounds_are_named_with_file_and_line() -> None:
+    hostile = "# fine\n" + "*a" * 100
+    assert (
+        refused(rules(d=hostile), "d/x")
+        == "its ignore rules: .syncignore:2: the pattern has more than 64 stars"
+    )
+    assert "weight" in refused(rules(**{"/".join("abc"[:n]): heavy(n) for n in (1, 2, 3)}), "a/b/c/x")
+
+
+def heavy(seed: int) -> str:
+    return "\n".join(f"*{seed}*{i}" for i in range(900))
+
+
+def test_rules_beyond_bounds_make_their_directory_wait_and_nothing_else() -> None:
+    there = strangers({"a": file("1"), "d": DIR, f"d/{RULES}": file("*a" * 100), "d/x": file("2")}, tN)
+    plan = planning(there)
+    assert briefs(plan.actions) == ["upload a"]
+    [problem] = plan.problems
+    assert (problem.path, problem.code, problem.waits) == ("d", "unreadable", True)
+    assert ".syncignore:1: the pattern has more than 64 stars" in problem.message
+
+
+def test_a_problem_with_the_rules_of_the_remote_side_is_said_to_be_there() -> None:
+    there = strangers({"d": DIR, "d/x": file("1")}, {"d": DIR, f"d/{RULES}": file("*a" * 100)})
+    assert [(p.path, p.side) for p in planning(there).problems] == [("d", Side.REMOTE)]
+
+
+def test_rules_files_that_fill_the_memory_are_refused() -> None:
+    def read(side: Side, path: RelPath) -> bytes:
+        return b"\n".join(b"%s%d" % (path.encode(), i) for i in range(9000)) if path.endswith(RULES) else b""
+
+    known = Rules((), compile_rules, read)
+    with pytest.raises(Illegible, match="500,000 patterns"):
+        any(known.ignored(f"d{number}/x", is_directory=False) for number in range(100))
+
+
+def test_equal_rules_files_are_kept_once() -> None:
+    many = b"\n".join(b"%d" % i for i in range(9000))
+    known = Rules((), compile_rules, lambda side, path: many if path.endswith(RULES) else b"")
+    assert all(known.ignored(f"d{number}/7", is_directory=False) for number in range(200))
+
+
+def test_own_rules_beyond_bounds_are_an_error_of_the_config() -> None:
+    with pytest.raises(ConfigError, match="pattern 2: the pattern has more than 64 stars"):
+        rules(("a", "*a" * 100))
+
+
+def test_a_signal_ends_the_judging_of_many_names() -> None:
+    def stop() -> None:
+        raise Interrupted(2)
+
+    known = Rules(("*.o",), compile_rules, lambda side, path: b"", pulse=stop)
+    with pytest.raises(Interrupted):
+        any(known.ignored(f"{number}", is_directory=False) for number in range(100))
