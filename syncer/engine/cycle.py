@@ -37,7 +37,7 @@ from syncer.engine.observe import MACHINE_RULES, Look, machine_rules, observe
 from syncer.engine.observe import look as look_at
 from syncer.engine.ports import Clock, Drop, Memory, Reporter, RootState, Store
 from syncer.engine.report import ActionReport, ConflictReport, Plan, Resolution, RunReport
-from syncer.engine.rules import READING, Compiler
+from syncer.engine.rules import READING, Compiler, byte_text
 from syncer.engine.scope import EVERYTHING, Places, Scope
 from syncer.errors import GuardTripped, StoreError
 
@@ -177,7 +177,7 @@ def _remounted(store: Store, disks: Mounts) -> bool:
 
 def _rules_text(policy: Policy) -> str:
     """The mode, how rules are read, the job's own: what makes an unchanged directory mean something else."""
-    return "\n".join((f"{policy.mode.value} {READING}", *policy.ignore))
+    return byte_text("\n".join((f"{policy.mode.value} {READING}", *policy.ignore)))
 
 
 def _planned(pair: Pair, findings: Findings) -> Plan:

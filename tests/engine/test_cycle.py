@@ -13,7 +13,7 @@ from syncer.engine.check import check
 from syncer.engine.model import Mode, Policy
 from syncer.engine.report import RunReport
 from syncer.engine.scope import NOTHING, NOWHERE, Places, Scope
-from syncer.errors import GuardTripped, TransientError
+from syncer.errors import GuardTripped, Interrupted, TransientError
 from syncer.stores.faults import Fault
 from syncer.stores.wrapping import Wrapped
 from tests.desk import Desk, desk_in
@@ -153,6 +153,22 @@ def test_check_of_a_directory_with_rules_beyond_bounds_says_so(desk: Desk) -> No
     desk.local.write("keep", b"other")
     found = {difference.path: difference.message for difference in check(desk.pair)}
     assert set(found) == {"d", "keep"} and "more than 64 stars" in found["d"]
+
+
+def test_a_signal_ends_a_run_that_judges_many_names(desk: Desk) -> None:
+    class Stopped:
+        def scanning(self, directories: int) -> None:
+            if not directories:
+                raise Interrupted(2)
+
+    for number in range(100):
+        desk.local.write(f"d/{number}", b"new")
+    desk.local.write(".syncignore", b"*.o")
+    desk.pair = replace(desk.pair, reporter=Stopped())  # type: ignore[arg-type]
+    with pytest.raises(Interrupted):
+        cycle.survey(desk.pair)
+    with pytest.raises(Interrupted):
+        list(check(desk.pair))
 
 
 # A run over a part
