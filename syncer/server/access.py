@@ -19,6 +19,7 @@ from syncer.server.answers import Json
 
 ACCESS: Final = "syncer.server.access"
 _LONGEST = 1000  # characters of a path
+_LONGEST_TEXT, _LONGEST_TRACE = 4000, 20_000  # of any other value, and of a message with a traceback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +60,19 @@ def _facts(record: logging.LogRecord, formatter: logging.Formatter) -> list[tupl
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
     line = getattr(record, "line", None)
     if isinstance(line, Line):
-        facts = [(name, value) for name, value in asdict(line).items() if value not in ("", None)]
+        facts = [(name, _short(value)) for name, value in asdict(line).items() if value not in ("", None)]
         return [("time", moment), *facts]
-    text = record.getMessage()
+    text = str(_short(record.getMessage()))
     if record.exc_info:
-        text += "\n" + formatter.formatException(record.exc_info)
+        text += "\n" + str(_short(formatter.formatException(record.exc_info), _LONGEST_TRACE))
     return [("time", moment), ("level", record.levelname.lower()), ("message", text)]
+
+
+def _short(value: object, most: int = _LONGEST_TEXT) -> object:
+    """Of a longer text its beginning and its end: the end of a traceback says what it was."""
+    if not isinstance(value, str) or len(value) <= most:
+        return value
+    return f"{value[: most // 2]} [...] {value[-most // 2 :]}"
 
 
 def _quoted(value: object) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from syncer.engine.model import RelPath, Version
@@ -23,6 +23,9 @@ CREATE TABLE IF NOT EXISTS digests(
 """
 _FIND = "SELECT name, version, digest FROM digests WHERE directory = ?"
 _FIND_ONE = "SELECT digest FROM digests WHERE directory = ? AND name = ? AND version = ?"
+_FORGET = "DELETE FROM digests WHERE directory = ? AND name = ?"
+_FORGET_ALL = "DELETE FROM digests WHERE directory = ?"
+_DIRECTORIES = "SELECT DISTINCT directory FROM digests WHERE directory > ? ORDER BY directory LIMIT 1000"
 _KEEP = "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)"
 
 
@@ -62,6 +65,27 @@ class Digests:
                 self._base.executemany(_KEEP, found)
         except sqlite3.Error:
             return  # a full disk, a damaged cache: the file is hashed again next time
+
+    def forget(self, directory: RelPath, names: Iterable[str] | None = None) -> None:
+        """Of names that are gone from a directory, or of all in one that is gone."""
+        where = os.fsencode(directory)
+        try:
+            with self._lock, self._base:
+                if names is None:
+                    self._base.execute(_FORGET_ALL, (where,))
+                else:
+                    self._base.executemany(_FORGET, [(where, os.fsencode(name)) for name in names])
+        except sqlite3.Error:
+            return  # they stay until the next time
+
+    def directories(self) -> Iterator[RelPath]:
+        """Those that something is known of, in order; they may be forgotten meanwhile."""
+        last = b""
+        if self._ask(_FIND, (b"",)):
+            yield ""
+        while found := self._ask(_DIRECTORIES, (last,)):
+            last = found[-1][0]
+            yield from (os.fsdecode(directory) for (directory,) in found)
 
     def close(self) -> None:
         """Nothing may be asked afterwards."""

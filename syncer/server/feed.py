@@ -23,8 +23,8 @@ from syncer.engine.model import RelPath
 from syncer.engine.paths import join, parts
 
 MOST = 1 << 16  # directories that are remembered
-GATHER = 0.05  # seconds after a change in which others may follow: a batch is told once
-ECHO = 0.15  # seconds that the disk's word of a change waits for the server's own
+GATHER = 0.03  # seconds after a change in which others may follow: a batch is told once
+ECHO = 0.1  # seconds that the disk's word of a change waits for the server's own
 SPREAD, LATEST = 0.01, 1.0  # seconds from waking one client to waking the next, and until the last one
 
 

@@ -51,6 +51,8 @@ class Limits:
     """In all. Until a key was seen a connection is a stranger's, and the next three are for those."""
     strangers: int = 256
     per_address: int = 128
+    handshakes: int = 128
+    """Of TLS, before a connection counts as one."""
     pipelined: int = 16
     """Requests that may wait behind one another on a connection."""
     queue_seconds: float = 10.0
@@ -83,7 +85,16 @@ class Limits:
 
 
 SETTINGS = (
-    *("connections", "strangers", "per_address", "requests", "requests_per_key", "calls", "calls_per_key"),
+    *(
+        "connections",
+        "strangers",
+        "per_address",
+        "handshakes",
+        "requests",
+        "requests_per_key",
+        "calls",
+        "calls_per_key",
+    ),
     *("listeners", "listeners_per_key", "uploads", "uploads_per_key", "searches", "searches_per_key"),
     *("tasks_per_key", "memory", "memory_per_key"),
 )

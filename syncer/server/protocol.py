@@ -7,8 +7,11 @@ LF, folded lines, odd chunk sizes; RFC 9112, 11.2). What it lets pass and we hav
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
-from collections import Counter
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from uvicorn.config import Config
@@ -24,6 +27,7 @@ _BUSY = (
     b"content-length: 85\r\nconnection: close\r\n\r\n"
     b'{"error":{"code":"transient","message":"too many connections","hint":"","path":""}}\r\n'
 )
+_COLLECTED = 32  # handshakes that gave way, until their memory is collected
 _ONCE = frozenset({b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"})
 
 
@@ -39,6 +43,32 @@ class Doors:
         self._all = 0
         self._strangers = 0
         self._by_address: Counter[str] = Counter()
+        self._shaking: OrderedDict[object, socket.socket] = OrderedDict()  # by their peer
+        self._ending: set[object] = set()  # those that gave way, and are still there
+        self._given_way = 0
+
+    def shake(self, peer: object, connection: socket.socket) -> None:
+        """A handshake begins; where there are too many, the oldest one ends."""
+        self._shaking[peer] = connection
+        if len(self._shaking) > self.limits.handshakes:
+            ending, oldest = self._shaking.popitem(last=False)
+            self._ending.add(ending)
+            with suppress(OSError):
+                oldest.shutdown(socket.SHUT_RDWR)
+            self._given_way += 1
+            if self._given_way % _COLLECTED == 0:
+                # asyncio's half of a handshake refers to itself, buffer of 256 KiB and all
+                asyncio.get_running_loop().call_later(0.05, gc.collect)
+
+    def shaken(self, peer: object) -> None:
+        """It is over, well or not."""
+        self._shaking.pop(peer, None)
+        self._ending.discard(peer)
+
+    @property
+    def may_shake(self) -> bool:
+        """Whether those that gave way are gone: they come in bursts, and end one by one."""
+        return len(self._ending) < self.limits.handshakes
 
     def enter(self, address: str) -> bool:
         """Counts a connection, as a stranger's; False if it is one too many."""
@@ -64,6 +94,38 @@ class Doors:
         self._all -= 1
         if not known:
             self.known(address)
+
+
+class Entrance(socket.socket):
+    """A listening socket for TLS. So many handshakes go on at once; beyond that the oldest one gives way.
+
+    One that is never ended costs some 300 KiB, and nobody needs a key for it.
+    """
+
+    def __init__(self, listening: socket.socket, doors: Doors) -> None:
+        super().__init__(listening.family, listening.type, listening.proto, fileno=listening.detach())
+        self._doors = doors
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection, whose handshake begins. Raises ConnectionAbortedError: it was let go."""
+        found, peer = super().accept()
+        if not self._doors.may_shake:
+            found.close()
+            raise ConnectionAbortedError
+        shaking = _Shaking(found.family, found.type, found.proto, fileno=found.detach())
+        shaking.ended = lambda: self._doors.shaken(peer)
+        self._doors.shake(peer, shaking)
+        return shaking, peer
+
+
+class _Shaking(socket.socket):
+    """A connection that tells when it is closed."""
+
+    ended: Callable[[], None]
+
+    def close(self) -> None:
+        self.ended()
+        super().close()
 
 
 class Guarded(HttpToolsProtocol):
@@ -95,6 +157,7 @@ class Guarded(HttpToolsProtocol):
             # asyncio does so only where the listening socket named its protocol; head and body are two writes
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._address = neighbourhood(self.client[0]) if self.client else ""
+        self.doors.shaken(transport.get_extra_info("peername"))
         if self.doors.enter(self._address):
             self._arm(self._limits.head_seconds)
         else:

@@ -18,8 +18,9 @@ from typing import NoReturn
 import uvicorn
 
 from syncer.errors import ConfigError, SyncerError, UsageError
+from syncer.server import memory
 from syncer.server.app import Application
-from syncer.server.protocol import Guarded, guarded
+from syncer.server.protocol import Entrance, Guarded, guarded
 from syncer.stores.fsops import raise_descriptor_limit
 
 _BACKLOG = 256
@@ -153,10 +154,14 @@ def run(
 ) -> None:
     """Serves until `stopped()`; requests in flight have a few seconds then."""
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what it could tell is in our own log
+    memory.spare()
     raise_descriptor_limit()
+    protocol = guarded(app.limits)
+    if tls is not None:
+        sockets = [Entrance(sock, protocol.doors) for sock in sockets]
     config = uvicorn.Config(
         app,
-        http=guarded(app.limits),
+        http=protocol,
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -172,4 +177,8 @@ def run(
     config.load()
     if config.ssl is not None:
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-    asyncio.run(Running(config, app, ready=ready, stopped=stopped).serve(sockets))
+    try:
+        asyncio.run(Running(config, app, ready=ready, stopped=stopped).serve(sockets))
+    finally:
+        for sock in sockets:
+            sock.close()

@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from syncer.engine.model import Kind, RelPath
 from syncer.engine.paths import PRIVATE, TEMPORARY, join
 from syncer.errors import SyncerError
+from syncer.server import memory
 from syncer.server.served import Key, Served
 from syncer.stores import stamps, trashcan
 from syncer.stores.beneath import Cursor
 from syncer.stores.ground import TAG_LENGTH
 from syncer.stores.scanning import PARTIAL_NS
+from syncer.stores.trouble import GONE
 
 _EVERY = 30.0  # seconds
 _EMPTY_EVERY = 120  # turns: an hour
@@ -60,6 +62,20 @@ class Upkeep:
         older_than = self._served.clock.now_ns() - int(self._trash_days * _DAY_NS) - _HOUR_NS
         return sum(trashcan.empty(trash, older_than_ns=older_than)[0] for trash in self._served.trashes())
 
+    def prune(self) -> int:
+        """Forgets the digests of directories that are gone; answers of how many."""
+        count = 0
+        with Cursor(self._served.fs, self._served.fs.folder_fd) as cursor:
+            for directory in self._served.digests.directories():
+                self._served.fs.go_on()
+                try:
+                    cursor.enter(directory)
+                except OSError as error:
+                    if error.errno in GONE:
+                        self._served.digests.forget(directory)
+                        count += 1
+        return count
+
     def _run(self) -> None:
         with self._served.fs.cancellable(self._stop.is_set, removing=True):
             self._turns()
@@ -72,7 +88,9 @@ class Upkeep:
                     self.sweep()
                 if turn % _EMPTY_EVERY == 0:
                     self.empty_trash()
+                    self.prune()
                 self._served.close_idle()
+                memory.trim()
             except (OSError, SyncerError) as error:
                 if self._stop.is_set():
                     return

@@ -83,9 +83,9 @@ class Shelf:
         with open(fd, "wb", buffering=_PIECE) as file:
             return sum(file.write(chunk) for chunk in sketch.chunks())
 
-    def discard(self, digest: bytes) -> None:
+    def discard(self, digest: bytes, label: str = "") -> None:
         """Takes one away, if it is there."""
-        _drop(self._place(digest))
+        _drop(self._place(digest, label))
 
     def prune(self) -> None:
         """Removes what was of no use for too long, and the least recent ones beyond the bound."""

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Machine
+from tests.server import attacks
 from tests.server.conftest import environment, program, serving
+from tests.server.extension.processes import peak
 
 
 @pytest.fixture
@@ -83,6 +85,9 @@ def test_keys_of_a_folder_lie_in_its_state_directory(machine: Machine, folder: P
         (("--add-key", "a", "--under", "../b"), "no subfolder"),
         (("--state", "served/state"), "lies in the folder"),
         (("--keys", "served/keys"), "lies in the folder"),
+        (("--limit", "help"), "per_address (128)"),
+        (("--limit", "per_address=many"), "a number"),
+        (("--limit", "per_address=0"), "a number"),
     ],
 )
 def test_what_cannot_be_is_refused_with_a_reason(
@@ -127,6 +132,43 @@ def test_tls_is_served_from_1_2_up_and_nothing_without_it(tmp_path: Path, pair: 
         old.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
         old.maximum_version = ssl.TLSVersion.TLSv1_2
         assert _version(server.port, old) == "TLSv1.2"
+
+
+def test_a_private_key_is_not_served(machine: Machine, folder: Path, pair: tuple[Path, Path]) -> None:
+    """Every key could fetch it."""
+    cert, key = pair
+    inside = folder / "key.pem"
+    inside.write_bytes(key.read_bytes())
+    link = machine.home / "link.pem"
+    link.symlink_to(inside)
+    for given in (inside, link):
+        answer = machine.call("serve", str(folder), "--cert", str(cert), "--key", str(given))
+        assert answer.code == 2
+        assert "the private key" in answer.err and "lies in the folder" in answer.err
+
+
+def test_handshakes_that_never_end_take_little_and_nobodys_place(
+    tmp_path: Path, pair: tuple[Path, Path]
+) -> None:
+    """Each cost some 300 KiB for a minute, uncounted."""
+    options = ("--cert", str(pair[0]), "--key", str(pair[1]))
+    with serving(tmp_path / "folder", *options, state=tmp_path / "state", ca=pair[0]) as server:
+        attacks.handshakes(server)
+        assert peak(server) < 150 << 20
+
+
+def test_a_limit_is_a_setting_and_who_is_put_off_is_told_so_at_once(tmp_path: Path) -> None:
+    options = ("--limit", "per_address=2")
+    with serving(tmp_path / "folder", *options, state=tmp_path / "state") as server:
+        assert server.get("api/2/ping/").ok, "a connection of a key is no stranger's any more"
+        held = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(2)]
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as third:
+            answer = third.recv(1000)
+        for sock in held:
+            sock.close()
+        assert answer.startswith(b"HTTP/1.1 503 ") and b"retry-after" in answer
+        assert b"too many connections" in answer
+        assert server.get("api/2/ping/").ok
 
 
 def _in_the_clear(port: int) -> bytes:

@@ -29,6 +29,14 @@ def test_a_line_is_one_line_of_printable_characters(formatter: logging.Formatter
         assert text.isprintable() and "\n" not in text
 
 
+@pytest.mark.parametrize("formatter", [AsText(), AsJson()])
+def test_no_line_is_without_bound(formatter: logging.Formatter) -> None:
+    """A name of kilobytes in an error, a message of megabytes: the line is some thousand characters."""
+    huge = "\x01" * 1_000_000
+    for made in (record(Line(method="GET", path="/", status=200, note=huge)), record(message=huge)):
+        assert len(formatter.format(made)) < 30_000
+
+
 def test_text_quotes_so_that_no_value_looks_like_another_field() -> None:
     line = Line(method="GET", path="/a", status=200, ms=1.5, key="x status=500")
     assert (

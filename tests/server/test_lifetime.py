@@ -20,6 +20,9 @@ from syncer.engine.model import Done, Kind, Stale
 from syncer.engine.ports import Put, Removal
 from syncer.errors import Busy, NotFound, Unholdable
 from syncer.server.bodies import Given
+from syncer.server.extension import Extension
+from syncer.server.extension.call import Call
+from syncer.server.extension.looking import list_
 from syncer.server.premises import Occupied, default_state
 from syncer.server.served import IDLE, Key, Served, checked
 from syncer.server.upkeep import Upkeep
@@ -333,6 +336,26 @@ def test_a_digest_is_computed_once_for_a_version(tmp_path: Path) -> None:
         assert served.digests.find("a", entry.version) == blake3(b"abc").digest()
         assert served.known_digests(store, "") == {"a": (entry.version, blake3(b"abc").digest())}
         assert served.digests.find("a", b"other") is None
+    served.close()
+
+
+def test_digests_of_names_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+    """Rows were for ever: a folder of temporary names made the table grow with each of them."""
+    served = served_in(tmp_path, SystemClock())
+    (tmp_path / "folder/kept").mkdir()
+    (tmp_path / "folder/kept/here").write_bytes(b"1")
+    rows = [(path, b"v", bytes(32)) for path in ("kept/here", "kept/gone", "gone/a", "gone/deep/b", "a")]
+    served.digests.keep(rows)
+    assert sorted(served.digests.directories()) == ["", "gone", "gone/deep", "kept"]
+    assert Upkeep(served, trash_days=1).prune() == 2
+    assert sorted(served.digests.directories()) == ["", "kept"]
+    call = Call(
+        served=served, shared=Extension(served).shared, key=ALL, root="", body=[b'{"paths":["kept",""]}']
+    )
+    assert list(list_(call).pieces)[-1] == b'"end"\n'
+    assert served.digests.find("kept/here", b"v") == bytes(32)
+    assert served.digests.find("kept/gone", b"v") is None
+    assert sorted(served.digests.directories()) == ["kept"]
     served.close()
 
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from syncer.engine.model import Done, Entry, Failed, Outcome, RelPath
-from syncer.engine.paths import split
+from syncer.engine.paths import join, split
 from syncer.engine.ports import Amend, Creation, Removal, Rename, Results
 from syncer.errors import NotFound, PermanentError, SyncerError, Unholdable
 from syncer.server.extension.call import Answer, Call, listed, one
 from syncer.server.served import ServedStore, checked
+from syncer.stores.shelf import WORTH
 from syncer.wire import values
 from syncer.wire.frames import Json
 
@@ -28,7 +29,18 @@ def delete(call: Call) -> Answer:
         Removal(path=values.path(f.get("path")), expected=values.entry_in(f.get("expected")))
         for f in _objects(call)
     ]
-    return _applied(call, items, lambda i: (i.path,), lambda store, some: store.delete(some))
+
+    def deleted(store: ServedStore, some: Sequence[Removal]) -> Results:
+        for index, outcome in store.delete(some):
+            item = some[index]
+            if isinstance(outcome, Done) and item.expected.size >= WORTH:
+                where = join(store.below, item.path)
+                digest = item.expected.digest or call.served.digests.find(where, item.expected.version)
+                if digest is not None:
+                    call.shared.sketches.forget(store.below, digest)
+            yield index, outcome
+
+    return _applied(call, items, lambda i: (i.path,), deleted)
 
 
 def make_directories(call: Call) -> Answer:

@@ -27,6 +27,7 @@ from syncer.errors import (
     Unholdable,
     Unreadable,
 )
+from syncer.server import memory
 from syncer.server.extension.bridge import PATIENCE, Gone, Intake, Message, Outlet, Receive, Send
 from syncer.server.extension.call import Answer, Call, Handler, TooLarge, trouble
 from syncer.server.extension.packing import packed, said
@@ -41,6 +42,7 @@ _log = logging.getLogger("syncer.server")
 
 _AGAIN = 2  # seconds after which a call that found no thread may come again
 _LONGEST_QUERY = 16 << 10
+_LARGE = 16 << 20  # bytes that a call had beyond the usual: they are given back when it ends
 _JSON = b"application/json"
 
 
@@ -120,6 +122,9 @@ class Endpoint:
         looks = handler not in self._changers
         with reserved, self._served.fs.cancellable(lambda: looks and outlet.gone):
             _work(handler, call, outlet, pack)
+            large = reserved.size > _LARGE
+        if large:
+            memory.trim()
 
     def _understood(self, scope: Message, intake: Intake) -> tuple[Handler, Call]:
         name = str(scope["path_params"]["call"])

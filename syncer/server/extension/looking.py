@@ -98,6 +98,9 @@ def _listing(served: Served, store: ServedStore, path: RelPath) -> Listing | Syn
         known = served.known_digests(store, path)
     except SyncerError as error:
         return error
+    gone = known.keys() - found.entries.keys()
+    if gone:
+        served.digests.forget(join(store.below, path) if path else store.below, gone)
     entries = {
         name: _digested(seen, known.get(name)) for name, seen in found.entries.items() if not _hides(name)
     }

@@ -21,6 +21,7 @@ from syncer.server.served import Key, Served
 from syncer.stores.shelf import WORTH, Shelf
 
 _WAITING = 1024  # files; the oldest are forgotten
+_OLDEST = 30 * 24 * 3600.0  # seconds since one was of use: a client may be away as long with an old version
 _IDLE = 5.0  # seconds after which the thread ends
 
 
@@ -39,7 +40,7 @@ class Sketches:
 
     def __init__(self, served: Served) -> None:
         self._served = served
-        self._shelf = Shelf(served.state / "sketches", clock=served.clock)
+        self._shelf = Shelf(served.state / "sketches", clock=served.clock, oldest=_OLDEST)
         self._wishes: OrderedDict[tuple[RelPath, bytes], Wish] = OrderedDict()
         self._changed = threading.Condition()
         self._running = False
@@ -53,6 +54,10 @@ class Sketches:
         """One that fell off while a delta was made."""
         if sketch.size >= WORTH:
             self._shelf.put(sketch, _label(below))
+
+    def forget(self, below: RelPath, digest: bytes) -> None:
+        """That of a file which was deleted; if there is another one with its content it is made again."""
+        self._shelf.discard(digest, _label(below))
 
     def want(self, *wishes: Wish) -> None:
         """Has them made, when there is nothing better to do. Small files are left aside."""

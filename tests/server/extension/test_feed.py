@@ -210,7 +210,7 @@ def test_a_change_is_told_once_though_the_disk_tells_it_too():
         waiting = asyncio.create_task(feed.wait("", cursor, 20))
         await asyncio.sleep(0)
         feed.changed("", ["d"], noticed=True)  # a new content gets its name
-        await asyncio.sleep(0.03)  # ... and is made durable
+        await asyncio.sleep(0)  # ... and is made durable
         feed.changed("", ["d"])
         feed.changed("", ["d"], noticed=True)
         news = await waiting
