@@ -16,11 +16,12 @@ from typing import Protocol
 
 from syncer.engine.commands import NEVER, SHARE, Command, Copy, Literal, commands, encode
 from syncer.engine.pieces import cut, spread
-from syncer.engine.signature import FROM_NETWORK, Family, Limits, Parameters, Signature, signature
+from syncer.engine.signature import FROM_NETWORK, HEADER, Family, Limits, Parameters, Signature, signature
 from syncer.errors import BadDelta, ChangedUnderUs
 
 __all__ = [
     "FROM_NETWORK",
+    "HEADER",
     "SHARE",
     "Command",
     "Copy",

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from syncer.engine.delta import (
+    HEADER,
     SHARE,
     Command,
     Limits,
@@ -24,7 +25,6 @@ from syncer.engine.delta import (
 from syncer.engine.difference import Difference, difference
 from syncer.engine.model import Entry, Kind, RelPath
 from syncer.engine.ports import Source
-from syncer.engine.signature import HEADER
 from syncer.errors import ChangedUnderUs, SyncerError
 from syncer.server.extension.call import Answer, Call, framed, listed
 from syncer.server.extension.sketches import Wish
