@@ -70,9 +70,13 @@ class GuardTripped(SyncerError):
 
     exit_code = 4
 
-    def __init__(self, guard: str, message: str, *, hint: str = "", path: str = "") -> None:
+    def __init__(
+        self, guard: str, message: str, *, hint: str = "", path: str = "", acceptable: bool = False
+    ) -> None:
+        """`acceptable`: a person may wave it through by --yes."""
         super().__init__(message, hint=hint, path=path)
         self.guard = guard
+        self.acceptable = acceptable
 
 
 class Interrupted(SyncerError):

@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from syncer.engine import chosen, guards, mounts, moves, paths, plan, settle
+from syncer.engine import chosen, guards, mounts, moves, paths, plan, roots, settle
 from syncer.engine.chosen import Choice
 from syncer.engine.execute import Executor
 from syncer.engine.findings import Findings
@@ -110,7 +110,7 @@ def run(pair: Pair, seen: Look | None = None) -> RunReport:
         mounts.remember(pair.memory, side, disks[side])
     todo = _planned(pair, findings)
     for side, store in pair.stores.items():
-        if findings.leftovers[side]:
+        if findings.leftovers[side] and pair.policy.mode.may_change(side):
             store.sweep(findings.leftovers[side])
     pair.memory.seal((directory, None, None) for directory in findings.reopened)
     _announce(pair, todo.actions)
@@ -255,7 +255,7 @@ def _verify_roots(pair: Pair, markers: Mapping[Side, str], disks: Mapping[Side, 
     """Absence is concluded only at an identified root: look again after the scan and before deletions."""
     for side, store in pair.stores.items():
         state = store.root()
-        if state is None or (markers[side] and state.marker != markers[side]):
+        if state is None or (markers[side] and not roots.stands_for(markers[side], state.marker)):
             raise GuardTripped(
                 "root-missing" if state is None else "root-replaced",
                 f"the {side.value} root vanished or was replaced during the run; nothing more was changed",

@@ -370,6 +370,11 @@ class Mode(Enum):
     PUSH = "push"
     PULL = "pull"
 
+    @property
+    def source(self) -> Side | None:
+        """The side that is only read, None where both are changed."""
+        return {Mode.PUSH: Side.LOCAL, Mode.PULL: Side.REMOTE}.get(self)
+
     def may_change(self, side: Side) -> bool:
         if self is Mode.TWO_WAY:
             return True

@@ -17,10 +17,9 @@ from syncer.errors import GuardTripped
 
 MISSING = "root-missing"
 REPLACED = "root-replaced"
-_ACCEPT = (
-    "bring the old one back, or accept this one: run sync once with --yes, which merges "
-    "both sides as if for the first time and deletes nothing"
-)
+UNMARKED = "unmarked"  # what the memory has for a source that nothing can be written to
+_MERGES = "which merges both sides as if for the first time and deletes nothing"
+_ACCEPT = f"bring the old one back, or accept this one: run sync once with --yes, {_MERGES}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,20 +88,34 @@ def is_first(local: Remembered, remote: Remembered) -> bool:
     return not (local.marker and remote.marker)
 
 
-def refusal(side: Side, known: Remembered, seen: RootState | None, where: str) -> GuardTripped | None:
+def stands_for(known: str, seen: str) -> bool:
+    """Whether the marker at a root is the one that the memory has of it.
+
+    A source that could not be marked may have been marked since by another machine: that tells nothing.
+    """
+    return known in (seen, UNMARKED)
+
+
+def refusal(
+    side: Side, known: Remembered, seen: RootState | None, where: str, *, remakable: bool = False
+) -> GuardTripped | None:
     """Why a root that the memory knows must not be synced; None if it is the same as ever.
 
     `where` names the root for people. A file system that names no device on one of the
-    two occasions says nothing.
+    two occasions says nothing. `remakable`: a missing one is really gone, and may be made anew on request.
+    A folder on a disk is not: the disk may not be mounted.
     """
     if seen is None:
+        again = "if it is gone for good, run sync once with --yes: it is made anew"
+        never = "it is not made anew, and nothing was changed"
         return GuardTripped(
             MISSING,
             f"the {side.value} root {where} is missing",
-            hint="mount it or bring it back; it is not made anew, and nothing was changed",
+            hint=f"bring it back; {again}, {_MERGES}" if remakable else f"mount it or bring it back; {never}",
             path=where,
+            acceptable=remakable,
         )
-    if seen.marker != known.marker:
+    if not stands_for(known.marker, seen.marker):
         told = "has no root marker any more" if not seen.marker else "is another folder than last time"
         return _replaced(f"the {side.value} root {where} {told}", where)
     if known.device and seen.device and known.device != seen.device:
@@ -111,4 +124,4 @@ def refusal(side: Side, known: Remembered, seen: RootState | None, where: str) -
 
 
 def _replaced(message: str, where: str) -> GuardTripped:
-    return GuardTripped(REPLACED, message, hint=_ACCEPT, path=where)
+    return GuardTripped(REPLACED, message, hint=_ACCEPT, path=where, acceptable=True)

@@ -18,7 +18,7 @@ from syncer.engine import explain as explaining
 from syncer.engine.model import RelPath
 from syncer.engine.paths import split
 from syncer.engine.report import Difference, Explanation, Plan
-from syncer.errors import SyncerError
+from syncer.errors import GuardTripped, SyncerError
 from syncer.jobs import admission, bookkeeping, building, choices, opening
 from syncer.jobs.opening import OpenJob, Wish, World, policy_of
 from syncer.jobs.pairs import place_of
@@ -129,15 +129,21 @@ def looking(world: World, job: JobSettings, wish: Wish) -> Iterator[OpenJob]:
             stack.enter_context(PairLock.acquire(place.directory))
         state = stack.enter_context(view_state(place.directory))
         stores = stack.enter_context(building.stores(world.settings, job, place, clock=world.clock))
-        refusals = admission.refused(state.memory, stores.local, stores.remote, names=opening.names(job))
+        refusals = _refused(job, state, stores)
         if refusals and not (wish.yes and admission.acceptable(refusals)):
             raise refusals[0]
         if refusals:  # accepted with --yes: as if nothing were known
             state = stack.enter_context(view_state(place.directory / "nothing"))
-        if refusals is None:
-            admission.check_first(stores.local, stores.remote, opening.names(job))
+        if refusals or refusals is None:
+            source = job.mode.source
+            admission.check_first(stores.local, stores.remote, opening.names(job), source=source)
             stores = building.first_look(stores, str(job.remote))
         yield opening.opened(world, job, wish, place, state, stores)
+
+
+def _refused(job: JobSettings, state: State, stores: building.Stores) -> list[GuardTripped] | None:
+    names, source = opening.names(job), job.mode.source
+    return admission.refused(state.memory, stores.local, stores.remote, names=names, source=source)
 
 
 @contextmanager
@@ -152,7 +158,7 @@ def holding(world: World, job: JobSettings, wish: Wish) -> Iterator[OpenJob]:
         open_state(place.directory, now_ns=world.clock.now_ns) as state,
         building.stores(world.settings, job, place, clock=world.clock, run="hand") as stores,
     ):
-        refusals = admission.refused(state.memory, stores.local, stores.remote, names=opening.names(job))
+        refusals = _refused(job, state, stores)
         for refusal in refusals or ():
             raise refusal
         yield opening.opened(world, job, wish, place, state, stores)

@@ -15,35 +15,56 @@ from secrets import token_hex
 from syncer.engine import roots
 from syncer.engine.model import Side
 from syncer.engine.ports import Drop, Memory, RootState, Store
-from syncer.errors import ConfigError, GuardTripped, NotFound, PermanentError, Unidentified
+from syncer.errors import (
+    ConfigError,
+    GuardTripped,
+    NotFound,
+    PermanentError,
+    StoreError,
+    TransientError,
+    Unidentified,
+)
 
 Names = Mapping[Side, str]  # what to call each root in a message
 
 
 def admit(
-    memory: Memory, local: Store, remote: Store, *, names: Names, accept: bool
+    memory: Memory,
+    local: Store,
+    remote: Store,
+    *,
+    names: Names,
+    accept: bool,
+    source: Side | None = None,
 ) -> Mapping[Side, RootState]:
     """Let the run begin, with markers and memory in place; the answer is the two roots as they are.
 
-    `accept` (--yes) takes replaced roots as a first run: what was known is forgotten, so
-    nothing can be deleted because of it. Raises GuardTripped, ConfigError, StoreError.
+    `accept` (--yes) takes replaced roots, and a service's that is gone, as a first run: what was known is
+    forgotten, so nothing can be deleted because of it. `source` is the side that a one-way job only reads:
+    it is marked if it can be, and known by what the memory keeps if it cannot. Raises GuardTripped,
+    ConfigError, StoreError.
     """
     if _is_first(memory):
-        return _begin(memory, local, remote, names)
-    stores = {Side.LOCAL: local, Side.REMOTE: remote}
-    found = {side: _marked_again(memory, side, store, _later(store)) for side, store in stores.items()}
-    refusals = _refusals(memory, found, names)
+        return _begin(memory, local, remote, names, source)
+    found = {
+        side: _marked_again(memory, side, store, _later(store), only_read=side is source)
+        for side, store in ((Side.LOCAL, local), (Side.REMOTE, remote))
+    }
+    refusals = _refusals(memory, found, names, _remakable(remote, found[Side.REMOTE], source))
     if not refusals:
         there = {side: state for side, state in found.items() if state is not None}
+        _learn_markers(memory, there)
         roots.remember_folders(memory, there)
         return there
     if not accept or not acceptable(refusals):
         raise refusals[0]
     memory.record([Drop(path="")])
-    return _begin(memory, local, remote, names)
+    return _begin(memory, local, remote, names, source)
 
 
-def refused(memory: Memory, local: Store, remote: Store, *, names: Names) -> list[GuardTripped] | None:
+def refused(
+    memory: Memory, local: Store, remote: Store, *, names: Names, source: Side | None = None
+) -> list[GuardTripped] | None:
     """Why these roots must not be synced; None on a first run, which has no past to compare with."""
     if _is_first(memory):
         return None
@@ -52,37 +73,59 @@ def refused(memory: Memory, local: Store, remote: Store, *, names: Names) -> lis
         state = found[side]
         if state is not None and _lost_its_marker(memory, side, store, state):
             found[side] = replace(state, marker=roots.remembered(memory, side).marker)
-    return _refusals(memory, found, names)
+    return _refusals(memory, found, names, _remakable(remote, found[Side.REMOTE], source))
 
 
-def _marked_again(memory: Memory, side: Side, store: Store, state: RootState | None) -> RootState | None:
+def _marked_again(
+    memory: Memory, side: Side, store: Store, state: RootState | None, *, only_read: bool
+) -> RootState | None:
     """A root that is known and only lost its marker gets the same one again."""
     if state is None or not _lost_its_marker(memory, side, store, state):
         return state
-    store.mark(roots.remembered(memory, side).marker, only_first=True)
+    try:
+        store.mark(roots.remembered(memory, side).marker, only_first=True)
+    except StoreError as error:
+        if not only_read or isinstance(error, TransientError):
+            raise
+        return state
     return _later(store)
 
 
 def _lost_its_marker(memory: Memory, side: Side, store: Store, state: RootState) -> bool:
-    if state.marker:
+    known = roots.remembered(memory, side)
+    if state.marker or known.marker == roots.UNMARKED:
         return False
-    names = store.list("").entries
-    return roots.lost_its_marker(roots.remembered(memory, side), state, names, memory)
+    return roots.lost_its_marker(known, state, store.list("").entries, memory)
+
+
+def _remakable(remote: Store, seen: RootState | None, source: Side | None) -> bool:
+    """Whether a remote root is missing and may be made anew: of a service it is known that it is gone."""
+    return seen is None and source is not Side.REMOTE and not remote.capabilities.local
+
+
+def _learn_markers(memory: Memory, found: Mapping[Side, RootState]) -> None:
+    """A source that could not be marked, and was by somebody else, is known by that from now on."""
+    for side, state in found.items():
+        if state.marker and roots.remembered(memory, side).marker == roots.UNMARKED:
+            memory.set(**{f"{side.value}_root": state.marker})
 
 
 def _is_first(memory: Memory) -> bool:
     return roots.is_first(roots.remembered(memory, Side.LOCAL), roots.remembered(memory, Side.REMOTE))
 
 
-def _refusals(memory: Memory, found: Mapping[Side, RootState | None], names: Names) -> list[GuardTripped]:
+def _refusals(
+    memory: Memory, found: Mapping[Side, RootState | None], names: Names, remakable: bool
+) -> list[GuardTripped]:
     known = {side: roots.remembered(memory, side) for side in Side}
-    told = [roots.refusal(side, known[side], found[side], names[side]) for side in Side]
+    anew = {Side.LOCAL: False, Side.REMOTE: remakable}
+    told = [roots.refusal(s, known[s], found[s], names[s], remakable=anew[s]) for s in Side]
     return [refusal for refusal in told if refusal]
 
 
 def acceptable(refusals: list[GuardTripped]) -> bool:
-    """Whether a person may wave them through: another root yes, a missing one never."""
-    return all(refusal.guard == roots.REPLACED for refusal in refusals)
+    """Whether a person may wave them through: another root yes, a missing one where it can be made anew."""
+    return all(refusal.acceptable for refusal in refusals)
 
 
 def _later(store: Store) -> RootState | None:
@@ -100,19 +143,27 @@ def require_local(store: Store, where: str) -> RootState:
     return _first(store, lambda: _missing_local(where), where)
 
 
-def check_first(local: Store, remote: Store, names: Names) -> None:
+def check_first(local: Store, remote: Store, names: Names, *, source: Side | None) -> None:
     """What a first run would find wrong with the roots as they are. Raises ConfigError, StoreError."""
     require_local(local, names[Side.LOCAL])
     try:
-        remote.root()
+        seen = remote.root()
     except PermanentError as error:
         raise _no_root(error, names[Side.REMOTE]) from error
+    if seen is None and source is Side.REMOTE:
+        raise _missing_source(names[Side.REMOTE])
 
 
-def _begin(memory: Memory, local: Store, remote: Store, names: Names) -> Mapping[Side, RootState]:
+def _begin(
+    memory: Memory, local: Store, remote: Store, names: Names, source: Side | None
+) -> Mapping[Side, RootState]:
     require_local(local, names[Side.LOCAL])
-    _make_if_missing(remote, names[Side.REMOTE])
-    found = {Side.LOCAL: _marked(local), Side.REMOTE: _marked(remote)}
+    if source is Side.REMOTE:
+        _first(remote, lambda: _missing_source(names[Side.REMOTE]), names[Side.REMOTE])
+    else:
+        _make_if_missing(remote, names[Side.REMOTE])
+    stores = {Side.LOCAL: local, Side.REMOTE: remote}
+    found = {side: _marked(stores[side], only_read=side is source) for side in Side}
     roots.remember(memory, found[Side.LOCAL], found[Side.REMOTE])
     return found
 
@@ -139,6 +190,13 @@ def _missing_local(where: str) -> ConfigError:
     )
 
 
+def _missing_source(where: str) -> ConfigError:
+    return ConfigError(
+        f"{where}: what is to be pulled from does not exist",
+        hint="a pull job changes nothing there: make it, or change `remote` to the right place",
+    )
+
+
 def _make_if_missing(remote: Store, where: str) -> None:
     try:
         if remote.root() is None:
@@ -152,13 +210,19 @@ def _make_if_missing(remote: Store, where: str) -> None:
         raise _no_root(error, where) from error
 
 
-def _marked(store: Store) -> RootState:
-    """The root with a marker; one that is there is kept, for another job may know the folder by it."""
+def _marked(store: Store, *, only_read: bool) -> RootState:
+    """The root with a marker; one that is there is kept, for another job may know the folder by it.
+
+    `only_read`: one that cannot be written to will do; then the following side alone has a marker.
+    """
     seen = store.root()
     if seen is not None and not seen.marker:
-        store.mark(
-            token_hex(16), only_first=True
-        )  # of several machines' first runs at once one marker stands
+        try:
+            store.mark(token_hex(16), only_first=True)  # of several first runs at once one marker stands
+        except StoreError as error:
+            if not only_read or isinstance(error, TransientError):
+                raise
+            return replace(seen, marker=roots.UNMARKED)
         seen = store.root()
     if seen is None or not seen.marker:
         raise GuardTripped(

@@ -241,7 +241,14 @@ class Runner:
     ) -> RunReport:
         job, clock = self._job, world.clock
         names = opening.names(job)
-        found = admission.admit(state.memory, stores.local, stores.remote, names=names, accept=wish.yes)
+        found = admission.admit(
+            state.memory,
+            stores.local,
+            stores.remote,
+            names=names,
+            accept=wish.yes,
+            source=job.mode.source,
+        )
         for side, folder in stores.folders.items():
             if job.mode.may_change(side):
                 folder.keep_private()
