@@ -100,7 +100,7 @@ def _lost_its_marker(memory: Memory, side: Side, store: Store, state: RootState)
 
 def _remakable(remote: Store, seen: RootState | None, source: Side | None) -> bool:
     """Whether a remote root is missing and may be made anew: of a service it is known that it is gone."""
-    return seen is None and source is not Side.REMOTE and not remote.capabilities.local
+    return seen is None and source is not Side.REMOTE and not remote.identity.startswith("local:")
 
 
 def _learn_markers(memory: Memory, found: Mapping[Side, RootState]) -> None:
