@@ -118,6 +118,8 @@ def refusal(
     if not stands_for(known.marker, seen.marker):
         told = "has no root marker any more" if not seen.marker else "is another folder than last time"
         return _replaced(f"the {side.value} root {where} {told}", where)
+    if known.marker == UNMARKED and known.folder and seen.folder and known.folder != seen.folder:
+        return _replaced(f"the {side.value} root {where} is another folder than last time", where)
     if known.device and seen.device and known.device != seen.device:
         return _replaced(f"the {side.value} root {where} is on another file system than last time", where)
     return None

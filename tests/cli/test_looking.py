@@ -225,8 +225,7 @@ def as_nobody(machine: Machine) -> Iterator[None]:
     if os.geteuid():
         yield
         return
-    for path in (machine.home, *machine.home.rglob("*")):
-        os.chown(path, 65534, 65534, follow_symlinks=False)
+    give(machine, 65534)
     ways = [p for p in machine.home.parents if p.stat().st_uid == 0 and not p.stat().st_mode & 0o001]
     for path in ways:
         path.chmod(path.stat().st_mode | 0o011)
@@ -235,6 +234,12 @@ def as_nobody(machine: Machine) -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+        give(machine, 0)
+
+
+def give(machine: Machine, user: int) -> None:
+    for path in (machine.home, *machine.home.rglob("*")):
+        os.chown(path, user, user, follow_symlinks=False)
 
 
 def test_deletions_that_are_held_were_told_by_one_command_and_hidden_by_another(machine: Machine) -> None:

@@ -18,20 +18,15 @@ NOBODY = 65534
 
 @contextmanager
 def read_only(*roots: Path) -> Iterator[None]:
-    """The folders as one sees them who may not write: rights are nothing to the superuser."""
+    """The folders as one sees them who may not write."""
     places = [p for root in roots for p in (root, *root.rglob("*"))]
     modes = {p: p.stat().st_mode & 0o777 for p in places}
     for place in places:
         place.chmod(0o555 if place.is_dir() else 0o444)
-    superuser = os.geteuid() == 0
-    if superuser:
-        os.seteuid(NOBODY)
     try:
         yield
     finally:
-        if superuser:
-            os.seteuid(0)
-        for place in filter(Path.exists, places):
+        for place in places:
             place.chmod(modes[place])
 
 
@@ -55,8 +50,11 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
                 way.chmod(mode | 0o011)
         for place in (home, made.local, made.remote):
             os.chown(place, NOBODY, NOBODY)
+        os.seteuid(NOBODY)  # rights are nothing to the superuser
     yield made
     made.runner.close()
+    if os.getuid() == 0:
+        os.seteuid(0)
 
 
 def one_way(desk: Desk, mode: Mode) -> tuple[Desk, Path, Path]:
@@ -65,8 +63,6 @@ def one_way(desk: Desk, mode: Mode) -> tuple[Desk, Path, Path]:
     made = Desk.__new__(Desk)
     desk.local.rmdir()
     made.__init__(desk.home, mode=mode, remote=remote)  # type: ignore[misc]
-    if os.geteuid() == 0:
-        os.chown(made.local, NOBODY, NOBODY)
     return made, *((made.local, made.remote) if mode is Mode.PUSH else (made.remote, made.local))
 
 
@@ -79,7 +75,6 @@ def test_a_source_on_a_disk_that_can_only_be_read_failed_at_its_first_run(desk: 
     with read_only(source):
         assert done(desk.run()) == ["d", "a", "d/b"]
         assert desk.run().exit_code == 0
-        desk.runner.close()
     assert sorted(p.name for p in source.iterdir()) == ["a", "d"], "nothing was written there"
     assert (target / "d/b").read_bytes() == b"2"
     assert (target / ".syncer/root-id").exists()
@@ -87,7 +82,6 @@ def test_a_source_on_a_disk_that_can_only_be_read_failed_at_its_first_run(desk: 
     with read_only(source):
         assert "a" in done(desk.run())
         assert not (target / "a").exists() and (target / "d/b").exists()
-        desk.runner.close()
     away = source.rename(source.with_name("away"))
     assert desk.run(yes=True).exit_code == 4
     away.rename(source)
@@ -99,5 +93,4 @@ def test_a_two_way_job_needs_both_sides_writable(desk: Desk) -> None:
     with read_only(desk.remote):
         result = desk.run()
         assert (result.exit_code, result.result) == (3, "error")
-        desk.runner.close()
     assert not (desk.local / "a").exists()
