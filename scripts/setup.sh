@@ -117,6 +117,27 @@ need_tools() {
         command -v "$tool" >/dev/null 2>&1 ||
             die "the tests need the program $tool; install it, on Debian: apt install $tool"
     done
+    need_file_systems
+}
+
+# File systems other than ext4, for the tests that mount them: only where root may, else they say so.
+need_file_systems() {
+    [ "$(id -u)" -eq 0 ] && [ -e /dev/fuse ] && [ -e /dev/loop-control ] || return 0
+    PATH=$PATH:/usr/sbin:/sbin
+    while read -r program package; do
+        command -v "$program" >/dev/null 2>&1 && continue
+        say "installing $package, for the tests on real file systems"
+        install_tool "$package" >&2 || say "$package could not be installed; tests that need $program will fail"
+    done <<EOF
+mkfs.btrfs btrfs-progs
+mkfs.xfs xfsprogs
+mkntfs ntfs-3g
+mount.exfat-fuse exfat-fuse
+mkfs.exfat exfatprogs
+mergerfs mergerfs
+sshfs sshfs
+/usr/lib/openssh/sftp-server openssh-sftp-server
+EOF
 }
 
 offer_peers() {
