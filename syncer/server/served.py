@@ -19,17 +19,19 @@ from copy import copy
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
+from secrets import token_hex
 from typing import TypeVar
 from urllib.parse import quote
 
 from syncer.engine.model import Entry, Kind, RelPath
-from syncer.engine.paths import PRIVATE, is_private, join, look_alike, parts, printable, unsafe
+from syncer.engine.paths import PRIVATE, TEMPORARY, is_private, join, look_alike, parts, printable, unsafe
 from syncer.engine.ports import Clock
 from syncer.errors import NotFound, SyncerError, Unholdable, Unreadable
 from syncer.server.digests import Digests
 from syncer.server.feed import Feed
 from syncer.server.rooted import RootedFileSystem
 from syncer.stores.folder import FolderStore
+from syncer.stores.traits import USUAL, Traits, probe
 from syncer.stores.trash import FOLDER as TRASH
 from syncer.stores.trash import Trash
 from syncer.stores.trouble import reading
@@ -65,6 +67,7 @@ class ServedStore(FolderStore):
             tag=served.tag,
             trash=served.trash(below),
             abandoned=served.abandoned,
+            traits=served.traits,
         )
         self.below = below
         self.inode = identity
@@ -87,6 +90,7 @@ class Served:
         self.feed = Feed()  # every change through the server is told to it
         self.started_ns = clock.now_ns()
         self.abandoned: dict[str, os.stat_result] = {}  # temporaries, see `stores.ground`
+        self.traits = _tried(self.fs)  # of roots that no client has marked
         own = sorted({f(str(p)) for p in (folder, state) for f in (str, printable)}, key=len, reverse=True)
         self._places = re.compile("|".join(rf"{re.escape(path.rstrip('/'))}(?:/[^\s:'\"]*)?" for path in own))
         self._trash_in_state = _device(folder) == _device(state)
@@ -256,6 +260,14 @@ class Served:
             for e in entries
             if e.kind is Kind.FILE and e.digest is not None and e.trusted
         )
+
+
+def _tried(fs: RootedFileSystem) -> Traits:
+    """What the disk does; it is taken for an ordinary one where nothing may be made in the folder."""
+    try:
+        return probe(fs, fs.folder_fd, f"{TEMPORARY}{token_hex(8)}")
+    except OSError:
+        return USUAL
 
 
 def _device(path: Path) -> int:

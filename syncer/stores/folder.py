@@ -75,7 +75,7 @@ class FolderStore:
         tag: str,
         trash: Trash | None = None,
         abandoned: dict[str, os.stat_result] | None = None,
-        traits: Traits | None = None,
+        traits: Traits = USUAL,
     ) -> None:
         """`abandoned` and `traits` (see `Ground`) may be shared with the stores of other roots on a disk."""
         self.trash = trash if trash is not None else Trash.inside(root, fs=fs, clock=clock)

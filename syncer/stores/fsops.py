@@ -159,8 +159,11 @@ class FileSystem:
 
         Many FUSE file systems answer zeros to statfs, which is libfuse's own default.
         """
-        room = os.fstatvfs(fd)
+        room = self.statvfs(fd)
         return room.f_bavail * room.f_frsize if room.f_blocks else None
+
+    def statvfs(self, fd: int) -> os.statvfs_result:
+        return os.fstatvfs(fd)
 
     def kind(self, fd: int) -> int:
         """The number of the kind of file system (`f_type` of statfs(2)); 0 where that is not to be had."""
@@ -182,7 +185,7 @@ class FileSystem:
         there (fs/xfs/xfs_super.c, fs/fat/inode.c), which the next boot may give to
         another disk, so it says nothing.
         """
-        number = os.fstatvfs(fd).f_fsid
+        number = self.statvfs(fd).f_fsid
         device = os.fstat(fd).st_dev
         major, minor = os.major(device), os.minor(device)
         encoded = (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)

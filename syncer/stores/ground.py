@@ -44,17 +44,17 @@ class Ground:
         clock: Clock,
         tag: str,
         abandoned: dict[str, stat_result] | None = None,
-        traits: Traits | None = None,
+        traits: Traits = USUAL,
         on_adapted: Callable[[FileSystem], None] = lambda fs: None,
     ) -> None:
-        """`traits`: where they are known; else those kept at the root hold as soon as it is opened.
+        """`traits` hold until the root is opened, and then unless others are kept there.
 
         `on_adapted` is told of the disk as it is to be used from then on.
         """
         self.root = root
         self.disk = fs
         self.fs = fs
-        self.traits = USUAL
+        self.traits = traits
         self._given = traits
         self._on_adapted = on_adapted
         self.clock = clock
@@ -93,12 +93,12 @@ class Ground:
     # -- what the file system does -----------------------------------------------
 
     def _learn(self) -> None:
-        """A root without a marker is taken for an ordinary one: it is about to get one, or only looked at."""
-        self._use(self._given if self._given is not None else self._at_root(Place.known) or USUAL)
+        """A root without a marker is about to get one, or only looked at, or one of a server's many."""
+        self._use(self._at_root(Place.known) or self._given)
 
     def try_again(self) -> None:
         """The root has a (new) marker: what its file system does is found out, and kept beside it."""
-        self._use(self._at_root(Place.tried) or USUAL)
+        self._use(self._at_root(Place.tried) or self._given)
 
     def limit_size(self, largest: int) -> None:
         """A file could not grow beyond so many bytes: none that is larger need be tried again."""
