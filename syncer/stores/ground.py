@@ -6,6 +6,7 @@ cannot lead a run elsewhere.
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -27,6 +28,11 @@ TOKEN_LENGTH = 8  # bytes of `engine.ports.Put.token`
 
 
 ResultT = TypeVar("ResultT")
+
+
+def is_ours_to_use(fs: FileSystem, own_fd: int, root_fd: int) -> bool:
+    """Whether `.syncer` is this user's, the system's, or whose the root is."""
+    return fs.fstat(own_fd).st_uid in (os.geteuid(), fs.fstat(root_fd).st_uid, 0)
 
 
 class Ground:
@@ -119,6 +125,8 @@ class Ground:
         except OSError:
             return None
         try:
+            if not is_ours_to_use(self.disk, own_fd, self._fds[-1]):
+                return None
             return call(
                 Place(
                     fs=self.disk,

@@ -15,7 +15,7 @@ import unicodedata
 from syncer.engine.paths import PRIVATE, is_private
 from syncer.errors import LocalError
 from syncer.stores.fsops import FileSystem
-from syncer.stores.ground import MARKER, Ground
+from syncer.stores.ground import MARKER, Ground, is_ours_to_use
 from syncer.stores.traits import PROBE_NS, clear
 from syncer.stores.transfer import exists, name_it, write_all
 
@@ -73,7 +73,7 @@ def check_owner(fs: FileSystem, own: int, root: int) -> None:
     Where others may write to the root, one of them may have made it: to have our marker, which tells
     whether a memory belongs to this root, and to have a trash that is open to them.
     """
-    if fs.fstat(own).st_uid in (os.geteuid(), fs.fstat(root).st_uid, 0):
+    if is_ours_to_use(fs, own, root):
         return
     raise LocalError(
         f"{PRIVATE} at the root of the folder belongs to another user, and is not used",

@@ -15,6 +15,7 @@ from syncer.engine.model import Done, Entry, Failed, Kind, Stale
 from syncer.engine.paths import unholdable
 from syncer.engine.ports import Amend, Capabilities, Put, Removal, Rename
 from syncer.errors import Unholdable
+from syncer.stores.fsops import FileSystem
 from syncer.stores.traits import USUAL
 from tests.contract.doubles import failing, let_the_disk_tick
 from tests.contract.rigs import FolderRig, in_order
@@ -79,7 +80,7 @@ def test_the_traits_are_those_of_the_file_system(
 ) -> None:
     rig = on(manner)
     assert rig.store.traits == replace(USUAL, **different)
-    assert sorted(os.listdir(rig.root / ".syncer")) == ["probé", "root-id", "traits"]
+    assert sorted(os.listdir(rig.root / ".syncer")) == [".gitignore", "probé", "root-id", "traits"]
 
 
 def test_an_ordinary_disk_is_used_as_it_is(rig: FolderRig) -> None:
@@ -145,6 +146,28 @@ def test_what_a_death_left_while_trying_is_cleared(on: Callable[[Manner], Folder
     (left / "x").write_bytes(b"")
     rig.store.mark("cd" * 16)
     assert not left.exists()
+
+
+class MadeByAnother(FileSystem):
+    """A disk on which one directory belongs to a user who is not this one."""
+
+    def __init__(self, place: str) -> None:
+        self.inode = os.stat(place).st_ino
+
+    def fstat(self, fd: int) -> os.stat_result:
+        found = super().fstat(fd)
+        owner = 4_000_000_000 if found.st_ino == self.inode else found.st_uid
+        return os.stat_result((*found[:4], owner, *found[5:10]))
+
+
+def test_the_word_of_another_user_about_the_disk_counts_for_nothing(rig: FolderRig) -> None:
+    """Where others may write to the root, one of them may have made `.syncer`."""
+    kept = rig.root / KEPT
+    told = json.loads(kept.read_bytes())
+    kept.write_text(json.dumps({**told, "largest_file": 1}))
+    assert again_at(rig).store.traits.largest_file == 1
+    rig.disk.real = MadeByAnother(str(rig.root / ".syncer"))
+    assert again_at(rig).store.traits == USUAL
 
 
 # Numbers of inodes that are made up
