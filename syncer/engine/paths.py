@@ -17,6 +17,7 @@ from syncer.engine.ports import Capabilities
 PRIVATE = ".syncer"  # at the root: marker and trash
 ROOT_ID = "root-id"  # the marker in it
 TRASH = "trash"  # the trash in it, if it is there
+NAME_MAX = 255  # bytes of a name, as most file systems have it
 TEMPORARY = ".syncer-tmp-"  # prefix of a name that is being staged
 _DEVICE = re.compile("con|prn|aux|nul|(com|lpt)[0-9\u00b9\u00b2\u00b3]", re.IGNORECASE)
 _CONFLICT_MARK = re.compile(r"\.sync-conflict-\d{8}-\d{6}-[A-Za-z0-9_-]+(?=\.[^.]*$|$)", re.ASCII)
@@ -125,8 +126,8 @@ def fold(name: str, *, case: bool, form: bool) -> str:
     return name.casefold() if case else name
 
 
-def conflict_name(name: str, *, mtime_ns: int, host: str, attempt: int = 0) -> str:
-    """`stem.sync-conflict-YYYYMMDD-HHMMSS-HOST.ext`, at most 255 bytes long.
+def conflict_name(name: str, *, mtime_ns: int, host: str, attempt: int = 0, longest: int = NAME_MAX) -> str:
+    """`stem.sync-conflict-YYYYMMDD-HHMMSS-HOST.ext`, at most `longest` bytes long.
 
     Made from the losing file's own mtime (UTC), so that a run that was killed half-way
     makes the same name again. A leading dot belongs to the stem. The copy of a copy is named after the
@@ -140,9 +141,9 @@ def conflict_name(name: str, *, mtime_ns: int, host: str, attempt: int = 0) -> s
         stem, dot, extension = name, "", ""
     again = f"-{attempt + 1}" if attempt else ""
     mark = f".sync-conflict-{moment}-{_plain(host)}{again}"
-    room = 255 - len(os.fsencode(mark + dot + extension))
+    room = longest - len(os.fsencode(mark + dot + extension))
     if room < 1:
-        stem, dot, extension, room = name, "", "", 255 - len(os.fsencode(mark))
+        stem, dot, extension, room = name, "", "", longest - len(os.fsencode(mark))
     return _cut(stem, room) + mark + dot + extension
 
 

@@ -89,6 +89,7 @@ class Reconciler:
         able = sight.capabilities
         grains = [able[s].mtime_granularity_ns for s in SIDES]
         self._granularity = max(grains) if all(grains) else 0
+        self._longest = min(paths.NAME_MAX, *(able[s].max_name_bytes for s in SIDES))
 
     def visit(self, directory: RelPath) -> None:
         """A directory that both sides should have (or the root)."""
@@ -421,7 +422,13 @@ class Reconciler:
         attempt = 0
         while True:
             mtime_ns = lost.mtime_ns if lost.mtime_ns is not None else 0
-            copy = paths.conflict_name(name, mtime_ns=mtime_ns, host=self._policy.host, attempt=attempt)
+            copy = paths.conflict_name(
+                name,
+                mtime_ns=mtime_ns,
+                host=self._policy.host,
+                attempt=attempt,
+                longest=self._longest,
+            )
             if copy not in taken and paths.join(directory, copy) not in self._reserved:
                 self._reserved.add(paths.join(directory, copy))
                 return paths.join(directory, copy)

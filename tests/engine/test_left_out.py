@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncer.engine.guards import refuse_emptied
-from syncer.engine.model import Delete, Obstacle, Policy, RemoveDirectory, Side, Trouble
+from syncer.engine.model import Delete, KeepBoth, Obstacle, Policy, RemoveDirectory, Side, Trouble
 from syncer.engine.ports import Capabilities
 from syncer.errors import GuardTripped
 from tests.briefs import briefs
@@ -81,3 +81,12 @@ def test_even_a_single_file_is_not_deleted_because_of_a_root_that_contradicts_it
     found = findings(there)
     with pytest.raises(GuardTripped):
         refuse_emptied(found.actions, found.emptied, Policy(), lately_full={L})
+
+
+def test_the_copy_of_a_conflict_fits_the_side_with_the_shorter_names() -> None:
+    """On encfs names end at 189 bytes: the copy could not be made, and the conflict never ended."""
+    long = "n" * 180
+    there = world({long: file("a")}, {long: file("one", 50)}, {long: file("other", 60)})
+    there.capabilities[L] = Capabilities(local=True, max_name_bytes=189)
+    copies = [a.copy for a in planning(there).actions if isinstance(a, KeepBoth)]
+    assert [len(copy) <= 189 for copy in copies] == [True] and "sync-conflict" in copies[0]
