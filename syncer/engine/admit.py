@@ -49,8 +49,11 @@ class Admission:
     def _admitted(self, directory: RelPath, view: View, *, ruled: bool) -> bool:
         """Whether anything may be decided about the name; if not, say why. `ruled`: ignore rules stand."""
         path = paths.join(directory, view.name)
-        ignored = (ruled or view.name == MACHINE_FILE) and self._ignored(path, view)
-        if ignored or self._unsafe(directory, view) or self._another_roots(path, view):
+        # An object store's "docs//x" has an empty name in it, which no rule can speak about.
+        no_name = not paths.is_name(view.name) and self._unsafe(directory, view)
+        asked = (ruled or view.name == MACHINE_FILE) and not no_name
+        ignored = asked and self._ignored(path, view)
+        if no_name or ignored or self._unsafe(directory, view) or self._another_roots(path, view):
             if view.local is not None or view.remote is not None:
                 self._findings.mixed.add(directory)
             return False
@@ -108,6 +111,9 @@ class Admission:
         if not why:
             return False
         side = Side.LOCAL if view.local is not None else Side.REMOTE
+        seen = view.seen(side)
+        told = isinstance(seen, Obstacle) and seen.trouble is Trouble.UNSAFE_NAME
+        why = seen.message if told and isinstance(seen, Obstacle) else why  # the store knows the whole name
         obstacle = Obstacle(Trouble.UNSAFE_NAME, f"the name is never synced: {why}")
         self._findings.blocked(paths.join(directory, view.name), side, obstacle)
         return True

@@ -81,6 +81,11 @@ def is_private(name: str, *, at_root: bool) -> bool:
     return at_root and name == PRIVATE
 
 
+def is_name(name: str) -> bool:
+    """Whether it is one part of a path at all."""
+    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
+
+
 def unsafe(name: str, *, at_root: bool) -> str:
     """Why no side may ever be given this name; "" if it may."""
     if name in ("", ".", ".."):

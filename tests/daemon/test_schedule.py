@@ -463,3 +463,17 @@ def test_a_task_over_nothing_is_never_made() -> None:
     schedule = begun()
     schedule.noticed(NOTHING, START + 1)
     assert not schedule.gathering and schedule.due() > START + 1
+
+
+def test_a_young_file_is_looked_at_again_when_it_has_settled() -> None:
+    schedule = begun()
+    schedule.noticed(local("d"), START)
+    task = schedule.take(START + 5)
+    schedule.ended(task, Ending(young=frozenset({"d/f"}), settles=1.5), START + 5)
+    assert not schedule.backing_off, "nothing failed"
+    assert schedule.due() == START + 6.5
+    again = schedule.take(START + 6.5)
+    assert again.trigger == "retry"
+    assert "d" in again.scope.local.directories
+    schedule.ended(again, Ending(), START + 7)
+    assert schedule.retries == {}

@@ -78,6 +78,20 @@ def unmounted_inside(root: Path) -> None:
         heard.until_told("d/under")
 
 
+def mounted_inside(root: Path) -> None:
+    """No event tells that a disk is mounted over a directory; what happens on it is heard of all the same."""
+    (root / "d").mkdir()
+    heard = Heard()
+    with watching(root, heard, poll=0.05):
+        _mount(root / "d")
+        heard.until(lambda: heard.everywhere > 0)
+        heard.forget()
+        (root / "d" / "f").write_bytes(b"1")
+        heard.until_told("d")
+        subprocess.run(["umount", str(root / "d")], check=True)
+        heard.until(lambda: heard.everywhere > 0)
+
+
 def _looked_at(root: Path, setting: str) -> None:
     heard = Heard()
     with watching(root, heard, poll=0.05) as watch:
@@ -94,7 +108,14 @@ def _mount(place: Path) -> None:
 
 STORIES = {
     story.__name__: story
-    for story in (few_watches_at_first, too_few_watches_later, no_instance, unmounted, unmounted_inside)
+    for story in (
+        few_watches_at_first,
+        too_few_watches_later,
+        no_instance,
+        unmounted,
+        unmounted_inside,
+        mounted_inside,
+    )
 }
 
 if __name__ == "__main__":
