@@ -72,7 +72,8 @@ class Pair:
 def survey(pair: Pair) -> Plan:
     """What a run would do; changes nothing. Raises GuardTripped, StateError, AuthError, StoreError."""
     pair = replace(pair, policy=replace(pair.policy, settle_ns=0))  # what a run does once files have settled
-    return _planned(pair, _observed(pair, look(pair), mounted(pair)))
+    disks = mounted(pair)
+    return _planned(pair, _observed(pair, look(pair), disks), disks)
 
 
 def mounted(pair: Pair) -> Mapping[Side, Mounts]:
@@ -108,7 +109,7 @@ def run(pair: Pair, seen: Look | None = None) -> RunReport:
     _verify_roots(pair, markers, disks)
     for side in Side:
         mounts.remember(pair.memory, side, disks[side])
-    todo = _planned(pair, findings)
+    todo = _planned(pair, findings, disks)
     for side, store in pair.stores.items():
         if findings.leftovers[side] and pair.policy.mode.may_change(side):
             store.sweep(findings.leftovers[side])
@@ -180,12 +181,12 @@ def _rules_text(policy: Policy) -> str:
     return byte_text("\n".join((f"{policy.mode.value} {READING}", *policy.ignore)))
 
 
-def _planned(pair: Pair, findings: Findings) -> Plan:
+def _planned(pair: Pair, findings: Findings, disks: Mapping[Side, Mounts]) -> Plan:
     """Guard and order what was found; the pure half of a run, but for digests of candidates for a move."""
     full = {side for side in findings.emptied if side in pair.full or _holds_something(pair.stores[side])}
     guards.refuse_emptied(findings.actions, findings.emptied, pair.policy, lately_full=full)
     found = moves.find(findings.actions, _learner(pair), directories=_renaming(pair))
-    picked = pair.choice(found)
+    picked = pair.choice(mounts.in_place(found, disks))
     actions = picked.actions
     near = [side for side, store in pair.stores.items() if store.capabilities.local]
     actions, young, settles_ns = settle.sort_out(actions, near, pair.clock.now_ns(), pair.policy.settle_ns)

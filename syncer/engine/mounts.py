@@ -10,11 +10,22 @@ person says so (--yes). Decides nothing about files; `observe` asks, `guards` te
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from syncer.engine import paths
-from syncer.engine.model import Entry, Kind, Policy, RelPath, Side
+from syncer.engine.model import (
+    Action,
+    Entry,
+    Kind,
+    MakeDirectory,
+    Move,
+    Policy,
+    Reason,
+    RelPath,
+    RemoveDirectory,
+    Side,
+)
 from syncer.engine.ports import Memory, Store
 from syncer.engine.scope import Places
 from syncer.errors import LocalError, StoreError
@@ -139,3 +150,27 @@ def remember(memory: Memory, side: Side, mounts: Mounts) -> None:
     fresh = {p: i for p, i in mounts.now.items() if mounts.absent_above(p) is None}
     if before != {**kept, **fresh}:
         memory.set(**{f"{side.value}_mounts": json.dumps({**kept, **fresh}, sort_keys=True)})
+
+
+def in_place(actions: Sequence[Action], mounted: Mapping[Side, Mounts]) -> list[Action]:
+    """The actions with none that would remove or rename a mount point: the system refuses that (EBUSY).
+
+    A directory that was removed on the other side comes back there, empty; instead of a rename what is in
+    the directory moves.
+    """
+    if not any(mounts.now for mounts in mounted.values()):
+        return list(actions)
+    found: list[Action] = []
+    for action in actions:
+        if isinstance(action, Move) and action.origin in mounted[action.side].now:
+            found += in_place(action.instead, mounted)
+        elif isinstance(action, RemoveDirectory) and _holds_mount(mounted[action.side], action.path):
+            back = MakeDirectory(path=action.path, reason=Reason.EDIT_BEATS_DELETE, side=action.side.other)
+            found.append(action if action.clearing else back)
+        else:
+            found.append(action)
+    return found
+
+
+def _holds_mount(mounts: Mounts, path: RelPath) -> bool:
+    return any(point == path or paths.is_below(point, path) for point in mounts.now)

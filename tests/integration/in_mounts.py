@@ -302,6 +302,47 @@ def two_disks_one_inside_the_other(home: Path) -> None:
     assert world.equal()
 
 
+# -- what the other side does to a mount point ----------------------------------------------
+
+
+def removed_on_the_other_side(home: Path) -> None:
+    """Its files go to the trash; the mount point itself cannot go, and comes back, empty, there."""
+    world = agreed(home, "local")
+    for name in PHOTOS:
+        world.path(f"remote/photos/{name}").unlink()
+    world.path("remote/photos").rmdir()
+    assert world.sync("--yes").code == 0
+    world.settle()
+    assert world.equal()
+    assert photos(world, "local") == set()
+    assert world.path("remote/photos").is_dir()
+    assert {f"content of {name}".encode() for name in PHOTOS} <= world.everything(), "in the trash"
+
+
+def renamed_on_the_other_side(home: Path) -> None:
+    """A mount point cannot be renamed: its files move to the new name, and it stays, empty."""
+    world = agreed(home, "local")
+    world.path("remote/photos").rename(world.path("remote/pictures"))
+    for _ in range(3):
+        world.sync("--yes")
+    world.settle()
+    assert world.equal()
+    assert len(photos(world, "local", "pictures")) == len(PHOTOS)
+
+
+def files_move_between_two_disks(home: Path) -> None:
+    """A rename there is a copy and a deletion here, where it crosses from one file system to another."""
+    world = agreed(home, "local")
+    world.path("remote/photos/photo-00.jpg").rename(world.path("remote/other/photo-00.jpg"))
+    world.path("remote/other/file-003").rename(world.path("remote/photos/file-003"))
+    for _ in range(2):
+        world.sync()
+    world.settle()
+    assert world.equal()
+    assert world.path("local/photos/file-003").exists()
+    assert not world.path("local/photos/photo-00.jpg").exists()
+
+
 # -- a person says so ------------------------------------------------------------------
 
 
@@ -644,6 +685,9 @@ STORIES = {
         a_new_disk_with_nothing_known_below,
         the_directory_above_was_renamed,
         two_disks_one_inside_the_other,
+        removed_on_the_other_side,
+        renamed_on_the_other_side,
+        files_move_between_two_disks,
         gone_for_good,
         ignored_from_now_on,
         known_from_before_mounts_were_told,
