@@ -154,7 +154,9 @@ def _limited(ground: Ground, pair: Pair, user: str, line: str) -> Contestant:
     syncer = Syncer.of(ground, f"limit-{user.replace(' ', '-')}")
     config = syncer.home / "limit.toml"
     remote = json.dumps(f"local:{pair.remote}")  # a basic string of TOML is quoted like one of JSON
-    config.write_text(f"[jobs.limited]\nlocal = {json.dumps(str(pair.local))}\nremote = {remote}\n{line}")
+    config.write_text(
+        f"[jobs.limited]\nlocal = {json.dumps(str(pair.local))}\nremote = {remote}\nsettle = 0\n{line}"
+    )
 
     def prepare(_: int) -> None:
         syncer.forget()

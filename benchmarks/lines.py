@@ -115,7 +115,7 @@ class _User:
         )  # fmt: skip
         self.config.write_text(
             f'state_dir = "{self.syncer.home}/state"\n{account}'
-            f'[jobs.bench]\nlocal = "{local}"\nremote = "{remote}"\n'
+            f'[jobs.bench]\nlocal = "{local}"\nremote = "{remote}"\nsettle = 0\n'
         )
         self.config.chmod(0o600)
         words = self._command("daemon").argv

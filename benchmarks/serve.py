@@ -102,7 +102,8 @@ class Session:
         config.write_text(
             f'state_dir = "{self.syncer.home}/state"\n[accounts.far]\ntype = "smartfile"\n'
             f'url = "http://127.0.0.1:{port or server.port}/"\nkey = "{server.key}"\n'
-            f'password = "{server.password}"\n[jobs.bench]\nlocal = "{local}"\nremote = "far:{below}"\n'
+            f'password = "{server.password}"\n'
+            f'[jobs.bench]\nlocal = "{local}"\nremote = "far:{below}"\nsettle = 0\n'
         )
         config.chmod(0o600)
         return self.syncer.command("--config", str(config), "sync", "--quiet")

@@ -60,7 +60,7 @@ class Session:
         config.write_text(
             f'state_dir = "{syncer.home}/state"\n[accounts.far]\ntype = "swift"\nauth = "v1"\n'
             f'auth_url = "{self.url}"\nuser = "{self.swift.user}"\nkey = "{self.swift.key}"\n'
-            f'[jobs.bench]\nlocal = "{local}"\nremote = "far:{container}"\n'
+            f'[jobs.bench]\nlocal = "{local}"\nremote = "far:{container}"\nsettle = 0\n'
         )
         config.chmod(0o600)
         return syncer.command("--config", str(config), "sync", "--quiet")

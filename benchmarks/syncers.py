@@ -39,7 +39,9 @@ class Syncer:
 
     def sync(self, pair: Pair, *options: str) -> Command:
         """One run over the pair, without talk."""
-        return self.command("sync", str(pair.local), f"local:{pair.remote}", "--quiet", *options)
+        return self.command(
+            "sync", str(pair.local), f"local:{pair.remote}", "--settle", "0", "--quiet", *options
+        )
 
     def environment(self) -> dict[str, str]:
         """A home, its XDG folders, a PATH; nothing of who runs the benchmark."""

@@ -48,6 +48,12 @@ def parse_duration(value: object) -> float:
     return seconds
 
 
+def parse_duration_or_none(value: object) -> float:
+    """A duration, or 0 for none at all. Raises ValueError."""
+    off = value in (0, "0", "0s") and not isinstance(value, bool)
+    return 0.0 if off else parse_duration(value)
+
+
 def parse_max_delete(value: object) -> MaxDelete:
     """A share such as `50%`, or a count. Raises ValueError."""
     text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else ""

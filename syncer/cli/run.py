@@ -66,6 +66,7 @@ def wish_of(max_delete: str | None, yes: bool, full: bool) -> Wish:
 @click.argument("words", nargs=-1, metavar="[JOB]... | LOCAL REMOTE")
 @click.option("--dry-run", "-n", is_flag=True, help="Only show what would be done, like `plan`.")
 @run_options
+@click.option("--settle", metavar="TIME", help="LOCAL REMOTE only; files younger than this wait (0: none).")
 @shared
 @session_of
 def sync(
@@ -78,6 +79,7 @@ def sync(
     conflict: str | None,
     mode: str | None,
     ignore: tuple[str, ...],
+    settle: str | None,
 ) -> int:
     """Bring both sides of each JOB in step (all jobs of the config if none is named).
 
@@ -85,7 +87,8 @@ def sync(
     """
     session.start_logging()
     wish = wish_of(max_delete, yes, full)
-    selection = select(session, words, PairOptions(conflict=conflict, mode=mode, ignore=ignore))
+    options = PairOptions(conflict=conflict, mode=mode, ignore=ignore, settle=settle)
+    selection = select(session, words, options)
     if dry_run:
         return show_plans(session, selection, wish)
     found = each(session, selection, wish, jobs.sync, tell)

@@ -11,11 +11,12 @@ from typing import Any, TypeVar, cast
 import click
 
 from syncer.cli.options import Session
-from syncer.config import JobSettings, Location, Settings, check_own, choose
+from syncer.config import SETTLE, JobSettings, Location, Settings, check_own, choose
 from syncer.config.paths import absolute
 from syncer.engine.model import ConflictPolicy, Mode
 from syncer.errors import ConfigError, UsageError
 from syncer.jobs import placement
+from syncer.units import parse_duration_or_none
 from syncer.wording import near
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -29,10 +30,11 @@ class PairOptions:
     conflict: str | None = None
     mode: str | None = None
     ignore: tuple[str, ...] = ()
+    settle: str | None = None
 
     @property
     def given(self) -> bool:
-        return bool(self.conflict or self.mode or self.ignore)
+        return bool(self.conflict or self.mode or self.ignore or self.settle)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,7 @@ def select(session: Session, words: Sequence[str], options: PairOptions | None =
         return Selection(settings=settings, jobs=(pair(settings, words[0], words[1], options),))
     if options.given:
         raise UsageError(
-            "--conflict, --mode and --ignore go with LOCAL REMOTE only",
+            "--conflict, --mode, --ignore and --settle go with LOCAL REMOTE only",
             hint="a job's own settings stand in the config file",
         )
     if not words and not settings.jobs:
@@ -121,6 +123,10 @@ def pair(
     except ValueError as error:
         raise UsageError(f"--ignore: {error}") from error
     try:
+        settle = SETTLE if options.settle is None else parse_duration_or_none(options.settle)
+    except ValueError as error:
+        raise UsageError(f"--settle: {error}") from error
+    try:
         return JobSettings(
             name=f"{local} <-> {remote}",
             local=folder,
@@ -128,6 +134,7 @@ def pair(
             conflict=choose(ConflictPolicy, options.conflict or "keep-both"),
             mode=choose(Mode, options.mode or "two-way"),
             ignore=options.ignore,
+            settle=settle,
         )
     except ValueError as error:
         raise UsageError(str(error)) from error

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from syncer.config.paths import default_config, default_state_dir
 from syncer.config.permissions import others_may_write
-from syncer.config.settings import LOCAL, DaemonSettings, JobSettings, Location, Settings, choose
+from syncer.config.settings import LOCAL, SETTLE, DaemonSettings, JobSettings, Location, Settings, choose
 from syncer.errors import ConfigError
 from syncer.ignore import check_own
 
 __all__ = [
     "LOCAL",
+    "SETTLE",
     "DaemonSettings",
     "JobSettings",
     "Location",

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from syncer.config.paths import default_state_dir, read_path
 from syncer.config.secrets import Secret
-from syncer.config.settings import HOOKS, LOCAL, DaemonSettings, JobSettings, Settings
+from syncer.config.settings import HOOKS, LOCAL, SETTLE, DaemonSettings, JobSettings, Settings
 from syncer.config.values import (
     Address,
     Command,
@@ -56,7 +56,7 @@ class _Job(BaseModel):
     remote: RemotePlace
     conflict: Policy = ConflictPolicy.KEEP_BOTH
     mode: Way = Mode.TWO_WAY
-    settle: DurationOrNone = 2.0
+    settle: DurationOrNone = SETTLE
     ignore: Patterns = ()
     watch: bool = True
     interval: Duration = 300.0

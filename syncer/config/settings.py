@@ -72,6 +72,10 @@ def choose(kind: type[_E], value: object) -> _E:
     return kind(value)
 
 
+SETTLE = 2.0
+"""Seconds for which a file that was written to is left alone, unless a job says otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSettings:
     """One job: two roots and how to keep them in step. Rates in bytes per second, times in seconds."""
@@ -81,7 +85,7 @@ class JobSettings:
     remote: Location
     conflict: ConflictPolicy = ConflictPolicy.KEEP_BOTH
     mode: Mode = Mode.TWO_WAY
-    settle: float = 2.0  # a file that was written to within this time waits; 0: none does
+    settle: float = SETTLE  # a file that was written to within this time waits; 0: none does
     ignore: tuple[str, ...] = ()
     watch: bool = True
     interval: float = 300.0

@@ -18,7 +18,7 @@ from syncer.config.paths import absolute, read_path, refuse_other_homes
 from syncer.config.settings import Location, choose
 from syncer.engine.model import ConflictPolicy, MaxDelete, Mode
 from syncer.ignore import check_own
-from syncer.units import parse_duration, parse_max_delete, parse_size
+from syncer.units import parse_duration, parse_duration_or_none, parse_max_delete, parse_size
 from syncer.wording import quoted
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -99,16 +99,10 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _duration_or_none(value: object) -> float:
-    """A duration, or 0 for none at all."""
-    off = value in (0, "0", "0s") and not isinstance(value, bool)
-    return 0.0 if off else parse_duration(value)
-
-
 FolderPath = Annotated[Path, BeforeValidator(_path)]
 Size = Annotated[int, BeforeValidator(parse_size)]
 Duration = Annotated[float, BeforeValidator(parse_duration)]
-DurationOrNone = Annotated[float, BeforeValidator(_duration_or_none)]
+DurationOrNone = Annotated[float, BeforeValidator(parse_duration_or_none)]
 Command = Annotated[tuple[str, ...], BeforeValidator(_command)]
 RemotePlace = Annotated[Location, BeforeValidator(_location)]
 Policy = Annotated[ConflictPolicy, BeforeValidator(lambda value: choose(ConflictPolicy, value))]

@@ -184,6 +184,10 @@ def test_a_pair_on_the_command_line_settles_too(tmp_path: Path) -> None:
     assert ran.code == 0, ran
     assert (tmp_path / "r" / "f").read_text() == "just written"
     assert time.monotonic() - began < 30
+    pair = (str(tmp_path / "l"), str(tmp_path / "r"))
+    wrong = call("--config", str(_empty(tmp_path)), "sync", *pair, "--settle", "soon")
+    assert (wrong.code, "--settle" in wrong.err) == (2, True)
+    assert call("--config", str(_empty(tmp_path)), "sync", *pair, "--settle", "0").code == 0
 
 
 def test_what_is_left_is_said_in_words_and_in_json(desk: Desk) -> None:
