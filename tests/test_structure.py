@@ -59,6 +59,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
         *ENGINE_VALUES,
         "syncer.engine.fingerprint",
         "syncer.engine.report",
+        "syncer.engine.echo",
+        "syncer.engine.roots",
         "syncer.clock",
         "syncer.mounts",
         "syncer.state",

@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from syncer.engine import chosen, guards, mounts, moves, paths, plan, roots, settle
+from syncer.engine import chosen, echo, guards, mounts, moves, paths, plan, roots, settle
 from syncer.engine.chosen import Choice
 from syncer.engine.execute import Executor
 from syncer.engine.findings import Findings
@@ -57,6 +57,7 @@ class Pair:
     compiler: Compiler
     workers: int = 2
     choice: Choice = chosen.everything  # what of the plan is to be done
+    echoes: echo.Echoes | None = None  # what the roots remember, where other jobs may have them too
     roots: Mapping[Side, RootState] | None = None  # as they were when the run began, where that is known
 
     @property
@@ -185,7 +186,8 @@ def _planned(pair: Pair, findings: Findings, disks: Mapping[Side, Mounts]) -> Pl
     """Guard and order what was found; the pure half of a run, but for digests of candidates for a move."""
     full = {side for side in findings.emptied if side in pair.full or _holds_something(pair.stores[side])}
     guards.refuse_emptied(findings.actions, findings.emptied, pair.policy, lately_full=full)
-    found = moves.find(findings.actions, _learner(pair), directories=_renaming(pair))
+    settled = _without_echoes(pair, findings)
+    found = moves.find(settled.actions, _learner(pair), directories=_renaming(pair))
     picked = pair.choice(mounts.in_place(found, disks))
     actions = picked.actions
     near = [side for side, store in pair.stores.items() if store.capabilities.local]
@@ -196,9 +198,9 @@ def _planned(pair: Pair, findings: Findings, disks: Mapping[Side, Mounts]) -> Pl
     problems = [p for p in findings.problems if p.code != Trouble.UNMOUNTED.value]  # their holds name them
     return Plan(
         actions=plan.ordered(kept),
-        conflicts=tuple(_concerned(findings.conflicts, [*picked.left, *young])),
+        conflicts=tuple(_concerned(settled.conflicts, [*picked.left, *young])),
         problems=(*problems, *guards.warn_mass_change(kept, known)),
-        holds=(*restored, *holds, *guards.hold_unmounted(findings.absent)),
+        holds=(*settled.holds, *restored, *holds, *guards.hold_unmounted(findings.absent)),
         left=tuple(picked.left),
         young=tuple(young),
         settles_ns=settles_ns,
@@ -211,6 +213,16 @@ def _concerned(conflicts: Iterable[ConflictReport], left: Iterable[Action]) -> I
     """Without the conflicts whose settling was left out: those wait for a later run."""
     waiting = {a.path for a in left}
     return (c for c in conflicts if c.resolution is Resolution.ASKED or c.path not in waiting)
+
+
+def _without_echoes(pair: Pair, findings: Findings) -> echo.Settled:
+    if pair.echoes is None:
+        return echo.Settled(actions=findings.actions, conflicts=findings.conflicts)
+
+    def learn(side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
+        return list(pair.stores[side].digests(wanted))
+
+    return echo.settle(findings.actions, findings.conflicts, pair.echoes, pair.policy, learn, findings.mixed)
 
 
 def _learner(pair: Pair) -> moves.Learn:

@@ -29,6 +29,7 @@ WHY = {
     Reason.METADATA: "same bytes, other date or executable bit: no content is sent",
     Reason.RENAMED: "the other side renamed it: renamed here too, no content is sent",
     Reason.IGNORED: "an ignore rule names it now: forgotten, never deleted",
+    Reason.ECHO: "old content came back by another job: what took its place is followed",
     Reason.MIRROR: "one-way job: the side that follows was changed and is put back",
 }
 

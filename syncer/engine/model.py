@@ -160,6 +160,7 @@ class Reason(Enum):
     METADATA = "metadata-changed"
     RENAMED = "renamed"
     IGNORED = "newly-ignored"
+    ECHO = "echo"  # old content that came back by another job: what took its place is followed
     MIRROR = "one-way-restore"  # push or pull: the following side was changed by somebody else
 
 

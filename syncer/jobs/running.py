@@ -26,7 +26,7 @@ from syncer.jobs.opening import Wish, World
 from syncer.jobs.pairs import Place
 from syncer.jobs.results import JobResult
 from syncer.jobs.strokes import Strokes
-from syncer.state import NAME, Damaged, PairLock, State, open_state, set_aside
+from syncer.state import NAME, Damaged, PairLock, State, open_state, root_log, set_aside
 from syncer.stores.fsops import raise_descriptor_limit
 
 _NOTED = 600.0  # seconds after which it is written down that nothing was to be done: a disk is not worn by it
@@ -208,7 +208,7 @@ class Runner:
         world = replace(world, reporter=heard)
         with self._stores(world, place, str(number)) as stores:
             try:
-                report = self._reconciled(world, wish, place, state, stores, seen, number, notes)
+                report = self._reconciled(heard, world, wish, place, state, stores, seen, number, notes)
             except (GuardTripped, StateError):
                 raise
             except SyncerError:
@@ -230,6 +230,7 @@ class Runner:
 
     def _reconciled(
         self,
+        heard: bookkeeping.Hearing,
         world: World,
         wish: Wish,
         place: Place,
@@ -265,10 +266,16 @@ class Runner:
             went_back_lately=older,
             meant=frozenset(meant),
         )
-        pair = replace(pair, policy=policy, roots=found)
-        report = cycle.run(pair, seen)
-        if report.young and wish.patient:
-            report = _settled(pair, report)
+        with root_log.remembering(world.settings.state_dir, place.id, job.name, state.memory, clock) as log:
+            pair = replace(pair, policy=policy, roots=found, echoes=log)
+            try:
+                report = cycle.run(pair, seen)
+                if report.young and wish.patient:
+                    report = _settled(pair, report)
+            except SyncerError:
+                root_log.note(log, heard.so_far() or RunReport(), broken_off=True)
+                raise
+            root_log.note(log, report)
         settled = [path for path in (*decided.valid, *decided.void) if report.judged(path)]
         choices.forget(state.memory, settled)
         if meant:

@@ -1,0 +1,344 @@
+"""What left a root lately, and by which job: one small database for all jobs of a state directory.
+
+Only roots that two jobs share have much in it; elsewhere nothing but conflicts is noted. It holds no promise:
+where it is lost or damaged it is begun anew, and echoes are then not recognised until it knows the roots
+again. The statements are few and its own, so they stand here as text.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from syncer.engine.echo import ABSENT, DIRECTORY, Change
+from syncer.engine.model import (
+    Delete,
+    Done,
+    Entry,
+    KeepBoth,
+    Kind,
+    MakeDirectory,
+    Reason,
+    RelPath,
+    RemoveDirectory,
+    Side,
+    Transfer,
+)
+from syncer.engine.paths import split
+from syncer.engine.ports import Clock, Memory
+from syncer.engine.report import ActionReport, RunReport
+from syncer.engine.roots import remembered
+from syncer.errors import StateError
+from syncer.state.database import Damaged, Database, translated
+
+_log = logging.getLogger("syncer.state")
+NAME: Final = "roots.db"
+KEPT_NS: Final = 7 * 86_400 * 10**9
+COUNTED_NS: Final = 86_400 * 10**9  # what went back and forth longer ago is forgiven
+_MOST: Final = 200_000  # rows, over all roots
+_SCHEMA: Final = (
+    """CREATE TABLE IF NOT EXISTS jobs (job TEXT, root TEXT, name TEXT, looked INTEGER,
+    PRIMARY KEY (job, root))""",
+    """CREATE TABLE IF NOT EXISTS log (seq INTEGER PRIMARY KEY AUTOINCREMENT, root TEXT, path BLOB,
+    directory BLOB, left BLOB, now BLOB, origin INTEGER, mover TEXT, job TEXT, at_ns INTEGER)""",
+    "CREATE INDEX IF NOT EXISTS log_path ON log (root, path, seq)",
+    "CREATE TABLE IF NOT EXISTS looked (job TEXT, directory BLOB, seq INTEGER, PRIMARY KEY (job, directory))",
+)
+_CONFLICTS: Final = frozenset({Reason.MIRROR, Reason.BOTH_CHANGED, Reason.BOTH_NEW, Reason.ECHO})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """At a path of a side one value took the place of another; `base`: what both sides had agreed on (None:
+    unknown).
+    """
+
+    path: RelPath
+    source: Side
+    value: bytes
+    replaced: bytes
+    base: bytes | None
+    conflict: bool
+
+
+class RootLog:
+    """Two roots as one job sees them. Implements `engine.echo.Echoes`. Methods raise StateError."""
+
+    def __init__(
+        self, database: Database, *, job: str, name: str, roots: Mapping[Side, str], now_ns: int
+    ) -> None:
+        self.job = job
+        self._database = database
+        self._roots = roots
+        self._now_ns = now_ns
+        self._register(name)
+        self._start = int(database.value("SELECT max(seq) FROM log") or 0)
+        self._shared = any(self._jobs_of(root) > 1 for root in roots.values())
+        self._names: frozenset[RelPath] | None = None
+        self._looked = self._number(
+            "SELECT min(looked) FROM jobs WHERE job = ? AND root IN (?, ?)", (job, *roots.values())
+        )
+
+    def _register(self, name: str) -> None:
+        """On its first run a job has nothing to catch up with: whatever left a root before was not its
+        business.
+        """
+        known = self._database.select("SELECT root FROM jobs WHERE job = ? AND name = ?", (self.job, name))
+        if set(self._roots.values()) <= {root for (root,) in known}:
+            return
+        with self._database.transaction():
+            newest = self._number("SELECT max(seq) FROM log", ())
+            for root in self._roots.values():
+                self._database.execute(
+                    "INSERT INTO jobs VALUES (?, ?, ?, ?) "
+                    "ON CONFLICT (job, root) DO UPDATE SET name = excluded.name",
+                    (self.job, root, name, newest),
+                )
+
+    def _jobs_of(self, root: str) -> int:
+        return self._number("SELECT count(*) FROM jobs WHERE root = ?", (root,))
+
+    # -- what is remembered -----------------------------------------------------
+
+    def concerned(self) -> Collection[RelPath]:
+        if self._names is None:
+            found = self._database.select(
+                "SELECT DISTINCT path FROM log WHERE root IN (?, ?)", tuple(self._roots.values())
+            )
+            self._names = frozenset(os.fsdecode(path) for (path,) in found)
+        return self._names
+
+    def past(self, side: Side, path: RelPath) -> Sequence[Change]:
+        since = max(self._looked, self._looked_at(split(path)[0]))
+        rows = self._database.select(
+            "SELECT seq, left, now, origin, mover, job, at_ns FROM log "
+            "WHERE root = ? AND path = ? ORDER BY seq",
+            (self._roots[side], os.fsencode(path)),
+        )
+        return [
+            Change(
+                left=left,
+                now=now,
+                origin=origin,
+                mover=mover if abs(self._now_ns - at_ns) <= COUNTED_NS else "-",
+                pending=seq > since and job != self.job,
+            )
+            for seq, left, now, origin, mover, job, at_ns in rows
+        ]
+
+    def called(self, job: str) -> str:
+        return str(self._database.value("SELECT name FROM jobs WHERE job = ?", (job,)) or job)
+
+    def _looked_at(self, directory: RelPath) -> int:
+        return self._number(
+            "SELECT seq FROM looked WHERE job = ? AND directory = ?", (self.job, os.fsencode(directory))
+        )
+
+    def _number(self, sql: str, row: tuple[Any, ...]) -> int:
+        return int(self._database.value(sql, row) or 0)
+
+    # -- after a run -------------------------------------------------------------
+
+    def record(self, report: RunReport) -> None:
+        """What a run did, and where it looked; also of one that broke off (`looked` is then what it did)."""
+        moved = [m for done in report.actions if (m := _moved(done)) is not None]
+        if not self._shared and not self.concerned() and not any(one.conflict for one in moved):
+            return
+        with self._database.transaction():
+            for one in moved:
+                if self._shared or one.conflict or self._has_past(one.path):
+                    self._note(one)
+            self._catch_up(report)
+            self._prune()
+
+    def _has_past(self, path: RelPath) -> bool:
+        return path in self.concerned()
+
+    def _note(self, one: Moved) -> None:
+        """First what was found at both roots, then what the job did at one of them."""
+        origin = self._found(one.source, one.path, one.value, one.base)
+        self._found(one.source.other, one.path, one.replaced, one.base)
+        last = self._last(one.source.other, one.path)
+        if last is not None or one.replaced != ABSENT:
+            self._add(one.source.other, one.path, one.replaced, one.value, origin, self.job)
+
+    def _found(self, side: Side, path: RelPath, value: bytes, base: bytes | None) -> int:
+        """Somebody else put a value there: noted once. Its origin, 0 for one that was always there."""
+        last = self._last(side, path)
+        if last is not None:
+            now, origin = last
+            return origin if now == value else self._add(side, path, now, value, 0, "")
+        if base is not None and base != value:
+            return self._add(side, path, base, value, 0, "")
+        return 0
+
+    def _last(self, side: Side, path: RelPath) -> tuple[bytes, int] | None:
+        found = self._database.select(
+            "SELECT now, origin FROM log WHERE root = ? AND path = ? ORDER BY seq DESC LIMIT 1",
+            (self._roots[side], os.fsencode(path)),
+        )
+        return (found[0][0], found[0][1]) if found else None
+
+    def _add(self, side: Side, path: RelPath, left: bytes, now: bytes, origin: int, mover: str) -> int:
+        """A new row; without an origin the value is new, and its own number is its origin."""
+        if left == now:
+            return origin
+        row = (
+            self._roots[side],
+            os.fsencode(path),
+            os.fsencode(split(path)[0]),
+            left,
+            now,
+            origin,
+            mover,
+            self.job,
+            self._now_ns,
+        )
+        number = self._database.insert(
+            "INSERT INTO log (root, path, directory, left, now, origin, mover, job, at_ns) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            row,
+        )
+        if not origin and not mover:
+            self._database.execute("UPDATE log SET origin = seq WHERE seq = ?", (number,))
+            return number
+        return origin
+
+    def _catch_up(self, report: RunReport) -> None:
+        """What the other jobs did before this run began is no news for it any more, where it looked and did
+        all.
+        """
+        undone = {split(a.action.path)[0] for a in report.actions if not isinstance(a.outcome, Done)}
+        undone |= {split(path)[0] for hold in report.holds for path in hold.paths}
+        undone |= {split(path)[0] for path in report.left}
+        undone |= {split(problem.path)[0] for problem in report.problems if problem.waits}
+        if report.looked is None and not undone:
+            self._database.execute("UPDATE jobs SET looked = ? WHERE job = ?", (self._start, self.job))
+            self._database.execute("DELETE FROM looked WHERE job = ?", (self.job,))
+            return
+        recent = self._database.select(
+            "SELECT DISTINCT directory FROM log WHERE root IN (?, ?) AND seq > ?",
+            (*self._roots.values(), self._looked),
+        )
+        for (directory,) in recent:
+            path = os.fsdecode(directory)
+            if path not in undone and (report.looked is None or path in report.looked):
+                self._database.execute(
+                    "INSERT OR REPLACE INTO looked VALUES (?, ?, ?)", (self.job, directory, self._start)
+                )
+
+    def _prune(self) -> None:
+        newest = self._number("SELECT max(seq) FROM log", ())
+        self._database.execute(
+            "DELETE FROM log WHERE seq <= ? OR (root IN (?, ?) AND at_ns < ?)",
+            (newest - _MOST, *self._roots.values(), self._now_ns - KEPT_NS),
+        )
+
+
+@contextmanager
+def remembering(
+    state_dir: Path, job: str, name: str, memory: Memory, clock: Clock
+) -> Iterator[RootLog | None]:
+    """The log for one run of a job whose roots the memory knows; None where it cannot be had."""
+    roots = {side: remembered(memory, side).marker for side in Side}
+    database, log = None, None
+    try:
+        database, log = _begun(state_dir / NAME, job, name, roots, clock.now_ns())
+    except StateError as error:
+        _log.warning("what left the roots lately is not known: %s", error)
+    try:
+        yield log
+    finally:
+        if database is not None:
+            database.abandon()
+
+
+def note(log: RootLog | None, report: RunReport, *, broken_off: bool = False) -> None:
+    """What a run did. That it cannot be noted is no reason for a run to fail: echoes are then taken for
+    news.
+    """
+    if log is None:
+        return
+    try:
+        log.record(replace(report, looked=frozenset()) if broken_off else report)
+    except StateError as error:
+        _log.warning("what left the roots is not noted: %s", error)
+
+
+def _begun(
+    path: Path, job: str, name: str, roots: Mapping[Side, str], now_ns: int
+) -> tuple[Database, RootLog]:
+    try:
+        return _opened(path, job, name, roots, now_ns)
+    except Damaged:
+        for suffix in ("", "-wal", "-shm"):  # it promises nothing: a damaged one is begun anew
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+        return _opened(path, job, name, roots, now_ns)
+
+
+def _opened(
+    path: Path, job: str, name: str, roots: Mapping[Side, str], now_ns: int
+) -> tuple[Database, RootLog]:
+    with translated(path):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    database = Database.connect(path)
+    try:
+        if not database.value("SELECT count(*) FROM sqlite_schema WHERE name = 'looked'"):
+            with database.transaction():
+                for statement in _SCHEMA:
+                    database.execute(statement)
+        return database, RootLog(database, job=job, name=name, roots=roots, now_ns=now_ns)
+    except BaseException:
+        database.abandon()
+        raise
+
+
+def _value(entry: Entry | None) -> bytes | None:
+    if entry is None:
+        return ABSENT
+    return DIRECTORY if entry.kind is Kind.DIRECTORY else entry.digest
+
+
+def _moved(done: ActionReport) -> Moved | None:
+    """What an action that took effect did to a name, if all the contents are known."""
+    action, outcome = done.action, done.outcome
+    if not isinstance(outcome, Done):
+        return None
+    match action:
+        case Transfer():
+            source, replaced = action.source, _value(action.expected)
+            value = _value(outcome.entry) or _value(action.seen)
+            changed = action.reason in (Reason.LOCAL_CHANGED, Reason.REMOTE_CHANGED)
+            base = replaced if changed else None
+        case Delete():
+            source, value, replaced = action.side.other, ABSENT, _value(action.expected)
+            base = replaced if action.reason is not Reason.ECHO else None
+        case MakeDirectory(replaces=None):
+            source, value, replaced, base = action.side.other, DIRECTORY, ABSENT, None
+        case RemoveDirectory():
+            source, value, replaced = action.side.other, ABSENT, DIRECTORY
+            base = replaced if action.reason is not Reason.ECHO else None
+        case KeepBoth():
+            source, value, replaced, base = (
+                action.loser.other,
+                _value(action.winner),
+                _value(action.lost),
+                None,
+            )
+        case _:
+            return None
+    if value is None or replaced is None:
+        return None
+    return Moved(
+        path=action.path,
+        source=source,
+        value=value,
+        replaced=replaced,
+        base=base,
+        conflict=action.reason in _CONFLICTS,
+    )

@@ -1,0 +1,218 @@
+"""Several roots and several jobs over them, on one machine or on more: what must hold whatever the topology.
+
+A `Net` has folders, machines (state directories) and jobs (pairs of folders on a machine). Users write, edit,
+delete and put back; jobs run in any order. In the end: no content is lost, all folders are equal within a few
+quiet rounds, then nothing moves, and there are few copies.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from syncer.config import JobSettings, Location, Settings
+from syncer.engine.model import Done, Mode
+from syncer.jobs import Runner, Wish, World
+from syncer.jobs.results import JobResult, loud
+from tests.jobs.runners import Ears
+
+NAMES = ("a", "b", "d/a", "d/e/b")
+ROUNDS = 5
+"""After so many quiet rounds all folders are equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Jobs as (machine, folder, folder); `ROUNDS` rounds must do, whatever their order."""
+
+    jobs: tuple[tuple[str, str, str], ...]
+
+    @property
+    def folders(self) -> list[str]:
+        return sorted({folder for _, *ends in self.jobs for folder in ends})
+
+
+HUB = Shape((("m", "hub", "x"), ("m", "hub", "y"), ("m", "hub", "z")))
+CHAIN = Shape((("m", "a", "b"), ("m", "b", "c"), ("m", "c", "d")))
+RING = Shape((("m", "a", "b"), ("m", "b", "c"), ("m", "c", "a")))
+SQUARE = Shape((("m", "a", "b"), ("m", "b", "c"), ("m", "c", "d"), ("m", "d", "a")))
+TWO_SERVICES = Shape((("m1", "m1", "s1"), ("m1", "m1", "s2"), ("m2", "m2", "s1"), ("m2", "m2", "s2")))
+FIVE_MACHINES = Shape(tuple((f"m{n}", f"m{n}", "service") for n in range(5)))
+
+
+@dataclass(slots=True)
+class Net:
+    """One story. `seed` decides everything."""
+
+    home: Path
+    shape: Shape
+    seed: int
+    random: random.Random = field(init=False)
+    owed: set[bytes] = field(default_factory=set)
+    told: list[str] = field(default_factory=list)
+    _count: int = 0
+    _runners: dict[int, Runner] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        for folder in self.shape.folders:
+            (self.home / folder).mkdir(parents=True)
+
+    # -- users ----------------------------------------------------------------------
+
+    def act(self) -> None:
+        """One step of a user, at any folder."""
+        folder = self.home / self.random.choice(self.shape.folders)
+        path = folder / self.random.choice(NAMES)
+        what = self.random.choices(("write", "delete", "put back"), (5, 4, 1))[0]
+        self.told.append(f"{what} {path.relative_to(self.home)}")
+        if what == "delete":
+            self._given_up(path)
+            path.unlink(missing_ok=True)
+        else:
+            self._write(path, old=what == "put back")
+
+    def _write(self, path: Path, *, old: bool) -> None:
+        if path.is_dir() or any(above.is_file() for above in path.parents):
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if old and self.owed:
+            data = self.random.choice(sorted(self.owed))
+        else:
+            self._count += 1
+            data = b"content %d of %d " % (self._count, self.seed) * self.random.choice((1, 3))
+        self._given_up(path)
+        path.write_bytes(data)
+        self.owed.add(data)
+
+    def _given_up(self, path: Path) -> None:
+        """What a user overwrites or deletes is nobody's to keep, unless it is somewhere else anyway."""
+        if path.is_file():
+            self.owed.discard(path.read_bytes())
+
+    # -- jobs -----------------------------------------------------------------------
+
+    def run(self, number: int | None = None) -> JobResult:
+        """A run of a job (any)."""
+        chosen = self.random.randrange(len(self.shape.jobs)) if number is None else number
+        runner = self._runners.get(chosen)
+        if runner is None:
+            runner = self._runners[chosen] = self._runner(*self.shape.jobs[chosen])
+        result = runner.run(Wish())
+        moved = [f"{type(a.action).__name__} {a.action.path}" for a in _moves(result)]
+        self.told.append(f"run {self.shape.jobs[chosen][1:]}: {result.exit_code} {moved}")
+        return result
+
+    def _runner(self, machine: str, local: str, remote: str) -> Runner:
+        where = Location(account="local", path=str(self.home / remote))
+        job = JobSettings(name=f"{local}-{remote}", local=self.home / local, remote=where, mode=Mode.TWO_WAY)
+        settings = Settings(
+            path=None, state_dir=self.home / f"state-{machine}", accounts={}, jobs={job.name: job}
+        )
+        return Runner(World(settings=settings, reporter=Ears()), job)
+
+    def round(self) -> list[JobResult]:
+        """Every job once: in the order of the config, in the opposite one, or in any, by the seed.
+
+        A fixed order is the worst: two waves that run after each other never meet.
+        """
+        numbers = list(range(len(self.shape.jobs)))
+        if self.seed % 3 == 1:
+            numbers.reverse()
+        if self.seed % 3 == 2:
+            self.random.shuffle(numbers)
+        return [self.run(number) for number in numbers]
+
+    def lose_state(self) -> None:
+        """A machine's state directory is gone."""
+        machine = self.random.choice(sorted({machine for machine, *_ in self.shape.jobs}))
+        self.told.append(f"state of {machine} lost")
+        self.close()
+        shutil.rmtree(self.home / f"state-{machine}", ignore_errors=True)
+
+    def close(self) -> None:
+        for runner in self._runners.values():
+            runner.close()
+        self._runners.clear()
+
+    # -- what must hold ----------------------------------------------------------------
+
+    def tree(self, folder: str) -> dict[str, bytes]:
+        root = self.home / folder
+        files = [path for path in root.rglob("*") if path.is_file()]
+        return {
+            str(path.relative_to(root)): path.read_bytes()
+            for path in files
+            if path.relative_to(root).parts[0] != ".syncer"
+        }
+
+    def kept(self) -> set[bytes]:
+        """Every content anywhere: in a folder or a trash."""
+        return {path.read_bytes() for path in self.home.rglob("*") if path.is_file()}
+
+    def settle(self) -> None:
+        """Come to rest, and check what must hold."""
+        for number in range(ROUNDS):
+            self.round()
+            if self._equal() and number:
+                break
+        trees = {folder: self.tree(folder) for folder in self.shape.folders}
+        first = trees[self.shape.folders[0]]
+        assert all(tree == first for tree in trees.values()), self.story(trees)
+        for _ in range(2):
+            moved = [move for result in self.round() for move in _moves(result)]
+            codes = self.told[-len(self.shape.jobs) :]
+        assert not moved, self.story(f"it goes on: {moved}")
+        assert all(": 0 " in code for code in codes), self.story("not every job is in sync")
+        assert self.owed <= self.kept(), self.story(f"lost: {self.owed - self.kept()}")
+        assert len(first) <= len(NAMES) + self._count, self.story(f"{len(first)} files")
+        by_content: dict[bytes, list[str]] = {}
+        for name, data in first.items():
+            by_content.setdefault(data, []).append(name)
+        most = max((len(names) for names in by_content.values()), default=0)
+        assert most <= len(NAMES) + len({m for m, *_ in self.shape.jobs}), self.story(by_content)
+
+    def _equal(self) -> bool:
+        trees = [self.tree(folder) for folder in self.shape.folders]
+        return all(tree == trees[0] for tree in trees)
+
+    def story(self, what: object) -> str:
+        return "\n".join([f"seed {self.seed}: {what}", *self.told])
+
+
+def _moves(result: JobResult) -> Sequence[object]:
+    if result.report is None:
+        return ()
+    return [a for a in result.report.actions if isinstance(a.outcome, Done) and loud(a.action)]
+
+
+@contextmanager
+def net(shape: Shape, seed: int) -> Iterator[Net]:
+    """In memory, since the runs are many."""
+    home = Path(tempfile.mkdtemp(prefix="syncer-net-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    made = Net(home, shape, seed)
+    try:
+        yield made
+    finally:
+        made.close()
+        shutil.rmtree(home)
+
+
+def campaign(shape: Shape, seed: int, *, steps: int = 25, losing: bool = False) -> None:
+    """One random story to its end."""
+    with net(shape, seed) as made:
+        made.round()
+        for _ in range(steps):
+            act = made.random.choices(("user", "run", "loss"), (5, 5, 1 if losing else 0))[0]
+            if act == "user":
+                made.act()
+            elif act == "run":
+                made.run()
+            else:
+                made.lose_state()
+        made.settle()
