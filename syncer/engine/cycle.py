@@ -22,6 +22,7 @@ from syncer.engine.model import (
     Entry,
     Forget,
     KeepBoth,
+    Kind,
     MakeDirectory,
     Move,
     Policy,
@@ -39,7 +40,7 @@ from syncer.engine.ports import Clock, Drop, Memory, Reporter, RootState, Store
 from syncer.engine.report import ActionReport, ConflictReport, Plan, Resolution, RunReport
 from syncer.engine.rules import READING, Compiler, byte_text
 from syncer.engine.scope import EVERYTHING, Places, Scope
-from syncer.errors import GuardTripped, StoreError
+from syncer.errors import GuardTripped, LocalError, StoreError
 
 IGNORE = "ignore"  # the setting that remembers under which rules the fingerprints were taken
 
@@ -216,13 +217,25 @@ def _concerned(conflicts: Iterable[ConflictReport], left: Iterable[Action]) -> I
 
 
 def _without_echoes(pair: Pair, findings: Findings) -> echo.Settled:
-    if pair.echoes is None:
-        return echo.Settled(actions=findings.actions, conflicts=findings.conflicts)
+    """What was found without old content that comes back, and without a second copy of a conflict's loser."""
 
     def learn(side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
         return list(pair.stores[side].digests(wanted))
 
-    return echo.settle(findings.actions, findings.conflicts, pair.echoes, pair.policy, learn, findings.mixed)
+    def beside(side: Side, directory: RelPath) -> Mapping[str, Entry]:
+        try:
+            entries = pair.stores[side].list(directory).entries
+        except (StoreError, LocalError):
+            return {}
+        return {name: e for name, e in entries.items() if isinstance(e, Entry) and e.kind is Kind.FILE}
+
+    settled = echo.Settled(actions=findings.actions, conflicts=findings.conflicts)
+    if pair.echoes is not None:
+        settled = echo.settle(
+            findings.actions, findings.conflicts, pair.echoes, pair.policy, learn, findings.mixed
+        )
+    once = echo.without_second_copies(settled.actions, settled.conflicts, beside, learn)
+    return replace(once, holds=settled.holds)
 
 
 def _learner(pair: Pair) -> moves.Learn:

@@ -159,6 +159,11 @@ def _original(name: str) -> str:
     return name
 
 
+def is_conflict_name(name: str, *, of: str) -> bool:
+    """Whether `conflict_name` may have made this of the other name, on whatever machine."""
+    return _CONFLICT_MARK.search(name) is not None and _original(name) == _original(of)
+
+
 def _plain(host: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "-", host)[:40] or "host"
 

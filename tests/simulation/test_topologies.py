@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from syncer.engine.model import Mode
 from tests.simulation.topologies import (
     CHAIN,
     FIVE_MACHINES,
@@ -53,7 +56,7 @@ def shows(made: Net, path: str) -> list[str]:
 
 
 @pytest.fixture
-def ring() -> object:
+def ring() -> Iterator[Net]:
     with net(RING, 0) as made:
         (made.home / "a/keep").write_text("keep")
         made.round()
@@ -72,7 +75,8 @@ def test_a_file_deleted_while_it_goes_round_a_ring_stays_deleted(ring: Net) -> N
 
 def test_a_content_set_back_while_the_edit_goes_round_a_ring_is_the_last_word(ring: Net) -> None:
     (ring.home / "a/f").write_text("v1")
-    ring.round(), ring.round()
+    ring.round()
+    ring.round()
     (ring.home / "b/f").write_text("v2")
     run(ring, "bc")
     (ring.home / "c/f").write_text("v1")
@@ -83,9 +87,11 @@ def test_a_content_set_back_while_the_edit_goes_round_a_ring_is_the_last_word(ri
 
 def test_a_file_that_is_put_back_after_its_deletion_went_round_is_no_echo(ring: Net) -> None:
     (ring.home / "a/f").write_text("x")
-    ring.round(), ring.round()
+    ring.round()
+    ring.round()
     (ring.home / "b/f").unlink()
-    ring.round(), ring.round()
+    ring.round()
+    ring.round()
     assert shows(ring, "f") == ["-", "-", "-"]
     (ring.home / "c/f").write_text("x")
     ring.settle()
@@ -105,12 +111,76 @@ def test_a_directory_deleted_while_it_goes_round_a_ring_stays_deleted(ring: Net)
 
 def test_the_first_run_of_a_job_deletes_nothing_whatever_its_root_remembers(ring: Net) -> None:
     (ring.home / "a/f").write_text("x")
-    ring.round(), ring.round()
+    ring.round()
+    ring.round()
     (ring.home / "a/f").unlink()
-    ring.round(), ring.round()
+    ring.round()
+    ring.round()
     made = Shape((*RING.jobs, ("m", "a", "new")))
     (ring.home / "new").mkdir()
     (ring.home / "new/f").write_text("x")
     ring.shape = made
     run(ring, "anew")
     assert (ring.home / "new/f").read_text() == "x" and (ring.home / "a/f").read_text() == "x"
+
+
+# -- two machines that push to one folder, two bridges that settle one conflict ---------------------
+
+
+PUSHING = Shape((("m1", "one", "shared"), ("m2", "two", "shared")))
+
+
+@pytest.fixture
+def pushing() -> Iterator[Net]:
+    with net(PUSHING, 0, Mode.PUSH) as made:
+        for folder, data in (("one", "of one"), ("two", "of two")):
+            (made.home / folder / "f").write_text(data)
+        yield made
+
+
+def test_two_machines_that_push_different_versions_make_one_copy_of_each(pushing: Net) -> None:
+    for _ in range(8):
+        pushing.round()
+    assert sorted(pushing.tree("shared").values()).count(b"of one") <= 2
+    assert len(pushing.tree("shared")) <= 3
+
+
+def test_what_two_machines_push_over_each_other_is_held_after_three_times_and_named(pushing: Net) -> None:
+    results = [result for _ in range(10) for result in pushing.round()]
+    assert results[-1].exit_code == 4 or results[-2].exit_code == 4
+    report = next(r.report for r in reversed(results) if r.exit_code == 4)
+    assert report is not None
+    (hold,) = report.holds
+    assert (hold.guard, hold.paths) == ("flip-flop", ("f",))
+    assert "-shared" in hold.message and "somebody else" in hold.message
+    before = pushing.tree("shared")
+    for _ in range(3):
+        pushing.round()
+    assert pushing.tree("shared") == before, "nothing moves any more"
+
+
+def test_a_name_that_is_held_goes_on_when_the_contents_agree(pushing: Net) -> None:
+    for _ in range(10):
+        pushing.round()
+    (pushing.home / "two/f").write_text("of one")
+    for _ in range(2):
+        results = pushing.round()
+    assert [result.exit_code for result in results] == [0, 0]
+    assert pushing.tree("shared")["f"] == b"of one"
+
+
+def test_a_user_who_switches_to_and_fro_between_two_versions_is_never_held() -> None:
+    with net(CHAIN, 0) as made:
+        for number in range(8):
+            (made.home / "a/f").write_text(f"version {number % 2}")
+            assert {result.exit_code for result in made.round()} == {0}
+        assert shows(made, "f") == ["version 1"] * 4
+
+
+def test_two_bridges_that_settle_one_conflict_keep_the_loser_once() -> None:
+    with net(TWO_SERVICES, 0) as made:
+        (made.home / "m1/f").write_text("of m1")
+        (made.home / "m2/f").write_text("of m2")
+        run(made, "m1s1", "m2s2", "m2s1", "m1s2")
+        made.settle()
+        assert sorted(made.tree("m1").values()) == [b"of m1", b"of m2"]

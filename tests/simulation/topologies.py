@@ -52,6 +52,7 @@ class Net:
     home: Path
     shape: Shape
     seed: int
+    mode: Mode = Mode.TWO_WAY
     random: random.Random = field(init=False)
     owed: set[bytes] = field(default_factory=set)
     told: list[str] = field(default_factory=list)
@@ -110,7 +111,7 @@ class Net:
 
     def _runner(self, machine: str, local: str, remote: str) -> Runner:
         where = Location(account="local", path=str(self.home / remote))
-        job = JobSettings(name=f"{local}-{remote}", local=self.home / local, remote=where, mode=Mode.TWO_WAY)
+        job = JobSettings(name=f"{local}-{remote}", local=self.home / local, remote=where, mode=self.mode)
         settings = Settings(
             path=None, state_dir=self.home / f"state-{machine}", accounts={}, jobs={job.name: job}
         )
@@ -192,10 +193,10 @@ def _moves(result: JobResult) -> Sequence[object]:
 
 
 @contextmanager
-def net(shape: Shape, seed: int) -> Iterator[Net]:
+def net(shape: Shape, seed: int, mode: Mode = Mode.TWO_WAY) -> Iterator[Net]:
     """In memory, since the runs are many."""
     home = Path(tempfile.mkdtemp(prefix="syncer-net-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-    made = Net(home, shape, seed)
+    made = Net(home, shape, seed, mode)
     try:
         yield made
     finally:
