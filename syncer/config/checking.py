@@ -266,7 +266,7 @@ def with_warnings(settings: Settings, mode: int, *, shared: bool) -> Settings:
         for name, account in settings.accounts.items()
         if account.insecure
     ]
-    return replace(settings, warnings=tuple(warnings))
+    return replace(settings, warnings=(*settings.warnings, *warnings))
 
 
 def _commands(settings: Settings) -> Iterator[str]:

@@ -30,15 +30,15 @@ def host_of(url: str) -> str:
 
 def reach(url: str, *, clock: Clock, ca_file: Path | None = None) -> Reached:
     """Asks once; any answer will do. Raises PermanentError (the certificate too), TransientError."""
-    import requests
-
+    from syncer.stores.http.adapter import Session
     from syncer.stores.http.failures import reaching
     from syncer.stores.smartfile import replies
 
     before = clock.now_ns()
     with (
         reaching(url),
-        requests.get(
+        Session(connections=1) as session,
+        session.get(
             url,
             auth=lambda request: request,  # requests would look for a password in ~/.netrc
             timeout=_SECONDS,

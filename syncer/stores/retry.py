@@ -96,13 +96,26 @@ class RetryingStore(Wrapped):
     def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
         return self.inner.changed(known)
 
-    def _again(self, call: Callable[[], ResultT], *, failed: TransientError | None = None) -> ResultT:
-        """Calls until it works; `failed`: the first try was made already, and how it ended."""
+    def _again(
+        self,
+        call: Callable[[], ResultT],
+        *,
+        failed: TransientError | None = None,
+        attempts: Attempts | None = None,
+    ) -> ResultT:
+        """Calls until it works; `failed`: how the first try ended, which was made already."""
         self._circuit.check()
-        return self._insistently(call, failed=failed)
+        return self._insistently(call, failed=failed, attempts=attempts)
 
-    def _insistently(self, call: Callable[[], ResultT], *, failed: TransientError | None = None) -> ResultT:
-        attempts = Attempts(self._policy, most=1 if self._circuit.tired else None)
+    def _insistently(
+        self,
+        call: Callable[[], ResultT],
+        *,
+        failed: TransientError | None = None,
+        attempts: Attempts | None = None,
+    ) -> ResultT:
+        attempts = attempts or Attempts(self._policy)
+        attempts.most = 1 if self._circuit.tired else self._policy.tries
         tries = 0
         with attempts.shared():
             while True:
@@ -167,7 +180,7 @@ class RetryingStore(Wrapped):
             if not isinstance(outcome, Failed):
                 attempts.progress()
             if isinstance(outcome, Failed) and isinstance(outcome.error, TransientError):
-                outcome = self._insist(items[index], outcome.error, send, took_effect)
+                outcome = self._insist(items[index], outcome.error, send, took_effect, attempts)
             elif not isinstance(outcome, Failed):
                 self._circuit.worked()
             yield index, outcome
@@ -182,13 +195,14 @@ class RetryingStore(Wrapped):
         error: TransientError,
         send: Callable[[Sequence[ItemT]], Results],
         took_effect: Callable[[ItemT], Outcome | None],
+        attempts: Attempts,
     ) -> Outcome:
         def once() -> Outcome:
             known = took_effect(item)
             return known if known is not None else _only(send([item]))
 
         try:
-            return self._again(once, failed=error)
+            return self._again(once, failed=error, attempts=attempts)
         except (StoreError, LocalError) as last:
             return Failed(error=last)
 

@@ -54,12 +54,10 @@ class Attempts:
         self,
         policy: RetryPolicy = POLICY,
         *,
-        most: int | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`most`: fewer tries than the policy's, where the other side seems to be gone."""
         self.policy = policy
-        self._most = policy.tries if most is None else most
+        self.most = policy.tries  # fewer where the other side seems to be gone
         self._failed: dict[str, int] = {}
         self._last: dict[str, TransientError] = {}
         self._now = now
@@ -83,7 +81,7 @@ class Attempts:
         There are callers that do without an answer, and others that then ask for the same again.
         """
         error = self._last.get(request)
-        if error is not None and self._failed.get(request, 0) >= self._most:
+        if error is not None and self._failed.get(request, 0) >= self.most:
             raise self._given_up(error)
 
     def pause(self, error: TransientError, failed: int = 0) -> float:
@@ -95,7 +93,7 @@ class Attempts:
         if error.attempts:  # it failed at the wire, or a layer below gave it up
             here = error.counted_by is self
             made = max(made, error.attempts if here else self.failed(error, error.attempts))
-        if made >= self._most or self._now() - self._begun > self.policy.lasting:
+        if made >= self.most or self._now() - self._begun > self.policy.lasting:
             raise self._given_up(error) from error
         asked = error.retry_after
         if asked is None or not asked >= 0:  # a liar may say -1, or no number

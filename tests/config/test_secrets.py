@@ -83,3 +83,25 @@ def test_secrets_compare_by_where_they_are_kept() -> None:
     assert Secret.parse(WORD) != Secret.parse("other")
     assert Secret.parse({"env": "A"}) == Secret.parse({"env": "A"})
     assert hash(Secret.parse({"env": "A"})) == hash(Secret.parse({"env": "A"}))
+
+
+def test_variables_in_the_path_of_a_secret_file_are_expanded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`$CREDENTIALS_DIRECTORY/x`, as the example promises for a service of systemd."""
+    (tmp_path / "x").write_text(WORD)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert Secret.parse({"file": "$CREDENTIALS_DIRECTORY/x"}).reveal() == WORD
+    assert Secret.parse({"file": "${CREDENTIALS_DIRECTORY}/x"}).reveal() == WORD
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    with pytest.raises(AuthError, match="CREDENTIALS_DIRECTORY is not set"):
+        Secret.parse({"file": "$CREDENTIALS_DIRECTORY/x"}).reveal()
+
+
+def test_a_secret_file_that_others_may_write_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "key").write_text(WORD)
+    (tmp_path / "key").chmod(0o602)
+    assert Secret.parse({"file": "key"}, tmp_path).reveal() == WORD
+    assert "others may write the secret file" in caplog.text and WORD not in caplog.text

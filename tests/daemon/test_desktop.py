@@ -17,16 +17,18 @@ def found(name: str) -> str:
     return f"/bin/{name}"
 
 
-def test_the_words_can_be_shown_whatever_a_name_holds() -> None:
+def test_no_name_of_a_file_is_shown_to_every_user_of_the_machine() -> None:
+    """Arguments of a command are in the list of processes; so is a message, which names files."""
     title, body = words(CALL)
-    assert (title, body) == ("Conflict: docs", "a\\n<b>.txt: both & kept")
-    assert command_for(title, body, find=found, platform="linux") == (
-        "/bin/notify-send",
-        "--app-name=Syncer",
-        "--",
-        "Conflict: docs",
-        "a\\n&lt;b&gt;.txt: both &amp; kept",
-    )
+    assert (title, body) == (
+        "Conflict: docs", "1 path: changed on both sides; `syncer conflicts` lists them"
+    )  # fmt: skip
+    for event in Event:
+        call = Call(job="docs", event=event, at=0, paths=("taxes.ods",), message="taxes.ods: unreadable")
+        assert "taxes" not in "".join(words(call)), event
+    assert command_for(title, "<b>&", find=found, platform="linux") == (
+        "/bin/notify-send", "--app-name=Syncer", "--", "Conflict: docs", "&lt;b&gt;&amp;",
+    )  # fmt: skip
 
 
 def test_on_macos_the_words_are_arguments_and_no_part_of_the_script() -> None:
@@ -39,7 +41,10 @@ def test_on_macos_the_words_are_arguments_and_no_part_of_the_script() -> None:
 
 def test_several_paths_are_a_number() -> None:
     many = Call(job="docs", event=Event.GUARD, at=0, paths=("a", "b"), more=1000, message="many")
-    assert words(many) == ("Sync held back: docs", "1,002 paths: many")
+    assert words(many) == (
+        "Sync held back: docs",
+        "1,002 paths: held back; `syncer status` says what and why",
+    )
 
 
 def test_without_a_program_for_it_nothing_is_shown() -> None:
@@ -72,5 +77,5 @@ def test_of_many_words_a_few_are_shown_and_the_rest_is_counted(tmp_path: Path) -
     clock.pass_(61)
     desktop.tell(CALL)
     assert shown(5) == 5
-    assert log.read_text().splitlines()[-1].endswith("both &amp; kept (and 3 messages before)")
+    assert log.read_text().splitlines()[-1].endswith("lists them (and 3 messages before)")
     hooks.stop()

@@ -53,6 +53,20 @@ def hooks(caplog: pytest.LogCaptureFixture) -> Iterator[Hooks]:
     assert not [t for t in threading.enumerate() if t.name.startswith("hook ")]
 
 
+def test_a_hook_gets_no_password_of_the_daemons_environment(
+    hooks: Hooks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It got all of it: OS_PASSWORD, ST_KEY, and what else an account was told by."""
+    for name in ("OS_PASSWORD", "ST_KEY", "SSH_AUTH_SOCK", "ANYTHING"):
+        monkeypatch.setenv(name, "told")
+    monkeypatch.setenv("LC_TIME", "C")
+    hooks.tell(script(tmp_path, "env > env; : > done"), CALL, pass_env=("SSH_AUTH_SOCK",))
+    eventually((tmp_path / "done").exists)
+    names = {line.partition("=")[0] for line in (tmp_path / "env").read_text().splitlines()}
+    assert {"PATH", "HOME", "LC_TIME", "SSH_AUTH_SOCK", "SYNCER_EVENT", "SYNCER_JOB"} <= names
+    assert names.isdisjoint({"OS_PASSWORD", "ST_KEY", "ANYTHING"})
+
+
 def test_a_hook_is_told_on_stdin_and_in_its_environment(hooks: Hooks, tmp_path: Path) -> None:
     hooks.tell(script(tmp_path, 'cat > told; echo "$SYNCER_EVENT $SYNCER_JOB $HOME" > env; : > done'), CALL)
     eventually((tmp_path / "done").exists)

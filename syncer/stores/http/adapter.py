@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 
+import syncer
 from syncer.engine.paths import printable
 from syncer.errors import AuthError
 from syncer.stores.http.content import whole
@@ -61,6 +63,26 @@ class Adapter(HTTPAdapter):
             if pool is not None:
                 pool.close()
         super().close()
+
+
+class Session(requests.Session):
+    """Without cookies and without any thought of redirects: what those say is for us to judge.
+
+    requests looks where a redirect leads even if it is not to follow it, and breaks on a port that is none.
+    """
+
+    def __init__(self, *, connections: int = 16) -> None:
+        super().__init__()
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self.headers.update(
+            {"User-Agent": f"Syncer/{syncer.__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
+        )
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, Adapter(connections=connections))
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """None: nothing is followed here."""
+        return None
 
 
 class GuardedAdapter(Adapter):

@@ -51,7 +51,7 @@ def is_loopback(host: str) -> bool:
         pass
     try:
         return socket.inet_aton(host)[0] == 127  # the old ways to write a number, such as 127.1
-    except OSError:
+    except (OSError, ValueError):
         return host == "localhost"
 
 

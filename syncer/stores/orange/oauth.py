@@ -143,14 +143,15 @@ def _senseless(application: Application, status: int) -> StoreError:
 
 
 def _post(application: Application, body: str) -> tuple[int, str]:
-    import requests
     from requests.auth import HTTPBasicAuth
 
+    from syncer.stores.http.adapter import Session
     from syncer.stores.http.failures import reaching
 
     with (
         reaching(application.auth_url, account=application.account),
-        requests.post(
+        Session(connections=1) as session,
+        session.post(
             _endpoint(application, "token"),
             data=body,
             headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},

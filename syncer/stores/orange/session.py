@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.cookiejar import DefaultCookiePolicy
 
 import requests
 import urllib3
 
-import syncer
 from syncer.engine.ports import Clock
 from syncer.errors import PermanentError, TransientError
-from syncer.stores.http.adapter import Adapter
+from syncer.stores.http import adapter as http
 from syncer.stores.http.content import whole
 from syncer.stores.http.failures import reaching
 from syncer.stores.http.origins import place
@@ -65,13 +63,7 @@ class Session:
         self.clock = clock
         self._account = account
         self._bearer = bearer
-        self._http = requests.Session()
-        self._http.headers.update(
-            {"User-Agent": f"Syncer/{syncer.__version__}", "Accept-Encoding": "identity"}
-        )
-        self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for scheme in ("http://", "https://"):
-            self._http.mount(scheme, Adapter())
+        self._http = http.Session()
 
     def send(self, call: Call, *, stream: bool = False) -> requests.Response:
         """The answer of status 2xx; its content read, or (`stream`) left to `pieces`.

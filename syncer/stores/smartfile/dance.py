@@ -66,13 +66,14 @@ def access_token(application: Application, request: Pair, verifier: str) -> Pair
 
 
 def _asked(application: Application, leg: str, what: str, hint: str, **more: str) -> Pair:
-    import requests
+    from syncer.stores.http.adapter import Session
 
     host = urlsplit(application.url).hostname or "the service"
     _guard(application.url, host)
     with (
         reaching(application.url),
-        requests.post(
+        Session(connections=1) as session,
+        session.post(
             f"{application.url}oauth/{leg}/",
             auth=_signing(application, more),
             timeout=(CONNECT_SECONDS, READ_SECONDS),

@@ -8,16 +8,14 @@ change nothing after a broken connection, both by the one retry policy; all else
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
 
-import syncer
 from syncer.engine.ports import Clock
 from syncer.errors import AuthError, PermanentError, StoreError, TransientError
-from syncer.stores.http.adapter import Adapter
+from syncer.stores.http import adapter as http
 from syncer.stores.http.content import whole
 from syncer.stores.http.failures import reaching
 from syncer.stores.http.origins import onward, place, same_origin
@@ -62,13 +60,7 @@ class Session:
         self._timeouts = timeouts
         self._account = account
         self._whose = f"account {account}: " if account else ""
-        self._http = requests.Session()
-        self._http.headers.update(
-            {"User-Agent": f"Syncer/{syncer.__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
-        )
-        self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for scheme in ("http://", "https://"):
-            self._http.mount(scheme, Adapter())
+        self._http = http.Session()
 
     def request(
         self,

@@ -63,10 +63,9 @@ def ask(
     basic: tuple[str, str] | None = None,
 ) -> Answer:
     """Asks once. Raises TransientError (no answer, or one that says: later), AuthError (no such service)."""
-    import requests
     from requests.auth import HTTPBasicAuth
 
-    from syncer.stores.http.adapter import LOGIN_BYTES, LOGIN_SECONDS, Adapter
+    from syncer.stores.http.adapter import LOGIN_BYTES, LOGIN_SECONDS, Session
     from syncer.stores.http.content import whole
     from syncer.stores.http.failures import reaching
     from syncer.stores.retry_policy import counted
@@ -75,9 +74,7 @@ def ask(
     # Without an `auth` of ours requests would look for one in ~/.netrc.
     auth = HTTPBasicAuth(*basic) if basic else lambda request: request
     try:
-        with reaching(url, request=request), requests.Session() as session:
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, Adapter(connections=1))
+        with reaching(url, request=request), Session(connections=1) as session:
             found = session.request(
                 method,
                 url,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from syncer.errors import AuthError
-from syncer.stores.swift.auth.clouds import cloud
+from syncer.stores.swift.auth.clouds import Files, cloud
 from syncer.stores.swift.auth.keystone import KeystoneLogin
 from tests.stores.swift.auth.clocks import HandClock
 from tests.stores.swift.auth.opening import works
@@ -59,6 +59,47 @@ def test_a_file_may_be_named(home: dict[str, str], tmp_path: Path) -> None:
     named = tmp_path / "mine.yaml"
     named.write_text("clouds: {mine: {auth: {auth_url: 'https://mine.example'}}}")
     assert cloud("mine", home | {"OS_CLIENT_CONFIG_FILE": str(named)}) == {"auth_url": "https://mine.example"}
+
+
+@pytest.mark.parametrize("planted", ["clouds.yaml", "secure.yaml", "clouds-public.yaml"])
+def test_no_file_of_the_current_directory_is_read(
+    home: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    """One that came by a sync sent the password of the account to whoever had written it."""
+    folder = tmp_path / "synced"
+    folder.mkdir()
+    bad = "{auth: {auth_url: 'https://attacker.example', password: theirs}}"
+    section = (
+        "public-clouds: {vendor: %s}" if planted == "clouds-public.yaml" else "clouds: {home: %s, other: %s}"
+    )
+    (folder / planted).write_text(section.replace("%s", bad))
+    monkeypatch.chdir(folder)
+    for name in ("home", "other"):
+        found = cloud(name, home)
+        assert "attacker" not in found["auth_url"] and found["password"] != "theirs"
+
+
+def test_files_that_the_account_names_are_read(home: dict[str, str], tmp_path: Path) -> None:
+    clouds, secure = tmp_path / "c.yaml", tmp_path / "s.yaml"
+    clouds.write_text("clouds: {mine: {auth: {auth_url: 'https://mine.example'}}}")
+    secure.write_text("clouds: {mine: {auth: {password: p}}}")
+    found = cloud("mine", home, Files(clouds=clouds, secure=secure))
+    assert found == {"auth_url": "https://mine.example", "password": "p"}
+
+
+def test_a_password_is_not_sent_to_another_endpoint_than_it_was_written_down_with(
+    home: dict[str, str], clock: HandClock
+) -> None:
+    words = {"auth_url": "https://elsewhere.example/v3"}
+    with pytest.raises(AuthError, match="password"):
+        KeystoneLogin.settled(home, clock=clock, cloud="other", **words)
+    variables = {
+        "OS_AUTH_URL": "https://mine.example/v3", "OS_USERNAME": "u", "OS_PASSWORD": "p",
+        "OS_PROJECT_NAME": "p",
+    }  # fmt: skip
+    with pytest.raises(AuthError, match="password"):
+        KeystoneLogin.settled(variables, clock=clock, **words)
+    assert KeystoneLogin.settled(variables, clock=clock, auth_url="https://mine.example/v2.0").secret() == "p"
 
 
 def test_an_unknown_cloud_is_told_with_those_that_are_known(home: dict[str, str]) -> None:
