@@ -194,3 +194,17 @@ def test_large_objects_of_other_tools_cost_no_segment(
     collector.remove(garbage)
     collector.close()
     assert rig.read("ours") == ours and rig.read("theirs") == CONTENT * 3
+
+
+def test_a_reference_that_names_another_etag_is_none(bench: Bench) -> None:
+    """An amendment of what another machine replaced meanwhile: the metadata of the old content on the new."""
+    machine, data = bench.machine(), noise(1, MIB)
+    old = machine.put("big", data).entry
+    meta = {k: v for k, v in bench.hands.ask("HEAD", "big").headers.items() if k.startswith("X-Object-Meta-")}
+    new = edit(data, 1)
+    machine.put("big", new, over=old)
+    bench.hands.ask("POST", "big", headers=meta)
+    empty_trash(bench)
+    garbage = Sweeper(bench).find()
+    assert garbage.orphans == () and garbage.unreadable == ("big",)
+    assert Sweeper(bench).sweep().segments == 0 and bench.read("big") == new
