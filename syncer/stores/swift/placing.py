@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 from syncer.engine.model import Kind
@@ -14,7 +15,10 @@ from syncer.stores.swift.history import History
 from syncer.stores.swift.objects import OVERTAKEN, Head
 from syncer.stores.swift.trash import Trash
 
+MANY = 16  # new files of a batch from which on a page of the listing is asked for in place of each
 _REFUSED = 412
+_FRESH_SECONDS = 0.25
+_ROWS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +30,21 @@ class Before:
     heeded: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Page:
+    """Names that are listed behind `after`, up to and with `until` (None: all). `since`: when asked for."""
+
+    since: float
+    names: frozenset[str]
+    after: str
+    until: str | None
+
+    def covers(self, name: str) -> bool:
+        """Whether a name that is not among them is not there."""
+        key = name.encode()
+        return self.after.encode() < key and (self.until is None or key <= self.until.encode())
+
+
 class Placing:
     """Everything here raises Unexpected where things are not as they were planned on."""
 
@@ -33,6 +52,9 @@ class Placing:
         self.ground = ground
         self._trash = trash
         self._history = history
+        self.many = False  # whether so many are put that a page of the listing is worth it
+        self._lock = threading.Lock()
+        self._page: _Page | None = None
 
     def before(self, item: Put) -> Before:
         """Looks, and keeps what is about to be replaced."""
@@ -44,9 +66,40 @@ class Placing:
                 raise Unexpected(f"{printable(item.path)} is a directory")
             return Before(head=old, kept=self._trash.keep(item.path, old))
         heeded = self.ground.heeds_new()
-        if not heeded and self.ground.objects.exists(name):
+        if not heeded and self._is_taken(name):
             raise Unexpected(f"{printable(item.path)} is there by now")
         return Before(heeded=heeded)
+
+    def _is_taken(self, name: str) -> bool:
+        """Whether any object is there. Of many, by a page of the listing, which Ceph's never is behind.
+
+        RACE: the page is `_FRESH_SECONDS` old at most, about as long as a HEAD and the way of the content
+        take on a usual line; what is written under the same new name in that time is overwritten (see
+        `ground.WINDOW_OF_CEPH`).
+        """
+        if not self.many or not self.ground.offered.limits.is_ceph:
+            return self.ground.objects.exists(name)
+        with self._lock:
+            now = self.ground.clock.monotonic()
+            page = self._page
+            if page is None or not page.covers(name) or now - page.since > _FRESH_SECONDS:
+                page = self._page = self._looked(name, now)
+        if not page.covers(name):
+            return self.ground.objects.exists(name)
+        return name in page.names
+
+    def _looked(self, name: str, now: float) -> _Page:
+        """What is listed from a name on: so many rows, or all. An empty page is the end, a short one not."""
+        objects, marker = self.ground.objects, name[:-1]
+        names: set[str] = set()
+        last = marker
+        while len(names) < _ROWS:
+            rows = objects.rows(prefix=objects.place.prefix, marker=last, limit=_ROWS)
+            if not rows:
+                return _Page(since=now, names=frozenset(names), after=marker, until=None)
+            names.update(row.name for row in rows)
+            last = rows[-1].name
+        return _Page(since=now, names=frozenset(names), after=marker, until=last)
 
     def after(self, item: Put, etag: str) -> Head:
         """The object, if it is what was sent. RACE: see `ground.WINDOW`."""

@@ -26,7 +26,7 @@ from syncer.stores.swift.confirming import confirmed
 from syncer.stores.swift.ground import attempt
 from syncer.stores.swift.learning import Crew
 from syncer.stores.swift.objects import Head
-from syncer.stores.swift.placing import Placing, meta_of, ours, taken
+from syncer.stores.swift.placing import MANY, Placing, meta_of, ours, taken
 from syncer.stores.swift.segments import Segments, put_segmented
 from syncer.stores.swift.streaming import stream
 
@@ -66,6 +66,7 @@ class Putting:
     def put(self, items: Sequence[Put]) -> Results:
         """See `engine.ports.Store.put`."""
         flight, sent = _Flight(self._ground.crew), dict[int, _Sent]()
+        self._placing.many = sum(item.expected is None for item in items) >= MANY
         for index, item in enumerate(items):
             while flight.full(item.size):
                 yield from _told(flight.landed(), sent)

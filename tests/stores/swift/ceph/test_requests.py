@@ -15,6 +15,7 @@ from syncer.stores.swift.connection import Connection
 from syncer.stores.swift.names import Place
 from syncer.stores.swift.offered import Offered
 from tests.contents import noise
+from tests.contract.doubles import BytesSource
 from tests.contract.rigs import in_order
 from tests.contract.swift_rig import Hands, SwiftRig, tempauth_door
 from tests.stores.swift.bench import MIB, Bench
@@ -149,3 +150,31 @@ def test_a_user_who_may_only_read_is_told(world: CloudWorld) -> None:
     world.write("local/g", b"y")
     ran = world.sync()
     assert ran.code == 3 and "403" in ran.out and world.hands.names(f"{PREFIX}g") == [], ran
+
+
+def test_many_new_files_are_looked_for_by_pages(rgw: Rgw, rig: SwiftRig) -> None:
+    """Two requests for each are left: its PUT, and the HEAD that shows its time."""
+    rig.write("f07", b"theirs")
+    items = [rig.item(f"f{n:02}", b"ours %d" % n) for n in range(60)]
+    rgw.clear()
+    outcomes = rig.put_all(items)
+    assert [n for n, outcome in enumerate(outcomes) if not isinstance(outcome, Done)] == [7]
+    assert isinstance(outcomes[7], Stale) and rig.read("f07") == b"theirs"
+    asked = [a for a in rgw.requests() if a.kind != "other"]
+    assert len(asked) < 2.5 * len(items), len(asked)
+
+
+def test_a_file_that_came_after_the_page_is_not_overwritten(rgw: Rgw, rig: SwiftRig) -> None:
+    """A page is of one moment: it is asked for again a quarter of a second later."""
+
+    class Slow(BytesSource):
+        def chunks(self, basis: object = None) -> Iterator[bytes]:
+            rig.write("f30", b"theirs")
+            rig.clock.sleep(1)
+            yield from super().chunks()
+
+    items = [rig.item(f"f{n:02}", b"ours") for n in range(30)]
+    items += [rig.item("f30", b"ours", source=Slow(b"ours"))]
+    outcomes = rig.put_all(items)
+    assert isinstance(outcomes[30], Stale) and rig.read("f30") == b"theirs"
+    assert all(isinstance(outcome, Done) for outcome in outcomes[:30])
