@@ -84,6 +84,20 @@ def test_a_wrong_digest_puts_nothing(client, folder):
     assert listing(folder) == []
 
 
+def test_a_delta_that_makes_much_of_next_to_nothing_is_refused(client, folder):
+    """27 KB made 1.6 GiB: copies of the old content, as often as fit a delta."""
+    old = random_bytes(BIG)
+    (folder / "f").write_bytes(old)
+    size = 200 * BIG
+    swollen = b"".join(encode([Copy(0, BIG)] * 200))
+    assert len(swollen) < 2000
+    [failed] = send(client, delta_frames("f", client.entry("f"), swollen, size, blake3(old * 200).digest()))
+    assert isinstance(failed.error, BadDelta)
+    assert "send it whole" in failed.error.message
+    assert (folder / "f").read_bytes() == old
+    assert listing(folder) == ["f"]
+
+
 def test_what_does_not_fit_the_disk_is_refused_before_it_is_received(client, folder):
     room = os.statvfs(folder)
     more = room.f_bavail * room.f_frsize + (1 << 30)
