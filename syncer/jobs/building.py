@@ -165,6 +165,7 @@ def service(settings: Settings, job: JobSettings, place: Place, clock: Clock) ->
         clock=clock,
         cache=place.directory / "cache",
         tag=_tag(settings, place),
+        trash_days=job.trash_days,
     )
 
 

@@ -49,7 +49,16 @@ FACTORIES: Mapping[str, Factory] = {  # by an account's `type`
 }
 
 
-def store_of(account: Account, path: str, *, state_dir: Path, clock: Clock, cache: Path, tag: str) -> Store:
+def store_of(
+    account: Account,
+    path: str,
+    *,
+    state_dir: Path,
+    clock: Clock,
+    cache: Path,
+    tag: str,
+    trash_days: int | None = None,
+) -> Store:
     """The store of a service, tried again when it fails for the moment; with what `syncer login` kept.
 
     Nothing is sent yet. Raises AuthError, ConfigError, StateError.
@@ -65,5 +74,6 @@ def store_of(account: Account, path: str, *, state_dir: Path, clock: Clock, cach
         cache=cache,
         tag=tag,
         wallet=wallet,
+        trash_days=trash_days,
     )
     return RetryingStore(FACTORIES[account.type](where), sleep=clock.sleep)

@@ -26,12 +26,14 @@ def connecting(
     clock: Clock,
     cache: Path,
     tag: str,
+    trash_days: int | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Store:
     """The store of a container of a Swift account, or of a prefix in one. Raises AuthError, ConfigError."""
     from syncer.stores.swift.connection import Connection
     from syncer.stores.swift.names import Place, wrong
     from syncer.stores.swift.store import SwiftStore
+    from syncer.stores.swift.trash import KEPT_DAYS
 
     place = Place.of(path, default=default_container(account))
     if not place.container:
@@ -51,12 +53,20 @@ def connecting(
         clock=clock,
         cache=cache / "swift",
         tag=tag,
+        trash_days=KEPT_DAYS if trash_days is None else trash_days,
     )
 
 
 def swift(where: Where) -> Store:
     """The factory for accounts of type `swift`. Raises what `connecting` does."""
-    return connecting(where.account, where.path, clock=where.clock, cache=where.cache, tag=where.tag)
+    return connecting(
+        where.account,
+        where.path,
+        clock=where.clock,
+        cache=where.cache,
+        tag=where.tag,
+        trash_days=where.trash_days,
+    )
 
 
 def _whereabouts(account: Account, environ: Mapping[str, str]) -> str:

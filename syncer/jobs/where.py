@@ -21,6 +21,7 @@ class Where:
     pair of roots for what the store itself wants to keep between runs (kept signatures, its own recent
     writes); it need not exist yet, and losing it costs time only. `tag` are eight hex
     digits that mark our temporary names. `wallet`: where the account's login is kept, None: nowhere.
+    `trash_days`: for how long a store with a trash of its own keeps what it takes away, None: as it sees fit.
     """
 
     account: Account
@@ -29,3 +30,4 @@ class Where:
     cache: Path
     tag: str
     wallet: Wallet | None = None
+    trash_days: int | None = None

@@ -1,9 +1,9 @@
 """A container, or a prefix in one, as a store: gathers the parts of this package.
 
 Safety where Swift has no conditions: everything is looked at right before and right after it is changed, what
-is replaced or deleted is copied to `.syncer/trash` first (kept for 30 days), and where the container keeps
-versions (recommended: `X-Versions-Enabled: true`) an edit that came in between is found there and kept as a
-conflict copy. `ground.WINDOW` says what is left open.
+is replaced or deleted is copied to `.syncer/trash` first (kept for `trash_days`), and where the container
+keeps versions (recommended: `X-Versions-Enabled: true`) an edit that came in between is found there and kept
+as a conflict copy. `ground.WINDOW` says what is left open.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from syncer.stores.swift.root import Root
 from syncer.stores.swift.segments import Segments
 from syncer.stores.swift.source import SwiftSource, opened
 from syncer.stores.swift.survey import Survey
-from syncer.stores.swift.trash import Trash
+from syncer.stores.swift.trash import KEPT_DAYS, Trash
 
 _ROOM_SECONDS = 30.0  # for which a quota is taken to be what it was
 
@@ -79,6 +79,7 @@ class SwiftStore:
         cache: Path | None,
         tag: str,
         thresholds: Thresholds | None = None,
+        trash_days: int = KEPT_DAYS,
     ) -> None:
         self._connection = connection
         self._identity = f"swift:{whereabouts}/{place.container}/{place.prefix}"
@@ -107,7 +108,7 @@ class SwiftStore:
             self._root.stands,
         )
         self._looking = Looking(ground)
-        self._trash = Trash(objects, offered, clock, tag)
+        self._trash = Trash(objects, offered, clock, tag, kept_days=trash_days)
         history = History(objects, offered)
         self._segments = Segments(ground, cache=cache, thresholds=thresholds)
         self._putting = Putting(Placing(ground, self._trash, history), self._segments)
