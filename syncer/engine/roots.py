@@ -62,6 +62,11 @@ def remember_folders(memory: Memory, found: Mapping[Side, RootState]) -> None:
         for side, state in found.items()
         if state.folder != remembered(memory, side).folder
     }
+    new |= {
+        f"{side.value}_device": state.device
+        for side, state in found.items()
+        if state.device and not remembered(memory, side).device
+    }
     if new:
         memory.set(**new)
 

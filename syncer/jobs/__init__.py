@@ -124,6 +124,10 @@ def looking(world: World, job: JobSettings, wish: Wish) -> Iterator[OpenJob]:
     Raises Busy, GuardTripped, ConfigError, StateError, StoreError.
     """
     place = opening.prepared(world.settings, job)
+    if not place.known:
+        from syncer.jobs import relocation
+
+        place = relocation.find(world.settings, job, world.clock) or place
     with ExitStack() as stack:
         if place.known:
             stack.enter_context(PairLock.acquire(place.directory))
@@ -152,7 +156,11 @@ def holding(world: World, job: JobSettings, wish: Wish) -> Iterator[OpenJob]:
 
     Raises what `looking` raises.
     """
+    from syncer.jobs import relocation
+
     place = opening.prepared(world.settings, job)
+    if not place.known:
+        place = relocation.adopt(world.settings, job, world.clock) or place
     with (
         PairLock.acquire(place.directory),
         open_state(place.directory, now_ns=world.clock.now_ns) as state,

@@ -117,6 +117,23 @@ def _folder(
     return FolderStore(real, fs=fs, trash=trash, tag=tag, clock=clock)
 
 
+@contextmanager
+def looking_at(folder: str) -> Iterator[FolderStore]:
+    """A folder here, to look at: no pair of its own, nothing is written."""
+    from syncer.clock import SystemClock
+    from syncer.stores.folder import FolderStore
+    from syncer.stores.fsops import FileSystem
+    from syncer.stores.trash import Trash
+
+    fs, clock = FileSystem(), SystemClock()
+    trash = Trash.inside(folder, fs=fs, clock=clock, run="look")
+    store = FolderStore(folder, fs=fs, trash=trash, tag="00000000", clock=clock)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
 def _tag(settings: Settings, place: Place) -> str:
     """Marks what this pair makes beside users' files as its own; no other machine or state directory has
     it.

@@ -1,23 +1,32 @@
 """The identity of a pair of roots, and where its state lives.
 
 The memory belongs to the pair, not to the job's name: a renamed job finds it again, a
-job that is pointed elsewhere finds none. Nothing is opened or made here.
+job that is pointed elsewhere finds none. A pair whose roots were moved or whose account was changed is
+found by its markers: see `relocation`. Nothing is opened or made here.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 from syncer.config import JobSettings, Settings
 from syncer.engine.model import Side
+from syncer.errors import StateError
+
+ID = "id"  # the file that has a pair's id where its directory has another name
+_ID = re.compile("[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A pair's directory below the state directory. `id` is 16 hex digits."""
+    """A pair's directory below the state directory.
+
+    `id` is 16 hex digits: the directory's name, or what it was called when the pair was new.
+    """
 
     id: str
     directory: Path
@@ -36,7 +45,18 @@ def place_of(settings: Settings, job: JobSettings) -> Place:
     """Where the state of a job's pair is, or will be."""
     key = f"{local_identity(job)}\0{remote_identity(settings, job)}"
     name = blake2b(os.fsencode(key), digest_size=8).hexdigest()
-    return Place(id=name, directory=settings.state_dir / "pairs" / name)
+    return place_at(settings.state_dir / "pairs" / name)
+
+
+def place_at(directory: Path) -> Place:
+    """The pair whose state is in a directory. Raises StateError."""
+    try:
+        named = (directory / ID).read_text(encoding="ascii", errors="replace").strip()
+    except FileNotFoundError:
+        named = ""
+    except OSError as error:
+        raise StateError(f"{directory / ID}: cannot be read: {error.strerror}") from error
+    return Place(id=named if _ID.fullmatch(named) else directory.name, directory=directory)
 
 
 def local_identity(job: JobSettings) -> str:

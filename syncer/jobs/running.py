@@ -73,6 +73,8 @@ class Runner:
         notes: list[str] = []
         try:
             place = opening.prepared(world.settings, self._job)
+            if not place.known:
+                place = self._found_again(world, notes) or place
             with PairLock.acquire(place.directory):
                 result = self._soundly(world, wish, scope, place, notes)
         except SyncerError as error:
@@ -83,6 +85,17 @@ class Runner:
         elif result.exit_code == 3:
             self._hang_up()
         return result
+
+    def _found_again(self, world: World, notes: list[str]) -> Place | None:
+        """The memory of roots that were moved, or are reached by another account."""
+        from syncer.jobs import relocation
+
+        place = relocation.adopt(world.settings, self._job, world.clock)
+        if place is not None:
+            notes.append(
+                "the roots were moved, or are reached in another way: what was known of them is kept"
+            )
+        return place
 
     def waiting(self) -> Waiting | None:
         """What waits for somebody, after the last run; None where that could not be told."""
@@ -240,8 +253,13 @@ class Runner:
         number: int,
         notes: list[str],
     ) -> RunReport:
+        from syncer.jobs import relocation
+
         job, clock = self._job, world.clock
         names = opening.names(job)
+        if not state.memory.setting("local_root"):
+            sides = relocation.copied(world.settings, job)
+            notes += relocation.mark_copies(stores, sides, job.mode.source)
         found = admission.admit(
             state.memory,
             stores.local,
@@ -250,6 +268,7 @@ class Runner:
             accept=wish.yes,
             source=job.mode.source,
         )
+        relocation.remember(state.memory, world.settings, job)
         for side, folder in stores.folders.items():
             if job.mode.may_change(side):
                 folder.keep_private()

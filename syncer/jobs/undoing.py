@@ -40,7 +40,7 @@ from syncer.engine.model import Mode, RelPath, Side, Stale
 from syncer.engine.paths import split
 from syncer.engine.report import Totals
 from syncer.errors import SyncerError, UsageError
-from syncer.jobs import admission, building, inverse, opening, results
+from syncer.jobs import admission, building, inverse, opening, relocation, results
 from syncer.jobs.inverse import Past, Step, What
 from syncer.jobs.opening import OpenJob, Wish, World
 from syncer.jobs.takeback import Ended, Hand
@@ -85,6 +85,8 @@ def preview(world: World, job: JobSettings, number: int | None) -> Undone:
     _check_mode(job)
     place = opening.prepared(world.settings, job)
     if not place.known:
+        place = relocation.find(world.settings, job, world.clock) or place
+    if not place.known:
         raise _never(job)
     with (
         PairLock.acquire(place.directory),
@@ -104,6 +106,8 @@ def undo(world: World, job: JobSettings, number: int | None) -> Undone:
     """
     _check_mode(job)
     place = opening.prepared(world.settings, job)
+    if not place.known:
+        place = relocation.adopt(world.settings, job, world.clock) or place
     if not place.known:
         raise _never(job)
     with PairLock.acquire(place.directory), open_state(place.directory, now_ns=world.clock.now_ns) as state:

@@ -110,3 +110,18 @@ def test_two_ways_with_a_key_that_may_only_read_is_refused(world: World) -> None
     answer = one.call("sync")
     assert (answer.code, "read-only" in answer.err) == (3, True)
     assert one.tree() == {}
+
+
+def test_a_waiting_deletion_was_undone_after_the_account_was_reached_in_another_way(world: World) -> None:
+    one = world.machine("one")
+    for name in ("a", "b"):
+        one.write(name, name.encode())
+    one.sync()
+    (one.local / "a").unlink()
+    one.url = one.url.replace("127.0.0.1", "localhost")
+    one.configure()
+    job = one.sync()
+    assert "what was known of them is kept" in job["notes"][0]
+    assert actions(job) == [("delete-remote", "a")]
+    assert one.sync()["actions"] == []
+    assert 1 == len([p for p in (one.home / "state/pairs").iterdir() if (p / "state.db").exists()])

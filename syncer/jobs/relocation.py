@@ -1,0 +1,239 @@
+"""A pair of roots that were moved, or whose account is reached in another way, keeps its memory.
+
+The state of a pair lies in a directory named after the text of both roots. Where there is none for a job's
+text, the memory that has the markers of both its roots is looked for, and moved to where the job will find
+it: with base, history, conflicts and trash. A root that was *copied* has the same marker and stands beside
+the old one: that is a new pair, and the copy gets a marker of its own (a folder here; of a service it cannot
+be told), so that two pairs never have one memory.
+
+**When it dies.** The directory is moved by one rename, after what belongs into it is durable: before it the
+old place is as it was, after it the new one is whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+
+from syncer.config import JobSettings, Settings
+from syncer.engine.model import Side
+from syncer.engine.ports import Clock, Memory
+from syncer.errors import Busy, StateError, StoreError, SyncerError
+from syncer.jobs import building
+from syncer.jobs.pairs import ID, Place, local_identity, place_at, place_of, remote_identity
+from syncer.state import NAME, Database, PairLock, open_state
+from syncer.state import statements as sql
+from syncer.state.lock import NAME as LOCK
+from syncer.state.place import prepare, sync
+
+_TEXTS = {Side.LOCAL: "pair.local", Side.REMOTE: "pair.remote"}  # what the memory knows of its own place
+_HERE = "local:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A memory in the state directory: the text of both roots when they were last synced ("" if it was by a
+    version that did not write it down), and their markers.
+    """
+
+    place: Place
+    texts: dict[Side, str]
+    markers: dict[Side, str]
+    used_ns: int  # when something was last written to it
+
+
+def known(state_dir: Path) -> Iterator[Known]:
+    """All memories, the one used last first; those that cannot be read are passed over."""
+    pairs = state_dir / "pairs"
+    directories = [d for d in pairs.iterdir() if (d / NAME).is_file()] if pairs.is_dir() else []
+    found = [one for directory in directories if (one := _read(directory)) is not None]
+    yield from sorted(found, key=lambda one: one.used_ns, reverse=True)
+
+
+def _read(directory: Path) -> Known | None:
+    path = directory / NAME
+    try:
+        database = Database.connect(path, readonly=True)
+        try:
+
+            def setting(key: str) -> str:
+                return str(database.value(sql.SETTING, (key,)) or "")
+
+            return Known(
+                place=place_at(directory),
+                texts={side: setting(key) for side, key in _TEXTS.items()},
+                markers={side: setting(f"{side.value}_root") for side in Side},
+                used_ns=path.stat().st_mtime_ns,
+            )
+        finally:
+            database.close()
+    except (StateError, OSError):
+        return None
+
+
+def remember(memory: Memory, settings: Settings, job: JobSettings) -> None:
+    """In the memory itself: where its roots are."""
+    new = {_TEXTS[side]: text for side, text in _texts(settings, job).items()}
+    if any(memory.setting(key) != text for key, text in new.items()):
+        memory.set(**new)
+
+
+def _texts(settings: Settings, job: JobSettings) -> dict[Side, str]:
+    return {Side.LOCAL: local_identity(job), Side.REMOTE: remote_identity(settings, job)}
+
+
+def find(settings: Settings, job: JobSettings, clock: Clock) -> Place | None:
+    """The memory of a job's two roots under another text than the job's; None if there is none to be had.
+
+    Raises StoreError, AuthError, ConfigError where the remote has to be asked and cannot be.
+    """
+    marker = _marker(local_identity(job))
+    if not marker:
+        return None
+    texts = _texts(settings, job)
+    used = [_texts(settings, other) for other in settings.jobs.values()]
+    candidates = [
+        one
+        for one in known(settings.state_dir)
+        if one.markers[Side.LOCAL] == marker
+        and one.markers[Side.REMOTE]
+        and one.texts not in used
+        and not any(_stands(one, side, texts[side]) for side in Side)
+    ]
+    if not candidates:
+        return None
+    remote = _remote_marker(settings, job, clock)
+    return next((one.place for one in candidates if one.markers[Side.REMOTE] == remote), None)
+
+
+def adopt(settings: Settings, job: JobSettings, clock: Clock) -> Place | None:
+    """Move the memory of a job's two roots to where the job looks for it; None if there was nothing to do.
+
+    Raises Busy, StateError, and what `find` raises.
+    """
+    target = place_of(settings, job)
+    found = None if target.known else find(settings, job, clock)
+    if found is None:
+        return None
+    with PairLock.acquire(found.directory):
+        if not found.known or place_of(settings, job).known:
+            return None  # another run was quicker
+        if not _cleared(target.directory):
+            return None
+        with open_state(found.directory) as state:
+            # It may be on another disk now: which one it is, is learned at the next look.
+            gone = [f"{side.value}_{what}" for side in Side for what in ("device", "folder")]
+            state.memory.set(**dict.fromkeys(gone, ""))
+            remember(state.memory, settings, job)
+        _write_id(found.directory, found.id)
+        try:
+            os.rename(found.directory, target.directory)
+            sync(target.directory.parent)
+        except OSError as error:
+            raise StateError(f"{found.directory}: cannot be moved: {error.strerror}") from error
+        if found.id == found.directory.name:  # a new pair there needs another id, which marks what is its own
+            prepare(found.directory)
+            _write_id(found.directory, token_hex(8))
+    return place_at(target.directory)
+
+
+def copied(settings: Settings, job: JobSettings) -> list[Side]:
+    """The roots of a new pair that are copies of folders which another pair has, and which still stand."""
+    texts = _texts(settings, job)
+    memories = list(known(settings.state_dir))
+    found = []
+    for side, text in texts.items():
+        marker = _marker(text)
+        same = [(o, s) for o in memories for s in Side if marker and o.markers[s] == marker]
+        is_known = any(o.texts[s] == text for o, s in same)
+        if not is_known and any(_stands(o, s, text) for o, s in same):
+            found.append(side)
+    return found
+
+
+def mark_copies(stores: building.Stores, sides: list[Side], source: Side | None) -> list[str]:
+    """Give copies markers of their own; what there is to say about it. Raises StoreError."""
+    notes = []
+    for side in sides:
+        folder = stores.folders[side]
+        try:
+            folder.mark(token_hex(16))
+        except StoreError:
+            if side is not source:
+                raise
+            continue
+        notes.append(f"the {side.value} root is a copy of another root: it got a marker of its own")
+    return notes
+
+
+def _stands(one: Known, side: Side, now: str) -> bool:
+    """Whether the root that a memory has still stands at its old place, which is not this one."""
+    before = one.texts[side]
+    if before == now or not before.startswith(_HERE):
+        return False
+    if _marker(before) != one.markers[side]:
+        return False
+    try:
+        return not (now.startswith(_HERE) and os.path.samefile(_path(before), _path(now)))
+    except OSError:
+        return True
+
+
+def _path(text: str) -> str:
+    return text.removeprefix(_HERE)
+
+
+def _marker(text: str) -> str:
+    """The marker of a folder here, "" where there is none to be read."""
+    if not text.startswith(_HERE):
+        return ""
+    with building.looking_at(_path(text)) as store:
+        try:
+            state = store.root()
+        except SyncerError:
+            return ""
+    return state.marker if state else ""
+
+
+def _remote_marker(settings: Settings, job: JobSettings, clock: Clock) -> str:
+    text = remote_identity(settings, job)
+    if job.remote.folder:
+        return _marker(text)
+    from syncer.jobs import trying
+
+    account = settings.accounts[job.remote.account]
+    with trying.visited(account, job.remote.path, settings.state_dir, clock=clock) as store:
+        state = store.root()
+    return state.marker if state else ""
+
+
+def _write_id(directory: Path, name: str) -> None:
+    place = directory / ID
+    try:
+        if not place.exists():
+            with open(place, "x", encoding="ascii", opener=_private) as file:
+                file.write(f"{name}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            sync(directory)
+    except OSError as error:
+        raise StateError(f"{place}: cannot be written: {error.strerror}") from error
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def _cleared(directory: Path) -> bool:
+    """Whether nothing stands where the memory is to go, but for the names that a former pair left."""
+    try:
+        with PairLock.acquire(directory):
+            for name in (ID, LOCK):
+                (directory / name).unlink(missing_ok=True)
+            directory.rmdir()
+    except (Busy, OSError):
+        return False
+    return True

@@ -1,0 +1,173 @@
+"""Roots that are moved, copied, or reached in another way: whose memory is whose."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from syncer import jobs
+from syncer.config import JobSettings, Location, Settings
+from syncer.engine.model import Side
+from syncer.jobs import Wish, World, relocation
+from syncer.jobs.pairs import place_of
+from syncer.jobs.results import JobResult
+from tests.jobs.runners import Ears
+
+
+class Home:
+    """Folders, and jobs between them, as a user has them in the config."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.settings = Settings(path=None, state_dir=base / "state", accounts={}, jobs={})
+        for name in ("docs", "copy"):
+            (base / name).mkdir()
+
+    def job(self, local: str = "docs", remote: str = "copy", name: str = "j") -> JobSettings:
+        where = Location(account="local", path=str(self.base / remote))
+        return JobSettings(name=name, local=self.base / local, remote=where)
+
+    def configure(self, *settings: JobSettings) -> None:
+        self.settings = replace(self.settings, jobs={job.name: job for job in settings})
+
+    def sync(self, job: JobSettings, **wish: object) -> JobResult:
+        world = World(settings=self.settings, reporter=Ears())
+        return jobs.sync(world, job, Wish(**wish))  # type: ignore[arg-type]
+
+    def plan(self, job: JobSettings) -> JobResult:
+        return jobs.plan(World(settings=self.settings, reporter=Ears()), job, Wish())
+
+    def marker(self, name: str) -> str:
+        return (self.base / name / ".syncer/root-id").read_text()
+
+    def tree(self, name: str) -> dict[str, str]:
+        root = self.base / name
+        files = [p for p in root.rglob("*") if p.is_file() and ".syncer" not in p.parts]
+        return {str(p.relative_to(root)): p.read_text() for p in files}
+
+    def runs(self, job: JobSettings) -> list[int]:
+        with jobs.view(self.settings, job) as state:
+            return [run.id for run in state.ledger.runs()]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    made = Home(tmp_path)
+    for name in ("a", "b", "d/c"):
+        (tmp_path / "docs" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "docs" / name).write_text(name)
+    assert made.sync(made.job()).exit_code == 0
+    (tmp_path / "copy/b").unlink()
+    assert made.sync(made.job()).exit_code == 0, "b is in the trash of docs"
+    return made
+
+
+MOVES = {"local": ("docs", "moved"), "remote": ("copy", "moved")}
+
+
+@pytest.mark.parametrize("side", MOVES)
+def test_a_waiting_deletion_was_undone_after_a_root_was_moved(home: Home, side: str) -> None:
+    (home.base / "docs/a").unlink()
+    old, new = MOVES[side]
+    (home.base / old).rename(home.base / new)
+    job = home.job(**{side: new})
+    planned = home.plan(job).plan
+    assert planned is not None and [type(a).__name__ for a in planned.actions] == ["Delete"]
+    assert place_of(home.settings, home.job()).known, "a plan moves nothing"
+    result = home.sync(job)
+    assert result.exit_code == 0 and "what was known of them is kept" in result.notes[0]
+    assert home.tree(job.local.name) == home.tree(Path(job.remote.path).name) == {"d/c": "d/c"}
+    assert home.runs(job) == [3, 2, 1], "the history is the same"
+    assert not place_of(home.settings, home.job()).known
+    trashed = jobs.view(home.settings, job)
+    trashed.close()
+    kept = {p.name for p in place_of(home.settings, job).directory.glob("*/trash/*/*")}
+    assert kept == {"a", "b"}, "the trash came along"
+    assert home.sync(job).notes == ()
+
+
+def test_a_root_that_is_copied_is_another_pair_with_a_marker_of_its_own(home: Home) -> None:
+    for side, copy in (("local", "docs2"), ("remote", "copy2")):
+        old, _ = MOVES[side]
+        shutil.copytree(home.base / old, home.base / copy, symlinks=True)
+        job = home.job(**{side: copy})
+        result = home.sync(job)
+        assert result.exit_code == 0 and "a marker of its own" in result.notes[0]
+        assert home.marker(copy) != home.marker(old)
+        assert home.runs(job) == [1]
+        assert home.sync(home.job()).exit_code == 0, "the old pair is what it was"
+        assert home.sync(job).exit_code == 0
+    assert home.runs(home.job())[0] == 4
+
+
+def test_a_root_copied_to_another_disk_keeps_its_memory_once_the_old_place_is_gone(home: Home) -> None:
+    shm = Path("/dev/shm")
+    if not os.access(shm, os.W_OK) or shm.stat().st_dev == home.base.stat().st_dev:
+        shm = home.base
+    disk = shm / f"relocated-{os.getpid()}"
+    try:
+        shutil.copytree(home.base / "docs", disk)
+        shutil.rmtree(home.base / "docs")
+        (disk / "a").unlink()
+        job = replace(home.job(), local=disk)
+        assert home.sync(job).exit_code == 0
+        assert home.tree("copy") == {"d/c": "d/c"}
+        assert home.runs(job) == [3, 2, 1]
+        assert home.sync(job).exit_code == 0
+    finally:
+        shutil.rmtree(disk)
+
+
+def test_a_pair_that_another_job_of_the_config_has_is_not_taken(home: Home) -> None:
+    (home.base / "alias").symlink_to(home.base)
+    same = replace(home.job(), local=home.base / "alias/docs")
+    assert home.runs(same) == [2, 1], "a symlink is the same place"
+    os.rename(home.base / "copy", home.base / "away")
+    home.configure(home.job(), home.job(remote="away", name="other"))
+    result = home.sync(home.settings.jobs["other"])
+    assert result.exit_code == 0 and result.notes == ()
+    assert place_of(home.settings, home.job()).known, "the first job still has its memory"
+
+
+def test_a_moved_pair_leaves_its_old_name_to_a_new_one(home: Home) -> None:
+    before = place_of(home.settings, home.job()).id
+    (home.base / "docs").rename(home.base / "moved")
+    moved = home.job(local="moved")
+    assert home.sync(moved).exit_code == 0
+    assert place_of(home.settings, moved).id == before, "what it marked as its own stays its own"
+    (home.base / "docs").mkdir()
+    (home.base / "docs/new").write_text("new")
+    (home.base / "copy3").mkdir()
+    assert home.sync(home.job(remote="copy3")).exit_code == 0
+    assert home.sync(home.job()).exit_code == 0, "first run of a new pair"
+    assert place_of(home.settings, home.job()).id != before
+    assert home.tree("docs") == {"new": "new", "a": "a", "d/c": "d/c"}
+    (home.base / "moved").rename(home.base / "again")
+    assert home.sync(home.job(local="again")).exit_code == 0
+
+
+def test_a_memory_of_an_older_version_is_found_by_its_markers_alone(home: Home) -> None:
+    with jobs.open_state(place_of(home.settings, home.job()).directory) as state:
+        state.memory.set(**{"pair.local": "", "pair.remote": ""})
+    (home.base / "docs/a").unlink()
+    (home.base / "docs").rename(home.base / "moved")
+    job = home.job(local="moved")
+    assert home.sync(job).exit_code == 0
+    assert home.tree("copy") == {"d/c": "d/c"}
+    assert [one.texts[Side.LOCAL] for one in relocation.known(home.settings.state_dir)] == [
+        f"local:{home.base}/moved"
+    ]
+
+
+def test_a_memory_that_a_run_holds_is_not_moved_under_it(home: Home) -> None:
+    place = place_of(home.settings, home.job())
+    (home.base / "docs").rename(home.base / "moved")
+    with jobs.PairLock.acquire(place.directory):
+        result = home.sync(home.job(local="moved"))
+        assert result.exit_code == 6
+    assert place.known
+    assert home.sync(home.job(local="moved")).exit_code == 0
