@@ -106,7 +106,7 @@ class RootLog:
     # -- what is remembered -----------------------------------------------------
 
     def concerned(self) -> Collection[RelPath]:
-        """The paths of which the log of either root knows a change."""
+        """Paths of either root that have a past; asked once, before anything of this run is noted."""
         if self._names is None:
             found = self._database.select(
                 "SELECT DISTINCT path FROM log WHERE root IN (?, ?)", tuple(self._roots.values())
@@ -115,7 +115,7 @@ class RootLog:
         return self._names
 
     def past(self, side: Side, path: RelPath) -> Sequence[Change]:
-        """What the log of a side's root knows of a path since the job last looked at it, the oldest first."""
+        """What stood there one after the other. Moves of more than a day ago have a mover that nobody is."""
         since = max(self._looked, self._looked_at(split(path)[0]))
         rows = self._database.select(
             "SELECT seq, left, now, origin, mover, job, at_ns FROM log "

@@ -1,4 +1,4 @@
-"""More than one pair: hubs, chains, rings, two services on two machines: no loss, and all comes to rest."""
+"""More than one pair: hubs, chains, rings, two services. Nothing is lost, everything comes to rest."""
 
 from __future__ import annotations
 

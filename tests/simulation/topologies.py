@@ -111,7 +111,9 @@ class Net:
 
     def _runner(self, machine: str, local: str, remote: str) -> Runner:
         where = Location(account="local", path=str(self.home / remote))
-        job = JobSettings(name=f"{local}-{remote}", local=self.home / local, remote=where, mode=self.mode)
+        job = JobSettings(
+            name=f"{local}-{remote}", local=self.home / local, remote=where, mode=self.mode, settle=0
+        )
         settings = Settings(
             path=None, state_dir=self.home / f"state-{machine}", accounts={}, jobs={job.name: job}
         )
