@@ -124,4 +124,4 @@ def test_a_waiting_deletion_was_undone_after_the_account_was_reached_in_another_
     assert "what was known of them is kept" in job["notes"][0]
     assert actions(job) == [("delete-remote", "a")]
     assert one.sync()["actions"] == []
-    assert 1 == len([p for p in (one.home / "state/pairs").iterdir() if (p / "state.db").exists()])
+    assert len([p for p in (one.home / "state/pairs").iterdir() if (p / "state.db").exists()]) == 1
