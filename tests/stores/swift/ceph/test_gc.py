@@ -17,7 +17,7 @@ from syncer.stores.swift.uploading import GRACE_SECONDS
 from tests.contents import noise
 from tests.contract.doubles import SteppingClock
 from tests.contract.rigs import in_order
-from tests.contract.swift_rig import SwiftRig
+from tests.contract.swift_rig import Hands, SwiftRig
 from tests.stores.swift.bench import MIB, Bench, edit
 from tests.stores.swift.test_gc import Sweeper, empty_trash, session
 from tests.stores.swift.test_interop import CONTENT, Tool
@@ -208,3 +208,26 @@ def test_a_reference_that_names_another_etag_is_none(bench: Bench) -> None:
     garbage = Sweeper(bench).find()
     assert garbage.orphans == () and garbage.unreadable == ("big",)
     assert Sweeper(bench).sweep().segments == 0 and bench.read("big") == new
+
+
+def test_versions_that_are_kept_elsewhere_keep_their_segments(tmp_path: Path) -> None:
+    """`X-Versions-Location`, which a gateway may be told to heed: old contents go to another container."""
+    gateway = Rgw({"rgw_swift_versioning_enabled": "true"})
+    bench = Bench(gateway, tmp_path)
+    url, token = gateway.log_in()
+    archive = Hands(url, token, f"{bench.container}-old")
+    try:
+        machine, data = bench.machine(), noise(1, MIB)
+        archive.ask("PUT")
+        bench.hands.ask("POST", headers={"X-Versions-Location": archive.container})
+        entry = machine.put("big", data).entry
+        machine.put("big", noise(2, MIB), over=entry)
+        empty_trash(bench)
+        [old] = [name for name in archive.names() if name.endswith(tuple("0123456789")) and "big" in name]
+        assert archive.ask("GET", old).content == data
+        assert Sweeper(bench).sweep().segments == 0
+        assert archive.ask("GET", old).content == data and bench.read("big") == noise(2, MIB)
+    finally:
+        archive.session.close()
+        bench.close()
+        gateway.stop()
