@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from syncer.engine.model import Entry, Kind, Obstacle, RelPath, Seen, Trouble
@@ -19,8 +19,10 @@ _WINDOW = 64  # entries that are asked about at once
 class Looking:
     """Reads only."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, is_broken: Callable[[RelPath, Entry], bool]) -> None:
+        """`is_broken`: whether a large object surely lacks a segment, as far as that can be told unread."""
         self._ground = ground
+        self._is_broken = is_broken
 
     def look(self, path: RelPath) -> Seen:
         """See `engine.ports.Store.look`; not for the root."""
@@ -44,8 +46,10 @@ class Looking:
 
     def _digest(self, path: RelPath) -> Seen:
         seen = self.look(path)
-        if not isinstance(seen, Entry) or seen.kind is not Kind.FILE or seen.digest is not None:
+        if not isinstance(seen, Entry) or seen.kind is not Kind.FILE:
             return seen
+        if seen.digest is not None:
+            return self._whole(path, seen)
         source = SwiftSource(self._ground, path, seen)
         try:
             for _ in source.chunks():
@@ -56,6 +60,17 @@ class Looking:
             return None if isinstance(error, NotFound) else Obstacle(Trouble.UNREADABLE, error.message)
         self._keep(path, source.entry)
         return source.entry
+
+    def _whole(self, path: RelPath, seen: Entry) -> Entry | Obstacle:
+        """One whose digest its metadata tells; that says nothing of the segments it is made of."""
+        try:
+            broken = self._is_broken(path, seen)
+        except PermanentError as error:
+            return Obstacle(Trouble.UNREADABLE, error.message)
+        if broken:
+            name = self._ground.place.name(path)
+            return Obstacle(Trouble.UNREADABLE, self._ground.objects.broken(name).message)
+        return seen
 
     def _keep(self, path: RelPath, entry: Entry) -> None:
         """What was read need not be read again."""

@@ -107,10 +107,10 @@ class SwiftStore:
             lambda: Overlay(place=place, known=known, learner=learner, crew=crew, clock=clock),
             self._root.stands,
         )
-        self._looking = Looking(ground)
         self._trash = Trash(objects, offered, clock, tag, kept_days=trash_days)
         history = History(objects, offered)
         self._segments = Segments(ground, cache=cache, thresholds=thresholds)
+        self._looking = Looking(ground, self._segments.is_broken)
         self._putting = Putting(Placing(ground, self._trash, history), self._segments)
         self._removing = Removing(ground, self._trash, history)
         self._moving = Moving(ground, history)

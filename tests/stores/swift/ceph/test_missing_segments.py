@@ -63,6 +63,17 @@ def test_a_listed_object_that_answers_404_is_not_deleted_on_the_other_side(world
     assert checked.code == 1 and "segment missing" in checked.out
 
 
+def test_check_names_a_file_that_lacks_any_of_its_segments(world: CloudWorld) -> None:
+    """Of one that lacks another than the first a HEAD says nothing."""
+    data = synced(world)
+    assert world.check().code == 0
+    world.segments.ask("DELETE", parts(world)[5])
+    assert world.hands.ask("HEAD", f"{PREFIX}d/big").ok
+    checked = world.check()
+    assert checked.code == 1 and "segment missing" in checked.out and "small" not in checked.out, checked
+    assert world.sync().actions == [] and world.read("local/d/big") == data
+
+
 def test_a_machine_that_comes_new_reports_it_and_gets_the_rest(world: CloudWorld, tmp_path: Path) -> None:
     synced(world)
     world.segments.ask("DELETE", parts(world)[0])
