@@ -23,7 +23,8 @@ MACHINE_FILE = ".syncignore.local"  # beside a FILE: rules of this machine alone
 OWN = "ignore"  # the key of the job's own rules in the config file; their "line" is the place in the list
 LIMIT = 1 << 20  # bytes that a rules file may have
 IN_FORCE = 2000  # weight of all rules that one name is asked about
-IN_ALL = 500_000  # patterns of all files that a run keeps in memory; equal files count once
+IN_ALL = 200_000  # patterns of all files that a run keeps in memory; equal files count once
+BYTES_IN_ALL = 8 << 20  # the same in bytes
 _BEAT = 16  # names judged between two pulses
 READING = 2  # how rules are read; counted up where that changes, so that all is judged anew
 Reader: TypeAlias = Callable[[Side, RelPath], bytes]
@@ -144,7 +145,7 @@ class Rules:
         self._pulse = pulse
         self._judged = 0
         self._compiled: dict[bytes, Matcher] = {}
-        self._patterns = 0
+        self._patterns = self._bytes = 0
         self._files: dict[RelPath, _Chain] = {}  # those of each directory
         self._chains: dict[RelPath, _Chain] = {}  # those in force for the names of each directory
         self.machine: dict[RelPath, str] = {}  # digests of the machine's own files in visited directories
@@ -256,8 +257,10 @@ class Rules:
         if text not in self._compiled:
             made = self._compile(text)
             self._patterns += made.patterns
-            if self._patterns > IN_ALL:
-                raise BeyondBounds(1, f"all ignore files together have more than {IN_ALL:,} patterns")
+            self._bytes += len(text)
+            if self._patterns > IN_ALL or self._bytes > BYTES_IN_ALL:
+                most = f"{IN_ALL:,} patterns or {BYTES_IN_ALL >> 20} MiB"
+                raise BeyondBounds(1, f"all ignore files together have more than {most}")
             self._compiled[text] = made
         return self._compiled[text]
 

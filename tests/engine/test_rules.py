@@ -292,12 +292,15 @@ def test_a_problem_with_the_rules_of_the_remote_side_is_said_to_be_there() -> No
     assert [(p.path, p.side) for p in planning(there).problems] == [("d", Side.REMOTE)]
 
 
-def test_rules_files_that_fill_the_memory_are_refused() -> None:
+@pytest.mark.parametrize("line", ["%s%d", "%s" + "x" * 4000 + "%d"], ids=["many patterns", "long ones"])
+def test_rules_files_that_fill_the_memory_are_refused(line: str) -> None:
+    lines = min(9000, LIMIT // (len(line) + 30))
+
     def read(side: Side, path: RelPath) -> bytes:
-        return b"\n".join(b"%s%d" % (path.encode(), i) for i in range(9000)) if path.endswith(RULES) else b""
+        return "\n".join(line % (path, i) for i in range(lines)).encode() if path.endswith(RULES) else b""
 
     known = Rules((), compile_rules, read)
-    with pytest.raises(Illegible, match="500,000 patterns"):
+    with pytest.raises(Illegible, match="200,000 patterns or 8 MiB"):
         any(known.ignored(f"d{number}/x", is_directory=False) for number in range(100))
 
 
