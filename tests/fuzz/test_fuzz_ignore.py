@@ -1,4 +1,4 @@
-"""Fuzzes the reading of ignore files for some seconds; `python -m tests.fuzz.fuzz_ignore` goes on for longer."""
+"""Fuzzes the reading of ignore files for some seconds; `python -m tests.fuzz.fuzz_ignore` goes on longer."""
 
 from __future__ import annotations
 
