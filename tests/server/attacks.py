@@ -22,7 +22,7 @@ from tests.server.conftest import Serving, run
 from tests.server.raw import authorization, connect, received
 
 MIB = 1 << 20
-_AT_ONCE = 48
+_AT_ONCE = 20
 
 
 def pipelined(server: Serving) -> None:
@@ -108,7 +108,7 @@ def head_bombs(server: Serving) -> None:
 
 def tiny_lists(server: Serving) -> None:
     """Known lists of very many very short names: little to send, much to keep."""
-    for turn in range(6):
+    for turn in range(2):
         known = [[f"{turn}{i:x}", ""] for i in range(180_000)]
         text = json.dumps(known, separators=(",", ":"))
         name = blake2b(text.encode(), digest_size=32).hexdigest()
@@ -139,11 +139,11 @@ def signatures(server: Serving) -> None:
 def tasks(server: Serving) -> None:
     """Tasks whose results hold every name that was asked for, as many as are kept."""
     (server.folder / "d").mkdir()
-    paths = "&".join(f"path=/d/{'x' * 90}{i}" for i in range(4000))
-    names = [f"{'x' * 90}{i}" for i in range(4000)]
+    paths = "&".join(f"path=/d/{'x' * 90}{i}" for i in range(2000))
+    names = [f"{'x' * 90}{i}" for i in range(2000)]
     for name in names:
         (server.folder / "d" / name).touch()
-    for _ in range(40):
+    for _ in range(22):
         server.post("api/2/path/oper/checksum/", data="algorithm=md5&" + paths, headers={
             "Content-Type": "application/x-www-form-urlencoded"
         })  # fmt: skip
