@@ -4,11 +4,12 @@
 VENV  := .venv
 SWIFT := .venv-swift
 CEPH  := .venv-ceph
+TOOLS := .venv-tools
 BIN   := $(VENV)/bin
 PY    := $(BIN)/python
 WORKERS ?= 4
 
-.PHONY: help demo test test-long lint format bench mutants readme venv swift ceph clean
+.PHONY: help demo test test-long lint format bench mutants readme venv lock audit swift ceph clean
 
 help:
 	@echo "make demo       install into .venv, then watch Syncer work on two real folders"
@@ -19,6 +20,8 @@ help:
 	@echo "make bench      speed and memory beside rsync, unison and rclone, where they are installed"
 	@echo "make mutants    plant one bug at a time and see that the tests catch it"
 	@echo "make readme     run the sessions in README.md again and write down their output"
+	@echo "make lock       renew requirements/*.lock: versions and hashes of all that is installed"
+	@echo "make audit      look for known holes in what is locked"
 	@echo "make clean      remove .venv and everything generated"
 
 demo: $(VENV)/.installed
@@ -51,6 +54,19 @@ readme: $(VENV)/.installed-dev
 
 venv: $(VENV)/.installed-dev
 
+# Newer versions of everything, with their hashes; and the bill of materials.
+lock: $(TOOLS)/.installed
+	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(TOOLS)/bin/python -m scripts.locking
+
+# Known holes of what is locked. Says so, and fails, where the advisory service cannot be reached.
+audit: $(TOOLS)/.installed
+	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(TOOLS)/bin/python -m scripts.audit
+
+$(TOOLS)/.installed: requirements/tools.lock
+	@scripts/setup.sh venv $(TOOLS)
+	@scripts/setup.sh locked $(TOOLS) tools
+	@touch $@
+
 swift: $(SWIFT)/.installed
 
 ceph: $(CEPH)/.installed
@@ -70,15 +86,15 @@ $(VENV)/.made: scripts/setup.sh
 $(VENV)/.librsync: $(VENV)/.made
 	@scripts/setup.sh librsync $(VENV)
 
-$(VENV)/.installed: pyproject.toml $(VENV)/.made | $(VENV)/.librsync
-	@scripts/setup.sh install $(VENV) .
+$(VENV)/.installed: pyproject.toml requirements/run.lock $(VENV)/.made | $(VENV)/.librsync
+	@scripts/setup.sh install $(VENV) run
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml $(VENV)/.made | $(VENV)/.librsync
+$(VENV)/.installed-dev: pyproject.toml requirements/dev.lock $(VENV)/.made | $(VENV)/.librsync
 	@scripts/setup.sh tools
-	@scripts/setup.sh install $(VENV) '.[dev,server]'
+	@scripts/setup.sh install $(VENV) dev
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) $(SWIFT) $(CEPH) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* *.egg-info
+	rm -rf $(VENV) $(TOOLS) $(SWIFT) $(CEPH) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

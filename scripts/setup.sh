@@ -4,7 +4,8 @@
 #   setup.sh venv DIR            a virtual environment from the first Python >= 3.11 found
 #   setup.sh librsync DIR        the system's librsync, installed where it is missing;
 #                                writes the stamp DIR/.librsync only once it is there
-#   setup.sh install DIR WHAT    the package, editable, into the environment
+#   setup.sh install DIR LOCK    what requirements/LOCK.lock holds, by its hashes, and the package, editable
+#   setup.sh locked DIR LOCK     the same without the package
 #   setup.sh tools               the programs that the tests compare with: rdiff, rclone, openssl, git
 #   setup.sh peers               those beside which the benchmarks measure, as far as there are packages
 #
@@ -150,17 +151,29 @@ offer_peers() {
         say "without unison-fsmonitor (Debian's unison comes without it), unison -repeat watch is left out"
 }
 
+pip_install() {
+    venv=$1
+    shift
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-warn-script-location "$@" ||
+        die "pip could not install $* (see above); is the package index reachable?"
+}
+
+install_locked() {
+    say "installing requirements/$2.lock into $1"
+    pip_install "$1" --require-hashes -r "requirements/$2.lock"
+}
+
 install_package() {
-    say "installing $2 into $1"
-    "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-warn-script-location --use-pep517 -e "$2" ||
-        die "pip could not install $2 (see above); is the package index reachable?"
+    install_locked "$1" "$2"
+    pip_install "$1" --no-deps --no-build-isolation --use-pep517 -e .
 }
 
 case "${1:-}" in
     venv) make_venv "$2" ;;
     librsync) need_librsync "$2" ;;
     install) install_package "$2" "$3" ;;
+    locked) install_locked "$2" "$3" ;;
     tools) need_tools ;;
     peers) offer_peers ;;
-    *) die "usage: setup.sh venv DIR | librsync DIR | install DIR WHAT | tools | peers" ;;
+    *) die "usage: setup.sh venv DIR | librsync DIR | install DIR LOCK | locked DIR LOCK | tools | peers" ;;
 esac

@@ -147,8 +147,17 @@ def main() -> None:
             ended = repr(_login(kind, url) if call == "login" else CALLS[call](STORES[kind](url, Path(home))))
         except SyncerError as error:
             ended = f"refused: {type(error).__name__}: {error}"
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "linux" else 1 / 1024)
-    print(json.dumps({"ended": ended[:300], "peak": int(peak) * 1024}))
+    print(json.dumps({"ended": ended[:300], "peak": _peak()}))
+
+
+def _peak() -> int:
+    """Bytes. Linux hands a parent's own peak on by `getrusage`, but not by /proc."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024
 
 
 if __name__ == "__main__":

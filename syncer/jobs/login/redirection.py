@@ -79,5 +79,6 @@ def late(dialogue: Dialogue) -> AuthError:
     """Nobody came in time."""
     return AuthError(
         f"nobody logged in within {show_duration(dialogue.patience)}: given up",
-        hint="log in again; on a machine without a browser: syncer login --no-browser",
+        hint="log in again; on a machine without a browser: syncer login --no-browser; if the page showed an "
+        "error, check the account's client_id and redirect_uri",
     )

@@ -137,9 +137,8 @@ class Listings:
         found: Told | None = None
         with self._link.open("list", {"paths": [directory], "mounts": True}, unpacks=True) as answer:
             for came, listing in _listings(answer.texts()):
-                if came != directory:
-                    raise malformed("the listing that was asked for")
-                found = listing
+                if came == directory:
+                    found = listing
         if found is None:
             raise TransientError("the server left out a listing", path=directory)
         return found

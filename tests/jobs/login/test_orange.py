@@ -60,7 +60,7 @@ def test_on_a_machine_without_a_browser_the_address_is_pasted(orange: OrangeDoub
 
 def test_a_person_who_denies_is_not_logged_in(orange: OrangeDouble, tmp_path: Path) -> None:
     orange.login.consents = False
-    with pytest.raises(AuthError, match="access_denied no"):
+    with pytest.raises(AuthError, match=r"refused there: access_denied$"):
         dispatch.log_in(told(orange), dialogue(Player(browser=consents), tmp_path, SystemClock()))
     assert not (tmp_path / "state").exists()
 

@@ -49,9 +49,9 @@ def test_a_browser_that_blocks_the_terminal_is_not_waited_for(tmp_path: Path) ->
     left.set()
 
 
-def test_a_denial_is_told_with_the_services_words(tmp_path: Path) -> None:
+def test_a_denial_is_told_by_its_code_and_not_in_a_strangers_words(tmp_path: Path) -> None:
     port = free_port()
-    with pytest.raises(AuthError, match="access_denied not today") as caught:
+    with pytest.raises(AuthError, match=r"refused there: access_denied$") as caught:
         asked(
             by_browser(port, error="access_denied", error_description="not today", state=STATE),
             tmp_path,
