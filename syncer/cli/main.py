@@ -44,6 +44,7 @@ COMMANDS = {
     "history": ("status", "What ran, and what it did."),
     "undo": ("undo", "Take a run back."),
     "trash": ("trash", "List, restore and empty what sync replaced or deleted."),
+    "pairs": ("pairs", "List and forget what is remembered of pairs of roots."),
     "config": ("settings", "Check or show the config file."),
     "serve": ("serve", "Serve a folder to other machines, as a delta server."),
     "init": ("init", "Write a first config file, or add a job to it."),
