@@ -158,7 +158,8 @@ def _carried_out(
     try:
         reports.extend(executor.run(actions))
     finally:
-        below = [a.path for a in (r.action for r in reports if isinstance(r.outcome, Done)) if _puts(a)]
+        done = [r.action for r in reports if isinstance(r.outcome, Done) and _puts(r.action)]
+        below = [*(a.path for a in done), *(a.copy for a in done if isinstance(a, KeepBoth))]
         doubtful = [path for path in below if any(d.at(path) is not None for d in disks.values())]
         if doubtful and any(_remounted(pair.stores[side], disks[side]) for side in Side):
             pair.memory.record(Drop(path=path) for path in doubtful)

@@ -11,7 +11,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from syncer.config import JobSettings
+from syncer.engine import cycle
 from syncer.engine.model import Done, Entry, Kind, Reason, RelPath, Side
+from syncer.engine.paths import printable
 from syncer.engine.ports import Removal, Rename, Store
 from syncer.errors import UsageError
 from syncer.jobs import OpenJob, Wish, World, building, choices, holding
@@ -89,6 +91,11 @@ def restore(
 
 
 def _restored(opened: OpenJob, one: InTrash, to: RelPath) -> Restored:
+    disks = cycle.mounted(opened.pair)[one.side]
+    point = disks.absent_above(to)
+    if point is not None:  # it would lie beneath the mount point, out of sight as soon as the disk is back
+        failure = f"{printable(point)}: {disks.absent[point]}"
+        return Restored(side=one.side, path=one.thing.path, to=to, failure=failure)
     outcome = opened.stores.folders[one.side].restore(one.thing.kept, to)
     return Restored(side=one.side, path=one.thing.path, to=to, failure=message_of(outcome))
 

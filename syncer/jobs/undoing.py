@@ -32,12 +32,13 @@ Not for one-way jobs: their next run would do it all again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from syncer.config import JobSettings
+from syncer.engine import cycle
 from syncer.engine.model import Mode, RelPath, Side, Stale
-from syncer.engine.paths import split
+from syncer.engine.paths import printable, split
 from syncer.engine.report import Totals
 from syncer.errors import SyncerError, UsageError
 from syncer.jobs import admission, building, inverse, opening, relocation, results
@@ -96,7 +97,9 @@ def preview(world: World, job: JobSettings, number: int | None) -> Undone:
         run = _the_run(state, job, number)
         opened = _admitted(opening.opened(world, job, Wish(), place, state, stores))
         todo = _todo(opened, run)
-        return Undone(run=run, steps=tuple(_foreseen(opened, todo)), notes=_notes(state, run))
+        return Undone(
+            run=run, steps=tuple(_foreseen(opened, _reachable(opened, todo))), notes=_notes(state, run)
+        )
 
 
 def undo(world: World, job: JobSettings, number: int | None) -> Undone:
@@ -116,7 +119,7 @@ def undo(world: World, job: JobSettings, number: int | None) -> Undone:
         try:
             with building.stores(world.settings, job, place, clock=world.clock, run=str(own)) as stores:
                 opened = _admitted(opening.opened(world, job, Wish(), place, state, stores))
-                taken = tuple(_carried_out(opened, _todo(opened, run), own))
+                taken = tuple(_carried_out(opened, _reachable(opened, _todo(opened, run)), own))
         except SyncerError as error:
             state.ledger.end_run(
                 own, result="error", exit_code=error.exit_code, message=error.message, synced=False
@@ -161,6 +164,22 @@ def _admitted(opened: OpenJob) -> OpenJob:
     for refusal in admission.refused(opened.state.memory, stores.local, stores.remote, names=names) or ():
         raise refusal
     return opened
+
+
+def _reachable(opened: OpenJob, todo: Sequence[Step]) -> Sequence[Step]:
+    """The steps, with an obstacle where they lie below a mount point whose disk is not mounted today.
+
+    What is put there would lie in the directory beneath, out of sight as soon as the disk is back.
+    """
+    disks = cycle.mounted(opened.pair)
+
+    def judged(step: Step) -> Step:
+        point = disks[step.side].absent_above(step.path)
+        if point is None or step.obstacle:
+            return step
+        return replace(step, obstacle=f"{printable(point)}: {disks[step.side].absent[point]}")
+
+    return [judged(step) for step in todo]
 
 
 # Which run, and what of it

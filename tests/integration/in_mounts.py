@@ -362,6 +362,28 @@ def gone_for_good(home: Path) -> None:
         assert world.status()["held"] == []
 
 
+def undone_and_restored_by_hand(home: Path) -> None:
+    """`undo` and `trash restore` put nothing beneath a mount point whose disk is not mounted."""
+    from tests.world import call
+
+    world = agreed(home, "local")
+    for name in PHOTOS[:3]:
+        world.path(f"remote/photos/{name}").unlink()
+    run = world.settle().job["run"]
+    unmount(world.path("local/photos"))
+    restored = call(*world.words("trash", "restore", f"photos/{PHOTOS[0]}"))
+    assert restored.code != 0, restored
+    assert "not mounted" in restored.out + restored.err
+    undone = call(*world.words("undo", str(run), "--yes"))
+    assert "not mounted" in undone.out + undone.err, undone
+    assert list(world.path("local/photos").iterdir()) == []
+    _bind(world, "local")()
+    assert call(*world.words("undo", str(run), "--yes")).code == 0
+    world.settle()
+    assert world.equal()
+    assert len(photos(world, "remote")) == len(PHOTOS)
+
+
 def ignored_from_now_on(home: Path) -> None:
     """A mount point that an ignore rule names is nobody's business, mounted or not."""
     world = agreed(home, "local")
@@ -689,6 +711,7 @@ STORIES = {
         renamed_on_the_other_side,
         files_move_between_two_disks,
         gone_for_good,
+        undone_and_restored_by_hand,
         ignored_from_now_on,
         known_from_before_mounts_were_told,
         what_plan_check_and_explain_say,
