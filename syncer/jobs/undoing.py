@@ -96,10 +96,8 @@ def preview(world: World, job: JobSettings, number: int | None) -> Undone:
     ):
         run = _the_run(state, job, number)
         opened = _admitted(opening.opened(world, job, Wish(), place, state, stores))
-        todo = _todo(opened, run)
-        return Undone(
-            run=run, steps=tuple(_foreseen(opened, _reachable(opened, todo))), notes=_notes(state, run)
-        )
+        todo = _reachable(opened, _todo(opened, run))
+        return Undone(run=run, steps=tuple(_foreseen(opened, todo)), notes=_notes(state, run))
 
 
 def undo(world: World, job: JobSettings, number: int | None) -> Undone:
