@@ -32,6 +32,7 @@ MASS_CHANGE = "mass-change"
 MANY_CHANGES = 100  # overwritten files from which on a word is said
 WENT_BACK = "went-back"
 WENT_BACK_FLOOR = 5  # fewer older contents than this were put back by hand
+WENT_BACK_SHARE = 0.75  # of the known files that a side changed
 UNMOUNTED = Trouble.UNMOUNTED.value
 EMPTIED_FLOOR = 2  # a single file may vanish without anybody being alarmed
 
@@ -96,8 +97,8 @@ def hold_went_back(actions: Sequence[Action], known: int, policy: Policy) -> tup
     """The actions without those that follow a side which went back in time, and what was held.
 
     A folder restored from a backup, or a snapshot rolled back, shows older contents for what was changed
-    since, and nothing for what was made since. Where most known files that a side changed became older than
-    what was agreed, and there are many, neither those nor that side's deletions replace the newer work on
+    since, and nothing for what was made since. Where nearly all known files that a side changed became older
+    than what was agreed, and there are many, neither those nor that side's deletions replace the newer work on
     the other. What is new on it, or newer, still flows.
     """
     kept = list(actions)
@@ -108,7 +109,7 @@ def hold_went_back(actions: Sequence[Action], known: int, policy: Policy) -> tup
         edits = [a for a in kept if isinstance(a, Transfer) and a.source is side and a.expected is not None]
         older = [a for a in edits if a.goes_back and a.path not in policy.meant]
         lately = policy.went_back_lately.get(side, 0) if older else 0
-        if len(older) + lately < WENT_BACK_FLOOR or (len(older) + lately) * 2 <= len(edits) + lately:
+        if not _many_older(len(older) + lately, len(edits) + lately):
             continue
         doomed = deletions(kept, side.other)
         if policy.accepted is not None and len(older) + len(doomed) <= policy.accepted:
@@ -118,6 +119,11 @@ def hold_went_back(actions: Sequence[Action], known: int, policy: Policy) -> tup
         kept = [a for a in kept if id(a) not in gone and not _wants_room(a, side.other, cleared)]
         holds.append(_went_back(side, older, doomed, known))
     return kept, holds
+
+
+def _many_older(older: int, edits: int) -> bool:
+    """Edits with dates of all kinds are no journey back: nearly all have to be older."""
+    return older >= WENT_BACK_FLOOR and older > WENT_BACK_SHARE * edits
 
 
 def _went_back(
