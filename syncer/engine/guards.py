@@ -98,7 +98,7 @@ def hold_went_back(actions: Sequence[Action], known: int, policy: Policy) -> tup
 
     A folder restored from a backup, or a snapshot rolled back, shows older contents for what was changed
     since, and nothing for what was made since. Where nearly all known files that a side changed became older
-    than what was agreed, and there are many, neither those nor that side's deletions replace the newer work on
+    than what was agreed, and there are many, neither those nor that side's deletions replace newer work on
     the other. What is new on it, or newer, still flows.
     """
     kept = list(actions)
