@@ -98,8 +98,8 @@ def _listing(served: Served, store: ServedStore, path: RelPath) -> Listing | Syn
         known = served.known_digests(store, path)
     except SyncerError as error:
         return error
-    gone = known.keys() - found.entries.keys()
-    if gone:
+    if not known.keys() <= found.entries.keys():
+        gone = known.keys() - found.entries.keys()
         served.digests.forget(join(store.below, path) if path else store.below, gone)
     entries = {
         name: _digested(seen, known.get(name)) for name, seen in found.entries.items() if not _hides(name)
