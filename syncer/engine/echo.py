@@ -399,7 +399,7 @@ def _copy_there(action: KeepBoth, beside: Beside, learn: Learn) -> RelPath:
     found = [
         (paths.join(directory, other), entry)
         for other, entry in beside(action.loser, directory).items()
-        if paths.is_conflict_name(other, of=name) and entry.size == action.lost.size
+        if other != name and paths.is_conflict_name(other, of=name) and entry.size == action.lost.size
     ]
     if not found:
         return ""

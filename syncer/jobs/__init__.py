@@ -21,7 +21,6 @@ from syncer.engine.report import Difference, Explanation, Plan
 from syncer.errors import GuardTripped, SyncerError
 from syncer.jobs import admission, bookkeeping, building, choices, opening
 from syncer.jobs.opening import OpenJob, Wish, World, policy_of
-from syncer.jobs.pairs import place_of
 from syncer.jobs.results import JobResult
 from syncer.jobs.running import Runner, sync
 from syncer.state import (
@@ -174,4 +173,6 @@ def holding(world: World, job: JobSettings, wish: Wish) -> Iterator[OpenJob]:
 
 def view(settings: Settings, job: JobSettings) -> State:
     """The state of a job for looking at it, without lock, also while a run goes on. Raises StateError."""
-    return view_state(place_of(settings, job).directory)
+    from syncer.jobs import relocation
+
+    return view_state(relocation.seen_from_here(settings, job).directory)

@@ -16,8 +16,7 @@ from syncer.engine.model import Done, Entry, Kind, Reason, RelPath, Side
 from syncer.engine.paths import printable
 from syncer.engine.ports import Removal, Rename, Store
 from syncer.errors import UsageError
-from syncer.jobs import OpenJob, Wish, World, building, choices, holding
-from syncer.jobs.pairs import place_of
+from syncer.jobs import OpenJob, Wish, World, building, choices, holding, relocation
 from syncer.jobs.results import message_of
 from syncer.state import ConflictSide, OpenConflict
 from syncer.stores.trashcan import Trashed
@@ -55,7 +54,7 @@ class InTrash:
 
 def trashed(world: World, job: JobSettings) -> list[InTrash]:
     """What the job's folders keep, oldest first. Raises StoreError."""
-    place = place_of(world.settings, job)
+    place = relocation.seen_from_here(world.settings, job)
     with building.stores(world.settings, job, place, clock=world.clock) as stores:
         return list(_in_trash(stores))
 

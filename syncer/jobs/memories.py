@@ -16,7 +16,7 @@ from syncer.config import Settings
 from syncer.engine.model import Side
 from syncer.errors import StateError
 from syncer.jobs import relocation
-from syncer.jobs.pairs import Place, place_of
+from syncer.jobs.pairs import Place
 from syncer.state import NAME, PairLock
 
 _TRASH = "trash"
@@ -45,7 +45,8 @@ def all_of(settings: Settings) -> list[PairState]:
 def _all_of(settings: Settings) -> Iterator[PairState]:
     named: dict[Path, list[str]] = {}
     for job in settings.jobs.values():
-        named.setdefault(place_of(settings, job).directory, []).append(job.name)
+        place = relocation.seen_from_here(settings, job)
+        named.setdefault(place.directory, []).append(job.name)
     for one in relocation.known(settings.state_dir):
         directory = one.place.directory
         yield PairState(

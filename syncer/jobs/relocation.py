@@ -90,12 +90,34 @@ def find(settings: Settings, job: JobSettings, clock: Clock) -> Place | None:
 
     Raises StoreError, AuthError, ConfigError where the remote has to be asked and cannot be.
     """
+    candidates = _candidates(settings, job)
+    if not candidates:
+        return None
+    remote = _remote_marker(settings, job, clock)
+    return next((one.place for one in candidates if one.markers[Side.REMOTE] == remote), None)
+
+
+def seen_from_here(settings: Settings, job: JobSettings) -> Place:
+    """Where a job's memory is, as far as can be told without asking a service: for a quick look."""
+    place = place_of(settings, job)
+    if place.known:
+        return place
+    texts = _texts(settings, job)
+    remote = _marker(texts[Side.REMOTE])
+    for one in _candidates(settings, job):
+        if one.texts[Side.REMOTE] == texts[Side.REMOTE] or (remote and one.markers[Side.REMOTE] == remote):
+            return one.place
+    return place
+
+
+def _candidates(settings: Settings, job: JobSettings) -> list[Known]:
+    """The memories that have the marker of a job's local root, and whose own places are given up."""
     marker = _marker(local_identity(job))
     if not marker:
-        return None
+        return []
     texts = _texts(settings, job)
     used = [_texts(settings, other) for other in settings.jobs.values()]
-    candidates = [
+    return [
         one
         for one in known(settings.state_dir)
         if one.markers[Side.LOCAL] == marker
@@ -103,10 +125,6 @@ def find(settings: Settings, job: JobSettings, clock: Clock) -> Place | None:
         and one.texts not in used
         and not any(_stands(one, side, texts[side]) for side in Side)
     ]
-    if not candidates:
-        return None
-    remote = _remote_marker(settings, job, clock)
-    return next((one.place for one in candidates if one.markers[Side.REMOTE] == remote), None)
 
 
 def adopt(settings: Settings, job: JobSettings, clock: Clock) -> Place | None:
