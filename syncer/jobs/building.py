@@ -17,7 +17,7 @@ from syncer.config import JobSettings, Settings
 from syncer.engine.model import Side
 from syncer.engine.ports import Clock, Store
 from syncer.errors import ConfigError
-from syncer.jobs.pairs import Place
+from syncer.jobs.pairs import CACHE, Place
 from syncer.jobs.services import FACTORIES, store_of
 from syncer.state import installation
 
@@ -180,7 +180,7 @@ def service(settings: Settings, job: JobSettings, place: Place, clock: Clock) ->
         job.remote.path,
         state_dir=settings.state_dir,
         clock=clock,
-        cache=place.directory / "cache",
+        cache=place.directory / CACHE,
         tag=_tag(settings, place),
         trash_days=job.trash_days,
     )

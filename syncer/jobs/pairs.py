@@ -18,6 +18,7 @@ from syncer.engine.model import Side
 from syncer.errors import StateError
 
 ID = "id"  # the file that has a pair's id where its directory has another name
+CACHE = "cache"  # what a store keeps between runs, and may lose
 _ID = re.compile("[0-9a-f]{16}")
 
 

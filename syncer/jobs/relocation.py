@@ -13,6 +13,7 @@ old place is as it was, after it the new one is whole.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from syncer.engine.model import Side
 from syncer.engine.ports import Clock, Memory
 from syncer.errors import Busy, StateError, StoreError, SyncerError
 from syncer.jobs import building
-from syncer.jobs.pairs import ID, Place, local_identity, place_at, place_of, remote_identity
+from syncer.jobs.pairs import CACHE, ID, Place, local_identity, place_at, place_of, remote_identity
 from syncer.state import NAME, Database, PairLock, open_state
 from syncer.state import statements as sql
 from syncer.state.lock import NAME as LOCK
@@ -246,9 +247,13 @@ def _private(path: str, flags: int) -> int:
 
 
 def _cleared(directory: Path) -> bool:
-    """Whether nothing stands where the memory is to go, but for the names that a former pair left."""
+    """Whether nothing stands where the memory is to go, but for the names that a former pair left.
+
+    A daemon listens to the remote before its first run: what it keeps for that may be lost at any time.
+    """
     try:
         with PairLock.acquire(directory):
+            shutil.rmtree(directory / CACHE, ignore_errors=True)
             for name in (ID, LOCK):
                 (directory / name).unlink(missing_ok=True)
             directory.rmdir()

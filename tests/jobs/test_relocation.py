@@ -162,6 +162,17 @@ def test_a_memory_of_an_older_version_is_found_by_its_markers_alone(home: Home) 
     ]
 
 
+def test_what_a_daemon_keeps_to_listen_did_not_let_the_memory_in(home: Home) -> None:
+    (home.base / "docs/a").unlink()
+    (home.base / "docs").rename(home.base / "moved")
+    job = home.job(local="moved")
+    cache = place_of(home.settings, job).directory / "cache/swift"
+    cache.mkdir(parents=True)
+    (cache / "objects.sqlite").write_bytes(b"facts")
+    assert home.sync(job).exit_code == 0
+    assert home.tree("copy") == {"d/c": "d/c"}
+
+
 def test_a_memory_that_a_run_holds_is_not_moved_under_it(home: Home) -> None:
     place = place_of(home.settings, home.job())
     (home.base / "docs").rename(home.base / "moved")
