@@ -297,6 +297,18 @@ def test_a_later_run_that_was_taken_back_itself_stood_in_the_way_of_an_undo(mach
     assert not (machine.remote / "n2").exists()
 
 
+def test_what_a_run_brought_and_one_that_was_taken_back_edited_is_taken_back(machine: Machine) -> None:
+    machine.write("local", "first", "1")
+    sync(machine)
+    for text in ("new", "edited"):
+        machine.write("local", "x", text)
+        sync(machine)
+    assert looked_and_undone(machine, "3") == {}
+    assert (machine.remote / "x").read_text() == "new"
+    assert looked_and_undone(machine, "2") == {}
+    assert not (machine.remote / "x").exists()
+
+
 def test_a_history_of_an_older_version_knows_no_digests_and_the_base_has_to_do(machine: Machine) -> None:
     first(machine)
     edited(machine, machine.local)
