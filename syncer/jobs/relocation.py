@@ -159,32 +159,40 @@ def adopt(settings: Settings, job: JobSettings, clock: Clock) -> Place | None:
     return place_at(target.directory)
 
 
-def copied(settings: Settings, job: JobSettings) -> list[Side]:
-    """The roots of a new pair that are copies of folders which another pair has, and which still stand."""
-    texts = _texts(settings, job)
+def copied(settings: Settings, job: JobSettings) -> dict[Side, str]:
+    """The roots of a new pair that are copies of a folder that another pair has and that still stands: which."""
     memories = list(known(settings.state_dir))
-    found = []
-    for side, text in texts.items():
+    found = {}
+    for side, text in _texts(settings, job).items():
         marker = _marker(text)
         same = [(o, s) for o in memories for s in Side if marker and o.markers[s] == marker]
-        is_known = any(o.texts[s] == text for o, s in same)
-        if not is_known and any(_stands(o, s, text) for o, s in same):
-            found.append(side)
+        if any(o.texts[s] == text for o, s in same):
+            continue
+        originals = [_path(o.texts[s]) for o, s in same if _stands(o, s, text)]
+        if originals:
+            found[side] = originals[0]
     return found
 
 
-def mark_copies(stores: building.Stores, sides: list[Side], source: Side | None) -> list[str]:
-    """Give copies markers of their own; what there is to say about it. Raises StoreError."""
+def mark_copies(stores: building.Stores, originals: dict[Side, str], source: Side | None) -> list[str]:
+    """Give copies markers of their own; what there is to say about it. Raises StoreError.
+
+    One folder that is mounted twice looks like a copy until it is written to: then it gets its marker back.
+    """
     notes = []
-    for side in sides:
-        folder = stores.folders[side]
+    for side, original in originals.items():
+        folder, fresh = stores.folders[side], token_hex(16)
+        before = _marker(f"{_HERE}{original}")
         try:
-            folder.mark(token_hex(16))
+            folder.mark(fresh)
         except StoreError:
             if side is not source:
                 raise
             continue
-        notes.append(f"the {side.value} root is a copy of another root: it got a marker of its own")
+        if _marker(f"{_HERE}{original}") == fresh:
+            folder.mark(before)
+        else:
+            notes.append(f"the {side.value} root is a copy of {original}: it got a marker of its own")
     return notes
 
 

@@ -258,8 +258,8 @@ class Runner:
         job, clock = self._job, world.clock
         names = opening.names(job)
         if not state.memory.setting("local_root"):
-            sides = relocation.copied(world.settings, job)
-            notes += relocation.mark_copies(stores, sides, job.mode.source)
+            originals = relocation.copied(world.settings, job)
+            notes += relocation.mark_copies(stores, originals, job.mode.source)
         found = admission.admit(
             state.memory,
             stores.local,

@@ -12,7 +12,7 @@ import pytest
 from syncer import jobs
 from syncer.config import JobSettings, Location, Settings
 from syncer.engine.model import Side
-from syncer.jobs import Wish, World, relocation
+from syncer.jobs import SystemClock, Wish, World, building, relocation
 from syncer.jobs.pairs import place_of
 from syncer.jobs.results import JobResult
 from tests.jobs.runners import Ears
@@ -101,6 +101,15 @@ def test_a_root_that_is_copied_is_another_pair_with_a_marker_of_its_own(home: Ho
         assert home.sync(home.job()).exit_code == 0, "the old pair is what it was"
         assert home.sync(job).exit_code == 0
     assert home.runs(home.job())[0] == 4
+
+
+def test_a_folder_that_is_mounted_twice_is_no_copy_of_itself(home: Home) -> None:
+    job, clock = home.job(), SystemClock()
+    before = home.marker("copy")
+    with building.stores(home.settings, job, place_of(home.settings, job), clock=clock, run="1") as stores:
+        notes = relocation.mark_copies(stores, {Side.REMOTE: str(home.base / "copy")}, None)
+    assert (home.marker("copy"), notes) == (before, [])
+    assert home.sync(job).exit_code == 0
 
 
 def test_a_root_copied_to_another_disk_keeps_its_memory_once_the_old_place_is_gone(home: Home) -> None:
