@@ -33,6 +33,7 @@ from syncer.daemon.worker import Worker
 from syncer.engine.scope import EVERYTHING
 from syncer.errors import ConfigError, SyncerError, UsageError
 from syncer.jobs.results import JobResult
+from syncer.stores.fsops import raise_descriptor_limit
 from syncer.wording import near
 
 Load = Callable[[], tuple[Settings, Sequence[JobSettings]]]
@@ -41,6 +42,7 @@ TICK = 30.0  # seconds
 _ENDS_WITHIN = 4.0  # seconds; a stop is promised within 5
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _log = logging.getLogger("syncer.daemon")
+_PER_JOB, _IN_COMMON = 4, 150  # descriptors: of an idle job, and of what all share and a few running jobs
 
 
 def serve(load: Load, *, started: Callable[[str], None]) -> int:
@@ -141,6 +143,15 @@ class Supervisor:
 
     def start(self) -> None:
         """Begins to watch and to run every job."""
+        limit, wanted = raise_descriptor_limit(), _PER_JOB * len(self._workers) + _IN_COMMON
+        if limit < wanted:
+            _log.warning(
+                "%d jobs want some %d open files, and this process may have %d: some will fail; raise it "
+                "(LimitNOFILE= in the service, `ulimit -Hn` in the shell), or run fewer jobs in one daemon",
+                len(self._workers),
+                wanted,
+                limit,
+            )
         for worker in self._workers.values():
             worker.start()
 

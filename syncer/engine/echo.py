@@ -255,6 +255,11 @@ def _older(step: _Step, here: Past, there: Past, *, fresh: bool) -> Side | None:
     """The side whose value had left the other root since: that of an older state. None where nothing says
     so.
     """
+    if not fresh and here and there and (here[-1].now, there[-1].now) == (step.value, step.standing):
+        # Both were brought or seen: the one that was new later is the later state, whoever saw it first.
+        mine, other = here[-1].origin, there[-1].origin
+        if mine != other:
+            return step.source if mine < other else step.source.other
     source_old = not fresh and any(c.left == step.value for c in there if c.pending)
     new_there = there[-1].now != step.standing if there else step.rival
     target_old = not new_there and any(c.left == step.standing for c in here if c.pending)

@@ -62,6 +62,8 @@ def keep_house(
         return []
     age, since = state.trash.grow_older(now, runs=int(whole))
     notes = [*_jump(since)] if whole else []
+    if whole:
+        state.ledger.grow_older(age.ns, job.trash_days * DAY_NS)
     for side, folder in folders.items():
         keeper = _Keeper(state, folder, side, age)
         keeper.note(put[side], _replaced(report, side))
@@ -160,6 +162,8 @@ class _Keeper:
                     doomed.append(version)
                 seen.add(span)
         self._drop_versions(doomed)
+        runs = ((trashcan.run_of(version.batch), version.path) for version in doomed)
+        self._state.ledger.forget_history([(int(run), path) for run, path in runs if run.isdecimal()])
 
     def bound(self, limit: int | None) -> list[str]:
         """Take what is over the bound. Raises OSError."""

@@ -6,9 +6,11 @@ open, and are opened anew after any trouble. Writes down what happened. Decides 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from syncer.clock import Moment
@@ -63,12 +65,19 @@ class Runner:
         self._strokes = Strokes()
         self._waiting: Waiting | None = None
         self._noted = float("-inf")  # when it was last written down that both sides agree
+        self._lock = threading.RLock()  # another job may want its descriptors
 
     def run(self, wish: Wish, scope: Scope = EVERYTHING, reporter: Reporter | None = None) -> JobResult:
         """One run over a part of the tree, or all of it; `run` is 0 in the result if there was nothing to do.
 
         Errors are in the result; nothing is raised but bugs.
         """
+        with _slots(), self._lock:
+            result = self._run_once(wish, scope, reporter)
+        _keep_open(self)
+        return result
+
+    def _run_once(self, wish: Wish, scope: Scope, reporter: Reporter | None) -> JobResult:
         world = self._world if reporter is None else replace(self._world, reporter=reporter)
         notes: list[str] = []
         try:
@@ -104,9 +113,10 @@ class Runner:
     def note_in_step(self) -> None:
         """Both sides agree at this moment, though no run was needed: `max_age` counts from here."""
         self._noted = self._world.clock.monotonic()
-        if self._state is not None:
-            with suppress(StateError):  # the next run meets it again, and says so
-                self._state.ledger.note_success()
+        with self._lock:
+            if self._state is not None:
+                with suppress(StateError):  # the next run meets it again, and says so
+                    self._state.ledger.note_success()
 
     def _note_now_and_then(self, clock: Clock) -> None:
         if clock.monotonic() - self._noted >= _NOTED:
@@ -126,10 +136,24 @@ class Runner:
 
     def close(self) -> None:
         """Lets go of everything; another run opens it again."""
+        with self._lock:
+            self._close_state()
+            self._hang_up()
+        with _open_lock:
+            _open.pop(self, None)
+
+    def _close_state(self) -> None:
         state, self._state = self._state, None
         if state is not None:
             _quietly(state)
-        self._hang_up()
+
+    def lend_descriptors(self) -> None:
+        """Closes the database between two runs, for jobs that need descriptors more. Not while it runs."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._close_state()
+            finally:
+                self._lock.release()
 
     def _hang_up(self) -> None:
         service, self._service = self._service, None
@@ -317,6 +341,29 @@ def _settled(pair: cycle.Pair, first: RunReport) -> RunReport:
     pair.clock.sleep(first.settles_ns / 1e9)
     pair = replace(pair, roots=None)
     return first.and_then(cycle.run(pair, cycle.look(pair, _around(first.young))))
+
+
+_OPEN_MOST = 16
+"""So many databases stay open between runs, three descriptors each: those of the jobs that ran last."""
+_open: dict[Runner, None] = {}  # the longest idle first
+_open_lock = threading.Lock()
+
+
+@cache
+def _slots() -> threading.Semaphore:
+    """So many runs at once: a run takes a dozen descriptors, and two hundred jobs may all begin together."""
+    return threading.BoundedSemaphore(max(8, raise_descriptor_limit() // 128))
+
+
+def _keep_open(runner: Runner) -> None:
+    with _open_lock:
+        _open.pop(runner, None)
+        _open[runner] = None
+        idle = list(_open)[:-_OPEN_MOST]
+        for one in idle:
+            del _open[one]
+    for one in idle:
+        one.lend_descriptors()
 
 
 def _around(paths: Iterable[RelPath]) -> Scope:

@@ -7,6 +7,7 @@ All times are wall time in nanoseconds since 1970.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, field, fields
@@ -20,8 +21,13 @@ from syncer.state import statements as sql
 from syncer.state.database import Database, Row
 from syncer.state.stored import unwide, wide
 
-KEPT_RUNS: Final = 1000  # a month of hourly full looks, and what happened in between
-KEPT_HISTORY: Final = 100_000  # rows, over all runs
+KEPT_RUNS: Final = 1000  # so many runs are kept whatever they did
+MOST_RUNS: Final = 5_000_000  # numbers of runs, also of those that are forgotten
+KEPT_HISTORY: Final = 500_000  # actions, over all runs: some 100 MB
+_AT_ONCE: Final = 50  # runs without an action are dropped by so many at least
+_DAY_NS: Final = 86_400 * 10**9
+_MARKS: Final = "history.marks"  # [the pair's age in ns, the newest run then], one for each day
+_MERGED: Final = "history.merged"  # up to this run those that did nothing are gone
 CLEAN: Final = "state.clean"  # settings of this package: a dot keeps them apart from the engine's
 CHECKED: Final = "state.checked-ns"
 SUCCESS: Final = "state.success-ns"
@@ -254,11 +260,47 @@ class Ledger:
     def _set(self, key: str, value: str) -> None:
         self._database.execute(sql.SET, (key, value))
 
+    def grow_older(self, age_ns: int, kept_ns: int) -> None:
+        """Forget the runs of longer ago than `kept_ns`, by the pair's own time, which is `age_ns` now.
+
+        One mark a day says which run was the last before it; the latest runs stay however old they are.
+        """
+        marks = self._marks()
+        newest = int(self._database.value(sql.NEWEST_RUN) or 0)
+        if not marks or age_ns - marks[-1][0] >= _DAY_NS:
+            marks.append((age_ns, newest))
+        gone = [mark for mark in marks if age_ns - mark[0] > kept_ns]
+        with self._database.transaction():
+            if gone:
+                self._database.execute(sql.PRUNE_RUNS, (min(gone[-1][1], newest - KEPT_RUNS) + 1,))
+            self._set(_MARKS, json.dumps(marks[len(gone) :]))
+
+    def forget_history(self, things: Sequence[tuple[int, RelPath]]) -> None:
+        """What runs did to these paths can no longer be taken back: the old versions are gone."""
+        rows: list[Row] = [(run, os.fsencode(path)) for run, path in things]
+        if rows:
+            with self._database.transaction():
+                self._database.execute_many(sql.FORGET_HISTORY, rows)
+                newest = int(self._database.value(sql.NEWEST_RUN) or 0)
+                idle: list[Row] = [(run - 1, run) for run, _ in things if run <= newest - KEPT_RUNS]
+                self._database.execute_many(sql.PRUNE_IDLE_RUNS, idle)
+
+    def _marks(self) -> list[tuple[int, int]]:
+        try:
+            found = json.loads(self._database.value(sql.SETTING, (_MARKS,)) or "[]")
+            return [(int(age), int(run)) for age, run in found]
+        except (ValueError, TypeError):
+            return []
+
     def _prune(self) -> None:
+        """The size: so many actions; and of the older runs only those that did something."""
         self._database.execute(sql.PRUNE_HISTORY, (KEPT_HISTORY,))
-        oldest = self._database.select(sql.RUNS, (1, KEPT_RUNS - 1))
-        if oldest:
-            self._database.execute(sql.PRUNE_RUNS, (oldest[0][0],))
+        until = int(self._database.value(sql.NEWEST_RUN) or 0) - KEPT_RUNS
+        since = int(self._database.value(sql.SETTING, (_MERGED,)) or 0)
+        if until >= since + _AT_ONCE:
+            self._database.execute(sql.PRUNE_IDLE_RUNS, (since, until))
+            self._set(_MERGED, str(until))
+            self._database.execute(sql.PRUNE_RUNS, (until + KEPT_RUNS - MOST_RUNS,))
 
 
 def _run(row: Any) -> Run:

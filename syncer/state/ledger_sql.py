@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Final
 
-from sqlalchemy import Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import Table, bindparam, delete, func, insert, literal_column, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.sql.dml import Insert
 
@@ -46,6 +46,20 @@ RUNS: Final = compiled(
 RUN: Final = compiled(select(*_RUN).where(runs.c.id == bindparam("p_id")), "p_id")
 FORGET_RUN: Final = compiled(delete(runs).where(runs.c.id == bindparam("p_id")), "p_id")
 PRUNE_RUNS: Final = compiled(delete(runs).where(runs.c.id < bindparam("p_id")), "p_id")
+_idle = ~select(history.c.id).where(history.c.run == runs.c.id).exists() & (
+    func.coalesce(runs.c.exit_code, literal_column("1")) == literal_column("0")
+)
+PRUNE_IDLE_RUNS: Final = compiled(
+    delete(runs).where(runs.c.id > bindparam("p_from"), runs.c.id <= bindparam("p_to"), _idle),
+    "p_from",
+    "p_to",
+)
+FORGET_HISTORY: Final = compiled(
+    delete(history).where(history.c.run == bindparam("p_run"), history.c.path == bindparam("p_path")),
+    "p_run",
+    "p_path",
+)
+NEWEST_RUN: Final = compiled(select(func.max(runs.c.id)))
 
 ADD_HISTORY: Final = compiled(_insert(history, *_HISTORY), *_parameters(*_HISTORY))
 HISTORY: Final = compiled(

@@ -64,6 +64,7 @@ class Moved:
     replaced: bytes
     base: bytes | None
     conflict: bool
+    decided: bool
 
 
 class RootLog:
@@ -167,7 +168,9 @@ class RootLog:
         self._found(one.source.other, one.path, one.replaced, one.base)
         last = self._last(one.source.other, one.path)
         if last is not None or one.replaced != ABSENT:
-            self._add(one.source.other, one.path, one.replaced, one.value, origin, self.job)
+            # A conflict that was settled is a decision: the winner is newer than both.
+            origin = 0 if one.decided else origin
+            self._add(one.source.other, one.path, one.replaced, one.value, origin, self.job, new=one.decided)
 
     def _found(self, side: Side, path: RelPath, value: bytes, base: bytes | None) -> int:
         """Somebody else put a value there: noted once. Its origin, 0 for one that was always there."""
@@ -186,7 +189,17 @@ class RootLog:
         )
         return (found[0][0], found[0][1]) if found else None
 
-    def _add(self, side: Side, path: RelPath, left: bytes, now: bytes, origin: int, mover: str) -> int:
+    def _add(
+        self,
+        side: Side,
+        path: RelPath,
+        left: bytes,
+        now: bytes,
+        origin: int,
+        mover: str,
+        *,
+        new: bool = False,
+    ) -> int:
         """A new row; without an origin the value is new, and its own number is its origin."""
         if left == now:
             return origin
@@ -206,7 +219,7 @@ class RootLog:
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             row,
         )
-        if not origin and not mover:
+        if new or (not origin and not mover):
             self._database.execute("UPDATE log SET origin = seq WHERE seq = ?", (number,))
             return number
         return origin
@@ -343,4 +356,5 @@ def _moved(done: ActionReport) -> Moved | None:
         replaced=replaced,
         base=base,
         conflict=action.reason in _CONFLICTS,
+        decided=isinstance(action, KeepBoth),
     )

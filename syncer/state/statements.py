@@ -63,6 +63,9 @@ RUNS: Final = 'SELECT runs.id, runs."trigger", runs.started_ns, runs.ended_ns, r
 RUN: Final = 'SELECT runs.id, runs."trigger", runs.started_ns, runs.ended_ns, runs.result, runs.exit_code, runs.message, runs.uploaded, runs.downloaded, runs.deleted, runs.moved, runs.conflicts, runs.bytes_sent, runs.bytes_received FROM runs WHERE runs.id = ?'
 FORGET_RUN: Final = "DELETE FROM runs WHERE runs.id = ?"
 PRUNE_RUNS: Final = "DELETE FROM runs WHERE runs.id < ?"
+PRUNE_IDLE_RUNS: Final = "DELETE FROM runs WHERE runs.id > ? AND runs.id <= ? AND NOT (EXISTS (SELECT history.id FROM history WHERE history.run = runs.id)) AND coalesce(runs.exit_code, 1) = 0"
+FORGET_HISTORY: Final = "DELETE FROM history WHERE history.run = ? AND history.path = ?"
+NEWEST_RUN: Final = "SELECT max(runs.id) AS max_1 FROM runs"
 ADD_HISTORY: Final = "INSERT INTO history (run, action, path, other, reason, result, method, size, sent, received, message, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 HISTORY: Final = "SELECT history.action, history.path, history.other, history.reason, history.result, history.method, history.size, history.sent, history.received, history.message, history.digest FROM history WHERE history.run = ? ORDER BY history.id"
 PRUNE_HISTORY: Final = (

@@ -38,15 +38,17 @@ UNSEEN = os.stat_result((0,) * 10, dict.fromkeys(("st_atime_ns", "st_mtime_ns", 
 _DESCRIPTORS = 1 << 20  # where the system sets no limit
 
 
-def raise_descriptor_limit() -> None:
+def raise_descriptor_limit() -> int:
     """As many open files as the system lets this process have: the soft limit is often 256 or 1024.
 
-    For what runs jobs or serves, at its start.
+    For what runs jobs or serves, at its start. Answers the limit.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return _DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
 class FileSystem:

@@ -120,6 +120,11 @@ def batches(trash: Trash) -> list[str]:
     return sorted(name for name in names if not trash.owner or _named(name)[2] in ("", trash.owner))
 
 
+def run_of(batch: str) -> str:
+    """The name of the run that a folder is named after."""
+    return _named(batch)[1]
+
+
 def owned(batch: str) -> bool:
     """Whether the name of a run's folder tells whose run it was."""
     return bool(_named(batch)[2])

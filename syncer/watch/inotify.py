@@ -54,7 +54,7 @@ class Instance:
         self._lock = threading.Lock()
         self._descriptor = self._call("inotify_init1", os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            self._woken, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+            self._woken = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)  # half the descriptors of a pipe
         except OSError:
             os.close(self._descriptor)
             raise
@@ -87,13 +87,13 @@ class Instance:
         """Ends the waiting, now and from now on."""
         with self._lock:
             if self._descriptor >= 0:
-                os.write(self._wake, b"!")
+                os.eventfd_write(self._woken, 1)
 
     def close(self) -> None:
         """Gives back all watches. Only for who reads; again does nothing."""
         with self._lock:
             if self._descriptor >= 0:
-                for descriptor in (self._descriptor, self._woken, self._wake):
+                for descriptor in (self._descriptor, self._woken):
                     os.close(descriptor)
                 self._descriptor = -1
 

@@ -263,3 +263,33 @@ def test_a_job_that_is_not_to_be_watched_is_looked_at_at_its_interval(tmp_path: 
     house.write("docs/local/f", b"1")
     eventually(lambda: house.read("docs/remote/f") == b"1")
     assert house.end() == 0
+
+
+def test_a_limit_of_open_files_that_is_too_low_for_the_jobs_is_said_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syncer.daemon.supervisor.raise_descriptor_limit", lambda: 100)
+    house = House(tmp_path, "one", "two")
+    house.start()
+    try:
+        assert any("100: some will fail" in record.getMessage() for record in caplog.records)
+    finally:
+        house.end()
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_job_that_rests_holds_four_descriptors(tmp_path: Path) -> None:
+    before = open_files()
+    names = [f"job-{number}" for number in range(30)]
+    house = House(tmp_path, *names)
+    house.start()
+    try:
+        for name in names:
+            house.write(f"{name}/local/f", b"1")
+        eventually(lambda: all((tmp_path / name / "remote/f").is_file() for name in names))
+        eventually(lambda: open_files() - before <= 4 * len(names) + 3 * 16 + 10)
+    finally:
+        house.end()

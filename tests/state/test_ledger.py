@@ -20,6 +20,7 @@ from syncer.state import (
     open_state,
 )
 from syncer.state import ledger as ledger_module
+from syncer.state.ledger import KEPT_RUNS
 
 PIPE = Problem(path="p\n\udcff", side=Side.LOCAL, code="unsupported", message="a fifo \udcff", waits=False)
 CLASH = Problem(path="a", side=Side.REMOTE, code="clash", message="A and a")
@@ -86,6 +87,11 @@ def test_runs_come_newest_first_and_the_oldest_are_forgotten(ledger: Ledger) -> 
     numbers = [finished(ledger) for _ in range(ledger_module.KEPT_RUNS)]
     assert [run.id for run in ledger.runs()] == numbers[::-1]
     assert [run.id for run in ledger.runs(2)] == numbers[:-3:-1]
+    day = 86_400 * 10**9
+    for age in (1, 40):
+        ledger.grow_older(age * day, 30 * day)
+        finished(ledger)
+    ledger.grow_older(80 * day, 30 * day)
     assert ledger.history(first) == ()
 
 
@@ -216,3 +222,50 @@ def test_problems_and_failures_elsewhere_are_not_settled_by_who_did_not_look_the
     assert ledger.newly_seen([CLASH], judged=lambda path: path == "a") == (CLASH,), (
         "gone and back: news again"
     )
+
+
+def did(ledger: Ledger, *paths: str) -> int:
+    """A run that uploaded these."""
+    number = ledger.start_run("daemon")
+    ledger.add_history(
+        number,
+        [HistoryEntry(action="upload", path=path, reason="local-changed", result="done") for path in paths],
+    )
+    ledger.end_run(number, result="in-sync", exit_code=0)
+    return number
+
+
+def test_runs_that_did_something_are_kept_however_many_did_nothing_since(ledger: Ledger) -> None:
+    first = did(ledger, "f")
+    for _ in range(KEPT_RUNS + 200):
+        did(ledger)
+    found = ledger.runs(10_000)
+    assert found[-1].id == first and ledger.history(first)[0].path == "f"
+    assert len(found) <= KEPT_RUNS + 60
+
+
+def test_a_busy_folder_does_not_push_what_it_did_out_of_the_history(ledger: Ledger) -> None:
+    first = did(ledger, "precious")
+    for number in range(KEPT_RUNS + 200):
+        did(ledger, f"log-{number % 3}")
+    assert [entry.path for entry in ledger.history(first)] == ["precious"]
+
+
+def test_the_history_reaches_back_so_many_days_of_the_pairs_own_time(ledger: Ledger) -> None:
+    day = 86_400 * 10**9
+    old = did(ledger, "old")
+    ledger.grow_older(1 * day, 30 * day)
+    young = did(ledger, "young")
+    for _ in range(KEPT_RUNS):
+        did(ledger, "log")
+    ledger.grow_older(20 * day, 30 * day)
+    assert ledger.run(old) is not None
+    ledger.grow_older(32 * day, 30 * day)
+    assert ledger.run(old) is None
+    assert ledger.run(young) is not None
+
+
+def test_what_can_no_longer_be_taken_back_leaves_the_history(ledger: Ledger) -> None:
+    run = did(ledger, "log", "other")
+    ledger.forget_history([(run, "log")])
+    assert [entry.path for entry in ledger.history(run)] == ["other"]
