@@ -38,14 +38,18 @@ from syncer.engine.report import ConflictReport, Hold
 FLIP_FLOP: Final = "flip-flop"
 MOST_RETURNS: Final = 3
 """So often may one job bring the same content to the same name, and another take it away again."""
+_ROUNDS: Final = 2
+LONG_AGO: Final = "-"
+"""The mover of a change that counts no more."""
 ABSENT: Final = b""
 DIRECTORY: Final = b"directory"
+_DATES_NS: Final = 2 * 10**9  # as exact as every side holds them
 _UNCHANGED: Final = frozenset({Reason.LOCAL_NEW, Reason.REMOTE_NEW, Reason.BOTH_NEW, Reason.MIRROR})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One value took the place of another at a name of a root. A value is a digest, ABSENT or DIRECTORY.
+    """One value took the place of another at a name of a root. A value is what `value_of` makes.
 
     `mover` is the job that did it, "" where somebody else did; `origin` orders values by when each was new,
     and goes with a value from root to root. `pending`: this job did not look there since.
@@ -72,6 +76,10 @@ class Echoes(Protocol):
         ...
 
     def past(self, side: Side, path: RelPath) -> Past: ...
+
+    def shared(self, side: Side) -> bool:
+        """Whether other jobs of this machine have the root as well."""
+        ...
 
     def called(self, job: str) -> str:
         """The job for people."""
@@ -158,12 +166,13 @@ class _Settling:
         here, there = self.echoes.past(step.source, step.path), self.echoes.past(target, step.path)
         fresh = _fresh(here, step)
         verdict = _older(step, here, there, fresh=fresh)
-        if verdict is None and not fresh:
+        made_here = fresh and self.echoes.shared(step.source)
+        if self.policy.mode is Mode.TWO_WAY and not made_here and _goes_round(step, here, there):
+            verdict = step.source if _rank(step.there) > _rank(step.seen) else None
+        elif verdict is None and not fresh:
             returns = _returns(there, step.value, self.echoes.job)
             if returns >= MOST_RETURNS and not self.policy.allow_deletes:
                 return self._hold(action, step, there)
-            if returns and self.policy.mode is Mode.TWO_WAY:
-                verdict = step.source if _rank(step.there) > _rank(step.seen) else None
         if verdict is step.source and self.policy.mode.may_change(step.source):
             if isinstance(action, KeepBoth):
                 self.settled_conflicts.add(action.path)
@@ -212,8 +221,8 @@ class _Settling:
             return DIRECTORY
         if entry.digest is None:
             (found,) = self.learn(side, [(path, entry)])
-            return found.digest if isinstance(found, Entry) else None
-        return entry.digest
+            return value_of(found) if isinstance(found, Entry) else None
+        return value_of(entry)
 
     def _hold(self, action: Action, step: _Step, there: Past) -> Iterable[Action]:
         movers = sorted(
@@ -242,6 +251,20 @@ class _Settling:
 
 
 _DIRECTORY_ENTRY: Final = Entry(kind=Kind.DIRECTORY, size=0, version=b"")
+
+
+def value_of(entry: Entry | None) -> bytes | None:
+    """What a name shows, as one value: content and date, since an echo brings its old date along.
+
+    None for content that is not known.
+    """
+    if entry is None:
+        return ABSENT
+    if entry.kind is Kind.DIRECTORY:
+        return DIRECTORY
+    if entry.digest is None:
+        return None
+    return entry.digest + b"@%d" % ((entry.mtime_ns or 0) // _DATES_NS)
 
 
 def _fresh(here: Past, step: _Step) -> bool:
@@ -278,6 +301,16 @@ def _origin(past: Past, value: bytes) -> int:
     return past[-1].origin if past and past[-1].now == value else 0
 
 
+def _goes_round(step: _Step, here: Past, there: Past) -> bool:
+    """Whether both values came and went already, more than once, with the very same dates.
+
+    That is how two waves look from one machine of several, which sees only half of the circle: nothing else
+    tells them from users' work. All machines then choose by the same order (`_rank`), and the waves end.
+    """
+    gone = [change.left for change in (*here, *there) if change.mover != LONG_AGO]
+    return gone.count(step.value) >= _ROUNDS and gone.count(step.standing) >= _ROUNDS
+
+
 def _returns(there: Past, value: bytes, job: str) -> int:
     """How often the job brought the value there, and another took it away."""
     count, brought = 0, False
@@ -303,8 +336,7 @@ def _reversed(action: Action, step: _Step) -> Iterable[Action]:
     match action:
         case Transfer(expected=None):
             assert step.seen is not None
-            expected = replace(step.seen, digest=step.value)
-            yield Delete(path=step.path, reason=Reason.ECHO, side=step.source, expected=expected)
+            yield Delete(path=step.path, reason=Reason.ECHO, side=step.source, expected=step.seen)
         case Transfer() | Delete() | KeepBoth():
             assert step.there is not None
             yield Transfer(

@@ -15,13 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from syncer.engine.echo import ABSENT, DIRECTORY, Change
+from syncer.engine.echo import ABSENT, DIRECTORY, LONG_AGO, Change, value_of
 from syncer.engine.model import (
     Delete,
     Done,
-    Entry,
     KeepBoth,
-    Kind,
     MakeDirectory,
     Reason,
     RelPath,
@@ -128,11 +126,15 @@ class RootLog:
                 left=left,
                 now=now,
                 origin=origin,
-                mover=mover if abs(self._now_ns - at_ns) <= COUNTED_NS else "-",
+                mover=mover if abs(self._now_ns - at_ns) <= COUNTED_NS else LONG_AGO,
                 pending=seq > since and job != self.job,
             )
             for seq, left, now, origin, mover, job, at_ns in rows
         ]
+
+    def shared(self, side: Side) -> bool:
+        """Whether other jobs of this state directory have the root as well."""
+        return self._jobs_of(self._roots[side]) > 1
 
     def called(self, job: str) -> str:
         return str(self._database.value("SELECT name FROM jobs WHERE job = ?", (job,)) or job)
@@ -313,12 +315,6 @@ def _opened(
         raise
 
 
-def _value(entry: Entry | None) -> bytes | None:
-    if entry is None:
-        return ABSENT
-    return DIRECTORY if entry.kind is Kind.DIRECTORY else entry.digest
-
-
 def _moved(done: ActionReport) -> Moved | None:
     """What an action that took effect did to a name, if all the contents are known."""
     action, outcome = done.action, done.outcome
@@ -326,12 +322,12 @@ def _moved(done: ActionReport) -> Moved | None:
         return None
     match action:
         case Transfer():
-            source, replaced = action.source, _value(action.expected)
-            value = _value(outcome.entry) or _value(action.seen)
+            source, replaced = action.source, value_of(action.expected)
+            value = value_of(outcome.entry) or value_of(action.seen)
             changed = action.reason in (Reason.LOCAL_CHANGED, Reason.REMOTE_CHANGED)
             base = replaced if changed else None
         case Delete():
-            source, value, replaced = action.side.other, ABSENT, _value(action.expected)
+            source, value, replaced = action.side.other, ABSENT, value_of(action.expected)
             base = replaced if action.reason is not Reason.ECHO else None
         case MakeDirectory(replaces=None):
             source, value, replaced, base = action.side.other, DIRECTORY, ABSENT, None
@@ -341,8 +337,8 @@ def _moved(done: ActionReport) -> Moved | None:
         case KeepBoth():
             source, value, replaced, base = (
                 action.loser.other,
-                _value(action.winner),
-                _value(action.lost),
+                value_of(action.winner),
+                value_of(action.lost),
                 None,
             )
         case _:
