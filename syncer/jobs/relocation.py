@@ -160,7 +160,7 @@ def adopt(settings: Settings, job: JobSettings, clock: Clock) -> Place | None:
 
 
 def copied(settings: Settings, job: JobSettings) -> dict[Side, str]:
-    """The roots of a new pair that are copies of a folder that another pair has and that still stands: which."""
+    """The roots of a new pair that are copies of a folder which another pair has and which still stands."""
     memories = list(known(settings.state_dir))
     found = {}
     for side, text in _texts(settings, job).items():
