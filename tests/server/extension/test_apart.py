@@ -78,6 +78,10 @@ def test_no_error_says_where_the_folder_lies_or_what_a_key_is_confined_to(client
     answers = [under.call(call, QUESTION, root=root).body for call in calls for root in ("", "no", "../x")]
     (folder / "sub/file").write_bytes(b"1")
     answers += [under.call(call, QUESTION, root="file").body for call in calls]
+    shutil.rmtree(folder / "sub/.syncer")
+    (folder / "sub/.syncer").write_bytes(b"a file where the marker's directory is to be")
+    answers.append(under.call("mark", {"marker": "m"}).body)
+    assert b"failed" in answers[-1]
     shutil.rmtree(folder / "sub")
     answers += [under.call(call, QUESTION).body for call in calls]
     (folder / "sub").write_bytes(b"a file in its place")
