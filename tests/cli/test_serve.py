@@ -154,7 +154,7 @@ def test_handshakes_that_never_end_take_little_and_nobodys_place(
     options = ("--cert", str(pair[0]), "--key", str(pair[1]))
     with serving(tmp_path / "folder", *options, state=tmp_path / "state", ca=pair[0]) as server:
         attacks.handshakes(server)
-        assert peak(server) < 150 << 20
+        assert peak(server) < 220 << 20  # 128 that go on, and as many that are just ending
 
 
 def test_a_limit_is_a_setting_and_who_is_put_off_is_told_so_at_once(tmp_path: Path) -> None:
