@@ -73,7 +73,7 @@ def run_daemon(session: Session, words: Sequence[str], *, metrics: str | None, s
         if metrics:
             settings = replace(settings, daemon=replace(settings.daemon, metrics=metrics))
         logs.check_place(settings)
-        logs.start(level, file=settings.daemon.log)
+        logs.start(level, file=settings.daemon.log, requests=session.verbose > 0)
         return settings, selection.jobs
 
     def started(control: str) -> None:

@@ -29,16 +29,20 @@ FILES, FILE_SIZE = 3, 5 << 20  # bytes; the newest file and two older ones
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.NOTSET, 7))
 
 
-def start(level: int, *, file: Path | None = None, stream: TextIO | None = None) -> None:
+def start(
+    level: int, *, file: Path | None = None, stream: TextIO | None = None, requests: bool = False
+) -> None:
     """Log `syncer` from this level on, others' warnings too; may be called again, for another file.
 
-    To the file if one is named, else to the stream (stderr). Raises ConfigError if the file cannot be had.
+    To the file if one is named, else to the stream (stderr). `requests`: each request to a service is a line,
+    which in a daemon of months is asked for (-v). Raises ConfigError if the file cannot be had.
     """
     handler = to_file(file) if file else to_stream(stream or sys.stderr)
     root = logging.getLogger()
     before, root.handlers = root.handlers, [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("syncer").setLevel(level)
+    logging.getLogger("syncer.http").setLevel(level if requests else max(level, logging.WARNING))
     for old in before:
         if isinstance(old, _File):
             old.close()

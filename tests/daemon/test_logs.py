@@ -44,6 +44,7 @@ def put_back() -> Iterator[None]:
     root.handlers, level, our_level = before
     root.setLevel(level)
     ours.setLevel(our_level)
+    logging.getLogger("syncer.http").setLevel(logging.NOTSET)
 
 
 def test_a_line_on_stderr_has_a_time_and_a_level() -> None:
@@ -65,6 +66,16 @@ def test_levels_are_ours_to_choose_and_of_others_only_warnings_come() -> None:
     logging.getLogger("urllib3").warning("yes")
     logging.getLogger("syncer.x").info("yes")
     assert [line.split()[-1] for line in stream.getvalue().splitlines()] == ["yes", "yes"]
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_each_request_is_a_line_only_where_that_was_asked_for(asked: bool) -> None:
+    """A daemon that polls every five minutes would fill its log with nothing else."""
+    stream = io.StringIO()
+    logs.start(logging.INFO, stream=stream, requests=asked)
+    logging.getLogger("syncer.http").info("GET files.example:443/: 200 in 0.010 s")
+    logging.getLogger("syncer.daemon").info("at work")
+    assert ("GET files.example" in stream.getvalue()) is asked and "at work" in stream.getvalue()
 
 
 def test_under_journald_lines_carry_their_level_and_no_time(tmp_path: Path) -> None:

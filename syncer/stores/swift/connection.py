@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from syncer.engine.ports import Clock
-from syncer.errors import AuthError, TransientError
+from syncer.errors import AuthError, PermanentError, TransientError
 from syncer.stores.http.content import Overlarge
 from syncer.stores.http.failures import reaching
+from syncer.stores.http.origins import origin as origin_of
 from syncer.stores.retry_policy import attempts, counted
 from syncer.stores.swift.exchange import Body, Line
 from syncer.stores.swift.refusals import MOMENTARY, THROTTLED, refusal
@@ -244,6 +245,10 @@ class Connection:
             return Reply(status=answer.status, headers=answer.headers, content=answer.read())
 
     def _lease(self, origin: str) -> _Lease:
+        if origin_of(origin) is None:
+            raise PermanentError(
+                f"{origin}: not an address that can be asked", hint="it begins with https://"
+            )
         with self._lock:
             found = next((i for i in reversed(self._idle) if i[0] == origin), None)
             if found is not None:
