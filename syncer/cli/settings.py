@@ -100,7 +100,7 @@ def _account(account: Any) -> Document:
     return {
         key: value.describe() if isinstance(value, Secret) else str(value)
         for key, value in account
-        if key != "name" and value is not None
+        if key != "name" and value not in (None, False)  # a switch that is off is not set
     }
 
 
