@@ -20,7 +20,7 @@ from syncer.engine.ports import Clock
 from syncer.stores.adapted import adapted
 from syncer.stores.beneath import Cursor
 from syncer.stores.fsops import FileSystem
-from syncer.stores.traits import USUAL, Place, Traits
+from syncer.stores.traits import USUAL, Place, Traits, probe
 
 MARKER = ROOT_ID  # in `.syncer` at the root
 TAG_LENGTH = 8
@@ -102,9 +102,20 @@ class Ground:
         """A root without a marker is about to get one, or only looked at, or one of a server's many."""
         self._use(self._at_root(Place.known) or self._given)
 
-    def try_again(self) -> None:
-        """The root has a (new) marker: what its file system does is found out, and kept beside it."""
-        self._use(self._at_root(Place.tried) or self._given)
+    def try_within(self, own_fd: int) -> bool:
+        """Whether it could be found out what the file system does, in `.syncer` of a root about to be marked.
+
+        Before the marker, which is named by the same protocols as everything else.
+        """
+        try:
+            self._use(probe(self.disk, own_fd, self.temporary()))
+        except OSError:
+            return False
+        return True
+
+    def keep_traits(self) -> None:
+        """The root has a (new) marker: what was found out is kept beside it."""
+        self._at_root(lambda place: place.keep(self.traits))
 
     def limit_size(self, largest: int) -> None:
         """A file could not grow beyond so many bytes: none that is larger need be tried again."""

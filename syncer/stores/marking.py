@@ -51,12 +51,14 @@ def write_marker(ground: Ground, marker: str, *, only_first: bool = False) -> No
         own = cursor.enter(PRIVATE)
         check_owner(fs, own, ground.root_fd())
         clear(fs, own, ground.is_own)
+        tried = ground.try_within(own)
         _plant(ground, own, _PROBE, mtime_ns=PROBE_NS)
         _plant(ground, own, _GIT_IGNORE, b"*\n")
         _plant(ground, own, MARKER, f"{marker}\n".encode("ascii"), only_first=only_first)
         fs.sync(own)
         fs.sync(cursor.enter(""))
-        ground.try_again()
+        if tried:
+            ground.keep_traits()
 
 
 def write_git_ignore(ground: Ground) -> None:

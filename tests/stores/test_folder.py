@@ -237,6 +237,7 @@ def test_the_marker_is_durable_before_it_is_said_to_be(rig: FolderRig) -> None:
     rig.store.mark("cd" * 16)
     steps = [name for name in rig.disk.names() if name in ("write", "sync", "rename")]
     probe, whole = ["sync", "rename"], ["write", "sync", "rename"]
+    steps = steps[steps.index("sync") :]  # after what was tried
     assert steps[:10] == [*probe, *whole, *whole, "sync", "sync"]  # .gitignore, the marker, the names
     assert (rig.root / ".syncer" / "root-id").read_text() == "cd" * 16 + "\n"
 

@@ -88,6 +88,17 @@ def test_an_ordinary_disk_is_used_as_it_is(rig: FolderRig) -> None:
     assert rig.store._ground.fs is rig.disk
 
 
+@pytest.mark.parametrize("manner", [RCLONE, CRYFS, NO_X, EXFAT], ids=str)
+def test_a_root_whose_file_system_fails_at_links_could_not_be_marked(
+    on: Callable[[Manner], FolderRig], manner: Manner
+) -> None:
+    """A first marker is named so that it replaces none: by a link, where that works."""
+    rig = on(manner)
+    (rig.root / ".syncer/root-id").unlink()
+    again_at(rig).store.mark("ef" * 16, only_first=True)
+    assert (rig.root / ".syncer/root-id").read_text() == "ef" * 16 + "\n"
+
+
 def test_what_was_found_out_is_not_tried_again(on: Callable[[Manner], FolderRig]) -> None:
     rig = on(VFAT)
     rig.disk.calls.clear()
