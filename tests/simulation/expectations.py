@@ -7,12 +7,14 @@ after any run, also after one that was killed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 
 from syncer.engine.model import ConflictPolicy
 from tests.world import Node, Snapshot, contents
 
 MARK = ".sync-conflict-"
+_DAY_NS = 24 * 3600 * 10**9
 Sides = Mapping[str, Snapshot]
 Leaf = tuple[str, bytes]
 
@@ -103,12 +105,21 @@ def _one_changed(base: Leaf | None, local: Leaf | None, remote: Leaf | None) -> 
     return local or remote
 
 
+def _newer(local: Node, remote: Node) -> Node:
+    """A time of more than a day ahead comes from a wrong clock, and wins nothing."""
+    tomorrow = time.time_ns() + _DAY_NS
+    ahead = [node for node in (local, remote) if node.mtime_ns > tomorrow]
+    if len(ahead) == 1:
+        return remote if ahead[0] is local else local
+    return local if local.mtime_ns > remote.mtime_ns and not ahead else remote
+
+
 def _conflict(path: str, local: Node, remote: Node, after: Sides, policy: ConflictPolicy) -> None:
     if policy is ConflictPolicy.ASK:
         assert _leaf(after["local"].get(path)) == _leaf(local), f"{path} waits for an answer"
         assert _leaf(after["remote"].get(path)) == _leaf(remote), f"{path} waits for an answer"
         return
-    newer = local if local.mtime_ns > remote.mtime_ns else remote
+    newer = _newer(local, remote)
     winner = {ConflictPolicy.LOCAL: local, ConflictPolicy.REMOTE: remote}.get(policy, newer)
     loser = remote if winner is local else local
     for side, tree in after.items():
