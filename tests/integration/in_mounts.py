@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import itertools
 import json
 import os
 import signal
@@ -435,7 +436,12 @@ class Sick(FileSystem):
     """A disk on which what is mounted at one place answers nothing but an error."""
 
     def __init__(self) -> None:
-        self.place, self.code, self.names_too = "", 0, False
+        self.place, self.code, self.names_too, self.network = "", 0, False, False
+
+    def mount_list(self, fd: int) -> tuple[str, str]:
+        """A network file system is known by what was mounted, and not asked: it may never answer."""
+        place, lines = super().mount_list(fd)
+        return place, lines.replace(" - tmpfs none ", " - nfs4 server:/export ") if self.network else lines
 
     def open_directory(self, name: str, dir_fd: int) -> int:
         self._fail(name, dir_fd)
@@ -461,8 +467,8 @@ class Sick(FileSystem):
 
 def does_not_answer(home: Path) -> None:
     """EIO, ESTALE or ENOTCONN from what is mounted there, when it is opened or even when it is looked at."""
-    for side in SIDES:
-        base = home / side
+    for side, network in itertools.product(SIDES, (True, False)):
+        base = home / f"{side}-{network}"
         for name in ("local/photos", "remote/photos", "keep", "state", "disk"):
             (base / name).mkdir(parents=True)
         mount("-t", "tmpfs", "none", base / "disk")
@@ -471,6 +477,7 @@ def does_not_answer(home: Path) -> None:
             (base / side / "photos" / name).write_text(name)
         (base / "local/beside").write_text("beside")
         disk = Sick()
+        disk.network = network
         machine = Machine(disk, FastClock(), str(base), base / "state")
         assert machine.run().exit_code == 0
         for code in (errno.EIO, errno.ESTALE, errno.ENOTCONN):

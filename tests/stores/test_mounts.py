@@ -57,6 +57,7 @@ def test_of_two_at_one_place_the_upper_one_counts_and_what_it_hides_does_not(tmp
     both = found(tmp_path, lower + upper)
     assert set(below) == {"a", "a/in"}
     assert both == above
+    assert found(tmp_path, upper + lower) == above, "in whatever order they are listed"
 
 
 def test_what_was_mounted_tells_two_apart_and_is_no_name_of_this_machine(tmp_path: Path) -> None:
