@@ -563,6 +563,7 @@ class Interfered(FileSystem):
 
 def unmounted_at_any_moment_of_a_run(home: Path) -> None:
     """The disk goes before the n-th look or write of a run that has something to do everywhere."""
+    refused = 0
     for method in ("open_directory", "scan", "create", "sync"):
         for number in range(100):
             base = home / f"{method}{number}"
@@ -582,7 +583,8 @@ def unmounted_at_any_moment_of_a_run(home: Path) -> None:
             (base / "remote/photos" / PHOTOS[1]).write_text("edited there")
             (base / "remote/photos" / PHOTOS[2]).unlink()
             disk.before(method, number, partial(unmount_busy, base / "local/photos"))
-            machine.run(policy=Policy())
+            end = machine.run(policy=Policy())
+            refused += getattr(end.error, "guard", "") == "unmounted"
             acted = disk.acted
             disk.before("", 0, lambda: None)
             if acted:
@@ -606,6 +608,7 @@ def unmounted_at_any_moment_of_a_run(home: Path) -> None:
             unmount(base / "disk")
             if not acted:
                 break
+    assert refused, "a run whose disks changed after it looked goes no further"
 
 
 # -- the daemon, and a server ------------------------------------------------------------------
