@@ -34,6 +34,7 @@ from syncer.stores.folder import FolderStore
 from syncer.stores.traits import USUAL, Traits, probe
 from syncer.stores.trash import FOLDER as TRASH
 from syncer.stores.trash import Trash
+from syncer.stores.trashcan import is_batch
 from syncer.stores.trouble import reading
 
 ErrorT = TypeVar("ErrorT", bound=SyncerError)
@@ -153,7 +154,9 @@ class Served:
             names = sorted(entry.name for entry in (home / TRASH).iterdir())
         except FileNotFoundError:
             return
-        yield from (self._trash(name) for name in names)
+        yield from (
+            self._trash(name) for name in names if not is_batch(name)
+        )  # those are a job's of this machine
 
     def _trash(self, name: str) -> Trash:
         anchor = str(self.state if self._trash_in_state else self.folder)

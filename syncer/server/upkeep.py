@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from syncer.clock import Moment, Uptime, uptime
 from syncer.engine.model import Kind, RelPath
 from syncer.engine.paths import PRIVATE, TEMPORARY, join
 from syncer.errors import SyncerError
 from syncer.server import memory
 from syncer.server.served import Key, Served
+from syncer.server.trash_ages import TrashAges
 from syncer.stores import stamps, trashcan
 from syncer.stores.beneath import Cursor
 from syncer.stores.ground import TAG_LENGTH
@@ -31,8 +33,10 @@ _log = logging.getLogger("syncer.server")
 class Upkeep:
     """Runs until `stop`."""
 
-    def __init__(self, served: Served, *, trash_days: float) -> None:
+    def __init__(self, served: Served, *, trash_days: float, uptime: Callable[[], Uptime] = uptime) -> None:
         self._served = served
+        self._uptime = uptime
+        self._ages = TrashAges(served.state / "trash-ages.json")
         self._trash_days = trash_days
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
@@ -59,8 +63,14 @@ class Upkeep:
 
     def empty_trash(self) -> int:
         """Removes what went to the trash longer ago than it is kept; answers how many files."""
-        older_than = self._served.clock.now_ns() - int(self._trash_days * _DAY_NS) - _HOUR_NS
-        return sum(trashcan.empty(trash, older_than_ns=older_than)[0] for trash in self._served.trashes())
+        there = {
+            f"{trash.name}/{batch}": (trash, batch)
+            for trash in self._served.trashes()
+            for batch in trashcan.batches(trash)
+        }
+        now = Moment(wall_ns=self._served.clock.now_ns(), uptime=self._uptime())
+        old = self._ages.older(now, there, int(self._trash_days * _DAY_NS) + _HOUR_NS)
+        return sum(trashcan.drop(trash, [batch])[0] for trash, batch in map(there.__getitem__, sorted(old)))
 
     def prune(self) -> int:
         """Forgets the digests of directories that are gone; answers of how many."""

@@ -96,6 +96,11 @@ class Trash:
         """From here on the disk is this one: the root's, as its file system wants to be used."""
         self.fs = fs
 
+    @property
+    def name(self) -> str:
+        """Its path below the directory it is in: tells one of several trashes from another."""
+        return "/".join(self._below)
+
     def batch(self, generation: int) -> str:
         """The folder of this run; the second thing at one path goes to its `~2`, and so on."""
         with self._lock:

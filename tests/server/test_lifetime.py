@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from syncer.clock import SystemClock
+from syncer.clock import SystemClock, Uptime
 from syncer.engine.model import Done, Kind, Stale
 from syncer.engine.ports import Put, Removal
 from syncer.errors import Busy, NotFound, Unholdable
@@ -25,6 +25,7 @@ from syncer.server.extension.call import Call
 from syncer.server.extension.looking import list_
 from syncer.server.premises import Occupied, default_state
 from syncer.server.served import IDLE, Key, Served, checked
+from syncer.server.trash_ages import LOOKS
 from syncer.server.upkeep import Upkeep
 from syncer.stores import stamps
 from tests.server.clocks import Moved
@@ -380,11 +381,24 @@ def test_a_trash_batch_does_not_outlive_its_hour_and_is_emptied_by_age(tmp_path:
             [(_, outcome)] = store.delete([Removal(path=name, expected=entry)])  # type: ignore[arg-type]
             assert isinstance(outcome, Done), outcome
 
+    up = 0.0
+    upkeep = Upkeep(served, trash_days=30, uptime=lambda: Uptime(boot="one", ns=int(up * 1e9)))
+
+    def wait(days: float) -> None:
+        nonlocal up
+        moved.pass_(days * day)
+        up += days * day
+
     remove("early")
-    moved.pass_(29 * day)
+    assert upkeep.empty_trash() == 0
+    wait(29)
     remove("late")
-    moved.pass_(2 * day)
-    assert Upkeep(served, trash_days=30).empty_trash() == 1
+    assert upkeep.empty_trash() == 0
+    moved.pass_(400 * day)
+    assert [upkeep.empty_trash() for _ in range(LOOKS)] == [0] * LOOKS, "a clock that was set empties nothing"
+    wait(2)
+    again = Upkeep(served, trash_days=30, uptime=lambda: Uptime(boot="one", ns=int(up * 1e9)))
+    assert again.empty_trash() == 1
     kept = [p.name for p in (tmp_path / "state/trash").rglob("*") if p.is_file()]
     assert kept == ["late"]
     served.close()
