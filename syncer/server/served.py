@@ -154,9 +154,8 @@ class Served:
             names = sorted(entry.name for entry in (home / TRASH).iterdir())
         except FileNotFoundError:
             return
-        yield from (
-            self._trash(name) for name in names if not is_batch(name)
-        )  # those are a job's of this machine
+        # A job of this machine may keep its own runs in the same place.
+        yield from (self._trash(name) for name in names if not is_batch(name))
 
     def _trash(self, name: str) -> Trash:
         anchor = str(self.state if self._trash_in_state else self.folder)
