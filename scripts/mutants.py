@@ -70,7 +70,10 @@ class Mutant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """How one bug fared. `test` caught it; where none did, `trouble` says what happened instead."""
+    """How one bug fared. `test` caught it; where none did, `trouble` says what happened instead.
+
+    Neither: it was added since the last whole campaign.
+    """
 
     mutant: Mutant
     test: str = ""
@@ -205,16 +208,28 @@ def _tell(verdict: Verdict) -> None:
 
 def page(verdicts: Sequence[Verdict]) -> str:
     """The list with what caught each, in Markdown."""
-    lines = [_ABOUT, f"{len(verdicts)} seeded, {sum(bool(v.test) for v in verdicts)} caught."]
+    run = [v for v in verdicts if v.test or v.trouble]
+    counts = f"{len(run)} seeded, {sum(bool(v.test) for v in run)} caught."
+    if len(run) < len(verdicts):
+        counts += (
+            f" {len(verdicts) - len(run)} more were added since, each seen caught by its tests then (`new`), "
+            "and not yet part of a campaign over all."
+        )
+    lines = [_ABOUT, counts]
     group = ""
     for verdict in verdicts:
         mutant = verdict.mutant
         if mutant.group != group:
             group = mutant.group
             lines += ["", f"## {group}", "", "| bug | in | caught by |", "| --- | --- | --- |"]
-        test, _, _ = verdict.test.partition("[")
-        lines.append(f"| {mutant.name} | `{mutant.file}` | {f'`{test}`' if test else '**nothing**'} |")
+        lines.append(f"| {mutant.name} | `{mutant.file}` | {_caught_by(verdict)} |")
     return "\n".join(lines) + "\n"
+
+
+def _caught_by(verdict: Verdict) -> str:
+    if verdict.test:
+        return f"`{verdict.test.partition('[')[0]}`"
+    return "**nothing**" if verdict.trouble else f"new: `{verdict.mutant.tests[0]}`"
 
 
 def remembered(text: str, mutants: Sequence[Mutant]) -> dict[str, Verdict]:
@@ -248,7 +263,7 @@ def main(words: Sequence[str] | None = None) -> int:
         remembered(PAGE.read_text(encoding="utf-8"), everything) if asked.names and PAGE.exists() else {}
     )
     now = {**earlier, **{v.mutant.name: v for v in verdicts}}
-    PAGE.write_text(page([now[m.name] for m in everything if m.name in now]), encoding="utf-8")
+    PAGE.write_text(page([now.get(m.name, Verdict(mutant=m)) for m in everything]), encoding="utf-8")
     for name in missed:
         print(f"not caught: {name}")
     return 1 if missed else 0
