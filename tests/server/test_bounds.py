@@ -176,9 +176,12 @@ def test_a_server_stops_in_five_seconds_whatever_runs(tmp_path: Path) -> None:
         signing.start()
         eventually(lambda: processor(server) > 1)
         server.process.terminate()
-        assert server.process.wait(5) == 143
-        hashing.join()
-        signing.join()
+        try:
+            assert server.process.wait(5) == 143
+        finally:
+            server.process.kill()  # where it goes on: nobody waits for it
+            hashing.join()
+            signing.join()
 
 
 def test_a_revoked_key_ends_what_is_open_of_it(tmp_path: Path) -> None:
