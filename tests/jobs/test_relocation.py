@@ -171,6 +171,17 @@ def test_a_memory_of_an_older_version_is_found_by_its_markers_alone(home: Home) 
     ]
 
 
+def test_a_memory_belongs_to_both_roots(home: Home) -> None:
+    (home.base / "docs").rename(home.base / "moved")
+    (home.base / "copy").rename(home.base / "away")
+    job = home.job(local="moved", remote="elsewhere")
+    result = home.sync(job)
+    assert (result.exit_code, result.notes) == (0, ())
+    assert home.runs(job) == [1]
+    assert home.tree("elsewhere") == home.tree("moved") == {"a": "a", "d/c": "d/c"}
+    assert home.runs(home.job()) == [2, 1], "that of the old pair stays where it is"
+
+
 def test_what_a_daemon_keeps_to_listen_did_not_let_the_memory_in(home: Home) -> None:
     (home.base / "docs/a").unlink()
     (home.base / "docs").rename(home.base / "moved")
