@@ -6,7 +6,7 @@
 #                                writes the stamp DIR/.librsync only once it is there
 #   setup.sh install DIR LOCK    what requirements/LOCK.lock holds, by its hashes, and the package, editable
 #   setup.sh locked DIR LOCK     the same without the package
-#   setup.sh tools               the programs that the tests compare with: rdiff, rclone, openssl, git
+#   setup.sh tools               the programs that the tests compare with: rdiff, rclone, rsync, openssl, git
 #   setup.sh peers               those beside which the benchmarks measure, as far as there are packages
 #
 # It changes nothing of the system but the packages it may install: librsync, those for the tests, and
@@ -111,7 +111,7 @@ install_tool() {
 }
 
 need_tools() {
-    for tool in rdiff rclone openssl git; do
+    for tool in rdiff rclone rsync openssl git; do
         command -v "$tool" >/dev/null 2>&1 && continue
         say "installing $tool, which the tests compare with"
         install_tool "$tool" >&2 || true

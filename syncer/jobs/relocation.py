@@ -161,10 +161,12 @@ def adopt(settings: Settings, job: JobSettings, clock: Clock) -> Place | None:
 
 def copied(settings: Settings, job: JobSettings) -> dict[Side, str]:
     """The roots of a new pair that are copies of a folder which another pair has and which still stands."""
+    marked = [(side, text, _marker(text)) for side, text in _texts(settings, job).items()]
+    if not any(marker for _, _, marker in marked):
+        return {}  # and no database of another job that runs in this process is opened for nothing
     memories = list(known(settings.state_dir))
     found = {}
-    for side, text in _texts(settings, job).items():
-        marker = _marker(text)
+    for side, text, marker in marked:
         same = [(o, s) for o in memories for s in Side if marker and o.markers[s] == marker]
         if any(o.texts[s] == text for o, s in same):
             continue

@@ -288,7 +288,7 @@ def test_doctor_says_of_an_account_what_works_and_what_to_do(
     bad = machine.call("doctor", "wrong", "gone", "cloud")
     assert bad.code == 1
     assert re.search(r"BAD  wrong credentials .*\n +-> .*key", bad.out)
-    assert re.search(r"BAD  gone host .*\n +-> check the URL", bad.out)
+    assert re.search(r"BAD  gone host .*\n +-> is the server running, and the port right", bad.out)
     assert re.search(
         r"BAD  cloud credentials .*nobody has logged in.*\n +-> log in: syncer login cloud", bad.out
     )

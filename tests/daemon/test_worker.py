@@ -371,7 +371,7 @@ def test_a_job_that_is_watched_and_has_nothing_to_do_was_taken_for_a_silent_one(
         for mode in ("gone", "interval"):
             bench.remote.mode = mode
             assert bench.standing.last_success == full
-            assert stale(bench.standing, began=0.0, now=now) != ()
+            assert stale(bench.standing, began=0.0, now=full + 1.0) != ()
         bench.remote.mode = "feed"
         bench.worker.pause(True)
         assert bench.standing.last_success == full, "while it is paused nobody looks"

@@ -126,7 +126,10 @@ def test_eight_first_runs_at_once_end_with_one_marker_and_go_on(tmp_path: Path) 
         local.mkdir()
         (local / f"of-{number}").write_text(f"{number}")
         job = JobSettings(
-            name="docs", local=local, remote=Location(account="local", path=str(tmp_path / "shared"))
+            name="docs",
+            local=local,
+            remote=Location(account="local", path=str(tmp_path / "shared")),
+            settle=0,
         )
         settings = Settings(
             path=None, state_dir=tmp_path / f"state-{number}", accounts={}, jobs={"docs": job}

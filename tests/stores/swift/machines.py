@@ -108,10 +108,10 @@ class Machine:
         patience = RetryPolicy(tries=4, first=0.05, longest=0.5)
         remote = RetryingStore(self.remote(), sleep=self.clock.sleep, policy=patience)
         try:
-            admit(state.memory, local, remote, names=NAMES, accept=False)
+            found = admit(state.memory, local, remote, names=NAMES, accept=False)
             yield cycle.Pair(
                 local=local, remote=remote, memory=state.memory, policy=policy, clock=self.clock,
-                reporter=Silent(), compiler=compile_rules,
+                reporter=Silent(), compiler=compile_rules, roots=found,
             )  # fmt: skip
         finally:
             local.close()

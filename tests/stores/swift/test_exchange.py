@@ -55,7 +55,7 @@ def recorder() -> Iterator[Recorder]:
 
 
 def connected(url: str) -> Connection:
-    return Connection(TokenDoor(storage_url=f"{url}/v1/a", token=lambda: "t"), clock=SteppingClock())
+    return Connection(TokenDoor(storage_url=f"{url}/v1/a", token=lambda: "t", insecure=True), clock=SteppingClock())
 
 
 def test_a_proxy_named_by_the_environment_is_used(
