@@ -55,7 +55,8 @@ def recorder() -> Iterator[Recorder]:
 
 
 def connected(url: str) -> Connection:
-    return Connection(TokenDoor(storage_url=f"{url}/v1/a", token=lambda: "t", insecure=True), clock=SteppingClock())
+    door = TokenDoor(storage_url=f"{url}/v1/a", token=lambda: "t", insecure=True)
+    return Connection(door, clock=SteppingClock())
 
 
 def test_a_proxy_named_by_the_environment_is_used(
