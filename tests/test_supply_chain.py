@@ -91,3 +91,33 @@ def test_make_installs_from_the_locks() -> None:
     assert "--require-hashes" in setup and "--no-deps" in setup
     for lock in LOCKS:
         assert f"requirements/{lock}.lock" in makefile
+
+
+def test_the_demo_could_not_be_installed_since_a_lock_lacked_what_its_own_packages_need() -> None:
+    """pip refuses a lock with hashes that is not complete (--require-hashes)."""
+    from importlib.metadata import requires
+
+    from packaging.requirements import Requirement
+
+    for lock in ("run", "dev"):
+        there = {one.name for one in locking.pinned(lock)}
+        missing = {
+            f"{name} needs {needed.name}"
+            for name in there
+            if not_elsewhere(name)
+            for needed in map(Requirement, requires(name) or [])
+            if needed.marker is None or needed.marker.evaluate({"extra": ""})
+            if re.sub(r"[-_.]+", "-", needed.name).lower() not in there
+        }
+        assert missing == set(), lock
+
+
+def not_elsewhere(name: str) -> bool:
+    """Whether a package is installed here: some are locked for other systems only."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
