@@ -29,7 +29,6 @@ STARS = 64  # runs of stars in one pattern
 PATTERNS = 10_000  # patterns in one file
 HEAVIEST = 1000  # weight of one file: what its wildcards cost for each name, see `_weight`
 _TOGETHER = 64  # patterns in one regular expression
-_LONG_EXPRESSION = 2000  # characters; compiled it takes some hundred times as many bytes
 _BOM = b"\xef\xbb\xbf"
 _SPECIAL = re.compile(r"[*?\[\\]")  # what ends the literal beginning of a pattern
 _ALL = (1 << 256) - 1  # every byte
@@ -381,14 +380,6 @@ def _bracket(found: _Set) -> str:
     return "[" + "".join(f"\\x{a:02x}-\\x{b - 1:02x}" for a, b in runs) + "]"
 
 
-def _compiled(expression: str) -> re.Pattern[str]:
-    """Compiled; a long one does not stay in the cache of `re`, which keeps 512 of whatever size."""
-    found = re.compile(expression, re.DOTALL)
-    if len(expression) > _LONG_EXPRESSION:
-        re.purge()
-    return found
-
-
 @dataclass(slots=True)
 class _Chunk:
     """Some patterns in one expression, which tells the last of them (in the file) that matches."""
@@ -399,7 +390,7 @@ class _Chunk:
 
     def last(self, text: str) -> int:
         if self.match is None:
-            self.match = _compiled(self.expression).match
+            self.match = re.compile(self.expression, re.DOTALL).match
         found = self.match(text)
         return -1 if found is None else self.numbers[(found.lastindex or 0) - 1]
 
