@@ -50,8 +50,9 @@ def told(feed, cursor, *wanted):
 
 def test_of_a_directory_in_place_of_another_all_below_is_told(folder, feed, tmp_path):
     (tmp_path / "other" / "sub" / "deep").mkdir(parents=True)
+    cursor = feed.since("", None).cursor
     (folder / "d" / "sub" / "deep").mkdir(parents=True)
-    told(feed, feed.since("", None).cursor, "d")
+    told(feed, cursor, "", "d", "d/sub", "d/sub/deep")
     cursor = feed.since("", None).cursor
     os.rename(folder / "d", tmp_path / "old")
     os.rename(tmp_path / "other", folder / "d")

@@ -24,6 +24,7 @@ from urllib.request import urlopen
 SECONDS = 60  # in which a start is given up
 _TRIES = 3  # another process may take a port between our look and the daemon's
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
+_waitpid = os.waitpid  # eventlet's, put in its place later, sleeps: no handler of a signal may
 
 _CAPS = {
     "mon.": {"mon": "allow *"},
@@ -127,8 +128,9 @@ class Ceph:
         """Ends the daemons: nothing in memory has to be kept."""
         while self._daemons:
             daemon = self._daemons.pop()
-            daemon.kill()
-            daemon.wait()
+            if daemon.poll() is None:
+                daemon.kill()
+                _waitpid(daemon.pid, 0)
 
     def _start(self) -> None:
         shutil.rmtree(self._root / "ceph", ignore_errors=True)
