@@ -68,7 +68,7 @@ def _effect(there: World, action: Action) -> None:
             directory = action.local.kind is Kind.DIRECTORY
             _remember(there, action.path, DIRECTORY if directory else agreement(action.local, action.remote))
         case Forget():
-            _drop(there, action.path)
+            _relocate(there, action.path, action.now) if action.now else _drop(there, action.path)
         case Transfer():
             _transfer(there, action)
         case Touch():
@@ -188,10 +188,12 @@ def _rename(there: World, side: Side, origin: RelPath, path: RelPath, expected: 
 
 def _move(there: World, action: Move) -> None:
     node = _rename(there, action.side, action.origin, action.path, action.expected)
+    if action.respells:
+        if action.known:
+            _relocate(there, action.known, action.path)
+        return
     if node.kind is Kind.DIRECTORY:
-        for old in [p for p in there.base if p == action.origin or paths.is_below(p, action.origin)]:
-            _void(there, old)
-            _remember(there, action.path + old[len(action.origin) :], there.base.pop(old))
+        _relocate(there, action.origin, action.path)
         for adopt in action.below:
             _remember(there, adopt.path, agreement(adopt.local, adopt.remote))
         return
@@ -218,6 +220,12 @@ def _keep_both(there: World, action: KeepBoth) -> None:
 def _remember(there: World, path: RelPath, row: BaseEntry) -> None:
     there.base[path] = row
     there.seals.pop(paths.split(path)[0], None)
+
+
+def _relocate(there: World, origin: RelPath, path: RelPath) -> None:
+    for old in [p for p in there.base if p == origin or paths.is_below(p, origin)]:
+        _void(there, old)
+        _remember(there, path + old[len(origin) :], there.base.pop(old))
 
 
 def _drop(there: World, path: RelPath) -> None:

@@ -35,6 +35,7 @@ from syncer.engine.ports import Capabilities
 from syncer.engine.reconcile import Reconciler
 from syncer.engine.report import Plan
 from syncer.engine.rules import Rules
+from syncer.engine.spelling import Respelt
 from syncer.ignore import compile_rules
 
 L, R = Side.LOCAL, Side.REMOTE
@@ -124,6 +125,7 @@ class World:
     trash: Counter[tuple[Kind, bytes]] = field(default_factory=Counter)
     seals: dict[RelPath, tuple[bytes, bytes]] = field(default_factory=dict)
     clock: int = 0
+    mounts: set[RelPath] = field(default_factory=set)
 
     def stamp(self) -> int:
         self.clock += 1
@@ -193,6 +195,9 @@ class World:
         folded = {paths.fold(p, case=case, form=form): p for p in self.sides[side]}
         return folded.get(paths.fold(path, case=case, form=form), path)
 
+    def is_mount(self, side: Side, path: RelPath) -> bool:
+        return path in self.mounts
+
     def read_rules(self, side: Side, path: RelPath) -> bytes:
         node = self.sides[side].get(path)
         return node.data if node is not None and node.kind is Kind.FILE else b""
@@ -255,7 +260,7 @@ BOTH_SIDES = frozenset(Side)
 def findings(seen: World, policy: Policy = KEEP, *, shortcuts: bool = False) -> Findings:
     """What the real reconciler finds; with `shortcuts` only directories that moved are visited."""
     rules = Rules(policy.ignore, compile_rules, seen.read_rules)
-    reconciler = Reconciler(seen, policy, rules)
+    reconciler = Reconciler(Respelt(seen), policy, rules)
     known = [path for path, row in seen.base.items() if row.kind is Kind.DIRECTORY]
     for directory in sorted(("", *known), key=paths.tree_key):
         if not (shortcuts and _sealed(seen, directory)):

@@ -78,7 +78,9 @@ class Admission:
             self._findings.ignored[rule] = self._findings.ignored.get(rule, 0) + 1
         self.covered.add(path)
         if view.base is not None:
-            self._findings.actions.append(Forget(path=path, reason=Reason.IGNORED))
+            known = paths.join(paths.split(path)[0], view.superseded or view.name)
+            self.covered.add(known)
+            self._findings.actions.append(Forget(path=known, reason=Reason.IGNORED))
         return True
 
     def _another_roots(self, path: RelPath, view: View) -> bool:
@@ -173,17 +175,13 @@ class Admission:
         for index in indices:
             entry = entry_of(views[index].seen(side))
             assert entry is not None
-            questions.append((paths.join(directory, views[index].name), entry))
+            view = views[index]
+            name = view.spelling if view.behind is side else view.name
+            questions.append((paths.join(directory, name), entry))
         for index, answer in zip(indices, self._sight.digests(side, questions), strict=True):
             seen: Seen = answer or Obstacle(Trouble.BUSY, "it vanished while it was looked at")
             view = views[index]
-            views[index] = View(
-                name=view.name,
-                base=view.base,
-                local=seen if side is Side.LOCAL else view.local,
-                remote=seen if side is Side.REMOTE else view.remote,
-                superseded=view.superseded,
-            )
+            views[index] = replace(view, local=seen) if side is Side.LOCAL else replace(view, remote=seen)
 
     def _spoilt(self, directory: RelPath, view: View) -> bool:
         """Whether reading failed: then nothing is decided about the name."""

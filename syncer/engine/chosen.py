@@ -144,14 +144,15 @@ def _planned_on(action: Action) -> tuple[object, ...]:
             return action.side.value, action.clearing
         case Move():
             below = tuple((a.path, _seen(a.local), _seen(a.remote)) for a in action.below)
-            return action.side.value, action.origin, _seen(action.expected), _seen(action.seen), below
+            both = _seen(action.expected), _seen(action.seen)
+            return action.side.value, action.origin, *both, below, action.respells, action.known
         case KeepBoth():
             both = _seen(action.winner), _seen(action.lost)
             return action.copy, action.loser.value, *both, action.one_way
         case Adopt():
             return _seen(action.local), _seen(action.remote)
         case Forget():
-            return ()
+            return (action.now,) if action.now else ()
     assert_never(action)
 
 

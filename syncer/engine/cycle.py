@@ -112,9 +112,9 @@ def run(pair: Pair, seen: Look | None = None) -> RunReport:
     for side in Side:
         mounts.remember(pair.memory, side, disks[side])
     todo = _planned(pair, findings, disks)
-    for side, store in pair.stores.items():
-        if findings.leftovers[side] and pair.policy.mode.may_change(side):
-            store.sweep(findings.leftovers[side])
+    if _swept(pair, findings):
+        findings = _observed(pair, seen, disks)  # a name whose renaming was cut off is there again
+        todo = _planned(pair, findings, disks)
     pair.memory.seal((directory, None, None) for directory in findings.reopened)
     _announce(pair, todo.actions)
     executor = Executor(
@@ -139,6 +139,14 @@ def run(pair: Pair, seen: Look | None = None) -> RunReport:
         missed=todo.missed,
         ignored=todo.ignored,
     )
+
+
+def _swept(pair: Pair, findings: Findings) -> bool:
+    """Whether a dead run had left anything behind, which is out of the way now."""
+    left = [side for side in Side if findings.leftovers[side] and pair.policy.mode.may_change(side)]
+    for side in left:
+        pair.stores[side].sweep(findings.leftovers[side])
+    return bool(left)
 
 
 def _observed(pair: Pair, seen: Look, disks: Mapping[Side, Mounts]) -> Findings:
@@ -314,7 +322,16 @@ def _seal(pair: Pair, findings: Findings, reports: Sequence[ActionReport], left:
         pair.memory.set(**{IGNORE: rules})
     _remember_machine_rules(pair.memory, findings.machine_rules)
     waiting = {d for action in left for d in _touched(action)}
-    agreed = [sealed for sealed in findings.settled if sealed[0] not in waiting]
+    unspelt = {
+        r.action.path
+        for r in reports
+        if isinstance(r.action, Move) and r.action.respells and not isinstance(r.outcome, Done)
+    }
+    agreed = [
+        sealed
+        for sealed in findings.settled
+        if sealed[0] not in waiting and not (unspelt and unspelt.intersection(paths.upwards(sealed[0])))
+    ]
     pair.memory.seal(agreed)
     settled = {path for path, _, _ in agreed}
     undone = {d for r in reports if not isinstance(r.outcome, Done) for d in _touched(r.action)} | waiting
@@ -345,6 +362,8 @@ def _touched(action: Action) -> Iterable[RelPath]:
     match action:
         case MakeDirectory() | KeepBoth():
             yield action.path
+        case Forget() if action.now:
+            yield action.now
         case Move():
             yield paths.split(action.origin)[0]
             yield action.path

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from itertools import islice
+from itertools import groupby, islice
 
 from syncer.engine import paths
 from syncer.engine.changes import DIRECTORY, agreement
@@ -116,13 +116,16 @@ class Executor:
         self._workers = workers
         self._before_deletes = before_deletes
         self._no_space: dict[Side, int] = dict.fromkeys(Side, 0)
+        self._respelt = Respellings()
 
     def run(self, actions: Sequence[Action]) -> Iterator[ActionReport]:
         """Do everything, and say how each action ended as soon as it is remembered."""
         for step, group in phases(actions):
             if step in (Phase.CLEAR_FILES, Phase.DELETES, Phase.REMOVALS):
                 self._before_deletes()
-            for results in self._phase(step, group):
+            ready, waiting = self._respelt.sort_out(group)
+            yield from self._recorded(waiting)
+            for results in self._phase(step, ready):
                 yield from self._recorded([r for r in results if not _unmovable(r)])
                 instead = [a for r in results for a in _unmovable(r)]
                 if instead:
@@ -140,6 +143,8 @@ class Executor:
 
     def _phase(self, step: Phase, group: Sequence[Action]) -> Iterator[list[Result]]:
         match step:
+            case Phase.SPELLINGS:
+                yield from self._spellings(group)
             case Phase.FORGET | Phase.ADOPT:
                 yield from _pieces((_noted(a) for a in group), FACTS)
             case Phase.KEEP_BOTH:
@@ -173,6 +178,19 @@ class Executor:
                 return dict(store.rename(moves))
             case _:
                 return dict(store.amend([_amend(a) for a in group if isinstance(a, Touch)]))
+
+    def _spellings(self, group: Sequence[Action]) -> Iterator[list[Result]]:
+        """Parents before children, each known by its new path before the next: only files go together."""
+        for _, neighbours in groupby(enumerate(group), key=_of_one_batch):
+            ready, waiting = self._respelt.sort_out([action for _, action in neighbours])
+            yield waiting
+            for action in ready:
+                if not isinstance(action, Move):
+                    yield [_noted(action)]
+            for side in Side:
+                for results in self._on_side(side, [a for a in ready if _side(a) is side]):
+                    self._respelt.note(results)
+                    yield results
 
     # Transfers
 
@@ -325,6 +343,71 @@ class Executor:
         return result
 
 
+class Respellings:
+    """How the names ended that get another spelling in this run, for what is planned at and below them."""
+
+    def __init__(self) -> None:
+        self._failed: set[RelPath] = set()
+        self._now: dict[tuple[Side, RelPath], tuple[Entry, Entry]] = {}  # as planned on, and since the rename
+
+    def note(self, results: Iterable[Result]) -> None:
+        """Some of them were tried."""
+        for action, outcome in ((r.action, r.outcome) for r in results):
+            if not isinstance(outcome, Done):
+                self._failed.add(action.path)
+            elif isinstance(action, Move) and outcome.entry is not None:
+                self._now[action.side, action.path] = (action.expected, outcome.entry)
+
+    def sort_out(self, group: Sequence[Action]) -> tuple[list[Action], list[Result]]:
+        """The actions as they are to be done now, and those that wait until a name is spelt right."""
+        if not self._failed and not self._now:
+            return list(group), []
+        waiting = [a for a in group if self._waits(a)]
+        message = "its name, or that of a directory above, is still spelt otherwise on the other side"
+        gone = set(map(id, waiting))
+        ready = [self._as_now(a) for a in group if id(a) not in gone]
+        return ready, [Result(a, Skipped(message=message)) for a in waiting]
+
+    def _waits(self, action: Action) -> bool:
+        at = (action.now or action.path) if isinstance(action, Forget) else action.path
+        return bool(self._failed) and any(up in self._failed for up in paths.upwards(at))
+
+    def _as_now(self, action: Action) -> Action:
+        """The same, planned on the stamp that the rename left."""
+        path = action.path
+        match action:
+            case Transfer():
+                source = action.source
+                expected = action.expected and self._entry(source.other, path, action.expected)
+                return replace(action, seen=self._entry(source, path, action.seen), expected=expected)
+            case Touch():
+                seen = self._entry(action.side.other, path, action.seen)
+                return replace(action, seen=seen, expected=self._entry(action.side, path, action.expected))
+            case KeepBoth():
+                lost = self._entry(action.loser, path, action.lost)
+                return replace(action, lost=lost, winner=self._entry(action.loser.other, path, action.winner))
+            case Adopt():
+                local = self._entry(Side.LOCAL, path, action.local)
+                return replace(action, local=local, remote=self._entry(Side.REMOTE, path, action.remote))
+            case _:
+                return action
+
+    def _entry(self, side: Side, path: RelPath, entry: Entry) -> Entry:
+        """Not trusted: the rename may hide a write made just before it."""
+        planned, now = self._now.get((side, path), (entry, entry))
+        if now is entry or entry.version != planned.version:
+            return entry
+        return replace(entry, version=now.version, trusted=False)
+
+
+def _of_one_batch(numbered: tuple[int, Action]) -> tuple[object, ...]:
+    """Neighbours of which none can be within another."""
+    number, action = numbered
+    if isinstance(action, Move) and action.expected.kind is not Kind.DIRECTORY:
+        return ("files", action.side)
+    return (number,)
+
+
 def _counted(action: Transfer, source: Source | None, done: Done) -> Done:
     """The outcome with the bytes that crossed, seen from the local side."""
     if action.source is Side.LOCAL:
@@ -354,6 +437,8 @@ def _pieces(results: Iterable[Result], size: int) -> Iterator[list[Result]]:
 
 def _noted(action: Action) -> Result:
     """What only the memory has to hear of."""
+    if isinstance(action, Forget) and action.now:
+        return Result(action, Done(), (Relocate(origin=action.path, path=action.now),))
     if not isinstance(action, Adopt):
         return Result(action, Done(), (Drop(path=action.path),))
     directory = action.local.kind is Kind.DIRECTORY
@@ -374,6 +459,9 @@ def _facts(action: Action, done: Done) -> Iterator[Fact]:
             yield Remember(path=action.path, entry=DIRECTORY)
         case Touch() if done.entry is not None:
             yield Remember(path=action.path, entry=_agreed(action.side, done.entry, action.seen))
+        case Move() if action.respells:
+            if action.known:
+                yield Relocate(origin=action.known, path=action.path)
         case Move() if action.expected.kind is Kind.DIRECTORY:
             yield Relocate(origin=action.origin, path=action.path)
             for adopt in action.below:

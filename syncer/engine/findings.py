@@ -44,6 +44,10 @@ class Sight(Protocol):
         """The entries again, each with its digest."""
         ...
 
+    def is_mount(self, side: Side, path: RelPath) -> bool:
+        """Whether something is mounted there: the system lets nobody rename it."""
+        ...
+
 
 @dataclass(slots=True)
 class Findings:

@@ -242,7 +242,8 @@ class Move:
 
     For a directory `seen` and `expected` are directory entries and everything below
     moves along; `below` says what is then agreed about it. `instead` does the same without a
-    rename, for a store that finds out that it cannot.
+    rename, for a store that finds out that it cannot. `respells`: nothing but case or Unicode form changes,
+    and whatever else happened at the path is another action; the base has it as `known` ("": not at all).
     """
 
     path: RelPath
@@ -253,6 +254,8 @@ class Move:
     seen: Entry  # at `path` on the other side
     below: tuple[Adopt, ...] = ()
     instead: tuple[Action, ...] = field(default=(), compare=False, repr=False)
+    respells: bool = False
+    known: RelPath = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,10 +288,11 @@ class Adopt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
-    """Drop the base row of `path`, and all rows below it."""
+    """Drop the base row of `path`, and all rows below it; `now`: they are kept, as those of that path."""
 
     path: RelPath
     reason: Reason
+    now: RelPath = ""
 
 
 Action: TypeAlias = (

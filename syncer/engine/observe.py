@@ -32,6 +32,7 @@ from syncer.engine.ports import Memory, Reporter, Store
 from syncer.engine.reconcile import Reconciler
 from syncer.engine.rules import LIMIT, Compiler, Illegible, Rules
 from syncer.engine.scope import EVERYTHING, Scope
+from syncer.engine.spelling import Respelt
 from syncer.errors import (
     ChangedUnderUs,
     LocalError,
@@ -134,6 +135,10 @@ class Eyes:
     def digests(self, side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
         return list(self._stores[side].digests(wanted)) if wanted else ()
 
+    def is_mount(self, side: Side, path: RelPath) -> bool:
+        mounts = self._mounted[side]
+        return path in mounts.now or path in mounts.absent
+
     def read_rules(self, side: Side, path: RelPath) -> bytes:
         """The text of a rules file, b"" where there is none; one too long ends beyond the limit.
 
@@ -180,10 +185,15 @@ def observe(
 ) -> Findings:
     """What is to be done about what stands in these directories, and in new ones below them."""
     eyes = Eyes(stores, memory, reporter, mounted)
+    sight = Respelt(eyes)
     rules = Rules(
-        policy.ignore, compiler, eyes.read_rules, machine_rules(memory), lambda: reporter.scanning(0)
+        policy.ignore,
+        compiler,
+        lambda side, path: eyes.read_rules(side, sight.at(side, path)),
+        machine_rules(memory),
+        lambda: reporter.scanning(0),
     )
-    reconciler = Reconciler(eyes, policy, rules)
+    reconciler = Reconciler(sight, policy, rules)
     reconciler.findings.machine_rules = rules.machine
     if not look.whole:
         for store in stores.values():
@@ -217,7 +227,7 @@ def _revisit(reconciler: Reconciler, memory: Memory) -> None:
         return
     moved = tuple(findings.rules_moved)
     for directory, _, _ in memory.directories():
-        if any(paths.is_below(directory, top) for top in moved):
+        if any(paths.is_below(reconciler.spelt(directory), top) for top in moved):
             reconciler.visit(directory)
     findings.settled = [
         s for s in findings.settled if not any(s[0] == top or paths.is_below(s[0], top) for top in moved)

@@ -1,8 +1,8 @@
 """Puts actions in the one order that is safe, and finds what can run side by side.
 
-Pure. The order: what is forgotten or adopted (memory only), conflict copies, deletions that
-clear the way for another kind, directories (parents first), renames, metadata,
-transfers, deletions, directory removals (children first). Deletes are last: content
+Pure. The order: other spellings of names (parents first), what is forgotten or adopted (memory only),
+conflict copies, deletions that clear the way for another kind, directories (parents first), renames,
+metadata, transfers, deletions, directory removals (children first). Deletes are last: content
 arrives before anything else leaves.
 """
 
@@ -22,6 +22,7 @@ from syncer.engine.model import (
     KeepBoth,
     MakeDirectory,
     Move,
+    RelPath,
     RemoveDirectory,
     Touch,
     Transfer,
@@ -31,24 +32,25 @@ from syncer.engine.model import (
 class Phase(IntEnum):
     """Everything of one phase is finished before the next begins."""
 
-    FORGET = 0
-    ADOPT = 1
-    KEEP_BOTH = 2
-    CLEAR_FILES = 3
-    CLEAR_DIRECTORIES = 4
-    DIRECTORIES = 5
-    MOVES = 6
-    METADATA = 7
-    TRANSFERS = 8
-    DELETES = 9
-    REMOVALS = 10
+    SPELLINGS = 0
+    FORGET = 1
+    ADOPT = 2
+    KEEP_BOTH = 3
+    CLEAR_FILES = 4
+    CLEAR_DIRECTORIES = 5
+    DIRECTORIES = 6
+    MOVES = 7
+    METADATA = 8
+    TRANSFERS = 9
+    DELETES = 10
+    REMOVALS = 11
 
 
 def phase(action: Action) -> Phase:
     """When in a run the action is done."""
     match action:
         case Forget():
-            return Phase.FORGET
+            return Phase.SPELLINGS if action.now else Phase.FORGET
         case Adopt():
             return Phase.ADOPT
         case Delete():
@@ -60,7 +62,7 @@ def phase(action: Action) -> Phase:
         case KeepBoth():
             return Phase.KEEP_BOTH
         case Move():
-            return Phase.MOVES
+            return Phase.SPELLINGS if action.respells else Phase.MOVES
         case Touch():
             return Phase.METADATA
         case Transfer():
@@ -71,13 +73,17 @@ def phase(action: Action) -> Phase:
 
 def ordered(actions: Iterable[Action]) -> tuple[Action, ...]:
     """The actions in phases; within one in tree order, removals of directories the other way round."""
-    by_phase = sorted(actions, key=lambda a: (phase(a), paths.tree_key(a.path)))
+    by_phase = sorted(actions, key=lambda a: (phase(a), paths.tree_key(_place(a))))
     result: list[Action] = []
     for step, group in groupby(by_phase, key=phase):
         members = list(group)
         upward = step in (Phase.CLEAR_DIRECTORIES, Phase.REMOVALS)
         result += reversed(members) if upward else members
     return tuple(result)
+
+
+def _place(action: Action) -> RelPath:
+    return (action.now or action.path) if isinstance(action, Forget) else action.path
 
 
 def phases(actions: Sequence[Action]) -> Iterator[tuple[Phase, list[Action]]]:

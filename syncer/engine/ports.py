@@ -31,9 +31,9 @@ class Capabilities:
     """What a store can hold and promise, and the windows it cannot close.
 
     `mtime_granularity_ns`: 0 where no mtime can be held. `folds_case` and
-    `folds_form`: names that differ only so are one name there. `window`: what may
-    happen between a check and its write, in words for `doctor`; "" where writes are
-    truly conditional.
+    `folds_form`: names that differ only so are one name there; `keeps_case` and `keeps_form`: and it is
+    shown as it was given. `window`: what may happen between a check and its write, in words for `doctor`;
+    "" where writes are truly conditional.
     """
 
     symlinks: bool = True
@@ -48,6 +48,8 @@ class Capabilities:
     reserves_private: bool = False  # takes our private names, and what looks like them, at no depth
     folds_case: bool = False
     folds_form: bool = False
+    keeps_case: bool = True
+    keeps_form: bool = True
     moves: bool = True  # renames a file without sending it
     moves_directories: bool = True
     digests: bool = False  # knows our digest without reading the content

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from syncer.engine import paths
 from syncer.engine.admit import Admission, entry_of
 from syncer.engine.decide import NEW, Decision, Leaf, Settings, decide, report
-from syncer.engine.findings import Findings, Sight
+from syncer.engine.findings import Findings
 from syncer.engine.model import (
     SIDES,
     Action,
@@ -30,6 +30,7 @@ from syncer.engine.model import (
     Listing,
     MakeDirectory,
     Mode,
+    Move,
     Obstacle,
     Policy,
     Reason,
@@ -41,6 +42,7 @@ from syncer.engine.model import (
 from syncer.engine.names import Names, View, pair
 from syncer.engine.report import Resolution
 from syncer.engine.rules import FILE, MACHINE_FILE, Illegible, Rules
+from syncer.engine.spelling import Respelt
 
 NO_ENTRIES: Mapping[str, Entry | Obstacle] = {}
 
@@ -77,7 +79,7 @@ def _both(a: Fate, b: Fate) -> Fate:
 class Reconciler:
     """Visits directories, each at most once, and collects `findings`."""
 
-    def __init__(self, sight: Sight, policy: Policy, rules: Rules) -> None:
+    def __init__(self, sight: Respelt, policy: Policy, rules: Rules) -> None:
         self.findings = Findings()
         self._sight = sight
         self._policy = policy
@@ -93,9 +95,14 @@ class Reconciler:
 
     def visit(self, directory: RelPath) -> None:
         """A directory that both sides should have (or the root)."""
+        directory = self.spelt(directory)
         if directory in self.findings.visited or self._is_covered(directory):
             return
         self._directory(directory, {Side.LOCAL, Side.REMOTE}, None)
+
+    def spelt(self, directory: RelPath) -> RelPath:
+        """How a known directory will be spelt when the run is done, as far as it was looked at."""
+        return self._sight.spelt(directory)
 
     def reopen(self) -> None:
         """What was looked at although nothing in it moved is looked at again until it is settled.
@@ -184,7 +191,15 @@ class Reconciler:
         )
         if moved:
             self.findings.rules_moved.append(path)
-        return moved, self._admission.views(path, pair(rows, here, there, self._sight.capabilities))
+        views = pair(
+            rows,
+            here,
+            there,
+            self._sight.capabilities,
+            source=self._policy.mode.source,
+            fixed=lambda side, name: self._sight.is_mount(side, paths.join(path, name)),
+        )
+        return moved, self._admission.views(path, views)
 
     def _direct_peace(self, path: RelPath, before: int) -> bool:
         """Whether nothing found since concerns a name directly in the directory."""
@@ -199,12 +214,8 @@ class Reconciler:
     def _name(self, directory: RelPath, view: View) -> Fate:
         path = paths.join(directory, view.name)
         local, remote = entry_of(view.local), entry_of(view.remote)
-        if view.superseded:
-            old = paths.join(directory, view.superseded)
-            self.findings.actions.append(Forget(path=old, reason=Reason.RENAMED))
-            self._covered.add(old)
-            if view.base is not None and view.base.kind is Kind.DIRECTORY:
-                view = replace(view, base=None)  # what is below is known by the old spelling: met anew
+        if view.superseded or view.behind is not None:
+            view = self._respelt(directory, path, view)
         here = local is not None and local.kind is Kind.DIRECTORY
         there = remote is not None and remote.kind is Kind.DIRECTORY
         if here and there:
@@ -212,6 +223,38 @@ class Reconciler:
         if here or there:
             return self._one_directory(path, view, Side.LOCAL if here else Side.REMOTE)
         return self._leaf(path, view)
+
+    def _respelt(self, directory: RelPath, path: RelPath, view: View) -> View:
+        """The name has another spelling now: the side that is behind follows, and what is known comes along.
+
+        Whether anything else happened to it is decided as if it had always been spelt so.
+        """
+        old = paths.join(directory, view.superseded) if view.superseded else ""
+        local, remote = entry_of(view.local), entry_of(view.remote)
+        if local is None or remote is None:
+            # Renamed on one side, deleted on the other: as an edit, the rename is the later word.
+            self.findings.actions.append(Forget(path=old, reason=Reason.RENAMED))
+            self._covered.add(old)
+            return replace(view, base=None)
+        if view.behind is not None:
+            self.findings.actions.append(
+                Move(
+                    path=path,
+                    origin=paths.join(directory, view.spelling),
+                    reason=Reason.RENAMED,
+                    side=view.behind,
+                    expected=local if view.behind is Side.LOCAL else remote,
+                    seen=remote if view.behind is Side.LOCAL else local,
+                    respells=True,
+                    known=old,
+                )
+            )
+        elif old:
+            self.findings.actions.append(Forget(path=old, reason=Reason.RENAMED, now=path))
+        self._sight.note(
+            directory, view.name, known=view.superseded, behind=view.behind, spelling=view.spelling
+        )
+        return view
 
     def _two_directories(self, path: RelPath, view: View) -> Fate:
         """Directories have no content of their own: agreed. Known ones are visited if they changed."""

@@ -104,6 +104,8 @@ class FolderStore:
             max_file_bytes=seen.largest_file,
             folds_case=seen.folds_case,
             folds_form=seen.folds_form,
+            keeps_case=seen.keeps_case,
+            keeps_form=seen.keeps_form,
             local=True,
         )
 

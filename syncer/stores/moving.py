@@ -11,14 +11,15 @@ from functools import partial
 from os import stat_result
 
 from syncer.engine.model import Done, Entry, Kind, RelPath
-from syncer.engine.paths import fold, is_below, printable
+from syncer.engine.paths import fold, is_below, printable, split
 from syncer.engine.ports import Amend, Rename, Results
 from syncer.stores import stamps
 from syncer.stores.batches import Tally, late_look, planned_on, runs
 from syncer.stores.beneath import Cursor, is_ours
 from syncer.stores.ground import Ground
+from syncer.stores.scanning import on_its_way
 from syncer.stores.staging import with_executable
-from syncer.stores.transfer import drop_quietly, name_it, stat_afresh
+from syncer.stores.transfer import drop_quietly, name_it, remove_quietly, stat_afresh
 from syncer.stores.trash import Session, Trash
 from syncer.stores.trouble import Unexpected
 
@@ -75,10 +76,11 @@ def _rename(changes: _Changes, origins: Cursor, index: int, item: Rename) -> Non
     from_fd, name = origins.parent(item.origin)
     to_fd, new = changes.cursor.parent(item.path)
     seen = planned_on(ground, name, from_fd, item.expected)
-    _move(ground, seen, name, from_fd, new, to_fd, item.path)
+    respelt = _move(ground, seen, item, (name, from_fd), (new, to_fd))
     moved = stat_afresh(ground.fs, new, to_fd)
     if not _is_moved(moved, seen):
-        name_it(ground.fs, new, to_fd, name, from_fd)
+        if not respelt:
+            name_it(ground.fs, new, to_fd, name, from_fd)
         raise Unexpected(f"{printable(item.origin)} changed at the last moment")
     ground.fs.sync(to_fd)  # the new name first: a power cut must never find the file under none
     changes.tally.touched(index, item.origin)
@@ -91,25 +93,60 @@ def _is_moved(moved: stat_result, seen: stat_result) -> bool:
     return stamps.identity(moved) == stamps.identity(seen)
 
 
-def _move(
-    ground: Ground, seen: stat_result, name: str, from_fd: int, new: str, to_fd: int, path: RelPath
-) -> None:
+Name = tuple[str, int]  # in an open directory
+
+
+def _move(ground: Ground, seen: stat_result, item: Rename, old: Name, new: Name) -> bool:
+    """Whether it was one name all the time to the file system, and has only got another spelling."""
     try:
-        return name_it(ground.fs, name, from_fd, new, to_fd)
+        name_it(ground.fs, *old, *new)
+        return False
     except FileExistsError:
-        if not _is_itself(ground, seen, name, new, to_fd):
-            raise Unexpected(f"{printable(path)} is there by now") from None
-    aside = ground.temporary()  # a folding file system takes both spellings for one name
-    name_it(ground.fs, name, from_fd, aside, to_fd)
-    name_it(ground.fs, aside, to_fd, new, to_fd)
+        if split(item.origin)[0] != split(item.path)[0] or not _is_itself(ground, seen, old[0], *new):
+            raise Unexpected(f"{printable(item.path)} is there by now") from None
+    _respell(ground, old[0], *new)
+    return True
 
 
 def _is_itself(ground: Ground, seen: stat_result, name: str, new: str, to_fd: int) -> bool:
     """Whether the new name differs from the old one only by what the file system does not see."""
     alike = fold(name, case=True, form=True) == fold(new, case=True, form=True)
     found = ground.fs.stat(new, to_fd)
-    names = {n for n, st in ground.fs.scan(to_fd) if st.st_ino == found.st_ino} if alike else {new}
-    return alike and new not in names and (found.st_ino, found.st_dev) == (seen.st_ino, seen.st_dev)
+    return (
+        alike
+        and not _shows(ground, new, to_fd)
+        and (found.st_ino, found.st_dev) == (seen.st_ino, seen.st_dev)
+    )
+
+
+def _shows(ground: Ground, name: str, dir_fd: int) -> bool:
+    return any(found == name for found, _ in ground.fs.scan(dir_fd))
+
+
+def _respell(ground: Ground, name: str, new: str, dir_fd: int) -> None:
+    """FAT, NTFS and APFS do it at once. For ext4 and FUSE both names are one file, and they do nothing.
+
+    There the file is away for a moment, in a directory of ours and by its new name: `sweep` brings it back.
+    """
+    fs = ground.fs
+    fs.rename(name, dir_fd, new, dir_fd)
+    if _shows(ground, new, dir_fd):
+        return
+    aside = ground.temporary()
+    fs.mkdir(aside, dir_fd, 0o700)
+    fs.sync(dir_fd)
+    aside_fd = fs.open_directory(aside, dir_fd)
+    try:
+        fs.rename(name, dir_fd, new, aside_fd)
+        fs.sync(aside_fd)
+        fs.sync(dir_fd)
+        name_it(fs, new, aside_fd, new, dir_fd)
+        fs.sync(dir_fd)
+    except FileExistsError:
+        raise Unexpected(f"{printable(new)} is there by now") from None
+    finally:
+        fs.close(aside_fd)
+        remove_quietly(fs, aside, dir_fd)
 
 
 # -- amend -------------------------------------------------------------------
@@ -184,6 +221,7 @@ def _take_or_copy(ground: Ground, session: Session, dir_fd: int, name: str, path
     fs = ground.fs
     seen = fs.stat(name, dir_fd)
     if stamps.kind(seen) is Kind.DIRECTORY:
+        _bring_back(ground, name, dir_fd)
         try:
             return fs.rmdir(name, dir_fd)
         except OSError as error:
@@ -198,3 +236,19 @@ def _take_or_copy(ground: Ground, session: Session, dir_fd: int, name: str, path
     session.keep(name, dir_fd, path, seen)
     session.sync()
     drop_quietly(fs, name, dir_fd)
+
+
+def _bring_back(ground: Ground, aside: str, dir_fd: int) -> None:
+    """What was on its way to another spelling when a run died gets its name, if that is free."""
+    fs = ground.fs
+    name = on_its_way(fs, aside, dir_fd)
+    if not name:
+        return
+    fd = fs.open_directory(aside, dir_fd)
+    try:
+        name_it(fs, name, fd, name, dir_fd)
+        fs.sync(dir_fd)
+    except FileExistsError:
+        return
+    finally:
+        fs.close(fd)

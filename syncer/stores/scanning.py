@@ -82,15 +82,29 @@ def listing(fs: FileSystem, fd: int, *, now_ns: int, at_root: bool, is_own: Call
     """
     entries: dict[str, Entry | Obstacle] = {}
     leftovers: list[str] = []
+    waiting: dict[str, Entry | Obstacle] = {}
     for name, st in _settled(fs, fd):
         if at_root and name == PRIVATE:
             continue
         if name.startswith(TEMPORARY):
             if _is_leftover(name, now_ns - st.st_ctime_ns, is_own):
                 leftovers.append(name)
+            if stamps.kind(st) is Kind.DIRECTORY and (away := on_its_way(fs, name, fd)):
+                waiting[away] = Obstacle(Trouble.BUSY, "it is being renamed; the next run goes on with it")
             continue
         entries[name] = look_closer(fs, name, fd, st, now_ns)
+    entries = {**waiting, **entries}
     return Listing(entries=entries, fingerprint=_of(entries), leftovers=tuple(leftovers))
+
+
+def on_its_way(fs: FileSystem, aside: str, dir_fd: int) -> str:
+    """The name of what is in one of our own directories, on its way to another spelling; "" if nothing is."""
+    fd = fs.open_directory(aside, dir_fd)
+    try:
+        names = [name for name, _ in fs.scan(fd)]
+    finally:
+        fs.close(fd)
+    return names[0] if len(names) == 1 and not names[0].startswith(TEMPORARY) else ""
 
 
 def _is_leftover(name: str, age_ns: int, is_own: Callable[[str], bool]) -> bool:

@@ -16,10 +16,12 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from os import stat_result
 from stat import S_IFMT, S_IFREG, S_ISDIR
 from typing import Any, Final, cast
 
+from syncer.engine.paths import fold
 from syncer.stores.fsops import FileSystem
 
 FILE = "traits"
@@ -48,6 +50,8 @@ class Traits:
 
     folds_case: bool = False
     folds_form: bool = False
+    keeps_case: bool = True  # names are listed as they were given
+    keeps_form: bool = True
     mtime_granularity_ns: int = 1
     executable: bool = True  # a file made without the bit shows none, and one that is given it keeps it
     modes: bool = True  # permission bits can be set without an error
@@ -116,12 +120,14 @@ class _Probing:
         self._fd = fd
         self._kind = kind
         self._name = _COMPOSED
+        self._shown_as = partial(fold, case=False, form=False)
 
     def traits(self) -> Traits:
         fs, fd = self._fs, self._fd
         with self._created(self._name) as file:
             _quietly(lambda: fs.set_times(file, PROBE_NS))
         found = fs.stat(self._name, fd)
+        keeps_case, keeps_form = self._spelling()
         executable, modes = self._modes(found)
         links, link_error = self._links()
         inodes = self._inodes()
@@ -131,6 +137,8 @@ class _Probing:
             self._names(),
             folds_case=self._exists(self._name.upper()),
             folds_form=self._exists(_DECOMPOSED),
+            keeps_case=keeps_case,
+            keeps_form=keeps_form,
             mtime_granularity_ns=next((s for s in _STEPS if off < s), _STEPS[-1]),
             executable=executable,
             modes=modes,
@@ -209,6 +217,14 @@ class _Probing:
 
     # -- names -----------------------------------------------------------------
 
+    def _spelling(self) -> tuple[bool, bool]:
+        """Whether the file's name is listed in the case, and in the Unicode form, in which it was given."""
+        shown = next((name for name, _ in self._fs.scan(self._fd)), self._name)
+        keeps_case = fold(shown, case=False, form=True) == fold(self._name, case=False, form=True)
+        keeps_form = fold(shown, case=True, form=False) == fold(self._name, case=True, form=False)
+        self._shown_as = partial(fold, case=not keeps_case, form=not keeps_form)
+        return keeps_case, keeps_form
+
     def _names(self) -> Traits:
         """All that could be refused in one name, since most disks refuse none of it; else one by one."""
         odd = _FORBIDDEN + (os.fsdecode(b"\xff") if self._fs.any_bytes() else "")
@@ -238,7 +254,8 @@ class _Probing:
         if not self._renamed(name):
             return False
         try:
-            return any(found == name for found, _ in self._fs.scan(self._fd))
+            wanted = self._shown_as(name)
+            return any(self._shown_as(found) == wanted for found, _ in self._fs.scan(self._fd))
         finally:
             self._renamed(_COMPOSED)
 

@@ -118,6 +118,14 @@ def _expect(fs: FileSystem, fd: int, seen: os.stat_result) -> None:
         raise Unexpected("the file changed while it was copied")
 
 
+def remove_quietly(fs: FileSystem, name: str, dir_fd: int) -> None:
+    """Removes a directory of ours that should be empty; otherwise it is left for the next run's sweep."""
+    try:
+        fs.rmdir(name, dir_fd)
+    except OSError:
+        return
+
+
 def drop_quietly(fs: FileSystem, name: str, dir_fd: int) -> None:
     """Unlinks a temporary of ours; a failure leaves it for the next run's sweep."""
     try:

@@ -259,24 +259,74 @@ def test_twins_are_never_merged_one_goes_on_the_other_is_reported(one: str, two:
 
 
 @pytest.mark.parametrize(("one", "two"), [("readme", "README"), (ACCENT, ACCENT_NFD)])
-def test_two_spellings_of_one_name_are_one_file(one: str, two: str) -> None:
+def test_two_spellings_of_one_name_are_one_file_and_get_that_of_the_side_that_tells_them_apart(
+    one: str, two: str
+) -> None:
     there = folding(tN, {one: file("same")}, {two: file("same")})
-    assert briefs(planning(there).actions) == [f"adopt {one}"]
+    assert briefs(planning(there).actions) == [f"move-remote {two} to {one}", f"adopt {one}"]
+    until_quiet(there)
+    assert there.contents(L) == there.contents(R)
 
 
-def test_a_case_only_rename_sends_and_deletes_nothing() -> None:
+def test_a_case_only_rename_is_carried_and_sends_and_deletes_nothing() -> None:
     there = folding({"readme": file("x")}, {"README": file("x")}, {"readme": file("x")})
     done = briefs(planning(there).actions)
-    assert "forget readme" in done
-    assert not [d for d in done if d.startswith(("upload", "download", "delete", "keep"))]
+    assert done == ["move-remote readme to README", "adopt README silently"]
+    until_quiet(there)
+    assert there.contents(L) == there.contents(R)
 
 
-def test_a_case_only_rename_of_a_directory_meets_what_is_below_anew() -> None:
-    before: Tree = {"dir": DIR, "dir/x": file("x")}
-    there = folding(before, {"DIR": DIR, "DIR/x": file("x")}, before)
+def test_a_case_only_rename_of_a_directory_takes_along_what_is_known_below() -> None:
+    before: Tree = {"dir": DIR, "dir/x": file("x"), "dir/y": file("y")}
+    there = folding(before, {"DIR": DIR, "DIR/x": file("edited")}, before)
     seen = planning(there)
-    assert briefs(seen.actions)[:2] == ["forget dir", "adopt DIR"]
-    assert not seen.problems
+    assert briefs(seen.actions) == ["move-remote dir to DIR", "upload DIR/x over", "delete-remote DIR/y"]
+    assert not seen.problems and not seen.conflicts
+    until_quiet(there)
+    assert there.contents(L) == there.contents(R)
+
+
+def test_what_both_sides_spell_anew_is_known_by_that_from_now_on() -> None:
+    """A run that died after the rename: what was deleted since below came back."""
+    before: Tree = {"dir": DIR, "dir/x": file("x"), "dir/y": file("y")}
+    after: Tree = {"DIR": DIR, "DIR/x": before["dir/x"], "DIR/y": before["dir/y"]}
+    there = folding(before, {p: n for p, n in after.items() if p != "DIR/y"}, after)
+    assert briefs(planning(there).actions)[:1] == ["forget dir"]
+    until_quiet(there)
+    assert set(there.contents(R)) == {"DIR", "DIR/x"}
+
+
+def test_a_mount_point_keeps_its_spelling_and_the_other_side_follows_it() -> None:
+    """The system lets nobody rename it."""
+    before: Tree = {"dir": DIR, "dir/x": file("x")}
+    there = folding(before, {"DIR": DIR, "DIR/x": before["dir/x"]}, before)
+    there.mounts.add("dir")
+    until_quiet(there)
+    assert set(there.contents(L)) == set(there.contents(R)) == {"dir", "dir/x"}
+
+
+def test_a_store_that_renames_no_directory_keeps_its_spelling() -> None:
+    before: Tree = {"dir": DIR, "dir/x": file("x")}
+    there = world(before, before, {"DIR": DIR, "DIR/x": before["dir/x"]})
+    there.capabilities[R] = FOLDING
+    there.capabilities[L] = Capabilities(moves_directories=False)
+    assert briefs(planning(there).actions) == ["adopt dir/x silently"]
+
+
+def test_a_name_that_the_other_side_spells_as_a_twin_here_is_left_as_it_is() -> None:
+    there = folding({"a": file("x")}, {"a": file("x"), "A": file("y")}, {"A": file("x")})
+    seen = planning(there)
+    assert not [a for a in briefs(seen.actions) if a.startswith("move")]
+    assert [(p.path, p.code) for p in seen.problems] == [("A", "clash")]
+
+
+def test_what_is_ignored_by_its_new_spelling_is_forgotten_once() -> None:
+    """It was forgotten by the name that it has now, by every run."""
+    there = folding({"readme": file("x")}, {"README": file("x")}, {"readme": file("x")})
+    ignoring = Policy(ignore=("README",))
+    assert briefs(planning(there, ignoring).actions) == ["forget readme"]
+    round_of(there, ignoring)
+    assert there.base == {}
 
 
 def test_where_no_side_folds_twins_are_two_files() -> None:

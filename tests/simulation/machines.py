@@ -104,10 +104,21 @@ Tree = dict[str, Node]
 
 
 class Machine:
-    """Where a story happens. `base` is the machine's directory on `fs`, `state` a real one."""
+    """Where a story happens. `base` is the machine's directory on `fs`, `state` a real one.
 
-    def __init__(self, fs: FileSystem, clock: FastClock | DiskClock, base: str, state: Path) -> None:
+    `there`: what the disk of the remote side does otherwise.
+    """
+
+    def __init__(
+        self,
+        fs: FileSystem,
+        clock: FastClock | DiskClock,
+        base: str,
+        state: Path,
+        there: FileSystem | None = None,
+    ) -> None:
         self.fs = fs
+        self.there = there or fs
         self.clock = clock
         self.base = base
         self.state = state
@@ -150,7 +161,7 @@ class Machine:
 
     def open_stores(self, calls: Calls) -> tuple[FolderStore, FolderStore]:
         here = Watched(self.fs, calls, "local")
-        there = Watched(self.fs, calls, "remote")
+        there = Watched(self.there, calls, "remote")
         keep = Trash.at(self.path("keep"), fs=here, clock=self.clock, run="r")
         inside = Trash.inside(self.path("remote"), fs=there, clock=self.clock, run="r")
         return (

@@ -1,6 +1,7 @@
 """The real disk with the manners of other file systems: no mount is needed to meet them.
 
-Each manner is one that a file system was seen to have: sshfs, mergerfs, rclone mount, CryFS, exFAT, NTFS.
+Each manner is one that a file system has: sshfs, mergerfs, rclone mount, CryFS, exFAT, NTFS, vfat, ecryptfs,
+APFS, HFS+, ext4 with casefold (`tests/integration` has the real ones, where they can be mounted).
 What a user does goes past it, straight to the disk, as over a second way to the same files.
 """
 
@@ -9,12 +10,16 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from stat import S_IFMT, S_ISDIR, S_ISLNK
 from typing import Literal
 
+from syncer.engine.paths import fold
 from syncer.stores.fsops import FileSystem
 
 _TICK_NS = 2_000_000_000
@@ -27,7 +32,10 @@ class Manner:
     `scans`: what a second scan of one descriptor shows: "all", "nothing" (sshfs), or "old" names (btrfs).
     `numbers`: of inodes: those of the disk, one for each "name" that a rename takes along (sshfs), or one for
     each "path" (mergerfs, rclone). `link`: the errno, 0 where it works. `refuses`: characters of names, with
-    the errno for a new one and for a rename. `mode`: of every file; None: as it is set.
+    the errno for a new one and for a rename. `refuses_ends`: what no name may end in. `mode`: of every file;
+    None: as it is set. `folds`: what names that are one name may differ in. `respells`: a rename of a name to
+    another spelling of it does something (FAT, NTFS, APFS); else it is one file by both names, and nothing
+    happens. `decomposes`: names are kept in Unicode form D (HFS+).
     """
 
     scans: Literal["all", "nothing", "old"] = "all"
@@ -37,7 +45,11 @@ class Manner:
     chmod: int = 0
     refuses: str = ""
     refusal: tuple[int, int] = (errno.EINVAL, errno.EINVAL)
+    refuses_ends: str = ""
     drops_dots: bool = False
+    folds: Literal["", "case", "case and form"] = ""
+    respells: bool = True
+    decomposes: bool = False
     longest: int = 255
     symlink: int = 0
     link_times: Literal["own", "target"] = "own"
@@ -57,20 +69,37 @@ NTFS = Manner(mode=0o777)
 NO_X = Manner(mode=0o644, link=errno.EPERM, chmod=errno.EPERM)  # vfat with fmask, or bindfs --chmod-ignore
 EXFAT = Manner(
     link=errno.ENOSYS, mode=0o755, refuses='"*:<>?|', refusal=(errno.EINVAL, errno.ENOENT),
-    symlink=errno.ENOSYS, coarse=True, numbers="path",
+    symlink=errno.ENOSYS, coarse=True, numbers="path", folds="case",
 )  # fmt: skip
 VFAT = Manner(
-    link=errno.EPERM, mode=0o755, chmod=errno.EPERM, refuses='"*:<>?|', drops_dots=True, symlink=errno.EPERM,
-    coarse=True, numbers="name", largest=100_000, statfs=False,
+    link=errno.EPERM, mode=0o755, chmod=errno.EPERM, refuses='"*:<>?|', refuses_ends=" ", drops_dots=True,
+    symlink=errno.EPERM, coarse=True, numbers="name", largest=100_000, statfs=False, folds="case",
 )  # fmt: skip
 ENCFS = Manner(longest=189)
+ECRYPTFS = Manner(longest=143)
+APFS = Manner(folds="case and form", exchanges=True, kind=0)
+HFS = Manner(folds="case and form", decomposes=True, kind=0)
+CASEFOLD = Manner(folds="case and form", respells=False, exchanges=True, kind=0xEF53)
 BTRFS = Manner(scans="old", exchanges=True)
 GENTLE = {"sshfs": SSHFS, "mergerfs": MERGERFS, "rclone": RCLONE, "cryfs": CRYFS, "ntfs": NTFS, "no x": NO_X}
 """Those on which everything that ext4 holds can be held, but for the executable bit."""
+HARSH = {
+    "exfat": EXFAT, "vfat": VFAT, "encfs": ENCFS, "ecryptfs": ECRYPTFS, "apfs": APFS, "casefold": CASEFOLD,
+}  # fmt: skip
+"""Those that cannot hold all names, or take two for one, or hold neither links nor times that say much."""
 
 
 def _error(code: int, name: str = "") -> OSError:
     return OSError(code, os.strerror(code), name)
+
+
+def spelt(name: str, manner: Manner, directory: int | Path) -> str:
+    """The name in the directory that stands for the same as this one."""
+    if not manner.folds:
+        return name
+    names = os.listdir(directory)
+    alike = partial(fold, case=True, form=manner.folds == "case and form")
+    return name if name in names else next((n for n in names if alike(n) == alike(name)), name)
 
 
 class OddDisk(FileSystem):
@@ -110,7 +139,7 @@ class OddDisk(FileSystem):
         return os.stat_result(tuple(plain), {"st_mtime_ns": mtime, "st_ctime_ns": ctime})
 
     def stat(self, name: str, dir_fd: int) -> os.stat_result:
-        name = self._stored(name)
+        name = self._stored(name, dir_fd)
         found = super().stat(name, dir_fd)
         return found if self.manner == ORDINARY else self._stamp(found, self._number(name, dir_fd))
 
@@ -143,19 +172,19 @@ class OddDisk(FileSystem):
         return fd
 
     def open_directory(self, name: str, dir_fd: int) -> int:
-        name = self._stored(name)
+        name = self._stored(name, dir_fd)
         return self._opened(super().open_directory(name, dir_fd), name, dir_fd)
 
     def open_read(self, name: str, dir_fd: int) -> int:
-        name = self._stored(name)
+        name = self._stored(name, dir_fd)
         return self._opened(super().open_read(name, dir_fd), name, dir_fd)
 
     def open_append(self, name: str, dir_fd: int) -> int:
-        name = self._stored(name)
+        name = self._stored(name, dir_fd)
         return self._opened(super().open_append(name, dir_fd), name, dir_fd)
 
     def create(self, name: str, dir_fd: int) -> int:
-        name = self._fit(name, self.manner.refusal[0])
+        name = self._fit(name, dir_fd, self.manner.refusal[0])
         return self._opened(super().create(name, dir_fd), name, dir_fd)
 
     def close(self, fd: int) -> None:
@@ -165,26 +194,44 @@ class OddDisk(FileSystem):
 
     # -- names -------------------------------------------------------------------
 
-    def _stored(self, name: str) -> str:
-        return (name.rstrip(".") or name) if self.manner.drops_dots else name
+    def _kept(self, name: str) -> str:
+        """The name as it is kept when it is given to something new."""
+        name = (name.rstrip(".") or name) if self.manner.drops_dots else name
+        return unicodedata.normalize("NFD", name) if self.manner.decomposes else name
 
-    def _fit(self, name: str, refusal: int) -> str:
-        if any(c in self.manner.refuses for c in name):
+    def _stored(self, name: str, dir_fd: int) -> str:
+        """The name of what is there by this name; where nothing is, as it would be kept."""
+        return spelt(self._kept(name), self.manner, dir_fd)
+
+    def _fit(self, name: str, dir_fd: int, refusal: int) -> str:
+        refused = any(c in self.manner.refuses for c in name)
+        if refused or (self.manner.refuses_ends and name.endswith(tuple(self.manner.refuses_ends))):
             raise _error(refusal, name)
         if len(os.fsencode(name)) > self.manner.longest:
             raise _error(errno.ENAMETOOLONG, name)
-        return self._stored(name)
+        return self._stored(name, dir_fd)
 
     def mkdir(self, name: str, dir_fd: int, mode: int) -> None:
-        super().mkdir(self._fit(name, self.manner.refusal[0]), dir_fd, mode)
+        super().mkdir(self._fit(name, dir_fd, self.manner.refusal[0]), dir_fd, mode)
+
+    def rmdir(self, name: str, dir_fd: int) -> None:
+        super().rmdir(self._stored(name, dir_fd), dir_fd)
+
+    def readlink(self, name: str, dir_fd: int) -> str:
+        return super().readlink(self._stored(name, dir_fd), dir_fd)
 
     def unlink(self, name: str, dir_fd: int) -> None:
-        name = self._stored(name)
+        name = self._stored(name, dir_fd)
         super().unlink(name, dir_fd)
         self._numbers.pop(self._key(name, dir_fd), None)
 
     def rename(self, name: str, dir_fd: int, new: str, new_dir_fd: int) -> None:
-        name, new = self._stored(name), self._fit(new, self.manner.refusal[1])
+        name, given = self._stored(name, dir_fd), new
+        new = self._fit(new, new_dir_fd, self.manner.refusal[1])
+        if self._key(name, dir_fd) == self._key(new, new_dir_fd):
+            if not self.manner.respells:
+                return
+            new = self._kept(given)
         super().rename(name, dir_fd, new, new_dir_fd)
         number = self._numbers.pop(self._key(name, dir_fd), None)
         if self.manner.numbers == "name" and number is not None:
@@ -195,22 +242,25 @@ class OddDisk(FileSystem):
     def rename_noreplace(self, name: str, dir_fd: int, new: str, new_dir_fd: int) -> None:
         if not self.manner.exchanges:
             raise _error(errno.EINVAL)
-        super().rename_noreplace(name, dir_fd, new, new_dir_fd)
+        new = self._fit(new, new_dir_fd, self.manner.refusal[1])
+        super().rename_noreplace(self._stored(name, dir_fd), dir_fd, new, new_dir_fd)
 
     def exchange(self, name: str, dir_fd: int, other: str, other_dir_fd: int) -> None:
         if not self.manner.exchanges:
             raise _error(errno.EINVAL)
-        super().exchange(name, dir_fd, other, other_dir_fd)
+        other = self._stored(other, other_dir_fd)
+        super().exchange(self._stored(name, dir_fd), dir_fd, other, other_dir_fd)
 
     def link(self, name: str, dir_fd: int, new: str, new_dir_fd: int) -> None:
         if self.manner.link:
             raise _error(self.manner.link, new)
-        super().link(self._stored(name), dir_fd, self._fit(new, self.manner.refusal[0]), new_dir_fd)
+        fit = self._fit(new, new_dir_fd, self.manner.refusal[0])
+        super().link(self._stored(name, dir_fd), dir_fd, fit, new_dir_fd)
 
     def symlink(self, target: str, name: str, dir_fd: int) -> None:
         if self.manner.symlink:
             raise _error(self.manner.symlink, name)
-        super().symlink(target, self._fit(name, self.manner.refusal[0]), dir_fd)
+        super().symlink(target, self._fit(name, dir_fd, self.manner.refusal[0]), dir_fd)
 
     # -- attributes --------------------------------------------------------------
 
@@ -221,6 +271,7 @@ class OddDisk(FileSystem):
             raise _error(self.manner.chmod)
 
     def set_link_times(self, name: str, dir_fd: int, mtime_ns: int) -> None:
+        name = self._stored(name, dir_fd)
         if self.manner.link_times == "own":
             return super().set_link_times(name, dir_fd, mtime_ns)
         os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=dir_fd)

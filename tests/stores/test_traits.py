@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,14 @@ from syncer.stores.traits import USUAL
 from tests.contract.doubles import failing, let_the_disk_tick
 from tests.contract.rigs import FolderRig, in_order
 from tests.simulation.manners import (
+    APFS,
     BTRFS,
+    CASEFOLD,
     CRYFS,
+    ECRYPTFS,
     ENCFS,
     EXFAT,
+    HFS,
     MERGERFS,
     NO_X,
     NTFS,
@@ -61,16 +66,21 @@ FOUND = {
         {
             "executable": False, "links": False, "link_error": errno.ENOSYS, "inodes": False,
             "symlinks": False, "link_times": False, "forbidden": BAD, "mtime_granularity_ns": 2_000_000_000,
+            "folds_case": True,
         },
     ),
     "vfat": (
         VFAT,
         {
             "executable": False, "modes": False, "links": False, "link_error": errno.EPERM, "symlinks": False,
-            "link_times": False, "forbidden": BAD, "forbidden_ends": ".",
-            "mtime_granularity_ns": 2_000_000_000,
+            "link_times": False, "forbidden": BAD, "forbidden_ends": ". ",
+            "mtime_granularity_ns": 2_000_000_000, "folds_case": True,
         },
     ),
+    "ecryptfs": (ECRYPTFS, {"max_name_bytes": 143}),
+    "apfs": (APFS, {"folds_case": True, "folds_form": True}),
+    "casefold": (CASEFOLD, {"folds_case": True, "folds_form": True}),
+    "hfs": (HFS, {"folds_case": True, "folds_form": True, "keeps_form": False}),
 }  # fmt: skip
 
 
@@ -80,7 +90,8 @@ def test_the_traits_are_those_of_the_file_system(
 ) -> None:
     rig = on(manner)
     assert rig.store.traits == replace(USUAL, **different)
-    assert sorted(os.listdir(rig.root / ".syncer")) == [".gitignore", "probé", "root-id", "traits"]
+    made = sorted(unicodedata.normalize("NFC", name) for name in os.listdir(rig.root / ".syncer"))
+    assert made == [".gitignore", "probé", "root-id", "traits"]
 
 
 def test_an_ordinary_disk_is_used_as_it_is(rig: FolderRig) -> None:
