@@ -36,6 +36,7 @@ from syncer.engine.model import (
     Reason,
     RelPath,
     RemoveDirectory,
+    Seen,
     Side,
     Transfer,
 )
@@ -47,15 +48,18 @@ from syncer.engine.spelling import Respelt
 NO_ENTRIES: Mapping[str, Entry | Obstacle] = {}
 
 
-def _is_respelt(name: str, seen: Entry | Obstacle, shown: Mapping[str, Entry | Obstacle]) -> bool:
+def _is_respelt(name: str, seen: Seen, shown: Mapping[str, Entry | Obstacle], *, folds: bool) -> bool:
     """Whether a name that was found is only another spelling of one that the listing shows.
 
-    A directory that folds case or Unicode form answers to a name that was changed in nothing else.
+    A directory that folds case or Unicode form answers to a name that was changed in nothing else. Where it
+    is not known to fold, that is told by the version; where it is, FUSE may make up one for each spelling.
     """
+    if not isinstance(seen, Entry):
+        return False
     folded = paths.fold(name, case=True, form=True)
     alike = [entry for other, entry in shown.items() if paths.fold(other, case=True, form=True) == folded]
-    return isinstance(seen, Entry) and any(
-        isinstance(entry, Entry) and (entry.kind, entry.version) == (seen.kind, seen.version)
+    return any(
+        isinstance(entry, Entry) and entry.kind is seen.kind and (folds or entry.version == seen.version)
         for entry in alike
     )
 
@@ -149,10 +153,12 @@ class Reconciler:
         if not missing:
             return shown
         seen = self._sight.left_out(side, [paths.join(path, name) for name in missing])
+        able = self._sight.capabilities[side]
+        folds = able.folds_case or able.folds_form
         there = {
             name: entry
             for name, entry in zip(missing, seen, strict=True)
-            if entry is not None and not _is_respelt(name, entry, shown.entries)
+            if entry is not None and not _is_respelt(name, entry, shown.entries, folds=folds)
         }
         return replace(shown, entries={**shown.entries, **there}, fingerprint=None) if there else shown
 

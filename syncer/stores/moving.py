@@ -76,7 +76,7 @@ def _rename(changes: _Changes, origins: Cursor, index: int, item: Rename) -> Non
     from_fd, name = origins.parent(item.origin)
     to_fd, new = changes.cursor.parent(item.path)
     seen = planned_on(ground, name, from_fd, item.expected)
-    respelt = _move(ground, seen, item, (name, from_fd), (new, to_fd))
+    respelt = _move(ground, item, (name, from_fd), (new, to_fd))
     moved = stat_afresh(ground.fs, new, to_fd)
     if not _is_moved(moved, seen):
         if not respelt:
@@ -96,43 +96,40 @@ def _is_moved(moved: stat_result, seen: stat_result) -> bool:
 Name = tuple[str, int]  # in an open directory
 
 
-def _move(ground: Ground, seen: stat_result, item: Rename, old: Name, new: Name) -> bool:
+def _move(ground: Ground, item: Rename, old: Name, new: Name) -> bool:
     """Whether it was one name all the time to the file system, and has only got another spelling."""
     try:
         name_it(ground.fs, *old, *new)
         return False
     except FileExistsError:
-        if split(item.origin)[0] != split(item.path)[0] or not _is_itself(ground, seen, old[0], *new):
+        same_place = split(item.origin)[0] == split(item.path)[0]
+        if not same_place or not _alike(old[0], new[0]) or _shows(ground, *new):
             raise Unexpected(f"{printable(item.path)} is there by now") from None
-    _respell(ground, old[0], *new)
+    if ground.traits.folds_case or ground.traits.folds_form:
+        try:
+            ground.fs.rename(*old, *new)  # nothing but itself can stand there
+        except FileExistsError:
+            pass  # vfat with iocharset=utf8: it is in its own way, by its short name
+    if not _shows(ground, *new):
+        _respell_by_steps(ground, old[0], *new)
     return True
 
 
-def _is_itself(ground: Ground, seen: stat_result, name: str, new: str, to_fd: int) -> bool:
-    """Whether the new name differs from the old one only by what the file system does not see."""
-    alike = fold(name, case=True, form=True) == fold(new, case=True, form=True)
-    found = ground.fs.stat(new, to_fd)
-    return (
-        alike
-        and not _shows(ground, new, to_fd)
-        and (found.st_ino, found.st_dev) == (seen.st_ino, seen.st_dev)
-    )
+def _alike(name: str, new: str) -> bool:
+    """Whether the names differ only in what file systems may not see."""
+    return fold(name, case=True, form=True) == fold(new, case=True, form=True)
 
 
 def _shows(ground: Ground, name: str, dir_fd: int) -> bool:
     return any(found == name for found, _ in ground.fs.scan(dir_fd))
 
 
-def _respell(ground: Ground, name: str, new: str, dir_fd: int) -> None:
-    """FAT, NTFS and APFS do it at once. For ext4 and FUSE both names are one file, and they do nothing.
+def _respell_by_steps(ground: Ground, name: str, new: str, dir_fd: int) -> None:
+    """APFS, NTFS and exFAT do it at once. For ext4 and vfat both names are one file, and they do nothing.
 
     There the file is away for a moment, in a directory of ours and by its new name: `sweep` brings it back.
     """
-    fs = ground.fs
-    fs.rename(name, dir_fd, new, dir_fd)
-    if _shows(ground, new, dir_fd):
-        return
-    aside = ground.temporary()
+    fs, aside = ground.fs, ground.temporary()
     fs.mkdir(aside, dir_fd, 0o700)
     fs.sync(dir_fd)
     aside_fd = fs.open_directory(aside, dir_fd)

@@ -26,7 +26,7 @@ Mounting = Callable[[Path, Path], None]  # what there is to mount with, and wher
 class Kind:
     """How it is made and mounted, and what it cannot hold.
 
-    `programs` must be there. `make` is called once.
+    `programs` must be there. `make` is called once. `kernel`: the file system of the kernel that it takes.
     """
 
     programs: tuple[str, ...]
@@ -36,6 +36,8 @@ class Kind:
     symlinks: bool = True
     colons: bool = True
     folds: bool = False
+    keeps_case: bool = True
+    kernel: str = ""
 
 
 def run(*words: str | Path) -> str:
@@ -130,6 +132,24 @@ KINDS = {
         executable=False,
         colons=False,
     ),
+    "ntfs without case": Kind(
+        programs=("mkntfs", "lowntfs-3g"),
+        make=image("30M", "mkntfs", "-q", "-F", "-f"),
+        mount=by_device("lowntfs-3g", "-o", "ignore_case"),
+        executable=False,
+        folds=True,
+        keeps_case=False,
+    ),
+    "vfat": Kind(
+        programs=("mkfs.vfat",),
+        make=image("40M", "mkfs.vfat", "-F", "32"),
+        mount=looped,
+        executable=False,
+        symlinks=False,
+        colons=False,
+        folds=True,
+        kernel="vfat",
+    ),
     "exfat": Kind(
         programs=("mkfs.exfat", "mount.exfat-fuse"),
         make=image("30M", "mkfs.exfat"),
@@ -171,6 +191,7 @@ def tell(kind: Kind, home: Path) -> None:
         begin(world, kind)
         change(world, kind)
         cannot_hold(world, kind)
+        spelt_anew(world, kind)
         saved_by_rename(world)
     with mounted(kind, material, world.path("remote")):
         assert world.sync("--max-delete", "0").code == 0
@@ -187,7 +208,11 @@ def rests(world: World, kind: Kind) -> None:
 
 def shown(world: World, side: str, kind: Kind) -> dict[str, tuple[object, ...]]:
     found = contents(snapshot(world.path(side)))
-    return {p: node if kind.executable else node[:2] for p, node in found.items() if "lost+found" not in p}
+    return {
+        p if kind.keeps_case else p.lower(): node if kind.executable else node[:2]
+        for p, node in found.items()
+        if "lost+found" not in p
+    }
 
 
 def begin(world: World, kind: Kind) -> None:
@@ -237,6 +262,32 @@ def cannot_hold(world: World, kind: Kind) -> None:
     assert abs(os.statvfs(world.path("remote")).f_bfree - room) < 20
     world.path("local/talk: part 1").unlink()
     rests(world, kind)
+
+
+def spelt_anew(world: World, kind: Kind) -> None:
+    """Renames that change nothing but case, by either side, of files and of directories around an edit."""
+    if not kind.folds:
+        return
+    for here, there, file, directory in (("local", "remote", "C", "D"), ("remote", "local", "c", "d")):
+        respell(world.path(here) / file.swapcase(), file)
+        respell(world.path(here) / directory.swapcase(), directory)
+        world.write(f"{there}/{directory.swapcase()}/e", f"edited at the {there} side meanwhile")
+        ran = world.sync()
+        assert ran.code == 0 and not ran.job["conflicts"], ran
+        moved = {a for a, _ in ran.actions} - {"upload", "download"}
+        assert moved <= ({f"move-{there}"} if kind.keeps_case else {"forget"}), ran
+        rests(world, kind)
+        if kind.keeps_case:
+            assert {file, directory} <= set(os.listdir(world.path(there)))
+    for name in () if kind.keeps_case else ("C", "D"):
+        respell(world.path(f"local/{name}"), name.lower())
+
+
+def respell(place: Path, name: str) -> None:
+    """As a user does it, who knows that some file systems do nothing for such a rename."""
+    passing = place.with_name("passing")
+    place.rename(passing)
+    passing.rename(place.with_name(name))
 
 
 def saved_by_rename(world: World) -> None:

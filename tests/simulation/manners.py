@@ -22,7 +22,7 @@ from typing import Literal
 from syncer.engine.paths import fold
 from syncer.stores.fsops import FileSystem
 
-_TICK_NS = 2_000_000_000
+_CONTROL = "".join(map(chr, range(1, 32)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,8 @@ class Manner:
     the errno for a new one and for a rename. `refuses_ends`: what no name may end in. `mode`: of every file;
     None: as it is set. `folds`: what names that are one name may differ in. `respells`: a rename of a name to
     another spelling of it does something (FAT, NTFS, APFS); else it is one file by both names, and nothing
-    happens. `decomposes`: names are kept in Unicode form D (HFS+).
+    happens. `decomposes`: names are kept in Unicode form D (HFS+); `utf8`: others than in UTF-8 are refused.
+    `tick_ns`: what mtimes are cut to, and the ctime is the mtime.
     """
 
     scans: Literal["all", "nothing", "old"] = "all"
@@ -53,7 +54,8 @@ class Manner:
     longest: int = 255
     symlink: int = 0
     link_times: Literal["own", "target"] = "own"
-    coarse: bool = False
+    tick_ns: int = 0
+    utf8: bool = False
     statfs: bool = True
     largest: int = 0
     exchanges: bool = False
@@ -67,13 +69,19 @@ RCLONE = Manner(link=errno.EIO, numbers="path", mode=0o644)
 CRYFS = Manner(link=errno.ERANGE)
 NTFS = Manner(mode=0o777)
 NO_X = Manner(mode=0o644, link=errno.EPERM, chmod=errno.EPERM)  # vfat with fmask, or bindfs --chmod-ignore
-EXFAT = Manner(
-    link=errno.ENOSYS, mode=0o755, refuses='"*:<>?|', refusal=(errno.EINVAL, errno.ENOENT),
-    symlink=errno.ENOSYS, coarse=True, numbers="path", folds="case",
+EXFAT = Manner(  # exfat-fuse 1.3
+    link=errno.EPERM, mode=0o777, refuses='"*:<>?\\|' + _CONTROL, refusal=(errno.ENOENT, errno.ENOENT),
+    symlink=errno.ENOSYS, tick_ns=1_000_000_000, numbers="name", folds="case", utf8=True,
 )  # fmt: skip
-VFAT = Manner(
-    link=errno.EPERM, mode=0o755, chmod=errno.EPERM, refuses='"*:<>?|', refuses_ends=" ", drops_dots=True,
-    symlink=errno.EPERM, coarse=True, numbers="name", largest=100_000, statfs=False, folds="case",
+VFAT = Manner(  # Linux 6.1, mounted with utf8; but for the largest file
+    link=errno.EPERM, mode=0o755, refuses='"*:<>?\\|' + _CONTROL, refuses_ends=" ", drops_dots=True,
+    symlink=errno.EPERM, tick_ns=2_000_000_000, numbers="name", largest=100_000, folds="case", respells=False,
+    exchanges=True, utf8=True, kind=0x4D44,
+)  # fmt: skip
+POOR = Manner(  # a FUSE program like the two, of which everything is said that one of them was seen to say
+    link=errno.ENOSYS, mode=0o755, chmod=errno.EPERM, refuses='"*:<>?|', refuses_ends=" ", drops_dots=True,
+    refusal=(errno.EINVAL, errno.ENOENT), symlink=errno.EPERM, tick_ns=2_000_000_000, numbers="path",
+    statfs=False, folds="case",
 )  # fmt: skip
 ENCFS = Manner(longest=189)
 ECRYPTFS = Manner(longest=143)
@@ -84,7 +92,8 @@ BTRFS = Manner(scans="old", exchanges=True)
 GENTLE = {"sshfs": SSHFS, "mergerfs": MERGERFS, "rclone": RCLONE, "cryfs": CRYFS, "ntfs": NTFS, "no x": NO_X}
 """Those on which everything that ext4 holds can be held, but for the executable bit."""
 HARSH = {
-    "exfat": EXFAT, "vfat": VFAT, "encfs": ENCFS, "ecryptfs": ECRYPTFS, "apfs": APFS, "casefold": CASEFOLD,
+    "exfat": EXFAT, "vfat": VFAT, "poor": POOR, "encfs": ENCFS, "ecryptfs": ECRYPTFS, "apfs": APFS,
+    "casefold": CASEFOLD,
 }  # fmt: skip
 """Those that cannot hold all names, or take two for one, or hold neither links nor times that say much."""
 
@@ -134,8 +143,8 @@ class OddDisk(FileSystem):
         if manner.numbers != "disk" and number is not None:
             plain[1] = number
         mtime, ctime = st.st_mtime_ns, st.st_ctime_ns
-        if manner.coarse:
-            mtime = ctime = mtime // _TICK_NS * _TICK_NS
+        if manner.tick_ns:
+            mtime = ctime = mtime // manner.tick_ns * manner.tick_ns
         return os.stat_result(tuple(plain), {"st_mtime_ns": mtime, "st_ctime_ns": ctime})
 
     def stat(self, name: str, dir_fd: int) -> os.stat_result:
@@ -207,6 +216,8 @@ class OddDisk(FileSystem):
         refused = any(c in self.manner.refuses for c in name)
         if refused or (self.manner.refuses_ends and name.endswith(tuple(self.manner.refuses_ends))):
             raise _error(refusal, name)
+        if self.manner.utf8 and not name.isprintable() and any("\udc80" <= c <= "\udcff" for c in name):
+            raise _error(errno.EILSEQ, name)
         if len(os.fsencode(name)) > self.manner.longest:
             raise _error(errno.ENAMETOOLONG, name)
         return self._stored(name, dir_fd)
@@ -233,23 +244,31 @@ class OddDisk(FileSystem):
                 return
             new = self._kept(given)
         super().rename(name, dir_fd, new, new_dir_fd)
-        number = self._numbers.pop(self._key(name, dir_fd), None)
+        self._renumber(self._key(new, new_dir_fd), self._numbers.pop(self._key(name, dir_fd), None))
+
+    def _renumber(self, key: tuple[int, str], number: int | None) -> None:
         if self.manner.numbers == "name" and number is not None:
-            self._numbers[self._key(new, new_dir_fd)] = number
+            self._numbers[key] = number
         else:
-            self._numbers.pop(self._key(new, new_dir_fd), None)
+            self._numbers.pop(key, None)
 
     def rename_noreplace(self, name: str, dir_fd: int, new: str, new_dir_fd: int) -> None:
         if not self.manner.exchanges:
             raise _error(errno.EINVAL)
         new = self._fit(new, new_dir_fd, self.manner.refusal[1])
-        super().rename_noreplace(self._stored(name, dir_fd), dir_fd, new, new_dir_fd)
+        name = self._stored(name, dir_fd)
+        super().rename_noreplace(name, dir_fd, new, new_dir_fd)
+        self._renumber(self._key(new, new_dir_fd), self._numbers.pop(self._key(name, dir_fd), None))
 
     def exchange(self, name: str, dir_fd: int, other: str, other_dir_fd: int) -> None:
         if not self.manner.exchanges:
             raise _error(errno.EINVAL)
-        other = self._stored(other, other_dir_fd)
-        super().exchange(self._stored(name, dir_fd), dir_fd, other, other_dir_fd)
+        name, other = self._stored(name, dir_fd), self._stored(other, other_dir_fd)
+        super().exchange(name, dir_fd, other, other_dir_fd)
+        one, two = self._key(name, dir_fd), self._key(other, other_dir_fd)
+        numbers = self._numbers.pop(one, None), self._numbers.pop(two, None)
+        self._renumber(one, numbers[1])
+        self._renumber(two, numbers[0])
 
     def link(self, name: str, dir_fd: int, new: str, new_dir_fd: int) -> None:
         if self.manner.link:

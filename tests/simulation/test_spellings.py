@@ -16,10 +16,10 @@ from syncer.jobs.results import loud, name_of
 from syncer.stores.fsops import FileSystem
 from tests.simulation.faults import Die
 from tests.simulation.machines import End, FastClock, Machine
-from tests.simulation.manners import APFS, CASEFOLD, EXFAT, HFS, VFAT, Manner, OddDisk
+from tests.simulation.manners import APFS, CASEFOLD, EXFAT, HFS, POOR, VFAT, Manner, OddDisk
 from tests.world import SIDES
 
-FOLDING = {"exfat": EXFAT, "vfat": VFAT, "apfs": APFS, "casefold": CASEFOLD}
+FOLDING = {"exfat": EXFAT, "vfat": VFAT, "poor": POOR, "apfs": APFS, "casefold": CASEFOLD}
 BODY = b"content that is not sent again"
 
 
@@ -224,12 +224,12 @@ def test_a_file_system_with_a_unicode_form_of_its_own_renames_nothing_on_the_oth
     assert two.shown("local") == two.shown("remote")
 
 
-@pytest.mark.parametrize("manner", [EXFAT, CASEFOLD], ids=["exfat", "casefold"])
+@pytest.mark.parametrize("manner", [EXFAT, VFAT, CASEFOLD], ids=["exfat", "vfat", "casefold"])
 @pytest.mark.parametrize("what", ["Foo.txt", "Dir"])
 def test_a_death_at_any_moment_of_the_renaming_loses_nothing_and_the_next_run_goes_on(
     tmp_path: Path, manner: Manner, what: str
 ) -> None:
-    """On ext4 the file is away for a moment: it was swept into the trash, and taken for deleted."""
+    """On ext4 and vfat the file is away for a moment: it was swept into the trash, and taken for deleted."""
     call = 0
     while True:
         call += 1

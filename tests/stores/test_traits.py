@@ -32,6 +32,7 @@ from tests.simulation.manners import (
     MERGERFS,
     NO_X,
     NTFS,
+    POOR,
     RCLONE,
     SSHFS,
     VFAT,
@@ -41,6 +42,7 @@ from tests.simulation.manners import (
 
 KEPT = ".syncer/traits"
 BAD = '"*:<>?|'
+FAT = '"*:<>?\\|\x01\n\x1f'
 
 
 @pytest.fixture
@@ -64,16 +66,24 @@ FOUND = {
     "exfat": (
         EXFAT,
         {
-            "executable": False, "links": False, "link_error": errno.ENOSYS, "inodes": False,
-            "symlinks": False, "link_times": False, "forbidden": BAD, "mtime_granularity_ns": 2_000_000_000,
+            "executable": False, "links": False, "link_error": errno.EPERM, "symlinks": False,
+            "link_times": False, "forbidden": FAT, "mtime_granularity_ns": 1_000_000_000, "any_bytes": False,
             "folds_case": True,
         },
     ),
     "vfat": (
         VFAT,
         {
-            "executable": False, "modes": False, "links": False, "link_error": errno.EPERM, "symlinks": False,
-            "link_times": False, "forbidden": BAD, "forbidden_ends": ". ",
+            "executable": False, "links": False, "link_error": errno.EPERM, "symlinks": False,
+            "link_times": False, "forbidden": FAT, "forbidden_ends": ". ", "any_bytes": False,
+            "mtime_granularity_ns": 2_000_000_000, "folds_case": True, "largest_file": 2**32 - 1,
+        },
+    ),
+    "poor": (
+        POOR,
+        {
+            "executable": False, "modes": False, "links": False, "link_error": errno.ENOSYS, "inodes": False,
+            "symlinks": False, "link_times": False, "forbidden": BAD, "forbidden_ends": ". ",
             "mtime_granularity_ns": 2_000_000_000, "folds_case": True,
         },
     ),
@@ -99,7 +109,7 @@ def test_an_ordinary_disk_is_used_as_it_is(rig: FolderRig) -> None:
     assert rig.store._ground.fs is rig.disk
 
 
-@pytest.mark.parametrize("manner", [RCLONE, CRYFS, NO_X, EXFAT], ids=str)
+@pytest.mark.parametrize("manner", [RCLONE, CRYFS, NO_X, EXFAT, POOR], ids=str)
 def test_a_root_whose_file_system_fails_at_links_could_not_be_marked(
     on: Callable[[Manner], FolderRig], manner: Manner
 ) -> None:
@@ -253,7 +263,7 @@ def once(rig: FolderRig, method: str, act: Callable[[], None]) -> Callable[[str,
 # The trash without hard links
 
 
-@pytest.mark.parametrize("manner", [SSHFS, RCLONE, CRYFS, NO_X, EXFAT], ids=str)
+@pytest.mark.parametrize("manner", [SSHFS, RCLONE, CRYFS, NO_X, EXFAT, POOR], ids=str)
 def test_without_links_what_goes_is_moved_into_the_trash_and_not_copied(
     on: Callable[[Manner], FolderRig], manner: Manner
 ) -> None:
@@ -327,7 +337,7 @@ def test_an_edit_within_one_tick_of_a_coarse_clock_was_dropped_with_what_it_repl
 # The executable bit
 
 
-@pytest.mark.parametrize("manner", [NTFS, NO_X, RCLONE, VFAT, EXFAT], ids=str)
+@pytest.mark.parametrize("manner", [NTFS, NO_X, RCLONE, VFAT, EXFAT, POOR], ids=str)
 def test_a_bit_that_means_nothing_was_handed_to_the_other_side(
     on: Callable[[Manner], FolderRig], manner: Manner
 ) -> None:
