@@ -386,6 +386,12 @@ class Respellings:
             case KeepBoth():
                 lost = self._entry(action.loser, path, action.lost)
                 return replace(action, lost=lost, winner=self._entry(action.loser.other, path, action.winner))
+            case MakeDirectory():
+                return replace(
+                    action, replaces=action.replaces and self._entry(action.side, path, action.replaces)
+                )
+            case Delete():
+                return replace(action, expected=self._entry(action.side, path, action.expected))
             case Adopt():
                 local = self._entry(Side.LOCAL, path, action.local)
                 return replace(action, local=local, remote=self._entry(Side.REMOTE, path, action.remote))

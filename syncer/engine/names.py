@@ -139,7 +139,7 @@ class _Group:
         return fold(name, case=case, form=form) != fold(spelling, case=case, form=form)
 
     def _can_follow(self, side: Side, name: str, fixed: Fixed) -> bool:
-        """Whether the side can spell it so, and it is the same kind of thing there."""
+        """Whether the side can spell it so."""
         if name in self._names[side]:
             return False  # by that name it has another one, which clashes
         mine, other = (self._names[s].get(self._chosen[s]) for s in (side, side.other))
@@ -147,7 +147,7 @@ class _Group:
             return False
         directory = mine.kind is Kind.DIRECTORY
         able = self._able[side].moves_directories if directory else self._able[side].moves
-        return able and directory is (other.kind is Kind.DIRECTORY) and not fixed(side, self._chosen[side])
+        return able and not fixed(side, self._chosen[side])
 
     def clashes(self) -> Iterator[View]:
         for spelling in self._spellings:

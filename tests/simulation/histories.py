@@ -11,6 +11,7 @@ import errno
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,7 +24,7 @@ from syncer.jobs.results import loud, name_of
 from tests.simulation import expectations as expect
 from tests.simulation.faults import Calls, Fault
 from tests.simulation.machines import End, FastClock, Machine
-from tests.simulation.manners import ORDINARY, Manner, OddDisk
+from tests.simulation.manners import ORDINARY, Manner, OddDisk, spelt
 from tests.world import SIDES, Snapshot, every_content, snapshot
 
 ANCHOR = "anchor"  # never touched, so that no side is ever empty
@@ -51,7 +52,17 @@ class Veil(OddDisk):
 
 
 class Clock(FastClock):
-    """The system's time; `ahead` of it stamps look old enough to be trusted."""
+    """The system's time; `ahead` of it stamps look old enough to be trusted.
+
+    `passed`: what the users' files waited for a later tick of a disk with coarse stamps.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passed = 0
+
+    def now_ns(self) -> int:
+        return super().now_ns() + self.passed
 
     def look_back(self, seconds: int) -> None:
         self._ahead = seconds * 10**9
@@ -65,13 +76,18 @@ class History:
         conflict: ConflictPolicy = ConflictPolicy.KEEP_BOTH,
         mode: Mode = Mode.TWO_WAY,
         manner: Manner = ORDINARY,
+        there: Manner | None = None,
     ) -> None:
+        """`manner`: of both disks, or of the local one where the remote one has another (`there`)."""
+        self.manners = {"local": manner, "remote": there or manner}
         room = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self.home = Path(tempfile.mkdtemp(prefix="syncer-history-", dir=room))
         for name in (*SIDES, "keep", "state"):
             (self.home / name).mkdir()
         self.veil, self.clock = Veil(manner), Clock()
-        self.machine = Machine(self.veil, self.clock, str(self.home), self.home / "state")
+        self.odd = Veil(there) if there is not None else self.veil
+        self.machine = Machine(self.veil, self.clock, str(self.home), self.home / "state", self.odd)
+        self._respelt = False
         self.policy = Policy(conflict=conflict, mode=mode, max_delete=_ANY_NUMBER)
         self.written: set[bytes] = {ANCHOR.encode()}
         self.base: Snapshot | None = {}
@@ -96,7 +112,8 @@ class History:
         expect.only_whole_contents(after, self.written)
         if end.error is not None and end.exit_code == 4:
             expect.unchanged(before, after)
-        whole = not end.calls.struck and not self.veil.veiled and end.report is not None
+        hurt = end.calls.struck or self.veil.veiled or self.odd.veiled
+        whole = not hurt and end.report is not None
         if whole and end.report is not None:
             if foreseen is not None:
                 assert foreseen == _told(end.report), f"planned {foreseen}, done {_told(end.report)}"
@@ -127,7 +144,7 @@ class History:
         local, remote = (synced(after[side], rules, self.held) for side in SIDES)
         agreed = {p: n for p, n in local.items() if p in remote and remote[p].content[:2] == n.content[:2]}
         calm = rules == self.rules() == was and local.keys() == remote.keys() == agreed.keys()
-        self.base = agreed if calm else None
+        self.base = agreed if calm and not self._respelt else None
 
     def _foreseen(self) -> list[tuple[str, str]]:
         with self.machine._pair(Calls(), self.policy) as pair:
@@ -135,7 +152,7 @@ class History:
 
     def quiesce(self) -> None:
         """Nobody touches anything: two runs bring both sides in step, a third finds nothing to do."""
-        self.veil.veiled.clear()
+        self.lift()
         ends = [self.run(plan=True) for _ in range(2)]
         # One-way, a file at the source against somebody's directory at the follower waits for a person.
         waiting = self.policy.conflict is ConflictPolicy.ASK or self.policy.mode is not Mode.TWO_WAY
@@ -156,13 +173,16 @@ class History:
         return {side: snapshot(self.home / side) for side in SIDES}
 
     def rules(self) -> set[str]:
-        """The ignore rules that hold somewhere; all used here are bare names."""
+        """The ignore rules that hold somewhere; all used here are bare names.
+
+        Where a side folds, what a rule names in one spelling is nobody's business in the other one either.
+        """
         found = set(self.policy.ignore)
         for side in SIDES:
             file = self.home / side / ".syncignore"
             if file.is_file():
                 found |= set(file.read_text().split())
-        return found
+        return found | {name.swapcase() for name in found} if self._folding else found
 
     def contents(self) -> set[bytes]:
         trashes = (self.home / "keep", *(self.home / side / ".syncer/trash" for side in SIDES))
@@ -179,7 +199,51 @@ class History:
         return data
 
     def place(self, side: str, path: str) -> Path:
-        return self.home / side / path
+        """Where the path is, as a user finds it: no twin of a name is made where a side folds."""
+        place = self.home / side
+        for name in path.split("/"):
+            found = self._folding and place.is_dir() and not place.is_symlink()
+            place /= spelt(name, self._folding, place) if self._folding and found else name
+        return place
+
+    @property
+    def _folding(self) -> Manner | None:
+        return next((manner for manner in self.manners.values() if manner.folds), None)
+
+    @property
+    def symlinks(self) -> bool:
+        """Whether both sides can hold them."""
+        return not any(manner.symlink for manner in self.manners.values())
+
+    @property
+    def modes(self) -> bool:
+        return all(manner.mode is None for manner in self.manners.values())
+
+    @property
+    def coarse(self) -> bool:
+        return any(manner.tick_ns for manner in self.manners.values())
+
+    def written_to(self, place: Path) -> None:
+        """On a disk with coarse stamps a write counts once it has a later one: two seconds are waited for."""
+        if self.coarse and place.is_file() and not place.is_symlink():
+            self.clock.passed += 2_000_000_000
+            now = time.time_ns() + self.clock.passed
+            os.utime(place, ns=(now, now))
+
+    def respell(self, place: Path) -> None:
+        """Renames it in nothing but case. What becomes of it then is no business of the oracle's table."""
+        other = place.with_name(place.name.swapcase())
+        if self._folding and not os.path.lexists(other):
+            place.rename(other)
+            self._respelt, self.base = True, None
+
+    def cover(self, place: Path) -> None:
+        for veil in (self.veil, self.odd):
+            veil.veiled.add(str(place))
+
+    def lift(self) -> None:
+        for veil in (self.veil, self.odd):
+            veil.veiled.clear()
 
     def pick(self, side: str, number: int) -> Path | None:
         """One of the names that are there."""
@@ -204,6 +268,7 @@ class History:
             os.rename(passing, place)
         else:
             place.write_bytes(data)
+        self.written_to(place)
         return True
 
     def remove(self, side: str, path: str) -> None:

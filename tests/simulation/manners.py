@@ -92,7 +92,7 @@ BTRFS = Manner(scans="old", exchanges=True)
 GENTLE = {"sshfs": SSHFS, "mergerfs": MERGERFS, "rclone": RCLONE, "cryfs": CRYFS, "ntfs": NTFS, "no x": NO_X}
 """Those on which everything that ext4 holds can be held, but for the executable bit."""
 HARSH = {
-    "exfat": EXFAT, "vfat": VFAT, "poor": POOR, "encfs": ENCFS, "ecryptfs": ECRYPTFS, "apfs": APFS,
+    "exfat": EXFAT, "vfat": VFAT, "poor": POOR, "encfs": ENCFS, "apfs": APFS,
     "casefold": CASEFOLD,
 }  # fmt: skip
 """Those that cannot hold all names, or take two for one, or hold neither links nor times that say much."""
