@@ -46,6 +46,7 @@ from syncer.stores import (
     reading,
     removal,
     scanning,
+    snapshots,
     trashcan,
 )
 from syncer.stores.beneath import is_ours
@@ -85,6 +86,7 @@ class FolderStore:
         self._readers = reading.Readers(self._ground)
         self._root = root
         self._mounts = mounts.Table()
+        self._plain: set[int] = set()  # devices inside the root that are no snapshots, in this run
 
     # -- what it is ----------------------------------------------------------
 
@@ -124,6 +126,7 @@ class FolderStore:
 
     def root(self) -> RootState | None:
         fd = None
+        self._plain.clear()
         try:
             fd = self._ground.reopen()
             return RootState(
@@ -210,6 +213,7 @@ class FolderStore:
         try:
             with self._ground.cursor() as cursor:
                 fd = cursor.enter(path)
+                self._check_no_snapshot(path, fd)
                 found = scanning.listing(
                     self._ground.fs, fd, now_ns=now, at_root=not path, is_own=self._ground.is_own
                 )
@@ -224,6 +228,18 @@ class FolderStore:
             leftovers=tuple(join(path, name) for name in found.leftovers),
             mount=mount,
         )
+
+    def _check_no_snapshot(self, path: RelPath, fd: int) -> None:
+        """A known directory may have become one, or lie in one, without a change in the directory above."""
+        fs, root_fd = self._ground.fs, self._ground.root_fd()
+        device = fs.fstat(fd).st_dev
+        if not path or device == fs.fstat(root_fd).st_dev or device in self._plain:
+            return
+        top = snapshots.snapshot_above(fs, root_fd, path)
+        if top:
+            where = "it" if top == path else printable(top)
+            raise Unreadable(f"{printable(path)}: {where} is {snapshots.OBSTACLE.message}", path=path)
+        self._plain.add(device)
 
     def look(self, path: RelPath) -> Seen:
         return reading.look(self._ground, path)

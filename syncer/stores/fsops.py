@@ -14,6 +14,7 @@ import errno
 import fcntl
 import os
 import resource
+import struct
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -26,6 +27,8 @@ _DARWIN = sys.platform == "darwin"
 _NOREPLACE, _EXCHANGE = (4, 2) if _DARWIN else (1, 2)  # renameatx_np(2), renameat2(2)
 _RENAME_FLAGS = "renameatx_np" if _DARWIN else "renameat2"
 _NO_FOLLOW, _FORCE_SYNC, _BASIC_STATS = 0x100, 0x2000, 0x7FF  # of statx(2)
+_SUBVOLUME = struct.Struct("<312x16s176x")  # struct btrfs_ioctl_get_subvol_info_args: parent_uuid
+_GET_SUBVOLUME = 0x81F8943C  # _IOR(0x94, 60, of that)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 UNSUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY})
@@ -175,6 +178,24 @@ class FileSystem:
         if _libc.fstatfs(fd, answer) != 0:
             return 0
         return int.from_bytes(answer.raw[: ctypes.sizeof(ctypes.c_long)], sys.byteorder) & 0xFFFFFFFF
+
+    def is_read_only(self, fd: int) -> bool:
+        """Whether the file system, or the subvolume, refuses writes in the directory to everybody (EROFS)."""
+        if not hasattr(_libc, "faccessat") or _libc.faccessat(fd, b".", os.W_OK, 0) == 0:
+            return False
+        return ctypes.get_errno() == errno.EROFS
+
+    def is_subvolume_snapshot(self, fd: int) -> bool:
+        """Whether the directory is in a subvolume of btrfs that was made as a snapshot of another one.
+
+        BTRFS_IOC_GET_SUBVOL_INFO (linux/btrfs.h) answers, among others, the UUID of that one.
+        """
+        answer = bytearray(_SUBVOLUME.size)
+        try:
+            fcntl.ioctl(fd, _GET_SUBVOLUME, answer)
+        except OSError:
+            return False
+        return any(_SUBVOLUME.unpack(answer)[0])
 
     def unlimited(self) -> bool:
         """Whether this process may write files of any size (RLIMIT_FSIZE)."""

@@ -21,6 +21,7 @@ from syncer.engine.paths import PRIVATE, TEMPORARY
 from syncer.stores import stamps
 from syncer.stores.beneath import Cursor
 from syncer.stores.fsops import UNSEEN, FileSystem
+from syncer.stores.snapshots import OBSTACLE, is_snapshot
 from syncer.stores.staging import link_digest
 from syncer.stores.trouble import obstacle
 
@@ -154,10 +155,17 @@ def look_closer(fs: FileSystem, name: str, dir_fd: int, st: stat_result, now_ns:
     if what is Kind.FILE:
         return stamps.file_entry(st, now_ns)
     if what is Kind.DIRECTORY:
-        return stamps.DIRECTORY
+        return _directory(fs, name, dir_fd, st)
     if what is Kind.SYMLINK:
         return _link(fs, name, dir_fd, st, now_ns)
     return stamps.unsupported(st)
+
+
+def _directory(fs: FileSystem, name: str, dir_fd: int, st: stat_result) -> Entry | Obstacle:
+    try:
+        return OBSTACLE if is_snapshot(fs, name, dir_fd, st) else stamps.DIRECTORY
+    except OSError:
+        return stamps.DIRECTORY  # whoever lists it hears why it cannot be
 
 
 def _unseen(fs: FileSystem, name: str, dir_fd: int) -> Obstacle:

@@ -206,6 +206,12 @@ class Watched(FileSystem):
     def any_bytes(self) -> bool:
         return self.inner.any_bytes()
 
+    def is_read_only(self, fd: int) -> bool:
+        return self.inner.is_read_only(fd)
+
+    def is_subvolume_snapshot(self, fd: int) -> bool:
+        return self.inner.is_subvolume_snapshot(fd)
+
     def mount_list(self, fd: int) -> tuple[str, str]:
         return self.inner.mount_list(fd)
 
