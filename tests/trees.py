@@ -33,6 +33,7 @@ from syncer.engine.model import (
 )
 from syncer.engine.ports import Capabilities
 from syncer.engine.reconcile import Reconciler
+from syncer.engine.refusals import Refusal
 from syncer.engine.report import Plan
 from syncer.engine.rules import Rules
 from syncer.engine.spelling import Respelt
@@ -194,6 +195,9 @@ class World:
         case, form = able.folds_case, able.folds_form
         folded = {paths.fold(p, case=case, form=form): p for p in self.sides[side]}
         return folded.get(paths.fold(path, case=case, form=form), path)
+
+    def refusal(self, side: Side, path: RelPath) -> Refusal | None:
+        return None
 
     def is_mount(self, side: Side, path: RelPath) -> bool:
         return path in self.mounts

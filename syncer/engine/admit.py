@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from syncer.engine import paths
+from syncer.engine import paths, refusals
 from syncer.engine.changes import wanted
 from syncer.engine.findings import Findings, Sight
 from syncer.engine.model import (
@@ -142,8 +142,21 @@ class Admission:
         if view.base is not None or (view.local is None) is (view.remote is None):
             return False
         side = Side.REMOTE if view.local is None else Side.LOCAL
-        why = paths.unholdable(view.name, self._able[side.other])
+        why = paths.unholdable(view.name, self._able[side.other]) or self._refused(path, side, view)
         return bool(why) and self._unholdable(path, side, why)
+
+    def _refused(self, path: RelPath, side: Side, view: View) -> str:
+        """Why the other side did not take it, if it was tried and nothing is otherwise now."""
+        other, seen = side.other, entry_of(view.seen(side))
+        refusal = None if self._full else self._sight.refusal(other, path)
+        if refusal is None or seen is None:
+            return ""
+        there = self._sight.list(other, paths.split(path)[0])
+        names = there.entries if isinstance(there, Listing) else ()
+        if refusals.token(seen, names, self._able[other]) != refusal.token:
+            return ""
+        self._findings.refused.add((other, path))
+        return f"{refusal.message}; it was tried, and is tried again when it or its folder there changes"
 
     def _too_large(self, seen: Entry, side: Side, view: View) -> bool:
         """Whether the other side cannot hold so many bytes, and does not hold them."""

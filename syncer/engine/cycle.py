@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from syncer.engine import chosen, echo, guards, mounts, moves, paths, plan, roots, settle
+from syncer.engine import chosen, echo, guards, mounts, moves, paths, plan, refusals, roots, settle
 from syncer.engine.chosen import Choice
 from syncer.engine.execute import Executor
 from syncer.engine.findings import Findings
@@ -126,6 +126,7 @@ def run(pair: Pair, seen: Look | None = None) -> RunReport:
     )
     reports = _carried_out(pair, executor, todo.actions, disks)
     _seal(pair, findings, reports, (*todo.left, *todo.young))
+    refusals.remember(pair.memory, pair.stores, reports, findings.visited, findings.refused)
     return RunReport(
         actions=reports,
         conflicts=todo.conflicts,

@@ -19,6 +19,7 @@ from syncer.engine.model import (
     Side,
 )
 from syncer.engine.ports import Capabilities
+from syncer.engine.refusals import Refusal
 from syncer.engine.report import ConflictReport
 
 
@@ -44,6 +45,10 @@ class Sight(Protocol):
         """The entries again, each with its digest."""
         ...
 
+    def refusal(self, side: Side, path: RelPath) -> Refusal | None:
+        """That the side did not take the path when it was given to it."""
+        ...
+
     def is_mount(self, side: Side, path: RelPath) -> bool:
         """Whether something is mounted there: the system lets nobody rename it."""
         ...
@@ -67,6 +72,7 @@ class Findings:
     visited: set[RelPath] = field(default_factory=set)  # directories that were opened
     passed: set[RelPath] = field(default_factory=set)  # known ones that were met, and not opened there
     emptied: set[Side] = field(default_factory=set)  # sides whose root shows nothing at all
+    refused: set[tuple[Side, RelPath]] = field(default_factory=set)  # names that are not tried again
     absent: dict[Side, dict[RelPath, str]] = field(default_factory=dict)  # mount points that wait, and why
 
     def weight(self) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from syncer.engine import paths
+from syncer.engine import paths, refusals
 from syncer.engine.findings import Findings
 from syncer.engine.model import (
     SIDES,
@@ -30,6 +30,7 @@ from syncer.engine.model import (
 from syncer.engine.mounts import NONE, Mounts, known_below
 from syncer.engine.ports import Memory, Reporter, Store
 from syncer.engine.reconcile import Reconciler
+from syncer.engine.refusals import Refusal
 from syncer.engine.rules import LIMIT, Compiler, Illegible, Rules
 from syncer.engine.scope import EVERYTHING, Scope
 from syncer.engine.spelling import Respelt
@@ -77,6 +78,7 @@ class Eyes:
         self._memory = memory
         self._reporter = reporter
         self._mounted = mounted
+        self._refusals = refusals.known(memory)
         self._waiting = {side: _names_that_wait(mounts) for side, mounts in mounted.items()}
 
     def rows(self, directory: RelPath) -> Mapping[str, BaseEntry]:
@@ -134,6 +136,9 @@ class Eyes:
 
     def digests(self, side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
         return list(self._stores[side].digests(wanted)) if wanted else ()
+
+    def refusal(self, side: Side, path: RelPath) -> Refusal | None:
+        return self._refusals.get((side, path))
 
     def is_mount(self, side: Side, path: RelPath) -> bool:
         mounts = self._mounted[side]

@@ -13,6 +13,7 @@ from syncer.engine import paths
 from syncer.engine.findings import Sight
 from syncer.engine.model import SIDES, BaseEntry, Entry, Listing, Obstacle, RelPath, Seen, Side
 from syncer.engine.ports import Capabilities
+from syncer.engine.refusals import Refusal
 
 Paths = dict[RelPath, RelPath]
 
@@ -61,6 +62,9 @@ class Respelt:
 
     def digests(self, side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
         return self._sight.digests(side, [(self.at(side, path), entry) for path, entry in wanted])
+
+    def refusal(self, side: Side, path: RelPath) -> Refusal | None:
+        return self._sight.refusal(side, path)
 
     def is_mount(self, side: Side, path: RelPath) -> bool:
         return self._sight.is_mount(side, self.at(side, path))

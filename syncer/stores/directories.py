@@ -21,7 +21,7 @@ from syncer.stores.ground import Ground
 from syncer.stores.removal import put_away, take, takes
 from syncer.stores.transfer import drop_quietly, is_same, name_it
 from syncer.stores.trash import Session, Trash
-from syncer.stores.trouble import GONE, Unexpected
+from syncer.stores.trouble import GONE, NOT_THE_NAME, Unexpected, refused
 
 MODE = 0o777  # the umask takes its part
 _MADE = Done(entry=stamps.DIRECTORY)
@@ -46,10 +46,31 @@ def _make(ground: Ground, cursor: Cursor, session: Session, item: Creation) -> N
     if item.replaces is not None and item.replaces.kind is not Kind.DIRECTORY:
         return _replace(ground, session, dir_fd, name, item.path, item.replaces)
     try:
-        ground.fs.mkdir(name, dir_fd, MODE)
+        _mkdir(ground, name, dir_fd, item.path)
     except FileExistsError:
         if stamps.kind(ground.fs.stat(name, dir_fd)) is not Kind.DIRECTORY:
             raise Unexpected(f"{printable(item.path)} is there by now, and no directory") from None
+
+
+def _mkdir(ground: Ground, name: str, dir_fd: int, path: RelPath) -> None:
+    """Raises Unholdable where the file system makes a directory there, but none of that name."""
+    fs, other = ground.fs, ground.temporary()
+    try:
+        return fs.mkdir(name, dir_fd, MODE)
+    except OSError as error:
+        if error.errno in NOT_THE_NAME:
+            raise
+        try:
+            fs.mkdir(other, dir_fd, MODE)
+            fs.rmdir(other, dir_fd)
+        except OSError:
+            raise error from None
+    try:
+        fs.mkdir(name, dir_fd, MODE)
+    except FileExistsError:
+        raise
+    except OSError as again:
+        raise refused(path, again) from None
 
 
 def _replace(

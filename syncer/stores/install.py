@@ -178,7 +178,7 @@ class _Batch:
         staged = self._staged[index]
         directory_fd, name = self._cursor.parent(staged.item.path)
         if staged.old is None:
-            claim(self._fs, staged, name, directory_fd)
+            claim(self._ground, staged, name, directory_fd)
         else:
             Replacement(self._ground, staged, name, directory_fd, self._session).make()
         self._tally.touched(index, staged.item.path)

@@ -6,25 +6,46 @@ Step 4 of the protocol in `install`. What is replaced lies in the trash already,
 from __future__ import annotations
 
 from syncer.engine.paths import printable
-from syncer.stores.fsops import UNSUPPORTED, FileSystem
+from syncer.errors import Unholdable
+from syncer.stores.fsops import UNSUPPORTED
 from syncer.stores.ground import Ground
 from syncer.stores.removal import give_back, take, takes
 from syncer.stores.staging import Staged
-from syncer.stores.transfer import drop_quietly, exists, is_same, name_it
+from syncer.stores.transfer import drop_quietly, is_same, name_it
 from syncer.stores.trash import Session
-from syncer.stores.trouble import Unexpected, refused
+from syncer.stores.trouble import NOT_THE_NAME, Unexpected, refused
 
 
-def claim(fs: FileSystem, staged: Staged, name: str, dir_fd: int) -> None:
-    """Takes a free name; raises Unexpected if somebody was faster."""
+def claim(ground: Ground, staged: Staged, name: str, dir_fd: int) -> None:
+    """Takes a free name; raises Unexpected if somebody was faster, Unholdable if it is refused."""
+    path = staged.item.path
     try:
-        name_it(fs, staged.temporary, dir_fd, name, dir_fd, spare=True)
+        name_it(ground.fs, staged.temporary, dir_fd, name, dir_fd, spare=True)
     except FileExistsError:
-        raise Unexpected(f"{printable(staged.item.path)} is there by now") from None
-    except FileNotFoundError:
-        if exists(fs, staged.temporary, dir_fd):  # exFAT by FUSE says this of a name that it cannot hold
-            raise refused(staged.item.path) from None
-        raise
+        raise Unexpected(f"{printable(path)} is there by now") from None
+    except OSError as error:
+        if error.errno in NOT_THE_NAME or not _takes_another(ground, staged.temporary, dir_fd):
+            raise
+        try:
+            name_it(ground.fs, staged.temporary, dir_fd, name, dir_fd, spare=True)  # was it only that once?
+        except FileExistsError:
+            raise Unexpected(f"{printable(path)} is there by now") from None
+        except OSError as again:
+            raise refused(path, again) from None
+
+
+def _takes_another(ground: Ground, temporary: str, dir_fd: int) -> bool:
+    """Whether the same file can be given a name of ours: then it is the other name that is the trouble.
+
+    What is said of that differs: EINVAL, EILSEQ, EIO, and ENOENT by exFAT through FUSE.
+    """
+    other = ground.temporary()
+    try:
+        ground.fs.rename(temporary, dir_fd, other, dir_fd)
+        ground.fs.rename(other, dir_fd, temporary, dir_fd)
+    except OSError:
+        return False
+    return True
 
 
 class Replacement:
@@ -78,8 +99,8 @@ class Replacement:
             self._return(aside)
             raise self._too_late()
         try:
-            claim(self._fs, self._staged, self._name, self._dir_fd)
-        except OSError:
+            claim(self._ground, self._staged, self._name, self._dir_fd)
+        except (OSError, Unholdable):
             self._return(aside)
             raise
         finally:
@@ -94,8 +115,8 @@ class Replacement:
         assert staged.old is not None
         kept = take(self._session, self._dir_fd, self._name, staged.item.path, staged.old)
         try:
-            claim(self._fs, staged, self._name, self._dir_fd)
-        except OSError:
+            claim(self._ground, staged, self._name, self._dir_fd)
+        except (OSError, Unholdable):
             give_back(self._session, kept, self._dir_fd, self._name)
             raise
 

@@ -47,9 +47,16 @@ def translate(error: OSError, path: RelPath) -> StoreError | LocalError:
     return TransientError(message, path=path)
 
 
-def refused(path: RelPath) -> Unholdable:
-    """What is raised for a name that the file system does not take."""
-    return Unholdable(f"{printable(path)}: the file system refuses the name", path=path, hint="rename it")
+def refused(path: RelPath, error: OSError) -> Unholdable:
+    """What is raised for a name that the file system does not take, with what it says of it."""
+    said = os.strerror(error.errno or errno.EIO)
+    return Unholdable(
+        f"{printable(path)}: the file system refuses the name ({said})", path=path, hint="rename it"
+    )
+
+
+NOT_THE_NAME = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.EROFS, errno.EXDEV, errno.EINTR}) | _FULL
+"""What is never said because of a name."""
 
 
 def reading(error: OSError, path: RelPath) -> StoreError | LocalError:
