@@ -37,6 +37,7 @@ class Kind:
     colons: bool = True
     folds: bool = False
     keeps_case: bool = True
+    snapshots: bool = False
     kernel: str = ""
 
 
@@ -110,7 +111,12 @@ def sshfs(home: Path, place: Path) -> None:
 
 
 KINDS = {
-    "btrfs": Kind(programs=("mkfs.btrfs",), make=image("120M", "mkfs.btrfs", "-q", "--mixed"), mount=looped),
+    "btrfs": Kind(
+        programs=("mkfs.btrfs", "btrfs"),
+        make=image("120M", "mkfs.btrfs", "-q", "--mixed"),
+        mount=looped,
+        snapshots=True,
+    ),
     "xfs": Kind(programs=("mkfs.xfs",), make=image("310M", "mkfs.xfs", "-q"), mount=looped),
     "overlay": Kind(programs=("mkfs.ext4",), make=directories(), mount=overlay),
     "mergerfs": Kind(
@@ -192,6 +198,7 @@ def tell(kind: Kind, home: Path) -> None:
         change(world, kind)
         cannot_hold(world, kind)
         spelt_anew(world, kind)
+        snapshots(world, kind)
         saved_by_rename(world)
     with mounted(kind, material, world.path("remote")):
         assert world.sync("--max-delete", "0").code == 0
@@ -281,6 +288,38 @@ def spelt_anew(world: World, kind: Kind) -> None:
             assert {file, directory} <= set(os.listdir(world.path(there)))
     for name in () if kind.keeps_case else ("C", "D"):
         respell(world.path(f"local/{name}"), name.lower())
+
+
+def snapshots(world: World, kind: Kind) -> None:
+    """As snapper makes them: told once, never sent. What was sent of one before is not deleted."""
+    if not kind.snapshots:
+        return
+    top = world.path("remote/.snapshots/1")
+    top.mkdir(parents=True)
+    world.write("remote/.snapshots/1/info.xml", "<snapshot/>")
+    run("btrfs", "subvolume", "snapshot", "-r", world.path("remote"), top / "snapshot")
+    ran = world.sync()
+    assert (ran.code, ran.codes) == (0, {"unsupported"}), ran
+    assert os.listdir(world.path("local/.snapshots/1")) == ["info.xml"]
+    assert world.sync().job["problems"] == []
+    run("btrfs", "subvolume", "snapshot", world.path("remote"), top / "writable")
+    assert world.sync().code == 0
+    assert world.path("local/.snapshots/1/writable/c").exists()
+    assert not world.path("local/.snapshots/1/writable/.syncer").exists()
+    run("btrfs", "property", "set", top / "writable", "ro", "true")
+    world.write("local/.snapshots/1/writable/c", "edited where it cannot be written")
+    world.write("local/c", "flows")
+    for _ in range(2):
+        ran = world.sync()
+        assert ran.code == 1 and not [a for a, _ in ran.actions if a.startswith("delete")], ran
+    assert world.read("remote/c") == b"flows"
+    assert world.read("local/.snapshots/1/writable/c") == b"edited where it cannot be written"
+    run("btrfs", "property", "set", top / "writable", "ro", "false")
+    for name in ("writable", "snapshot"):
+        run("btrfs", "subvolume", "delete", top / name)
+    world.write("local/c", "edited here")
+    world.sync("--yes")
+    rests(world, kind)
 
 
 def respell(place: Path, name: str) -> None:
