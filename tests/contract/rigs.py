@@ -9,6 +9,7 @@ import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from syncer.engine.model import Entry, Kind, Outcome
@@ -20,7 +21,7 @@ from syncer.stores.limits import LimitedStore
 from syncer.stores.memory import MemoryStore
 from syncer.stores.retry import RetryingStore
 from tests.contract.doubles import BytesSource, HookedDisk, SteppingClock, once_before
-from tests.simulation.manners import GENTLE, Manner, OddDisk
+from tests.simulation.manners import GENTLE, HARSH, Manner, OddDisk
 
 
 class Rig(ABC):
@@ -29,6 +30,7 @@ class Rig(ABC):
     store: Store
     any_bytes = True
     executable = True
+    longest = 255  # bytes of a name
     keeps = True  # what a put or a delete takes away can be found again
     exclusive = True  # of two puts that expect a free name one fails
     replaces_at_once = True  # a name that is overwritten is there at every moment
@@ -210,6 +212,8 @@ def _odd(manner: Manner) -> Callable[[Path], Rig]:
     def made(base: Path) -> Rig:
         rig = FolderRig(base, OddDisk(manner))
         rig.executable = manner.mode is None
+        rig.any_bytes = not manner.utf8
+        rig.longest = manner.longest
         return rig
 
     return made
@@ -221,7 +225,15 @@ RIGS: dict[str, Callable[[Path], Rig]] = {
     "peer": _peer,
     "smartfile": _smartfile,
 }
-ODD = {f"folder on {name}": _odd(GENTLE[name]) for name in ("sshfs", "mergerfs", "rclone", "no x")}
+_FINE = {"tick_ns": 0, "symlink": 0, "largest": 0, "drops_dots": False}  # what the suite cannot do without
+ODD = {
+    **{f"folder on {name}": _odd(GENTLE[name]) for name in ("sshfs", "mergerfs", "rclone", "no x")},
+    **{f"folder on {name}": _odd(HARSH[name]) for name in ("encfs", "apfs", "casefold")},
+    **{
+        f"folder on {name} with fine stamps": _odd(replace(HARSH[name], **_FINE))
+        for name in ("exfat", "vfat")
+    },
+}
 DECORATORS: dict[str, Callable[[Store], Store]] = {
     "": lambda store: store,
     "+retry": _retrying,

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
 
 from syncer.engine.guards import refuse_emptied
-from syncer.engine.model import Delete, KeepBoth, Obstacle, Policy, RemoveDirectory, Side, Trouble
+from syncer.engine.model import (
+    Delete,
+    Entry,
+    KeepBoth,
+    Obstacle,
+    Policy,
+    RelPath,
+    RemoveDirectory,
+    Seen,
+    Side,
+    Trouble,
+)
 from syncer.engine.ports import Capabilities
 from syncer.errors import GuardTripped
 from tests.briefs import briefs
-from tests.trees import DIR, L, Tree, file, findings, planning, world
+from tests.trees import DIR, L, Tree, World, file, findings, planning, world
 
 BOTH: Tree = {"a": file("a"), "b": file("b"), "d": DIR, "d/x": file("x")}
 
@@ -90,3 +104,20 @@ def test_the_copy_of_a_conflict_fits_the_side_with_the_shorter_names() -> None:
     there.capabilities[L] = Capabilities(local=True, max_name_bytes=189)
     copies = [a.copy for a in planning(there).actions if isinstance(a, KeepBoth)]
     assert [len(copy) <= 189 for copy in copies] == [True] and "sync-conflict" in copies[0]
+
+
+def test_by_its_old_spelling_a_renamed_file_seemed_to_be_another_one() -> None:
+    """exFAT through FUSE finds it by both, with an inode number for each: it was a clash for ever."""
+
+    class Fuse(World):
+        def left_out(self, side: Side, paths: Sequence[RelPath]) -> Sequence[Seen]:
+            found = super().left_out(side, paths)
+            return [replace(e, version=b"made up") if isinstance(e, Entry) else e for e in found]
+
+    old: Tree = {"Name": file("x")}
+    there = Fuse()
+    there.agree(old)
+    there.capabilities[L] = Capabilities(local=True, folds_case=True)
+    there.place(L, {"name": old["Name"]})
+    assert planning(there).problems == ()
+    assert [type(a).__name__ for a in planning(there).actions][:1] == ["Move"]

@@ -251,3 +251,20 @@ def test_a_death_at_any_moment_of_the_renaming_loses_nothing_and_the_next_run_go
         assert b"edited there meanwhile" in two.shown("local").values(), call
         assert not any(".sync-conflict-" in name for name in two.shown("local"))
         assert not two.trash() & {b"Sub/z" + BODY, b"Sub/deep/x" + BODY}, call
+
+
+@pytest.mark.parametrize("manner", [VFAT, CASEFOLD], ids=["vfat", "casefold"])
+def test_a_name_on_its_way_to_another_spelling_is_not_deleted(tmp_path: Path, manner: Manner) -> None:
+    """Another job that has the root, or `plan`, may look in that moment: nothing is concluded from it."""
+    two = Two(tmp_path / "machine", manner)
+    aside = two.home / "remote/.syncer-tmp-0123456789abcdef"  # another pair's
+    aside.mkdir()
+    two.rename("remote/Dir", f"remote/{aside.name}/dir")
+    end = two.run()
+    assert end.exit_code == 1 and end.report is not None, str(end)
+    assert {(p.code, "being renamed" in p.message) for p in end.report.problems} == {("busy", True)}
+    assert not [r for r in end.report.actions if loud(r.action)]
+    assert "Dir/Sub/y" in two.shown("local")
+    two.rename(f"remote/{aside.name}/dir", "remote/dir")
+    aside.rmdir()
+    two.follows("dir/Sub/y")
