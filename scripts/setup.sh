@@ -135,6 +135,7 @@ mkfs.xfs xfsprogs
 mkntfs ntfs-3g
 mount.exfat-fuse exfat-fuse
 mkfs.exfat exfatprogs
+mkfs.vfat dosfstools
 mergerfs mergerfs
 sshfs sshfs
 /usr/lib/openssh/sftp-server openssh-sftp-server
