@@ -77,6 +77,10 @@ class Echoes(Protocol):
 
     def past(self, side: Side, path: RelPath) -> Past: ...
 
+    def everywhere(self, path: RelPath) -> Collection[Past]:
+        """The same name's past at each root of this machine, whatever job it belongs to."""
+        ...
+
     def shared(self, side: Side) -> bool:
         """Whether other jobs of this machine have the root as well."""
         ...
@@ -107,7 +111,6 @@ def settle(
     learn: Learn,
     mixed: Collection[RelPath],
 ) -> Settled:
-    """The actions with echoes reversed, and without those that go back and forth."""
     """The actions with echoes reversed, and without those that go back and forth.
 
     `mixed` are directories that hold what is not synced: they are never taken away for an echo.
@@ -165,7 +168,7 @@ class _Settling:
         target = step.source.other
         here, there = self.echoes.past(step.source, step.path), self.echoes.past(target, step.path)
         fresh = _fresh(here, step)
-        verdict = _older(step, here, there, fresh=fresh)
+        verdict = _older(step, here, there, fresh=fresh, everywhere=self.echoes.everywhere)
         made_here = fresh and self.echoes.shared(step.source)
         if self.policy.mode is Mode.TWO_WAY and not made_here and _goes_round(step, here, there):
             verdict = step.source if _rank(step.there) > _rank(step.seen) else None
@@ -274,15 +277,24 @@ def _fresh(here: Past, step: _Step) -> bool:
     return step.based
 
 
-def _older(step: _Step, here: Past, there: Past, *, fresh: bool) -> Side | None:
-    """The side whose value had left the other root since: that of an older state. None where nothing says
-    so.
+def _older(
+    step: _Step,
+    here: Past,
+    there: Past,
+    *,
+    fresh: bool,
+    everywhere: Callable[[RelPath], Collection[Past]],
+) -> Side | None:
+    """The side whose value had left a root since, for the other one: that of an older state.
+
+    None where nothing says so.
     """
     if not fresh and here and there and (here[-1].now, there[-1].now) == (step.value, step.standing):
-        # Both were brought or seen: the one that was new later is the later state, whoever saw it first.
-        mine, other = here[-1].origin, there[-1].origin
-        if mine != other:
-            return step.source if mine < other else step.source.other
+        # Both were brought or seen. Two that know nothing of each other are a conflict, whichever was first.
+        # An origin of 0 says nothing: it may be a file that somebody just made.
+        mine, other = _Node(step.value, here[-1].origin), _Node(step.standing, there[-1].origin)
+        if mine.origin and other.origin and mine != other:
+            return _earlier(mine, other, step.source, everywhere(step.path))
     source_old = not fresh and any(c.left == step.value for c in there if c.pending)
     new_there = there[-1].now != step.standing if there else step.rival
     target_old = not new_there and any(c.left == step.standing for c in here if c.pending)
@@ -294,6 +306,48 @@ def _older(step: _Step, here: Past, there: Past, *, fresh: bool) -> Side | None:
     if source_old:
         return step.source
     return step.source.other if target_old else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A value, and when it was new: the same content may come and go more than once."""
+
+    value: bytes
+    origin: int
+
+    def is_(self, other: _Node) -> bool:
+        """Contents are told apart by their dates; that nothing is there, only by when it was new."""
+        named = self.value not in (ABSENT, DIRECTORY)
+        return self.value == other.value and (named or self.origin == other.origin)
+
+
+def _earlier(mine: _Node, other: _Node, source: Side, everywhere: Collection[Past]) -> Side | None:
+    """Which of the two took the other's place somewhere, over however many steps; that is the later state."""
+    steps = [
+        (_Node(now.left, before.origin if before is not None else 0), _Node(now.now, now.origin))
+        for past in everywhere
+        for before, now in zip([None, *past], past, strict=False)
+    ]
+    left, followed = _leads(mine, other, steps), _leads(other, mine, steps)
+    if left and followed:  # to and fro: the one that was new later
+        return source if mine.origin < other.origin else source.other
+    if left:
+        return source
+    return source.other if followed else None
+
+
+def _leads(origin: _Node, target: _Node, steps: Collection[tuple[_Node, _Node]]) -> bool:
+    """Whether one value was replaced by the other, directly or by way of others."""
+    reached, fresh = {origin}, [origin]
+    while fresh:
+        node = fresh.pop()
+        for left, now in steps:
+            if left.is_(node) and now not in reached:
+                if now.is_(target):
+                    return True
+                reached.add(now)
+                fresh.append(now)
+    return False
 
 
 def _origin(past: Past, value: bytes) -> int:

@@ -47,6 +47,7 @@ _SCHEMA: Final = (
     "CREATE INDEX IF NOT EXISTS log_path ON log (root, path, seq)",
     "CREATE TABLE IF NOT EXISTS looked (job TEXT, directory BLOB, seq INTEGER, PRIMARY KEY (job, directory))",
 )
+_UNKNOWN: Final = b"?"  # a value that no name shows
 _CONFLICTS: Final = frozenset({Reason.MIRROR, Reason.BOTH_CHANGED, Reason.BOTH_NEW, Reason.ECHO})
 
 
@@ -115,11 +116,19 @@ class RootLog:
 
     def past(self, side: Side, path: RelPath) -> Sequence[Change]:
         """What stood there one after the other. Moves of more than a day ago have a mover that nobody is."""
+        return self._past(self._roots[side], path)
+
+    def everywhere(self, path: RelPath) -> Collection[Sequence[Change]]:
+        """The same name's past at each root of this state directory."""
+        found = self._database.select("SELECT DISTINCT root FROM jobs", ())
+        return [self._past(root, path) for (root,) in found]
+
+    def _past(self, root: str, path: RelPath) -> Sequence[Change]:
         since = max(self._looked, self._looked_at(split(path)[0]))
         rows = self._database.select(
             "SELECT seq, left, now, origin, mover, job, at_ns FROM log "
             "WHERE root = ? AND path = ? ORDER BY seq",
-            (self._roots[side], os.fsencode(path)),
+            (root, os.fsencode(path)),
         )
         return [
             Change(
@@ -320,12 +329,15 @@ def _moved(done: ActionReport) -> Moved | None:
     action, outcome = done.action, done.outcome
     if not isinstance(outcome, Done):
         return None
+    decided = isinstance(action, KeepBoth)
     match action:
         case Transfer():
             source, replaced = action.source, value_of(action.expected)
             value = value_of(outcome.entry) or value_of(action.seen)
             changed = action.reason in (Reason.LOCAL_CHANGED, Reason.REMOTE_CHANGED)
             base = replaced if changed else None
+            if action.reason is Reason.EDIT_BEATS_DELETE:
+                base, decided = _UNKNOWN, True  # both sides changed what was agreed, and the edit won
         case Delete():
             source, value, replaced = action.side.other, ABSENT, value_of(action.expected)
             base = replaced if action.reason is not Reason.ECHO else None
@@ -352,5 +364,5 @@ def _moved(done: ActionReport) -> Moved | None:
         replaced=replaced,
         base=base,
         conflict=action.reason in _CONFLICTS,
-        decided=isinstance(action, KeepBoth),
+        decided=decided,
     )

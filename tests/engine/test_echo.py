@@ -10,6 +10,7 @@ from syncer.engine.model import (
     Action,
     Delete,
     Entry,
+    KeepBoth,
     Kind,
     MakeDirectory,
     Mode,
@@ -52,6 +53,9 @@ class Roots:
 
     def past(self, side: Side, path: RelPath) -> Past:
         return self._pasts[side]
+
+    def everywhere(self, path: RelPath) -> Collection[Past]:
+        return self._pasts.values()
 
     def shared(self, side: Side) -> bool:
         return self._shared
@@ -104,6 +108,32 @@ def test_of_two_values_that_jobs_brought_the_one_that_was_new_later_is_followed(
     other = Roots(local=[change(OLD, NEW, 3, pending=False)], remote=[change(NEW, OLD, 7, pending=False)])
     action = arriving(Reason.REMOTE_CHANGED, expected=NEW)
     assert settle(action, other).actions == [action]
+
+
+def test_two_values_of_which_none_took_the_others_place_are_no_echo_whichever_is_older() -> None:
+    mine = Entry(kind=Kind.FILE, size=1, version=b"3", mtime_ns=3 * 10**18, digest=b"mine")
+    for first, second in ((3, 7), (7, 3)):
+        roots = Roots(local=[change(OLD, mine, first)], remote=[change(OLD, NEW, second)])
+        action = KeepBoth(
+            path="f", copy="c", reason=Reason.BOTH_CHANGED, loser=Side.REMOTE, winner=mine, lost=NEW
+        )
+        assert settle(action, roots).actions == [action]
+
+
+def test_a_value_of_which_is_not_known_when_it_was_new_is_no_echo() -> None:
+    """As of a file that somebody just made."""
+    roots = Roots(local=[change(OLD, None, 5, pending=False)], remote=[change(None, NEW, 0, pending=False)])
+    action = Transfer(path="f", reason=Reason.REMOTE_NEW, source=Side.REMOTE, seen=NEW, expected=None)
+    assert settle(action, roots).actions == [action]
+
+
+def test_a_deletion_is_the_older_state_only_if_that_very_one_came_before() -> None:
+    arrival = Transfer(path="f", reason=Reason.REMOTE_NEW, source=Side.REMOTE, seen=NEW, expected=None)
+    later = Roots(
+        local=[change(OLD, None, 9, pending=False)],
+        remote=[change(OLD, None, 2, pending=False), change(None, NEW, 4, pending=False)],
+    )
+    assert settle(arrival, later).actions == [arrival]
 
 
 def test_a_side_that_may_not_be_changed_is_not_changed_for_an_echo() -> None:

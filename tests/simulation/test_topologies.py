@@ -10,9 +10,11 @@ from syncer.engine.model import Mode
 from tests.simulation.topologies import (
     CHAIN,
     FIVE_MACHINES,
+    FOUR_MACHINES,
     HUB,
     RING,
     SQUARE,
+    THREE_MACHINES,
     TWO_SERVICES,
     Net,
     Shape,
@@ -28,6 +30,7 @@ SHAPES = {
     "two services": TWO_SERVICES,
     "five machines": FIVE_MACHINES,
 }
+MACHINES = {"three machines": THREE_MACHINES, "four machines": FOUR_MACHINES, "five machines": FIVE_MACHINES}
 FEW, MANY = 3, 50
 
 
@@ -42,6 +45,19 @@ def test_whatever_users_do_all_folders_come_to_rest_and_nothing_is_lost(shape: s
 @pytest.mark.parametrize("shape", SHAPES)
 def test_whatever_users_do_all_folders_come_to_rest_and_nothing_is_lost_many(shape: str, seed: int) -> None:
     campaign(SHAPES[shape], seed, steps=50)
+
+
+@pytest.mark.parametrize("seed", range(FEW - 1))
+@pytest.mark.parametrize("shape", SHAPES | MACHINES)
+def test_deaths_states_lost_or_set_back_and_wrong_clocks_lose_nothing(shape: str, seed: int) -> None:
+    campaign((SHAPES | MACHINES)[shape], seed, trouble=True)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(FEW - 1, MANY))
+@pytest.mark.parametrize("shape", SHAPES | MACHINES)
+def test_deaths_states_lost_or_set_back_and_wrong_clocks_lose_nothing_many(shape: str, seed: int) -> None:
+    campaign((SHAPES | MACHINES)[shape], seed, steps=50, trouble=True)
 
 
 def run(made: Net, *names: str) -> None:
@@ -122,6 +138,60 @@ def test_the_first_run_of_a_job_deletes_nothing_whatever_its_root_remembers(ring
     ring.shape = made
     run(ring, "anew")
     assert (ring.home / "new/f").read_text() == "x" and (ring.home / "a/f").read_text() == "x"
+
+
+# -- what a user just made is no echo, and two that know nothing of each other are a conflict ------
+
+
+@pytest.fixture
+def hub() -> Iterator[Net]:
+    with net(HUB, 0) as made:
+        (made.home / "x/f").write_text("old")
+        for _ in range(3):
+            made.round()
+        assert shows(made, "f") == ["old"] * 4
+        yield made
+
+
+def test_a_file_made_anew_where_its_deletion_had_come_stays(hub: Net) -> None:
+    (hub.home / "y/f").unlink()
+    run(hub, "huby", "hubx", "hubz")
+    (hub.home / "z/f").write_text("new")
+    run(hub, "hubz", "huby", "hubx")
+    assert shows(hub, "f") == ["new"] * 4
+    hub.settle()
+
+
+def test_a_file_made_where_it_never_was_stays_though_it_was_deleted_elsewhere(hub: Net) -> None:
+    (hub.home / "hub/g").write_text("old")
+    run(hub, "hubx", "huby")
+    (hub.home / "y/g").unlink()
+    run(hub, "huby")
+    (hub.home / "z/g").write_text("new")
+    run(hub, "hubz", "huby", "hubx")
+    assert shows(hub, "g") == ["new"] * 4
+    hub.settle()
+
+
+def test_an_edit_that_beat_a_deletion_beats_it_everywhere(hub: Net) -> None:
+    (hub.home / "y/f").unlink()
+    run(hub, "huby", "hubx")
+    (hub.home / "z/f").write_text("edited")
+    run(hub, "hubz", "huby", "hubx")
+    assert shows(hub, "f") == ["edited"] * 4
+    hub.settle()
+
+
+def test_two_edits_that_meet_in_the_middle_of_a_chain_are_both_kept() -> None:
+    with net(CHAIN, 0) as made:
+        (made.home / "a/f").write_text("old")
+        for _ in range(3):
+            made.round()
+        (made.home / "a/f").write_text("of a")
+        (made.home / "d/f").write_text("of d")
+        run(made, "ab", "cd", "bc")
+        made.settle()
+        assert sorted(made.tree("a").values()) == [b"of a", b"of d"]
 
 
 # -- two machines that push to one folder, two bridges that settle one conflict ---------------------

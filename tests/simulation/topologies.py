@@ -3,27 +3,44 @@
 A `Net` has folders, machines (state directories) and jobs (pairs of folders on a machine). Users write, edit,
 delete and put back; jobs run in any order. In the end: no content is lost, all folders are equal within a few
 quiet rounds, then nothing moves, and there are few copies.
+
+With `trouble` machines die at any call of a run, lose their state, or have it set back to an older copy, and
+their clocks are wrong and jump.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
+import signal
+import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
+from syncer.clock import SystemClock
 from syncer.config import JobSettings, Location, Settings
 from syncer.engine.model import Done, Mode
+from syncer.engine.paths import TEMPORARY
 from syncer.jobs import Runner, Wish, World
 from syncer.jobs.results import JobResult, loud
+from syncer.state import database
+from syncer.stores import fsops
 from tests.jobs.runners import Ears
+from tests.simulation.faults import EFFECTS
 
 NAMES = ("a", "b", "d/a", "d/e/b")
 ROUNDS = 5
 """After so many quiet rounds all folders are equal."""
+DEEPEST_DEATH = 45
+"""A run of these stories has about so many calls that change something."""
+SKEWS = (-60 * 86_400, -7200, -90, -3, 0, 0, 3, 90, 7200, 60 * 86_400)
+"""Seconds by which a machine's clock may be wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +59,44 @@ CHAIN = Shape((("m", "a", "b"), ("m", "b", "c"), ("m", "c", "d")))
 RING = Shape((("m", "a", "b"), ("m", "b", "c"), ("m", "c", "a")))
 SQUARE = Shape((("m", "a", "b"), ("m", "b", "c"), ("m", "c", "d"), ("m", "d", "a")))
 TWO_SERVICES = Shape((("m1", "m1", "s1"), ("m1", "m1", "s2"), ("m2", "m2", "s1"), ("m2", "m2", "s2")))
-FIVE_MACHINES = Shape(tuple((f"m{n}", f"m{n}", "service") for n in range(5)))
+THREE_MACHINES, FOUR_MACHINES, FIVE_MACHINES = (
+    Shape(tuple((f"m{n}", f"m{n}", "service") for n in range(count))) for count in (3, 4, 5)
+)
+
+
+@dataclass(slots=True)
+class Skewed(SystemClock):
+    """The clock of a machine that is wrong."""
+
+    ahead: float = 0.0  # seconds
+
+    def now_ns(self) -> int:
+        return time.time_ns() + int(self.ahead * 1e9)
+
+
+@dataclass(slots=True)
+class Death:
+    """A profile function (sys.setprofile) that kills its process at the `at`-th call that changes something.
+
+    A call is one of a store to the disk or a commit of a database; the process dies right before it, or
+    right after.
+    """
+
+    at: int
+    before: bool
+    count: int = 0
+
+    def __call__(self, frame: FrameType, event: str, argument: object) -> None:
+        if event != ("call" if self.before else "return"):
+            return
+        code = frame.f_code
+        if (code.co_filename, code.co_name) in _MORTAL:
+            self.count += 1
+            if self.count == self.at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+_MORTAL = {(fsops.__file__, name) for name in EFFECTS} | {(database.__file__, "_commit")}
 
 
 @dataclass(slots=True)
@@ -56,13 +110,21 @@ class Net:
     random: random.Random = field(init=False)
     owed: set[bytes] = field(default_factory=set)
     told: list[str] = field(default_factory=list)
+    clocks: dict[str, Skewed] = field(init=False)
     _count: int = 0
+    _lost: int = 0
+    _copies: dict[str, list[Path]] = field(default_factory=dict)
     _runners: dict[int, Runner] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
+        self.clocks = {machine: Skewed() for machine in self.machines}
         for folder in self.shape.folders:
             (self.home / folder).mkdir(parents=True)
+
+    @property
+    def machines(self) -> list[str]:
+        return sorted({machine for machine, *_ in self.shape.jobs})
 
     # -- users ----------------------------------------------------------------------
 
@@ -90,6 +152,16 @@ class Net:
         self._given_up(path)
         path.write_bytes(data)
         self.owed.add(data)
+        ahead = self._clock_at(path).ahead
+        if ahead:
+            now = path.stat().st_mtime_ns + int(ahead * 1e9)
+            os.utime(path, ns=(now, now))
+
+    def _clock_at(self, path: Path) -> Skewed:
+        """The clock of the machine that has the file as a local one; a service's is right."""
+        top = path.relative_to(self.home).parts[0]
+        owners = (machine for machine, local, _ in self.shape.jobs if local == top)
+        return next((self.clocks[machine] for machine in owners), Skewed())
 
     def _given_up(self, path: Path) -> None:
         """What a user overwrites or deletes is nobody's to keep, unless it is somewhere else anyway."""
@@ -117,7 +189,26 @@ class Net:
         settings = Settings(
             path=None, state_dir=self.home / f"state-{machine}", accounts={}, jobs={job.name: job}
         )
-        return Runner(World(settings=settings, reporter=Ears()), job)
+        return Runner(World(settings=settings, reporter=Ears(), clock=self.clocks[machine]), job)
+
+    def die(self) -> None:
+        """A run of any job whose process dies; there is something to do."""
+        self.act()
+        self.act()
+        number = self.random.randrange(len(self.shape.jobs))
+        death = Death(self.random.randint(1, DEEPEST_DEATH), self.random.random() < 0.5)
+        self.close()
+        child = os.fork()
+        if child == 0:
+            try:
+                sys.setprofile(death)
+                self._runner(*self.shape.jobs[number]).run(Wish())
+            finally:
+                os._exit(0)
+        _, status = os.waitpid(child, 0)
+        moment = f"{'before' if death.before else 'after'} call {death.at}"
+        end = f"died {moment}" if os.WIFSIGNALED(status) else "came to its end"
+        self.told.append(f"run {self.shape.jobs[number][1:]}: {end}")
 
     def round(self) -> list[JobResult]:
         """Every job once: in the order of the config, in the opposite one, or in any, by the seed.
@@ -132,11 +223,44 @@ class Net:
         return [self.run(number) for number in numbers]
 
     def lose_state(self) -> None:
-        """A machine's state directory is gone."""
-        machine = self.random.choice(sorted({machine for machine, *_ in self.shape.jobs}))
+        """A machine's state directory is gone. (What is in its trash is not this story's loss.)"""
+        machine = self.random.choice(self.machines)
         self.told.append(f"state of {machine} lost")
+        self._set_aside(machine)
+
+    def copy_state(self) -> None:
+        """A backup of a machine's state directory."""
+        machine = self.random.choice(self.machines)
+        self.told.append(f"state of {machine} copied")
         self.close()
-        shutil.rmtree(self.home / f"state-{machine}", ignore_errors=True)
+        if self._state(machine).exists():
+            copies = self._copies.setdefault(machine, [])
+            copies.append(self.home / f"copy-{machine}-{len(copies)}")
+            shutil.copytree(self._state(machine), copies[-1])
+
+    def set_state_back(self) -> None:
+        """A machine's state directory is an older copy from now on."""
+        machine = self.random.choice(self.machines)
+        copies = self._copies.get(machine, [])
+        if copies:
+            number = self.random.randrange(len(copies))
+            self.told.append(f"state of {machine} set back to copy {number}")
+            self._set_aside(machine)
+            shutil.copytree(copies[number], self._state(machine))
+
+    def set_clock(self) -> None:
+        machine = self.random.choice(self.machines)
+        self.clocks[machine].ahead = self.random.choice(SKEWS)
+        self.told.append(f"clock of {machine} is ahead by {self.clocks[machine].ahead} s")
+
+    def _state(self, machine: str) -> Path:
+        return self.home / f"state-{machine}"
+
+    def _set_aside(self, machine: str) -> None:
+        self.close()
+        if self._state(machine).exists():
+            self._lost += 1
+            self._state(machine).rename(self.home / f"lost-{self._lost}")
 
     def close(self) -> None:
         for runner in self._runners.values():
@@ -151,7 +275,7 @@ class Net:
         return {
             str(path.relative_to(root)): path.read_bytes()
             for path in files
-            if path.relative_to(root).parts[0] != ".syncer"
+            if path.relative_to(root).parts[0] != ".syncer" and TEMPORARY not in path.name
         }
 
     def kept(self) -> set[bytes]:
@@ -173,6 +297,8 @@ class Net:
         assert not moved, self.story(f"it goes on: {moved}")
         assert all(": 0 " in code for code in codes), self.story("not every job is in sync")
         assert self.owed <= self.kept(), self.story(f"lost: {self.owed - self.kept()}")
+        shown = set(first.values())
+        assert self.owed <= shown, self.story(f"only in a trash: {self.owed - shown}")
         assert len(first) <= len(NAMES) + self._count, self.story(f"{len(first)} files")
         by_content: dict[bytes, list[str]] = {}
         for name, data in first.items():
@@ -206,16 +332,24 @@ def net(shape: Shape, seed: int, mode: Mode = Mode.TWO_WAY) -> Iterator[Net]:
         shutil.rmtree(home)
 
 
-def campaign(shape: Shape, seed: int, *, steps: int = 25, losing: bool = False) -> None:
+def campaign(shape: Shape, seed: int, *, steps: int = 25, trouble: bool = False) -> None:
     """One random story to its end."""
     with net(shape, seed) as made:
+        kinds = {"user": 5, "run": 5} | (TROUBLES if trouble else {"loss": 0})
         made.round()
         for _ in range(steps):
-            act = made.random.choices(("user", "run", "loss"), (5, 5, 1 if losing else 0))[0]
-            if act == "user":
-                made.act()
-            elif act == "run":
-                made.run()
-            else:
-                made.lose_state()
+            (kind,) = made.random.choices(list(kinds), list(kinds.values()))
+            _STEPS[kind](made)
         made.settle()
+
+
+TROUBLES = {"death": 2, "loss": 0.5, "copy": 1, "set back": 0.5, "clock": 1}
+_STEPS: dict[str, Callable[[Net], object]] = {
+    "user": Net.act,
+    "run": Net.run,
+    "death": Net.die,
+    "loss": Net.lose_state,
+    "copy": Net.copy_state,
+    "set back": Net.set_state_back,
+    "clock": Net.set_clock,
+}
