@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from syncer.engine import chosen, echo, guards, mounts, moves, paths, plan, refusals, roots, settle
+from syncer.engine import chosen, copies, echo, guards, mounts, moves, paths, plan, refusals, roots, settle
 from syncer.engine.chosen import Choice
 from syncer.engine.execute import Executor
 from syncer.engine.findings import Findings
@@ -244,8 +244,8 @@ def _without_echoes(pair: Pair, findings: Findings) -> echo.Settled:
         settled = echo.settle(
             findings.actions, findings.conflicts, pair.echoes, pair.policy, learn, findings.mixed
         )
-    once = echo.without_second_copies(settled.actions, settled.conflicts, beside, learn)
-    return replace(once, holds=settled.holds)
+    actions, conflicts = copies.once(settled.actions, settled.conflicts, pair.policy.mode, beside, learn)
+    return replace(settled, actions=actions, conflicts=conflicts)
 
 
 def _learner(pair: Pair) -> moves.Learn:

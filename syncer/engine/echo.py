@@ -13,7 +13,7 @@ new to the past.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from syncer.engine import paths
@@ -90,7 +90,6 @@ class Echoes(Protocol):
         ...
 
 
-Beside = Callable[[Side, RelPath], Mapping[str, Entry]]  # the files in a directory of a side, by name
 Learn = Callable[[Side, Sequence[tuple[RelPath, Entry]]], Sequence[Seen]]
 
 
@@ -292,9 +291,9 @@ def _older(
     if not fresh and here and there and (here[-1].now, there[-1].now) == (step.value, step.standing):
         # Both were brought or seen. Two that know nothing of each other are a conflict, whichever was first.
         # An origin of 0 says nothing: it may be a file that somebody just made.
-        mine, other = _Node(step.value, here[-1].origin), _Node(step.standing, there[-1].origin)
-        if mine.origin and other.origin and mine != other:
-            return _earlier(mine, other, step.source, everywhere(step.path))
+        this, that = _Node(step.value, here[-1].origin), _Node(step.standing, there[-1].origin)
+        if this.origin and that.origin and this != that:
+            return _earlier(this, that, step.source, everywhere(step.path))
     source_old = not fresh and any(c.left == step.value for c in there if c.pending)
     new_there = there[-1].now != step.standing if there else step.rival
     target_old = not new_there and any(c.left == step.standing for c in here if c.pending)
@@ -448,56 +447,3 @@ def _with_directories(after: Sequence[Action]) -> list[Action]:
 def _above(path: RelPath) -> Iterable[RelPath]:
     directory = paths.split(path)[0]
     return [up for up in paths.upwards(directory) if up]
-
-
-def without_second_copies(
-    actions: Sequence[Action], conflicts: Sequence[ConflictReport], beside: Beside, learn: Learn
-) -> Settled:
-    """Conflicts whose losing content stands beside the name already, as a copy of an earlier settling.
-
-    Another machine may have settled the very conflict under its own name, or two machines may push different
-    versions of one name for ever: the content is kept once, and the winner just takes the name.
-    """
-    if not any(isinstance(action, KeepBoth) for action in actions):
-        return Settled(actions=actions, conflicts=conflicts)
-    done: list[Action] = []
-    copies: dict[RelPath, RelPath] = {}
-    for action in actions:
-        copy = _copy_there(action, beside, learn) if isinstance(action, KeepBoth) else ""
-        if not copy or not isinstance(action, KeepBoth):
-            done.append(action)
-            continue
-        copies[action.path] = copy
-        done.append(
-            Transfer(
-                path=action.path,
-                reason=action.reason,
-                source=action.loser.other,
-                seen=action.winner,
-                expected=action.lost,
-                executable=action.winner.executable,
-            )
-        )
-    named = [replace(c, copy=copies[c.path]) if c.path in copies else c for c in conflicts]
-    return Settled(actions=done, conflicts=named)
-
-
-def _copy_there(action: KeepBoth, beside: Beside, learn: Learn) -> RelPath:
-    """The path of a conflict copy with the loser's content, on the loser's side; "" if there is none."""
-    if action.winner.kind is not Kind.FILE or action.lost.kind is not Kind.FILE:
-        return ""
-    directory, name = paths.split(action.path)
-    found = [
-        (paths.join(directory, other), entry)
-        for other, entry in beside(action.loser, directory).items()
-        if other != name and paths.is_conflict_name(other, of=name) and entry.size == action.lost.size
-    ]
-    if not found:
-        return ""
-    lost, *there = learn(action.loser, [(action.path, action.lost), *found])
-    if not isinstance(lost, Entry) or lost.digest is None:
-        return ""
-    for (path, _), seen in zip(found, there, strict=True):
-        if isinstance(seen, Entry) and seen.digest == lost.digest:
-            return path
-    return ""

@@ -30,6 +30,7 @@ WHY = {
     Reason.RENAMED: "the other side renamed it: renamed here too, no content is sent",
     Reason.IGNORED: "an ignore rule names it now: forgotten, never deleted",
     Reason.ECHO: "old content came back by another job: what took its place is followed",
+    Reason.SECOND_COPY: "another conflict copy keeps the same content: one is enough",
     Reason.MIRROR: "one-way job: the side that follows was changed and is put back",
 }
 

@@ -38,8 +38,16 @@ EMPTIED_FLOOR = 2  # a single file may vanish without anybody being alarmed
 
 
 def deletions(actions: Sequence[Action], side: Side) -> list[Delete | RemoveDirectory]:
-    """What would go from a side, whether for good or to make room for another kind."""
-    return [a for a in actions if isinstance(a, Delete | RemoveDirectory) and a.side is side]
+    """What would go from a side, whether for good or to make room for another kind.
+
+    Without second copies: their content stays where it is under another name.
+    """
+    return [
+        a
+        for a in actions
+        if isinstance(a, RemoveDirectory) or (isinstance(a, Delete) and not a.kept)
+        if a.side is side
+    ]
 
 
 def refuse_emptied(

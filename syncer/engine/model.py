@@ -161,6 +161,7 @@ class Reason(Enum):
     RENAMED = "renamed"
     IGNORED = "newly-ignored"
     ECHO = "echo"  # old content that came back by another job: what took its place is followed
+    SECOND_COPY = "second-copy"  # a conflict copy whose content another conflict copy keeps
     MIRROR = "one-way-restore"  # push or pull: the following side was changed by somebody else
 
 
@@ -214,6 +215,7 @@ class Delete:
     side: Side
     expected: Entry
     clearing: bool = False  # makes room for another kind at the same path: done before transfers
+    kept: RelPath = field(default="", compare=False)  # of a second copy: where the same content stays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

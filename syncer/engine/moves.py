@@ -68,7 +68,14 @@ def _same_bit(a: Entry, b: Entry) -> bool:
 
 
 def _ends(actions: Sequence[Action], side: Side, learn: Learn) -> Ends:
-    gone = {a.path: a for a in actions if isinstance(a, Delete) and a.side is side and not a.clearing}
+    gone = {
+        a.path: a
+        for a in actions
+        if isinstance(a, Delete)
+        and a.side is side
+        and not a.clearing
+        and a.reason is not Reason.SECOND_COPY  # it goes on both sides, and its twin arrives
+    }
     sizes = {a.expected.size for a in gone.values()}
     new = [a for a in actions if isinstance(a, Transfer) and _can_come(a, side, sizes)]
     unread = [a for a in new if a.seen.digest is None]

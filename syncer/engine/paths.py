@@ -138,7 +138,7 @@ def conflict_name(name: str, *, mtime_ns: int, host: str, attempt: int = 0, long
     makes the same name again. A leading dot belongs to the stem. The copy of a copy is named after the
     original: a file in conflict again and again would else grow a longer name each time.
     """
-    name = _original(name)
+    name = original_of(name)
     seconds = min(max(mtime_ns // 1_000_000_000, 0), 253_402_300_799)
     moment = datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%d-%H%M%S")
     stem, dot, extension = name.rpartition(".")
@@ -152,7 +152,7 @@ def conflict_name(name: str, *, mtime_ns: int, host: str, attempt: int = 0, long
     return _cut(stem, room) + mark + dot + extension
 
 
-def _original(name: str) -> str:
+def original_of(name: str) -> str:
     """The name without what earlier conflicts put into it."""
     while (shorter := _CONFLICT_MARK.sub("", name)) not in ("", name):
         name = shorter
@@ -161,7 +161,7 @@ def _original(name: str) -> str:
 
 def is_conflict_name(name: str, *, of: str) -> bool:
     """Whether `conflict_name` may have made this of the other name, on whatever machine."""
-    return _CONFLICT_MARK.search(name) is not None and _original(name) == _original(of)
+    return _CONFLICT_MARK.search(name) is not None and original_of(name) == original_of(of)
 
 
 def _plain(host: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from syncer.engine.model import Action, Entry, Failed, Outcome, RelPath, Side
+from syncer.engine.model import Action, Delete, Done, Entry, Failed, Outcome, RelPath, Side
 from syncer.engine.report import ActionReport, ConflictReport, Hold, Resolution, RunReport
 from syncer.jobs import choices, results
 from syncer.jobs.results import JobResult
@@ -75,6 +75,7 @@ def record(
     found = [c for c in report.conflicts if c.resolution in OPEN and c.path not in chosen]
     ledger.open_conflicts(_opened(c, now_ns) for c in found)
     asked = {c.path for c in report.conflicts if c.resolution is Resolution.ASKED}
+    _rename_copies(ledger, report)
     settled = [c for c in ledger.conflicts() if report.judged(c.path) and _settled(c, asked, stores)]
     ledger.settle_conflicts((c.path, c.copy) for c in settled)
     new = set(ledger.newly_seen(report.problems, judged=report.judged))
@@ -137,7 +138,7 @@ def close(ledger: Ledger, run: int, result: JobResult) -> None:
 
 def history(report: ActionReport) -> HistoryEntry:
     """One action as the history keeps it, in the words of `--json`."""
-    from syncer.engine.model import Done, Method
+    from syncer.engine.model import Method
     from syncer.state import HistoryEntry
 
     action, outcome = report.action, report.outcome
@@ -159,7 +160,7 @@ def history(report: ActionReport) -> HistoryEntry:
 
 def _put_digest(action: Action, outcome: Outcome) -> bytes | None:
     """The digest of the content that stands at the action's path because of it."""
-    from syncer.engine.model import Done, Kind, Move, Transfer
+    from syncer.engine.model import Kind, Move, Transfer
 
     if not isinstance(outcome, Done) or not isinstance(action, Transfer | Move):
         return None
@@ -169,7 +170,7 @@ def _put_digest(action: Action, outcome: Outcome) -> bytes | None:
 
 
 def _removed_folder(report: ActionReport) -> bool:
-    from syncer.engine.model import Done, RemoveDirectory
+    from syncer.engine.model import RemoveDirectory
 
     return isinstance(report.action, RemoveDirectory) and isinstance(report.outcome, Done)
 
@@ -203,6 +204,18 @@ def _side(entry: Entry) -> ConflictSide:
     from syncer.state import ConflictSide
 
     return ConflictSide(digest=entry.digest, mtime_ns=entry.mtime_ns, size=entry.size)
+
+
+def _rename_copies(ledger: Ledger, report: RunReport) -> None:
+    """A conflict whose copy was let go, since another keeps the same content, is that one's."""
+    kept = {
+        done.action.path: done.action.kept
+        for done in report.actions
+        if isinstance(done.action, Delete) and isinstance(done.outcome, Done) and done.action.kept
+    }
+    renamed = [conflict for conflict in ledger.conflicts() if conflict.copy in kept] if kept else []
+    ledger.settle_conflicts((c.path, c.copy) for c in renamed)
+    ledger.open_conflicts(replace(c, copy=kept[c.copy]) for c in renamed)
 
 
 def _settled(conflict: OpenConflict, asked: set[RelPath], stores: Sequence[Store]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from syncer.clock import SystemClock, Uptime, uptime
 from syncer.config import JobSettings, Settings
@@ -46,6 +46,11 @@ class OpenJob:
     pair: cycle.Pair
 
 
+def host_name() -> str:
+    """What this machine's conflict copies are called after."""
+    return socket.gethostname().partition(".")[0] or "host"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What every job needs from outside."""
@@ -54,6 +59,7 @@ class World:
     reporter: Reporter
     clock: Clock = field(default_factory=SystemClock)
     uptime: Callable[[], Uptime] = uptime  # of this machine, by a clock that cannot be set
+    host: str = field(default_factory=host_name)
 
 
 def prepared(settings: Settings, job: JobSettings) -> Place:
@@ -78,7 +84,7 @@ def opened(
         local=stores.local,
         remote=stores.remote,
         memory=state.memory,
-        policy=policy_of(job, wish),
+        policy=replace(policy_of(job, wish), host=world.host),
         clock=world.clock,
         reporter=world.reporter,
         compiler=compile_rules,
@@ -98,7 +104,7 @@ def policy_of(job: JobSettings, wish: Wish) -> Policy:
         allow_deletes=wish.yes,
         settle_ns=int(job.settle * 1e9) if wish.choice is everything else 0,
         accepted=wish.max_delete.count if wish.max_delete else None,
-        host=socket.gethostname().partition(".")[0] or "host",
+        host=host_name(),
     )
 
 

@@ -43,7 +43,7 @@ class Strokes:
     def remember(self, report: RunReport | None, now: float) -> None:
         """A run's end; also of one that was broken off: what it deleted is gone."""
         for action in (a.action for a in report.actions if isinstance(a.outcome, Done)) if report else ():
-            if isinstance(action, Delete | RemoveDirectory):
+            if isinstance(action, RemoveDirectory) or (isinstance(action, Delete) and not action.kept):
                 self._gone[action.side][action.path] = now
             if isinstance(action, Transfer) and action.goes_back:
                 self._older[action.source][action.path] = now

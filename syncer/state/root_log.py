@@ -340,7 +340,7 @@ def _moved(done: ActionReport) -> Moved | None:
                 base, decided = _UNKNOWN, True  # both sides changed what was agreed, and the edit won
         case Delete():
             source, value, replaced = action.side.other, ABSENT, value_of(action.expected)
-            base = replaced if action.reason is not Reason.ECHO else None
+            base = replaced if action.reason not in (Reason.ECHO, Reason.SECOND_COPY) else None
         case MakeDirectory(replaces=None):
             source, value, replaced, base = action.side.other, DIRECTORY, ABSENT, None
         case RemoveDirectory():

@@ -247,10 +247,45 @@ def test_a_user_who_switches_to_and_fro_between_two_versions_is_never_held() -> 
         assert shows(made, "f") == ["version 1"] * 4
 
 
-def test_two_bridges_that_settle_one_conflict_keep_the_loser_once() -> None:
+@pytest.fixture
+def bridges() -> Iterator[Net]:
+    """Two machines settled one conflict at the same moment, each with a copy of its own."""
     with net(TWO_SERVICES, 0) as made:
         (made.home / "m1/f").write_text("of m1")
         (made.home / "m2/f").write_text("of m2")
         run(made, "m1s1", "m2s2", "m2s1", "m1s2")
-        made.settle()
-        assert sorted(made.tree("m1").values()) == [b"of m1", b"of m2"]
+        assert copies(made, "m1") != copies(made, "m2")
+        yield made
+
+
+def copies(made: Net, folder: str) -> list[str]:
+    return sorted(name for name in made.tree(folder) if ".sync-conflict-" in name)
+
+
+def test_two_bridges_that_settle_one_conflict_at_the_same_moment_keep_the_loser_once(bridges: Net) -> None:
+    first = min(copies(bridges, "m1") + copies(bridges, "m2"))
+    bridges.settle()
+    assert copies(bridges, "m1") == [first]
+    assert sorted(bridges.tree("m1").values()) == [b"of m1", b"of m2"]
+
+
+def test_of_two_copies_of_one_conflict_the_edited_one_and_the_other_both_stay(bridges: Net) -> None:
+    (edited,) = copies(bridges, "m1")
+    (bridges.home / "m1" / edited).write_text("OF M1")
+    bridges.settle()
+    assert sorted(bridges.tree("m1").values()) == [b"OF M1", b"of m1", b"of m2"]
+
+
+def test_a_copy_that_a_user_deletes_takes_its_twin_along_nowhere(bridges: Net) -> None:
+    """Whoever deletes one copy has not seen the other: that one stays."""
+    (mine,) = copies(bridges, "m1")
+    (bridges.home / "m1" / mine).unlink()
+    bridges.settle()
+    assert sorted(bridges.tree("m1").values()) == [b"of m1", b"of m2"]
+
+
+def test_the_open_conflict_is_that_of_the_copy_that_stays(bridges: Net) -> None:
+    first = min(copies(bridges, "m1") + copies(bridges, "m2"))
+    bridges.settle()
+    told = {conflict.copy for conflict in bridges.conflicts()}
+    assert told == {first}
