@@ -15,9 +15,11 @@ from syncer.config import JobSettings, Settings
 from syncer.engine import check as checking
 from syncer.engine import cycle
 from syncer.engine import explain as explaining
-from syncer.engine.model import RelPath
+from syncer.engine.model import RelPath, Side
 from syncer.engine.paths import split
+from syncer.engine.ports import Store
 from syncer.engine.report import Difference, Explanation, Plan
+from syncer.engine.roots import remembered
 from syncer.errors import GuardTripped, SyncerError
 from syncer.jobs import admission, bookkeeping, building, choices, opening
 from syncer.jobs.opening import OpenJob, Wish, World, policy_of
@@ -31,6 +33,7 @@ from syncer.state import (
     Run,
     State,
     open_state,
+    root_log,
     view_state,
 )
 
@@ -68,7 +71,8 @@ def plan(world: World, job: JobSettings, wish: Wish) -> JobResult:
     try:
         with looking(world, job, wish) as opened:
             ledger = opened.state.ledger
-            found, chosen_for = _without_chosen(opened, cycle.survey(opened.pair))
+            with _remembering(world, opened) as pair:
+                found, chosen_for = _without_chosen(opened, cycle.survey(pair))
             return JobResult(
                 job=job.name,
                 plan=found,
@@ -93,8 +97,23 @@ def explain(world: World, job: JobSettings, candidates: Sequence[RelPath]) -> Ex
 
     Raises what `looking` raises.
     """
-    with looking(world, job, Wish()) as opened:
-        return explaining.explain(opened.pair, _known(opened, candidates))
+    with looking(world, job, Wish()) as opened, _remembering(world, opened) as pair:
+        return explaining.explain(pair, _known(opened, candidates))
+
+
+@contextmanager
+def _remembering(world: World, opened: OpenJob) -> Iterator[cycle.Pair]:
+    """The pair with what its roots remember, as a run would have it: an echo is planned as one."""
+    known = {side: remembered(opened.state.memory, side).marker for side in Side}
+    found = {side: known[side] or _marker(store) for side, store in opened.pair.stores.items()}
+    with root_log.looking(world.settings.state_dir, opened.place.id, found, world.clock) as log:
+        yield replace(opened.pair, echoes=log)
+
+
+def _marker(store: Store) -> str:
+    """A first run takes the marker that is there."""
+    state = store.root()
+    return state.marker if state is not None else ""
 
 
 def _known(opened: OpenJob, candidates: Sequence[RelPath]) -> RelPath:

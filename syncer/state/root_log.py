@@ -47,6 +47,7 @@ _SCHEMA: Final = (
     "CREATE INDEX IF NOT EXISTS log_path ON log (root, path, seq)",
     "CREATE TABLE IF NOT EXISTS looked (job TEXT, directory BLOB, seq INTEGER, PRIMARY KEY (job, directory))",
 )
+_COMPLETE: Final = "SELECT count(*) FROM sqlite_schema WHERE name = 'looked'"
 _UNKNOWN: Final = b"?"  # a value that no name shows
 _CONFLICTS: Final = frozenset({Reason.MIRROR, Reason.BOTH_CHANGED, Reason.BOTH_NEW, Reason.ECHO})
 
@@ -70,19 +71,22 @@ class RootLog:
     """Two roots as one job sees them. Implements `engine.echo.Echoes`. Methods raise StateError."""
 
     def __init__(
-        self, database: Database, *, job: str, name: str, roots: Mapping[Side, str], now_ns: int
+        self, database: Database, *, job: str, roots: Mapping[Side, str], now_ns: int, name: str = ""
     ) -> None:
+        """With a `name` the job is noted as one that has the roots; without one nothing is written."""
         self.job = job
         self._database = database
         self._roots = roots
         self._now_ns = now_ns
-        self._register(name)
+        if name:
+            self._register(name)
         self._start = int(database.value("SELECT max(seq) FROM log") or 0)
         self._shared = any(self._jobs_of(root) > 1 for root in roots.values())
         self._names: frozenset[RelPath] | None = None
-        self._looked = self._number(
+        looked = database.value(
             "SELECT min(looked) FROM jobs WHERE job = ? AND root IN (?, ?)", (job, *roots.values())
         )
+        self._looked = self._start if looked is None else int(looked)
 
     def _register(self, name: str) -> None:
         """On its first run a job has nothing to catch up with: whatever left a root before was not its
@@ -101,7 +105,9 @@ class RootLog:
                 )
 
     def _jobs_of(self, root: str) -> int:
-        return self._number("SELECT count(*) FROM jobs WHERE root = ?", (root,))
+        """With this one, which may not be noted yet."""
+        others = self._number("SELECT count(*) FROM jobs WHERE root = ? AND job != ?", (root, self.job))
+        return others + 1
 
     # -- what is remembered -----------------------------------------------------
 
@@ -284,6 +290,38 @@ def remembering(
             database.abandon()
 
 
+@contextmanager
+def looking(state_dir: Path, job: str, roots: Mapping[Side, str], clock: Clock) -> Iterator[RootLog | None]:
+    """The log as a run of the job would find it now, with nothing written; None where there is none."""
+    database, log = None, None
+    try:
+        database, log = _seen(state_dir / NAME, job, roots, clock.now_ns())
+    except StateError as error:  # a damaged one would be begun anew
+        _log.info("what left the roots lately is not known: %s", error)
+    try:
+        yield log
+    finally:
+        if database is not None:
+            database.abandon()
+
+
+def _seen(
+    path: Path, job: str, roots: Mapping[Side, str], now_ns: int
+) -> tuple[Database | None, RootLog | None]:
+    with translated(path):
+        if not path.exists():
+            return None, None
+    database = Database.connect(path, readonly=True)
+    try:
+        if not database.value(_COMPLETE):
+            database.abandon()
+            return None, None
+        return database, RootLog(database, job=job, roots=roots, now_ns=now_ns)
+    except BaseException:
+        database.abandon()
+        raise
+
+
 def note(log: RootLog | None, report: RunReport, *, broken_off: bool = False) -> None:
     """What a run did. That it cannot be noted is no reason for a run to fail: echoes are then taken for
     news.
@@ -314,7 +352,7 @@ def _opened(
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     database = Database.connect(path)
     try:
-        if not database.value("SELECT count(*) FROM sqlite_schema WHERE name = 'looked'"):
+        if not database.value(_COMPLETE):
             with database.transaction():
                 for statement in _SCHEMA:
                     database.execute(statement)

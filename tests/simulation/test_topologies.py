@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
-from syncer.engine.model import Mode
+from syncer.engine.model import Action, Delete, Mode, Reason, Side
 from tests.simulation.topologies import (
     CHAIN,
     FIVE_MACHINES,
@@ -138,6 +138,40 @@ def test_the_first_run_of_a_job_deletes_nothing_whatever_its_root_remembers(ring
     ring.shape = made
     run(ring, "anew")
     assert (ring.home / "new/f").read_text() == "x" and (ring.home / "a/f").read_text() == "x"
+
+
+# -- what a plan says ------------------------------------------------------------------------------
+
+
+def test_a_plan_knows_an_echo_as_the_run_does(ring: Net) -> None:
+    (ring.home / "a/f").write_text("x")
+    run(ring, "ab", "ca")
+    (ring.home / "b/f").unlink()
+    run(ring, "ab")
+    planned = ring.plan(1).plan  # of b and c: c has the file, which left b
+    assert planned is not None
+    (action,) = planned.actions
+    assert isinstance(action, Delete) and (action.side, action.reason) == (Side.REMOTE, Reason.ECHO)
+    report = ring.run(1).report
+    assert report is not None and [done.action for done in report.actions] == [action]
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("shape", ["ring", "two services"])
+def test_a_run_does_what_the_plan_said(shape: str, seed: int) -> None:
+    with net(SHAPES[shape], seed) as made:
+        made.round()
+        for step in range(40):
+            made.act()
+            if step % 2:
+                number = made.random.randrange(len(made.shape.jobs))
+                planned, report = made.plan(number).plan, made.run(number).report
+                assert planned is not None and report is not None
+                assert _plain(planned.actions) == _plain(r.action for r in report.actions)
+
+
+def _plain(actions: Iterable[Action]) -> list[tuple[str, str, str]]:
+    return sorted((type(a).__name__, a.path, a.reason.value) for a in actions)
 
 
 # -- what a user just made is no echo, and two that know nothing of each other are a conflict ------

@@ -186,6 +186,13 @@ class Net:
         self.told.append(f"run {self.shape.jobs[chosen][1:]}: {result.exit_code} {moved}")
         return result
 
+    def plan(self, number: int) -> JobResult:
+        """What a run of the job would do."""
+        self.close()
+        machine, local, remote = self.shape.jobs[number]
+        settings, job = self._settings(machine, local, remote)
+        return jobs.plan(self._world(settings, machine), job, Wish())
+
     def conflicts(self) -> list[OpenConflict]:
         """What all jobs have as open."""
         self.close()
@@ -205,8 +212,10 @@ class Net:
 
     def _runner(self, machine: str, local: str, remote: str) -> Runner:
         settings, job = self._settings(machine, local, remote)
-        world = World(settings=settings, reporter=Ears(), clock=self.clocks[machine], host=machine)
-        return Runner(world, job)
+        return Runner(self._world(settings, machine), job)
+
+    def _world(self, settings: Settings, machine: str) -> World:
+        return World(settings=settings, reporter=Ears(), clock=self.clocks[machine], host=machine)
 
     def die(self) -> None:
         """A run of any job whose process dies; there is something to do."""
