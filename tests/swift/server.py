@@ -160,7 +160,8 @@ class Swift:
         without effect   `status` (`status`, `retry_after`, `headers`, `body`), `drop`, `cut-upload` (`bytes`)
         after it         `lose-answer`, `answer` (as `status`; a header None is taken away), `cut` (`bytes`),
                          `corrupt` (`at`), `delay-answer` (`seconds`), `hold-answer`
-        before it        `delay` (`seconds`), `hold`, `expire-token` (the request's own), `expire-tokens`
+        before it        `delay` (`seconds`), `hold`, `expire-token` (the request's own), `expire-tokens`,
+                         `unconditional` (`If-Match` and `If-None-Match` are taken away)
         """
         like = {"method": method, "path": path, "kind": kind, "query": query}
         when = {"after": after, "every": every, "times": times}

@@ -16,6 +16,7 @@ from syncer.stores.swift.names import Place
 from syncer.stores.swift.objects import Objects
 from syncer.stores.swift.offered import container
 
+SETTLING = 2.0  # seconds after which the marker of another machine's first run shows
 _LONGEST = 1 << 10  # bytes of a marker
 _REFUSED = 412
 
@@ -26,7 +27,7 @@ class Root:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self._lock = threading.Lock()
-        self._heeds: bool | None = None
+        self._heeded: bool | None = None
         self._occupied = False  # seen before: a run asks about its root several times
 
     @property
@@ -91,11 +92,23 @@ class Root:
     def mark(self, marker: str, *, only_first: bool = False) -> None:
         """Writes the identity, and reads it again; `only_first`: one that is there stands. Raises StoreError.
 
-        A cluster that does not heed the condition keeps the last one: it is looked at again by the caller.
+        A cluster that does not heed the condition keeps the last one of several that are written at once: all
+        who wrote wait until the others have, and the caller takes what is there then.
         """
-        self._objects.put(self._id, marker.encode(), only_new=only_first)
-        if self._marker() != marker and not only_first:
-            raise TransientError("the root's identity was written by somebody else at the same time")
+        reply = self._objects.put(self._id, marker.encode(), only_new=only_first)
+        if not only_first:
+            if self._marker() != marker:
+                raise TransientError("the root's identity was written by somebody else at the same time")
+        elif reply.status != _REFUSED and not self._heeds(marker):
+            # RACE: somebody who saw no marker, and writes one later than that.
+            self._objects.connection.clock.sleep(SETTLING)
+
+    def _heeds(self, marker: str) -> bool:
+        """Whether the condition is heeded: tried on a marker that is there."""
+        with self._lock:
+            reply = self._objects.put(self._id, marker.encode(), only_new=True)
+            self._heeded = reply.status == _REFUSED
+            return self._heeded
 
     def heeds_new(self) -> bool:
         """Whether a PUT with `If-None-Match: *` is refused where the name is taken; tried on the identity.
@@ -103,11 +116,11 @@ class Root:
         A cluster that does not heed it writes there what is there already.
         """
         with self._lock:
-            if self._heeds is None:
-                marker = self._marker()
-                reply = self._objects.put(self._id, marker.encode(), only_new=True) if marker else None
-                self._heeds = reply is not None and reply.status == _REFUSED
-            return self._heeds
+            known = self._heeded
+        if known is not None:
+            return known
+        marker = self._marker()
+        return bool(marker) and self._heeds(marker)
 
     def _marker(self) -> str:
         try:

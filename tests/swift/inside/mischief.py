@@ -363,6 +363,12 @@ def _hold_answer(answer: Answer, rule: Rule) -> None:
     rule.gate.wait()
 
 
+def _unconditional(answer: Answer, _rule: Rule) -> None:
+    """The effect without its conditions, as of a service that does not know them."""
+    for header in ("HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH"):
+        answer.env.pop(header, None)
+
+
 def _expire_token(answer: Answer, _rule: Rule) -> None:
     """The request's own token dies right before it is looked at."""
     TOKENS.expire(answer.env.get("HTTP_X_AUTH_TOKEN", "no token"))
@@ -393,6 +399,7 @@ DEEDS: dict[str, Callable[[Answer, Rule], None]] = {
     "delay-answer": _delay_answer,
     "hold": _hold,
     "hold-answer": _hold_answer,
+    "unconditional": _unconditional,
     "expire-token": _expire_token,
     "expire-tokens": _expire_tokens,
 }
