@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 _NETWORK = re.compile(
@@ -49,13 +50,18 @@ def is_network(kind: str) -> bool:
 def read(mountinfo: str = MOUNTINFO) -> list[Mount]:
     """All mounts in their order (proc_pid_mountinfo(5)); none on a system without such a list."""
     try:
-        lines = os.fsdecode(Path(mountinfo).read_bytes()).split("\n")
+        data = Path(mountinfo).read_bytes()
     except OSError:
         return []
-    return list(_parsed(lines))
+    return list(_parsed(data))
 
 
-def _parsed(lines: Iterable[str]) -> Iterator[Mount]:
+@lru_cache(maxsize=4)  # a daemon asks every few seconds for each of its folders, and it is the same list
+def _parsed(data: bytes) -> tuple[Mount, ...]:
+    return tuple(_each(os.fsdecode(data).split("\n")))
+
+
+def _each(lines: Iterable[str]) -> Iterator[Mount]:
     for line in lines:
         left, separator, right = line.partition(" - ")
         fields = left.split(" ")

@@ -20,7 +20,7 @@ from syncer.server.served import Key, Served, ServedStore, is_hidden
 from syncer.watch.folder import POLL, FolderWatch
 
 if TYPE_CHECKING:
-    from watchdog.observers.api import BaseObserver
+    from syncer.watch.observer import Observer
 
 _log = logging.getLogger("syncer.server")
 
@@ -33,7 +33,7 @@ class Watch:
         served: Served,
         feed: Feed,
         *,
-        observer: Callable[[], BaseObserver] | None = None,
+        observer: Callable[[], Observer] | None = None,
         poll: float = POLL,
     ) -> None:
         """`observer` is asked for events; where it raises OSError, `poll` seconds lie between two looks."""

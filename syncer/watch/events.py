@@ -6,6 +6,7 @@ It does not judge what to do about the latter; `folder` does. Loads watchdog whe
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from syncer.engine.scope import Places
@@ -13,7 +14,8 @@ from syncer.watch.troubles import Break
 
 if TYPE_CHECKING:
     from watchdog.events import FileSystemEvent
-    from watchdog.observers.api import BaseObserver
+
+    from syncer.watch.observer import Observer
 
 _PATIENCE = 1.0  # seconds for a thread to end
 
@@ -27,7 +29,7 @@ class Events:
         *,
         happened: Callable[[Places], None],
         broke: Callable[[Break, int], None],
-        observer: Callable[[], BaseObserver] | None = None,
+        observer: Callable[[], Observer] | None = None,
     ) -> None:
         """`root` must be free of links. `broke` gets the errno of what was refused, 0 else."""
         from watchdog.events import FileSystemEventHandler
@@ -58,10 +60,11 @@ class Events:
     def close(self) -> None:
         """Nothing more is told; waits while somebody is being told something."""
         self._observer.stop()
-        self._observer.join(_PATIENCE)
+        with suppress(RuntimeError):  # it is told in the observer's own thread: nothing to wait for
+            self._observer.join(_PATIENCE)
 
 
-def _system() -> BaseObserver:
+def _system() -> Observer:
     from syncer.watch.observer import system_observer
 
     return system_observer()

@@ -23,11 +23,12 @@ from syncer.engine.ports import Clock
 from syncer.engine.scope import EVERYWHERE, Places
 from syncer.watch import mounts, troubles
 from syncer.watch.events import Events
+from syncer.watch.executor import EXECUTOR, Call
 from syncer.watch.looks import Looks
 from syncer.watch.troubles import Break, Said, Trouble, Troubles
 
 if TYPE_CHECKING:
-    from watchdog.observers.api import BaseObserver
+    from syncer.watch.observer import Observer
 
 Mode = Literal["events", "events and interval", "polling", "gone"]
 
@@ -35,7 +36,7 @@ POLL = 5.0  # seconds between two looks
 INTERVAL = 300.0  # seconds between two looks where events come and may miss something
 _SHARE = 20  # a look that took so long is repeated after so many times that, at the earliest
 _AGAIN = 600.0  # seconds until the system is asked for events again that it refused
-_PATIENCE = 1.0  # seconds for the thread to end
+_PATIENCE = 1.0  # seconds to wait for what goes on at the end
 _ABSENT = (errno.ENOENT, errno.ENOTDIR)
 _log = logging.getLogger("syncer.watch")
 
@@ -49,7 +50,7 @@ class FolderWatch:
         *,
         changed: Callable[[Places], None],
         said: Said,
-        observer: Callable[[], BaseObserver] | None = None,
+        observer: Callable[[], Observer] | None = None,
         poll: float = POLL,
         interval: float = INTERVAL,
         clock: Clock | None = None,
@@ -73,10 +74,8 @@ class FolderWatch:
         self._wanted = wanted
         self._mountinfo = mountinfo
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._call: Call | None = None
         self._stopped = threading.Event()
-        self._wake = threading.Event()
-        self._telling: set[int] = set()  # threads
         self._identity: tuple[int, int] | None = None  # of the root that is watched
         self._inside: tuple[str, ...] = ()  # what is mounted inside it
         self._events: Events | None = None
@@ -89,20 +88,24 @@ class FolderWatch:
     def start(self) -> None:
         """Returns once nothing that happens from now on goes unnoticed. Costs nothing a second time."""
         with self._lock:
-            if self._thread is not None or self._stopped.is_set():
+            if self._call is not None or self._stopped.is_set():
                 return
             self._settle()
-            self._thread = threading.Thread(target=self._run, name="syncer-watch", daemon=True)
-            self._thread.start()
+            try:
+                self._call = EXECUTOR.call(self._attend, every=self._poll)
+            except RuntimeError:  # no more threads
+                self._close()
+                raise
+            if self._break is not None:
+                self._call.wake()
 
     def stop(self) -> None:
         """Nothing more is told. Waits for what goes on, but not for long, nor in who is told just now."""
         self._stopped.set()
-        self._wake.set()
         with self._lock:
-            thread = self._thread
-        if thread is not None and threading.get_ident() not in self._telling:
-            thread.join(_PATIENCE)
+            call = self._call
+        if call is not None:
+            call.end(self._close, _PATIENCE)
 
     @property
     def mode(self) -> Mode:
@@ -112,16 +115,6 @@ class FolderWatch:
         if self._looks is None:
             return "events"
         return "events and interval" if self._least else "polling"
-
-    def _run(self) -> None:
-        try:
-            while not self._stopped.is_set():
-                self._wake.wait(self._poll)
-                self._wake.clear()
-                if not self._stopped.is_set():
-                    self._attend()
-        finally:
-            self._close()
 
     def _attend(self) -> None:
         try:
@@ -235,11 +228,7 @@ class FolderWatch:
 
     def _tell(self, places: Places) -> None:
         if places and not self._stopped.is_set():
-            self._telling.add(threading.get_ident())
-            try:
-                self._changed(places)
-            finally:
-                self._telling.discard(threading.get_ident())
+            self._changed(places)
 
     def _broke(self, kind: Break, number: int) -> None:
         """The observer says what is wrong with it; its own thread is not the one to mend it."""
@@ -248,7 +237,8 @@ class FolderWatch:
             self._tell(EVERYWHERE)
         else:
             self._break = kind, number
-            self._wake.set()
+            if self._call is not None:
+                self._call.wake()
 
 
 def _identity(root: str) -> tuple[int, int] | None:

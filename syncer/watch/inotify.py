@@ -29,9 +29,10 @@ IGNORED: Final = 0x8000
 IS_DIRECTORY: Final = 0x40000000
 
 _ONLY_DIRECTORIES, _NO_LINKS, _NOT_UNLINKED = 0x01000000, 0x02000000, 0x04000000
+_ADD_TO_MASK = 0x20000000  # where it is watched already: without this, what others asked for would be lost
 _INSIDE = (
     MODIFY | ATTRIB | CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE
-    | _ONLY_DIRECTORIES | _NO_LINKS | _NOT_UNLINKED
+    | _ONLY_DIRECTORIES | _NO_LINKS | _NOT_UNLINKED | _ADD_TO_MASK
 )  # fmt: skip
 _ITSELF = DELETE_SELF | MOVE_SELF
 _HEAD = struct.Struct("iIII")  # watch, mask, cookie, length of the name
@@ -75,16 +76,18 @@ class Instance:
         with contextlib.suppress(OSError):
             self._call("inotify_rm_watch", self._descriptor, watch)
 
-    def read(self) -> list[Happening]:
-        """Waits until something happens, or for `wake`: then the list is empty."""
-        self._poll.poll()
+    def read(self, seconds: float | None = None) -> list[Happening]:
+        """Waits until something happens, for `wake`, or for so long: then the list may be empty."""
+        self._poll.poll(None if seconds is None else seconds * 1000)
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._woken)
         try:
             return list(_parsed(os.read(self._descriptor, _BUFFER)))
         except BlockingIOError:
             return []
 
     def wake(self) -> None:
-        """Ends the waiting, now and from now on."""
+        """Ends the waiting, or the next one."""
         with self._lock:
             if self._descriptor >= 0:
                 os.eventfd_write(self._woken, 1)

@@ -1,77 +1,132 @@
-"""The observer that watchdog runs for us: on Linux with an emitter of ours, elsewhere as it comes.
+"""The observer of the system's events: on Linux one of ours, elsewhere watchdog's.
 
-watchdog's own emitter for inotify loses sight of directories that are made right before the one they
-stand in is renamed, says nothing when a new directory cannot be watched or events were lost, goes on
-telling of directories that were moved away, and holds everything back for half a second when a file
-leaves the folder (7.1). This module loads watchdog: import it where events are wanted only.
+watchdog's own for inotify loses sight of directories that are made right before the one they stand in is
+renamed, says nothing when a new directory cannot be watched or events were lost, goes on telling of
+directories that were moved away, and holds everything back for half a second when a file leaves the folder
+(7.1). It also takes an inotify instance and several threads for each folder; ours shares both with all
+folders of the process. This module loads watchdog: import it where events are wanted only.
 """
 
 from __future__ import annotations
 
-from time import monotonic
+import logging
+from collections.abc import Collection
+from typing import Protocol
 
-from watchdog.observers.api import BaseObserver, EventEmitter
+from watchdog.events import FileSystemEventHandler
 from watchdog.utils import platform
 
+from syncer.watch.dispatcher import DISPATCHER
+from syncer.watch.executor import EXECUTOR, Call
 from syncer.watch.translating import Noticed
 from syncer.watch.tree import Tree
 from syncer.watch.troubles import Break
 
-_PAUSE, _LONG_PAUSE = 0.005, 0.05  # seconds between two readings; the longer where there is no end of them
-_CALM, _BURST = 0.1, 1.0  # seconds: without news; with news all the time
-_AHEAD = 16  # readings not told yet; beyond that the kernel's queue fills, and says so when it is full
-_BUSY = 0.05  # seconds until the next look whether somebody listens again
+_PATIENCE = 1.0  # seconds to wait for who is being told something
+_log = logging.getLogger("syncer.watch")
 
 
-class TreeEmitter(EventEmitter):
-    """Tells what `Tree` finds, one event for each reading."""
+class Emitter(Protocol):
+    """What is asked of a watchdog emitter (`watchdog.observers.api.EventEmitter`)."""
 
-    _tree: Tree | None = None
-    _began = 0.0  # when the last calm ended
-    _last = 0.0  # when the last reading did
+    def is_alive(self) -> bool: ...
 
-    def on_thread_start(self) -> None:
-        """Everything is watched when it returns. Raises OSError."""
-        self._tree = Tree(str(self.watch.path))
 
-    def on_thread_stop(self) -> None:
-        if self._tree is not None:
-            self._tree.wake()
+class Observer(Protocol):
+    """What is asked of a watchdog observer (`watchdog.observers.api.BaseObserver`)."""
 
-    def run(self) -> None:
-        """Until `stop`, or until the folder itself goes."""
+    @property
+    def emitters(self) -> Collection[Emitter]: ...
+
+    def schedule(self, event_handler: FileSystemEventHandler, path: str, *, recursive: bool) -> object: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def join(self, timeout: float | None = None) -> None: ...
+
+    def is_alive(self) -> bool: ...
+
+
+class TreeEmitter:
+    """Tells what `Tree` finds in one folder, one event for all that came since the last."""
+
+    def __init__(self, handler: FileSystemEventHandler, root: str) -> None:
+        self._handler = handler
+        self._call: Call | None = None
+        self._subscription = DISPATCHER.subscribe(self._came)
         try:
-            super().run()
-        finally:
-            if self._tree is not None:
-                self._tree.close()
+            self._tree = Tree(root, self._subscription)
+            self._call = EXECUTOR.call(self._tell)
+        except BaseException:
+            self._subscription.close()
+            raise
+        self._failed = False
+        self._call.wake()  # for what came before it was there
 
-    def queue_events(self, timeout: float) -> None:
-        """One reading, once there is room for it."""
-        if self._tree is None or (self._event_queue.qsize() >= _AHEAD and not self.stopped_event.wait(_BUSY)):
-            return
-        found = self._tree.read()
-        if found.places or found.breaks:
-            self.queue_event(
-                Noticed(src_path="", places=found.places, breaks=found.breaks, number=found.number)
-            )
+    def is_alive(self) -> bool:
+        """Whether it still tells of everything."""
+        return self._subscription.alive and not self._failed
+
+    def stop(self) -> None:
+        """Nothing more is told, but for what is being told now."""
+        if self._call is not None:
+            self._call.end(self._subscription.close, _PATIENCE)
+
+    def _came(self) -> None:
+        if self._call is not None:
+            self._call.wake()
+
+    def _tell(self) -> None:
+        try:
+            found = self._tree.read()
+            if found.places or found.breaks:
+                self._handler.dispatch(
+                    Noticed(src_path="", places=found.places, breaks=found.breaks, number=found.number)
+                )
+        except Exception:
+            self._failed = True
+            raise
         if Break.UPROOTED in found.breaks or Break.REFUSED in found.breaks:
             self.stop()
-        self._rest()
-
-    def _rest(self) -> None:
-        """A busy writer is not to wake us at each write."""
-        now = monotonic()
-        if now - self._last > _CALM:
-            self._began = now
-        self.stopped_event.wait(_LONG_PAUSE if now - self._began > _BURST else _PAUSE)
-        self._last = monotonic()
 
 
-def system_observer() -> BaseObserver:
+class TreeObserver:
+    """A watchdog observer to who uses it, without a thread or a descriptor of its own."""
+
+    def __init__(self) -> None:
+        self._scheduled: list[tuple[FileSystemEventHandler, str]] = []
+        self.emitters: list[TreeEmitter] = []
+        self._stopped = False
+
+    def schedule(self, event_handler: FileSystemEventHandler, path: str, *, recursive: bool = True) -> None:
+        """To be watched from `start` on, with all that is below."""
+        self._scheduled.append((event_handler, path))
+
+    def start(self) -> None:
+        """Everything is watched when it returns. Raises OSError."""
+        for handler, path in self._scheduled:
+            self.emitters.append(TreeEmitter(handler, path))
+
+    def stop(self) -> None:
+        """Waits for who is being told something, but not for long, and never for itself."""
+        self._stopped = True
+        for emitter in self.emitters:
+            emitter.stop()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Nothing is left to wait for."""
+
+    def is_alive(self) -> bool:
+        """Whether it was not stopped."""
+        return not self._stopped
+
+
+def system_observer() -> Observer:
     """What gives the system's events here."""
     if platform.is_linux():
-        return BaseObserver(TreeEmitter)
-    from watchdog.observers import Observer
+        return TreeObserver()
+    from watchdog.observers import Observer as Stock
 
-    return Observer()
+    return Stock()

@@ -17,7 +17,8 @@ from syncer.engine.model import RelPath
 from syncer.engine.paths import is_private, join
 from syncer.engine.scope import NOWHERE, Places
 from syncer.watch import inotify
-from syncer.watch.inotify import Happening, Instance
+from syncer.watch.dispatcher import Subscription
+from syncer.watch.inotify import Happening
 from syncer.watch.troubles import Break
 
 _TOO_MANY = (errno.ENOSPC, errno.ENOMEM)
@@ -55,36 +56,24 @@ class _Node:
 
 
 class Tree:
-    """The directories below `root`. One thread reads; any may wake it."""
+    """The directories below `root`. For one thread at a time."""
 
-    def __init__(self, root: str) -> None:
-        """Watches everything. Raises OSError: too few watches or instances, no folder."""
+    def __init__(self, root: str, watches: Subscription) -> None:
+        """Watches everything. Raises OSError: too few watches, no folder. `watches` is for it alone."""
         self._base = root
+        self._watches = watches
         self._directories: set[RelPath] = set()
         self._trees: set[RelPath] = set()
-        self._plant(Instance())
+        self._plant()
 
-    def _plant(self, instance: Instance) -> None:
-        self._instance = instance
-        try:
-            self._root = _Node(instance.add(os.path.join(self._base, "."), itself=True), None, "")
-            self._watched = {self._root.watch: self._root}
-            for name in _subdirectories(self._base, at_root=True):
-                self._grow(self._root, name)
-        except BaseException:
-            instance.close()
-            raise
-
-    def wake(self) -> None:
-        """Ends a `read` that waits, now and from now on."""
-        self._instance.wake()
-
-    def close(self) -> None:
-        """Only for who reads."""
-        self._instance.close()
+    def _plant(self) -> None:
+        self._root = _Node(self._watches.add(os.path.join(self._base, "."), itself=True), None, "")
+        self._watched = {self._root.watch: self._root}
+        for name in _subdirectories(self._base, at_root=True):
+            self._grow(self._root, name)
 
     def read(self) -> Found:
-        """Waits until something happens, or for `wake`. After an overflow everything is watched anew."""
+        """What happened since the last call. Where something of it was lost everything is watched anew."""
         self._directories, self._trees = set(), set()
         breaks: dict[Break, int] = {}
         try:
@@ -99,20 +88,21 @@ class Tree:
         )
 
     def _take_in(self, breaks: dict[Break, int]) -> None:
-        for event in self._instance.read():
-            if event.mask & inotify.OVERFLOW:
-                breaks[Break.OVERFLOW] = 0
-            elif self._is_root_gone(event):
+        taken = self._watches.take()
+        if taken.lost:
+            breaks[Break.OVERFLOW] = 0
+            self._plant()
+        for event in taken.events:
+            if self._is_root_gone(event):
                 breaks[Break.UPROOTED] = 0
-        if Break.OVERFLOW in breaks and Break.UPROOTED not in breaks:
-            self._instance.close()
-            self._plant(Instance())
 
     def _is_root_gone(self, event: Happening) -> bool:
         """What one event brings; whether it is the end."""
         node = self._watched.get(event.watch)
         if node is None:
             return False  # of a directory that left its name: where it is now, it was taken up anew
+        if event.mask & inotify.MOVE_SELF and node.parent is not None:
+            return False  # it is another folder's root as well; here the two directories have told it
         if event.mask & (inotify.DELETE_SELF | inotify.MOVE_SELF | inotify.UNMOUNT | inotify.IGNORED):
             return self._ended(node, unmounted=bool(event.mask & inotify.UNMOUNT))
         if not event.name:
@@ -155,7 +145,7 @@ class Tree:
         """None if it cannot be watched, or is already, under this name."""
         before = parent.below.get(name)
         try:
-            watch = self._instance.add(path)
+            watch = self._watches.add(path)
         except OSError as error:
             if error.errno in _TOO_MANY:
                 raise
@@ -179,7 +169,7 @@ class Tree:
             ahead += gone.below.values()
             if self._watched.get(gone.watch) is gone:
                 del self._watched[gone.watch]
-                self._instance.remove(gone.watch)
+                self._watches.remove(gone.watch)
 
 
 def _subdirectories(path: str, *, at_root: bool = False) -> list[str]:

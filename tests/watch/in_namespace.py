@@ -6,8 +6,11 @@ its end.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.watch.hearing import Heard, watching
@@ -36,6 +39,49 @@ def too_few_watches_later(root: Path) -> None:
         heard.until_told("a/b/c/d/e/f/g")
     assert len(heard.said) == 1, heard.said
     assert "fs.inotify.max_user_watches=" in heard.said[0][1]
+
+
+def too_few_watches_for_one_of_two(root: Path) -> None:
+    """Who is refused keeps none of the watches that he had, and does not hurt who was there before."""
+    (_LIMITS / "max_inotify_watches").write_text("12")
+    small, large = root / "small", root / "large"
+    (small / "d").mkdir(parents=True)
+    for n in range(20):
+        (large / f"{n}").mkdir(parents=True)
+    heard, refused = Heard(), Heard()
+    with watching(small, heard, poll=0.05) as one, watching(large, refused, poll=0.05) as other:
+        assert (one.mode, other.mode) == ("events", "polling")
+        for n in range(8):
+            (small / "d" / f"{n}").mkdir()
+        heard.until_told(*(f"d/{n}" for n in range(8)))
+        heard.forget()
+        (small / "d" / "7" / "f").write_bytes(b"1")
+        heard.until_told("d/7")
+        (large / "19" / "f").write_bytes(b"1")
+        refused.until_told("19")
+        assert (one.mode, heard.everywhere, heard.said) == ("events", 0, [])
+    assert len(refused.said) == 1, refused.said
+    assert "fs.inotify.max_user_watches=" in refused.said[0][1]
+
+
+def one_instance_for_all(root: Path) -> None:
+    """A user who may have one queue of the kernel watches as many folders as he likes."""
+    (_LIMITS / "max_inotify_instances").write_text("1")
+    folders = [root / f"{n}" for n in range(60)]
+    for folder in folders:
+        folder.mkdir()
+    heard = [Heard() for _ in folders]
+    with ExitStack() as stack:
+        before = len(os.listdir("/proc/self/fd")), threading.active_count()
+        watches = [stack.enter_context(watching(f, h, poll=0.2)) for f, h in zip(folders, heard, strict=True)]
+        assert {watch.mode for watch in watches} == {"events"}
+        assert len(os.listdir("/proc/self/fd")) <= before[0] + 2
+        assert threading.active_count() <= before[1] + 3
+        for folder, each in zip(folders, heard, strict=True):
+            (folder / "new").mkdir()
+            each.until_told("new")
+        assert threading.active_count() <= before[1] + 3
+    assert not any(each.said for each in heard)
 
 
 def no_instance(root: Path) -> None:
@@ -111,6 +157,8 @@ STORIES = {
     for story in (
         few_watches_at_first,
         too_few_watches_later,
+        too_few_watches_for_one_of_two,
+        one_instance_for_all,
         no_instance,
         unmounted,
         unmounted_inside,

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from watchdog.observers import Observer
 
+from syncer.watch.dispatcher import Dispatcher
 from syncer.watch.observer import system_observer
 from tests.watch.hearing import Follower, Heard, watching
 from tests.watch.stirring import Stirrer
@@ -228,7 +229,7 @@ def test_who_looks_where_he_is_told_to_ends_up_knowing_everything_long(root, tmp
 
 @linux
 def test_more_than_the_system_keeps_is_told_as_everywhere_and_said_once(root, heard):
-    """The listener stands still while so much is written that the kernel's queue overflows."""
+    """The listener stands still while more is written than the kernel's queue and the one behind it hold."""
     room = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     for n in range(100):
         (root / f"{n}").mkdir()
@@ -244,8 +245,8 @@ def test_more_than_the_system_keeps_is_told_as_everywhere_and_said_once(root, he
         descriptors = [os.open(root / f"{n}" / "f", os.O_CREAT | os.O_WRONLY) for n in range(100)]
         for descriptor in descriptors[:40]:
             os.write(descriptor, b"x")
-            time.sleep(0.03)  # a reading each, until no more are kept
-        for turn in range(room // 100 + 100):
+            time.sleep(0.03)  # a reading each
+        for turn in range(3 * room // 100):
             for descriptor in descriptors:
                 os.pwrite(descriptor, b"x", turn)
         released.set()
@@ -430,6 +431,47 @@ def test_on_a_network_file_system_all_is_looked_at_besides(root, heard, tmp_path
         heard.until_told("d")
     assert len(heard.said) == 1
     assert "nfs4" in heard.said[0][0]
+
+
+@linux
+def test_one_folder_s_listener_that_never_returns_is_no_other_folder_s(tmp_path, heard):
+    released, stuck = threading.Event(), Heard()
+    stuck.changed = lambda _: released.wait(60)
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    try:
+        with watching(tmp_path / "one", stuck), watching(tmp_path / "other", heard, poll=0.05) as other:
+            (tmp_path / "one" / "f").write_bytes(b"1")
+            for n in range(3):
+                heard.forget()
+                (tmp_path / "other" / f"{n}").mkdir()
+                heard.until_told(f"{n}")
+            os.rename(tmp_path / "other", tmp_path / "moved")
+            heard.until(lambda: other.mode == "gone")
+    finally:
+        released.set()
+
+
+@linux
+def test_a_reader_of_the_system_s_events_that_ends_in_a_bug_is_replaced(tmp_path, heard, monkeypatch, caplog):
+    second = Heard()
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    with (
+        watching(tmp_path / "one", heard, poll=0.05) as one,
+        watching(tmp_path / "other", second, poll=0.05) as other,
+    ):
+        with monkeypatch.context() as broken:
+            broken.setattr(Dispatcher, "_give_back", lambda *_: 1 / 0)
+            (tmp_path / "one" / "f").write_bytes(b"1")
+            heard.until(lambda: "ZeroDivisionError" in caplog.text)
+        for name, each in (("one", heard), ("other", second)):
+            each.until(lambda each=each: each.everywhere > 0)
+            each.forget()
+            (tmp_path / name / "new").mkdir()
+            each.until_told("new")
+            assert len(each.said) == 1 and "broke off" in each.said[0][0]
+        assert (one.mode, other.mode) == ("events", "events")
 
 
 # -- beginning and end ----------------------------------------------------------------

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from syncer.engine.scope import NOWHERE, Places
-from syncer.watch.tree import Tree
 from syncer.watch.troubles import Break
 from tests.watch.hearing import Follower
+from tests.watch.reading import Grown, places, read
 from tests.watch.stirring import Stirrer
 from tests.world import as_nobody
 
@@ -27,44 +26,6 @@ def root(tmp_path):
     made = tmp_path / "root"
     made.mkdir()
     return made
-
-
-@pytest.fixture
-def outside(tmp_path):
-    made = tmp_path / "outside"
-    made.mkdir()
-    return made
-
-
-@pytest.fixture
-def grown():
-    """Makes trees whose `read` never waits."""
-    trees = []
-
-    def make(root: Path) -> Tree:
-        tree = Tree(str(root))
-        trees.append(tree)
-        tree.wake()
-        return tree
-
-    yield make
-    for tree in trees:
-        tree.close()
-
-
-def read(tree: Tree) -> Places:
-    """All there is to read."""
-    found, quiet = NOWHERE, 0
-    while quiet < 2:
-        came = tree.read()
-        assert not came.breaks
-        found |= came.places
-        quiet = 0 if came.places else quiet + 1
-    return found
-
-
-def places(*directories, trees=()):
-    return Places(directories=frozenset(directories), trees=frozenset(trees))
 
 
 def test_a_file_that_is_written_renamed_or_removed_is_news_of_its_directory(root, grown):
@@ -82,7 +43,7 @@ def test_a_file_that_is_written_renamed_or_removed_is_news_of_its_directory(root
     assert read(tree) == places("")
 
 
-def test_looking_is_no_news(root, grown):
+def test_looking_is_no_news(root, grown, queue):
     (root / "d").mkdir()
     (root / "d" / "f").write_bytes(b"1")
     tree = grown(root)
@@ -90,7 +51,7 @@ def test_looking_is_no_news(root, grown):
     assert os.listdir(root / "d") == ["f"]
     (root / "d" / "f").stat()
     assert not tree.read().places
-    assert tree._instance.read() == []
+    assert queue._instance.read(0) == []
 
 
 def test_our_own_names_are_no_news_until_they_become_others(root, grown):
@@ -238,12 +199,12 @@ def test_the_end_of_the_root_is_told(root, grown, end):
     assert Break.UPROOTED in tree.read().breaks
 
 
-def test_there_is_no_tree_without_a_root(tmp_path):
+def test_there_is_no_tree_without_a_root(tmp_path, grown):
     with pytest.raises(FileNotFoundError):
-        Tree(str(tmp_path / "none"))
+        grown(tmp_path / "none")
 
 
-def follow(root: Path, outside: Path, tree: Tree, seed: int, *, turns: int) -> None:
+def follow(root: Path, outside: Path, tree: Grown, seed: int, *, turns: int) -> None:
     """Random changes, readings in between: in the end everything is known, every directory watched."""
     follower = Follower(root)
     stirrer = Stirrer(root, outside, seed)

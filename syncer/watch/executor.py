@@ -1,0 +1,184 @@
+"""Calls that are made again and again, in a few threads that all watches of a process share.
+
+One thread makes them all while they are quick. One that takes long (a network file system that does not
+answer) keeps no other waiting: a second thread, which does nothing else, takes over after a moment. So there
+are two threads as long as there is a call, one more for each call that takes long, and none without calls.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import math
+import threading
+from collections.abc import Callable
+from time import monotonic
+
+_GRACE = 0.05  # seconds that a call is late before another thread takes over
+_LEAVE = 1.0  # seconds for threads to end that have nothing to do any more
+_log = logging.getLogger("syncer.watch")
+
+
+class Call:
+    """Made every so many seconds, if it has such a time, and soon after each `wake`; never twice at once."""
+
+    def __init__(self, executor: Executor, act: Callable[[], None], every: float | None) -> None:
+        self.act = act
+        self.every = every
+        self.at: float | None = None  # when it is due; the executor's, like all below
+        self.thread: threading.Thread | None = None  # where it is being made
+        self.again = False  # woken while it is being made
+        self.last: Callable[[], None] | None = None
+        self.over = threading.Event()
+        self._executor = executor
+
+    def wake(self) -> None:
+        """To be made soon; once more afterwards if it is being made."""
+        self._executor.wake(self)
+
+    def end(self, last: Callable[[], None], seconds: float) -> None:
+        """It begins no more, and `last` is done once it is not being made: here and now, if it is not.
+
+        Else in the thread that makes it; waits for that so long at most, and never for this very thread.
+        """
+        self._executor.end(self, last, seconds)
+
+
+class Executor:
+    """The threads, and what they are to do. Safe to share."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._changed = threading.Condition()
+        self._calls: set[Call] = set()
+        self._due: list[tuple[float, int, Call]] = []  # a heap; what is not `Call.at` any more, is void
+        self._number = itertools.count()
+        self._threads: set[threading.Thread] = set()
+        self._waiting = 0  # of the threads, for a call to be due
+        self._leader: threading.Thread | None = None  # makes what is due; the others what is late
+
+    def call(self, act: Callable[[], None], *, every: float | None = None) -> Call:
+        """A new call, first made after `every` seconds (never by itself for None). Raises RuntimeError."""
+        call = Call(self, act, every)
+        with self._changed:
+            if not self._waiting:  # those that there are may be at something that never ends
+                self._begin_thread()
+            self._calls.add(call)
+            self._again(call)
+        return call
+
+    def wake(self, call: Call) -> None:
+        """See `Call.wake`."""
+        with self._changed:
+            if call.thread is not None:
+                call.again = True
+            elif call in self._calls:
+                self._put(call, monotonic())
+
+    def end(self, call: Call, last: Callable[[], None], seconds: float) -> None:
+        """See `Call.end`."""
+        with self._changed:
+            if call not in self._calls:
+                return
+            self._calls.remove(call)
+            call.at, here = None, call.thread is None
+            if not here:
+                call.last = last
+        if here:
+            self._finish(call, last)
+        elif call.thread is not threading.current_thread():
+            call.over.wait(seconds)
+        self._leave()
+
+    # -- the threads -------------------------------------------------------------------
+
+    def _work(self) -> None:
+        me = threading.current_thread()
+        while (call := self._next(me)) is not None:
+            try:
+                call.act()
+            except Exception:  # noqa: BLE001 - whatever goes wrong in one call, there are others
+                _log.exception("a watch stumbled")
+            with self._changed:
+                call.thread = None
+                last, ended = call.last, call not in self._calls
+                if not ended:
+                    self._again(call)
+            if ended and last is not None:
+                self._finish(call, last)
+
+    def _next(self, me: threading.Thread) -> Call | None:
+        """Waits for the next call of this thread; None if it is not needed any more."""
+        with self._changed:
+            while self._calls and not (self._waiting and self._leader not in (me, None)):
+                self._leader = self._leader or me
+                at = self._earliest()
+                left = math.inf if at is None else at - monotonic() + (0 if self._leader is me else _GRACE)
+                if left <= 0:
+                    return self._taken(me)
+                self._waiting += 1
+                self._changed.wait(min(left, threading.TIMEOUT_MAX))
+                self._waiting -= 1
+            self._threads.discard(me)
+            if self._leader is me:
+                self._leader = None
+            self._changed.notify_all()
+            return None
+
+    def _taken(self, me: threading.Thread) -> Call:
+        call = heapq.heappop(self._due)[2]
+        call.at, call.thread, call.again = None, me, False
+        self._leader = me
+        if not self._waiting:
+            try:
+                self._begin_thread()
+            except RuntimeError as error:  # no threads left: the next call waits for this one
+                _log.debug("no second thread for the watches: %s", error)
+        return call
+
+    def _begin_thread(self) -> None:
+        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        self._threads.add(thread)
+        try:
+            thread.start()
+        except RuntimeError:
+            self._threads.discard(thread)
+            raise
+
+    def _earliest(self) -> float | None:
+        while self._due and self._due[0][2].at != self._due[0][0]:
+            heapq.heappop(self._due)
+        return self._due[0][0] if self._due else None
+
+    def _again(self, call: Call) -> None:
+        if call.again:
+            self._put(call, monotonic())
+        elif call.every is not None:
+            grid = call.every / 4  # calls of about the same time in one go: one wakening for all of them
+            at = monotonic() + call.every
+            self._put(call, math.floor(at / grid) * grid if grid > 0 else at)
+
+    def _put(self, call: Call, at: float) -> None:
+        if call.at is None or at < call.at:
+            call.at = at
+            heapq.heappush(self._due, (at, next(self._number), call))
+            self._changed.notify_all()
+
+    def _finish(self, call: Call, last: Callable[[], None]) -> None:
+        try:
+            last()
+        finally:
+            call.over.set()
+
+    def _leave(self) -> None:
+        """After the last call: waits for the threads, which have nothing to do."""
+        with self._changed:
+            threads = set() if self._calls else self._threads - {threading.current_thread()}
+            self._changed.notify_all()
+        deadline = monotonic() + _LEAVE
+        for thread in threads:
+            thread.join(max(0.0, deadline - monotonic()))
+
+
+EXECUTOR = Executor("syncer-watch")  # of all folders that this process watches

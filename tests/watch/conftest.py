@@ -1,0 +1,30 @@
+"""Folders and trees for tests of what is under watch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.watch.reading import Grown, Queue
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    made = tmp_path / "outside"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def queue() -> Iterator[Queue]:
+    made = Queue()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def grown(queue: Queue) -> Callable[[Path], Grown]:
+    """Makes trees whose `read` never waits. All share one queue."""
+    return lambda root: Grown(root, queue)
