@@ -42,7 +42,8 @@ TICK = 30.0  # seconds
 _ENDS_WITHIN = 4.0  # seconds; a stop is promised within 5
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _log = logging.getLogger("syncer.daemon")
-_PER_JOB, _IN_COMMON = 4, 150  # descriptors: of an idle job, and of what all share and a few running jobs
+_IN_COMMON = 150  # descriptors: of what all jobs share, and of a few that run; one between folders holds none
+_PER_SERVICE = 3  # of an idle job whose remote is a service: its connections
 
 
 def serve(load: Load, *, started: Callable[[str], None]) -> int:
@@ -143,15 +144,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Begins to watch and to run every job."""
-        limit, wanted = raise_descriptor_limit(), _PER_JOB * len(self._workers) + _IN_COMMON
-        if limit < wanted:
-            _log.warning(
-                "%d jobs want some %d open files, and this process may have %d: some will fail; raise it "
-                "(LimitNOFILE= in the service, `ulimit -Hn` in the shell), or run fewer jobs in one daemon",
-                len(self._workers),
-                wanted,
-                limit,
-            )
+        _check_descriptors([worker.job for worker in self._workers.values()])
         for worker in self._workers.values():
             worker.start()
 
@@ -249,6 +242,7 @@ class Supervisor:
         alike = _shared(settings) == _shared(self._settings)
         same = {n: worker for n, worker in self._workers.items() if alike and jobs.get(n) == worker.job}
         gone = [worker for name, worker in self._workers.items() if name not in same]
+        _check_descriptors(list(jobs.values()))
         paused = pausing.paused(settings.state_dir)
         new = {
             name: self._worker(settings, job, paused=name in paused)
@@ -295,6 +289,20 @@ class Supervisor:
         pausing.set_paused(self._settings.state_dir, [worker.job.name for worker in workers], on)
         for worker in workers:
             worker.pause(on)
+
+
+def _check_descriptors(jobs: Sequence[JobSettings]) -> None:
+    """Takes as many as the system gives, and says so where they are too few for these jobs."""
+    wanted = _IN_COMMON + _PER_SERVICE * sum(job.remote.folder is None for job in jobs)
+    limit = raise_descriptor_limit()
+    if limit < wanted:
+        _log.warning(
+            "%d jobs want some %d open files, and this process may have %d: some will fail; raise it "
+            "(LimitNOFILE= in the service, `ulimit -Hn` in the shell), or run fewer jobs in one daemon",
+            len(jobs),
+            wanted,
+            limit,
+        )
 
 
 def _shared(settings: Settings) -> object:

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
-_GRACE = 0.05  # seconds that a call is late before another thread takes over
+_GRACE = 0.5  # seconds that a call may take before another thread takes over the others
 _LEAVE = 1.0  # seconds for threads to end that have nothing to do any more
 _log = logging.getLogger("syncer.watch")
 
@@ -56,7 +56,8 @@ class Executor:
         self._number = itertools.count()
         self._threads: set[threading.Thread] = set()
         self._waiting = 0  # of the threads, for a call to be due
-        self._leader: threading.Thread | None = None  # makes what is due; the others what is late
+        self._leader: threading.Thread | None = None  # the thread that makes what is due
+        self._since: float | None = None  # when it began the call that it makes just now
 
     def call(self, act: Callable[[], None], *, every: float | None = None) -> Call:
         """A new call, first made after `every` seconds (never by itself for None). Raises RuntimeError."""
@@ -102,6 +103,8 @@ class Executor:
                 _log.exception("a watch stumbled")
             with self._changed:
                 call.thread = None
+                if self._leader is me:
+                    self._since = None
                 last, ended = call.last, call not in self._calls
                 if not ended:
                     self._again(call)
@@ -113,8 +116,7 @@ class Executor:
         with self._changed:
             while self._calls and not (self._waiting and self._leader not in (me, None)):
                 self._leader = self._leader or me
-                at = self._earliest()
-                left = math.inf if at is None else at - monotonic() + (0 if self._leader is me else _GRACE)
+                left = self._left(me, monotonic())
                 if left <= 0:
                     return self._taken(me)
                 self._waiting += 1
@@ -122,14 +124,25 @@ class Executor:
                 self._waiting -= 1
             self._threads.discard(me)
             if self._leader is me:
-                self._leader = None
+                self._leader = self._since = None
             self._changed.notify_all()
             return None
+
+    def _left(self, me: threading.Thread, now: float) -> float:
+        """Seconds until this thread may have something to make; at most 0 if it has."""
+        at = self._earliest()
+        if at is None:
+            return math.inf
+        if self._leader is me:
+            return at - now
+        if self._since is None:  # the leader will make it; to be looked at again when it should have ended
+            return max(at - now, 0.0) + _GRACE
+        return max(at, self._since + _GRACE) - now
 
     def _taken(self, me: threading.Thread) -> Call:
         call = heapq.heappop(self._due)[2]
         call.at, call.thread, call.again = None, me, False
-        self._leader = me
+        self._leader, self._since = me, monotonic()
         if not self._waiting:
             try:
                 self._begin_thread()

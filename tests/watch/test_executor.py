@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from syncer.watch.executor import Executor
+from syncer.watch.executor import _GRACE, Executor
 
 LONG = 30.0  # seconds after which a test gives up
 
@@ -84,6 +84,24 @@ def test_calls_that_hang_keep_no_other_waiting_and_their_threads_end_with_them(e
     assert threads() == 0
 
 
+def test_many_slow_calls_are_made_one_after_the_other(executor):
+    """On a machine that is busy all of them are slow: a thread for each would make it worse."""
+    most, made = [0], [0]
+
+    def act():
+        time.sleep(0.02)
+        most[0] = max(most[0], threads())
+        made[0] += 1
+
+    calls = [executor.call(act) for _ in range(50)]
+    for call in calls:
+        call.wake()
+    until(lambda: made[0] == 50)
+    assert most[0] <= 3  # a third in case one of them took half a second
+    for call in calls:
+        call.end(nothing, LONG)
+
+
 def test_a_call_that_hangs_after_its_end_is_no_thread_that_others_may_count_on(executor):
     released, began = threading.Event(), threading.Event()
     stuck = executor.call(lambda: (began.set(), released.wait(LONG)))
@@ -116,7 +134,7 @@ def test_what_is_woken_while_it_is_made_is_made_once_more_and_never_twice_at_onc
     assert entered.acquire(timeout=LONG)
     for _ in range(10):
         call.wake()
-    time.sleep(0.2)  # long enough for another thread to take over
+    time.sleep(1.2 * _GRACE)  # long enough for another thread to take over
     leave.release()
     assert entered.acquire(timeout=LONG)
     leave.release()
