@@ -158,12 +158,16 @@ class Dispatcher:
     # -- with the lock held ----------------------------------------------------------------
 
     def _open(self, instance: Instance) -> None:
+        """Raises OSError where there is no more thread to read it."""
         self._forget()
-        self._instance = instance
-        self._reader = threading.Thread(
-            target=self._read, args=(instance,), name="syncer-inotify", daemon=True
-        )
-        self._reader.start()
+        reader = threading.Thread(target=self._read, args=(instance,), name="syncer-inotify", daemon=True)
+        self._instance, self._reader = instance, reader
+        try:
+            reader.start()
+        except RuntimeError as error:
+            self._forget()
+            instance.close()
+            raise OSError(errno.EAGAIN, str(error)) from error
 
     def _forget(self) -> None:
         """All watches, and the instance."""

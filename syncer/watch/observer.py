@@ -9,7 +9,7 @@ folders of the process. This module loads watchdog: import it where events are w
 
 from __future__ import annotations
 
-import logging
+import errno
 from collections.abc import Collection
 from typing import Protocol
 
@@ -23,7 +23,6 @@ from syncer.watch.tree import Tree
 from syncer.watch.troubles import Break
 
 _PATIENCE = 1.0  # seconds to wait for who is being told something
-_log = logging.getLogger("syncer.watch")
 
 
 class Emitter(Protocol):
@@ -59,8 +58,10 @@ class TreeEmitter:
         try:
             self._tree = Tree(root, self._subscription)
             self._call = EXECUTOR.call(self._tell)
-        except BaseException:
+        except BaseException as error:
             self._subscription.close()
+            if isinstance(error, RuntimeError):  # no more threads
+                raise OSError(errno.EAGAIN, str(error)) from error
             raise
         self._failed = False
         self._call.wake()  # for what came before it was there

@@ -74,7 +74,7 @@ def refused(root: str, number: int, poll: float) -> tuple[str, str]:
         )
     if number == errno.EMFILE:
         return (
-            f"more folders than this system lets a user watch, or too many open files: {instead}",
+            f"no inotify instance left (other programs have them), or too many open files: {instead}",
             _more("max_user_instances", _INSTANCES),
         )
     return f"this system gives no events of changes ({os.strerror(number)}): {instead}", ""

@@ -16,6 +16,7 @@ import pytest
 from watchdog.observers import Observer
 
 from syncer.watch.dispatcher import Dispatcher
+from syncer.watch.executor import Executor
 from syncer.watch.observer import system_observer
 from tests.watch.hearing import Follower, Heard, watching
 from tests.watch.stirring import Stirrer
@@ -431,6 +432,31 @@ def test_on_a_network_file_system_all_is_looked_at_besides(root, heard, tmp_path
         heard.until_told("d")
     assert len(heard.said) == 1
     assert "nfs4" in heard.said[0][0]
+
+
+@linux
+def test_where_there_is_no_more_thread_to_tell_of_events_there_are_looks(root, heard, monkeypatch):
+    class Refusing(Executor):
+        def call(self, act, *, every=None):
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("syncer.watch.observer.EXECUTOR", Refusing("none"))
+    with watching(root, heard, poll=0.05) as watch:
+        assert watch.mode == "polling"
+        (root / "d" / "f").write_bytes(b"1")
+        heard.until_told("d")
+    assert "this system gives no events" in heard.said[0][0]
+
+
+@linux
+def test_a_deep_tree_is_watched_with_two_descriptors(root, heard):
+    deep = "/".join("d" for _ in range(300))
+    (root / deep).mkdir(parents=True)
+    before = len(os.listdir("/proc/self/fd"))
+    with watching(root, heard, poll=0.05) as watch:
+        assert (watch.mode, len(os.listdir("/proc/self/fd"))) == ("events", before + 2)
+        (root / deep / "f").write_bytes(b"1")
+        heard.until_told(deep)
 
 
 @linux

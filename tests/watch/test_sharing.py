@@ -10,6 +10,7 @@ import errno
 import os
 import random
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,9 +18,10 @@ import pytest
 
 from syncer.engine.scope import NOWHERE
 from syncer.watch import dispatcher as dispatching
+from syncer.watch.dispatcher import Dispatcher
 from syncer.watch.inotify import Instance
 from syncer.watch.troubles import Break
-from tests.watch.hearing import Follower
+from tests.watch.hearing import LONG, Follower
 from tests.watch.reading import Grown, Queue, places, read
 from tests.watch.stirring import Stirrer
 
@@ -202,6 +204,28 @@ def test_a_system_that_refuses_another_queue_after_an_overflow_says_so_to_all(
     for tree in (one, other):
         found = tree.read()
         assert (found.breaks, found.number) == ((Break.REFUSED,), errno.EMFILE)
+
+
+def test_a_queue_that_nobody_could_read_for_lack_of_threads_is_no_queue(root, monkeypatch):
+    """The next folder would be told nothing, and believe that it is watched."""
+    dispatcher = Dispatcher()
+    before = set(os.listdir("/proc/self/fd"))
+
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as poor:
+        poor.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(OSError, match="can't start new thread"):
+            dispatcher.subscribe(lambda: None)
+    assert set(os.listdir("/proc/self/fd")) == before
+    came = threading.Event()
+    subscription = dispatcher.subscribe(came.set)
+    subscription.add(str(root))
+    (root / "f").write_bytes(b"1")
+    assert came.wait(LONG)
+    subscription.close()
+    assert set(os.listdir("/proc/self/fd")) == before
 
 
 class Guests:

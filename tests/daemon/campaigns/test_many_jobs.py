@@ -103,7 +103,7 @@ def test_every_job_is_watched_and_one_that_rests_costs_a_thread_and_no_descripto
         many.edit_all("first")
         eventually(lambda: many.rests() and len(many.open_files()) <= _SHARED, _WITHIN, many.open_files)
         assert many.open_files().count("anon_inode:inotify") == 1
-        assert many.threads() <= jobs + _THREADS
+        eventually(lambda: many.threads() <= jobs + _THREADS, _WITHIN, many.threads)
         many.jobs = jobs // 2  # the others are taken out of the config
         many.configure()
         many.send(signal.SIGHUP)
