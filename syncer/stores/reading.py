@@ -7,8 +7,8 @@ before and after, and its last piece is held back until it was found unchanged. 
 from __future__ import annotations
 
 import errno
-import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from os import stat_result
 
@@ -29,27 +29,28 @@ _TRIES = 3
 
 
 class Readers:
-    """Opens files for reading; each thread keeps its walk, since neighbours are read one after the other.
+    """Opens files for reading; walks are kept and used again, since neighbours are read one after the other.
 
-    A kept descriptor may lead to a directory that was moved or replaced meanwhile: a file that is
-    not there, or not the one planned on, is looked for from the root again.
+    There are as many walks as files were ever opened at the same moment: one for each thread would hold
+    descriptors for threads that ended long ago. A kept descriptor may lead to a directory that was moved
+    or replaced meanwhile: a file that is not there, or not the one planned on, is looked for from the root
+    again.
     """
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        self._own = threading.local()
-        self._all: list[Cursor] = []
+        self._idle: list[Cursor] = []
 
     def open(self, path: RelPath, expected: Entry) -> int:
         """The file as planned on. Raises OSError, ChangedUnderUs."""
-        cursor = self._cursor()
-        try:
-            fd = self._open(cursor, path, expected)
-        except OSError:
-            fd = None
-        if fd is None:
-            cursor.rewind()
-            fd = self._open(cursor, path, expected)
+        with self._cursor() as cursor:
+            try:
+                fd = self._open(cursor, path, expected)
+            except OSError:
+                fd = None
+            if fd is None:
+                cursor.rewind()
+                fd = self._open(cursor, path, expected)
         if fd is None:
             raise changed(path)
         return fd
@@ -62,17 +63,21 @@ class Readers:
         self._ground.fs.close(fd)
         return None
 
-    def _cursor(self) -> Cursor:
-        cursor: Cursor | None = getattr(self._own, "cursor", None)
-        if cursor is None:
-            root_fd = self._ground.root_fd()
-            cursor = self._own.cursor = Cursor(self._ground.fs, root_fd)
-            self._all.append(cursor)
-        return cursor
+    @contextmanager
+    def _cursor(self) -> Iterator[Cursor]:
+        """A walk that nobody else uses meanwhile: the one that was used last, or a new one."""
+        try:
+            cursor = self._idle.pop()
+        except IndexError:
+            cursor = Cursor(self._ground.fs, self._ground.root_fd())
+        try:
+            yield cursor
+        finally:
+            self._idle.append(cursor)
 
     def close(self) -> None:
         """Once no thread reads any more."""
-        for cursor in self._all:
+        for cursor in self._idle:
             cursor.rewind()
 
 

@@ -36,6 +36,21 @@ def test_each_thread_reads_the_files_that_it_asked_for(rig: FolderRig) -> None:
     threads(read)
 
 
+def test_threads_that_ended_hold_no_descriptors(rig: FolderRig) -> None:
+    """A server's pool ends and begins threads: each left its walk open for as long as the store was."""
+    rig.write("a/b/c/f", b"content")
+    entry = rig.entry("a/b/c/f")
+
+    def read() -> None:
+        assert b"".join(rig.store.open("a/b/c/f", entry).chunks()) == b"content"
+
+    at_once([read])
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        at_once([read])
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_pieces_read_by_offset_do_not_depend_on_what_other_threads_read(tmp_path: Path) -> None:
     data = blake3(b"content").digest(4 << 20)
     (tmp_path / "f").write_bytes(data)
