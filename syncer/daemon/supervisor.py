@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from types import FrameType
 
-from syncer import __version__
+from syncer import __version__, allocator
 from syncer.clock import SystemClock
 from syncer.config import JobSettings, Settings
 from syncer.daemon import pausing
@@ -54,6 +54,7 @@ def serve(load: Load, *, started: Callable[[str], None]) -> int:
     """
     with suppress(OSError):  # a stderr that is no file
         faulthandler.enable()  # a watchdog that gives up on us sends SIGABRT: then the log says where we hung
+    allocator.spare()
     settings, jobs = load()
     with ExitStack() as stack:
         tenure = stack.enter_context(Tenure.acquire(settings.state_dir))
@@ -90,7 +91,7 @@ class Supervisor:
         self._woken: SimpleQueue[None] = SimpleQueue()  # something is to be done by the waiting thread
         self._reload_asked = False
         self._ending: int | None = None  # the signal; 0 for `stop`
-        self._beat = self._clock.monotonic()
+        self._beat = self._trimmed = self._clock.monotonic()
         paused = pausing.paused(settings.state_dir)
         for job in jobs:
             self._workers[job.name] = self._worker(settings, job, paused=job.name in paused)
@@ -216,6 +217,9 @@ class Supervisor:
                 worker.encourage()
             self._alarms.stands(self._settings, worker.job, worker.standing)
         self._systemd.status(status_line(self.standing()))
+        if self._clock.monotonic() - self._trimmed >= TICK:  # it may be woken more often
+            allocator.trim()
+            self._trimmed = self._clock.monotonic()
 
     # -- workers -------------------------------------------------------------------------
 

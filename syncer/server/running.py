@@ -17,8 +17,8 @@ from typing import NoReturn
 
 import uvicorn
 
+from syncer import allocator
 from syncer.errors import ConfigError, SyncerError, UsageError
-from syncer.server import memory
 from syncer.server.app import Application
 from syncer.server.protocol import Entrance, Guarded, guarded
 from syncer.stores.fsops import raise_descriptor_limit
@@ -154,7 +154,7 @@ def run(
 ) -> None:
     """Serves until `stopped()`; requests in flight have a few seconds then."""
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what it could tell is in our own log
-    memory.spare()
+    allocator.spare()
     raise_descriptor_limit()
     protocol = guarded(app.limits)
     if tls is not None:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import partial
 from urllib.parse import unquote_to_bytes
 
+from syncer import allocator
 from syncer.engine.model import RelPath
 from syncer.errors import (
     AuthError,
@@ -27,7 +28,6 @@ from syncer.errors import (
     Unholdable,
     Unreadable,
 )
-from syncer.server import memory
 from syncer.server.extension.bridge import PATIENCE, Gone, Intake, Message, Outlet, Receive, Send
 from syncer.server.extension.call import Answer, Call, Handler, TooLarge, trouble
 from syncer.server.extension.packing import packed, said
@@ -124,7 +124,7 @@ class Endpoint:
             _work(handler, call, outlet, pack)
             large = reserved.size > _LARGE
         if large:
-            memory.trim()
+            allocator.trim()
 
     def _understood(self, scope: Message, intake: Intake) -> tuple[Handler, Call]:
         name = str(scope["path_params"]["call"])

@@ -1,8 +1,9 @@
 """What the C library keeps of freed memory: few arenas, and what is free goes back now and then.
 
 glibc gives each thread that meets another one in `malloc` an arena of its own, up to eight for each
-processor, and keeps what was freed in them: a server with fifty threads then holds several times what it
-uses. Other C libraries have none of this, and nothing is done there (mallopt(3), malloc_trim(3)).
+processor, and keeps what was freed in them: a server with fifty threads, or a daemon with a few jobs, then
+holds several times what it uses after a while. Other C libraries have none of this, and nothing is done there
+(mallopt(3), malloc_trim(3)).
 """
 
 from __future__ import annotations
