@@ -20,6 +20,7 @@ from syncer.cli.signals import stoppable
 from syncer.config.paths import absolute, default_state_dir
 from syncer.engine.paths import printable
 from syncer.errors import ConfigError, UsageError
+from syncer.units import parse_size
 
 if TYPE_CHECKING:
     from syncer.server.keys import KeyFile
@@ -47,6 +48,8 @@ _TLS_FILES = (("certificate", "--cert"), ("private key", "--key"))
 )
 @click.option("--trash-days", type=click.FloatRange(min=0), default=_TRASH_DAYS, show_default=True,
               help="How long replaced and deleted files are kept.")  # fmt: skip
+@click.option("--trash-size", metavar="SIZE",
+              help="How much of them, as 10G [default: half of what the disk would have free].")  # fmt: skip
 @click.option("--limit", "limits", multiple=True, metavar="NAME=NUMBER",
               help="Change a limit, for example per_address=512; --limit help lists them.")  # fmt: skip
 @click.option("--add-key", metavar="NAME", help="Make a key; print it and its password once.")
@@ -66,6 +69,7 @@ def serve(
     insecure: bool,
     state: Path | None,
     trash_days: float,
+    trash_size: str | None,
     limits: tuple[str, ...],
     add_key: str | None,
     read_only: bool,
@@ -83,6 +87,7 @@ def serve(
     if (read_only or under) and add_key is None:
         raise UsageError("--read-only and --under belong to --add-key")
     chosen = _limits(limits)
+    most = _size(trash_size)
     place = _Place(folder, state)
     file = _key_file(place, keys)
     if add_key is not None:
@@ -95,8 +100,9 @@ def serve(
         raise UsageError("--cert and --key belong together")
     tls = (_expanded(cert), _expanded(tls_key)) if cert is not None and tls_key is not None else None
     return _serve(
-        session, place, file, listen=listen, tls=tls, insecure=insecure, trash_days=trash_days, limits=chosen
-    )
+        session, place, file, listen=listen, tls=tls, insecure=insecure, trash_days=trash_days,
+        trash_size=most, limits=chosen,
+    )  # fmt: skip
 
 
 def _limits(words: tuple[str, ...]) -> Limits:
@@ -117,6 +123,14 @@ def _limits(words: tuple[str, ...]) -> Limits:
             )
         chosen[name] = int(text)
     return replace(usual, **chosen)
+
+
+def _size(text: str | None) -> int | None:
+    """Raises UsageError."""
+    try:
+        return parse_size(text) if text is not None else None
+    except ValueError as error:
+        raise UsageError(f"--trash-size: {error}", hint="for example --trash-size 10G") from None
 
 
 class _Place:
@@ -213,6 +227,7 @@ def _serve(
     tls: tuple[Path, Path] | None,
     insecure: bool,
     trash_days: float,
+    trash_size: int | None,
     limits: Limits,
 ) -> int:
     from syncer.jobs import SystemClock
@@ -236,7 +251,15 @@ def _serve(
     try:
         with (
             stoppable() as stop,
-            opened(folder, state, file, clock=SystemClock(), trash_days=trash_days, limits=limits) as app,
+            opened(
+                folder,
+                state,
+                file,
+                clock=SystemClock(),
+                trash_days=trash_days,
+                trash_size=trash_size,
+                limits=limits,
+            ) as app,
         ):
             running.run(app, sockets, tls=tls, ready=ready, stopped=lambda: bool(stop.signum))
     finally:

@@ -29,6 +29,7 @@ def opened(
     *,
     clock: Clock,
     trash_days: float,
+    trash_size: int | None = None,
     limits: Limits | None = None,
 ) -> Iterator[Application]:
     """The app, for as long as the block runs; no request may be in flight when it ends.
@@ -39,7 +40,7 @@ def opened(
     occupied = Occupied(state)
     try:
         app = Application(_served(folder, state, clock), Keys(keys, clock), limits=limits)
-        upkeep = Upkeep(app.served, trash_days=trash_days)
+        upkeep = Upkeep(app.served, trash_days=trash_days, trash_size=trash_size)
         upkeep.start()
         try:
             yield app

@@ -30,10 +30,11 @@ from syncer.errors import NotFound, SyncerError, Unholdable, Unreadable
 from syncer.server.digests import Digests
 from syncer.server.feed import Feed
 from syncer.server.rooted import RootedFileSystem
+from syncer.server.trash_bound import TrashIndex
 from syncer.stores.folder import FolderStore
 from syncer.stores.traits import USUAL, Traits, probe
 from syncer.stores.trash import FOLDER as TRASH
-from syncer.stores.trash import Trash
+from syncer.stores.trash import Kept, Trash
 from syncer.stores.trashcan import is_batch
 from syncer.stores.trouble import reading
 
@@ -77,6 +78,15 @@ class ServedStore(FolderStore):
         self.born_ns = served.clock.now_ns()
 
 
+class ServedTrash(Trash):
+    """A trash that tells the server's index what comes."""
+
+    index: TrashIndex
+
+    def note(self, kept: Kept, size: int | None) -> None:
+        self.index.note(self.name, kept, size)
+
+
 class Served:
     """One folder and what the server keeps about it. Safe to share between threads."""
 
@@ -88,6 +98,7 @@ class Served:
         self.tag = blake2b(str(folder).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
         self.fs = RootedFileSystem(str(folder))
         self.digests = Digests(state / "digests.sqlite")
+        self.trash_index = TrashIndex(state / "trash.sqlite")
         self.feed = Feed()  # every change through the server is told to it
         self.started_ns = clock.now_ns()
         self.abandoned: dict[str, os.stat_result] = {}  # temporaries, see `stores.ground`
@@ -160,7 +171,16 @@ class Served:
     def _trash(self, name: str) -> Trash:
         anchor = str(self.state if self._trash_in_state else self.folder)
         way = (TRASH, name) if self._trash_in_state else (PRIVATE, TRASH, name)
-        return Trash(lambda: self.fs.open_root(anchor), way, fs=self.fs, clock=self.clock, run="serve")
+        made = ServedTrash(lambda: self.fs.open_root(anchor), way, fs=self.fs, clock=self.clock, run="serve")
+        made.index = self.trash_index
+        return made
+
+    def trash_space(self) -> int | None:
+        """Bytes that are free where the trash lies; None where that cannot be told."""
+        try:
+            return self.fs.free_space(self.fs.folder_fd)
+        except OSError:
+            return None
 
     def close_idle(self) -> None:
         """Closes stores that nobody used for a while."""
@@ -176,6 +196,7 @@ class Served:
             self._stores.clear()
             self._retired.clear()
         self.digests.close()
+        self.trash_index.close()
         self.fs.release()
 
     def _leased(self, below: RelPath) -> ServedStore:

@@ -7,16 +7,18 @@ killed go to the trash, and only those that are older than this server.
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 
+from syncer import allocator
 from syncer.clock import Moment, Uptime, uptime
 from syncer.engine.model import Kind, RelPath
 from syncer.engine.paths import PRIVATE, TEMPORARY, join
 from syncer.errors import SyncerError
-from syncer.server import memory
 from syncer.server.served import Key, Served
 from syncer.server.trash_ages import TrashAges
+from syncer.server.trash_bound import TrashBound
 from syncer.stores import stamps, trashcan
 from syncer.stores.beneath import Cursor
 from syncer.stores.ground import TAG_LENGTH
@@ -33,8 +35,21 @@ _log = logging.getLogger("syncer.server")
 class Upkeep:
     """Runs until `stop`."""
 
-    def __init__(self, served: Served, *, trash_days: float, uptime: Callable[[], Uptime] = uptime) -> None:
+    def __init__(
+        self,
+        served: Served,
+        *,
+        trash_days: float,
+        trash_size: int | None = None,
+        uptime: Callable[[], Uptime] = uptime,
+    ) -> None:
+        """`trash_size` in bytes; None: half of what the disk would have free without the trash."""
         self._served = served
+        self._bound = TrashBound(
+            served.trash_index, served.trashes, limit=trash_size, free=served.trash_space
+        )
+        self._removed = 0  # by the bound, since that was said
+        self._said = False
         self._uptime = uptime
         self._ages = TrashAges(served.state / "trash-ages.json")
         self._trash_days = trash_days
@@ -72,6 +87,23 @@ class Upkeep:
         old = self._ages.older(now, there, int(self._trash_days * _DAY_NS) + _HOUR_NS)
         return sum(trashcan.drop(trash, [batch])[0] for trash, batch in map(there.__getitem__, sorted(old)))
 
+    def bound_trash(self) -> int:
+        """Removes what is over the bound by size; answers how many files."""
+        removed = self._bound.apply()
+        self._removed += removed
+        return removed
+
+    def look_at_trash(self) -> None:
+        """Brings the index that the bound goes by in step with the disk."""
+        self._bound.look()
+
+    def say(self, *, hourly: bool) -> None:
+        """That the bound bit: at once, and from then on hourly, since a full trash always loses something."""
+        if self._removed and (hourly or not self._said):
+            what = "1 file was" if self._removed == 1 else f"{self._removed} files were"
+            _log.warning("the trash was over its bound (--trash-size): %s removed before --trash-days", what)
+            self._removed, self._said = 0, True
+
     def prune(self) -> int:
         """Forgets the digests of directories that are gone; answers of how many."""
         count = 0
@@ -99,9 +131,12 @@ class Upkeep:
                 if turn % _EMPTY_EVERY == 0:
                     self.empty_trash()
                     self.prune()
+                    self.look_at_trash()
+                self.bound_trash()
+                self.say(hourly=turn % _EMPTY_EVERY == 0)
                 self._served.close_idle()
-                memory.trim()
-            except (OSError, SyncerError) as error:
+                allocator.trim()
+            except (OSError, SyncerError, sqlite3.Error) as error:
                 if self._stop.is_set():
                     return
                 _log.warning("upkeep: %s", error)

@@ -279,8 +279,7 @@ class Session:
             batch = self._trash.batch(generation)
             place = f"{batch}/{directory}" if directory else batch
             try:
-                fd = self._make_way(place)
-                put(name, fd)
+                self._put(place, name, put)
             except OSError as error:
                 if error.errno not in _TAKEN:
                     raise
@@ -289,6 +288,14 @@ class Session:
             self._trash.placed(path, generation)
             return Kept(batch, path)
         raise FileExistsError(errno.EEXIST, "too many versions of one path in the trash", path)
+
+    def _put(self, place: RelPath, name: str, put: Callable[[str, int], None]) -> None:
+        """A directory that was empty may have been removed since it was entered (`trashcan`): made again."""
+        try:
+            return put(name, self._make_way(place))
+        except FileNotFoundError:
+            self._walk().rewind()
+        put(name, self._make_way(place))
 
     def _walk(self) -> Cursor:
         if self._cursor is None:

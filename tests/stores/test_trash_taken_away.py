@@ -35,3 +35,19 @@ def test_what_is_gone_from_the_trash_needs_no_sync_any_more(rig: FolderRig) -> N
     shutil.rmtree(rig.root / ".syncer/trash")
     assert isinstance(rig.put("f", b"2", expected=rig.entry("f")), Done)
     assert rig.read("f") == b"2" and rig.kept() == [b"1"]
+
+
+def test_an_empty_directory_that_was_removed_from_the_trash_meanwhile_is_made_anew(rig: FolderRig) -> None:
+    """By the bound on its size: what was about to go there could not be deleted, and that run failed."""
+    rig.write("d/x", b"x")
+
+    def tidy_up(call: str, *_: object) -> None:
+        if call == "link" and not seen:
+            [batch] = (rig.root / ".syncer/trash").iterdir()
+            seen.append(batch.name)
+            shutil.rmtree(batch)
+
+    seen: list[str] = []
+    rig.disk.before = tidy_up
+    [outcome] = in_order(rig.store.delete([Removal(path="d/x", expected=rig.entry("d/x"))]), 1)
+    assert isinstance(outcome, Done) and rig.kept() == [b"x"] and seen
