@@ -35,13 +35,14 @@ _ENDS_WITHIN = 60.0
 
 @dataclass(slots=True, kw_only=True)
 class Machine:
-    """`accounts` are TOML tables, `options` TOML lines of the job, `daemon` ones of the daemon."""
+    """`accounts` and `jobs` are TOML tables, `options` TOML lines of the job, `daemon` ones of the daemon."""
 
     home: Path
     remote: str
     accounts: str = ""
     options: str = 'max_delete = "100%"'
     daemon: str = ""
+    jobs: str = ""  # beside the one that every machine has
     before: Sequence[str] = ()  # words that the daemon's command is put behind
     process: subprocess.Popen[str] | None = None
     started: int = 0  # times
@@ -75,6 +76,7 @@ class Machine:
         text = (
             f'state_dir = "{self.state}"\n[daemon]\n{self.daemon}\n{self.accounts}\n'
             f'[jobs.{JOB}]\nlocal = "{self.local}"\nremote = "{self.remote}"\nsettle = 0\n{self.options}\n'
+            f"{self.jobs}\n"
         )
         self.config.write_text(text, encoding="utf-8")
         self.config.chmod(0o600)
@@ -144,8 +146,12 @@ class Machine:
         return found
 
     @property
+    def standings(self) -> tuple[JobStanding, ...]:
+        return self.client.standing().jobs
+
+    @property
     def standing(self) -> JobStanding:
-        [job] = self.client.standing().jobs
+        [job] = [job for job in self.standings if job.job == JOB]
         return job
 
     def flush(self, wait: float = 60.0) -> JobStanding:

@@ -46,17 +46,25 @@ class Book:
     @contextmanager
     def writing(self, data: bytes, where: Path) -> Iterator[bytes]:
         """Around the writing: what somebody may see from now on, and has to be there once it went well."""
-        digest = blake3(data).digest()
+        with self.writing_digest(blake3(data).digest(), where):
+            yield data
+
+    @contextmanager
+    def writing_digest(self, digest: bytes, where: Path) -> Iterator[None]:
+        """The same for a content that is too large to be at hand."""
         with self._lock:
             self._begun.add(digest)
-        yield data
+        yield
         with self._lock:
             self._written[digest] = str(where)
 
     def give_up(self, data: bytes) -> None:
         """To be called before it is destroyed."""
+        self.give_up_digest(blake3(data).digest())
+
+    def give_up_digest(self, digest: bytes) -> None:
         with self._lock:
-            self._given_up.add(blake3(data).digest())
+            self._given_up.add(digest)
 
     @property
     def count(self) -> int:
@@ -225,8 +233,10 @@ class User:
 
     def remove_tree(self) -> None:
         top = self._some(directories=True)
-        if top is None:
-            return
+        if top is not None:
+            self.remove_all(top)
+
+    def remove_all(self, top: Path) -> None:
         for folder, _, files in os.walk(top, topdown=False):
             for name in files:
                 place = Path(folder, name)
