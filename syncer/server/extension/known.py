@@ -2,6 +2,9 @@
 
 In memory, packed, under their root and BLAKE2b-256; the least recently asked for go first. A list that is
 gone is sent again by the client. Each root has its own: who asks about one learns nothing of others.
+
+A client at work has another list after each run, and never asks for the one before: lists that were not
+asked for yet have a quarter of the room, so that they do not fill all of it, nor push out the others.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from syncer.server.extension.packing import said
 from syncer.wire import values
 from syncer.wire.frames import Json
 
-MOST = 24 << 20  # bytes of all lists together; the last one is kept in any case
+MOST = 24 << 20  # bytes of all lists together; the last ones are kept in any case
 
 Known = Iterable[tuple[RelPath, bytes]]
 
@@ -27,18 +30,22 @@ class Lists:
     """Path and fingerprint of directories, by root and name of the list. Safe to share between threads."""
 
     def __init__(self, most: int = MOST) -> None:
-        self._most = most
-        self._held = 0
-        self._lists: OrderedDict[tuple[RelPath, bytes], bytes] = OrderedDict()
+        self._new = _Kept(most // 4)
+        self._asked = _Kept(most - most // 4)
         self._lock = threading.Lock()
+
+    @property
+    def held(self) -> int:
+        """Bytes of all lists."""
+        return self._new.held + self._asked.held
 
     def get(self, root: RelPath, name: bytes) -> Known | None:
         """The list of this name for a root (below the served folder), if it is still there."""
         with self._lock:
-            found = self._lists.get((root, name))
+            found = self._asked.take((root, name)) or self._new.take((root, name))
             if found is None:
                 return None
-            self._lists.move_to_end((root, name))
+            self._asked.put((root, name), found)
         return zip(*marshal.loads(found), strict=True)
 
     def keep(self, root: RelPath, name: bytes, given: Json) -> Known:
@@ -49,12 +56,30 @@ class Lists:
         # Our own bytes, which nobody else can write: a tenth of what the objects would take
         packed = marshal.dumps((tuple(known), tuple(known.values())))
         with self._lock:
-            before = self._lists.pop((root, name), b"")
-            self._lists[root, name] = packed
-            self._held += len(packed) - len(before)
-            while self._held > self._most and len(self._lists) > 1:
-                self._held -= len(self._lists.popitem(last=False)[1])
+            again = self._asked.take((root, name)) is not None
+            (self._asked if again else self._new).put((root, name), packed)
         return known.items()
+
+
+class _Kept:
+    """Packed lists up to so many bytes, the one put last behind the others. For one thread."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.held = 0  # bytes
+        self._lists: OrderedDict[tuple[RelPath, bytes], bytes] = OrderedDict()
+
+    def take(self, key: tuple[RelPath, bytes]) -> bytes | None:
+        found = self._lists.pop(key, None)
+        self.held -= len(found or b"")
+        return found
+
+    def put(self, key: tuple[RelPath, bytes], packed: bytes) -> None:
+        self.take(key)
+        self._lists[key] = packed
+        self.held += len(packed)
+        while self.held > self._most and len(self._lists) > 1:
+            self.held -= len(self._lists.popitem(last=False)[1])
 
 
 def _pair(value: Json) -> tuple[RelPath, bytes]:

@@ -27,7 +27,7 @@ from tests.daemon.campaigns.worlds import at_work
 SECONDS = float(os.environ.get("SYNCER_SOAK_SECONDS", "3600"))
 REPORT = Path(os.environ.get("SYNCER_SOAK_REPORT", "build/soak"))
 SERVER_MEMORY = 130 << 20
-DAEMON_MEMORY = 200 << 20
+DAEMON_MEMORY = 160 << 20
 LOGS = 16 << 20
 _MIB = 1 << 20
 _SLACK = {"rss": 4 * _MIB, "descriptors": 8, "threads": 2}
@@ -59,11 +59,12 @@ def soak(base: Path, report: Path, load: Load) -> Recorder:
 def levels_off(recorder: Recorder, load: Load) -> None:
     """What each process uses towards the end is what it used in the middle, and below the bounds there are.
 
-    The first third does not count: caches fill, and trashes come to their bounds.
+    The first third does not count: caches fill, and trashes come to their bounds. History, and how many
+    small files a trash holds, are bounded by days: in an hour they only grow.
     """
     wrong = []
     for name, series in recorder.series.items():
-        for column, most in (("rss", 1.1), ("descriptors", 1.25), ("threads", 1.25), ("trash_files", 1.5)):
+        for column, most in (("rss", 1.1), ("descriptors", 1.25), ("threads", 1.25)):
             _, middle, end = thirds(series[column])
             if end > middle * most + _SLACK.get(column, 0):
                 wrong.append(f"{name}: {column} goes on growing: {middle:.0f}, then {end:.0f}")
@@ -148,7 +149,7 @@ def test_a_recording_in_which_nothing_grows_levels_off() -> None:
     levels_off(recorded(), Load(seconds=60))
 
 
-@pytest.mark.parametrize("column", ["rss", "descriptors", "threads", "trash_files"])
+@pytest.mark.parametrize("column", ["rss", "descriptors", "threads"])
 def test_what_goes_on_growing_is_named(column: str) -> None:
     with pytest.raises(AssertionError, match=f"one: {column} goes on growing"):
         levels_off(recorded(**{column: 1.7}), Load(seconds=60))

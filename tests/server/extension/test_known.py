@@ -1,0 +1,71 @@
+"""The lists of directories that a server keeps for its clients: which stay, and how many."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from syncer.server.extension.known import Lists
+from syncer.server.extension.packing import said
+from syncer.wire.frames import Json
+
+
+def listed(number: int) -> tuple[bytes, Json]:
+    """A list of one directory, and its name."""
+    given: Json = [[f"directory {number}", (b"%032d" % number).hex()]]
+    return blake2b(said(given), digest_size=32).digest(), given
+
+
+def size() -> int:
+    """Of one of them, as it is kept; all are alike."""
+    lists = Lists()
+    name, given = listed(1000)
+    lists.keep("root", name, given)
+    return lists.held
+
+
+def test_lists_that_nobody_asks_for_take_a_quarter_of_the_room() -> None:
+    """A client at work has another one after each run: they filled all of it, 24 MiB."""
+    most = 40 * size()
+    lists = Lists(most)
+    for number in range(1000, 1100):
+        lists.keep("root", *listed(number))
+    assert lists.held <= most // 4
+    assert lists.get("root", listed(1099)[0]) is not None
+    assert lists.get("root", listed(1000)[0]) is None
+
+
+def test_lists_that_were_asked_for_outlive_those_that_were_not() -> None:
+    lists = Lists(40 * size())
+    for number in range(1000, 1020):
+        lists.keep("root", *listed(number))
+        assert lists.get("root", listed(number)[0]) is not None
+    for number in range(2000, 2100):
+        lists.keep("root", *listed(number))
+    assert all(lists.get("root", listed(number)[0]) is not None for number in range(1000, 1020))
+
+
+def test_of_those_that_were_asked_for_the_least_recent_go_first() -> None:
+    lists = Lists(40 * size())
+    for number in range(1000, 1060):
+        lists.keep("root", *listed(number))
+        assert lists.get("root", listed(number)[0]) is not None
+        assert lists.get("root", listed(1000)[0]) is not None
+    assert lists.held <= 40 * size()
+    assert lists.get("root", listed(1001)[0]) is None
+    assert lists.get("root", listed(1000)[0]) is not None
+
+
+def test_a_list_that_is_larger_than_all_the_room_is_kept_until_the_next_one() -> None:
+    lists = Lists(4)
+    lists.keep("root", *listed(1000))
+    assert lists.get("root", listed(1000)[0]) is not None
+    assert lists.get("root", listed(1000)[0]) is not None
+
+
+def test_a_list_that_is_sent_again_is_kept_once() -> None:
+    lists = Lists()
+    for _ in range(3):
+        lists.keep("root", *listed(1000))
+        assert lists.held == size()
+        lists.get("root", listed(1000)[0])
+        assert lists.held == size()
