@@ -22,6 +22,7 @@ from syncer.stores.shelf import WORTH, Shelf
 
 _WAITING = 1024  # files; the oldest are forgotten
 _OLDEST = 30 * 24 * 3600.0  # seconds since one was of use: a client may be away as long with an old version
+_FORMER = 8  # sketches of one file's former contents, for clients that lag behind
 _IDLE = 5.0  # seconds after which the thread ends
 
 
@@ -42,6 +43,7 @@ class Sketches:
         self._served = served
         self._shelf = Shelf(served.state / "sketches", clock=served.clock, oldest=_OLDEST)
         self._wishes: OrderedDict[tuple[RelPath, bytes], Wish] = OrderedDict()
+        self._former: OrderedDict[tuple[RelPath, RelPath], list[bytes]] = OrderedDict()  # the oldest first
         self._changed = threading.Condition()
         self._running = False
         self._closed = False
@@ -61,13 +63,14 @@ class Sketches:
 
     def want(self, *wishes: Wish) -> None:
         """Has them made, when there is nothing better to do. Small files are left aside."""
-        worth = [
-            w for w in wishes if w.entry.size >= WORTH and not self._shelf.has(_digest(w), _label(w.below))
-        ]
-        if not worth:
+        large = [w for w in wishes if w.entry.size >= WORTH]
+        worth = [w for w in large if not self._shelf.has(_digest(w), _label(w.below))]
+        if not large:
             return
         with self._changed:
-            if self._closed:
+            for wish in large:
+                self._supersede(wish)
+            if not worth or self._closed:
                 return
             self._wishes.update((_place(wish), wish) for wish in worth)
             while len(self._wishes) > _WAITING:
@@ -76,6 +79,24 @@ class Sketches:
             if not self._running:
                 self._running = True
                 threading.Thread(target=self._run, name="syncer-sketches", daemon=True).start()
+
+    def _supersede(self, wish: Wish) -> None:
+        """Of a file that changes again and again the sketches of long ago go: each minute left 2 MB of them.
+
+        What is remembered of former contents is little, and lost with the process: then a sketch goes by
+        its age.
+        """
+        place = wish.below, wish.path
+        former = self._former.pop(place, [])
+        former = [digest for digest in former if digest not in (wish.old, _digest(wish))]
+        if wish.old is not None and wish.old != _digest(wish):
+            former.append(wish.old)
+        while len(former) > _FORMER:
+            self._shelf.discard(former.pop(0), _label(wish.below))
+        if former:
+            self._former[place] = former
+            if len(self._former) > _WAITING:
+                self._former.popitem(last=False)
 
     def settle(self, seconds: float) -> bool:
         """Waits until nothing is wished for; whether that came true."""

@@ -173,6 +173,7 @@ class Soak(World):
 
     def __init__(self, base: Path, *, seed: int, load: Load, report: Path) -> None:
         self._load = load
+        self._known: dict[tuple[int, ...], bytes] = {}
         super().__init__(base, seed=seed)
         self.mirror = base / "mirror"
         self.roots.append(self.mirror)
@@ -298,7 +299,7 @@ class Soak(World):
         return "" if all(found == trees[0] for found in trees) else difference(*trees)
 
     def _tree(self, root: Path) -> Tree:
-        found = tree(root)
+        found = tree(root, self._known)
         found.pop(NEVER, None)
         return found
 

@@ -32,14 +32,18 @@ from tests.server.conftest import Serving, serving
 
 BELOW = "docs"
 _ORDINARY = len(TEMPORARY) + TAG_LENGTH + 8  # characters of a temporary's name; a partial's is longer
+_OLD_NS = 2 * 10**9  # of a stamp: a later change has another one
 _LAST_LOOKS = 2.0  # seconds
 _EFFECTS = ("uploaded", "downloaded", "deleted", "moved", "conflicts")
 Tree = dict[str, object]
 T = TypeVar("T", bound="Scene")
 
 
-def tree(root: Path) -> Tree:
-    """What users see: kinds, the digest of each content, whether it is executable."""
+def tree(root: Path, known: dict[tuple[int, ...], bytes] | None = None) -> Tree:
+    """What users see: kinds, the digest of each content, whether it is executable.
+
+    `known` keeps digests from one look to the next: what has the stamp it had then is not read again.
+    """
     found: Tree = {}
     for folder, subs, files in os.walk(root):
         if folder == str(root) and PRIVATE in subs:
@@ -48,17 +52,23 @@ def tree(root: Path) -> Tree:
             if not name.startswith(TEMPORARY):
                 place = Path(folder, name)
                 with suppress(FileNotFoundError, NotADirectoryError):
-                    found[str(place.relative_to(root))] = _shape(place)
+                    found[str(place.relative_to(root))] = _shape(place, known)
     return found
 
 
-def _shape(place: Path) -> object:
-    mode = place.lstat().st_mode
-    if stat.S_ISLNK(mode):
+def _shape(place: Path, known: dict[tuple[int, ...], bytes] | None) -> object:
+    st = place.lstat()
+    if stat.S_ISLNK(st.st_mode):
         return os.readlink(place)
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(st.st_mode):
         return None
-    return blake3(place.read_bytes()).digest(), bool(mode & 0o100)
+    stamp = st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns
+    digest = known.get(stamp) if known is not None else None
+    if digest is None:
+        digest = blake3(place.read_bytes()).digest()
+        if known is not None and time.time_ns() - st.st_ctime_ns > _OLD_NS:
+            known[stamp] = digest
+    return digest, bool(st.st_mode & 0o100)
 
 
 def difference(*trees: Tree) -> str:

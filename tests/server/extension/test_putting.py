@@ -6,18 +6,19 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from blake3 import blake3
 
 from syncer.engine.delta import Copy, Literal, Parameters, Signature, delta, encode, signature
-from syncer.engine.model import Done, Failed, Kind, Method, Stale
+from syncer.engine.model import Done, Entry, Failed, Kind, Method, Stale
 from syncer.errors import BadDelta, ChangedUnderUs, NoSpace, PermanentError, TransientError
 from syncer.wire import BASE
 from syncer.wire import frames as wire
 from syncer.wire.frames import Data, End, Head
 from syncer.wire.values import error_out
-from tests.server.extension.speaking import delta_frames, put_frames, told, whole
+from tests.server.extension.speaking import Client, delta_frames, put_frames, told, whole
 
 BIG = 300_000
 TOKEN = bytes(range(8))
@@ -321,6 +322,24 @@ def test_who_claims_a_beginning_that_is_not_here_is_told(client, folder):
     assert "beginning" in failed.error.message
     assert isinstance(failed.error, BadDelta)
     assert listing(folder) == []
+
+
+def test_of_a_file_that_changes_again_and_again_a_few_former_sketches_are_kept(client):
+    """An image of 200 MB that was written to each minute left 2 MB each time, up to 512 MiB."""
+    contents = [os.urandom(1 << 20) for _ in range(12)]
+    assert overwritten(client, contents) == [False] * 3 + [True] * 9
+    now = replace(client.entry("f"), digest=blake3(contents[11]).digest())
+    assert overwritten(client, [contents[3]], now) == [True], "it stands again, and is former no more"
+
+
+def overwritten(client: Client, contents: list[bytes], expected: Entry | None = None) -> list[bool]:
+    """One content after another at the same path; of which of them a sketch is kept then."""
+    for content in contents:
+        client.put(("f", content, expected))
+        quiet(client)
+        assert client.sketches.settle(20)
+        expected = replace(client.entry("f"), digest=blake3(content).digest())
+    return [client.sketches.get("", blake3(content).digest()) is not None for content in contents]
 
 
 def test_a_sketch_is_kept_of_what_came(client):
