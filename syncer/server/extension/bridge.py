@@ -41,9 +41,14 @@ class Intake:
 
     async def pump(self, receive: Receive) -> None:
         """Takes in the body, and returns once the client is gone: before its end, or after it."""
-        while (message := await receive())["type"] == "http.request":
-            if not self._ended:
-                await self._give(message.get("body", b""), more=bool(message.get("more_body", False)))
+        try:
+            while (message := await receive())["type"] == "http.request":
+                if not self._ended:
+                    await self._give(message.get("body", b""), more=bool(message.get("more_body", False)))
+        except asyncio.CancelledError:
+            # The call has its answer. Its task would keep this error, the error the frames that it came
+            # through, and one of them, which has a timeout, the task: a cycle that waits for the collector.
+            pass
         self.break_off()
 
     async def _give(self, piece: bytes, *, more: bool) -> None:

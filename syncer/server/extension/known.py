@@ -3,8 +3,8 @@
 In memory, packed, under their root and BLAKE2b-256; the least recently asked for go first. A list that is
 gone is sent again by the client. Each root has its own: who asks about one learns nothing of others.
 
-A client at work has another list after each run, and never asks for the one before: lists that were not
-asked for yet have a quarter of the room, so that they do not fill all of it, nor push out the others.
+A client at work has another list after each run, and hardly ever asks for the one before: only so many of
+one root are kept, so that it neither fills all of the room nor pushes out those of others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from syncer.server.extension.packing import said
 from syncer.wire import values
 from syncer.wire.frames import Json
 
-MOST = 24 << 20  # bytes of all lists together; the last ones are kept in any case
+MOST = 24 << 20  # bytes of all lists together; the last one is kept in any case
+PER_ROOT = 32  # lists; clients that are in step have the same one
 
 Known = Iterable[tuple[RelPath, bytes]]
 
@@ -30,22 +31,19 @@ class Lists:
     """Path and fingerprint of directories, by root and name of the list. Safe to share between threads."""
 
     def __init__(self, most: int = MOST) -> None:
-        self._new = _Kept(most // 4)
-        self._asked = _Kept(most - most // 4)
+        self._most = most
+        self.held = 0  # bytes
+        self._lists: dict[RelPath, OrderedDict[bytes, bytes]] = {}  # by root and name
+        self._order: OrderedDict[tuple[RelPath, bytes], None] = OrderedDict()
         self._lock = threading.Lock()
-
-    @property
-    def held(self) -> int:
-        """Bytes of all lists."""
-        return self._new.held + self._asked.held
 
     def get(self, root: RelPath, name: bytes) -> Known | None:
         """The list of this name for a root (below the served folder), if it is still there."""
         with self._lock:
-            found = self._asked.take((root, name)) or self._new.take((root, name))
+            found = self._take(root, name)
             if found is None:
                 return None
-            self._asked.put((root, name), found)
+            self._put(root, name, found)
         return zip(*marshal.loads(found), strict=True)
 
     def keep(self, root: RelPath, name: bytes, given: Json) -> Known:
@@ -56,30 +54,28 @@ class Lists:
         # Our own bytes, which nobody else can write: a tenth of what the objects would take
         packed = marshal.dumps((tuple(known), tuple(known.values())))
         with self._lock:
-            again = self._asked.take((root, name)) is not None
-            (self._asked if again else self._new).put((root, name), packed)
+            self._take(root, name)
+            self._put(root, name, packed)
+            while len(self._lists[root]) > PER_ROOT:
+                self._take(root, next(iter(self._lists[root])))
+            while self.held > self._most and len(self._order) > 1:
+                self._take(*next(iter(self._order)))
         return known.items()
 
-
-class _Kept:
-    """Packed lists up to so many bytes, the one put last behind the others. For one thread."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self.held = 0  # bytes
-        self._lists: OrderedDict[tuple[RelPath, bytes], bytes] = OrderedDict()
-
-    def take(self, key: tuple[RelPath, bytes]) -> bytes | None:
-        found = self._lists.pop(key, None)
-        self.held -= len(found or b"")
-        return found
-
-    def put(self, key: tuple[RelPath, bytes], packed: bytes) -> None:
-        self.take(key)
-        self._lists[key] = packed
+    def _put(self, root: RelPath, name: bytes, packed: bytes) -> None:
+        """Behind all others."""
+        self._lists.setdefault(root, OrderedDict())[name] = packed
+        self._order[root, name] = None
         self.held += len(packed)
-        while self.held > self._most and len(self._lists) > 1:
-            self.held -= len(self._lists.popitem(last=False)[1])
+
+    def _take(self, root: RelPath, name: bytes) -> bytes | None:
+        found = self._lists.get(root, OrderedDict()).pop(name, None)
+        if found is not None:
+            self.held -= len(found)
+            del self._order[root, name]
+            if not self._lists[root]:
+                del self._lists[root]
+        return found
 
 
 def _pair(value: Json) -> tuple[RelPath, bytes]:

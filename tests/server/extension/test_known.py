@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from syncer.server.extension.known import Lists
+from syncer.server.extension.known import PER_ROOT, Lists
 from syncer.server.extension.packing import said
 from syncer.wire.frames import Json
 
@@ -23,36 +23,33 @@ def size() -> int:
     return lists.held
 
 
-def test_lists_that_nobody_asks_for_take_a_quarter_of_the_room() -> None:
-    """A client at work has another one after each run: they filled all of it, 24 MiB."""
-    most = 40 * size()
-    lists = Lists(most)
+def test_of_one_root_a_few_lists_are_kept() -> None:
+    """A client at work has another one after each run: they filled all of the room, 24 MiB."""
+    lists = Lists()
     for number in range(1000, 1100):
         lists.keep("root", *listed(number))
-    assert lists.held <= most // 4
+    assert lists.held == PER_ROOT * size()
     assert lists.get("root", listed(1099)[0]) is not None
     assert lists.get("root", listed(1000)[0]) is None
 
 
-def test_lists_that_were_asked_for_outlive_those_that_were_not() -> None:
-    lists = Lists(40 * size())
+def test_a_root_at_work_pushes_out_no_other_roots_lists() -> None:
+    lists = Lists(100 * size())
+    for number in range(1000, 1010):
+        lists.keep("quiet", *listed(number))
+    for number in range(2000, 2300):
+        lists.keep("busy", *listed(number))
+    assert all(lists.get("quiet", listed(number)[0]) is not None for number in range(1000, 1010))
+
+
+def test_the_least_recently_asked_for_go_first() -> None:
+    lists = Lists(10 * size())
     for number in range(1000, 1020):
-        lists.keep("root", *listed(number))
-        assert lists.get("root", listed(number)[0]) is not None
-    for number in range(2000, 2100):
-        lists.keep("root", *listed(number))
-    assert all(lists.get("root", listed(number)[0]) is not None for number in range(1000, 1020))
-
-
-def test_of_those_that_were_asked_for_the_least_recent_go_first() -> None:
-    lists = Lists(40 * size())
-    for number in range(1000, 1060):
-        lists.keep("root", *listed(number))
-        assert lists.get("root", listed(number)[0]) is not None
-        assert lists.get("root", listed(1000)[0]) is not None
-    assert lists.held <= 40 * size()
-    assert lists.get("root", listed(1001)[0]) is None
-    assert lists.get("root", listed(1000)[0]) is not None
+        lists.keep(f"root {number}", *listed(number))
+        assert lists.get("root 1000", listed(1000)[0]) is not None
+    assert lists.held <= 10 * size()
+    assert lists.get("root 1001", listed(1001)[0]) is None
+    assert lists.get("root 1019", listed(1019)[0]) is not None
 
 
 def test_a_list_that_is_larger_than_all_the_room_is_kept_until_the_next_one() -> None:
