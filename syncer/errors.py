@@ -4,6 +4,7 @@
     ├── UsageError                  exit 2  the command line asks for something impossible
     ├── ConfigError                 exit 2  the config file, a job or an account is wrong
     ├── StateError                  exit 5  the state database or directory cannot be used
+    ├── NoCommonVersion             exit 5  this Syncer and a server's speak no common version
     ├── Busy                        exit 6  another run holds this job
     ├── GuardTripped                exit 4  a safety guard refused the whole job
     ├── Interrupted                 exit 130 or 143  a signal stopped the run
@@ -57,6 +58,10 @@ class ConfigError(SyncerError):
 
 class StateError(SyncerError):
     """The state database or its directory cannot be used."""
+
+
+class NoCommonVersion(SyncerError):
+    """This Syncer and the server's speak no common version of the protocol: one of them is to be updated."""
 
 
 class Busy(SyncerError):

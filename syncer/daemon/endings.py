@@ -5,11 +5,20 @@ from __future__ import annotations
 from syncer.daemon.schedule import FIRST_JOB, MANY_PATHS, Ending
 from syncer.engine.model import RelPath, Trouble
 from syncer.engine.report import RunReport
-from syncer.errors import AuthError, Busy, ConfigError, GuardTripped, Interrupted, SyncerError
+from syncer.errors import (
+    AuthError,
+    Busy,
+    ConfigError,
+    GuardTripped,
+    Interrupted,
+    NoCommonVersion,
+    SyncerError,
+)
 from syncer.jobs.results import JobResult
 
 _BUSY = 2.0  # seconds: somebody syncs by hand
 _GUARD = 60.0  # a disk may be mounted again at any time
+_UPDATE = 3600.0  # a server of another version is heard by the ear, which asks it now and then
 _PERSON = 60.0  # where nothing will get better before somebody does something
 
 
@@ -35,6 +44,8 @@ def _broken_off(error: SyncerError) -> Ending:
             return Ending(delay=_BUSY, steady=True)
         case GuardTripped():
             return Ending(delay=_GUARD, steady=True)
+        case NoCommonVersion():
+            return Ending(delay=_UPDATE, steady=True)
         case AuthError() | ConfigError():
             return Ending(delay=_PERSON)
         case _:

@@ -21,13 +21,14 @@ from syncer.daemon.schedule import Cadence, Schedule, Task
 from syncer.daemon.standing import Counters, JobStanding, Phase
 from syncer.engine.ports import Clock
 from syncer.engine.scope import NOWHERE, Places, Scope
-from syncer.errors import GuardTripped, SyncerError
+from syncer.errors import GuardTripped, NoCommonVersion, SyncerError
 from syncer.jobs import Runner, Wish, World
 from syncer.jobs.results import JobResult, totals
 from syncer.jobs.running import Waiting
 from syncer.jobs.stopping import Stop, StoppableClock
 
 _TELLING = frozenset({"events", "polling", "feed", "probe"})  # ways to watch a side that leave nothing untold
+_HOLDS = (GuardTripped, NoCommonVersion)  # errors that wait for a person, and clear by themselves
 _FOREVER = 3600.0  # seconds that a wait may take; then it is looked again
 _log = logging.getLogger("syncer.daemon")
 
@@ -286,7 +287,7 @@ class Worker:
             return Phase.RUNNING
         if self._paused:
             return Phase.PAUSED
-        if result is not None and (isinstance(result.error, GuardTripped) or result.exit_code == 4):
+        if result is not None and (isinstance(result.error, _HOLDS) or result.exit_code == 4):
             return Phase.HELD
         if self._schedule.backing_off:
             return Phase.BACKING_OFF

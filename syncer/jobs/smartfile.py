@@ -68,7 +68,7 @@ def _given(account: Account) -> Given:
 
 
 def _speaking(session: Session, path: str, *, cache: Path, tag: str) -> Store:
-    """Asks the server once. Raises AuthError, TransientError, PermanentError."""
+    """Asks the server once. Raises AuthError, TransientError, PermanentError, NoCommonVersion."""
     from syncer.stores import peer
     from syncer.stores.smartfile.documents import document
 
@@ -79,10 +79,11 @@ def _speaking(session: Session, path: str, *, cache: Path, tag: str) -> Store:
         told = None
     if not isinstance(told, dict):
         raise PermanentError("what answers there is no SmartFile API", hint="check the account's url")
-    if peer.is_announced(told.get("syncer")):
+    version = peer.agreed(told.get("syncer"), session.base_url)
+    if version is not None:
         from syncer.stores.peer.store import PeerStore
 
-        return PeerStore(session, path, cache=cache)
+        return PeerStore(session, path, cache=cache, version=version)
     from syncer.stores.smartfile import connecting as plain
 
     return plain(session, path, clock=session.clock, tag=tag)

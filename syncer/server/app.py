@@ -24,7 +24,7 @@ from syncer.server.gate import Gate, Keys
 from syncer.server.limits import Deadlines, Limits
 from syncer.server.served import Key, Served
 from syncer.server.shares import Places
-from syncer.wire import BASE
+from syncer.wire.versions import ROOT
 
 
 class Application:
@@ -81,7 +81,7 @@ class Turns:
         self._places = Places(limits.requests, limits.requests_per_key, patience=limits.queue_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(f"/{BASE}"):
+        if scope["type"] != "http" or scope["path"].startswith(f"/{ROOT}"):
             return await self._app(scope, receive, send)
         owner = scope["state"]["key"].name
         try:

@@ -13,9 +13,9 @@ from ipaddress import ip_network
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from syncer.server.answers import Refused
-from syncer.wire import BASE
+from syncer.wire.versions import ROOT
 
-_FRAMED = (f"/{BASE}put", f"/{BASE}delta")
+_FRAMED = ("put", "delta")
 
 
 def neighbourhood(address: str) -> str:
@@ -113,7 +113,7 @@ class Deadlines:
             return await self._app(scope, receive, send)
         limits = self._limits
         sending = _Patience(limits.grace, limits.rate)
-        if scope["path"] in _FRAMED:
+        if scope["path"].startswith(f"/{ROOT}") and scope["path"].rpartition("/")[2] in _FRAMED:
             sending = _Patience(limits.silence, 1 / limits.silence)  # a byte is enough
         taking = _Patience(limits.grace, limits.rate)
 

@@ -18,6 +18,7 @@ from syncer.server.api.office import Office
 from syncer.server.api.showing import Info, restricted
 from syncer.server.forms import Form, form
 from syncer.server.served import Key
+from syncer.wire import versions
 
 _MOST_FORM = 1 << 20
 _TRUE = frozenset({"true", "on", "1", "yes"})
@@ -32,7 +33,7 @@ class Account:
 
     async def ping(self, request: Request) -> Response:
         """Announces Syncer's own protocol where it is served."""
-        extension = {"syncer": {"extension": 1, "base": "syncer/1/"}} if self._office.extended else {}
+        extension = {"syncer": versions.announcement()} if self._office.extended else {}
         return Json({"ping": "pong", **extension})
 
     async def whoami(self, request: Request) -> Response:

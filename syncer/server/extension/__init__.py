@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from syncer.server.extension import asking, changing, contents, looking, putting
 from syncer.server.extension.call import Handler
-from syncer.server.extension.endpoint import Endpoint
+from syncer.server.extension.endpoint import Endpoint, Unspoken
 from syncer.server.extension.known import Lists
 from syncer.server.extension.shared import Shared
 from syncer.server.extension.sketches import Sketches
@@ -23,7 +23,7 @@ from syncer.server.limits import Limits
 from syncer.server.served import Served
 from syncer.server.shares import Budget
 from syncer.server.watching import Watch
-from syncer.wire import BASE
+from syncer.wire import versions
 
 LOOKING: dict[str, Handler] = {
     "hello": asking.hello,
@@ -75,11 +75,14 @@ class Extension:
         self._waiting = Waiting(served, feed, self._watch, limits)
 
     def routes(self) -> list[BaseRoute]:
-        """All calls, below `wire.BASE`."""
-        return [
-            Route(f"/{BASE}feed", self._waiting, methods=["POST"]),
-            Route(f"/{BASE}{{call}}", self.calls, methods=["POST"]),
-        ]
+        """All calls, below the base of each version that is spoken."""
+        found: list[BaseRoute] = []
+        for base in map(versions.base, versions.SPOKEN):
+            found += [
+                Route(f"/{base}feed", self._waiting, methods=["POST"]),
+                Route(f"/{base}{{call}}", self.calls, methods=["POST"]),
+            ]
+        return [*found, Route(f"/{versions.ROOT}{{version}}/{{call}}", Unspoken(), methods=["POST"])]
 
     def close(self) -> None:
         """Ends what goes on beside calls, and waits for it. No call may be in flight or come afterwards."""

@@ -35,7 +35,7 @@ from syncer.server.extension.shared import Shared
 from syncer.server.limits import Limits
 from syncer.server.served import Key, Served
 from syncer.server.shares import Places, Reserved
-from syncer.wire import values
+from syncer.wire import values, versions
 from syncer.wire.frames import Json
 
 _log = logging.getLogger("syncer.server")
@@ -142,6 +142,14 @@ class Endpoint:
         packed_ = packing == b"zstd"
         call = Call(served=self._served, shared=self.shared, key=key, root=root, body=body, packed=packed_)
         return handler, call
+
+
+class Unspoken:
+    """Answers a call of a version of the extension that is not spoken here: 404, and which ones are."""
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        error = NoSuchCall("this version of the protocol is not spoken here")
+        await answer_json(send, 404, {**trouble(error), "versions": [*versions.SPOKEN]})
 
 
 def _work(handler: Handler, call: Call, outlet: Outlet, pack: bool) -> None:

@@ -4,11 +4,6 @@
 write is conditional on the server, so nothing here looks before it writes.
 """
 
-from __future__ import annotations
+from syncer.wire.versions import agreed
 
-from syncer.wire import BASE, VERSION
-
-
-def is_announced(told: object) -> bool:
-    """Whether this, the `syncer` in the answer of ping, says that the server speaks our version."""
-    return isinstance(told, dict) and told.get("extension") == VERSION and told.get("base") == BASE
+__all__ = ["agreed"]

@@ -18,11 +18,12 @@ from syncer.errors import (
     LocalError,
     PermanentError,
     StoreError,
+    SyncerError,
     TransientError,
 )
 from syncer.stores.peer import zstd
 from syncer.stores.retry_policy import Attempts
-from syncer.wire import BASE, FRAMES
+from syncer.wire import FRAMES, VERSION, versions
 from syncer.wire.bounded_json import loads
 from syncer.wire.frames import Frame, Json, decode, encode
 from syncer.wire.values import error_in, malformed, take
@@ -146,10 +147,11 @@ def parsed(text: bytes | bytearray) -> Json:
 class Link:
     """Calls on one root: the folder `path` below the key's own root. Safe to share between threads."""
 
-    def __init__(self, session: Session, path: str) -> None:
+    def __init__(self, session: Session, path: str, version: int = VERSION) -> None:
         self.clock: Clock = session.clock
         self.path = path.strip("/")
         self._session = session
+        self._version = version
 
     @property
     def identity(self) -> str:
@@ -170,7 +172,7 @@ class Link:
         """A call with one object, which changes nothing, or nothing twice: it may be asked again.
 
         `packs`: send it packed; `unpacks`: the answer may be. Raises AuthError, NotFound (no such root),
-        TransientError, PermanentError.
+        TransientError, PermanentError, NoCommonVersion (the server was exchanged for another since).
         """
         from syncer.stores.smartfile.bodies import Body
 
@@ -207,7 +209,8 @@ class Link:
         headers = {"Accept-Encoding": zstd.NAME if unpacks else "identity"}
         if packs:
             headers["Content-Encoding"] = zstd.NAME
-        target = f"{BASE}{call}?root={quote(self.path, safe='', errors='surrogateescape')}"
+        root = quote(self.path, safe="", errors="surrogateescape")
+        target = f"{versions.base(self._version)}{call}?root={root}"
         response = self._session.request(
             "POST",
             target,
@@ -258,10 +261,13 @@ class Tries:
         self._attempts.wait(error, self._clock.sleep, self._failed)
 
 
-def _refusal(response: requests.Response, call: str, url: str) -> StoreError | LocalError:
+def _refusal(response: requests.Response, call: str, url: str) -> SyncerError:
     """What a status means for the whole call; see the list in `docs/extension.md`."""
-    told = _told(response, call, url)
+    document = _document(response, call, url)
+    told = _error(document)
     status = response.status_code
+    if status == 404 and isinstance(spoken := document.get("versions"), list):
+        return versions.no_common([n for n in spoken if isinstance(n, int)], url)
     said = f": {told.message}" if told is not None and told.message else ""
     if status == 403:
         return StoreError(
@@ -281,15 +287,23 @@ def _refusal(response: requests.Response, call: str, url: str) -> StoreError | L
     )
 
 
-def _told(response: requests.Response, call: str, url: str) -> StoreError | LocalError | None:
-    """The error that the body names, if it names one."""
+def _document(response: requests.Response, call: str, url: str) -> dict[str, Json]:
+    """The object in the body of a refusal; empty where there is none, or too much of it."""
     data = bytearray()
     try:
         with Answer(response, call, url) as answer:
             for piece in answer.pieces():
                 data += piece
                 if len(data) > _TELLING:
-                    return None
-        return error_in(take(parsed(data), dict, "an object").get("error"))
+                    return {}
+        return take(parsed(data), dict, "an object")
     except (PermanentError, TransientError):
+        return {}
+
+
+def _error(document: dict[str, Json]) -> StoreError | LocalError | None:
+    """The error that a refusal names, if it names one."""
+    try:
+        return error_in(document.get("error"))
+    except PermanentError:
         return None

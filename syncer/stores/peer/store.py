@@ -36,6 +36,7 @@ from syncer.stores.peer.listings import Listings
 from syncer.stores.peer.sending import Writer
 from syncer.stores.peer.source import Means, PeerSource
 from syncer.stores.peer.uploading import Uploading
+from syncer.wire import VERSION
 from syncer.wire.values import path, take
 
 if TYPE_CHECKING:
@@ -60,8 +61,9 @@ class PeerStore:
     runs, which need not exist and may be lost.
     """
 
-    def __init__(self, session: Session, root: str, *, cache: Path) -> None:
-        self._link = Link(session, root)
+    def __init__(self, session: Session, root: str, *, cache: Path, version: int = VERSION) -> None:
+        """`version` of the extension: the one agreed on with the server (`wire.versions`)."""
+        self._link = Link(session, root, version)
         self._asking = Asking(self._link)
         self._listings = Listings(self._link)
         keeper = Keeper(cache / "sketches", session.clock)

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from syncer.config.accounts import SmartFile
 from syncer.config.secrets import Secret
-from syncer.errors import AuthError, ConfigError, PermanentError, StoreError, TransientError
+from syncer.errors import AuthError, ConfigError, NoCommonVersion, PermanentError, StoreError, TransientError
 from syncer.jobs.services import FACTORIES
 from syncer.jobs.smartfile import Chosen
 from syncer.jobs.where import Where
@@ -25,6 +25,7 @@ from tests.doubles.serving import Served
 ANSWERS: dict[str, Response] = {
     "ours": JSONResponse({"ping": "pong", "syncer": {"extension": 1, "base": "syncer/1/"}}),
     "plain": JSONResponse({"ping": "pong"}),
+    "listed": JSONResponse({"ping": "pong", "syncer": {"extension": 1, "versions": [1, 7]}}),
     "later": JSONResponse({"ping": "pong", "syncer": {"extension": 9, "base": "syncer/9/"}}),
     "list": JSONResponse(["pong"]),
     "page": PlainTextResponse("<html>"),
@@ -47,12 +48,20 @@ def where(url: str, base: Path, **more: object) -> Where:
 
 
 @pytest.mark.parametrize(
-    ("kind", "expected"), [("ours", PeerStore), ("plain", SmartFileStore), ("later", SmartFileStore)]
+    ("kind", "expected"), [("ours", PeerStore), ("listed", PeerStore), ("plain", SmartFileStore)]
 )
 def test_what_ping_announces_is_spoken(site: Served, tmp_path: Path, kind: str, expected: type) -> None:
     store = FACTORIES["smartfile"](where(f"{site.url}{kind}/", tmp_path))
     assert isinstance(store, Chosen) and isinstance(store.inner, expected)
     assert store.identity == f"smartfile:{site.url}{kind}/docs"
+    store.close()
+
+
+def test_a_server_of_a_later_version_was_spoken_to_in_the_plain_api(site: Served, tmp_path: Path) -> None:
+    store = FACTORIES["smartfile"](where(f"{site.url}later/", tmp_path))
+    with pytest.raises(NoCommonVersion) as caught:
+        store.root()
+    assert caught.value.hint == "update Syncer on this machine"
     store.close()
 
 

@@ -17,7 +17,7 @@ from syncer.engine.delta import encode as delta_of
 from syncer.engine.model import Done, Entry, Failed, Kind, Method, Stale
 from syncer.engine.ports import Put
 from syncer.errors import ChangedUnderUs, PermanentError, StoreError, SyncerError, TransientError
-from syncer.stores.peer import is_announced, zstd
+from syncer.stores.peer import zstd
 from syncer.stores.peer.store import PeerStore
 from syncer.wire import values
 from syncer.wire.frames import Data, End, Frame, Head, Json, decode, encode
@@ -274,11 +274,3 @@ def test_names_that_are_no_paths_never_leave(tmp_path: Path) -> None:
     results = dict(peer.put([item(b"x", path="../up"), item(b"x", path="fine"), item(b"x", path="")]))
     assert [type(results[i]) for i in range(3)] == [Failed, Done, Failed]
     assert b"../up" not in scripted.calls[-1][1]
-
-
-@pytest.mark.parametrize(
-    "told", [None, 5, {}, {"extension": 2, "base": "syncer/2/"}, {"extension": 1, "base": "http://x/"}]
-)
-def test_another_announcement_than_ours_is_none(told: object) -> None:
-    assert not is_announced(told)
-    assert is_announced({"extension": 1, "base": "syncer/1/"})

@@ -1,0 +1,1 @@
+"""Different versions of Syncer with each other: what was released, today's, and tomorrow's."""
