@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.compat import story
 from tests.server.conftest import ROOT
 
 COMMIT = "2f24304"
@@ -143,10 +144,9 @@ class Home:
         self.config.chmod(0o600)
         return self
 
-    def write(self, path: str, data: bytes) -> None:
-        place = self.local / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data)
+    def write(self, path: str, content: bytes | None) -> None:
+        """A file of the local folder; None: it is deleted."""
+        story.write(self.local, path, content)
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from syncer.stores.peer.store import PeerStore
 from syncer.stores.smartfile.session import Session
 from syncer.wire import versions
 from tests.compat.programs import TODAY, Home, Program, tomorrow, tree
+from tests.compat.relay import Relay
 from tests.contract.doubles import SteppingClock
 from tests.server.conftest import eventually
 
@@ -79,70 +78,10 @@ class Pair:
         (self.folder / "docs").mkdir(parents=True)
 
     @contextmanager
-    def served(self, server: Program) -> Iterator[Heard]:
-        with server.serving(self.folder, state=self.state) as found, Heard(found.url) as heard:
+    def served(self, server: Program) -> Iterator[Relay]:
+        with server.serving(self.folder, state=self.state) as found, Relay(found.url) as heard:
             self.home.configure(heard.url, *self.key)
             yield heard
-
-
-class Heard:
-    """A port in front of a server that notes down the request lines of what passes."""
-
-    def __init__(self, url: str) -> None:
-        self.lead_to(url)
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
-        self._up = bytearray()
-        self._thread = threading.Thread(target=self._accept)
-
-    def __enter__(self) -> Heard:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
-        self._socket.close()
-
-    def lead_to(self, url: str) -> None:
-        """From the next connection on."""
-        self._target = int(url.rstrip("/").rpartition(":")[2])
-
-    def bases(self) -> set[str]:
-        """The bases of the extension that were called."""
-        calls = [
-            line.split()[1] for line in bytes(self._up).split(b"\r\n") if line.startswith(b"POST /syncer/")
-        ]
-        return {"/".join(call.decode().split("/")[1:3]) for call in calls}
-
-    def pings(self) -> int:
-        return bytes(self._up).count(b"GET /api/2/ping/")
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._connect, args=(client,), daemon=True).start()
-
-    def _connect(self, client: socket.socket) -> None:
-        with client, suppress(OSError), socket.create_connection(("127.0.0.1", self._target)) as server:
-            down = threading.Thread(target=_pump, args=(server, client, bytearray()))
-            down.start()
-            _pump(client, server, self._up)
-            down.join()
-
-
-def _pump(source: socket.socket, sink: socket.socket, noted: bytearray) -> None:
-    """All that comes, until either end hangs up."""
-    with suppress(OSError):
-        while data := source.recv(1 << 16):
-            noted += data
-            sink.sendall(data)
-    for end in (source, sink):
-        with suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
 
 
 AGREED = {
@@ -202,7 +141,7 @@ def test_a_daemon_holds_a_job_without_a_common_version_and_goes_on_once_there_is
     pair, ended = Pair(tmp_path, TODAY), []
     with ExitStack() as stack, ExitStack() as of_tomorrow:
         server = of_tomorrow.enter_context(tomorrow(2).serving(pair.folder, state=pair.state))
-        heard = stack.enter_context(Heard(server.url))
+        heard = stack.enter_context(Relay(server.url))
         pair.home.configure(heard.url, *pair.key).write("a", b"ours")
         settings = load(pair.home.config)
         job = replace(settings.jobs["docs"], watch=False, interval=3600)
@@ -217,7 +156,7 @@ def test_a_daemon_holds_a_job_without_a_common_version_and_goes_on_once_there_is
             for text in ("b", "c", "d"):
                 pair.home.write(text, b"ours")
                 worker.notice_local(Places(directories=frozenset({""})))
-            eventually(lambda: heard.pings() >= 3)
+            eventually(lambda: heard.pings() >= 4)
             assert len(ended) == 1, "whatever happens meanwhile: the ear alone asks, now and then"
             of_tomorrow.close()
             heard.lead_to(stack.enter_context(TODAY.serving(pair.folder, state=pair.state)).url)
