@@ -1,7 +1,8 @@
 """How long what is in the trash of a job's folders is kept: by age, by size, and thinned where a program
 writes.
 
-Three rules, after every run that put something there, and in full after every run that looked at everything:
+Three rules, after every run that put something there, and in full after every run that looked at everything;
+before them old versions of large files are made smaller (`stores.trash_deltas`):
 
 - *Age*: a run's folder goes when it is older than `trash_days` by the pair's own time
   (`state.trash_index`), which no clock can move, and was seen by a few runs since. Each machine removes
@@ -26,7 +27,7 @@ from syncer.engine.report import RunReport
 from syncer.errors import LocalError, StoreError
 from syncer.state import State
 from syncer.state.trash_index import Age, Batch, Version
-from syncer.stores import trashcan
+from syncer.stores import trash_deltas, trashcan
 from syncer.stores.folder import FolderStore
 from syncer.stores.trash import Kept
 from syncer.units import show_duration, show_size
@@ -68,6 +69,7 @@ def keep_house(
         keeper = _Keeper(state, folder, side, age)
         keeper.note(put[side], _replaced(report, side))
         try:
+            keeper.compact(put[side])
             if whole:
                 keeper.look()
                 keeper.remove_old(job.trash_days)
@@ -130,6 +132,18 @@ class _Keeper:
 
     def _version(self, kept: Kept, size: int) -> Version:
         return Version(batch=kept.batch, path=kept.path, size=size, taken_ns=self._age.ns)
+
+    def compact(self, put: Mapping[Kept, int]) -> None:
+        """Large files: what the run put there may make the versions before it smaller. Raises OSError."""
+        large = [kept for kept, size in put.items() if size >= trash_deltas.LEAST]
+        if large:
+            trash_deltas.compact(self._trash, large)
+            self._resize()
+
+    def _resize(self) -> None:
+        """In the index, what takes more or less room than it did."""
+        self._index.resize(self._side, {(k.batch, k.path): by for k, by in self._trash.resized.items()})
+        self._trash.resized.clear()
 
     def look(self) -> None:
         """Bring the index in step with what is there: emptied by hand, or put there by nobody it knows."""
@@ -216,10 +230,12 @@ class _Keeper:
 
     def _drop(self, names: Sequence[str]) -> None:
         trashcan.drop(self._trash, names)
+        self._resize()
         self._index.forget_batches(self._side, names)
 
     def _drop_versions(self, versions: Sequence[Version]) -> None:
         trashcan.drop_versions(self._trash, (Kept(v.batch, v.path) for v in versions))
+        self._resize()
         self._index.forget_versions(self._side, versions)
 
 

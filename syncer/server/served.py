@@ -34,8 +34,7 @@ from syncer.server.trash_bound import TrashIndex
 from syncer.stores.folder import FolderStore
 from syncer.stores.traits import USUAL, Traits, probe
 from syncer.stores.trash import FOLDER as TRASH
-from syncer.stores.trash import Kept, Trash
-from syncer.stores.trashcan import is_batch
+from syncer.stores.trash import Kept, Trash, is_batch
 from syncer.stores.trouble import reading
 
 ErrorT = TypeVar("ErrorT", bound=SyncerError)
@@ -166,7 +165,7 @@ class Served:
         except FileNotFoundError:
             return
         # A job of this machine may keep its own runs in the same place.
-        yield from (self._trash(name) for name in names if not is_batch(name))
+        yield from (self._trash(name) for name in names if name != PRIVATE and not is_batch(name))
 
     def _trash(self, name: str) -> Trash:
         anchor = str(self.state if self._trash_in_state else self.folder)

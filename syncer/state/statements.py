@@ -96,4 +96,5 @@ ADD_VERSION: Final = (
     "INSERT INTO trash_versions (side, batch, path, size, replaced, taken_ns) VALUES (?, ?, ?, ?, ?, ?)"
 )
 REPLACED_VERSIONS: Final = "SELECT trash_versions.id, trash_versions.batch, trash_versions.path, trash_versions.size, trash_versions.taken_ns FROM trash_versions WHERE trash_versions.side = ? AND trash_versions.replaced = ? AND trash_versions.taken_ns < ? ORDER BY trash_versions.path, trash_versions.taken_ns, trash_versions.id"
+RESIZE_VERSION: Final = "UPDATE trash_versions SET size=(trash_versions.size + ?) WHERE trash_versions.side = ? AND trash_versions.batch = ? AND trash_versions.path = ?"
 FORGET_VERSION: Final = "DELETE FROM trash_versions WHERE trash_versions.id = ?"

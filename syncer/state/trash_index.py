@@ -8,7 +8,7 @@ clock may be set back or forth, and nothing in the trash gets older by that. Wha
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -124,6 +124,14 @@ class TrashIndex:
             Version(batch=os.fsdecode(b), path=os.fsdecode(p), size=size, taken_ns=taken, id=number)
             for number, b, p, size, taken in found
         ]
+
+    def resize(self, side: str, sizes: Mapping[tuple[str, RelPath], int]) -> None:
+        """Things take so many bytes more (less, if negative) than they did; by batch and path."""
+        if sizes:
+            rows = [(by, side, os.fsencode(b), os.fsencode(p)) for (b, p), by in sizes.items()]
+            with self._database.transaction():
+                self._database.execute_many(sql.RESIZE_VERSION, rows)
+                self._database.execute_many(sql.GROW_BATCH, [row[:3] for row in rows])
 
     def forget_versions(self, side: str, versions: Sequence[Version]) -> None:
         """These are gone; the folders they were in are so much lighter."""

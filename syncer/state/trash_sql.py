@@ -51,4 +51,13 @@ REPLACED_VERSIONS: Final = compiled(
     "p_replaced",
     "p_before",
 )
+RESIZE_VERSION: Final = compiled(
+    update(trash_versions)
+    .where(_v.side == _SIDE, _v.batch == bindparam("p_batch"), _v.path == bindparam("p_path"))
+    .values(size=_v.size + bindparam("p_size")),
+    "p_size",
+    "p_side",
+    "p_batch",
+    "p_path",
+)
 FORGET_VERSION: Final = compiled(delete(trash_versions).where(_v.id == bindparam("p_id")), "p_id")

@@ -18,7 +18,7 @@ from syncer.engine.model import Entry, Kind
 from syncer.engine.paths import printable
 from syncer.engine.ports import Basis, Put, Results, Traffic
 from syncer.errors import ChangedUnderUs
-from syncer.stores import install, stamps
+from syncer.stores import install, stamps, trash_deltas
 from syncer.stores.batches import Tally
 from syncer.stores.beneath import Cursor
 from syncer.stores.ground import Ground
@@ -49,8 +49,14 @@ def _find(puts: dict[int, Put], index: int, trash: Trash, kept: Kept, expected: 
 
 
 def item(trash: Trash, kept: Kept, expected: Entry) -> Put:
-    """A put of what is kept to its own path, where `expected` stands. Raises OSError, Unexpected."""
+    """A put of what is kept to its own path, where `expected` stands.
+
+    Raises OSError, Unexpected, BadDelta.
+    """
     fs = trash.fs
+    with trash_deltas.opened(trash) as deltas:
+        if deltas is not None:
+            deltas.make_whole(kept)
     with _opened(trash, kept) as (fd, name):
         seen = fs.stat(name, fd)
         kind = stamps.kind(seen)

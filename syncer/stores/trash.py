@@ -12,6 +12,7 @@ is made where a link cannot be. Nothing leaves its name before the trash is dura
 from __future__ import annotations
 
 import errno
+import re
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ from syncer.stores.transfer import NO_LINK, copy_file, drop_quietly, is_same, na
 from syncer.stores.trouble import GONE
 
 FOLDER = TRASH
+_BATCH = re.compile(r"(\d{8}-\d{6})-(.+?)(?:\.([0-9a-f]{8,32}))?(?:~(\d+))?")
 _FEW = 32  # more directories than this are made durable by one syncfs
 _LAST_GENERATION = 1 << 40
 _TRIES = 100
@@ -46,6 +48,31 @@ class Kept:
 
     batch: str
     path: RelPath
+
+
+def is_batch(name: str) -> bool:
+    """Whether the name can be that of a run's folder in a trash."""
+    return _BATCH.fullmatch(name) is not None
+
+
+def named(batch: str) -> tuple[int, str, str]:
+    """When a run's folder was begun (nanoseconds since 1970), the run's name, and whose run it was."""
+    match = _BATCH.fullmatch(batch)
+    if match is None:
+        return 0, "", ""
+    try:
+        moment = datetime.strptime(match[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return 0, match[2], match[3] or ""
+    return int(moment.timestamp()) * 10**9, match[2], match[3] or ""
+
+
+def order(batch: str) -> tuple[int, int, int]:
+    """Sorts the folders of runs: the moment, the number of the run, the generation within it."""
+    moment_ns, run, _ = named(batch)
+    match = _BATCH.fullmatch(batch)
+    generation = int(match[4]) if match and match[4] else 1
+    return moment_ns, int(run) if run.isdecimal() else 0, generation
 
 
 class Trash:
@@ -76,6 +103,7 @@ class Trash:
         self._rooted = False
         self.unsynced: set[RelPath] = set()  # what a failed sync left uncertain, for the next session to sync
         self.log: dict[Kept, int] | None = None  # if asked for: what went here, and its size in bytes
+        self.resized: dict[Kept, int] = {}  # what takes more or less room than it did, by so many bytes
         self._generations: dict[RelPath, int] = {}  # where the next version of a path is tried first
         self._lock = threading.Lock()
 
@@ -116,6 +144,12 @@ class Trash:
                 self.log.pop(kept, None)
             elif self.log is not None and size is not None:
                 self.log[kept] = size
+
+    def resize(self, kept: Kept, by: int) -> None:
+        """Notes that a thing takes so many bytes more (less, if negative) than it did."""
+        if by:
+            with self._lock:
+                self.resized[kept] = self.resized.get(kept, 0) + by
 
     def generations(self, path: RelPath) -> Iterator[int]:
         """The generations to try for one more version of a path, until one is free.

@@ -7,25 +7,22 @@ is durable at its name. Only whole runs' folders are emptied, and only by `empty
 from __future__ import annotations
 
 import errno
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from os import stat_result
 
 from syncer.engine.model import Done, Kind, Outcome, RelPath
 from syncer.engine.paths import join, parts, printable, split, tree_key
-from syncer.stores import stamps
+from syncer.stores import stamps, trash_deltas
 from syncer.stores.batches import Tally
 from syncer.stores.beneath import Cursor
 from syncer.stores.directories import MODE
 from syncer.stores.fsops import FileSystem
 from syncer.stores.ground import Ground
 from syncer.stores.transfer import NO_LINK, copy_file, drop_quietly, name_it
-from syncer.stores.trash import Kept, Trash
+from syncer.stores.trash import Kept, Trash, is_batch, named
+from syncer.stores.trash_deltas import Head
 from syncer.stores.trouble import Unexpected
-
-_BATCH = re.compile(r"(\d{8}-\d{6})-(.+?)(?:\.([0-9a-f]{8,32}))?(?:~(\d+))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,29 +52,26 @@ def contents(trash: Trash) -> Iterator[Trashed]:
     except FileNotFoundError:
         return
     try:
+        heads = trash_deltas.heads(trash, fd)
         with Cursor(trash.fs, fd) as cursor:
             for batch in sorted(name for name, _ in trash.fs.scan(fd) if is_batch(name)):
-                yield from _within(trash, cursor, batch)
+                yield from _within(trash, cursor, batch, heads)
     finally:
         trash.fs.close(fd)
 
 
-def is_batch(name: str) -> bool:
-    """Whether the name can be that of a run's folder in a trash."""
-    return _BATCH.fullmatch(name) is not None
-
-
-def _within(trash: Trash, cursor: Cursor, batch: str) -> Iterator[Trashed]:
-    taken_ns, run, owner = _named(batch)
+def _within(trash: Trash, cursor: Cursor, batch: str, heads: Mapping[Kept, Head]) -> Iterator[Trashed]:
+    taken_ns, run, owner = named(batch)
     for path, st in _walk(trash.fs, cursor, batch):
         kind = stamps.kind(st)
         if kind not in (None, Kind.DIRECTORY):
+            kept = Kept(batch, path[len(batch) + 1 :])
             yield Trashed(
-                kept=Kept(batch, path[len(batch) + 1 :]),
+                kept=kept,
                 run=run if owner in ("", trash.owner) else f"{run}@{owner}",
                 taken_ns=taken_ns,
                 kind=kind,
-                size=st.st_size,
+                size=heads[kept].size if kept in heads else st.st_size,
                 mtime_ns=st.st_mtime_ns,
             )
 
@@ -90,18 +84,6 @@ def _walk(fs: FileSystem, cursor: Cursor, top: RelPath) -> Iterator[tuple[RelPat
         found = sorted((join(directory, name), st) for name, st in fs.scan(cursor.enter(directory)))
         yield from found
         waiting += reversed([path for path, st in found if stamps.kind(st) is Kind.DIRECTORY])
-
-
-def _named(batch: str) -> tuple[int, str, str]:
-    """When a run's folder was begun (nanoseconds since 1970), the run's name, and whose run it was."""
-    match = _BATCH.fullmatch(batch)
-    if match is None:
-        return 0, "", ""
-    try:
-        moment = datetime.strptime(match[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
-    except ValueError:
-        return 0, match[2], match[3] or ""
-    return int(moment.timestamp()) * 10**9, match[2], match[3] or ""
 
 
 def batches(trash: Trash) -> list[str]:
@@ -117,17 +99,17 @@ def batches(trash: Trash) -> list[str]:
         names = [name for name, _ in trash.fs.scan(fd) if is_batch(name)]
     finally:
         trash.fs.close(fd)
-    return sorted(name for name in names if not trash.owner or _named(name)[2] in ("", trash.owner))
+    return sorted(name for name in names if not trash.owner or named(name)[2] in ("", trash.owner))
 
 
 def run_of(batch: str) -> str:
     """The name of the run that a folder is named after."""
-    return _named(batch)[1]
+    return named(batch)[1]
 
 
 def owned(batch: str) -> bool:
     """Whether the name of a run's folder tells whose run it was."""
-    return bool(_named(batch)[2])
+    return bool(named(batch)[2])
 
 
 def weigh(trash: Trash, batch: str) -> int:
@@ -151,12 +133,16 @@ def drop(trash: Trash, names: Iterable[str]) -> tuple[int, int]:
         return 0, 0
     fd = trash.open(make=False)
     try:
-        with Cursor(trash.fs, fd) as cursor:
+        with trash_deltas.opened(trash) as deltas, Cursor(trash.fs, fd) as cursor:
+            if deltas is not None:
+                deltas.release((), wanted)
             for batch in wanted:
                 try:
                     count, weight = _remove(trash.fs, cursor, batch)
                 except FileNotFoundError:
                     continue  # emptied by hand meanwhile
+                if deltas is not None:
+                    deltas.unmark_batch(batch)
                 files, size = files + count, size + weight
     finally:
         trash.fs.close(fd)
@@ -170,9 +156,13 @@ def drop_versions(trash: Trash, versions: Iterable[Kept]) -> None:
         return
     fd = trash.open(make=False)
     try:
-        with Cursor(trash.fs, fd) as cursor:
+        with trash_deltas.opened(trash) as deltas, Cursor(trash.fs, fd) as cursor:
+            if deltas is not None:
+                deltas.release(wanted)
             for kept in wanted:
                 _drop_version(trash.fs, cursor, f"{kept.batch}/{kept.path}")
+                if deltas is not None:
+                    deltas.unmark(kept)
     finally:
         trash.fs.close(fd)
 
@@ -207,7 +197,10 @@ def _restore(ground: Ground, trash: Trash, kept: Kept, path: RelPath, cursor: Cu
     fs = ground.fs
     fd = trash.open(make=False)
     try:
-        with Cursor(fs, fd) as bin_cursor:
+        with trash_deltas.opened(trash) as deltas, Cursor(fs, fd) as bin_cursor:
+            if deltas is not None:
+                deltas.make_whole(kept)
+                deltas.release([kept])
             bin_fd, name = bin_cursor.parent(f"{kept.batch}/{kept.path}")
             seen = fs.stat(name, bin_fd)
             _make_way(ground, cursor, split(path)[0])
@@ -264,20 +257,15 @@ def empty(trash: Trash, *, older_than_ns: int) -> tuple[int, int]:
         fd = trash.open(make=False)
     except FileNotFoundError:
         return 0, 0
-    files = size = 0
     try:
         old = [name for name, _ in trash.fs.scan(fd) if _is_older(name, older_than_ns)]
-        with Cursor(trash.fs, fd) as cursor:
-            for batch in old:
-                count, weight = _remove(trash.fs, cursor, batch)
-                files, size = files + count, size + weight
     finally:
         trash.fs.close(fd)
-    return files, size
+    return drop(trash, old)
 
 
 def _is_older(name: str, moment_ns: int) -> bool:
-    return is_batch(name) and _named(name)[0] < moment_ns
+    return is_batch(name) and named(name)[0] < moment_ns
 
 
 def _remove(fs: FileSystem, cursor: Cursor, batch: str) -> tuple[int, int]:
