@@ -16,7 +16,7 @@ from syncer.engine.model import Done, Entry, Kind, Reason, RelPath, Side
 from syncer.engine.paths import printable
 from syncer.engine.ports import Removal, Rename, Store
 from syncer.errors import UsageError
-from syncer.jobs import OpenJob, Wish, World, building, choices, holding, relocation
+from syncer.jobs import OpenJob, Wish, World, building, choices, holding, relocation, retention
 from syncer.jobs.results import message_of
 from syncer.state import ConflictSide, OpenConflict
 from syncer.stores.trashcan import Trashed
@@ -95,7 +95,9 @@ def _restored(opened: OpenJob, one: InTrash, to: RelPath) -> Restored:
     if point is not None:  # it would lie beneath the mount point, out of sight as soon as the disk is back
         failure = f"{printable(point)}: {disks.absent[point]}"
         return Restored(side=one.side, path=one.thing.path, to=to, failure=failure)
-    outcome = opened.stores.folders[one.side].restore(one.thing.kept, to)
+    folder = opened.stores.folders[one.side]
+    outcome = folder.restore(one.thing.kept, to)
+    retention.resize(opened.state, one.side, folder)
     return Restored(side=one.side, path=one.thing.path, to=to, failure=message_of(outcome))
 
 

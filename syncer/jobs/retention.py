@@ -29,7 +29,7 @@ from syncer.state import State
 from syncer.state.trash_index import Age, Batch, Version
 from syncer.stores import trash_deltas, trashcan
 from syncer.stores.folder import FolderStore
-from syncer.stores.trash import Kept
+from syncer.stores.trash import LARGE, Kept
 from syncer.units import show_duration, show_size
 
 RUNS: Final = 3
@@ -78,6 +78,13 @@ def keep_house(
         except (OSError, StoreError, LocalError) as error:
             notes.append(f"the {side.value} trash was not pruned: {error}")
     return notes
+
+
+def resize(state: State, side: Side, folder: FolderStore) -> None:
+    """In the index, what takes more or less room in the trash than it did. Raises StateError."""
+    trash = folder.trash
+    state.trash.resize(side.value, {(kept.batch, kept.path): by for kept, by in trash.resized.items()})
+    trash.resized.clear()
 
 
 def told(memory: Memory) -> list[str]:
@@ -135,15 +142,13 @@ class _Keeper:
 
     def compact(self, put: Mapping[Kept, int]) -> None:
         """Large files: what the run put there may make the versions before it smaller. Raises OSError."""
-        large = [kept for kept, size in put.items() if size >= trash_deltas.LEAST]
+        large = [kept for kept, size in put.items() if size >= LARGE]
         if large:
             trash_deltas.compact(self._trash, large)
             self._resize()
 
     def _resize(self) -> None:
-        """In the index, what takes more or less room than it did."""
-        self._index.resize(self._side, {(k.batch, k.path): by for k, by in self._trash.resized.items()})
-        self._trash.resized.clear()
+        resize(self._state, Side(self._side), self._folder)
 
     def look(self) -> None:
         """Bring the index in step with what is there: emptied by hand, or put there by nobody it knows."""

@@ -41,7 +41,7 @@ from syncer.engine.model import Mode, RelPath, Side, Stale
 from syncer.engine.paths import printable, split
 from syncer.engine.report import Totals
 from syncer.errors import SyncerError, UsageError
-from syncer.jobs import admission, building, inverse, opening, relocation, results
+from syncer.jobs import admission, building, inverse, opening, relocation, results, retention
 from syncer.jobs.inverse import Past, Step, What
 from syncer.jobs.opening import OpenJob, Wish, World
 from syncer.jobs.takeback import Ended, Hand
@@ -118,6 +118,8 @@ def undo(world: World, job: JobSettings, number: int | None) -> Undone:
             with building.stores(world.settings, job, place, clock=world.clock, run=str(own)) as stores:
                 opened = _admitted(opening.opened(world, job, Wish(), place, state, stores))
                 taken = tuple(_carried_out(opened, _reachable(opened, _todo(opened, run)), own))
+                for side, folder in stores.folders.items():
+                    retention.resize(state, side, folder)
         except SyncerError as error:
             state.ledger.end_run(
                 own, result="error", exit_code=error.exit_code, message=error.message, synced=False

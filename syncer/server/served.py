@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
@@ -31,12 +32,14 @@ from syncer.server.digests import Digests
 from syncer.server.feed import Feed
 from syncer.server.rooted import RootedFileSystem
 from syncer.server.trash_bound import TrashIndex
+from syncer.stores import trash_deltas
 from syncer.stores.folder import FolderStore
 from syncer.stores.traits import USUAL, Traits, probe
 from syncer.stores.trash import FOLDER as TRASH
 from syncer.stores.trash import Kept, Trash, is_batch
 from syncer.stores.trouble import reading
 
+_MOST_LARGE = 10_000  # versions of large files that wait to be looked at
 ErrorT = TypeVar("ErrorT", bound=SyncerError)
 
 IDLE = 60.0
@@ -78,12 +81,16 @@ class ServedStore(FolderStore):
 
 
 class ServedTrash(Trash):
-    """A trash that tells the server's index what comes."""
+    """A trash that tells the server's index what comes, and what takes more or less room."""
 
     index: TrashIndex
 
     def note(self, kept: Kept, size: int | None) -> None:
+        super().note(kept, size)
         self.index.note(self.name, kept, size)
+
+    def resize(self, kept: Kept, by: int) -> None:
+        self.index.resize(self.name, kept, by)
 
 
 class Served:
@@ -107,6 +114,7 @@ class Served:
         self._trash_in_state = _device(folder) == _device(state)
         self._stores: dict[RelPath, ServedStore] = {}
         self._retired: set[ServedStore] = set()  # replaced while in use
+        self._large: deque[tuple[str, Kept]] = deque(maxlen=_MOST_LARGE)
         self._lock = threading.Lock()
 
     # -- stores --------------------------------------------------------------
@@ -155,7 +163,21 @@ class Served:
         name = quote(below or "/", safe="", errors="surrogateescape")
         if len(name) > MAX_NAME:
             name = name[:200] + "-" + blake2b(name.encode(), digest_size=8).hexdigest()
-        return self._trash(name)
+        trash = self._trash(name)
+        trash.on_large = lambda kept: self._large.append((name, kept))
+        return trash
+
+    def compact_trash(self) -> None:
+        """What versions of large files take is made less, after new ones went to the trash. Raises OSError.
+
+        What cannot be done yet is tried again by the next call.
+        """
+        new: dict[str, list[Kept]] = {}
+        while self._large:
+            name, kept = self._large.popleft()
+            new.setdefault(name, []).append(kept)
+        for name, versions in new.items():
+            self._large.extend((name, kept) for kept in trash_deltas.compact(self._trash(name), versions))
 
     def trashes(self) -> Iterator[Trash]:
         """The trash of every root that has one. Raises OSError."""

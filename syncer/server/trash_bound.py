@@ -34,6 +34,7 @@ _SEE: Final = """
 INSERT INTO kept(trash, path, batch, size, seen) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (trash, path, batch) DO UPDATE SET size = excluded.size, seen = excluded.seen
 """
+_RESIZE: Final = "UPDATE kept SET size = size + ? WHERE trash = ? AND path = ? AND batch = ?"
 _REMOVE: Final = "DELETE FROM kept WHERE trash = ? AND path = ? AND batch = ?"
 _FORGET: Final = "DELETE FROM kept WHERE id = ?"
 _FORGET_UNSEEN: Final = "DELETE FROM kept WHERE id <= ? AND seen <> ?"
@@ -74,6 +75,17 @@ class TrashIndex:
                 except sqlite3.Error:
                     return  # a full disk: the next look finds what is not written down
 
+    def resize(self, trash: str, kept: Kept, by: int) -> None:
+        """Something in a trash takes so many bytes more (less, if negative) than it did."""
+        row = by, os.fsencode(trash), os.fsencode(kept.path), os.fsencode(kept.batch)
+        with self._lock:
+            try:
+                self._write()
+                with self._base:
+                    self._base.execute(_RESIZE, row)
+            except sqlite3.Error:
+                return  # a full disk: the next look finds the size as it is
+
     def size(self) -> tuple[int, int]:
         """Bytes in all trashes, and the number of what came last."""
         with self._lock:
@@ -89,7 +101,7 @@ class TrashIndex:
         for name, trash in trashes.items():
             for found in trashcan.contents(trash):
                 kept = found.kept
-                row = os.fsencode(name), os.fsencode(kept.path), os.fsencode(kept.batch), found.size, mark
+                row = os.fsencode(name), os.fsencode(kept.path), os.fsencode(kept.batch), found.room, mark
                 with self._lock:
                     self._base.execute(_SEE, row)
         with self._lock, self._base:

@@ -1,4 +1,5 @@
-"""What the server does beside requests: closes what is idle, empties old trash, sweeps after a dead server.
+"""What the server does beside requests: closes what is idle, empties old trash and lets large versions in it
+take less room, sweeps after a dead server.
 
 A thread that looks now and then. Nothing of what users see is touched: temporaries of a server that was
 killed go to the trash, and only those that are older than this server.
@@ -132,6 +133,7 @@ class Upkeep:
                     self.empty_trash()
                     self.prune()
                     self.look_at_trash()
+                self._served.compact_trash()
                 self.bound_trash()
                 self.say(hourly=turn % _EMPTY_EVERY == 0)
                 self._served.close_idle()

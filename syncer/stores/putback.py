@@ -56,7 +56,7 @@ def item(trash: Trash, kept: Kept, expected: Entry) -> Put:
     fs = trash.fs
     with trash_deltas.opened(trash) as deltas:
         if deltas is not None:
-            deltas.make_whole(kept)
+            trash.resize(kept, deltas.make_whole(kept))
     with _opened(trash, kept) as (fd, name):
         seen = fs.stat(name, fd)
         kind = stamps.kind(seen)

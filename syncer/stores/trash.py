@@ -34,6 +34,8 @@ from syncer.stores.transfer import NO_LINK, copy_file, drop_quietly, is_same, na
 from syncer.stores.trouble import GONE
 
 FOLDER = TRASH
+LARGE = 8 << 20
+"""Bytes of a file whose versions are worth looking at again (`trash_deltas`)."""
 _BATCH = re.compile(r"(\d{8}-\d{6})-(.+?)(?:\.([0-9a-f]{8,32}))?(?:~(\d+))?")
 _FEW = 32  # more directories than this are made durable by one syncfs
 _LAST_GENERATION = 1 << 40
@@ -103,6 +105,7 @@ class Trash:
         self._rooted = False
         self.unsynced: set[RelPath] = set()  # what a failed sync left uncertain, for the next session to sync
         self.log: dict[Kept, int] | None = None  # if asked for: what went here, and its size in bytes
+        self.on_large: Callable[[Kept], None] | None = None  # if given: told of each `LARGE` thing kept here
         self.resized: dict[Kept, int] = {}  # what takes more or less room than it did, by so many bytes
         self._generations: dict[RelPath, int] = {}  # where the next version of a path is tried first
         self._lock = threading.Lock()
@@ -144,6 +147,8 @@ class Trash:
                 self.log.pop(kept, None)
             elif self.log is not None and size is not None:
                 self.log[kept] = size
+        if self.on_large is not None and size is not None and size >= LARGE:
+            self.on_large(kept)
 
     def resize(self, kept: Kept, by: int) -> None:
         """Notes that a thing takes so many bytes more (less, if negative) than it did."""

@@ -37,8 +37,7 @@ from typing import Any, Final
 
 from blake3 import blake3
 
-from syncer.engine.commands import Copy
-from syncer.engine.delta import Readable
+from syncer.engine.delta import Copy, Readable
 from syncer.engine.difference import difference
 from syncer.engine.model import Kind, RelPath
 from syncer.engine.paths import PRIVATE, TEMPORARY, join, printable, split
@@ -48,11 +47,9 @@ from syncer.stores import stamps
 from syncer.stores.beneath import Cursor
 from syncer.stores.fsops import UNSUPPORTED, FileSystem
 from syncer.stores.transfer import MEBIBYTE, drop_quietly, exists, is_same, write_all
-from syncer.stores.trash import Kept, Trash, is_batch, order
+from syncer.stores.trash import LARGE, Kept, Trash, is_batch, order
 from syncer.stores.trouble import GONE
 
-LEAST: Final = 8 << 20
-"""Bytes of a file that is worth the work."""
 MOST: Final = 4 << 30
 """Bytes of a file that is not worth the wait."""
 SMALL: Final = 4
@@ -94,7 +91,7 @@ class _Span:
 class Deltas:
     """The deltas of one open trash. For one thread."""
 
-    def __init__(self, trash: Trash, fd: int, *, least: int = LEAST) -> None:
+    def __init__(self, trash: Trash, fd: int, *, least: int = LARGE) -> None:
         self._trash = trash
         self._least = least
         self._fs = trash.fs
@@ -381,7 +378,7 @@ def opened(trash: Trash) -> Iterator[Deltas | None]:
         trash.fs.close(fd)
 
 
-def compact(trash: Trash, new: Sequence[Kept], *, least: int = LEAST) -> list[Kept]:
+def compact(trash: Trash, new: Sequence[Kept], *, least: int = LARGE) -> list[Kept]:
     """Lets the versions before these new ones take less room; answers those to be tried again later.
 
     Files of less than `least` bytes are left as they are. What was saved is in `trash.resized`.

@@ -27,7 +27,8 @@ from syncer.stores.trouble import Unexpected
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trashed:
-    """One thing in the trash. `taken_ns`: when its run began; `size` in bytes.
+    """One thing in the trash. `taken_ns`: when its run began; `size` of the content, in bytes; `room`: what
+    it takes in the trash, less where it is kept as a difference.
 
     `run` is the run's name; of another machine's run, in a trash that is shared, with that machine's mark.
     """
@@ -37,6 +38,7 @@ class Trashed:
     taken_ns: int
     kind: Kind
     size: int
+    room: int
     mtime_ns: int
 
     @property
@@ -72,6 +74,7 @@ def _within(trash: Trash, cursor: Cursor, batch: str, heads: Mapping[Kept, Head]
                 taken_ns=taken_ns,
                 kind=kind,
                 size=heads[kept].size if kept in heads else st.st_size,
+                room=st.st_size,
                 mtime_ns=st.st_mtime_ns,
             )
 
@@ -199,7 +202,7 @@ def _restore(ground: Ground, trash: Trash, kept: Kept, path: RelPath, cursor: Cu
     try:
         with trash_deltas.opened(trash) as deltas, Cursor(fs, fd) as bin_cursor:
             if deltas is not None:
-                deltas.make_whole(kept)
+                trash.resize(kept, deltas.make_whole(kept))
                 deltas.release([kept])
             bin_fd, name = bin_cursor.parent(f"{kept.batch}/{kept.path}")
             seen = fs.stat(name, bin_fd)
@@ -208,6 +211,7 @@ def _restore(ground: Ground, trash: Trash, kept: Kept, path: RelPath, cursor: Cu
             _bring(ground, name, bin_fd, new, dir_fd, seen, path)
             fs.sync(dir_fd)
             fs.unlink(name, bin_fd)
+            trash.resize(kept, -seen.st_size)
             fs.sync(bin_fd)
     finally:
         fs.close(fd)

@@ -15,13 +15,14 @@ from syncer import jobs
 from syncer.clock import DAY_NS, Uptime
 from syncer.config import JobSettings, Location, Settings
 from syncer.engine.model import Side
-from syncer.jobs import Runner, Wish, World, byhand, retention
+from syncer.jobs import Runner, Wish, World, byhand, retention, undoing
 from syncer.jobs.pairs import place_of
 from syncer.jobs.results import JobResult
 from syncer.jobs.retention import RUNS
 from syncer.stores import trashcan
 from syncer.stores.fsops import FileSystem
-from syncer.stores.trash import Trash
+from syncer.stores.trash import LARGE, Trash
+from tests.contents import noise
 from tests.jobs.runners import Ears, at
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -315,3 +316,53 @@ def test_a_run_over_a_part_of_the_tree_counts_what_it_put_into_the_trash(desk: D
     assert desk.runner.run(Wish(), at("d")).exit_code == 0
     with jobs.view(desk.settings, desk.job) as state:
         assert state.trash.size(Side.REMOTE.value) == 1
+
+
+# -- large files --------------------------------------------------------------------
+
+
+def on_disk(desk: Desk) -> int:
+    """Bytes of all in the trash of the remote folder, every inode once."""
+    top = place_of(desk.settings, desk.job).keeping(Side.REMOTE) / "trash"
+    return sum({p.stat().st_ino: p.stat().st_size for p in top.rglob("*") if p.is_file()}.values())
+
+
+def test_small_edits_of_a_large_file_keep_one_whole_version_and_all_come_back(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path, trash_size=3 * LARGE)
+    data, versions = bytearray(noise(5, LARGE)), []
+    for number in range(6):
+        (desk.local / "large").write_bytes(data)
+        desk.run()
+        versions.append(bytes(data))
+        data[number * 100_000] ^= 1
+    assert on_disk(desk) < LARGE * 1.1
+    with jobs.view(desk.settings, desk.job) as state:
+        assert state.trash.size("remote") == on_disk(desk), "what is counted is what is there"
+    things = byhand.trashed(desk.world, desk.job)
+    assert [one.thing.size for one in things] == [LARGE] * 5, "none was removed for want of room"
+    for number in (0, 4):  # a difference, and the version that the last difference is made from
+        thing = things[number].thing
+        [back] = byhand.restore(desk.world, desk.job, ["large"], run=thing.run, to=f"back{number}")
+        assert back.failure == ""
+        assert (desk.remote / f"back{number}").read_bytes() == versions[number]
+    left = [one.thing.run for one in byhand.trashed(desk.world, desk.job)]
+    assert left == [one.thing.run for one in things[1:4]]
+    desk.run()
+    with jobs.view(desk.settings, desk.job) as state:
+        assert state.trash.size("remote") == on_disk(desk)
+
+
+def test_an_undo_brings_back_a_version_of_which_only_the_difference_is_kept(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    data, versions = bytearray(noise(5, LARGE)), []
+    for number in range(4):
+        (desk.local / "large").write_bytes(data)
+        desk.run()
+        versions.append(bytes(data))
+        data[number * 100_000] ^= 1
+    for number in (4, 3, 2):
+        done = undoing.undo(desk.world, desk.job, number)
+        assert [one.failure for one in done.steps] == [""], done
+        assert (desk.remote / "large").read_bytes() == versions[number - 2]

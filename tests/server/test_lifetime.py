@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from syncer.clock import SystemClock, Uptime
-from syncer.engine.model import Done, Kind, Stale
+from syncer.engine.model import Done, Entry, Kind, Stale
 from syncer.engine.ports import Put, Removal
 from syncer.errors import Busy, NotFound, Unholdable
 from syncer.server.bodies import Given
@@ -27,7 +27,9 @@ from syncer.server.premises import Occupied, default_state
 from syncer.server.served import IDLE, Key, Served, checked
 from syncer.server.trash_ages import LOOKS
 from syncer.server.upkeep import Upkeep
-from syncer.stores import stamps
+from syncer.stores import stamps, trash_deltas, trashcan
+from syncer.stores.trash import LARGE
+from tests.contents import noise
 from tests.server.clocks import Moved
 from tests.server.conftest import Serving, eventually, run, serving
 from tests.server.raw import authorization, connect, received, status
@@ -438,3 +440,47 @@ def test_the_default_state_belongs_to_the_real_path(tmp_path: Path) -> None:
     (tmp_path / "b").symlink_to("a")
     one, other = default_state(tmp_path, tmp_path / "a"), default_state(tmp_path, tmp_path / "b")
     assert one == other and one.parent == tmp_path / "serve" and len(one.name) == 16
+
+
+def test_versions_of_a_large_file_in_the_servers_trash_take_the_room_of_one(tmp_path: Path) -> None:
+    served = served_in(tmp_path, SystemClock())
+    place, data = tmp_path / "folder/large", bytearray(noise(3, LARGE))
+    kept: list[bytes] = []
+
+    def remove() -> None:
+        place.write_bytes(data)
+        kept.append(bytes(data))
+        with served.store(ALL) as store:
+            entry = store.look("large")
+            assert isinstance(entry, Entry)
+            [(_, outcome)] = store.delete([Removal(path="large", expected=entry)])
+            assert isinstance(outcome, Done), outcome
+        data[len(kept) * 1000] ^= 1
+
+    def in_trash() -> int:
+        found = {p.stat().st_ino: p.stat().st_size for p in (tmp_path / "state/trash").rglob("large")}
+        return sum(found.values())
+
+    for _ in range(3):
+        remove()
+    served.compact_trash()
+    assert in_trash() < LARGE * 1.1
+    [trash] = served.trashes()
+    assert served.trash_index.size()[0] == in_trash(), "the bound by size goes by what they take"
+    served.trash_index.look({trash.name: trash})
+    assert served.trash_index.size()[0] == in_trash()
+    assert [thing.size for thing in trashcan.contents(trash)] == [LARGE] * 3
+    remove()
+    newest = max((tmp_path / "state/trash").rglob("large"), key=lambda p: p.stat().st_mtime_ns)
+    with newest.open("r+b"):
+        served.compact_trash()
+        assert in_trash() > LARGE * 2, "somebody may still write to it"
+    served.compact_trash()
+    assert in_trash() < LARGE * 1.1
+    with trash_deltas.opened(trash) as deltas:
+        assert deltas is not None
+        for thing in list(trashcan.contents(trash)):
+            deltas.make_whole(thing.kept)
+    found = {p.read_bytes() for p in (tmp_path / "state/trash").rglob("large")}
+    assert found == set(kept)
+    served.close()

@@ -337,3 +337,25 @@ def test_a_version_gives_way_only_when_its_delta_is_durable_and_was_read_back(tr
     after = names[len(names) - 1 - names[::-1].index("write") :]
     assert after[:3] == ["write", "open_read", "sync"]
     assert after[-4:] == ["link", "sync", "rename", "sync"]
+
+
+def test_a_delta_that_makes_something_else_is_thrown_away(trash: Bin) -> None:
+    """As a false match of the search would: what is read back is not what was there."""
+    first = trash.throw(noise(1, SIZE))
+    second = trash.throw(trash.edited(noise(1, SIZE)), compact=False)
+    flipped = False
+
+    def flip(method: str, arguments: tuple[object, ...]) -> None:
+        nonlocal flipped
+        if method == "open_read" and str(arguments[0]).startswith(".syncer-tmp-") and not flipped:
+            flipped = True
+            [passing] = (trash.base / "trash/.syncer").glob(".syncer-tmp-*")
+            data = bytearray(passing.read_bytes())
+            data[0] ^= 1
+            passing.write_bytes(data)
+
+    trash.disk.before = flip
+    trash_deltas.compact(trash.trash, [second], least=SMALL)
+    assert flipped
+    trash.all_are_there()
+    assert (trash.base / "trash" / first.batch / first.path).stat().st_size == SIZE
