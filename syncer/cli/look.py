@@ -7,7 +7,7 @@ import os
 import click
 
 from syncer import jobs
-from syncer.cli import documents, wordings
+from syncer.cli import documents, trash, wordings
 from syncer.cli.documents import Document
 from syncer.cli.options import Session, complain, print_json, put, session_of, shared, unwritten
 from syncer.cli.progress import telling
@@ -18,7 +18,7 @@ from syncer.engine.model import BaseEntry, RelPath
 from syncer.engine.paths import printable
 from syncer.engine.report import Difference, Explanation
 from syncer.errors import SyncerError, UsageError
-from syncer.jobs import World, results, userpaths
+from syncer.jobs import World, byhand, results, userpaths
 from syncer.units import show_size
 
 DIFFERENT = 1
@@ -30,7 +30,8 @@ DIFFERENT = 1
 @shared
 @session_of
 def explain(session: Session, path: str, words: tuple[str, ...]) -> int:
-    """Say what is known of PATH, the rule that applies, and what the next run would do.
+    """Say what is known of PATH, the rule that applies, what the next run would do, and the versions of PATH
+    in the trash of either side, the latest first.
 
     PATH is a path as you have it: absolute, or relative to where you are or to the root of the job, for a
     file that stands on either side, was synced once or is in the trash.
@@ -39,8 +40,13 @@ def explain(session: Session, path: str, words: tuple[str, ...]) -> int:
     selection, candidates = locate(session, path, words)
     [job] = selection.jobs
     with stoppable() as stop, telling(session, stop, job.name) as reporter:
-        found = jobs.explain(World(settings=selection.settings, reporter=reporter), job, candidates)
-    session.answer({"job": job.name, **_explanation(found)}, *_words(found))
+        world = World(settings=selection.settings, reporter=reporter)
+        found = jobs.explain(world, job, candidates)
+        kept = [one for one in byhand.trashed(world, job) if one.thing.path == found.path]
+        kept.sort(key=lambda one: one.thing.order)
+    document = {**_explanation(found), "trash": [trash.document(one) for one in kept]}
+    in_trash = [f"  trash   {trash.described(one)}" for one in reversed(kept)]
+    session.answer({"job": job.name, **document}, *_words(found), *in_trash)
     return 0
 
 

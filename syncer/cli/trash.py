@@ -146,16 +146,23 @@ def _world(session: Session, selection: Selection) -> World:
 
 
 def _line(name: str, one: InTrash) -> str:
+    return f"{name}: {printable(one.thing.path)}  ({described(one)})"
+
+
+def described(one: InTrash) -> str:
+    """The side, the run and the size of a thing in the trash."""
     thing = one.thing
-    size = show_size(thing.size)
-    taken = f"{one.side.value}, run {thing.run}, {moment(thing.taken_ns)}"
-    return f"{name}: {printable(thing.path)}  ({taken}, {size})"
+    return f"{one.side.value}, run {thing.run}, {moment(thing.taken_ns)}, {show_size(thing.size)}"
 
 
 def _document(name: str, one: InTrash) -> Document:
+    return {"job": name, **document(one)}
+
+
+def document(one: InTrash) -> Document:
+    """A thing in the trash."""
     thing = one.thing
     return {
-        "job": name,
         "side": one.side.value,
         "path": thing.path,
         "run": thing.run,

@@ -20,7 +20,7 @@ from syncer.stores.directories import MODE
 from syncer.stores.fsops import FileSystem
 from syncer.stores.ground import Ground
 from syncer.stores.transfer import NO_LINK, copy_file, drop_quietly, name_it
-from syncer.stores.trash import Kept, Trash, is_batch, named
+from syncer.stores.trash import Kept, Trash, is_batch, named, order
 from syncer.stores.trash_deltas import Head
 from syncer.stores.trouble import Unexpected
 
@@ -45,6 +45,11 @@ class Trashed:
     def path(self) -> RelPath:
         """Where it was before."""
         return self.kept.path
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Sorts things by when they were taken, also those of one second."""
+        return order(self.kept.batch)
 
 
 def contents(trash: Trash) -> Iterator[Trashed]:

@@ -301,3 +301,23 @@ def test_kept_conflicts_were_told_once_and_never_again(machine: Machine) -> None
     assert "1 conflict kept, see `syncer conflicts`" in machine.call("sync").err
     machine.call("conflicts", "resolve", "y", "--take", "both")
     assert machine.call("sync").err == "docs: in sync\n"
+
+
+def test_explain_names_the_versions_in_the_trash_of_both_sides(machine: Machine) -> None:
+    machine.configure(machine.job())
+    for side, text in (("local", "one"), ("local", "two, longer"), ("remote", "three"), ("local", "4")):
+        machine.write(side, "d/f", text)
+        assert machine.call("sync").code == 0
+    machine.write("local", "other", "x")
+    said = machine.call("explain", "d/f", "--json").document
+    assert [(one["side"], one["run"], one["size"]) for one in said["trash"]] == [
+        ("remote", "2", 3),
+        ("local", "3", 11),
+        ("remote", "4", 5),
+    ]
+    lines = [line for line in machine.call("explain", "d/f").out.splitlines() if "trash" in line]
+    assert len(lines) == 3 and "remote, run 4, " in lines[0] and ", 5 B" in lines[0]
+    (machine.local / "d/f").unlink()
+    assert machine.call("sync").code == 0
+    assert len(machine.call("explain", "d/f", "--json").document["trash"]) == 4, "of what is gone as well"
+    assert machine.call("explain", "other", "--json").document["trash"] == []
