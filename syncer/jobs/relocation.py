@@ -3,8 +3,20 @@
 The state of a pair lies in a directory named after the text of both roots. Where there is none for a job's
 text, the memory that has the markers of both its roots is looked for, and moved to where the job will find
 it: with base, history, conflicts and trash. A root that was *copied* has the same marker and stands beside
-the old one: that is a new pair, and the copy gets a marker of its own (a folder here; of a service it cannot
-be told), so that two pairs never have one memory.
+the old one: that is a new pair, and the copy gets a marker of its own, so that two pairs never have one
+memory. What is known, and what follows:
+
+    a folder, the old place has the marker, too           copied: a new pair
+    a folder, the old place is gone or another            moved, or copied to a new disk: the same memory
+    a service, the old place by the same account stands   copied: a new pair
+    a service, the old place is gone, or its account is   moved, or reached in another way: the same memory
+    a state directory of another machine, and a local     both were copied: the pair begins anew, and the
+      folder that is another one than there                 folder gets a marker of its own (`begin_anew`)
+    the same, and it is the very folder (inode, disk)     the system was installed anew: the same memory
+
+What cannot be known: whether a place at a service that only another account of ours reaches still stands;
+whether a folder that came from another machine without a state directory is a copy or was moved; whether a
+disk's image (the same inodes, the same file system id, the same machine id) runs somewhere else as well.
 
 **When it dies.** The directory is moved by one rename, after what belongs into it is durable: before it the
 old place is as it was, after it the new one is whole.
@@ -12,6 +24,7 @@ old place is as it was, after it the new one is whole.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -21,17 +34,20 @@ from secrets import token_hex
 
 from syncer.config import JobSettings, Settings
 from syncer.engine.model import Side
-from syncer.engine.ports import Clock, Memory
-from syncer.errors import Busy, StateError, StoreError, SyncerError
+from syncer.engine.ports import Clock, Drop, Memory
+from syncer.engine.roots import remembered
+from syncer.errors import Busy, PermanentError, StateError, StoreError, SyncerError
 from syncer.jobs import building
 from syncer.jobs.pairs import CACHE, ID, Place, local_identity, place_at, place_of, remote_identity
-from syncer.state import NAME, Database, PairLock, open_state
+from syncer.state import NAME, Database, PairLock, installation, open_state
 from syncer.state import statements as sql
 from syncer.state.lock import NAME as LOCK
 from syncer.state.place import prepare, sync
 
 _TEXTS = {Side.LOCAL: "pair.local", Side.REMOTE: "pair.remote"}  # what the memory knows of its own place
 _HERE = "local:"
+_ROOTS = "roots.json"  # beside the database: what `known` needs of it
+_MACHINE = "pair.machine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +63,49 @@ class Known:
 
 
 def known(state_dir: Path) -> Iterator[Known]:
-    """All memories, the one used last first; those that cannot be read are passed over."""
+    """All memories, the one used last first; those that cannot be read are passed over.
+
+    No database is opened of one whose roots are written down beside it, which every run sees to.
+    """
     pairs = state_dir / "pairs"
     directories = [d for d in pairs.iterdir() if (d / NAME).is_file()] if pairs.is_dir() else []
-    found = [one for directory in directories if (one := _read(directory)) is not None]
+    found = [one for d in directories if (one := _written_down(d) or _read(d)) is not None]
     yield from sorted(found, key=lambda one: one.used_ns, reverse=True)
+
+
+def _written_down(directory: Path) -> Known | None:
+    """By the small file beside the database; None where there is none, or one that is not whole."""
+    try:
+        told = json.loads((directory / _ROOTS).read_bytes())
+        return Known(
+            place=place_at(directory),
+            texts={side: _surely(told["texts"][side.value]) for side in Side},
+            markers={side: _surely(told["markers"][side.value]) for side in Side},
+            used_ns=(directory / NAME).stat().st_mtime_ns,
+        )
+    except (OSError, ValueError, KeyError, TypeError, StateError):
+        return None
+
+
+def _surely(text: object) -> str:
+    if not isinstance(text, str):
+        raise TypeError("no text")
+    return text
+
+
+def _write_down(directory: Path, one: Known) -> None:
+    """The roots of a memory, for `known`: a hint, which is looked up before anything follows from it."""
+    told = {
+        "texts": {side.value: text for side, text in one.texts.items()},
+        "markers": {side.value: marker for side, marker in one.markers.items()},
+    }
+    fresh = directory / f"{_ROOTS}.new"
+    try:
+        with open(fresh, "w", encoding="ascii", opener=_private) as file:
+            json.dump(told, file)
+        os.replace(fresh, directory / _ROOTS)
+    except OSError:
+        (directory / _ROOTS).unlink(missing_ok=True)
 
 
 def _read(directory: Path) -> Known | None:
@@ -75,11 +129,42 @@ def _read(directory: Path) -> Known | None:
         return None
 
 
-def remember(memory: Memory, settings: Settings, job: JobSettings) -> None:
-    """In the memory itself: where its roots are."""
-    new = {_TEXTS[side]: text for side, text in _texts(settings, job).items()}
+def remember(memory: Memory, settings: Settings, job: JobSettings, place: Place) -> None:
+    """In the memory itself, and beside it: where its roots are, and on which machine it is used."""
+    texts = _texts(settings, job)
+    new = {**{_TEXTS[side]: text for side, text in texts.items()}, _MACHINE: installation.machine()}
     if any(memory.setting(key) != text for key, text in new.items()):
         memory.set(**new)
+    markers = {side: memory.setting(f"{side.value}_root") for side in Side}
+    before = _written_down(place.directory)
+    if before is None or (before.texts, before.markers) != (texts, markers):
+        _write_down(place.directory, Known(place=place, texts=texts, markers=markers, used_ns=0))
+
+
+def begin_anew(memory: Memory, stores: building.Stores) -> list[str]:
+    """A memory that was copied from another machine, with the folder that it speaks of, is not the copy's.
+
+    Two would have one memory otherwise, each of its own moment, and what one of them lacks would be deleted
+    at the other. Nothing is deleted by a run after this. The answer is what there is to say.
+    """
+    before, now = memory.setting(_MACHINE), installation.machine()
+    if not before or not now or before == now:
+        return []
+    known, folder = remembered(memory, Side.LOCAL), stores.folders[Side.LOCAL]
+    seen = folder.root()
+    if seen is None or seen.marker != known.marker or not known.folder:
+        return []  # missing or another one: the guards say so
+    if known.folder == seen.folder and known.device == seen.device:
+        return []
+    memory.record([Drop(path="")])
+    memory.set(**{f"{side.value}_{what}": "" for side in Side for what in ("root", "device", "folder")})
+    told = "the state directory and the local folder were copied from another machine: "
+    try:
+        folder.mark(token_hex(16))
+        told += "the folder got a marker of its own, and "
+    except StoreError:
+        pass  # a folder that can only be read
+    return [told + "both sides are merged as if for the first time"]
 
 
 def _texts(settings: Settings, job: JobSettings) -> dict[Side, str]:
@@ -95,7 +180,10 @@ def find(settings: Settings, job: JobSettings, clock: Clock) -> Place | None:
     if not candidates:
         return None
     remote = _remote_marker(settings, job, clock)
-    return next((one.place for one in candidates if one.markers[Side.REMOTE] == remote), None)
+    for one in candidates:
+        if one.markers[Side.REMOTE] == remote and not _stands_at_service(one, settings, job, clock):
+            return one.place
+    return None
 
 
 def seen_from_here(settings: Settings, job: JobSettings) -> Place:
@@ -118,10 +206,12 @@ def _candidates(settings: Settings, job: JobSettings) -> list[Known]:
         return []
     texts = _texts(settings, job)
     used = [_texts(settings, other) for other in settings.jobs.values()]
+    hinted = [one for one in known(settings.state_dir) if one.markers[Side.LOCAL] == marker]
     return [
         one
-        for one in known(settings.state_dir)
-        if one.markers[Side.LOCAL] == marker
+        for one in (_read(hint.place.directory) for hint in hinted)
+        if one is not None
+        and one.markers[Side.LOCAL] == marker
         and one.markers[Side.REMOTE]
         and one.texts not in used
         and not any(_stands(one, side, texts[side]) for side in Side)
@@ -146,7 +236,7 @@ def adopt(settings: Settings, job: JobSettings, clock: Clock) -> Place | None:
             # It may be on another disk now: which one it is, is learned at the next look.
             gone = [f"{side.value}_{what}" for side in Side for what in ("device", "folder")]
             state.memory.set(**dict.fromkeys(gone, ""))
-            remember(state.memory, settings, job)
+            remember(state.memory, settings, job, found)
         _write_id(found.directory, found.id)
         try:
             os.rename(found.directory, target.directory)
@@ -159,13 +249,19 @@ def adopt(settings: Settings, job: JobSettings, clock: Clock) -> Place | None:
     return place_at(target.directory)
 
 
-def copied(settings: Settings, job: JobSettings) -> dict[Side, str]:
-    """The roots of a new pair that are copies of a folder which another pair has and which still stands."""
+def copied(settings: Settings, job: JobSettings, clock: Clock) -> dict[Side, str]:
+    """The roots of a new pair that are copies of one which another pair has and which still stands."""
     marked = [(side, text, _marker(text)) for side, text in _texts(settings, job).items()]
-    if not any(marker for _, _, marker in marked):
-        return {}  # and no database of another job that runs in this process is opened for nothing
     memories = list(known(settings.state_dir))
     found = {}
+    if not job.remote.folder and memories:
+        marker = _remote_marker(settings, job, clock)
+        text = remote_identity(settings, job)
+        same = [o for o in memories if marker and o.markers[Side.REMOTE] == marker]
+        if not any(o.texts[Side.REMOTE] == text for o in same):
+            standing = [o for o in same if _stands_at_service(o, settings, job, clock)]
+            if standing:
+                found[Side.REMOTE] = standing[0].texts[Side.REMOTE]
     for side, text, marker in marked:
         same = [(o, s) for o in memories for s in Side if marker and o.markers[s] == marker]
         if any(o.texts[s] == text for o, s in same):
@@ -183,6 +279,11 @@ def mark_copies(stores: building.Stores, originals: dict[Side, str], source: Sid
     """
     notes = []
     for side, original in originals.items():
+        if side not in stores.folders:
+            if side is not source:
+                stores.remote.mark(token_hex(16))
+                notes.append(f"the {side.value} root is a copy of {original}: it got a marker of its own")
+            continue
         folder, fresh = stores.folders[side], token_hex(16)
         before = _marker(f"{_HERE}{original}")
         try:
@@ -209,6 +310,30 @@ def _stands(one: Known, side: Side, now: str) -> bool:
         return not (now.startswith(_HERE) and os.path.samefile(_path(before), _path(now)))
     except OSError:
         return True
+
+
+def _stands_at_service(one: Known, settings: Settings, job: JobSettings, clock: Clock) -> bool:
+    """Whether the remote root of a memory still stands at another place of the very account of a job.
+
+    Raises StoreError, AuthError where that cannot be told now.
+    """
+    if job.remote.folder:
+        return False
+    account = settings.accounts[job.remote.account]
+    before, path = one.texts[Side.REMOTE], f"{account.identity}/"
+    if before == remote_identity(settings, job) or not before.startswith(path):
+        return False
+    old = before.removeprefix(path)
+    if old.strip("/") == job.remote.path.strip("/"):
+        return False
+    from syncer.jobs import trying
+
+    with trying.visited(account, old, settings.state_dir, clock=clock) as store:
+        try:
+            state = store.root()
+        except PermanentError:
+            return False
+    return state is not None and state.marker == one.markers[Side.REMOTE]
 
 
 def _path(text: str) -> str:

@@ -281,8 +281,9 @@ class Runner:
 
         job, clock = self._job, world.clock
         names = opening.names(job)
+        notes += relocation.begin_anew(state.memory, stores)
         if not state.memory.setting("local_root"):
-            originals = relocation.copied(world.settings, job)
+            originals = relocation.copied(world.settings, job, clock)
             notes += relocation.mark_copies(stores, originals, job.mode.source)
         found = admission.admit(
             state.memory,
@@ -292,7 +293,7 @@ class Runner:
             accept=wish.yes,
             source=job.mode.source,
         )
-        relocation.remember(state.memory, world.settings, job)
+        relocation.remember(state.memory, world.settings, job, place)
         for side, folder in stores.folders.items():
             if job.mode.may_change(side):
                 folder.keep_private()

@@ -30,6 +30,12 @@ def tag(state_dir: Path, word: str) -> str:
     return blake2b(f"{installation(state_dir)}\0{word}".encode(), digest_size=4).hexdigest()
 
 
+def machine() -> str:
+    """16 hex digits that tell this machine from others; "" where the system has no machine id."""
+    text = _machine()
+    return blake2b(text.encode(), digest_size=8).hexdigest() if text else ""
+
+
 def _random(state_dir: Path) -> str:
     path = state_dir / _NAME
     return _read(path) or _made(path) or _read(path)

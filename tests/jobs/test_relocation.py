@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import pytest
 from syncer import jobs
 from syncer.config import JobSettings, Location, Settings
 from syncer.engine.model import Side
+from syncer.engine.ports import Drop
 from syncer.jobs import SystemClock, Wish, World, building, relocation
 from syncer.jobs.pairs import place_of
 from syncer.jobs.results import JobResult
+from syncer.state import installation
 from tests.jobs.runners import Ears
 
 
@@ -201,3 +204,80 @@ def test_a_memory_that_a_run_holds_is_not_moved_under_it(home: Home) -> None:
         assert result.exit_code == 6
     assert place.known
     assert home.sync(home.job(local="moved")).exit_code == 0
+
+
+# -- copies of a state directory and of a service's folder ------------------------------------
+
+
+@pytest.fixture
+def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """From here on this is the machine of that name."""
+
+    def at(name: str) -> None:
+        (tmp_path / f"id-{name}").write_text(name)
+        monkeypatch.setattr(installation, "_MACHINE", (tmp_path / f"id-{name}",))
+
+    at("one")
+    return at
+
+
+def carried_off(home: Home, machines: Callable[[str], None]) -> None:
+    """State directory and local folder are copied to another machine, where they have the very same paths."""
+    assert home.sync(home.job()).exit_code == 0
+    machines("other")
+    shutil.copytree(home.base / "docs", home.base / "docs.copied", symlinks=True)
+    (home.base / "docs").rename(home.base / "docs.of-one")
+    (home.base / "docs.copied").rename(home.base / "docs")
+
+
+def test_a_state_directory_and_folder_copied_to_another_machine_deleted_what_the_copy_lacked(
+    home: Home, machines: Callable[[str], None]
+) -> None:
+    carried_off(home, machines)
+    (home.base / "docs/a").unlink()  # it was copied a moment before the state was
+    before, remote = home.marker("docs"), home.marker("copy")
+    result = home.sync(home.job())
+    assert result.exit_code == 0 and any("copied from another machine" in note for note in result.notes)
+    assert home.tree("docs") == home.tree("copy") == {"a": "a", "d/c": "d/c"}, "nothing is deleted"
+    assert home.marker("docs") != before and home.marker("copy") == remote
+    again = home.sync(home.job())
+    assert again.exit_code == 0 and not any("another machine" in note for note in again.notes)
+    (home.base / "docs/a").unlink()
+    assert home.sync(home.job()).exit_code == 0
+    assert home.tree("copy") == {"d/c": "d/c"}, "from here on it is a pair like any other"
+
+
+def test_a_system_that_is_installed_anew_under_its_folders_keeps_the_memory(
+    home: Home, machines: Callable[[str], None]
+) -> None:
+    assert home.sync(home.job()).exit_code == 0
+    machines("anew")
+    (home.base / "docs/a").unlink()
+    before = home.marker("docs")
+    result = home.sync(home.job())
+    assert result.exit_code == 0 and not any("another machine" in note for note in result.notes)
+    assert home.tree("copy") == {"d/c": "d/c"} and home.marker("docs") == before
+
+
+def test_a_death_before_the_copy_is_marked_deletes_nothing(
+    home: Home, machines: Callable[[str], None]
+) -> None:
+    carried_off(home, machines)
+    (home.base / "docs/a").unlink()
+    place = place_of(home.settings, home.job())
+    with jobs.open_state(place.directory) as state:
+        state.memory.record([Drop(path="")])
+        state.memory.set(**{f"{s.value}_{w}": "" for s in Side for w in ("root", "device", "folder")})
+    assert home.sync(home.job()).exit_code == 0
+    assert home.tree("docs") == home.tree("copy") == {"a": "a", "d/c": "d/c"}
+
+
+def test_no_database_is_opened_to_find_out_that_no_memory_is_meant(home: Home) -> None:
+    directory = place_of(home.settings, home.job()).directory
+    [one] = relocation.known(home.settings.state_dir)
+    assert one.markers == {Side.LOCAL: home.marker("docs").strip(), Side.REMOTE: home.marker("copy").strip()}
+    (directory / "state.db").write_bytes(b"not read")
+    [again] = relocation.known(home.settings.state_dir)
+    assert (again.texts, again.markers) == (one.texts, one.markers)
+    (directory / "roots.json").write_bytes(b'{"texts": 5}')
+    assert list(relocation.known(home.settings.state_dir)) == []
