@@ -30,8 +30,6 @@ _RENAME_FLAGS = "renameatx_np" if _DARWIN else "renameat2"
 _NO_FOLLOW, _FORCE_SYNC, _BASIC_STATS = 0x100, 0x2000, 0x7FF  # of statx(2)
 _SUBVOLUME = struct.Struct("<312x16s176x")  # struct btrfs_ioctl_get_subvol_info_args: parent_uuid
 _GET_SUBVOLUME = 0x81F8943C  # _IOR(0x94, 60, of that)
-_FIDEDUPERANGE = 0xC0189436
-_SAME_RANGE = struct.Struct("=QQHHIqQQiI")  # struct file_dedupe_range, with one target
 _libc = ctypes.CDLL(None, use_errno=True)
 
 UNSUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY})
@@ -274,19 +272,6 @@ class FileSystem:
     def truncate(self, fd: int, size: int) -> None:
         """Cuts a file off, or fills it up with zeros."""
         os.ftruncate(fd, size)
-
-    def share(self, source: int, target: int, offset: int, size: int) -> int:
-        """Lets two files share their bytes at a place, if they are the same; answers how many bytes.
-
-        The kernel compares and shares in one step (ioctl_fideduperange(2)); 0 where they differ.
-        One of UNSUPPORTED where the file system cannot do that.
-        """
-        order = bytearray(_SAME_RANGE.pack(offset, size, 1, 0, 0, target, offset, 0, 0, 0))
-        fcntl.ioctl(source, _FIDEDUPERANGE, order)
-        *_, done, status, _ = _SAME_RANGE.unpack(order)
-        if status < 0:
-            raise OSError(-status, os.strerror(-status))
-        return int(done) if status == 0 else 0
 
     def set_mode(self, fd: int, mode: int) -> None:
         os.fchmod(fd, mode)
