@@ -18,6 +18,7 @@ MARGIN_NS = (
 )  # a later second than the shown one, by clocks of two hosts that may differ a little
 DIRECTORY = Entry(kind=Kind.DIRECTORY, size=0, version=b"")
 _LARGEST = 1 << 62
+_FARTHEST = 1 << 63  # nanoseconds: what a database and every system call can take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +122,7 @@ def _moment(value: object) -> int | None:
     """ns since 1970 of a date like `2026-01-01T10:00:00+0100`; one without an offset means nothing."""
     try:
         found = datetime.fromisoformat(value) if isinstance(value, str) else None
-        return None if found is None or found.tzinfo is None else int(found.timestamp()) * SECOND_NS
+        moment = None if found is None or found.tzinfo is None else int(found.timestamp()) * SECOND_NS
     except (ValueError, OverflowError):
         return None
+    return moment if moment is not None and -_FARTHEST <= moment < _FARTHEST else None

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 SECOND = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FARTHEST = 1 << 63  # nanoseconds: what a database and every system call can take
 _FORM = "%Y-%m-%d %H:%M:%S"  # of the attribute `modified`: kissync's convention, in UTC
 
 
@@ -49,6 +50,8 @@ def from_modified(text: str) -> int | None:
 
 def to_modified(moment_ns: int) -> str | None:
     """The attribute for a moment, rounded down; None beyond the years that it can say."""
+    if not -_FARTHEST <= moment_ns < _FARTHEST:
+        return None
     try:
         moment = _EPOCH + timedelta(seconds=moment_ns // SECOND)
     except OverflowError:
@@ -58,4 +61,7 @@ def to_modified(moment_ns: int) -> str | None:
 
 def _ns(moment: datetime) -> int:
     since = moment.astimezone(UTC) - _EPOCH
-    return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds * 1000
+    found = (since.days * 86_400 + since.seconds) * SECOND + since.microseconds * 1000
+    if not -_FARTHEST <= found < _FARTHEST:
+        raise ValueError("a time that no file can have")
+    return found

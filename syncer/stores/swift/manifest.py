@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 from syncer.wire.bounded_json import loads
 
 _HEX = re.compile(r"[0-9a-f]{32}")
+_LARGEST = 1 << 63  # bytes: what a database and every system call can take
 _RANGE = re.compile(r"(\d{1,18})-(\d{1,18})")
 
 
@@ -103,9 +104,10 @@ def parsed(document: bytes) -> Manifest | None:
     """The manifest in an answer in raw form; None where it is none, or one that cannot be understood."""
     try:
         rows = loads(document)
-        return Manifest(parts=tuple(_in(row) for row in rows)) if isinstance(rows, list) else None
+        found = Manifest(parts=tuple(_in(row) for row in rows)) if isinstance(rows, list) else None
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
+    return found if found is not None and found.size < _LARGEST else None
 
 
 def _out(part: Part) -> dict[str, str | int]:
@@ -119,8 +121,9 @@ def _in(row: Any) -> Part:
     if "data" in row:
         return Inline(data=b64decode(row["data"], validate=True))
     path, etag, size = row["path"].lstrip("/"), row["etag"].strip('"').lower(), row["size_bytes"]
-    if not isinstance(size, int) or not _HEX.fullmatch(etag) or "/" not in path:
+    if type(size) is not int or not 0 <= size < _LARGEST or not _HEX.fullmatch(etag) or "/" not in path:
         raise ValueError("not a segment")
+    path.encode()  # or it could not be asked for: a UnicodeEncodeError is a ValueError
     if not row.get("range"):
         return Segment.whole(path, etag=etag, size=size)
     found = _RANGE.fullmatch(row["range"])

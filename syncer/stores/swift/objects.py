@@ -30,6 +30,7 @@ _TOLD_SIZE = re.compile(r"/\d+\.\d+/(\d{1,18})(?:/\d{1,18})?/?$")
 _FEW = 1000  # rows of a page where ten thousand are too much at once
 _COPY_RATE = 4 << 20  # bytes per second that a slow cluster still copies
 _ROWS = "row of a listing"
+_LARGEST = 1 << 63  # bytes: what a database and every system call can take
 _NEVER = versions.Stamp(0, "")
 
 
@@ -308,22 +309,30 @@ def _row(row: object) -> Row:
     if not isinstance(row, dict):
         raise TransientError(f"no {_ROWS}")
     if isinstance(subdir := row.get("subdir"), str):
-        return Row(name=subdir, is_prefix=True)
+        return Row(name=_spelt(subdir), is_prefix=True)
     name, size, etag = row.get("name"), row.get("bytes"), row.get("slo_etag") or row.get("hash")
     date, kind = row.get("last_modified"), row.get("content_type") or ""
     if not isinstance(name, str) or not isinstance(etag, str) or not isinstance(date, str):
         raise TransientError(f"no {_ROWS}")
-    if not isinstance(size, int) or not isinstance(kind, str):
+    if type(size) is not int or not 0 <= size < _LARGEST or not isinstance(kind, str):
         raise TransientError(f"no {_ROWS}")
     try:
-        name.encode()
         ticks, step = versions.by_listing(date)
     except (ValueError, OverflowError):
-        raise TransientError(f"a {_ROWS} with a name or a date that is none") from None
+        raise TransientError(f"a {_ROWS} with a date that is none") from None
     return Row(
-        name=name,
-        stamp=versions.Stamp(ticks, versions.bare(etag), step),
+        name=_spelt(name),
+        stamp=versions.Stamp(ticks, versions.bare(_spelt(etag)), step),
         size=size,
         content_type=kind,
         linked="symlink_path" in row,
     )
+
+
+def _spelt(text: str) -> str:
+    """A text that stands for bytes: JSON can say lone surrogates, which do not. Raises TransientError."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise TransientError(f"a {_ROWS} with a name that is none") from None
+    return text
