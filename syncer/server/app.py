@@ -22,8 +22,9 @@ from syncer.server.bodies import Uploads
 from syncer.server.extension import Extension
 from syncer.server.gate import Gate, Keys
 from syncer.server.limits import Deadlines, Limits
+from syncer.server.rooted import counting
 from syncer.server.served import Key, Served
-from syncer.server.shares import Places
+from syncer.server.shares import ENTRY, Budget, Listings, Places
 from syncer.wire.versions import ROOT
 
 
@@ -34,15 +35,17 @@ class Application:
         """Raises StateError."""
         self.limits = limits or Limits()
         self.served = served
+        listings = Listings(Budget(self.limits.memory, self.limits.memory_per_key))
         self.office = Office(
             served=served,
             attributes=Attributes(served.state / "attributes.sqlite"),
-            tasks=Tasks(served, each=self.limits.tasks_per_key),
+            tasks=Tasks(served, each=self.limits.tasks_per_key, listings=listings),
             uploads=Uploads(self.limits.uploads, self.limits.uploads_per_key),
             extended=True,
         )
-        self._extension = Extension(served, self.limits)
-        inner = Turns(AsItCame(_starlette(self.office, self._extension)), self.limits)
+        served.forgets = self.office.attributes.forget
+        self._extension = Extension(served, self.limits, listings)
+        inner = Turns(AsItCame(_starlette(self.office, self._extension)), self.limits, listings)
         self._gate = Gate(inner, keys=keys, clock=served.clock, revoked=self._end)
         self._app: ASGIApp = AccessLog(Deadlines(self._gate, self.limits))
 
@@ -73,11 +76,13 @@ class Application:
 class Turns:
     """ASGI middleware: so many requests of the SmartFile API at once, and so many of one key; the rest waits.
 
-    The extension has places of its own (`extension.endpoint`).
+    Each has memory of its key's for the names of a directory. The extension has places of its own
+    (`extension.endpoint`).
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits, listings: Listings) -> None:
         self._app = app
+        self._listings = listings
         self._places = Places(limits.requests, limits.requests_per_key, patience=limits.queue_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,7 +94,8 @@ class Turns:
         except SyncerError as error:
             return await refusal(error).response()(scope, receive, send)
         try:
-            await self._app(scope, receive, send)
+            with self._listings.names(owner, ENTRY) as names, counting(names):
+                await self._app(scope, receive, send)
         finally:
             self._places.leave(owner)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from syncer.engine.model import RelPath, Version
@@ -21,11 +21,15 @@ CREATE TABLE IF NOT EXISTS digests(
     directory BLOB NOT NULL, name BLOB NOT NULL, version BLOB NOT NULL, digest BLOB NOT NULL,
     PRIMARY KEY (directory, name)) WITHOUT ROWID
 """
-_FIND = "SELECT name, version, digest FROM digests WHERE directory = ?"
+_FIND = "SELECT name, version, digest FROM digests WHERE directory = ? LIMIT ?"
+_FIND_SOME = "SELECT name, version, digest FROM digests WHERE directory = ? AND name IN ({})"
 _FIND_ONE = "SELECT digest FROM digests WHERE directory = ? AND name = ? AND version = ?"
 _FORGET = "DELETE FROM digests WHERE directory = ? AND name = ?"
+_FORGET_BELOW = "DELETE FROM digests WHERE directory = ? OR (directory >= ? AND directory < ?)"
+_NAMES = "SELECT name FROM digests WHERE directory = ? AND name > ? ORDER BY name LIMIT 1000"
 _FORGET_ALL = "DELETE FROM digests WHERE directory = ?"
 _DIRECTORIES = "SELECT DISTINCT directory FROM digests WHERE directory > ? ORDER BY directory LIMIT 1000"
+_MOST = 5000  # rows of one directory that are held at once
 _KEEP = "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)"
 
 
@@ -47,10 +51,16 @@ class Digests:
         rows = self._ask(_FIND_ONE, (os.fsencode(directory), os.fsencode(name), version))
         return rows[0][0] if rows else None
 
-    def of_directory(self, directory: RelPath) -> Mapping[str, tuple[Version, bytes]]:
-        """What is known of the names in one directory: version and digest."""
-        rows = self._ask(_FIND, (os.fsencode(directory),))
-        return {os.fsdecode(name): (version, digest) for name, version, digest in rows}
+    def of_directory(self, directory: RelPath) -> Mapping[bytes, tuple[Version, bytes]] | None:
+        """What is known of the names in one directory: version and digest; None if it is of very many."""
+        rows = self._ask(_FIND, (os.fsencode(directory), _MOST))
+        return None if len(rows) == _MOST else {name: (version, digest) for name, version, digest in rows}
+
+    def of_names(self, directory: RelPath, names: Sequence[bytes]) -> Mapping[bytes, tuple[Version, bytes]]:
+        """The same of some of the names, 2,000 at most."""
+        question = _FIND_SOME.format(",".join("?" * len(names)))
+        rows = self._ask(question, (os.fsencode(directory), *names))
+        return {name: (version, digest) for name, version, digest in rows}
 
     def keep(self, rows: Iterable[tuple[RelPath, Version, bytes]]) -> None:
         """Path, version and digest of files whose version is trusted."""
@@ -66,7 +76,7 @@ class Digests:
         except sqlite3.Error:
             return  # a full disk, a damaged cache: the file is hashed again next time
 
-    def forget(self, directory: RelPath, names: Iterable[str] | None = None) -> None:
+    def forget(self, directory: RelPath, names: Iterable[bytes] | None = None) -> None:
         """Of names that are gone from a directory, or of all in one that is gone."""
         where = os.fsencode(directory)
         try:
@@ -74,14 +84,32 @@ class Digests:
                 if names is None:
                     self._base.execute(_FORGET_ALL, (where,))
                 else:
-                    self._base.executemany(_FORGET, [(where, os.fsencode(name)) for name in names])
+                    self._base.executemany(_FORGET, [(where, name) for name in names])
         except sqlite3.Error:
             return  # they stay until the next time
+
+    def gone(self, paths: Iterable[RelPath]) -> None:
+        """Of names that were taken away or have another one now, and of all below them."""
+        names = [(os.fsencode(directory), os.fsencode(name)) for directory, name in map(split, paths)]
+        below = [(found, found + b"/", found + b"0") for found in map(os.fsencode, paths)]  # "0" follows "/"
+        try:
+            with self._lock, self._base:
+                self._base.executemany(_FORGET, names)
+                self._base.executemany(_FORGET_BELOW, below)
+        except sqlite3.Error:
+            return  # they stay until the next time
+
+    def names(self, directory: RelPath) -> Iterator[list[bytes]]:
+        """Those that something is known of in a directory, in order, some at a time."""
+        last = b""
+        while found := self._ask(_NAMES, (os.fsencode(directory), last)):
+            last = found[-1][0]
+            yield [name for (name,) in found]
 
     def directories(self) -> Iterator[RelPath]:
         """Those that something is known of, in order; they may be forgotten meanwhile."""
         last = b""
-        if self._ask(_FIND, (b"",)):
+        if self._ask(_FIND, (b"", 1)):
             yield ""
         while found := self._ask(_DIRECTORIES, (last,)):
             last = found[-1][0]
@@ -92,7 +120,7 @@ class Digests:
         with self._lock:
             self._base.close()
 
-    def _ask(self, question: str, values: tuple[bytes, ...]) -> list[tuple[bytes, ...]]:
+    def _ask(self, question: str, values: tuple[bytes | int, ...]) -> list[tuple[bytes, ...]]:
         try:
             with self._lock:
                 return self._base.execute(question, values).fetchall()

@@ -13,9 +13,32 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import chain, islice
 
 from syncer.stores.beneath import Cursor
 from syncer.stores.fsops import FileSystem
+
+_SOME = 1024  # names that are read without asking
+_counting: ContextVar[Callable[[int, int], None]] = ContextVar("counting", default=lambda count, chars: None)
+
+
+@contextmanager
+def counting(told: Callable[[int, int], None]) -> Iterator[None]:
+    """Within the block `told` hears how many names a directory has so far, and their characters.
+
+    It raises what then comes out of the scan. Heard of in the context of the caller: a thread or a task.
+    """
+    token = _counting.set(told)
+    try:
+        yield
+    finally:
+        _counting.reset(token)
+
+
+def counted(count: int, chars: int) -> None:
+    """Tells `counting` of names that are held otherwise. Raises what it does."""
+    _counting.get()(count, chars)
 
 
 class RootedFileSystem(FileSystem):
@@ -62,6 +85,22 @@ class RootedFileSystem(FileSystem):
         """As on any disk, while it is wanted."""
         self.go_on()
         return super().scan(fd)
+
+    @contextmanager
+    def entries(self, fd: int) -> Iterator[Iterator[os.DirEntry[str]]]:
+        """As on any disk, while it is wanted and there is memory for so many names (`counting`)."""
+        with super().entries(fd) as names:
+            yield chain.from_iterable(self._counted(names))
+
+    def _counted(self, names: Iterator[os.DirEntry[str]]) -> Iterator[list[os.DirEntry[str]]]:
+        count = chars = 0
+        while some := list(islice(names, _SOME)):
+            if len(some) == _SOME:
+                self.go_on()
+                count += _SOME
+                chars += sum(len(entry.name) for entry in some)
+                counted(count, chars)
+            yield some
 
     def unlink(self, name: str, dir_fd: int) -> None:
         """As on any disk; what only tidies up may be ended in between."""

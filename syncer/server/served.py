@@ -14,7 +14,7 @@ import os
 import re
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
@@ -24,16 +24,18 @@ from secrets import token_hex
 from typing import TypeVar
 from urllib.parse import quote
 
-from syncer.engine.model import Entry, Kind, RelPath
+from syncer.engine.model import Entry, Kind, Listing, RelPath
 from syncer.engine.paths import PRIVATE, TEMPORARY, is_private, join, look_alike, parts, printable, unsafe
 from syncer.engine.ports import Clock
-from syncer.errors import NotFound, SyncerError, Unholdable, Unreadable
+from syncer.errors import NotFound, PermanentError, SyncerError, Unholdable, Unreadable
 from syncer.server.digests import Digests
 from syncer.server.feed import Feed
 from syncer.server.rooted import RootedFileSystem
+from syncer.server.shares import Crowded
 from syncer.server.trash_bound import TrashIndex
-from syncer.stores import trash_deltas
+from syncer.stores import stamps, trash_deltas
 from syncer.stores.folder import FolderStore
+from syncer.stores.packed import Packed
 from syncer.stores.traits import USUAL, Traits, probe
 from syncer.stores.trash import FOLDER as TRASH
 from syncer.stores.trash import Kept, Trash, is_batch
@@ -79,6 +81,40 @@ class ServedStore(FolderStore):
         self.used = served.clock.monotonic()
         self.born_ns = served.clock.now_ns()
 
+    def list(self, path: RelPath) -> Listing:
+        """Raises PermanentError, too, for a directory with more names than there is memory for."""
+        with _bearable(path):
+            return super().list(path)
+
+    def directories(self, path: RelPath) -> Iterator[str]:
+        """The names of those in a directory, one after the other. Raises NotFound, Unreadable."""
+        with self._entered(path) as fd:
+            for name, st in self._ground.fs.scan(fd):
+                if stamps.kind(st) is Kind.DIRECTORY:
+                    yield name
+
+    def list_packed(
+        self, path: RelPath, *, hides: Callable[[str], bool], hold: Callable[[int], None]
+    ) -> tuple[Packed, str]:
+        """The same."""
+        with _bearable(path):
+            return super().list_packed(path, hides=hides, hold=hold)
+
+
+@contextmanager
+def _bearable(path: RelPath) -> Iterator[None]:
+    """Says what a directory is that has too many names."""
+    try:
+        yield
+    except SyncerError as error:
+        if not isinstance(error.__cause__, Crowded):
+            raise
+        raise PermanentError(
+            f"{printable(path) or 'the root'}: {error.__cause__.strerror}",
+            hint="spread the files over several directories, or give the server more: --limit memory=BYTES",
+            path=path,
+        ) from None
+
 
 class ServedTrash(Trash):
     """A trash that tells the server's index what comes, and what takes more or less room."""
@@ -106,6 +142,8 @@ class Served:
         self.digests = Digests(state / "digests.sqlite")
         self.trash_index = TrashIndex(state / "trash.sqlite")
         self.feed = Feed()  # every change through the server is told to it
+        self.forgets: Callable[[list[RelPath]], None] = lambda paths: None
+        """Told of paths that are gone: what else is kept about them is to go, too."""
         self.started_ns = clock.now_ns()
         self.abandoned: dict[str, os.stat_result] = {}  # temporaries, see `stores.ground`
         self.traits = _tried(self.fs)  # of roots that no client has marked
@@ -293,10 +331,6 @@ class Served:
         self.learn(store, path, found)
         return found
 
-    def known_digests(self, store: ServedStore, directory: RelPath) -> Mapping[str, tuple[bytes, bytes]]:
-        """What is known of the names in one directory: version and digest."""
-        return self.digests.of_directory(join(store.below, directory) if directory else store.below)
-
     def learn(self, store: ServedStore, path: RelPath, *entries: Entry) -> None:
         """Remembers the digest of an entry that has one, if its version is worth it."""
         self.digests.keep(
@@ -304,6 +338,12 @@ class Served:
             for e in entries
             if e.kind is Kind.FILE and e.digest is not None and e.trusted
         )
+
+    def gone(self, store: ServedStore, paths: Sequence[RelPath]) -> None:
+        """What is kept of names that were taken away, or have another one now, goes with them."""
+        found = [join(store.below, path) for path in paths]
+        self.digests.gone(found)
+        self.forgets(found)
 
 
 def _tried(fs: RootedFileSystem) -> Traits:

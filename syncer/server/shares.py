@@ -8,6 +8,7 @@ counted by the name of a key, so that no key can take what another one needs.
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -161,6 +162,74 @@ class Reserved:
             self.size = 0
 
     def __enter__(self) -> Reserved:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+_LISTINGS, _LISTING_PATIENCE = 8, 60.0  # directories of very many names at once; seconds until one's turn
+_UNHELD = 1 << 20  # bytes for names that are not asked for
+ENTRY = 480
+"""Bytes of a name with its entry, beside its characters."""
+
+
+class Crowded(OSError):
+    """A directory has more names than there is ever memory for; `served` says so where it is listed."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ENOMEM, "more names in one directory than the server has memory for")
+
+
+class Listings:
+    """Memory for directories of very many names. One at a time for each owner: several that are half read
+    would wait for each other's memory.
+    """
+
+    def __init__(self, memory: Budget) -> None:
+        self.memory = memory
+        self.turns = Budget(_LISTINGS, 1, patience=_LISTING_PATIENCE)
+
+    def names(self, owner: str, each: int) -> Names:
+        """For one request. `each`: bytes for a name beside its characters."""
+        return Names(Reserved(self.turns, owner), Reserved(self.memory, owner), each)
+
+
+class Names:
+    """Memory for the names of a directory at a time: reserved is what the largest one so far has taken.
+
+    For one thread; use it as a context.
+    """
+
+    def __init__(self, turn: Reserved, memory: Reserved, each: int) -> None:
+        self._turn = turn
+        self._memory = memory
+        self._each = each
+
+    def __call__(self, count: int, chars: int) -> None:
+        """Of so many names. Raises TransientError, Crowded."""
+        self.hold(count * self._each + chars)
+
+    def hold(self, size: int) -> None:
+        """So many bytes for the present one; none: it is over. Raises TransientError, Crowded."""
+        if not size:
+            self.close()
+        elif size > max(self._memory.size, _UNHELD):
+            if not self._turn.size:
+                self._turn(1)
+            try:
+                self._memory(size - self._memory.size)
+            except PermanentError:
+                raise Crowded from None
+
+    def close(self) -> None:
+        """Nothing is held any more."""
+        self._memory.close()
+        self._turn.close()
+
+    def __enter__(self) -> Names:
         return self
 
     def __exit__(

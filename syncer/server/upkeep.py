@@ -8,6 +8,7 @@ killed go to the trash, and only those that are older than this server.
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -106,18 +107,36 @@ class Upkeep:
             self._removed, self._said = 0, True
 
     def prune(self) -> int:
-        """Forgets the digests of directories that are gone; answers of how many."""
+        """Forgets the digests of directories that are gone; answers of how many.
+
+        And those of names that are gone, where a listing does not see to it: in directories with very many.
+        """
         count = 0
         with Cursor(self._served.fs, self._served.fs.folder_fd) as cursor:
             for directory in self._served.digests.directories():
                 self._served.fs.go_on()
                 try:
-                    cursor.enter(directory)
+                    fd = cursor.enter(directory)
                 except OSError as error:
                     if error.errno in GONE:
                         self._served.digests.forget(directory)
                         count += 1
+                    continue
+                if self._served.digests.of_directory(directory) is None:
+                    self._prune_names(directory, fd)
         return count
+
+    def _prune_names(self, directory: RelPath, fd: int) -> None:
+        for names in self._served.digests.names(directory):
+            self._served.fs.go_on()
+            self._served.digests.forget(directory, [name for name in names if self._is_gone(name, fd)])
+
+    def _is_gone(self, name: bytes, fd: int) -> bool:
+        try:
+            self._served.fs.stat(os.fsdecode(name), fd)
+        except OSError as error:
+            return error.errno in GONE
+        return False
 
     def _run(self) -> None:
         with self._served.fs.cancellable(self._stop.is_set, removing=True):
@@ -162,11 +181,13 @@ def leftovers(served: Served) -> Iterator[RelPath]:
             directory = pending.pop()
             try:
                 fd = cursor.enter(directory)
-                for name, found in list(served.fs.scan(fd)):
+                ours = []
+                for name, found in served.fs.scan(fd):
                     if name.startswith(own) and stamps.trusted(found, _oldest(served, name)):
-                        yield join(directory, name)
+                        ours.append(join(directory, name))
                     elif stamps.kind(found) is Kind.DIRECTORY and name != PRIVATE:
                         pending.append(join(directory, name))
+                yield from ours  # which may be gone then: not while they are read
             except OSError:
                 served.fs.go_on()
                 continue  # gone, or not for us to read

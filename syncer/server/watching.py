@@ -11,11 +11,11 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from syncer.engine.model import Entry, Kind, RelPath
+from syncer.engine.model import RelPath
 from syncer.engine.paths import join, parts
 from syncer.engine.scope import Places
 from syncer.errors import SyncerError
-from syncer.server.feed import Feed
+from syncer.server.feed import MOST, Feed
 from syncer.server.served import Key, Served, ServedStore, is_hidden
 from syncer.watch.folder import POLL, FolderWatch
 
@@ -71,26 +71,25 @@ class Watch:
         """A directory that came, with all below: what stood under its name before may be known to clients."""
         yield tree
         ahead = [tree]
+        count = 0
         try:
             with self._served.store(Key(name="")) as store:
-                while ahead:
+                while ahead and count <= MOST:
                     below = _subdirectories(store, ahead.pop())
                     yield from below
                     ahead += below
+                    count += len(below)
         except SyncerError:
-            self._feed.lost()  # no way in, or no more
+            count = MOST + 1  # no way in, or no more
+        if count > MOST:
+            self._feed.lost()
 
 
 def _subdirectories(store: ServedStore, path: RelPath) -> list[RelPath]:
     try:
-        found = store.list(path).entries
+        return [join(path, name) for name in store.directories(path)]
     except SyncerError:
         return []  # gone meanwhile, which is told, or not to be read
-    return [
-        join(path, name)
-        for name, seen in found.items()
-        if isinstance(seen, Entry) and seen.kind is Kind.DIRECTORY
-    ]
 
 
 def _warn(message: str, remedy: str) -> None:

@@ -8,7 +8,8 @@ the disk go through `fsops`. It decides nothing about syncing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from syncer.engine.model import Entry, Listing, Outcome, RelPath, Seen
 from syncer.engine.paths import PRIVATE, join, printable
@@ -40,6 +41,7 @@ from syncer.stores import (
     marking,
     mounts,
     moving,
+    packed,
     parallel,
     partial,
     putback,
@@ -210,18 +212,11 @@ class FolderStore:
 
     def list(self, path: RelPath) -> Listing:
         now = self._ground.clock.now_ns()
-        try:
-            with self._ground.cursor() as cursor:
-                fd = cursor.enter(path)
-                self._check_no_snapshot(path, fd)
-                found = scanning.listing(
-                    self._ground.fs, fd, now_ns=now, at_root=not path, is_own=self._ground.is_own
-                )
-                mount = self._mounts.of(self._ground.fs, self._ground.root_fd(), fd) if path else ""
-                if not path and self._ground.fs.fstat(fd).st_nlink == 0:
-                    raise NotFound(f"{printable(self._root)} was removed", path=path)
-        except OSError as error:
-            raise _listing_error(error, path) from error
+        with self._entered(path) as fd:
+            found = scanning.listing(
+                self._ground.fs, fd, now_ns=now, at_root=not path, is_own=self._ground.is_own
+            )
+            mount = self._mount(path, fd)
         return Listing(
             entries=found.entries,
             fingerprint=found.fingerprint,
@@ -240,6 +235,31 @@ class FolderStore:
             where = "it" if top == path else printable(top)
             raise Unreadable(f"{printable(path)}: {where} is {snapshots.OBSTACLE.message}", path=path)
         self._plain.add(device)
+
+    def list_packed(
+        self, path: RelPath, *, hides: Callable[[str], bool], hold: Callable[[int], None]
+    ) -> tuple[packed.Packed, str]:
+        """The same for whoever only passes it on, with what is mounted there; see `packed.listing`."""
+        now = self._ground.clock.now_ns()
+        with self._entered(path) as fd:
+            found = packed.listing(self._ground.fs, fd, now_ns=now, at_root=not path, hides=hides, hold=hold)
+            return found, self._mount(path, fd)
+
+    @contextmanager
+    def _entered(self, path: RelPath) -> Iterator[int]:
+        """The open directory, to be listed. Raises NotFound, Unreadable, TransientError."""
+        try:
+            with self._ground.cursor() as cursor:
+                fd = cursor.enter(path)
+                self._check_no_snapshot(path, fd)
+                yield fd
+                if not path and self._ground.fs.fstat(fd).st_nlink == 0:
+                    raise NotFound(f"{printable(self._root)} was removed", path=path)
+        except OSError as error:
+            raise _listing_error(error, path) from error
+
+    def _mount(self, path: RelPath, fd: int) -> str:
+        return self._mounts.of(self._ground.fs, self._ground.root_fd(), fd) if path else ""
 
     def look(self, path: RelPath) -> Seen:
         return reading.look(self._ground, path)

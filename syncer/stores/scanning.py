@@ -11,7 +11,7 @@ import re
 import struct
 import sys
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from os import stat_result
 
@@ -33,7 +33,11 @@ _PARTIAL = re.compile(re.escape(TEMPORARY) + "[0-9a-f]{24}")  # see `partial`; o
 _DAY_NS = 24 * 3600 * 10**9
 PARTIAL_NS = 7 * _DAY_NS
 """How long what arrived of some content is kept, for a put that goes on with it."""
-_LOOKS = 3
+_AT_ONCE = 4096  # lines that are joined
+RENAMING = Obstacle(Trouble.BUSY, "it is being renamed; the next run goes on with it")
+"""What stands for a name that is on its way to another spelling."""
+LOOKS = 3
+"""So often is a directory read at most that changes while it is read."""
 
 
 def fingerprints(fs: FileSystem, root_fd: int, paths: Iterable[RelPath]) -> Iterator[bytes | None]:
@@ -71,7 +75,17 @@ def _fingerprint(fs: FileSystem, fd: int, *, at_root: bool) -> bytes | None:
         place = bisect_left(lines, _PRIVATE_LINE)
         if place < len(lines) and lines[place].startswith(_PRIVATE_LINE):
             del lines[place]
-    return blake2b(b"\0".join(lines), digest_size=16).digest()
+    return joined(lines)
+
+
+def joined(lines: Sequence[bytes]) -> bytes:
+    """The digest of all lines, with a NUL between them: of very many, some at a time."""
+    if len(lines) <= _AT_ONCE:
+        return blake2b(b"\0".join(lines), digest_size=16).digest()
+    hasher = blake2b(digest_size=16)
+    for start in range(0, len(lines), _AT_ONCE):
+        hasher.update((b"\0" if start else b"") + b"\0".join(lines[start : start + _AT_ONCE]))
+    return hasher.digest()
 
 
 def listing(fs: FileSystem, fd: int, *, now_ns: int, at_root: bool, is_own: Callable[[str], bool]) -> Listing:
@@ -84,16 +98,30 @@ def listing(fs: FileSystem, fd: int, *, now_ns: int, at_root: bool, is_own: Call
     entries: dict[str, Entry | Obstacle] = {}
     leftovers: list[str] = []
     waiting: dict[str, Entry | Obstacle] = {}
-    for name, st in _settled(fs, fd):
-        if at_root and name == PRIVATE:
-            continue
-        if name.startswith(TEMPORARY):
+    before = shape(fs.fstat(fd))
+    for turn in range(LOOKS):
+        known, entries, leftovers, waiting = entries, {}, [], {}
+        for name, st in fs.scan(fd):
+            if at_root and name == PRIVATE:
+                continue
+            if not name.startswith(TEMPORARY):
+                entries[name] = look_closer(fs, name, fd, st, now_ns)
+                continue
             if _is_leftover(name, now_ns - st.st_ctime_ns, is_own):
                 leftovers.append(name)
             if stamps.kind(st) is Kind.DIRECTORY and (away := on_its_way(fs, name, fd)):
-                waiting[away] = Obstacle(Trouble.BUSY, "it is being renamed; the next run goes on with it")
-            continue
-        entries[name] = look_closer(fs, name, fd, st, now_ns)
+                waiting[away] = RENAMING
+        # `readdir` may leave out a name that is renamed over meanwhile (POSIX leaves it open), and a name
+        # left out would look deleted: so one seen once counts until a look of its own finds nothing.
+        for name in known.keys() - entries.keys():
+            try:
+                entries[name] = look_closer(fs, name, fd, fs.stat(name, fd), now_ns)
+            except FileNotFoundError:
+                continue
+        after = shape(fs.fstat(fd)) if turn < LOOKS - 1 else before
+        if after == before:
+            break
+        before = after
     entries = {**waiting, **entries}
     return Listing(entries=entries, fingerprint=_of(entries), leftovers=tuple(leftovers))
 
@@ -120,30 +148,8 @@ def _of(entries: dict[str, Entry | Obstacle]) -> bytes | None:
     return fingerprint(pairs) if len(pairs) == len(entries) else None
 
 
-def _settled(fs: FileSystem, fd: int) -> Iterable[tuple[str, stat_result]]:
-    """Every name, even if the directory changes while it is read.
-
-    `readdir` may leave out a name that is renamed over meanwhile (POSIX leaves it open), and a name left
-    out would look deleted: so a name seen once counts until a look of its own finds nothing.
-    """
-    before = _shape(fs.fstat(fd))
-    seen = dict(fs.scan(fd))
-    for _ in range(_LOOKS - 1):
-        after = _shape(fs.fstat(fd))
-        if after == before:
-            break
-        before = after
-        again = dict(fs.scan(fd))
-        for name in seen.keys() - again.keys():
-            try:
-                again[name] = fs.stat(name, fd)
-            except FileNotFoundError:
-                continue
-        seen = again
-    return seen.items()
-
-
-def _shape(st: stat_result) -> tuple[int, int]:
+def shape(st: stat_result) -> tuple[int, int]:
+    """What differs after names came or went."""
     return st.st_mtime_ns, st.st_ctime_ns
 
 

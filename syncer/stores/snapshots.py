@@ -15,7 +15,7 @@ from syncer.engine.paths import PRIVATE, ROOT_ID, join, parts
 from syncer.stores.beneath import Cursor
 from syncer.stores.fsops import FileSystem
 
-_KEPT_BY = frozenset(
+KEPT_BY = frozenset(
     {".snapshot", ".snapshots", ".snap", "~snapshot", ".zfs"}
 )  # NetApp, GPFS, Ceph, QNAP, ZFS
 _ZFS, _ZFS_INODE = ".zfs", 0xFFFF_FFFF_FFFF  # ZFSCTL_INO_ROOT
@@ -29,13 +29,13 @@ def is_snapshot(fs: FileSystem, name: str, dir_fd: int, st: stat_result) -> bool
     """
     if name == _ZFS and st.st_ino == _ZFS_INODE:
         return True
-    if name not in _KEPT_BY and st.st_dev == fs.fstat(dir_fd).st_dev:
+    if name not in KEPT_BY and st.st_dev == fs.fstat(dir_fd).st_dev:
         return False
     fd = fs.open_directory(name, dir_fd)
     try:
         if not fs.is_read_only(fd) or fs.is_read_only(dir_fd):
             return False
-        return name in _KEPT_BY or fs.is_subvolume_snapshot(fd) or _was_a_root(fs, fd)
+        return name in KEPT_BY or fs.is_subvolume_snapshot(fd) or _was_a_root(fs, fd)
     finally:
         fs.close(fd)
 

@@ -15,6 +15,7 @@ from syncer.engine.model import Entry, Kind, Obstacle, Trouble, Version
 
 _STAMP: Final = struct.Struct("<qqqQI")
 PACK: Final = _STAMP.pack  # size, mtime_ns, ctime_ns, inode, mode
+UNPACK: Final = _STAMP.unpack
 _FURTHEST: Final = 1 << 63
 NO_EXECUTABLE: Final = -1
 """`st_rdev` of a file whose executable bit means nothing; only devices have a number there otherwise."""
@@ -54,17 +55,23 @@ def identity(st: os.stat_result) -> tuple[int, int, int]:
 
 def trusted(st: os.stat_result, now_ns: int) -> bool:
     """Whether any write after `now_ns` (taken before the look) must give another stamp."""
-    return st.st_ctime_ns < now_ns - _margin(st)
+    return ripe(st.st_ctime_ns, now_ns)
+
+
+def ripe(ctime_ns: int, now_ns: int) -> bool:
+    """The same, by the ctime alone."""
+    return ctime_ns < now_ns - _margin(ctime_ns)
 
 
 def unripe_ns(st: os.stat_result, now_ns: int) -> int:
     """How long until the stamp is `trusted`; 0 if it is, or if it lies in the future: no wait helps that."""
-    missing = st.st_ctime_ns + _margin(st) + 1 - now_ns
-    return missing if 0 < missing <= _margin(st) + 1 else 0
+    margin = _margin(st.st_ctime_ns)
+    missing = st.st_ctime_ns + margin + 1 - now_ns
+    return missing if 0 < missing <= margin + 1 else 0
 
 
-def _margin(st: os.stat_result) -> int:
-    fine = st.st_ctime_ns % 1_000_000 != 0
+def _margin(ctime_ns: int) -> int:
+    fine = ctime_ns % 1_000_000 != 0
     return FINE_MARGIN_NS if fine else COARSE_MARGIN_NS
 
 

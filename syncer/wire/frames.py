@@ -12,15 +12,13 @@ Encoding and decoding only; what stands in heads and ends is the business of the
 from __future__ import annotations
 
 import json
-import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from syncer.errors import PermanentError, TransientError
-
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+from syncer.wire.bounded_json import Json, parsed, weigh
 
 LARGEST_DATA = 1 << 20  # bytes of one D
 LARGEST_JSON = 16 << 20  # bytes of the H that begins a stream: thousands of items with long paths fit
@@ -151,41 +149,20 @@ def _next(
         case b"D":
             return Data(payload), end
         case _:
-            if first and reserve is not None and length > _SMALL:
-                reserve(weight(payload))
-            fields = _object(payload, ELEMENTS if first else _LATER_ELEMENTS)
+            if length > _LATER_ELEMENTS:
+                weight = weigh(payload)
+                if weight.values > (ELEMENTS if first else _LATER_ELEMENTS):
+                    raise PermanentError("a frame holds too many values")
+                if first and reserve is not None and length > _SMALL:
+                    reserve(weight.size)
+            fields = _object(payload)
             return (Head(fields) if kind == b"H" else End(fields)), end
 
 
-def elements(text: bytes | bytearray) -> int:
-    """How many values a JSON document has at most, by its punctuation: known before it is parsed."""
-    return 1 + sum(map(text.count, (b",", b"[", b"{", b":")))
-
-
-def weight(text: bytes | bytearray) -> int:
-    """How many bytes of memory a JSON document takes at most while it is parsed, and parsed."""
-    if not text.isascii() or _ASTRAL.search(text):
-        width = 4  # Python keeps four bytes a character where one of them is beyond U+FFFF
-    else:
-        width = 2 if b"\\u" in text else 1
-    return len(text) * (1 + width) + 96 * elements(text)
-
-
-_ASTRAL = re.compile(rb"\\u[dD][89abAB]")
-
-
-def parsed(text: bytes | bytearray, most: int = ELEMENTS) -> Json:
-    """The value of a JSON document of so many elements at most. Raises ValueError, RecursionError."""
-    if len(text) > most and elements(text) > most:
-        raise ValueError(f"more than {most} values")
-    found: Json = json.loads(text)
-    return found
-
-
-def _object(payload: bytes, most: int) -> dict[str, Json]:
+def _object(payload: bytes) -> dict[str, Json]:
     try:
-        found = parsed(payload, most)
-    except (ValueError, RecursionError) as error:
+        found = parsed(payload)
+    except ValueError as error:
         raise PermanentError("a frame holds no JSON") from error
     if not isinstance(found, dict):
         raise PermanentError("a frame holds no JSON object")

@@ -19,8 +19,9 @@ from syncer.server.extension.incoming import Incoming
 from syncer.server.extension.known import Lists
 from syncer.server.extension.packing import parsed
 from syncer.stores.peer import hostile
-from syncer.wire import bounded_json, frames, values
-from syncer.wire.frames import Json, said
+from syncer.wire import bounded_json, values
+from syncer.wire.bounded_json import Json
+from syncer.wire.frames import said
 
 _LISTS = Lists(1 << 20)
 
@@ -99,9 +100,7 @@ def once(data: bytes) -> None:
         value = bounded_json.loads(text)
     except ValueError:
         return
-    assert _size(value) <= bounded_json.weight(text) + 1000
-    with suppress(ValueError, RecursionError):
-        assert frames.parsed(text) == value or value != value or "NaN" in str(value) or "nan" in str(value)
+    assert _size(value) <= bounded_json.weigh(text).size + 1000
     with suppress(PermanentError):
         READERS[data[0] % len(READERS)](value)
 

@@ -6,11 +6,13 @@ seconds. SECURITY.md has the numbers, and those before there were bounds.
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import subprocess
 import threading
 from collections.abc import Callable
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
@@ -225,3 +227,71 @@ def _rests(server: Serving, before: float) -> bool:
     began = processor(server)
     threading.Event().wait(0.3)
     return processor(server) - began < 0.1
+
+
+NAMES = 30_000
+
+
+@pytest.fixture
+def crowded(tmp_path: Path) -> Path:
+    """A folder with one directory of very many names."""
+    folder = tmp_path / "folder" / "d"
+    folder.mkdir(parents=True)
+    fd = os.open(folder, os.O_RDONLY)
+    for number in range(NAMES):
+        os.mknod(f"name-{number}", 0o100644, dir_fd=fd)
+    os.close(fd)
+    return folder.parent
+
+
+def test_a_directory_of_very_many_names_is_listed_in_little_memory(crowded: Path, tmp_path: Path) -> None:
+    """All of it was in memory as objects, for every call: see SECURITY.md for what that took."""
+    told: list[int] = []
+
+    def listed(server: Serving) -> None:
+        answer = server.post(f"{BASE}list", data=b'{"paths":["d"]}', timeout=100)
+        told.append(answer.content.count(b'"name-'))
+
+    with serving(crowded, state=tmp_path / "state") as server:
+        threads = [threading.Thread(target=listed, args=(server,)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert told == [NAMES] * 6
+        page = server.get("api/2/path/info/d?children=true&limit=3&page=2").json()
+        assert page["total"] == NAMES and len(page["children"]) == 3
+        assert peak(server) < 110 << 20, f"{peak(server) >> 20} MiB"
+
+
+def test_a_directory_of_more_names_than_there_is_memory_for_is_refused_in_words(
+    crowded: Path, tmp_path: Path
+) -> None:
+    (crowded / "small").mkdir()
+    with serving(crowded, "--limit", f"memory={3 << 20}", state=tmp_path / "state") as server:
+        lines = server.post(f"{BASE}tree", data=b'{"path":""}').content.splitlines()
+        [root, large, small] = map(json.loads, lines[:-1])
+        assert set(root[1][1]) == {"d", "small"} and small[0] == "small"
+        error = large[1]["error"]
+        assert "more names in one directory" in error["message"] and "d: " in error["message"]
+        assert "--limit memory" in error["hint"]
+        known = [["d", "00"]]
+        name = blake2b(json.dumps(known, separators=(",", ":")).encode(), digest_size=32).hexdigest()
+        answer = server.post(f"{BASE}changed", data=json.dumps({"name": name, "known": known}))
+        assert answer.json() == {"changed": ["d"]}, "which is then listed, and refused in words"
+        answer = server.get("api/2/path/info/d?children=true&limit=3")
+        assert answer.status_code == 409 and "more names" in answer.text
+        answer = server.post("api/2/path/oper/remove/", data={"path": "/d"})
+        result = server.finished(answer.json())
+        assert "more names" in json.dumps(result)
+        assert peak(server) < 80 << 20
+
+
+def test_all_children_in_one_answer_are_refused_where_they_are_too_many(
+    crowded: Path, tmp_path: Path
+) -> None:
+    """API 2.1 has no pages: each child takes thousands of bytes."""
+    with serving(crowded, state=tmp_path / "state") as server:
+        answer = server.get("api/2.1/path/info/d?children=true", timeout=100)
+        assert answer.status_code == 400 and "pages" in answer.text
+        assert peak(server) < 110 << 20, f"{peak(server) >> 20} MiB"

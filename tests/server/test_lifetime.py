@@ -337,7 +337,7 @@ def test_a_digest_is_computed_once_for_a_version(tmp_path: Path) -> None:
         entry = eventually(lambda: (found := store.look("a")) and found.trusted and found)
         assert served.digest_of(store, "a", entry).digest == blake3(b"abc").digest()
         assert served.digests.find("a", entry.version) == blake3(b"abc").digest()
-        assert served.known_digests(store, "") == {"a": (entry.version, blake3(b"abc").digest())}
+        assert served.digests.of_directory("") == {b"a": (entry.version, blake3(b"abc").digest())}
         assert served.digests.find("a", b"other") is None
     served.close()
 
@@ -359,6 +359,21 @@ def test_digests_of_names_that_are_gone_are_forgotten(tmp_path: Path) -> None:
     assert served.digests.find("kept/here", b"v") == bytes(32)
     assert served.digests.find("kept/gone", b"v") is None
     assert sorted(served.digests.directories()) == ["kept"]
+    served.close()
+
+
+def test_names_that_are_gone_are_forgotten_where_no_listing_does_it(tmp_path: Path) -> None:
+    """A listing does not look at very many rows."""
+    served = served_in(tmp_path, SystemClock())
+    (tmp_path / "folder/d").mkdir()
+    for name in ("here", "zz"):
+        (tmp_path / "folder/d" / name).write_bytes(b"1")
+    served.digests.keep((f"d/gone-{number}", b"v", bytes(32)) for number in range(6000))
+    served.digests.keep([("d/here", b"v", bytes(32)), ("d/zz", b"v", bytes(32))])
+    assert served.digests.of_directory("d") is None
+    assert Upkeep(served, trash_days=1).prune() == 0
+    assert served.digests.of_directory("d") == {name: (b"v", bytes(32)) for name in (b"here", b"zz")}
+    assert served.digests.of_names("d", [b"here", b"gone-5"]) == {b"here": (b"v", bytes(32))}
     served.close()
 
 

@@ -40,7 +40,7 @@ from syncer.errors import (
     Unreadable,
 )
 from syncer.wire import values
-from syncer.wire.frames import Json
+from syncer.wire.bounded_json import Json
 from tests.wire.test_frames import JSON
 
 DIGESTS = st.binary(min_size=32, max_size=32)

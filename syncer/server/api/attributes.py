@@ -66,14 +66,17 @@ class Attributes:
                 message = f"A path has {MOST} attributes at most."
                 raise Refused(400, message, fields={"attributes": [message]})  # nothing of it is written
 
-    def forget(self, path: RelPath) -> None:
-        """Of what was removed, and of all below it."""
-        base = os.fsencode(path)
-        below = "path >= ? AND path < ?"  # "0" follows "/"
+    def forget(self, paths: Iterable[RelPath]) -> None:
+        """Of what was removed or has another name now, and of all below it. Durably, where there were any."""
+        where = "path = ? OR (path >= ? AND path < ?)"  # "0" follows "/"
+        bounds = [(base, base + b"/", base + b"0") for base in map(os.fsencode, paths)]
         with self._lock, self._base:
-            self._base.execute(
-                f"DELETE FROM attributes WHERE path = ? OR ({below})", (base, base + b"/", base + b"0")
-            )
+            known = [
+                b for b in bounds
+                if self._base.execute(f"SELECT 1 FROM attributes WHERE {where} LIMIT 1", b).fetchone()
+            ]  # fmt: skip
+            if known:
+                self._base.executemany(f"DELETE FROM attributes WHERE {where}", known)
 
     def close(self) -> None:
         """Nothing may be asked afterwards."""

@@ -18,7 +18,11 @@ from syncer.server.api.attributes import Attributes
 from syncer.server.api.showing import Info, info, page
 from syncer.server.api.tasks import Tasks
 from syncer.server.bodies import Uploads
+from syncer.server.rooted import counted
 from syncer.server.served import Key, Served, ServedStore, is_hidden
+from syncer.server.shares import ENTRY, Crowded
+
+_INFO = 5000  # bytes of an info object, and of its JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,10 @@ class Office:
         """The info object of a directory with (a page of) its children, in the order of their names."""
         entries = shown(store, path)
         names, numbers = page(sorted(entries), asked, paged=paged)
+        try:
+            counted(len(names) * _INFO // ENTRY, 0)
+        except Crowded:
+            raise Refused(400, "There are too many children for one answer; ask for pages (API 2).") from None
         children = []
         for name in names:
             child, entry = join(path, name), entries[name]
@@ -87,7 +95,7 @@ class Office:
 
     def gone(self, store: ServedStore, path: RelPath) -> None:
         """What stood there is in the trash now, or has another name."""
-        self.attributes.forget(local_path(self.served, store, path))
+        self.served.gone(store, [path])
         self.changed(store, {split(path)[0]})
 
     def changed(self, store: ServedStore, directories: Collection[RelPath]) -> None:

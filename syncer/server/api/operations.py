@@ -30,6 +30,8 @@ from syncer.server.served import Key, Served, ServedStore, is_hidden
 
 _DEEPEST = 200  # directories within each other
 _AT_ONCE = 500  # files of one batch
+_MOST_DIRECTORIES = 200_000  # of one tree that is removed
+_MOST_ERRORS = 20_000  # that are counted, of one task
 _MOST_FORM = 1 << 20
 _TAKEN = "There is something of that name already."
 
@@ -144,7 +146,13 @@ class Operations:
         if found.kind is Kind.DIRECTORY:
             settled(one(store.make_directories([Creation(path=path)])), stale=409)
             self._office.changed(store, {split(path)[0]})
+            deeper = []
             for name, entry in _checked_depth(origin, shown(store, origin)).items():
+                if entry.kind is Kind.DIRECTORY:
+                    deeper.append((name, entry))
+                else:
+                    self._copy(store, join(origin, name), join(path, name), entry)
+            for name, entry in deeper:  # while nothing is held of the files above
                 self._copy(store, join(origin, name), join(path, name), entry)
             return
         room(found.size, store.free_space())
@@ -228,15 +236,22 @@ class _Removed:
         directories = [path]
         fs = self.office.served.fs
         for directory in directories:  # grows while it is gone through: parents before children
-            entries = self.store.list(directory).entries
-            files = [(n, e) for n, e in entries.items() if isinstance(e, Entry) and not is_hidden(n)]
-            directories += [join(directory, n) for n, e in files if e.kind is Kind.DIRECTORY]
-            doomed = [
-                Removal(path=join(directory, n), expected=e) for n, e in files if e.kind is not Kind.DIRECTORY
-            ]
-            for start in range(0, len(doomed), _AT_ONCE):
-                fs.go_on()
-                self._delete(doomed[start : start + _AT_ONCE])
+            doomed = []
+            for name, entry in self.store.list(directory).entries.items():
+                if not isinstance(entry, Entry) or is_hidden(name):
+                    continue
+                if entry.kind is Kind.DIRECTORY:
+                    directories.append(join(directory, name))
+                    continue
+                doomed.append(Removal(path=join(directory, name), expected=entry))
+                if len(doomed) == _AT_ONCE:
+                    fs.go_on()
+                    self._delete(doomed)
+                    doomed = []
+            fs.go_on()
+            self._delete(doomed)
+            if len(directories) > _MOST_DIRECTORIES:
+                raise Refused(400, f"There are more than {_MOST_DIRECTORIES} directories below it.")
         directories.reverse()
         for index, outcome in self.store.remove_directories(directories):
             self._note(directories[index], outcome)
@@ -248,6 +263,8 @@ class _Removed:
     def _note(self, path: RelPath, outcome: Outcome) -> None:
         if isinstance(outcome, Done):
             return self.office.gone(self.store, path)
+        if len(self.errors) >= _MOST_ERRORS:
+            return
         error = refusal(outcome.error).detail if isinstance(outcome, Failed) else outcome.message
         self.errors[f"/{path}"] = error
 

@@ -18,7 +18,9 @@ from uuid import uuid4
 
 from syncer.errors import SyncerError
 from syncer.server.answers import Refused
+from syncer.server.rooted import counting
 from syncer.server.served import Served
+from syncer.server.shares import ENTRY, Listings
 
 _KEPT_SECONDS = 3600.0
 _MOST, _MOST_WAITING = 1000, 200
@@ -46,8 +48,9 @@ class _Task:
 class Tasks:
     """The tasks of one server. Safe to share between threads."""
 
-    def __init__(self, served: Served, *, each: int = 20) -> None:
-        """`each`: how many of one key may wait or run."""
+    def __init__(self, served: Served, *, each: int, listings: Listings) -> None:
+        """`each`: how many of one key may wait or run. `listings`: memory for what they read."""
+        self._listings = listings
         self._served = served
         self._clock = served.clock
         self._each = each
@@ -115,7 +118,11 @@ class Tasks:
         status, result = "FAILURE", {}
         try:
             assert work is not None
-            with self._served.fs.cancellable(lambda: task.cancelled):
+            with (
+                self._listings.names(task.owner, ENTRY) as names,
+                counting(names),
+                self._served.fs.cancellable(lambda: task.cancelled),
+            ):
                 self._served.fs.go_on()
                 status, result = "SUCCESS", self._bounded(work())
         except (SyncerError, Refused) as error:

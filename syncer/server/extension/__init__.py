@@ -21,7 +21,7 @@ from syncer.server.extension.sketches import Sketches
 from syncer.server.extension.waiting import Waiting
 from syncer.server.limits import Limits
 from syncer.server.served import Served
-from syncer.server.shares import Budget
+from syncer.server.shares import Budget, Listings
 from syncer.server.watching import Watch
 from syncer.wire import versions
 
@@ -59,14 +59,18 @@ _SEARCH_PATIENCE = 60.0  # seconds that a delta waits for others of its key
 class Extension:
     """The extension of one served folder. Nothing is opened or started before the first call."""
 
-    def __init__(self, served: Served, limits: Limits | None = None) -> None:
+    def __init__(
+        self, served: Served, limits: Limits | None = None, listings: Listings | None = None
+    ) -> None:
         limits = limits or Limits()
+        listings = listings or Listings(Budget(limits.memory, limits.memory_per_key))
         feed = served.feed
         self.shared = Shared(
             feed=feed,
             lists=Lists(),
             sketches=Sketches(served),
-            budget=Budget(limits.memory, limits.memory_per_key),
+            budget=listings.memory,
+            listings=listings,
             searches=Budget(limits.searches, limits.searches_per_key, patience=_SEARCH_PATIENCE),
         )
         handlers = {**LOOKING, **CHANGING}

@@ -17,7 +17,8 @@ from syncer.server.extension.packing import parsed, said, unpacked
 from syncer.server.extension.shared import Shared
 from syncer.server.served import Key, Served, ServedStore
 from syncer.wire import FRAMES, LINES, values
-from syncer.wire.frames import ELEMENTS, Frame, Head, Json, decode, elements, encode, weight
+from syncer.wire.bounded_json import Json, weigh
+from syncer.wire.frames import ELEMENTS, Frame, Head, decode, encode
 
 ITEMS = 2000  # of one call
 BODY = 16 << 20  # bytes of a body that is one JSON object, unpacked; what a head may have, too
@@ -61,6 +62,8 @@ class Call:
     packed: bool = False
     reserve: Callable[[int], None] = lambda size: None
     """Told of bytes of memory before they are used; the call has them until its end."""
+    hold: Callable[[int], None] = lambda size: None
+    """The same for the names of one directory after the other."""
 
     def pieces(self) -> Iterator[bytes]:
         """The body as it was before it was packed, in pieces of some 256 KiB at most."""
@@ -77,9 +80,10 @@ class Call:
                 self.reserve(len(data))  # twice as much as before: few questions
                 reserved += len(data)
         if len(data) > _FREE:
-            if elements(data) > ELEMENTS:
+            weight = weigh(data)
+            if weight.values > ELEMENTS:
                 raise TooLarge(f"a body has at most {ELEMENTS} values")
-            self.reserve(weight(data) - (reserved - _FREE))
+            self.reserve(len(data) + weight.size - (reserved - _FREE))
         return parsed(data)
 
     def frames(self) -> Iterator[Frame]:

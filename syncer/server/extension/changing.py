@@ -17,7 +17,7 @@ from syncer.server.extension.call import Answer, Call, listed, one
 from syncer.server.served import ServedStore, checked
 from syncer.stores.shelf import WORTH
 from syncer.wire import values
-from syncer.wire.frames import Json
+from syncer.wire.bounded_json import Json
 
 ItemT = TypeVar("ItemT")
 _FARTHEST = (1 << 63) - 1  # nanoseconds before or after 1970 that every disk's call can take
@@ -40,7 +40,7 @@ def delete(call: Call) -> Answer:
                     call.shared.sketches.forget(store.below, digest)
             yield index, outcome
 
-    return _applied(call, items, lambda i: (i.path,), deleted)
+    return _applied(call, items, lambda i: (i.path,), deleted, takes=True)
 
 
 def make_directories(call: Call) -> Answer:
@@ -57,7 +57,9 @@ def make_directories(call: Call) -> Answer:
 def remove_directories(call: Call) -> Answer:
     """`remove-directories`: its items are paths."""
     items = [values.path(value) for value in listed(call.json(), "items")]
-    return _applied(call, items, lambda path: (path,), lambda store, some: store.remove_directories(some))
+    return _applied(
+        call, items, lambda path: (path,), lambda store, some: store.remove_directories(some), takes=True
+    )
 
 
 def rename(call: Call) -> Answer:
@@ -70,7 +72,9 @@ def rename(call: Call) -> Answer:
         )
         for f in _objects(call)
     ]
-    return _applied(call, items, lambda i: (i.origin, i.path), lambda store, some: store.rename(some))
+    return _applied(
+        call, items, lambda i: (i.origin, i.path), lambda store, some: store.rename(some), takes=True
+    )
 
 
 def amend(call: Call) -> Answer:
@@ -109,18 +113,30 @@ def _applied(
     items: Sequence[ItemT],
     paths: Callable[[ItemT], tuple[RelPath, ...]],
     do: Callable[[ServedStore, Sequence[ItemT]], Results],
+    *,
+    takes: bool = False,
 ) -> Answer:
-    """The outcomes. Once begun it goes on to its end, whether the client listens or not."""
+    """The outcomes. Once begun it goes on to its end, whether the client listens or not.
+
+    `takes`: the first path of each item is gone afterwards.
+    """
 
     def results() -> Iterator[tuple[int, Outcome]]:
         with call.store() as store:
             refused = {i: e for i, item in enumerate(items) if (e := refusal(paths(item))) is not None}
             yield from ((i, Failed(error=error)) for i, error in refused.items())
             taken = [i for i in range(len(items)) if i not in refused]
-            for index, outcome in do(store, [items[i] for i in taken]):
-                at = taken[index]
-                settled(call, store, paths(items[at]), outcome)
-                yield at, outcome
+            gone: list[RelPath] = []
+            try:
+                for index, outcome in do(store, [items[i] for i in taken]):
+                    at = taken[index]
+                    where = paths(items[at])
+                    settled(call, store, where, outcome)
+                    if takes and isinstance(outcome, Done):
+                        gone.append(where[0])
+                    yield at, outcome
+            finally:
+                call.served.gone(store, gone)
 
     return call.outcomes(results())
 

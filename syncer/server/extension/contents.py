@@ -32,7 +32,8 @@ from syncer.server.served import ServedStore, checked
 from syncer.server.shares import SEARCHING, Reserved
 from syncer.stores.reading import beyond
 from syncer.wire import values
-from syncer.wire.frames import Data, End, Frame, Head, Json
+from syncer.wire.bounded_json import Json
+from syncer.wire.frames import Data, End, Frame, Head
 
 _SMALLEST_BLOCK, _LARGEST_BLOCK = 256, 16 << 20
 _MOST_BLOCKS = 1 << 21

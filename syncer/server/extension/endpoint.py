@@ -33,15 +33,17 @@ from syncer.server.extension.call import Answer, Call, Handler, TooLarge, troubl
 from syncer.server.extension.packing import packed, said
 from syncer.server.extension.shared import Shared
 from syncer.server.limits import Limits
+from syncer.server.rooted import counting
 from syncer.server.served import Key, Served
-from syncer.server.shares import Places, Reserved
+from syncer.server.shares import Names, Places, Reserved
 from syncer.wire import values, versions
-from syncer.wire.frames import Json
+from syncer.wire.bounded_json import Json
 
 _log = logging.getLogger("syncer.server")
 
 _AGAIN = 2  # seconds after which a call that found no thread may come again
 _LONGEST_QUERY = 16 << 10
+_NAME = 100  # bytes of a name with its version, beside its characters: `stores.packed`, `stores.scanning`
 _LARGE = 16 << 20  # bytes that a call had beyond the usual: they are given back when it ends
 _JSON = b"application/json"
 
@@ -98,9 +100,10 @@ class Endpoint:
         except SyncerError as error:
             return await refuse(send, error)
         reserved = Reserved(self.shared.budget, call.key.name)
-        call = replace(call, reserve=reserved)
+        names = self.shared.listings.names(call.key.name, _NAME)
+        call = replace(call, reserve=reserved, hold=names.hold)
         work = loop.run_in_executor(
-            self._threads, self._work, handler, call, outlet, _likes_packed(scope), reserved
+            self._threads, self._work, handler, call, outlet, _likes_packed(scope), reserved, names
         )
         work.add_done_callback(partial(self._worked, call.key.name))
         pump = asyncio.create_task(intake.pump(receive))
@@ -117,10 +120,12 @@ class Endpoint:
         if not work.cancelled() and (error := work.exception()) is not None:
             _log.error("a call of the extension failed", exc_info=error)
 
-    def _work(self, handler: Handler, call: Call, outlet: Outlet, pack: bool, reserved: Reserved) -> None:
+    def _work(
+        self, handler: Handler, call: Call, outlet: Outlet, pack: bool, reserved: Reserved, names: Names
+    ) -> None:
         """In a thread. A look for a client that left is ended; a change goes on to its end."""
         looks = handler not in self._changers
-        with reserved, self._served.fs.cancellable(lambda: looks and outlet.gone):
+        with reserved, names, counting(names), self._served.fs.cancellable(lambda: looks and outlet.gone):
             _work(handler, call, outlet, pack)
             large = reserved.size > _LARGE
         if large:

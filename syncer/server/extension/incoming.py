@@ -16,7 +16,8 @@ from syncer.engine.model import Entry, Kind, Method
 from syncer.engine.ports import Basis, Traffic
 from syncer.errors import BadDelta, ChangedUnderUs, PermanentError, SyncerError, TransientError
 from syncer.wire import values
-from syncer.wire.frames import Data, End, Frame, Head, Json
+from syncer.wire.bounded_json import Json
+from syncer.wire.frames import Data, End, Frame, Head
 
 _PIECE = 1 << 20
 _UNGAUGED, _SWELL = 16 << 20, 16  # bytes, or times what it is made of, that a delta may make

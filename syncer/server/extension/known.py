@@ -19,7 +19,7 @@ from hashlib import blake2b
 from syncer.engine.model import RelPath
 from syncer.server.extension.packing import said
 from syncer.wire import values
-from syncer.wire.frames import Json
+from syncer.wire.bounded_json import Json
 
 MOST = 24 << 20  # bytes of all lists together; the last one is kept in any case
 PER_ROOT = 32  # lists; clients that are in step have the same one

@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from itertools import islice
+from dataclasses import dataclass, replace
+from json.encoder import encode_basestring_ascii as _quoted
 
-from syncer.engine.model import Entry, Kind, Listing, Obstacle, RelPath, Seen, Trouble
+from syncer.engine.model import Entry, Kind, Obstacle, RelPath, Seen, Trouble
 from syncer.engine.paths import join
 from syncer.errors import SyncerError, Unholdable
 from syncer.server.extension.call import Answer, Call, Pieces, lines, listed, one
 from syncer.server.extension.packing import said
 from syncer.server.served import Served, ServedStore, checked, is_hidden
+from syncer.stores import stamps
+from syncer.stores.packed import Packed
 from syncer.wire import values
-from syncer.wire.frames import Json
+from syncer.wire.bounded_json import Json
 
 SMALL = 4 << 20  # bytes that `read-small` answers at most
 _HASHED_AT_ONCE = 64
 _LONG = 2000  # entries that are put into words at once
+_PATH = 80  # bytes of a path beside its characters
+_DIRECTORY = said(values.entry_out(stamps.DIRECTORY)).decode("ascii")
 
 
 def list_(call: Call) -> Answer:
@@ -35,7 +39,8 @@ def list_(call: Call) -> Answer:
     def told() -> Iterator[Json | Pieces]:
         with call.store() as store:
             for path in paths:
-                yield _shown(call, path, _listing(call.served, store, path), mounts=mounts)
+                yield _shown(call, store, path, _listing(call, store, path), mounts=mounts)
+                call.hold(0)
 
     return lines(told())
 
@@ -51,72 +56,89 @@ def tree(call: Call) -> Answer:
             ahead = [top]
             while ahead:
                 path = ahead.pop()
-                found = _listing(call.served, store, path)
-                yield _shown(call, path, found, mounts=mounts)
-                if isinstance(found, Listing):
-                    ahead += _below(path, found)
+                found = _listing(call, store, path)
+                yield _shown(call, store, path, found, mounts=mounts)
+                if not isinstance(found, SyncerError):
+                    ahead += _below(call, path, found.packed)
+                del found
+                call.hold(0)
 
     return lines(told())
 
 
-def _below(path: RelPath, found: Listing) -> list[RelPath]:
-    """The directories in it, last one first."""
-    names = [name for name, e in found.entries.items() if isinstance(e, Entry) and e.kind is Kind.DIRECTORY]
-    return [join(path, name) for name in sorted(names, key=os.fsencode, reverse=True)]
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One directory; `mount` is what is mounted there. Trusted is what was old enough at `now_ns`."""
+
+    packed: Packed
+    mount: str
+    now_ns: int
+    executable: bool  # whether its disk has such a bit
 
 
-def _shown(call: Call, path: RelPath, found: Listing | SyncerError, *, mounts: bool) -> Json | Pieces:
-    """`mounts`: the client can take what is mounted there; an earlier one takes three fields and no more."""
-    if not isinstance(found, Listing):
-        return [path, call.trouble(found)]
-    shown = found if mounts else replace(found, mount="")
-    if len(found.entries) > _LONG:
-        return Pieces(_long(path, shown))
-    return [path, values.listing_out(shown)]
-
-
-def _long(path: RelPath, listing: Listing) -> Iterator[bytes]:
-    """The same line, some entries at a time: that of a million names has some 200 MiB."""
-    names = iter(listing.entries)
-    frame = said([path, values.listing_out(replace(listing, entries={}))])
-    head, _, tail = frame.rpartition(
-        b"{}"
-    )  # no name and no mount has braces in hex or in a list that is empty
-    yield head + b"{"
-    first = True
-    while some := list(islice(names, _LONG)):
-        piece = said({name: values.seen_out(listing.entries[name]) for name in some})[1:-1]
-        yield piece if first else b"," + piece
-        first = False
-    yield b"}" + tail
-
-
-def _listing(served: Served, store: ServedStore, path: RelPath) -> Listing | SyncerError:
-    """One directory with the digests that are known. Trouble with it is a value."""
+def _listing(call: Call, store: ServedStore, path: RelPath) -> _Found | SyncerError:
+    """Trouble with a directory is a value."""
+    now = call.served.clock.now_ns()
     try:
-        found = store.list(checked(path))
-        known = served.known_digests(store, path)
+        found, mount = store.list_packed(checked(path), hides=is_hidden, hold=call.hold)
     except SyncerError as error:
         return error
-    if not known.keys() <= found.entries.keys():
-        gone = known.keys() - found.entries.keys()
-        served.digests.forget(join(store.below, path) if path else store.below, gone)
-    entries = {
-        name: _digested(seen, known.get(name)) for name, seen in found.entries.items() if not _hides(name)
-    }
-    whole = len(entries) == len(found.entries)
-    return Listing(entries=entries, fingerprint=found.fingerprint if whole else None, mount=found.mount)
+    return _Found(found, mount, now, store.traits.executable)
 
 
-def _hides(name: str) -> bool:
-    plain = name.isascii() and not name.startswith(".")
-    return not plain and is_hidden(name)
+def _below(call: Call, path: RelPath, found: Packed) -> list[RelPath]:
+    """The directories in it, last one first."""
+    names = sorted(found.directories(), reverse=True)
+    if len(names) > _LONG:
+        call.reserve(sum(len(path) + len(name) + _PATH for name in names))
+    return [join(path, os.fsdecode(name)) for name in names]
 
 
-def _digested(seen: Entry | Obstacle, known: tuple[bytes, bytes] | None) -> Entry | Obstacle:
-    if known is None or not isinstance(seen, Entry) or not seen.trusted or seen.version != known[0]:
-        return seen
-    return replace(seen, digest=known[1])
+def _shown(
+    call: Call, store: ServedStore, path: RelPath, found: _Found | SyncerError, *, mounts: bool
+) -> Json | Pieces:
+    """`mounts`: the client can take what is mounted there; an earlier one takes three fields and no more."""
+    if isinstance(found, SyncerError):
+        return [path, call.trouble(found)]
+    return Pieces(_line(call.served, join(store.below, path) if path else store.below, path, found, mounts))
+
+
+def _line(served: Served, where: RelPath, path: RelPath, found: _Found, mounts: bool) -> Iterator[bytes]:
+    """The line, some entries at a time, with the digests that are known."""
+    directory, odd = found.packed.lines, found.packed.odd
+    fingerprint = found.packed.fingerprint
+    head = said([path, [fingerprint.hex() if fingerprint is not None else None]])[:-2]
+    known = served.digests.of_directory(where)
+    met = 0
+    piece = head + b",{"
+    for start in range(0, len(directory), _LONG):
+        names = [line[: line.index(b"/")] for line in directory[start : start + _LONG]]
+        digests = served.digests.of_names(where, names) if known is None else known
+        texts = []
+        for line, name in zip(directory[start : start + _LONG], names, strict=True):
+            if odd and (seen := odd.get(name)) is not None:
+                text = said(values.seen_out(seen)).decode("ascii")
+            elif len(line) == len(name) + 1:
+                text = _DIRECTORY
+            else:
+                version = line[len(name) + 1 :]
+                size, mtime, ctime, _, mode = stamps.UNPACK(version)
+                trusted = stamps.ripe(ctime, found.now_ns)
+                digest = None
+                if digests and (last := digests.get(name)) is not None:
+                    met += 1
+                    digest = last[1] if trusted and last[0] == version else None
+                bit = bool(mode & 0o100) if found.executable else None
+                text = values.file_text(size, version, mtime, bit, digest, trusted=trusted)
+            texts.append(f"{_quoted(os.fsdecode(name))}:{text}")
+        yield piece + ",".join(texts).encode("ascii")
+        piece = b","
+    if not directory:
+        yield piece
+    yield b"},[]" + (b"," + said(found.mount) if mounts and found.mount else b"") + b"]]"
+    if known and met < len(known):
+        gone = known.keys() - {line[: line.index(b"/")] for line in directory}
+        served.digests.forget(where, gone)
 
 
 def look(call: Call) -> Answer:

@@ -9,8 +9,9 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import IO, cast
 
-from syncer.wire import frames, values
-from syncer.wire.frames import Json, said
+from syncer.wire import bounded_json, values
+from syncer.wire.bounded_json import Json
+from syncer.wire.frames import said
 
 __all__ = ["packed", "parsed", "said", "unpacked"]
 
@@ -22,8 +23,8 @@ _SOON = 0.2  # seconds that a line waits for others to be packed with
 def parsed(body: bytes | bytearray) -> dict[str, Json]:
     """The JSON object that a body is. Raises PermanentError."""
     try:
-        found = frames.parsed(body)
-    except (ValueError, RecursionError) as error:
+        found = bounded_json.parsed(body)
+    except ValueError as error:
         raise values.malformed("a JSON object") from error
     return values.take(found, dict, "a JSON object")
 

@@ -23,7 +23,7 @@ from syncer.server.extension.sketches import Wish
 from syncer.server.served import ServedStore, checked
 from syncer.stores.ground import TOKEN_LENGTH
 from syncer.wire import values
-from syncer.wire.frames import Json
+from syncer.wire.bounded_json import Json
 
 _LONGEST_TARGET = 4095  # bytes: PATH_MAX without the NUL
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from syncer.server.extension.known import Lists
 from syncer.server.extension.sketches import Sketches
 from syncer.server.feed import Feed
-from syncer.server.shares import Budget
+from syncer.server.shares import Budget, Listings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,4 +18,5 @@ class Shared:
     lists: Lists
     sketches: Sketches
     budget: Budget
+    listings: Listings
     searches: Budget  # places, not bytes

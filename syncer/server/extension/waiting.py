@@ -18,7 +18,7 @@ from syncer.server.served import Key, Served
 from syncer.server.shares import Places
 from syncer.server.watching import Watch
 from syncer.wire import values
-from syncer.wire.frames import Json
+from syncer.wire.bounded_json import Json
 
 LONGEST = 120.0  # seconds that one call waits at most
 _BODY = 4096  # bytes

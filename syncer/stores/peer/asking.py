@@ -15,7 +15,7 @@ from syncer.engine.ports import Capabilities, RootState
 from syncer.errors import PermanentError, TransientError
 from syncer.stores.peer.hostile import believable
 from syncer.stores.peer.link import Link
-from syncer.wire.frames import Json
+from syncer.wire.bounded_json import Json
 from syncer.wire.values import (
     capabilities_in,
     entry_out,

@@ -17,7 +17,7 @@ from syncer.stores.peer.asking import Asking
 from syncer.stores.peer.hostile import believable_outcome
 from syncer.stores.peer.link import Link, Tries
 from syncer.stores.peer.sending import time_out
-from syncer.wire.frames import Json
+from syncer.wire.bounded_json import Json
 from syncer.wire.values import entry_out, malformed, outcome_in
 
 ItemT = TypeVar("ItemT")

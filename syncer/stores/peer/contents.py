@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from syncer.engine.model import Entry, RelPath
 from syncer.errors import TransientError
 from syncer.stores.peer.hostile import believable
-from syncer.wire.frames import Data, End, Frame, Head, Json
+from syncer.wire.bounded_json import Json
+from syncer.wire.frames import Data, End, Frame, Head
 from syncer.wire.values import entry_in, entry_out, error_in, malformed, number, octets, take
 
 WHOLE, DELTA, ASK = "whole", "delta", "ask"

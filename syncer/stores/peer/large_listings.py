@@ -16,8 +16,7 @@ from json.decoder import JSONDecoder
 from syncer.engine.model import Entry, Listing, Obstacle, RelPath
 from syncer.engine.paths import printable
 from syncer.errors import PermanentError
-from syncer.wire.bounded_json import loads
-from syncer.wire.frames import Json
+from syncer.wire.bounded_json import Json, loads
 from syncer.wire.values import malformed, octets, optional, path, seen_in, take
 
 LARGE = 1 << 20  # bytes of a line from which on it is read entry by entry

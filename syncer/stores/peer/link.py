@@ -24,8 +24,8 @@ from syncer.errors import (
 from syncer.stores.peer import zstd
 from syncer.stores.retry_policy import Attempts
 from syncer.wire import FRAMES, VERSION, versions
-from syncer.wire.bounded_json import loads
-from syncer.wire.frames import Frame, Json, decode, encode
+from syncer.wire.bounded_json import Json, loads
+from syncer.wire.frames import Frame, decode, encode
 from syncer.wire.values import error_in, malformed, take
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from syncer.errors import LocalError, StoreError, TransientError
 from syncer.stores.peer.hostile import believable_child, believable_listing, can_be_spelt
 from syncer.stores.peer.large_listings import LARGE, large_listing, weight
 from syncer.stores.peer.link import Link, parsed
-from syncer.wire.frames import Json
+from syncer.wire.bounded_json import Json
 from syncer.wire.values import error_in, listing_in, malformed, path, take
 
 _KEPT = 32 << 20  # bytes of entries that were sent ahead and are not asked for yet

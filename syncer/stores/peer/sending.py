@@ -35,7 +35,8 @@ from syncer.stores.peer.fetching import SMALL
 from syncer.stores.peer.keeping import WORTH, Keeper, Watched, workers
 from syncer.stores.peer.link import Link
 from syncer.stores.peer.lively import lively
-from syncer.wire.frames import Data, End, Frame, Head, Json
+from syncer.wire.bounded_json import Json
+from syncer.wire.frames import Data, End, Frame, Head
 from syncer.wire.values import entry_out, error_in, error_out, malformed
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from syncer.stores.peer.fetching import SMALL, Fetching
 from syncer.stores.peer.keeping import WORTH, Keeper
 from syncer.stores.peer.link import Answer, Link, Tries
 from syncer.stores.reading import beyond
-from syncer.wire.frames import Data, End, Frame, Head, Json
+from syncer.wire.bounded_json import Json
+from syncer.wire.frames import Data, End, Frame, Head
 from syncer.wire.values import entry_out, malformed
 
 _PIECE = 1 << 20  # most bytes handed out at once

@@ -16,7 +16,8 @@ from syncer.stores.peer.asking import Asking
 from syncer.stores.peer.hostile import believable_outcome
 from syncer.stores.peer.link import Link, Tries
 from syncer.stores.peer.sending import LASTING, Sending, Way, Writer, delta_pays
-from syncer.wire.frames import Frame, Head, Json
+from syncer.wire.bounded_json import Json
+from syncer.wire.frames import Frame, Head
 from syncer.wire.values import malformed, number, outcome_in
 
 _FILES, _BYTES = 2000, 64 << 20  # of one request

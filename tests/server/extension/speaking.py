@@ -25,7 +25,8 @@ from syncer.engine.model import Entry, Outcome
 from syncer.server.extension import Extension
 from syncer.server.served import Key, Served
 from syncer.wire import BASE, values
-from syncer.wire.frames import Data, End, Frame, Head, Json, decode, encode
+from syncer.wire.bounded_json import Json
+from syncer.wire.frames import Data, End, Frame, Head, decode, encode
 
 KEYS = {
     "all": Key(name="all"),

@@ -19,7 +19,7 @@ from syncer.server.extension.endpoint import Endpoint
 from syncer.server.extension.shared import Shared
 from syncer.server.limits import Limits
 from syncer.server.served import Key
-from syncer.server.shares import Budget
+from syncer.server.shares import Budget, Listings
 
 
 def part(body: bytes, more: bool = True) -> dict:
@@ -212,7 +212,9 @@ class Asking:
 
 def endpoint_of(handlers, **limits) -> Endpoint:
     budget = Budget(1 << 20, 1 << 20)
-    shared = Shared(feed=None, lists=None, sketches=None, budget=budget, searches=budget)
+    shared = Shared(
+        feed=None, lists=None, sketches=None, budget=budget, searches=budget, listings=Listings(budget)
+    )
     served = SimpleNamespace(fs=SimpleNamespace(cancellable=lambda cancelled: nullcontext()))
     return Endpoint(served, shared, handlers, changing=frozenset(), limits=Limits(**limits))
 

@@ -179,3 +179,31 @@ def test_of_many_that_make_one_new_name_exactly_one_wins(client, folder):
         thread.join()
     assert sorted(type(o).__name__ for o in found) == ["Done", "Stale", "Stale", "Stale"]
     assert client.entry("new").kind is Kind.FILE
+
+
+def test_what_is_kept_of_a_name_goes_with_it(client, folder):
+    """Rows of digests and attributes stayed for ever where names were taken away by the extension."""
+    told = []
+    served = client.served
+    served.forgets = told.extend
+    names = ("gone", "stays", "d/below", "moved", "tree/deep/f")
+    (folder / "d").mkdir()
+    (folder / "tree/deep").mkdir(parents=True)
+    for name in ("gone", "moved"):
+        (folder / name).write_bytes(b"1")
+    served.digests.keep((name, b"v", bytes(32)) for name in names)
+
+    def known():
+        return {name for name in names if served.digests.find(name, b"v")}
+
+    entries = {name: out(client.entry(name)) for name in ("gone", "moved", "tree")}
+    [stale] = change(client, "delete", {"path": "gone", "expected": entries["moved"]})
+    assert isinstance(stale, Stale) and known() == set(names) and told == []
+    change(client, "delete", {"path": "gone", "expected": entries["gone"]})
+    assert known() == set(names) - {"gone"}
+    change(client, "remove-directories", "d")
+    assert known() == {"stays", "moved", "tree/deep/f"}
+    change(client, "rename", {"origin": "moved", "path": "new", "expected": entries["moved"]})
+    change(client, "rename", {"origin": "tree", "path": "other", "expected": entries["tree"]})
+    assert known() == {"stays"}
+    assert told == ["gone", "d", "moved", "tree"]

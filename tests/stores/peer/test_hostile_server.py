@@ -20,7 +20,8 @@ from syncer.errors import ChangedUnderUs, PermanentError, StoreError, SyncerErro
 from syncer.stores.peer import zstd
 from syncer.stores.peer.store import PeerStore
 from syncer.wire import values
-from syncer.wire.frames import Data, End, Frame, Head, Json, decode, encode
+from syncer.wire.bounded_json import Json
+from syncer.wire.frames import Data, End, Frame, Head, decode, encode
 from tests.contents import Held, noise
 from tests.contract.doubles import BytesSource, SteppingClock
 

@@ -12,7 +12,8 @@ from syncer.engine.ports import Rename
 from syncer.errors import ChangedUnderUs, PermanentError, TransientError
 from syncer.stores.peer.store import PeerStore
 from syncer.wire import values
-from syncer.wire.frames import End, Head, Json
+from syncer.wire.bounded_json import Json
+from syncer.wire.frames import End, Head
 from tests.contract.doubles import SteppingClock
 from tests.stores.peer.test_hostile_server import content, entry, framed, item, lines, outcome, store
 
