@@ -62,7 +62,8 @@ def _orange(account: Orange) -> list[str]:
 def _hubic(account: SwiftHubic, environ: Mapping[str, str]) -> list[str]:
     from syncer.stores.swift.auth.hubic import API_URL
 
-    return [account.api_url or API_URL, account.client_id or environ.get("HUBIC_CLIENT_ID", "")]
+    api_url = account.api_url or environ.get("HUBIC_API_URL") or API_URL
+    return [api_url, account.client_id or environ.get("HUBIC_CLIENT_ID", "")]
 
 
 def _ovh(account: SwiftOvh) -> list[str]:
@@ -98,17 +99,23 @@ def _fields(account: Account) -> Mapping[str, str]:
 
 
 def _missing(account: Account, field: str, environ: Mapping[str, str]) -> bool:
-    from syncer.config.accounts import SwiftHubic, SwiftOvh
+    from syncer.config.accounts import SmartFile, SwiftHubic, SwiftOvh
 
     if getattr(account, field) is not None:
         return False
     match account:
         case SwiftHubic():
-            return not environ.get(f"HUBIC_{field.upper()}")
+            from syncer.stores.swift.auth.hubic import fitting
+
+            return not fitting(environ, account.api_url).get(f"HUBIC_{field.upper()}")
         case SwiftOvh():
             from syncer.stores.swift.auth.ovh import OvhLogin
 
             return not OvhLogin(endpoint=account.endpoint, conf_file=account.conf_file).configured(field)
+        case SmartFile():
+            from syncer.stores.smartfile.auth import fitting as fitting_url
+
+            environ = fitting_url(environ, account.url)
     # Either half from elsewhere is about another login, and so is a key and a password.
     theirs = ("ACCESS_TOKEN", "ACCESS_SECRET", "API_KEY", "API_PASSWORD")
     return not any(environ.get(f"SMARTFILE_{name}") for name in theirs)

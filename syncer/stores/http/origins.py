@@ -70,12 +70,17 @@ def place(url: str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def bound(environ: Mapping[str, str], variable: str, url: str | None, *secrets: str) -> Mapping[str, str]:
+def bound(
+    environ: Mapping[str, str], variable: str, url: str | None, *secrets: str, public: str = ""
+) -> Mapping[str, str]:
     """The environment without its secrets where they belong to another endpoint than the account's `url`.
 
-    A password that was exported for one service must not be sent to another that an account names.
+    A password that was exported for one service must not be sent to another that an account names. `public`:
+    the service's own endpoint, for which they are where `variable` names none; this machine may stand for it.
     """
-    theirs = environ.get(variable, "")
-    if not url or not theirs or same_origin(url, theirs):
+    named = environ.get(variable, "")
+    if not url or not (named or public) or same_origin(url, named or public):
+        return environ
+    if not named and (found := origin(url)) is not None and is_loopback(found[1]):
         return environ
     return {name: value for name, value in environ.items() if name not in secrets}

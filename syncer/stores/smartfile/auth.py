@@ -59,7 +59,7 @@ def find(given: Given, *, environ: Mapping[str, str], netrc_file: Path | None = 
 
     `netrc_file`: else what NETRC names, else `.netrc` in the home directory.
     """
-    environ = bound(environ, "SMARTFILE_API_URL", given.url, *_SECRETS)
+    environ = fitting(environ, given.url)
     url = _base(given.url or environ.get("SMARTFILE_API_URL", ""), insecure=given.insecure)
     if given.key or given.password:
         return _basic(url, given, environ)
@@ -70,6 +70,11 @@ def find(given: Given, *, environ: Mapping[str, str], netrc_file: Path | None = 
     if environ.get("SMARTFILE_CLIENT_TOKEN") or environ.get("SMARTFILE_ACCESS_TOKEN"):
         return _oauth(url, given, environ)
     return _from_netrc(url, netrc_file or _netrc_place(environ))
+
+
+def fitting(environ: Mapping[str, str], url: str | None) -> Mapping[str, str]:
+    """The environment, without the secrets that were exported for another URL than the account's."""
+    return bound(environ, "SMARTFILE_API_URL", url, *_SECRETS)
 
 
 def _base(url: str, *, insecure: bool) -> str:

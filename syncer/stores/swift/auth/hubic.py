@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 from syncer.engine.ports import Clock
 from syncer.errors import AuthError, StoreError, TransientError
-from syncer.stores.http.origins import onward, place
+from syncer.stores.http.origins import bound, onward, place
 from syncer.stores.retry_policy import attempts, counted
 from syncer.stores.swift.auth import Access
 from syncer.stores.swift.auth.asking import (
@@ -66,14 +66,27 @@ class Application:
         insecure: bool = False,
         **given: Secret | None,
     ) -> Application:
-        """What is not given comes from HUBIC_*. Raises AuthError without an id and a secret, ConfigError."""
-        guarded("hubic", api_url or API_URL, key="api_url", insecure=insecure)
+        """What is not given comes from HUBIC_*, its secrets for the endpoint that HUBIC_API_URL names.
+
+        Raises AuthError without an id and a secret, ConfigError.
+        """
+        environ, exported = fitting(environ, api_url), environ
+        api_url = api_url or environ.get("HUBIC_API_URL") or API_URL
+        guarded("hubic", api_url, key="api_url", insecure=insecure)
         known = {
             name: given.get(name) or _kept(environ.get(f"HUBIC_{name.upper()}", ""))
             for name in ("client_secret", "password", "refresh_token")
         }
         client_id, secret = client_id or environ.get("HUBIC_CLIENT_ID", ""), known["client_secret"]
-        wanted("hubic", client_id=client_id, client_secret=secret)
+        try:
+            wanted("hubic", client_id=client_id, client_secret=secret)
+        except AuthError as error:
+            if environ is not exported:
+                theirs = exported.get("HUBIC_API_URL") or API_URL
+                error.hint += (
+                    f"; what is exported is for {theirs}: HUBIC_API_URL says for which endpoint it is"
+                )
+            raise
         assert secret is not None
         return cls(
             client_id=client_id,
@@ -81,7 +94,7 @@ class Application:
             username=username or environ.get("HUBIC_USERNAME", ""),
             password=known["password"],
             refresh_token=known["refresh_token"],
-            api_url=api_url or API_URL,
+            api_url=api_url,
             redirect_uri=redirect_uri or environ.get("HUBIC_REDIRECT_URI") or REDIRECT_URI,
             insecure=insecure,
         )
@@ -105,6 +118,12 @@ class Application:
     @property
     def base(self) -> str:
         return self.api_url.rstrip("/") + "/"
+
+
+def fitting(environ: Mapping[str, str], api_url: str | None) -> Mapping[str, str]:
+    """The environment, without the secrets that were exported for another endpoint."""
+    secrets_ = ("HUBIC_CLIENT_SECRET", "HUBIC_PASSWORD", "HUBIC_REFRESH_TOKEN")
+    return bound(environ, "HUBIC_API_URL", api_url, *secrets_, public=API_URL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from syncer.errors import AuthError, StoreError, TransientError
+from syncer.stores.http.origins import is_loopback, origin, same_origin
 from syncer.stores.swift.auth import Access
 from syncer.stores.swift.auth.asking import TIMEOUT, Secret, guarded, retry_after, storage_of
 
 if TYPE_CHECKING:
     import ovh
+
+_SECRETS = ("application_secret", "consumer_key", "client_secret")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +91,7 @@ class OvhLogin:
         if "://" in endpoint:
             guarded("ovh", endpoint, key="endpoint", insecure=self.insecure)
             _make_known(endpoint)
+        self._check_exported(endpoint)
         self._configuration()  # so that the package reads no file of the current directory
         made = ovh.Client(
             endpoint=endpoint,
@@ -102,6 +106,29 @@ class OvhLogin:
         for scheme in ("http://", "https://"):
             made._session.mount(scheme, GuardedAdapter(connections=1))
         return made
+
+    def _check_exported(self, endpoint: str) -> None:
+        """Raises AuthError for secrets of the environment that are for another endpoint.
+
+        The package takes them for any. Where OVH_ENDPOINT names none they are for OVH's own; this machine may
+        stand for those.
+        """
+        from ovh.client import ENDPOINTS
+
+        secrets = (f"OVH_{name.upper()}" for name in _SECRETS if getattr(self, name) is None)
+        exported = [name for name in secrets if os.environ.get(name)]
+        url, named = ENDPOINTS.get(endpoint, endpoint), os.environ.get("OVH_ENDPOINT", "")
+        if named:
+            fits = same_origin(url, ENDPOINTS.get(named, named))
+        else:
+            own = any(url == known for name, known in ENDPOINTS.items() if "://" not in name)
+            fits = own or ((found := origin(url)) is not None and is_loopback(found[1]))
+        if exported and not fits:
+            raise AuthError(
+                f"ovh: {' and '.join(exported)} of the environment: not for {url}, "
+                f"but for {named or 'OVH itself'}",
+                hint="set the keys of this endpoint in the account, or export OVH_ENDPOINT with it",
+            )
 
     def chosen_endpoint(self) -> str:
         """A name or a URL, "" where nobody says one."""

@@ -259,6 +259,22 @@ def test_the_environment_is_enough(hubic: HubicDouble, hubic_url: str, clock: Ha
     assert works(HubicLogin.settled(environ, clock=clock, api_url=hubic_url).log_in())
 
 
+def test_secrets_of_the_environment_go_to_their_own_endpoint_only(clock: HandClock) -> None:
+    """They went to whatever `api_url` an account named."""
+    environ = {"HUBIC_CLIENT_ID": "i", "HUBIC_CLIENT_SECRET": "s", "HUBIC_REFRESH_TOKEN": "r"}
+    other = "https://other.example/"
+    with pytest.raises(AuthError, match="client_secret missing") as caught:
+        Application.settled(environ, api_url=other)
+    assert "HUBIC_API_URL" in caught.value.hint and "https://api.hubic.com/" in caught.value.hint
+    own = Application.settled(environ, api_url=other, client_secret=lambda: "own")
+    assert own.client_secret() == "own" and own.refresh_token is None and own.password is None
+    assert Application.settled({**environ, "HUBIC_API_URL": other}, api_url=other).client_secret() == "s"
+    assert Application.settled({**environ, "HUBIC_API_URL": other}).api_url == other
+    assert Application.settled(environ).client_secret() == "s"
+    with pytest.raises(AuthError):
+        Application.settled({**environ, "HUBIC_API_URL": other}, api_url="https://api.hubic.com/")
+
+
 def test_what_nobody_gives_is_named(clock: HandClock) -> None:
     with pytest.raises(AuthError, match="client_id and client_secret missing"):
         HubicLogin.settled({}, clock=clock)

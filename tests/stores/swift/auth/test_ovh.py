@@ -255,6 +255,40 @@ def test_the_environment_is_enough(ovh: OvhDouble, ovh_url: str, monkeypatch: py
     assert access.storage_url.startswith("http://localhost:")
 
 
+@pytest.mark.parametrize(
+    ("exported", "endpoint", "fits"),
+    [
+        ("", "https://other.example/1.0", False),
+        ("", "ovh-ca", True),
+        ("", "https://eu.api.ovh.com/1.0", True),
+        ("", "http://127.0.0.1:9/1.0", True),
+        ("ovh-eu", "https://other.example/1.0", False),
+        ("ovh-eu", "ovh-ca", False),
+        ("ovh-eu", "https://eu.api.ovh.com/1.0", True),
+        ("https://other.example/1.0", "https://other.example/1.0", True),
+        ("ovh-eu", "http://127.0.0.1:9/1.0", False),
+    ],
+)
+def test_keys_of_the_environment_go_to_their_own_endpoint_only(
+    monkeypatch: pytest.MonkeyPatch, exported: str, endpoint: str, fits: bool
+) -> None:
+    """The package signs with OVH_* for whatever endpoint an account names."""
+    if exported:
+        monkeypatch.setenv("OVH_ENDPOINT", exported)
+    monkeypatch.setenv("OVH_APPLICATION_KEY", "k")
+    monkeypatch.setenv("OVH_APPLICATION_SECRET", "s")
+    if fits:
+        OvhLogin(endpoint=endpoint).client()
+    else:
+        with pytest.raises(AuthError, match="OVH_APPLICATION_SECRET of the environment: not for") as caught:
+            OvhLogin(endpoint=endpoint).client()
+        assert "OVH_ENDPOINT" in caught.value.hint
+    own = OvhLogin(
+        endpoint=endpoint, application_key="own", application_secret=lambda: "s", consumer_key=lambda: "c"
+    )
+    assert own.client()._application_key == "own"
+
+
 @pytest.mark.parametrize("where", ["named", "in the current directory"])
 def test_a_file_is_enough_but_not_one_that_lies_in_the_current_directory(
     ovh: OvhDouble, ovh_url: str, tmp_path: Path, where: str
