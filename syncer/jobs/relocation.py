@@ -257,9 +257,9 @@ def copied(settings: Settings, job: JobSettings, clock: Clock) -> dict[Side, str
     if not job.remote.folder and memories:
         marker = _remote_marker(settings, job, clock)
         text = remote_identity(settings, job)
-        same = [o for o in memories if marker and o.markers[Side.REMOTE] == marker]
-        if not any(o.texts[Side.REMOTE] == text for o in same):
-            standing = [o for o in same if _stands_at_service(o, settings, job, clock)]
+        alike = [one for one in memories if marker and one.markers[Side.REMOTE] == marker]
+        if not any(one.texts[Side.REMOTE] == text for one in alike):
+            standing = [one for one in alike if _stands_at_service(one, settings, job, clock)]
             if standing:
                 found[Side.REMOTE] = standing[0].texts[Side.REMOTE]
     for side, text, marker in marked:
