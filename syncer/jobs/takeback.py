@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from syncer.engine.model import Done, Entry, Kind, Obstacle, Outcome, RelPath, Seen, Stale
-from syncer.engine.paths import join, printable, split
+from syncer.engine.paths import fold, join, printable, split
 from syncer.engine.ports import Creation, Memory, Removal, Rename
 from syncer.errors import NotFound, StoreError
 from syncer.jobs import bookkeeping
@@ -176,7 +176,7 @@ class Hand:
     def _judge_rename(self, step: Step, freed: Collection[RelPath]) -> Entry | Ended:
         """What is to get its old name back, or how the step ends without that."""
         seen = None if step.path in freed else self._store.look(step.path)
-        taken = step.origin not in freed and self._store.look(step.origin) is not None
+        taken = step.origin not in freed and self._is_taken(step)
         if seen is None:
             if taken:
                 return _NOTHING_TO_DO  # back already
@@ -189,6 +189,15 @@ class Hand:
         return known if known is not None and self._is_as_left(step, known) else _LEFT
 
     # What stands there
+
+    def _is_taken(self, step: Step) -> bool:
+        """Whether something has the old name; where the disk folds, not only another spelling of it."""
+        if self._store.look(step.origin) is None:
+            return False
+        able = self._store.capabilities
+        same = [fold(path, case=able.folds_case, form=able.folds_form) for path in (step.origin, step.path)]
+        directory, name = split(step.origin)
+        return same[0] != same[1] or name in self._store.list(directory).entries
 
     def _known(self, path: RelPath, seen: Seen) -> Entry | None:
         """A file or symlink with its digest."""

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.world import World, contents, snapshot
+from tests.world import World, call, contents, snapshot
 
 WITHIN = 20.0  # seconds
 Mounting = Callable[[Path, Path], None]  # what there is to mount with, and where
@@ -286,6 +286,15 @@ def spelt_anew(world: World, kind: Kind) -> None:
         rests(world, kind)
         if kind.keeps_case:
             assert {file, directory} <= set(os.listdir(world.path(there)))
+    if kind.keeps_case:
+        respell(world.path("local/c"), "C")
+        respell(world.path("local/d"), "D")
+        assert {a for a, _ in world.sync().actions} == {"move-remote"}
+        undone = call(*world.words("undo", "--yes"))
+        assert undone.code == 0 and {"c", "d"} <= set(os.listdir(world.path("remote"))), undone
+        assert world.sync().code == 0
+        assert {"c", "d"} <= set(os.listdir(world.path("local")))
+        rests(world, kind)
     for name in () if kind.keeps_case else ("C", "D"):
         respell(world.path(f"local/{name}"), name.lower())
 
