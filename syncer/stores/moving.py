@@ -107,7 +107,8 @@ def _move(ground: Ground, item: Rename, old: Name, new: Name) -> bool:
             raise Unexpected(f"{printable(item.path)} is there by now") from None
     if ground.traits.folds_case or ground.traits.folds_form:
         try:
-            ground.fs.rename(*old, *new)  # nothing but itself can stand there
+            # RACE: a twin made just now in a directory that tells them apart, as no other one here does
+            ground.fs.rename(*old, *new)
         except FileExistsError:
             pass  # vfat with iocharset=utf8: it is in its own way, by its short name
     if not _shows(ground, *new):
