@@ -4,15 +4,20 @@
     python -m scripts.mutants exchange lock   those whose name holds one of the words; renews their rows
     python -m scripts.mutants --list          only their names
 
-The bugs stand in `seeded-bugs/*.toml`, each with the tests that are to catch it; those tests pass without
-the bug, or the campaign does not begin. The working tree itself is never touched. Exit code 0 only if
+The bugs are listed in `seeded-bugs/*.toml`, each with the tests that must catch it; those tests pass without
+the bug, or the campaign does not begin. The working tree itself is never changed. Exit code 0 only if
 every bug was caught, and by a test: one that does not even load, or that only a time-out stops where
 the list does not say so, counts as not caught.
+
+A bug is anchored by the qualified name of a function, class or constant (`at`) and a text in it (`old`), in
+which any white space stands for any other. Files are not named: code may move without losing its bugs.
+`within` names a package where two modules have the same function with the same text.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib.util
 import os
 import re
@@ -26,6 +31,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -44,28 +50,82 @@ caught by the test beside it. The lists are `scripts/seeded-bugs/*.toml`; this p
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """Where a function, a class or a constant stands: a file below the root, and offsets in its text."""
+
+    file: str
+    start: int
+    end: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
     """One seeded bug. `hangs`: the tests notice it by not coming to an end."""
 
     group: str
     name: str
-    file: str
+    at: str
     old: str
     new: str
     tests: tuple[str, ...]
     hangs: bool = False
+    within: str = "syncer"
 
-    def applied(self, text: str) -> str:
-        """The file's text with the bug in it. Raises ValueError, SyntaxError if the list is out of date."""
-        found = text.count(self.old)
-        if found != 1:
-            raise ValueError(f"{self.name}: its old text is {found} times in {self.file}, not once")
+    def planted(self, root: Path = ROOT) -> tuple[str, str]:
+        """The file that the bug belongs to, and its text with the bug in it.
+
+        Raises ValueError, SyntaxError if the list is out of date.
+        """
         if self.old == self.new:
             raise ValueError(f"{self.name}: changes nothing")
-        changed = text.replace(self.old, self.new)
-        compile(changed, self.file, "exec", dont_inherit=True)
-        return changed
+        anchor = re.compile(r"\s+".join(map(re.escape, self.old.split())))
+        places: set[tuple[str, int, int]] = set()
+        for found in definitions(root).get(self.at, ()):
+            if found.file.startswith(f"{self.within.replace('.', '/')}/"):
+                text = (root / found.file).read_text(encoding="utf-8")
+                spans = [match.span() for match in anchor.finditer(text, found.start, found.end)]
+                places.update((found.file, *span) for span in spans)
+        if len(places) != 1:
+            where = sorted({file for file, _, _ in places})
+            raise ValueError(
+                f"{self.name}: its old text is {len(places)} times in {self.at} {where}, not once"
+            )
+        [(file, start, end)] = places
+        text = (root / file).read_text(encoding="utf-8")
+        changed = text[:start] + self.new.strip() + text[end:]
+        compile(changed, file, "exec", dont_inherit=True)
+        return file, changed
+
+
+@cache
+def definitions(root: Path) -> dict[str, list[Definition]]:
+    """Every function, class and constant of the package, by its qualified name in its module."""
+    found: dict[str, list[Definition]] = {}
+    for path in sorted((root / "syncer").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        offsets = [0]
+        for line in text.splitlines(keepends=True):
+            offsets.append(offsets[-1] + len(line))
+        for name, first, last in _defined(ast.parse(text).body, ""):
+            place = Definition(str(path.relative_to(root)), offsets[first - 1], offsets[last])
+            found.setdefault(name, []).append(place)
+    return found
+
+
+def _defined(body: Sequence[ast.stmt], prefix: str) -> Iterator[tuple[str, int, int]]:
+    """Qualified names with their first and last line; a decorator belongs to what it decorates."""
+    for node in body:
+        last = node.end_lineno or node.lineno
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+                yield prefix + node.name, first, last
+                yield from _defined(node.body, f"{prefix}{node.name}.")
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                yield prefix + name, node.lineno, last
+            case ast.If() | ast.Try():
+                yield from _defined([*node.body, *node.orelse], prefix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,9 +211,10 @@ class Copy:
 
     @contextmanager
     def _planted(self, mutant: Mutant) -> Iterator[None]:
-        file = self._tree / mutant.file
+        name, changed = mutant.planted(self._tree)
+        file = self._tree / name
         text = file.read_text(encoding="utf-8")
-        file.write_text(mutant.applied(text), encoding="utf-8")
+        file.write_text(changed, encoding="utf-8")
         _forget_compiled(file)
         try:
             yield
@@ -221,8 +282,8 @@ def page(verdicts: Sequence[Verdict]) -> str:
         mutant = verdict.mutant
         if mutant.group != group:
             group = mutant.group
-            lines += ["", f"## {group}", "", "| bug | in | caught by |", "| --- | --- | --- |"]
-        lines.append(f"| {mutant.name} | `{mutant.file}` | {_caught_by(verdict)} |")
+            lines += ["", f"## {group}", "", "| bug | at | caught by |", "| --- | --- | --- |"]
+        lines.append(f"| {mutant.name} | `{mutant.at}` | {_caught_by(verdict)} |")
     return "\n".join(lines) + "\n"
 
 
