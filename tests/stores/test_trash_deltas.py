@@ -333,10 +333,15 @@ def test_a_version_gives_way_only_when_its_delta_is_durable_and_was_read_back(tr
     second = trash.throw(trash.edited(noise(7, SIZE)), compact=False)
     trash.disk.calls.clear()
     trash_deltas.compact(trash.trash, [second], least=SMALL)
-    names = [name for name in trash.disk.names() if name in ("write", "sync", "link", "rename", "open_read")]
-    after = names[len(names) - 1 - names[::-1].index("write") :]
-    assert after[:3] == ["write", "open_read", "sync"]
-    assert after[-4:] == ["link", "sync", "rename", "sync"]
+    names, calls = trash.disk.names(), trash.disk.calls
+    written, linked, renamed = (
+        max(i for i, n in enumerate(names) if n == w) for w in ("write", "link", "rename")
+    )
+    delta = calls[written][1][0]
+    assert "open_read" in names[written:linked], "it is read back"
+    assert ("sync", (delta,)) in calls[written:linked], "it is durable"
+    assert "sync" in names[linked:renamed], "its mark is durable"
+    assert "sync" in names[renamed:]
 
 
 def test_a_delta_that_makes_something_else_is_thrown_away(trash: Bin) -> None:
