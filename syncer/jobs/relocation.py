@@ -252,9 +252,11 @@ def adopt(settings: Settings, job: JobSettings, clock: Clock) -> Place | None:
 def copied(settings: Settings, job: JobSettings, clock: Clock) -> dict[Side, str]:
     """The roots of a new pair that are copies of one which another pair has and which still stands."""
     marked = [(side, text, _marker(text)) for side, text in _texts(settings, job).items()]
+    if job.remote.folder and not any(marker for _, _, marker in marked):
+        return {}  # and no database of another job that runs in this process is opened for nothing
     memories = list(known(settings.state_dir))
     found = {}
-    if not job.remote.folder and memories:
+    if any(_old_place(one, settings, job) for one in memories):  # else no service is asked for nothing
         marker = _remote_marker(settings, job, clock)
         text = remote_identity(settings, job)
         alike = [one for one in memories if marker and one.markers[Side.REMOTE] == marker]
@@ -312,22 +314,28 @@ def _stands(one: Known, side: Side, now: str) -> bool:
         return True
 
 
+def _old_place(one: Known, settings: Settings, job: JobSettings) -> str:
+    """The path of a memory's remote root at the very account of a job; "" elsewhere, or if it is the job's."""
+    if job.remote.folder or not one.markers[Side.REMOTE]:
+        return ""
+    top = f"{settings.accounts[job.remote.account].identity}/"
+    if not one.texts[Side.REMOTE].startswith(top):
+        return ""
+    path = one.texts[Side.REMOTE].removeprefix(top)
+    return "" if path.strip("/") == job.remote.path.strip("/") else path
+
+
 def _stands_at_service(one: Known, settings: Settings, job: JobSettings, clock: Clock) -> bool:
     """Whether the remote root of a memory still stands at another place of the very account of a job.
 
     Raises StoreError, AuthError where that cannot be told now.
     """
-    if job.remote.folder:
-        return False
-    account = settings.accounts[job.remote.account]
-    before, path = one.texts[Side.REMOTE], f"{account.identity}/"
-    if before == remote_identity(settings, job) or not before.startswith(path):
-        return False
-    old = before.removeprefix(path)
-    if old.strip("/") == job.remote.path.strip("/"):
+    old = _old_place(one, settings, job)
+    if not old:
         return False
     from syncer.jobs import trying
 
+    account = settings.accounts[job.remote.account]
     with trying.visited(account, old, settings.state_dir, clock=clock) as store:
         try:
             state = store.root()
