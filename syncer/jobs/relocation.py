@@ -315,7 +315,7 @@ def _stands(one: Known, side: Side, now: str) -> bool:
 
 
 def _old_place(one: Known, settings: Settings, job: JobSettings) -> str:
-    """The path of a memory's remote root at the very account of a job; "" elsewhere, or if it is the job's."""
+    """The path of a memory's remote root at the very account of a job; "" elsewhere, or if it is the same."""
     if job.remote.folder or not one.markers[Side.REMOTE]:
         return ""
     top = f"{settings.accounts[job.remote.account].identity}/"
