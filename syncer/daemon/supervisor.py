@@ -9,11 +9,12 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import select
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from queue import Empty, SimpleQueue
 from types import FrameType
 
 from syncer import __version__, allocator
@@ -88,7 +89,7 @@ class Supervisor:
         self._wakefulness = Wakefulness()
         self._reloading = threading.Lock()
         self._workers: dict[str, Worker] = {}
-        self._woken: SimpleQueue[None] = SimpleQueue()  # something is to be done by the waiting thread
+        self._bell = _Bell()  # something is to be done by the waiting thread
         self._reload_asked = False
         self._ending: int | None = None  # the signal; 0 for `stop`
         self._beat = self._trimmed = self._clock.monotonic()
@@ -152,8 +153,7 @@ class Supervisor:
     def wait(self) -> int:
         """Looks after everything until somebody ends it; the exit code."""
         while self._ending is None:
-            with suppress(Empty):
-                self._woken.get(timeout=TICK)
+            self._bell.wait(TICK)
             try:
                 self._look_after()
             except Exception:  # noqa: BLE001 - whatever goes wrong in this turn, there has to be a next one
@@ -176,20 +176,20 @@ class Supervisor:
             yield
             return
         before = {number: signal.signal(number, self._signalled) for number in _SIGNALS}
+        # Whichever thread the system gives a signal to, and at whatever moment: without this the main thread,
+        # which is the one to handle it, might begin to wait right then, and find out at the next tick.
+        bell = signal.set_wakeup_fd(self._bell.button, warn_on_full_buffer=False)
         try:
             yield
         finally:
+            signal.set_wakeup_fd(bell)
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
-        """No lock may be taken here: the thread that is interrupted may hold it.
-
-        An Event has one; a SimpleQueue's `put` may be called at any moment.
-        """
+        """No lock may be taken here: the thread that is interrupted may hold it. The bell rings already."""
         if number == signal.SIGHUP:
             self._reload_asked = True
-            self._woken.put(None)
             return
         if self._ending:
             os._exit(128 + number)
@@ -198,7 +198,7 @@ class Supervisor:
     def _end(self, number: int) -> None:
         if self._ending is None:
             self._ending = number
-        self._woken.put(None)
+        self._bell.ring()
 
     def _look_after(self) -> None:
         self._beat = self._clock.monotonic()
@@ -293,6 +293,29 @@ class Supervisor:
         pausing.set_paused(self._settings.state_dir, [worker.job.name for worker in workers], on)
         for worker in workers:
             worker.pause(on)
+
+
+class _Bell:
+    """Ends the waiting of one thread, or the next one. May be rung at any moment, by the kernel as well."""
+
+    def __init__(self) -> None:
+        self._ear, self.button = os.pipe()
+        for end in (self._ear, self.button):
+            os.set_blocking(end, False)
+            weakref.finalize(self, os.close, end)
+        self._poll = select.poll()
+        self._poll.register(self._ear, select.POLLIN)
+
+    def wait(self, seconds: float) -> None:
+        """Until it rings, or for so long."""
+        self._poll.poll(seconds * 1000)
+        with suppress(BlockingIOError):
+            os.read(self._ear, 4096)
+
+    def ring(self) -> None:
+        """Takes no lock."""
+        with suppress(BlockingIOError):  # full: it rings
+            os.write(self.button, b"!")
 
 
 def _check_descriptors(jobs: Sequence[JobSettings]) -> None:
