@@ -187,9 +187,10 @@ class Supervisor:
                 signal.signal(number, handler)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
-        """No lock may be taken here: the thread that is interrupted may hold it. The bell rings already."""
+        """No lock may be taken here: the thread that is interrupted may hold it."""
         if number == signal.SIGHUP:
             self._reload_asked = True
+            self._bell.ring()
             return
         if self._ending:
             os._exit(128 + number)
