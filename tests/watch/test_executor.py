@@ -24,12 +24,12 @@ def until(true) -> None:
 
 
 @pytest.fixture
-def executor():
-    return Executor("test-executor")
+def executor(request):
+    return Executor(request.node.name)
 
 
-def threads() -> int:
-    return sum(thread.name == "test-executor" for thread in threading.enumerate())
+def threads(executor) -> int:
+    return sum(thread.name == executor._name for thread in threading.enumerate())
 
 
 def test_a_call_is_made_again_and_again_and_once_more_when_it_is_woken(executor):
@@ -58,10 +58,10 @@ def test_hundreds_of_calls_take_two_threads_and_none_when_they_end(executor):
 
         calls.append(executor.call(act, every=0.05))
     until(lambda: min(count) > 2)
-    until(lambda: threads() <= 2)
+    until(lambda: threads(executor) <= 2)
     for call in calls:
         call.end(nothing, LONG)
-    assert threads() == 0
+    until(lambda: threads(executor) == 0)
 
 
 def test_calls_that_hang_keep_no_other_waiting_and_their_threads_end_with_them(executor):
@@ -78,10 +78,10 @@ def test_calls_that_hang_keep_no_other_waiting_and_their_threads_end_with_them(e
     other = executor.call(lambda: quick.append(time.monotonic()), every=0.01)
     until(lambda: len(quick) > 20)
     released.set()
-    until(lambda: threads() <= 2)
+    until(lambda: threads(executor) <= 2)
     for call in (*stuck, other):
         call.end(nothing, LONG)
-    assert threads() == 0
+    until(lambda: threads(executor) == 0)
 
 
 def test_many_slow_calls_are_made_one_after_the_other(executor):
@@ -90,14 +90,15 @@ def test_many_slow_calls_are_made_one_after_the_other(executor):
 
     def act():
         time.sleep(0.02)
-        most[0] = max(most[0], threads())
+        most[0] = max(most[0], threads(executor))
         made[0] += 1
 
     calls = [executor.call(act) for _ in range(50)]
+    began = time.monotonic()
     for call in calls:
         call.wake()
     until(lambda: made[0] == 50)
-    assert most[0] <= 3  # a third in case one of them took half a second
+    assert most[0] <= 2 + (time.monotonic() - began) // _GRACE  # more where a call took so long
     for call in calls:
         call.end(nothing, LONG)
 
@@ -114,7 +115,7 @@ def test_a_call_that_hangs_after_its_end_is_no_thread_that_others_may_count_on(e
     assert made.wait(LONG)
     released.set()
     other.end(nothing, LONG)
-    until(lambda: threads() == 0)
+    until(lambda: threads(executor) == 0)
 
 
 def test_what_is_woken_while_it_is_made_is_made_once_more_and_never_twice_at_once(executor):
@@ -171,7 +172,7 @@ def test_a_call_may_end_itself(executor):
     call = executor.call(act)
     call.wake()
     until(lambda: order == ["act", "last"])
-    until(lambda: threads() == 0)
+    until(lambda: threads(executor) == 0)
 
 
 def test_a_call_that_fails_is_made_again_and_ends_no_other(executor, caplog):
