@@ -21,7 +21,8 @@ from syncer.stores.scanning import LOOKS, RENAMING, joined, look_closer, on_its_
 from syncer.stores.snapshots import KEPT_BY
 
 _LINE, _ODD = 56, 700  # bytes beyond the name's own: of a line in a list, of a value kept beside it
-_MANY = 1024  # names from which on memory is asked for
+_WIDE = 4  # bytes of a character of a link's target
+_MANY, _ENOUGH = 1024, 256 << 10  # names, or bytes, from which on memory is asked for
 _OBSTACLE = b"?"  # instead of a version
 
 
@@ -82,7 +83,7 @@ def _read(
 ) -> bool:
     """One pass; whether everything in the directory is in it, and old enough to be trusted."""
     lines, add, pack = found.lines, found.lines.append, stamps.PACK
-    whole, size, asked = True, 0, _MANY
+    whole, size, asked, held = True, 0, _MANY, _ENOUGH
     old = now_ns - stamps.COARSE_MARGIN_NS  # what is older is trusted in any case
     device = fs.fstat(fd).st_dev
     aside: list[str] = []
@@ -112,11 +113,13 @@ def _read(
             if not odd and ctime >= old and not stamps.ripe(ctime, now_ns):
                 whole = False
         if odd:
-            line = _beside(found, name, look_closer(fs, name, fd, st, now_ns), line)
-            size += _ODD
+            seen = look_closer(fs, name, fd, st, now_ns)
+            line = _beside(found, name, seen, line)
+            size += _ODD + _WIDE * len((seen.target if isinstance(seen, Entry) else seen.message) or "")
         add(line)
         size += len(line)
-        if len(lines) > asked:
+        if len(lines) > asked or size > held:
+            held = size + _ENOUGH
             hold(size + _LINE * len(lines) * 5 // 4)  # before as many again are read
             asked += max(asked // 8, _MANY)
     lines.sort()

@@ -65,7 +65,8 @@ def _packed(pieces: Iterator[bytes]) -> bytes:
     return b"".join([packer.compress(piece) for piece in pieces]) + packer.flush()
 
 
-def _many(times: int, work: Callable[[], object]) -> None:
+def many(times: int, work: Callable[[], object]) -> None:
+    """Does it so many times at once."""
     threads = [threading.Thread(target=work) for _ in range(times)]
     for thread in threads:
         thread.start()
@@ -90,20 +91,20 @@ def _call(server: Serving, call: str, body: bytes, *, kind: str = "zstd", root: 
 def json_bombs(server: Serving) -> None:
     """KiBs of zstd that are MiBs of empty lists, in every place at once."""
     body = _packed(iter([b'{"paths":[[]', *[b",[]" * 100_000] * 100, b"]}"]))
-    _many(_AT_ONCE, lambda: _call(server, "look", body))
+    many(_AT_ONCE, lambda: _call(server, "look", body))
 
 
 def large_bodies(server: Serving) -> None:
     """Bodies as large as they may be, in few bytes, in every place at once."""
     body = _packed(iter([b'{"paths":["', *[b"x" * 100_000] * 155, b'"]}']))
-    _many(_AT_ONCE, lambda: _call(server, "look", body))
+    many(_AT_ONCE, lambda: _call(server, "look", body))
 
 
 def head_bombs(server: Serving) -> None:
     """The same as heads of streams."""
     text = b'{"items":[[]' + b",[]" * 5_000_000 + b"]}"
     body = _packed(iter([struct.pack(">cI", b"H", len(text)), text]))
-    _many(_AT_ONCE, lambda: _call(server, "put", body))
+    many(_AT_ONCE, lambda: _call(server, "put", body))
 
 
 def tiny_lists(server: Serving) -> None:
@@ -133,7 +134,7 @@ def signatures(server: Serving) -> None:
         yield struct.pack(">cI", b"E", 2) + b"{}" + struct.pack(">cI", b"Z", 0)
 
     body = _packed(frames())
-    _many(_AT_ONCE, lambda: _call(server, "delta", body))
+    many(_AT_ONCE, lambda: _call(server, "delta", body))
 
 
 def tasks(server: Serving) -> None:

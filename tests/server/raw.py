@@ -46,13 +46,13 @@ def send(server: Serving, data: bytes) -> tuple[int, bytes]:
 
 def received(sock: socket.socket) -> bytes:
     """Everything until the server ends the connection."""
-    answer = b""
+    pieces = []
     try:
         while piece := sock.recv(1 << 16):
-            answer += piece
+            pieces.append(piece)
     except ConnectionResetError:
         pass  # it closed while we were still sending: what came before counts
-    return answer
+    return b"".join(pieces)
 
 
 def status(answer: bytes) -> int:

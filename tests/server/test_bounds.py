@@ -20,6 +20,8 @@ import requests
 
 from syncer.engine.delta import Family, Parameters
 from syncer.engine.signature import sums
+from syncer.server.api.attributes import Attributes
+from syncer.stores import stamps
 from syncer.wire import BASE
 from tests.server import attacks
 from tests.server.conftest import Serving, eventually, serving
@@ -293,5 +295,42 @@ def test_all_children_in_one_answer_are_refused_where_they_are_too_many(
     """API 2.1 has no pages: each child takes thousands of bytes."""
     with serving(crowded, state=tmp_path / "state") as server:
         answer = server.get("api/2.1/path/info/d?children=true", timeout=100)
-        assert answer.status_code == 400 and "pages" in answer.text
+        assert answer.status_code == 400 and "smaller pages" in answer.text
         assert peak(server) < 110 << 20, f"{peak(server) >> 20} MiB"
+
+
+def test_links_with_long_targets_are_told_a_few_at_a_time(server: Serving) -> None:
+    """Two thousand were put into words at once: 12 calls took 518 MiB."""
+    (server.folder / "d").mkdir()
+    for number in range(1000):
+        os.symlink(b"\xff\xfe/" * 1365, os.fsencode(server.folder / "d" / f"link-{number}"))
+    begun = peak(server)
+    told: list[int] = []
+
+    def listed() -> None:
+        answer = server.post(f"{BASE}list", data=b'{"paths":["d"]}', timeout=100)
+        told.append(answer.content.count(b'"link-'))
+
+    attacks.many(8, listed)
+    assert told == [1000] * 8
+    assert peak(server) - begun < 50 << 20, f"{peak(server) - begun >> 20} MiB"
+
+
+def test_attributes_of_a_page_are_weighed_before_they_are_told(tmp_path: Path) -> None:
+    """A page of 500 files had gigabytes of them: 64 of 4,096 characters each, twelve bytes a character."""
+    folder, state = tmp_path / "folder", tmp_path / "state"
+    folder.mkdir()
+    names = [f"file-{number}" for number in range(100)]
+    state.mkdir(mode=0o700)
+    kept = Attributes(state / "attributes.sqlite")
+    for name in names:
+        (folder / name).write_bytes(b"")
+        version = stamps.version((folder / name).stat())
+        kept.set(name, version, [(f"{n}", "\N{GRINNING FACE}" * 4096) for n in range(40)])
+    kept.close()
+    with serving(folder, state=state) as server:
+        answer = server.get("api/2/path/info/?children=true&limit=100", timeout=100)
+        assert answer.status_code == 400 and "smaller pages" in answer.text
+        answer = server.get("api/2/path/info/?children=true&limit=3", timeout=100)
+        assert [len(child["attributes"]) for child in answer.json()["children"]] == [40] * 3
+        assert peak(server) < 130 << 20, f"{peak(server) >> 20} MiB"

@@ -5,7 +5,7 @@ Every change goes through a store; what took effect is told to the feed and the 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from syncer.server.served import Key, Served, ServedStore, is_hidden
 from syncer.server.shares import ENTRY, Crowded
 
 _INFO = 5000  # bytes of an info object, and of its JSON
+_CHARACTER = 30  # bytes of a character of an attribute: four, and twelve as JSON escapes it, and that encoded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,7 @@ class Office:
     def info(self, key: Key, store: ServedStore, path: RelPath, entry: Entry) -> Info:
         """The info object of one path."""
         found = self.attributes.of(local_path(self.served, store, path), entry.version)
+        _hold(0, _weight(found))
         items = None
         if entry.kind is Kind.DIRECTORY:
             items = len(shown(store, path))
@@ -54,14 +56,12 @@ class Office:
         """The info object of a directory with (a page of) its children, in the order of their names."""
         entries = shown(store, path)
         names, numbers = page(sorted(entries), asked, paged=paged)
-        try:
-            counted(len(names) * _INFO // ENTRY, 0)
-        except Crowded:
-            raise Refused(400, "There are too many children for one answer; ask for pages (API 2).") from None
-        children = []
+        children, size = [], len(names) * _INFO
         for name in names:
             child, entry = join(path, name), entries[name]
             known = self.attributes.of(local_path(self.served, store, child), entry.version)
+            size += _weight(known)
+            _hold(len(entries), size)
             children.append(info(child, entry, key=key, attributes=known))
         own = self.attributes.of(local_path(self.served, store, path), b"")
         directory = Entry(kind=Kind.DIRECTORY, size=0, version=b"")
@@ -101,6 +101,19 @@ class Office:
     def changed(self, store: ServedStore, directories: Collection[RelPath]) -> None:
         """Names came, went or changed in these directories."""
         self.served.feed.changed(store.below, directories)
+
+
+def _weight(attributes: Mapping[str, str]) -> int:
+    """Bytes that attributes take in an answer."""
+    return sum(len(value) for value in attributes.values()) * _CHARACTER
+
+
+def _hold(entries: int, size: int) -> None:
+    """Memory for entries and for bytes of an answer. Raises Refused where there is never so much."""
+    try:
+        counted(entries + size // ENTRY, 0)
+    except Crowded:
+        raise Refused(400, "That is too much for one answer; ask for smaller pages (API 2).") from None
 
 
 def one(results: Results) -> Outcome:

@@ -26,6 +26,7 @@ from syncer.wire.bounded_json import Json
 SMALL = 4 << 20  # bytes that `read-small` answers at most
 _HASHED_AT_ONCE = 64
 _LONG = 2000  # entries that are put into words at once
+_LARGE = 128 << 10  # bytes of them
 _PATH = 80  # bytes of a path beside its characters
 _DIRECTORY = said(values.entry_out(stamps.DIRECTORY)).decode("ascii")
 
@@ -114,10 +115,11 @@ def _line(served: Served, where: RelPath, path: RelPath, found: _Found, mounts: 
     for start in range(0, len(directory), _LONG):
         names = [line[: line.index(b"/")] for line in directory[start : start + _LONG]]
         digests = served.digests.of_names(where, names) if known is None else known
-        texts = []
+        texts, size = [], 0
         for line, name in zip(directory[start : start + _LONG], names, strict=True):
             if odd and (seen := odd.get(name)) is not None:
                 text = said(values.seen_out(seen)).decode("ascii")
+                size += len(text)
             elif len(line) == len(name) + 1:
                 text = _DIRECTORY
             else:
@@ -131,8 +133,12 @@ def _line(served: Served, where: RelPath, path: RelPath, found: _Found, mounts: 
                 bit = bool(mode & 0o100) if found.executable else None
                 text = values.file_text(size, version, mtime, bit, digest, trusted=trusted)
             texts.append(f"{_quoted(os.fsdecode(name))}:{text}")
-        yield piece + ",".join(texts).encode("ascii")
-        piece = b","
+            if size > _LARGE:  # targets of links may be long
+                yield piece + ",".join(texts).encode("ascii")
+                piece, texts, size = b",", [], 0
+        if texts:
+            yield piece + ",".join(texts).encode("ascii")
+            piece = b","
     if not directory:
         yield piece
     yield b"},[]" + (b"," + said(found.mount) if mounts and found.mount else b"") + b"]]"
