@@ -29,6 +29,7 @@ _FORGET_BELOW = "DELETE FROM digests WHERE directory = ? OR (directory >= ? AND 
 _NAMES = "SELECT name FROM digests WHERE directory = ? AND name > ? ORDER BY name LIMIT 1000"
 _FORGET_ALL = "DELETE FROM digests WHERE directory = ?"
 _DIRECTORIES = "SELECT DISTINCT directory FROM digests WHERE directory > ? ORDER BY directory LIMIT 1000"
+_BATCH = 256  # rows that are written at once
 _MOST = 5000  # rows of one directory that are held at once
 _KEEP = "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)"
 
@@ -38,6 +39,7 @@ class Digests:
 
     def __init__(self, file: Path) -> None:
         self._lock = threading.Lock()
+        self._kept: list[tuple[bytes, bytes, bytes, bytes]] = []  # not yet written
         try:
             self._base = _opened(file)
         except sqlite3.DatabaseError:
@@ -68,11 +70,19 @@ class Digests:
         for path, version, digest in rows:
             directory, name = split(path)
             found.append((os.fsencode(directory), os.fsencode(name), version, digest))
-        if not found:
+        with self._lock:
+            self._kept += found
+            if len(self._kept) >= _BATCH:
+                self._write()
+
+    def _write(self) -> None:
+        """What was handed in since the last time: a transaction for each file took a tenth of a put."""
+        rows, self._kept = self._kept, []
+        if not rows:
             return
         try:
-            with self._lock, self._base:
-                self._base.executemany(_KEEP, found)
+            with self._base:
+                self._base.executemany(_KEEP, rows)
         except sqlite3.Error:
             return  # a full disk, a damaged cache: the file is hashed again next time
 
@@ -81,6 +91,7 @@ class Digests:
         where = os.fsencode(directory)
         try:
             with self._lock, self._base:
+                self._write()
                 if names is None:
                     self._base.execute(_FORGET_ALL, (where,))
                 else:
@@ -94,6 +105,7 @@ class Digests:
         below = [(found, found + b"/", found + b"0") for found in map(os.fsencode, paths)]  # "0" follows "/"
         try:
             with self._lock, self._base:
+                self._write()
                 self._base.executemany(_FORGET, names)
                 self._base.executemany(_FORGET_BELOW, below)
         except sqlite3.Error:
@@ -118,11 +130,13 @@ class Digests:
     def close(self) -> None:
         """Nothing may be asked afterwards."""
         with self._lock:
+            self._write()
             self._base.close()
 
     def _ask(self, question: str, values: tuple[bytes | int, ...]) -> list[tuple[bytes, ...]]:
         try:
             with self._lock:
+                self._write()
                 return self._base.execute(question, values).fetchall()
         except sqlite3.Error:
             return []

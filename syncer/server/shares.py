@@ -194,7 +194,7 @@ class Listings:
 
     def names(self, owner: str, each: int) -> Names:
         """For one request. `each`: bytes for a name beside its characters."""
-        return Names(Reserved(self.turns, owner), Reserved(self.memory, owner), each)
+        return Names(self, owner, each)
 
 
 class Names:
@@ -203,10 +203,11 @@ class Names:
     For one thread; use it as a context.
     """
 
-    def __init__(self, turn: Reserved, memory: Reserved, each: int) -> None:
-        self._turn = turn
-        self._memory = memory
+    def __init__(self, listings: Listings, owner: str, each: int) -> None:
+        self._listings = listings
+        self._owner = owner
         self._each = each
+        self._held: tuple[Reserved, Reserved] | None = None  # a turn, and memory: few requests need them
 
     def __call__(self, count: int, chars: int) -> None:
         """Of so many names. Raises TransientError, Crowded."""
@@ -215,19 +216,24 @@ class Names:
     def hold(self, size: int) -> None:
         """So many bytes for the present one; none: it is over. Raises TransientError, Crowded."""
         if not size:
-            self.close()
-        elif size > max(self._memory.size, _UNHELD):
-            if not self._turn.size:
-                self._turn(1)
-            try:
-                self._memory(size - self._memory.size)
-            except PermanentError:
-                raise Crowded from None
+            return self.close()
+        if size <= _UNHELD:
+            return
+        if self._held is None:
+            turn = Reserved(self._listings.turns, self._owner)
+            turn(1)
+            self._held = turn, Reserved(self._listings.memory, self._owner)
+        memory = self._held[1]
+        try:
+            memory(size - memory.size)
+        except PermanentError:
+            raise Crowded from None
 
     def close(self) -> None:
         """Nothing is held any more."""
-        self._memory.close()
-        self._turn.close()
+        for reserved in self._held or ():
+            reserved.close()
+        self._held = None
 
     def __enter__(self) -> Names:
         return self

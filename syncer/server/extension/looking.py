@@ -24,7 +24,7 @@ from syncer.wire import values
 from syncer.wire.bounded_json import Json
 
 SMALL = 4 << 20  # bytes that `read-small` answers at most
-_HASHED_AT_ONCE = 64
+_HASHED_AT_ONCE = _LOOKED_AT_ONCE = 64
 _LONG = 2000  # entries that are put into words at once
 _LARGE = 128 << 10  # bytes of them
 _PATH = 80  # bytes of a path beside its characters
@@ -153,20 +153,32 @@ def look(call: Call) -> Answer:
 
     def told() -> Iterator[Json]:
         with call.store() as store:
-            for path in paths:
-                yield values.seen_out(_seen(call.served, store, path))
+            for start in range(0, len(paths), _LOOKED_AT_ONCE):
+                yield from map(
+                    values.seen_out, _seen(call.served, store, paths[start : start + _LOOKED_AT_ONCE])
+                )
 
     return lines(told())
 
 
-def _seen(served: Served, store: ServedStore, path: RelPath) -> Seen:
-    try:
-        seen = store.look(checked(path))
-    except Unholdable as error:
-        return Obstacle(Trouble.UNSAFE_NAME, error.message)
+def _seen(served: Served, store: ServedStore, paths: Sequence[RelPath]) -> list[Seen]:
+    """In order, with the digests that are known; a directory is opened once for those that come together."""
+    refused: dict[int, Obstacle] = {}
+    for index, path in enumerate(paths):
+        try:
+            checked(path)
+        except Unholdable as error:
+            refused[index] = Obstacle(Trouble.UNSAFE_NAME, error.message)
+    found = iter(store.left_out([path for index, path in enumerate(paths) if index not in refused]))
+    seen = [refused[index] if index in refused else next(found) for index in range(len(paths))]
+    return [_known(served, store, path, one) for path, one in zip(paths, seen, strict=True)]
+
+
+def _known(served: Served, store: ServedStore, path: RelPath, seen: Seen) -> Seen:
     if not isinstance(seen, Entry) or seen.kind is not Kind.FILE or not seen.trusted:
         return seen
-    return replace(seen, digest=served.digests.find(join(store.below, path), seen.version))
+    digest = served.digests.find(join(store.below, path), seen.version)
+    return replace(seen, digest=digest) if digest is not None else seen
 
 
 def digests(call: Call) -> Answer:
@@ -191,7 +203,7 @@ def _pair(value: Json) -> tuple[RelPath, Entry]:
 
 def _hashed(served: Served, store: ServedStore, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
     """In order; what has no known digest in its present version is read, all such names in one go."""
-    seen = [_seen(served, store, path) for path, _ in wanted]
+    seen = _seen(served, store, [path for path, _ in wanted])
     unread = {i: (wanted[i][0], e) for i, e in enumerate(seen) if isinstance(e, Entry) and _needs_reading(e)}
     read = store.digests(list(unread.values()))
     for index, known in enumerate(seen):
