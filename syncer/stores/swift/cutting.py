@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 
 from syncer.engine.fingerprint import fingerprint
 from syncer.engine.model import Entry, Kind, Listing, Obstacle, RelPath, Trouble
-from syncer.engine.paths import join
+from syncer.engine.paths import join, printable
+from syncer.errors import Unreadable
 from syncer.stores.swift.overlay import Shown, split_at_strange
 
 DIRECTORY = Entry(kind=Kind.DIRECTORY, size=0, version=b"")
 CLASH = Obstacle(Trouble.CLASH, "an object and a directory have this name")
 
+_MOST, _ENTRY = 128 << 20, 360  # bytes that the entries of one directory may take, and about what one takes
 Cut = tuple[RelPath, Listing]
 
 
@@ -26,6 +28,7 @@ class _Branch:
     path: RelPath
     entries: dict[str, Entry | Obstacle] = field(default_factory=dict)
     unopened: set[str] = field(default_factory=set)  # directories of which only a marker came so far
+    size: int = 0  # bytes of the entries, about
 
 
 class Cutter:
@@ -35,7 +38,7 @@ class Cutter:
         self._open = [_Branch("")]
 
     def add(self, shown: Shown) -> Iterator[Cut]:
-        """One object. Its path ends in a slash where its name does."""
+        """One object. Its path ends in a slash where its name does. Raises Unreadable for too many."""
         path, seen = shown
         if isinstance(seen, Obstacle) and seen.trouble is Trouble.UNSAFE_NAME:
             parts, leaf = split_at_strange(path)
@@ -49,6 +52,9 @@ class Cutter:
         yield from self._turn_to(parts)
         branch = self._open[-1]
         branch.entries[leaf] = CLASH if leaf in branch.entries else seen
+        branch.size += _ENTRY + len(leaf)
+        if branch.size > _MOST:
+            raise too_many(branch.path)
         if isinstance(seen, Entry) and seen.kind is Kind.DIRECTORY:
             branch.unopened.add(leaf)
 
@@ -70,6 +76,9 @@ class Cutter:
             if there != DIRECTORY:
                 branch.entries[name] = CLASH
             branch.unopened.discard(name)
+            branch.size += _ENTRY + len(name)
+            if branch.size > _MOST:
+                raise too_many(branch.path)
             self._open.append(_Branch(join(branch.path, name)))
 
     def _close(self) -> Iterator[Cut]:
@@ -84,3 +93,13 @@ def listing_of(entries: dict[str, Entry | Obstacle]) -> Listing:
     sound = [(name, e.version) for name, e in entries.items() if isinstance(e, Entry)]
     whole = len(sound) == len(entries)
     return Listing(entries=entries, fingerprint=fingerprint(sound) if whole else None)
+
+
+def too_many(path: RelPath) -> Unreadable:
+    """What a directory is that has no end, or could not be held."""
+    return Unreadable(
+        f"{printable(path) or 'the root'}: the service lists more in one directory than can be held "
+        f"in memory ({_MOST >> 20} MiB)",
+        hint="spread the files over several directories, or leave this one out with `ignore`",
+        path=path,
+    )

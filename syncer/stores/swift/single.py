@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from syncer.engine.model import Listing, Obstacle, RelPath, Trouble
-from syncer.stores.swift.cutting import DIRECTORY, Cutter
+from syncer.stores.swift.cutting import DIRECTORY, Cutter, too_many
 from syncer.stores.swift.learning import Crew, Learner
 from syncer.stores.swift.listing import pages
 from syncer.stores.swift.names import wrong
@@ -19,6 +19,7 @@ from syncer.stores.swift.overlay import Overlay, Shown, strange
 
 MOST = 50  # directories that are asked for one by one
 _PAGE = 10_000  # rows of a listing that come at once, nearly everywhere
+_MOST_ROWS = 300_000  # of one directory
 _ROWS = 500  # of them take as long as another request
 
 
@@ -65,7 +66,12 @@ class Singles:
         return {path: found.get(path) for path in paths}
 
     def _rows(self, path: RelPath) -> list[Row]:
-        return [row for page in pages(self._objects, self._prefix(path), delimiter="/") for row in page]
+        found: list[Row] = []
+        for page in pages(self._objects, self._prefix(path), delimiter="/"):
+            found += page
+            if len(found) > _MOST_ROWS:
+                raise too_many(path)
+        return found
 
     def _judged(self, path: RelPath, rows: Sequence[Row], overlay: Overlay) -> Listing | None:
         """Laid beside what is known; an empty directory is there by its marker."""

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncer.errors import TransientError, Unholdable
+from syncer.engine.model import Entry, Kind
+from syncer.errors import TransientError, Unholdable, Unreadable
 from syncer.stores.swift import metadata, versions
+from syncer.stores.swift.cutting import Cutter
 from syncer.stores.swift.names import Place, checked, reachable
 from syncer.stores.swift.objects import head_in
 
@@ -131,3 +133,16 @@ def test_an_answer_without_a_time_is_no_answer() -> None:
         head_in({"Content-Length": "1", "Last-Modified": "Thu, 01 Jan 1970 00:00:01 GMT"}).stamp.ticks
         == 100_000
     )
+
+
+def test_a_directory_without_end_is_given_up() -> None:
+    """A service may say of every page that there is another one: all of it was held."""
+    entry = Entry(kind=Kind.FILE, size=1, version=b"v" * 24)
+    cutter = Cutter()
+    shown = (found for number in range(500_000) for found in cutter.add((f"d/e/{number:06}", entry)))
+    with pytest.raises(Unreadable, match=r"d/e: the service lists more .* than can be held") as caught:
+        list(shown)
+    assert caught.value.path == "d/e" and "ignore" in caught.value.hint
+    cutter = Cutter()
+    complete = [found for number in range(3000) for found in cutter.add((f"d{number:05}/{'x' * 200}", entry))]
+    assert len(complete) == 2999, "those that are complete are held by nobody"
