@@ -72,6 +72,13 @@ def test_it_says_what_a_listing_says(tmp_path: Path, age: int) -> None:
     assert {os.fsdecode(name) for name in told.directories()} == {"x", "z"}
 
 
+def test_a_young_file_alone_takes_the_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    born = (tmp_path / "a").stat().st_ctime_ns
+    assert both(tmp_path, now_ns=born + LATER)[1].fingerprint is not None
+    assert both(tmp_path, now_ns=born)[1].fingerprint is None
+
+
 def test_what_is_no_file_stands_beside_the_lines_and_takes_the_fingerprint(tmp_path: Path) -> None:
     fill(tmp_path)
     os.mkfifo(tmp_path / "pipe")
