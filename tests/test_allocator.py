@@ -42,4 +42,4 @@ def most(settled: str) -> int:
 
 def test_garbage_is_collected_early_whatever_a_start_left() -> None:
     """Under load the server held 20 MB of what requests had left until the collector looked at everything."""
-    assert most("allocator.settle()") < most("") / 2
+    assert most("allocator.settle()") < 0.7 * most("")
