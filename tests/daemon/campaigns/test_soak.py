@@ -189,6 +189,7 @@ def test_what_comes_to_a_trash_is_read_once_and_remembered_when_it_is_gone(tmp_p
 # -- soaks ---------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(600)  # real daemons, and a machine that may be busy with others
 def test_of_a_short_soak_all_sides_are_equal_and_nothing_is_lost(tmp_path: Path) -> None:
     load = Load(
         seconds=15, large=2 << 20, edit_every=2, still=200, trash_size=8 << 20, scan="5s", sample_every=1
