@@ -64,7 +64,7 @@ class SteadyUser(User):
 
     def step(self) -> None:
         """One change. Beyond so many names directories go, so that the tree stays as large as it is."""
-        if self.steps % 10 == 0 and sum(1 for _ in self.root.rglob("*")) > _NAMES:
+        if self.steps % 10 == 0 and self.count() > _NAMES:
             self.steps += 1
             with suppress(OSError):
                 self.remove_large_tree()
