@@ -47,7 +47,7 @@ from syncer.stores.orange.installing import install, settle
 from syncer.stores.orange.listing import AT_ONCE, Lister
 from syncer.stores.orange.source import RemoteSource, small
 from syncer.stores.orange.staging import Staged, Staging
-from syncer.stores.orange.trash import Trash, run_name
+from syncer.stores.orange.trash import Trash
 from syncer.stores.orange.values import DIRECTORY
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class OrangeStore:
         base = "/".join(name for name in path.split("/") if name)
         self._ground = Ground(api=api, base=base, book=Book(cache))
         self._staging = Staging(self._ground, tag)
-        self._trash = Trash(self._ground, run_name(clock.now_ns(), tag), tag)
+        self._trash = Trash(self._ground, tag)
         self._lister = Lister(self._ground, self._staging, now_ns=clock.now_ns)
         self._room: tuple[float, int | None] | None = None
         self._failed = False

@@ -1,7 +1,7 @@
 """Where old content is kept, for how long, and how a name is taken there.
 
-    .syncer/trash/20261121-104700-0123abcd-9f3c/docs/a.txt      taken by the run that began then (UTC)
-    .syncer/trash/20261121-104700-0123abcd-9f3c~2/docs/a.txt    the same path again
+    .syncer/trash/20261121-104700-0123abcd-5f0c1d2e3f405162/docs/a.txt      taken by a run, then (UTC)
+    .syncer/trash/20261121-104700-0123abcd-5f0c1d2e3f405162~2/docs/a.txt    the same path again
 
 A move is what this API has instead of a conditional delete: what it took is looked at afterwards, and
 put back if it is not what was seen.
@@ -10,10 +10,8 @@ put back if it is not what was seen.
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 import threading
-from datetime import UTC, datetime
 
 from syncer.engine.model import RelPath
 from syncer.engine.paths import PRIVATE, TEMPORARY, join, parts, printable, split
@@ -23,24 +21,19 @@ from syncer.stores.orange.moves import carry, ensure
 from syncer.stores.orange.values import MARGIN_NS, File, Folder, Malformed
 from syncer.stores.orange.values import folder as read_folder
 from syncer.stores.smartfile.bodies import Body
+from syncer.stores.trash_runs import age_ns, run_name
 
 log = logging.getLogger(__name__)
 TRASH = f"{PRIVATE}/trash"
 DAY_NS = 86_400 * 10**9
-_RUN = re.compile(r"(\d{8}-\d{6})-[0-9a-zA-Z-]+(?:~\d+)?")
-
-
-def run_name(now_ns: int, tag: str) -> str:
-    """When a run began (UTC), whose it is, and a word that no other has."""
-    return f"{datetime.fromtimestamp(now_ns / 1e9, UTC):%Y%m%d-%H%M%S}-{tag}-{secrets.token_hex(2)}"
 
 
 class Trash:
     """The trash of one root, for one run. Safe to share between threads."""
 
-    def __init__(self, ground: Ground, run: str, tag: str) -> None:
+    def __init__(self, ground: Ground, tag: str) -> None:
         self._ground = ground
-        self._run = run
+        self._run = ""
         self._tag = tag
         self._lock = threading.Lock()
         self._files: list[set[str]] = []  # what was kept, by generation; case folded
@@ -93,7 +86,8 @@ class Trash:
         """Whether renames and moves keep a file's date here: tried on a file of our own, a while after."""
         if self._keeps_date is None:
             ground, name = self._ground, f"{TEMPORARY}{self._tag}{secrets.token_hex(4)}"
-            around, away = ground.at(PRIVATE), ground.at(f"{TRASH}/{self._run}")
+            with self._lock:
+                around, away = ground.at(PRIVATE), ground.at(f"{TRASH}/{self._named()}")
             ensure(ground, away)
             place = join(around, name)
             id_ = ground.api.upload(ground.folder_id(around), name, Body(open=lambda: (b"?",), length=1))
@@ -124,7 +118,16 @@ class Trash:
                 self._folders.append(set())
             (self._folders if folder else self._files)[number].add(key)
             self._folders[number] |= above
-        return self._run if number == 0 else f"{self._run}~{number + 1}"
+            run = self._named()
+        return run if number == 0 else f"{run}~{number + 1}"
+
+    def _named(self) -> str:
+        """The folder of this run, by the service's clock where its answers tell it."""
+        if not self._run:
+            session = self._ground.api.session
+            now_ns = self._ground.api.page(limit=1).asked_ns
+            self._run = run_name(session.clock.now_ns() if now_ns is None else now_ns, self._tag)
+        return self._run
 
     def prune(self, days: int) -> None:
         """Deletes what runs of ours kept longer ago, by the service's clock. Raises StoreError."""
@@ -137,15 +140,5 @@ class Trash:
                 batch = read_folder(document)
             except Malformed:
                 continue
-            if page.asked_ns is not None and _age_ns(batch.name, page.asked_ns) > days * DAY_NS:
+            if page.asked_ns is not None and age_ns(batch.name, page.asked_ns) > days * DAY_NS:
                 self._ground.api.delete(batch.id, folder=True)
-
-
-def _age_ns(name: str, now_ns: int) -> int:
-    """How long ago the run began that a folder of the trash is named after; 0 for any other name."""
-    found = _RUN.fullmatch(name)
-    try:
-        began = datetime.strptime(found[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC) if found else None
-    except ValueError:
-        began = None
-    return now_ns - int(began.timestamp()) * 10**9 if began is not None else 0

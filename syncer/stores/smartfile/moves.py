@@ -1,7 +1,7 @@
 """Renames whose answer may get lost, and where old content is kept.
 
-    .syncer/trash/20261121-104700-0123abcd-9f3c/docs/a.txt      taken by the run that began then (UTC)
-    .syncer/trash/20261121-104700-0123abcd-9f3c~2/docs/a.txt    the same path again
+    .syncer/trash/20261121-104700-0123abcd-5f0c1d2e3f405162/docs/a.txt      taken by a run, then (UTC)
+    .syncer/trash/20261121-104700-0123abcd-5f0c1d2e3f405162~2/docs/a.txt    the same path again
 
 The API has no trash and no conditional rename. A rename there is atomic, so what it took is looked at
 afterwards: see `changes`.
@@ -16,6 +16,7 @@ from syncer.engine.paths import PRIVATE, split
 from syncer.errors import NotFound, PermanentError, PreconditionFailed, TransientError
 from syncer.stores.smartfile.api import Api
 from syncer.stores.smartfile.info import Info
+from syncer.stores.trash_runs import run_name
 
 TRASH = f"{PRIVATE}/trash"
 TRIES = 3
@@ -49,11 +50,12 @@ def move(api: Api, origin: str, path: str) -> None:
 class Trash:
     """The trash of one root, for one run. Safe to share between threads."""
 
-    def __init__(self, api: Api, root: str, run: str) -> None:
+    def __init__(self, api: Api, root: str, tag: str) -> None:
         """`root` is the service's path of the root without a slash at its end ("" for the account's)."""
         self._api = api
         self._root = root
-        self._run = run
+        self._tag = tag
+        self._run = ""
         self._lock = threading.Lock()
         self._used: dict[str, int] = {}
         self._made: set[str] = set()
@@ -87,6 +89,11 @@ class Trash:
         """A path that was not given out before: a service that replaces on rename must find it free."""
         key = path.casefold()
         with self._lock:
+            if not self._run:
+                here = look(self._api, self._root or "/")
+                asked_ns = here.asked_ns if here is not None else None
+                now_ns = self._api.session.clock.now_ns() if asked_ns is None else asked_ns
+                self._run = run_name(now_ns, self._tag)
             generation = self._used[key] = self._used.get(key, 0) + 1
         batch = self._run if generation == 1 else f"{self._run}~{generation}"
         return join_root(self._root, f"{TRASH}/{batch}/{path}")

@@ -1,13 +1,11 @@
 """What Syncer keeps at a root and is too old: the trash of former runs, staged content of dead ones.
 
 Depth first, file by file; a directory is removed only after it was found empty. Only below `.syncer`, and
-only what carries the name of a run of ours. Ages are told by the service's own clock.
+only what carries the name of a run of ours. A run began at the later of the moment in its folder's name and
+the date that the service shows of the folder; ages are told by the service's own clock.
 """
 
 from __future__ import annotations
-
-import re
-from datetime import UTC, datetime
 
 from syncer.engine.model import Obstacle
 from syncer.errors import NotFound
@@ -16,16 +14,11 @@ from syncer.stores.smartfile.info import Info
 from syncer.stores.smartfile.listing import Lister
 from syncer.stores.smartfile.moves import TRASH, join_root
 from syncer.stores.smartfile.staging import WORK
+from syncer.stores.trash_runs import age_ns
 
-_RUN = re.compile(r"(\d{8}-\d{6})-[0-9a-zA-Z-]+(?:~\d+)?")
 DAY_NS = 86_400 * 10**9
 WORK_DAYS = 2  # a put that takes longer is none any more
 DEEPEST = 2100
-
-
-def run_name(now_ns: int, tag: str, mark: str) -> str:
-    """What a run's places are called: when it began (UTC), whose it is, and a word that no other has."""
-    return f"{datetime.fromtimestamp(now_ns / 1e9, UTC):%Y%m%d-%H%M%S}-{tag}-{mark}"
 
 
 def prune(api: Api, root: str, *, trash_days: int) -> None:
@@ -43,14 +36,12 @@ def prune(api: Api, root: str, *, trash_days: int) -> None:
 
 
 def _expired(name: str, child: Info, days: int) -> bool:
-    found = _RUN.fullmatch(name)
-    if found is None or child.asked_ns is None:
+    if child.asked_ns is None:
         return False
-    try:
-        began = datetime.strptime(found[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
-    except ValueError:
-        return False
-    return child.asked_ns - int(began.timestamp()) * 10**9 > days * DAY_NS
+    age = age_ns(name, child.asked_ns)
+    if child.span is not None:  # a folder's date may be later than the run, never earlier
+        age = min(age, child.asked_ns - child.span.latest_ns)
+    return age > days * DAY_NS
 
 
 def _clear(api: Api, lister: Lister, path: str, depth: int = 0) -> None:

@@ -7,7 +7,6 @@ one wait for the service's clock serves many files.
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -48,6 +47,7 @@ from syncer.stores.smartfile.moves import Trash
 from syncer.stores.smartfile.session import Session
 from syncer.stores.smartfile.sources import RemoteSource, small
 from syncer.stores.smartfile.staging import Staged, Staging
+from syncer.stores.trash_runs import run_name
 
 log = logging.getLogger(__name__)
 AT_ONCE = 4  # directories looked at at once
@@ -64,12 +64,13 @@ class SmartFileStore:
         """`path` is the folder below the login's root, `tag` a plain word in the names of what we keep."""
         names = [name for name in path.split("/") if name]
         base = "".join(f"/{name}" for name in names)
-        run = pruning.run_name(clock.now_ns(), tag, secrets.token_hex(2))
         api = Api(session)
         self._clock = clock
         self._identity = f"smartfile:{session.base_url}{'/'.join(names)}"
         self._trash_days = trash_days
-        self._ground = Ground(api, base, Staging(api, base, run), Trash(api, base, run))
+        self._ground = Ground(
+            api, base, Staging(api, base, run_name(clock.now_ns(), tag)), Trash(api, base, tag)
+        )
         self._lister = Lister(api)
         self._room: tuple[float, int | None] | None = None
         self._failed = False

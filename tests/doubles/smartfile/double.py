@@ -89,9 +89,11 @@ class SmartFileDouble:
         """What clients noted about it."""
         return dict(self.site.tree.find(path).attributes)
 
-    def mkdir(self, path: str) -> None:
-        """A directory with its parents."""
-        self.site.tree.mkdir(path)
+    def mkdir(self, path: str, *, time: float | None = None) -> None:
+        """A directory with its parents. `time`: seconds since 1970, else now."""
+        made = self.site.tree.mkdir(path)
+        if time is not None:
+            made.time = time
 
     def remove(self, path: str) -> None:
         """With all below it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,17 @@ def test_old_trash_goes_after_a_run_that_kept_something(rig: OrangeRig) -> None:
     removed(rig, "f")
     rig.orange.close()
     assert sorted(rig.kept()) == sorted([f"{young}-0123abcd-bbbb".encode(), b"not-a-run", b"x"])
+
+
+def test_what_a_client_with_a_wrong_clock_keeps_is_not_old_for_that(rig: OrangeRig) -> None:
+    """Its clock was sixty days behind, and the next run, by a right one, emptied the trash."""
+    rig.clock.slept.append(-60.0 * DAY)
+    for name in ("f", "g"):
+        rig.write(name, name.encode())
+        with closing(rig.another()) as run:
+            in_order(run.delete([Removal(path=name, expected=rig.entry(name))]), 1)
+        rig.clock.slept.append(60.0 * DAY)
+    assert sorted(rig.kept()) == [b"f", b"g"]
 
 
 def test_a_put_waits_until_a_later_write_would_show_another_date(rig: OrangeRig) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from syncer.errors import (
 )
 from syncer.stores.retry import RetryingStore
 from syncer.stores.smartfile import marks
+from syncer.stores.trash_runs import age_ns
 from tests.contract.doubles import BytesSource
 from tests.contract.rigs import in_order
 from tests.contract.smartfile_rig import ROOT, SmartFileRig
@@ -312,8 +315,9 @@ def test_every_name_survives_the_url_and_the_form(rig: SmartFileRig, name: str) 
 
 def test_old_trash_and_dead_runs_are_pruned_after_a_run_that_went_well(rig: SmartFileRig) -> None:
     own = f"{ROOT}/.syncer"
-    for kept in ("trash/20200101-000000-0123abcd-9f3c/a/b", "work/20200101-000000-ffff-1/7"):
-        rig.double.write(f"{own}/{kept}", b"x")
+    for run, kept in (("trash/20200101-000000-0123abcd-9f3c", "a/b"), ("work/20200101-000000-ffff-1", "7")):
+        rig.double.write(f"{own}/{run}/{kept}", b"x")
+        rig.double.mkdir(f"{own}/{run}", time=1_577_836_800)
     rig.double.write(f"{own}/trash/somebody's/b", b"x")
     rig.write("f", b"old")
     done(rig.put("f", b"new", expected=rig.entry("f")))
@@ -324,14 +328,39 @@ def test_old_trash_and_dead_runs_are_pruned_after_a_run_that_went_well(rig: Smar
 
 
 def test_a_run_that_failed_prunes_nothing(rig: SmartFileRig) -> None:
-    old = f"{ROOT}/.syncer/trash/20200101-000000-0123abcd-9f3c/a"
+    run = f"{ROOT}/.syncer/trash/20200101-000000-0123abcd-9f3c"
+    old = f"{run}/a"
     rig.double.write(old, b"x")
+    rig.double.mkdir(run, time=1_577_836_800)
     rig.write("f", b"old")
     done(rig.put("f", b"new", expected=rig.entry("f")))
     rig.double.misbehave("POST", "/path/data/", Answer(status=500))
     rig.put("g", b"x")
     rig.store.inner.close()
     assert old in rig.double.contents()
+
+
+def test_a_run_with_a_young_date_is_kept_whatever_its_name_says(rig: SmartFileRig) -> None:
+    """The name may have been made by a client whose clock was sixty days behind."""
+    kept = f"{ROOT}/.syncer/trash/20200101-000000-0123abcd-9f3c/a"
+    rig.double.write(kept, b"precious")
+    rig.write("f", b"old")
+    done(rig.put("f", b"new", expected=rig.entry("f")))
+    rig.store.inner.close()
+    assert rig.double.contents()[kept] == b"precious"
+
+
+def test_what_a_client_with_a_wrong_clock_keeps_is_named_by_the_service_s(rig: SmartFileRig) -> None:
+    rig.clock.slept.append(-60.0 * DAY)
+    for name in ("f", "g"):
+        rig.write(name, name.encode())
+        with closing(rig.another()) as run:
+            in_order(run.delete([Removal(path=name, expected=rig.entry(name))]), 1)
+        rig.clock.slept.append(60.0 * DAY)
+    assert sorted(rig.kept()) == [b"f", b"g"]
+    trash = f"{ROOT}/.syncer/trash/"
+    runs = {path[len(trash) :].split("/")[0] for path in rig.double.contents() if path.startswith(trash)}
+    assert len(runs) == 2 and all(abs(age_ns(run, time.time_ns())) < 3600 * 10**9 for run in runs)
 
 
 def test_the_service_s_clock_is_waited_for_so_that_a_version_can_be_trusted(tmp_path: Path) -> None:
