@@ -100,7 +100,8 @@ class Reconciler:
     def visit(self, directory: RelPath) -> None:
         """A directory that both sides should have (or the root)."""
         directory = self.spelt(directory)
-        if directory in self.findings.visited or self._is_covered(directory):
+        known = directory in self.findings.visited or self._is_covered(directory)
+        if known or self._is_ignored_by_now(directory):
             return
         self._directory(directory, {Side.LOCAL, Side.REMOTE}, None)
 
@@ -118,6 +119,19 @@ class Reconciler:
 
     def _is_covered(self, directory: RelPath) -> bool:
         return any(up in self._covered or self._is_another_roots(up) for up in paths.upwards(directory))
+
+    def _is_ignored_by_now(self, directory: RelPath) -> bool:
+        """Rules that moved in this run may name it, or a directory above: it is forgotten from there.
+
+        It is met here before that where nothing in the directories between moved.
+        """
+        if not self.findings.rules_moved:
+            return False
+        above = [*paths.upwards(directory)][:-1]
+        try:
+            return any(self._rules.ignored(up, is_directory=True) for up in reversed(above))
+        except Illegible:
+            return False  # so will be the listing
 
     def _is_another_roots(self, directory: RelPath) -> bool:
         """A known directory may have become, or be within, the private one of another root."""

@@ -393,3 +393,15 @@ def test_a_conflict_that_waits_is_found_again_by_every_run() -> None:
     for _ in range(3):
         round_of(there, ASK, shortcuts=True)
         assert len(findings(there, ASK, shortcuts=True).conflicts) == 1
+
+
+def test_in_a_directory_that_new_rules_ignore_something_was_still_done() -> None:
+    """It was met before the directory above, in which the rules name it, and adopted again two runs later."""
+    before: Tree = {"d": DIR, "d/e": DIR, "d/e/c": file("one"), "x": file("x")}
+    there = world(before, before, before)
+    round_of(there, shortcuts=True)
+    there.place(L, {**before, "d/e/c": file("here")})
+    there.place(R, {**before, "d/e/c": file("there"), ".syncignore": file("e\n")})
+    found = findings(there, shortcuts=True)
+    assert "d" not in found.visited, "nothing in it moved"
+    assert [a.path for a in found.actions] == [".syncignore"] and not found.conflicts

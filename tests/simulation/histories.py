@@ -159,7 +159,9 @@ class History:
         assert ends[-1].exit_code in ((0, 1) if waiting else (0,)), f"{ends[0]} / {ends[1]}"
         before = self.sides()
         third = self.run(plan=True)
-        assert third.report is not None and not _told(third.report), str(third)
+        assert third.report is not None, str(third)
+        again = [report.action for report in third.report.actions if loud(report.action)]
+        assert not again, f"it does not rest: {again}"
         expect.unchanged(before, self.sides())
         if self.policy.mode is Mode.TWO_WAY and not waiting:
             unsure = held_open(before.values(), self.rules())
