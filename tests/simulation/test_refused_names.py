@@ -10,7 +10,7 @@ import pytest
 
 from syncer.engine.model import Policy
 from syncer.jobs.results import loud
-from syncer.stores.fsops import FileSystem
+from syncer.stores.fsops import UNSUPPORTED, FileSystem
 from tests.simulation.machines import End, FastClock, Machine
 from tests.world import SIDES
 
@@ -142,10 +142,13 @@ def test_a_directory_that_is_refused_waits_with_all_that_is_in_it(pair: Pair) ->
 
 def test_what_failed_only_once_is_no_refusal(pair: Pair) -> None:
     (pair.home / "local" / ODD).write_bytes(b"x")
+    pair.disk.refusing = 2 if pair.disk.code in UNSUPPORTED else 1  # NOREPLACE, and the way round it
+    assert pair.run().exit_code == 0
+    assert (pair.home / "remote" / ODD).read_bytes() == b"x"
     (pair.home / "local" / f"{ODD} too").mkdir()
     pair.disk.refusing = 1
     assert pair.run().exit_code == 0
-    assert (pair.home / "remote" / ODD).read_bytes() == b"x"
+    assert (pair.home / "remote" / f"{ODD} too").is_dir()
 
 
 def test_a_memory_that_is_lost_costs_one_more_try(pair: Pair) -> None:
