@@ -23,9 +23,16 @@ from benchmarks.machine import look
 from benchmarks.running import BenchError, Command, Sample, run
 from benchmarks.syncers import REPOSITORY, Syncer
 from benchmarks.trees import big_file
-from syncer.engine.delta import Parameters, Signature, delta, encode, patch, signature
-from syncer.engine.difference import difference
-from syncer.engine.sketch import Sketch
+from syncer.delta.block_index import BlockIndex
+from syncer.delta.indexed_delta import difference
+from syncer.delta.rsync import (
+    Signature,
+    SignatureParams,
+    delta,
+    encode,
+    patch,
+    signature,
+)
 
 SIZE, EDITS, EDIT, INSERT = 512, 20, 4096, 1024  # MiB; number; bytes; bytes at the first MiB
 _WORKERS, _CHUNK = 2, 1 << 20
@@ -70,14 +77,14 @@ def written(path: Path, made: Iterable[bytes]) -> int:
 def wire(old: Path, new: Path, made: Path) -> int:
     """Signature and delta; the answer of each step is how many bytes cross the wire."""
     size = old.stat().st_size
-    sums = list(signature(chunks(old), Parameters.for_wire(size), workers=_WORKERS))
+    sums = list(signature(chunks(old), SignatureParams.for_wire(size), workers=_WORKERS))
     with Signature.load(sums, basis_size=size) as against:
         return sum(map(len, sums)) + written(made, delta(against, chunks(new), workers=_WORKERS))
 
 
 def kept(known: Path, new: Path, made: Path) -> int:
     """The delta against a kept sketch, which is read and written anew."""
-    loaded = Sketch.load(chunks(known))
+    loaded = BlockIndex.load(chunks(known))
     if loaded is None:
         raise BenchError("the sketch is damaged")
     found = difference(loaded, chunks(new), workers=_WORKERS)
@@ -104,8 +111,8 @@ def contests(place: Ground, mebibytes: int) -> Iterator[Contest]:
     big_file(old, mebibytes << 20)
     big_file(other, mebibytes << 20, seed=3)
     _edit(old, new)
-    written(known, Sketch.of(chunks(old), size=old.stat().st_size, workers=_WORKERS).chunks())
-    fine = ("-b", str(Parameters.for_keeping(old.stat().st_size).block_len), "-S", "5")
+    written(known, BlockIndex.of(chunks(old), size=old.stat().st_size, workers=_WORKERS).chunks())
+    fine = ("-b", str(SignatureParams.for_keeping(old.stat().st_size).block_len), "-S", "5")
     beside = _Beside(place, folder)
     own, made = beside.own, folder / "own.delta"
     rsync = beside.rsync(new, old)

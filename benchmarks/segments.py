@@ -22,15 +22,14 @@ from blake3 import blake3
 
 from benchmarks.trees import big_file
 from syncer.clock import SystemClock
+from syncer.engine.interfaces import WriteRequest
 from syncer.engine.model import Done, Entry, Kind
-from syncer.engine.ports import Put
-from syncer.stores.swift.auth.renewing import RenewingDoor
+from syncer.stores.swift.auth.session import RenewingTokenProvider
 from syncer.stores.swift.auth.v1 import V1Login
-from syncer.stores.swift.connection import Connection
-from syncer.stores.swift.manifest import Inline, Manifest
-from syncer.stores.swift.manifests import asked
-from syncer.stores.swift.names import Place
-from syncer.stores.swift.planning import Dialect, Thresholds, Wear, limits, wear
+from syncer.stores.swift.client import Connection
+from syncer.stores.swift.names import ContainerPath
+from syncer.stores.swift.slo.layout import Fragmentation, LayoutLimits, SloFeatures, limits, wear
+from syncer.stores.swift.slo.manifest import Inline, Manifest, asked
 from syncer.stores.swift.store import SwiftStore
 from tests.doubles.proxy import Proxy
 from tests.swift.server import Swift
@@ -82,8 +81,8 @@ class Machine:
         clock = SystemClock()
         address = f"http://127.0.0.1:{port}/auth/v1.0"
         login = V1Login(auth_url=address, user=swift.user, key=lambda: swift.key, clock=clock)
-        self.connection = Connection(RenewingDoor(login, clock=clock), clock=clock)
-        self.place = Place(container="c")
+        self.connection = Connection(RenewingTokenProvider(login, clock=clock), clock=clock)
+        self.place = ContainerPath(container="c")
         self.store = SwiftStore(
             self.connection, self.place, whereabouts="here", clock=clock, cache=cache, tag="0123abcd"
         )
@@ -98,7 +97,7 @@ class Machine:
     def put(self, name: str, new: Local, *, over: bool = True) -> None:
         """Sends it, and fails if that did not work."""
         expected = self.entry(name) if over else None
-        item = Put(path=name, kind=Kind.FILE, source=new, size=new.size, expected=expected)
+        item = WriteRequest(path=name, kind=Kind.FILE, source=new, size=new.size, expected=expected)
         [(_, outcome)] = self.store.put([item])
         assert isinstance(outcome, Done), outcome
 
@@ -212,15 +211,15 @@ def frayed(bench: Bench, name: str, size: int, fresh: float) -> None:
     )
     manifest = bench.here.manifest(name)
     now = worn(manifest)
-    allowed = limits(size, Dialect(), Thresholds())
+    allowed = limits(size, SloFeatures(), LayoutLimits())
     bench.say(f"{now} of {allowed}", fine=now.within(allowed))
 
 
-def worn(manifest: Manifest) -> Wear:
+def worn(manifest: Manifest) -> Fragmentation:
     """Of an object as it is stored."""
-    plain = wear(list(manifest.segments), Thresholds())
+    plain = wear(list(manifest.segments), LayoutLimits())
     inline = sum(part.length for part in manifest.parts if isinstance(part, Inline))
-    return Wear(parts=plain.parts, short=plain.short, inline=inline, dead=plain.dead)
+    return Fragmentation(parts=plain.parts, short=plain.short, inline=inline, dead=plain.dead)
 
 
 def sparse(bench: Bench, gibibytes: int) -> None:

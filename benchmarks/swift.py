@@ -30,10 +30,11 @@ from benchmarks.peers import missing
 from benchmarks.running import BenchError, Command, Sample
 from benchmarks.syncers import Syncer, rest
 from benchmarks.trees import DATA, Spec, grow
-from syncer.stores.swift import metadata, versions
-from syncer.stores.swift.known import Known
-from syncer.stores.swift.learning import PARALLEL, fact_of
-from syncer.stores.swift.objects import Head
+from syncer.stores.swift import metadata
+from syncer.stores.swift import objects as versions
+from syncer.stores.swift.cache import ObjectCache
+from syncer.stores.swift.consistency import PARALLEL, fact_of
+from syncer.stores.swift.objects import ObjectHead
 from tests.doubles.proxy import Proxy
 from tests.swift.environment import environment
 from tests.swift.server import Swift
@@ -185,10 +186,13 @@ def fill(session: Session, tree: Path, container: str, cache: Path) -> None:
     words = [environment(), "-P", str(FILL), str(session.swift.root), container, str(given)]
     with made.open("w") as output:
         subprocess.run(words, stdout=output, check=True)
-    known = Known(cache)
+    known = ObjectCache(cache)
     with made.open() as lines:
         known.remember(
-            fact_of(name, Head(stamp=versions.Stamp(versions.by_timestamp(when), etag), size=size, meta=meta))
+            fact_of(
+                name,
+                ObjectHead(stamp=versions.Stamp(versions.by_timestamp(when), etag), size=size, meta=meta),
+            )
             for name, size, etag, headers, when in map(json.loads, lines)
             if (meta := metadata.meta_in(headers))
         )

@@ -1,4 +1,4 @@
-"""The real clock (`engine.ports.Clock`), and how much time surely passed between two runs.
+"""The real clock (`engine.interfaces.Clock`), and how much time surely passed between two runs.
 
 Nothing else in Syncer asks the system for the time.
 """

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-from syncer.engine import paths, plan
+from syncer.engine import ordering, paths
 from syncer.engine.changes import DIRECTORY, agreement
 from syncer.engine.model import (
     Action,
@@ -45,7 +45,7 @@ def apply(there: World, actions: Sequence[Action], dice: Random | None = None, f
     Returns how many actions took effect.
     """
     done = 0
-    for _, group in plan.phases(actions):
+    for _, group in ordering.phases(actions):
         if dice is not None:
             dice.shuffle(group)
         for action in group:

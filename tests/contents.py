@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from syncer.engine.delta import Command, Copy
+from syncer.delta.rsync import Command, Copy
 
 
 def noise(seed: int, size: int) -> bytes:

@@ -13,15 +13,15 @@ from pathlib import Path
 from blake3 import blake3
 
 from syncer.clock import SystemClock
-from syncer.engine import cycle
+from syncer.engine import sync
+from syncer.engine.gitignore import compile_rules
+from syncer.engine.interfaces import Fact, ForgetBase, MoveBase, SetBase
 from syncer.engine.model import Action, BaseEntry, Entry, Kind, Outcome, Policy, RelPath, Side
-from syncer.engine.ports import Drop, Fact, Relocate, Remember
 from syncer.engine.report import RunReport
-from syncer.ignore import compile_rules
 from syncer.state import open_state
-from syncer.state.memory import StateMemory
-from syncer.stores.faults import FaultyStore
-from syncer.stores.memory import MemoryStore
+from syncer.state.base import BaseTable
+from syncer.testing.faulty_store import FaultyStore
+from syncer.testing.memory_store import MemoryStore
 
 EARLY, LATE = 1_000_000_000, 2_000_000_000
 
@@ -29,7 +29,7 @@ EARLY, LATE = 1_000_000_000, 2_000_000_000
 class Honest:
     """A memory that is told facts, and finds out whether they are true at that moment."""
 
-    def __init__(self, inner: StateMemory, stores: dict[Side, MemoryStore]) -> None:
+    def __init__(self, inner: BaseTable, stores: dict[Side, MemoryStore]) -> None:
         self.inner = inner
         self.stores = stores
         self.may_forget = False  # what is newly ignored is forgotten and stays
@@ -47,13 +47,13 @@ class Honest:
     def judge(self, fact: Fact, store: MemoryStore) -> None:
         found = store.look(fact.path)
         match fact:
-            case Remember():
+            case SetBase():
                 assert isinstance(found, Entry) and found.kind is fact.entry.kind, f"not there: {fact}"
                 if fact.entry.kind is Kind.FILE:
                     assert blake3(store.content(fact.path)).digest() == fact.entry.digest, f"not so: {fact}"
-            case Relocate():
+            case MoveBase():
                 assert found is not None and store.look(fact.origin) is None, f"did not move: {fact}"
-            case Drop():
+            case ForgetBase():
                 assert found is None or self.may_forget, f"still there: {fact}"
 
 
@@ -78,7 +78,7 @@ class Ears:
 class Desk:
     """Two stores in memory, a real state database, and the whole engine between them."""
 
-    def __init__(self, memory: StateMemory, policy: Policy) -> None:
+    def __init__(self, memory: BaseTable, policy: Policy) -> None:
         self.local, self.remote = MemoryStore(name="here"), MemoryStore(name="there")
         self.memory = Honest(memory, {Side.LOCAL: self.local, Side.REMOTE: self.remote})
         self.far = FaultyStore(self.remote)
@@ -86,7 +86,7 @@ class Desk:
         for side, store in (("local", self.local), ("remote", self.remote)):
             store.mark(side)
             self.memory.inner.set(**{f"{side}_root": side})
-        self.pair = cycle.Pair(
+        self.pair = sync.SyncContext(
             local=self.local,
             remote=self.far,
             memory=self.memory,
@@ -97,7 +97,7 @@ class Desk:
         )
 
     def run(self) -> RunReport:
-        return cycle.run(self.pair)
+        return sync.run(self.pair)
 
     def agree(self, tree: dict[RelPath, bytes]) -> None:
         """Bring both sides, and the memory, to this tree."""

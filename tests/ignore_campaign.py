@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from syncer.engine.gitignore import GitIgnoreMatcher, compile_rules
+from syncer.engine.ignore import FILE, OWN, Rules, byte_text
 from syncer.engine.model import IgnoreRule, RelPath
-from syncer.engine.rules import FILE, OWN, Rules, byte_text
-from syncer.ignore import Matcher, compile_rules
 
 GIT_FILE = ".gitignore"
 NAMES = (
@@ -269,7 +269,7 @@ def pairs(folder: Path, seed: int, patterns: int, names: int) -> Iterator[str]:
                 yield f"seed {seed}: {line!r} and {name!r}: it takes long"
 
 
-def _one(matcher: Matcher, path: str) -> bool:
+def _one(matcher: GitIgnoreMatcher, path: str) -> bool:
     """Whether the only pattern speaks about a file: by a directory above it, or itself."""
     parts = path.split("/")
     for depth in range(1, len(parts) + 1):
@@ -281,7 +281,7 @@ def _one(matcher: Matcher, path: str) -> bool:
     return False
 
 
-def _seconds(matcher: Matcher, path: str) -> float:
+def _seconds(matcher: GitIgnoreMatcher, path: str) -> float:
     shown = byte_text(path)
     begun = time.thread_time()
     matcher.last(shown.rpartition("/")[2], shown, 0, directory=True)

@@ -6,7 +6,7 @@ import ctypes
 
 import librsync
 
-from syncer.engine.librsync import Job, library
+from syncer.delta.librsync import Job, library
 
 _COPY = ctypes.CFUNCTYPE(
     ctypes.c_int,

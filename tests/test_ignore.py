@@ -12,8 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from syncer.engine.rules import BeyondBounds, byte_text
-from syncer.ignore import (
+from syncer.engine.gitignore import (
     HEAVIEST,
     LONGEST,
     LONGEST_WILD,
@@ -24,6 +23,7 @@ from syncer.ignore import (
     complaints,
     own_complaints,
 )
+from syncer.engine.ignore import BeyondBounds, byte_text
 
 NAME = "a" * 255  # as long as a name can be
 DEEP = "/".join("a" * 2048)  # as deep as a path can be

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncer.engine.model import MaxDelete
-from syncer.units import (
+from syncer.formatting import (
     parse_duration,
     parse_max_delete,
     parse_size,

@@ -16,28 +16,28 @@ from functools import cache
 
 from blake3 import blake3
 
-from syncer.engine import guards, moves, paths, plan
+from syncer.engine import guards, ordering, paths, renames
 from syncer.engine.changes import DIRECTORY, agreement
-from syncer.engine.findings import Findings
 from syncer.engine.fingerprint import fingerprint
+from syncer.engine.gitignore import compile_rules
+from syncer.engine.ignore import Rules
+from syncer.engine.interfaces import Capabilities
 from syncer.engine.model import (
     BaseEntry,
+    BlockedEntry,
     Entry,
     Kind,
     Listing,
-    Obstacle,
     Policy,
     RelPath,
     Seen,
     Side,
 )
-from syncer.engine.ports import Capabilities
 from syncer.engine.reconcile import Reconciler
+from syncer.engine.reconciliation import Reconciliation
 from syncer.engine.refusals import Refusal
 from syncer.engine.report import Plan
-from syncer.engine.rules import Rules
 from syncer.engine.spelling import Respelt
-from syncer.ignore import compile_rules
 
 L, R = Side.LOCAL, Side.REMOTE
 
@@ -120,8 +120,8 @@ class World:
     capabilities: dict[Side, Capabilities] = field(
         default_factory=lambda: {L: Capabilities(local=True), R: Capabilities(local=True)}
     )
-    obstacles: dict[Side, dict[RelPath, Obstacle]] = field(default_factory=lambda: {L: {}, R: {}})
-    unlistable: dict[Side, dict[RelPath, Obstacle]] = field(default_factory=lambda: {L: {}, R: {}})
+    obstacles: dict[Side, dict[RelPath, BlockedEntry]] = field(default_factory=lambda: {L: {}, R: {}})
+    unlistable: dict[Side, dict[RelPath, BlockedEntry]] = field(default_factory=lambda: {L: {}, R: {}})
     unlisted: dict[Side, set[RelPath]] = field(default_factory=lambda: {L: set(), R: set()})
     trash: Counter[tuple[Kind, bytes]] = field(default_factory=Counter)
     seals: dict[RelPath, tuple[bytes, bytes]] = field(default_factory=dict)
@@ -163,11 +163,11 @@ class World:
                 rows[name] = row
         return rows
 
-    def list(self, side: Side, directory: RelPath) -> Listing | Obstacle:
+    def list(self, side: Side, directory: RelPath) -> Listing | BlockedEntry:
         """A directory of a side with its fingerprint, or the obstacle that was put there."""
         if directory in self.unlistable[side]:
             return self.unlistable[side][directory]
-        shown: dict[str, Entry | Obstacle] = {}
+        shown: dict[str, Entry | BlockedEntry] = {}
         directory = self._spelt(side, directory)
         for path, node in self.sides[side].items():
             above, _, name = path.rpartition("/")
@@ -261,7 +261,7 @@ KEEP = Policy()
 BOTH_SIDES = frozenset(Side)
 
 
-def findings(seen: World, policy: Policy = KEEP, *, shortcuts: bool = False) -> Findings:
+def findings(seen: World, policy: Policy = KEEP, *, shortcuts: bool = False) -> Reconciliation:
     """What the real reconciler finds; with `shortcuts` only directories that moved are visited."""
     rules = Rules(policy.ignore, compile_rules, seen.read_rules)
     reconciler = Reconciler(Respelt(seen), policy, rules)
@@ -281,14 +281,14 @@ def _sealed(seen: World, directory: RelPath) -> bool:
 
 
 def planned(
-    seen: World, found: Findings, policy: Policy = KEEP, *, whole: Iterable[Side] = BOTH_SIDES
+    seen: World, found: Reconciliation, policy: Policy = KEEP, *, whole: Iterable[Side] = BOTH_SIDES
 ) -> Plan:
     """Guards, moves and order, as a run does them. Raises GuardTripped."""
     guards.refuse_emptied(found.actions, found.emptied, policy)
-    actions = moves.find(found.actions, seen.digests, directories=frozenset(whole))
+    actions = renames.find(found.actions, seen.digests, directories=frozenset(whole))
     kept, holds = guards.hold_mass_delete(actions, len(seen.base), policy)
     return Plan(
-        actions=plan.ordered(kept),
+        actions=ordering.ordered(kept),
         conflicts=tuple(found.conflicts),
         problems=tuple(found.problems),
         holds=tuple(holds),

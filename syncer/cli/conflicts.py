@@ -8,18 +8,19 @@ from dataclasses import asdict
 import click
 
 from syncer import jobs
-from syncer.cli.documents import Document
-from syncer.cli.options import Session, put, session_of, shared
+from syncer.cli.common import CliContext, put, session_of, shared
+from syncer.cli.job_selection import Selection, job_options, select
+from syncer.cli.json_output import Document
 from syncer.cli.progress import Lines
-from syncer.cli.selection import Selection, job_options, select
-from syncer.cli.wordings import moment
+from syncer.cli.text_output import moment
 from syncer.config import JobSettings
 from syncer.engine.model import RelPath
 from syncer.engine.paths import printable
 from syncer.errors import UsageError
-from syncer.jobs import ConflictSide, OpenConflict, World, byhand, userpaths
-from syncer.jobs.stopping import Stop
-from syncer.units import show_size
+from syncer.formatting import show_size
+from syncer.jobs import ConflictSide, Environment, OpenConflict, user_paths
+from syncer.jobs import conflicts as byhand
+from syncer.jobs.cancellation import CancelToken
 
 WAITING = 1
 
@@ -30,7 +31,7 @@ WAITING = 1
 def conflicts(context: click.Context) -> int:
     """List, show and resolve open conflicts. Alone it lists those of all jobs."""
     if context.invoked_subcommand is None:
-        return listing(context.ensure_object(Session), ())
+        return listing(context.ensure_object(CliContext), ())
     return 0
 
 
@@ -38,12 +39,12 @@ def conflicts(context: click.Context) -> int:
 @click.argument("words", nargs=-1, metavar="[JOB]... | LOCAL REMOTE")
 @shared
 @session_of
-def list_(session: Session, words: tuple[str, ...]) -> int:
+def list_(session: CliContext, words: tuple[str, ...]) -> int:
     """List the open conflicts of each JOB."""
     return listing(session, words)
 
 
-def listing(session: Session, words: Sequence[str]) -> int:
+def listing(session: CliContext, words: Sequence[str]) -> int:
     """Print the open conflicts of the jobs that the words name."""
     selection = select(session, words)
     for job in selection.jobs:
@@ -62,7 +63,7 @@ def listing(session: Session, words: Sequence[str]) -> int:
 @job_options
 @shared
 @session_of
-def show(session: Session, path: str, words: tuple[str, ...]) -> int:
+def show(session: CliContext, path: str, words: tuple[str, ...]) -> int:
     """Show both sides of the conflict at PATH (a path or a glob)."""
     selection = select(session, words)
     wanted = _named(selection, (path,))
@@ -91,13 +92,13 @@ def show(session: Session, path: str, words: tuple[str, ...]) -> int:
 @shared
 @session_of
 def resolve(
-    session: Session, patterns: tuple[str, ...], everything: bool, take: str, words: tuple[str, ...]
+    session: CliContext, patterns: tuple[str, ...], everything: bool, take: str, words: tuple[str, ...]
 ) -> int:
     """Settle conflicts by path, glob or --all. The next sync carries it to the other side."""
     if bool(patterns) == everything:
         raise UsageError("name the conflicts by path or glob, or say --all", hint="syncer conflicts list")
     selection = select(session, words)
-    world = World(settings=selection.settings, reporter=Lines(session, Stop()))
+    world = Environment(settings=selection.settings, reporter=Lines(session, CancelToken()))
     settled: list[Document] = []
     wanted = _named(selection, patterns)
     for job in selection.jobs:
@@ -133,7 +134,7 @@ def _named(selection: Selection, texts: Sequence[str]) -> dict[str, set[RelPath]
         for job in selection.jobs
     }
     try:
-        return userpaths.find(texts, known)
+        return user_paths.find(texts, known)
     except UsageError as missing:
         told = f"there is no open conflict at {missing.message}"
         raise UsageError(told, hint="syncer conflicts list") from None

@@ -16,17 +16,17 @@ from typing import Protocol
 import click
 
 from syncer import jobs
-from syncer.cli import documents
-from syncer.cli.options import Session, print_json, session_of, shared
-from syncer.cli.selection import Selection, select
+from syncer.cli import json_output
+from syncer.cli.common import CliContext, print_json, session_of, shared
+from syncer.cli.job_selection import Selection, select
 from syncer.config import JobSettings, Settings
-from syncer.daemon import describing, pausing
+from syncer.daemon import pause_file, status
 from syncer.daemon.client import Client, connect
-from syncer.daemon.standing import JobStanding, Phase
+from syncer.daemon.status import JobStatus, Phase
 from syncer.engine.paths import printable
 from syncer.errors import ConfigError, UsageError
-from syncer.jobs import SystemClock, Wish, placement, results
-from syncer.units import parse_duration, show_duration
+from syncer.formatting import parse_duration, show_duration
+from syncer.jobs import RunOptions, SystemClock, overlap, results
 
 Load = Callable[[], tuple[Settings, Sequence[JobSettings]]]
 
@@ -48,7 +48,7 @@ class Serve(Protocol):
 @click.option("--metrics", metavar="HOST:PORT", help="Metrics for Prometheus on a port of this machine, too.")
 @shared
 @session_of
-def daemon(session: Session, words: tuple[str, ...], metrics: str | None) -> int:
+def daemon(session: CliContext, words: tuple[str, ...], metrics: str | None) -> int:
     """Keep each JOB in step (all jobs of the config if none is named) until it is stopped.
 
     Ends with `syncer stop`, SIGTERM or SIGINT; SIGHUP reads the config again.
@@ -58,10 +58,10 @@ def daemon(session: Session, words: tuple[str, ...], metrics: str | None) -> int
     return run_daemon(session, words, metrics=metrics, serve=serve)
 
 
-def run_daemon(session: Session, words: Sequence[str], *, metrics: str | None, serve: Serve) -> int:
+def run_daemon(session: CliContext, words: Sequence[str], *, metrics: str | None, serve: Serve) -> int:
     """Reads the config, also later when the daemon asks for it again. Raises what `select` and `serve` do."""
-    from syncer.daemon import logs
-    from syncer.daemon.exposing import loopback
+    from syncer.daemon import log
+    from syncer.daemon.metrics_server import loopback
 
     if metrics:
         loopback(metrics)
@@ -72,8 +72,8 @@ def run_daemon(session: Session, words: Sequence[str], *, metrics: str | None, s
         settings = selection.settings
         if metrics:
             settings = replace(settings, daemon=replace(settings.daemon, metrics=metrics))
-        logs.check_place(settings)
-        logs.start(level, file=settings.daemon.log, requests=session.verbose > 0)
+        log.check_place(settings)
+        log.start(level, file=settings.daemon.log, requests=session.verbose > 0)
         return settings, selection.jobs
 
     def started(control: str) -> None:
@@ -88,7 +88,7 @@ def run_daemon(session: Session, words: Sequence[str], *, metrics: str | None, s
 @click.argument("words", nargs=-1, metavar="[JOB]...")
 @shared
 @session_of
-def pause(session: Session, words: tuple[str, ...]) -> int:
+def pause(session: CliContext, words: tuple[str, ...]) -> int:
     """Let the daemon leave each JOB alone (all if none is named) until `syncer resume`.
 
     A run that goes on ends between two steps. Holds for a daemon that is started later, too;
@@ -101,7 +101,7 @@ def pause(session: Session, words: tuple[str, ...]) -> int:
 @click.argument("words", nargs=-1, metavar="[JOB]...")
 @shared
 @session_of
-def resume(session: Session, words: tuple[str, ...]) -> int:
+def resume(session: CliContext, words: tuple[str, ...]) -> int:
     """Let the daemon run each JOB (all if none is named) again."""
     return _mark(session, words, on=False)
 
@@ -117,7 +117,7 @@ def resume(session: Session, words: tuple[str, ...]) -> int:
 )
 @shared
 @session_of
-def flush(session: Session, words: tuple[str, ...], wait: str | None) -> int:
+def flush(session: CliContext, words: tuple[str, ...], wait: str | None) -> int:
     """Let the daemon look at everything of each JOB now (all if none is named).
 
     Without a daemon the jobs are synced once, as by `syncer sync`.
@@ -137,7 +137,7 @@ def flush(session: Session, words: tuple[str, ...], wait: str | None) -> int:
     document = {
         "daemon": True,
         "waited": seconds > 0,
-        "jobs": [describing.job_document(job) for job in found],
+        "jobs": [status.job_document(job) for job in found],
     }
     session.answer(document, *(line for line, _ in told))
     return results.worst(code for _, code in told)
@@ -146,7 +146,7 @@ def flush(session: Session, words: tuple[str, ...], wait: str | None) -> int:
 @click.command()
 @shared
 @session_of
-def stop(session: Session) -> int:
+def stop(session: CliContext) -> int:
     """End the daemon; what it transfers is resumed by the next run."""
     client = connect(session.settings().state_dir)
     if client is None:
@@ -161,7 +161,7 @@ def stop(session: Session) -> int:
     return _STILL
 
 
-def _mark(session: Session, words: Sequence[str], *, on: bool) -> int:
+def _mark(session: CliContext, words: Sequence[str], *, on: bool) -> int:
     settings = session.settings()
     client = connect(settings.state_dir)
     names = tuple(dict.fromkeys(words))
@@ -169,7 +169,7 @@ def _mark(session: Session, words: Sequence[str], *, on: bool) -> int:
         marked = _told(client, names, on=on)
     else:
         marked = _markable(settings, names, on=on)
-        pausing.set_paused(settings.state_dir, marked, on)
+        pause_file.set_paused(settings.state_dir, marked, on)
         session.talk("no daemon runs; one that is started later honours it")
     what = "paused" if on else "resumed"
     document = {"daemon": client is not None, "paused": on, "jobs": list(marked)}
@@ -184,7 +184,7 @@ def _told(client: Client, names: Sequence[str], *, on: bool) -> Sequence[str]:
 
 def _markable(settings: Settings, names: Sequence[str], *, on: bool) -> Sequence[str]:
     """The names, if they are jobs; what is paused can be resumed also if its job is gone by now."""
-    marks = frozenset() if on else pausing.paused(settings.state_dir)
+    marks = frozenset() if on else pause_file.paused(settings.state_dir)
     selected = _selected(settings, [name for name in names if name not in marks]) if names else None
     if selected or names:
         return names
@@ -200,15 +200,15 @@ def _selected(settings: Settings, names: Sequence[str]) -> Selection:
     return Selection(settings=settings, jobs=tuple(chosen))
 
 
-def _synced(session: Session, selection: Selection) -> int:
-    from syncer.cli.run import each, tell
+def _synced(session: CliContext, selection: Selection) -> int:
+    from syncer.cli.sync import each, tell
 
-    placement.check(selection.settings, selection.settings.jobs.values())
+    overlap.check(selection.settings, selection.settings.jobs.values())
     session.start_logging()
     session.talk("no daemon runs; the jobs are synced once")
-    found = each(session, selection, Wish(), jobs.sync, tell)
+    found = each(session, selection, RunOptions(), jobs.sync, tell)
     if session.json:
-        print_json({"daemon": False, **documents.jobs(found)})
+        print_json({"daemon": False, **json_output.jobs(found)})
     return results.worst(result.exit_code for result in found)
 
 
@@ -228,7 +228,7 @@ def _waited(words: Sequence[str], wait: str | None) -> tuple[tuple[str, ...], fl
     return names, seconds
 
 
-def _flushed(job: JobStanding, waited: float, *, in_time: bool) -> tuple[str, int]:
+def _flushed(job: JobStatus, waited: float, *, in_time: bool) -> tuple[str, int]:
     """What to say of a job that was to be looked at, and its exit code.
 
     A job that runs although the daemon answered in time runs anew: what was waited for has ended.

@@ -6,20 +6,20 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from syncer.cli.options import Session, session_of, shared
+from syncer.cli.common import CliContext, session_of, shared
 from syncer.config import Settings
 from syncer.config.paths import default_config, default_state_dir
 from syncer.engine.paths import printable
 from syncer.errors import SyncerError
-from syncer.jobs import SystemClock, placement, probing
-from syncer.jobs.probing import Finding
+from syncer.jobs import SystemClock, diagnostics, overlap
+from syncer.jobs.diagnostics import Finding
 
 
 @click.command()
 @click.argument("accounts", nargs=-1, metavar="[ACCOUNT]...")
 @shared
 @session_of
-def doctor(session: Session, accounts: tuple[str, ...]) -> int:
+def doctor(session: CliContext, accounts: tuple[str, ...]) -> int:
     """Probe Python, librsync, SQLite, the state directory, the config, each job's folders and each account.
 
     With ACCOUNTs only these: are they reached, do the credentials work, what do they hold. Exits 1 if
@@ -42,34 +42,34 @@ def _lines(finding: Finding, width: int) -> Iterator[str]:
         yield f"{'':{width + 5}}  -> {printable(finding.hint)}"
 
 
-def _named(session: Session, names: Iterable[str]) -> Iterator[Finding]:
-    from syncer.jobs import trying
+def _named(session: CliContext, names: Iterable[str]) -> Iterator[Finding]:
+    from syncer.accounts import verify
 
     settings = session.settings()
-    chosen = [trying.known(settings.accounts, name, settings.origin).name for name in dict.fromkeys(names)]
-    yield probing.librsync()
+    chosen = [verify.known(settings.accounts, name, settings.origin).name for name in dict.fromkeys(names)]
+    yield diagnostics.librsync()
     yield from _accounts(settings, chosen)
 
 
-def _everything(session: Session) -> Iterator[Finding]:
-    yield from probing.machine()
+def _everything(session: CliContext) -> Iterator[Finding]:
+    yield from diagnostics.machine()
     try:
         settings = session.settings()
-        placement.check(settings, settings.jobs.values())
+        overlap.check(settings, settings.jobs.values())
     except SyncerError as error:
         yield Finding(name="config", ok=False, message=error.message.replace("\n", "; "), hint=error.hint)
-        yield probing.state_directory(default_state_dir())
+        yield diagnostics.state_directory(default_state_dir())
         return
     told = str(settings.path) if settings.path else f"none at {default_config()}: all is default"
     yield Finding(name="config", ok=True, message=told)
-    yield probing.state_directory(settings.state_dir)
+    yield diagnostics.state_directory(settings.state_dir)
     for job in settings.jobs.values():
-        yield from probing.job(settings, job)
+        yield from diagnostics.job(settings, job)
     yield from _accounts(settings, settings.accounts)
 
 
 def _accounts(settings: Settings, names: Iterable[str]) -> Iterator[Finding]:
-    from syncer.jobs import probing_accounts
+    from syncer.jobs import diagnostics
 
     for name in names:
-        yield from probing_accounts.account(settings, settings.accounts[name], clock=SystemClock())
+        yield from diagnostics.account(settings, settings.accounts[name], clock=SystemClock())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from syncer.cli.documents import Document
-from syncer.cli.options import Session, session_of, shared
+from syncer.cli.common import CliContext, session_of, shared
+from syncer.cli.json_output import Document
+from syncer.engine.interfaces import Clock
 from syncer.engine.paths import printable
-from syncer.engine.ports import Clock
 from syncer.errors import UsageError
-from syncer.jobs.garbage import Segment, Sweep, Swept, searching
-from syncer.units import parse_duration, show_size
+from syncer.formatting import parse_duration, show_size
+from syncer.jobs.gc import Segment, Sweep, Swept, searching
 
 LEFT = 1
 _SHOWN = 20  # orphans that are named to a person
@@ -28,13 +28,15 @@ _DAY = 24 * 3600
 @click.option("--yes", "-y", is_flag=True, help="Remove what is listed.")
 @shared
 @session_of
-def gc(session: Session, where: str, older_than: str, yes: bool) -> int:
+def gc(session: CliContext, where: str, older_than: str, yes: bool) -> int:
     """List segments of large files that no object, version or trash refers to; with --yes remove them."""
     grace = _seconds(older_than) if older_than else None
     return sweep(session, where, grace=grace, yes=yes)
 
 
-def sweep(session: Session, where: str, *, grace: float | None, yes: bool, clock: Clock | None = None) -> int:
+def sweep(
+    session: CliContext, where: str, *, grace: float | None, yes: bool, clock: Clock | None = None
+) -> int:
     """Search, remove, tell; the exit code. `grace` in seconds (None: the usual)."""
     with searching(session.settings(), where, clock=clock, grace=grace) as search:
         found = search.find()

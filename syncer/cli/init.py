@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from syncer.cli.options import Session, session_of, shared
-from syncer.cli.selection import PairOptions, pair
-from syncer.config import JobSettings, Settings, load, writing
+from syncer.cli.common import CliContext, session_of, shared
+from syncer.cli.job_selection import PairOptions, pair
+from syncer.config import JobSettings, Settings, load, writer
 from syncer.config.paths import default_config, default_state_dir
 from syncer.engine.paths import printable
 from syncer.errors import ConfigError, UsageError
-from syncer.jobs import placement
+from syncer.jobs import overlap
 
 _REMOTE = "Where to (a folder, or ACCOUNT:PATH)"
 
@@ -27,7 +27,7 @@ _REMOTE = "Where to (a folder, or ACCOUNT:PATH)"
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @shared
 @session_of
-def init(session: Session, local: str | None, remote: str | None, name: str | None, yes: bool) -> int:
+def init(session: CliContext, local: str | None, remote: str | None, name: str | None, yes: bool) -> int:
     """Write a config file with one job, or add a job to the one that is there.
 
     What is not said by options is asked, on a terminal. Nothing is synced yet.
@@ -45,10 +45,10 @@ def init(session: Session, local: str | None, remote: str | None, name: str | No
     job = replace(job, name=name)
     _check(settings, job, path)
     if asking:
-        session.talk(f"\n{printable_lines(writing.table(job))}")
+        session.talk(f"\n{printable_lines(writer.table(job))}")
         if not click.confirm(f"Write this to {path}?", default=True, err=True):
             raise click.Abort
-    return _told(session, path, job, made=writing.add(path, job))
+    return _told(session, path, job, made=writer.add(path, job))
 
 
 def _suggested(local: Path) -> str:
@@ -61,7 +61,7 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
-def _settings(session: Session, path: Path) -> Settings:
+def _settings(session: CliContext, path: Path) -> Settings:
     """What the file holds already; a named one need not be there. Raises ConfigError."""
     if os.path.lexists(path):
         return load(path)
@@ -82,7 +82,7 @@ def _check(settings: Settings, job: JobSettings, path: Path) -> None:
     if job.name in settings.jobs:
         raise UsageError(
             f"{path}: there is a job {printable(job.name)} already",
-            hint=f"choose another --name, or write by hand:\n{writing.table(job)}",
+            hint=f"choose another --name, or write by hand:\n{writer.table(job)}",
         )
     if not job.local.is_dir():
         told = "is not a folder" if os.path.lexists(job.local) else "does not exist"
@@ -96,10 +96,10 @@ def _check(settings: Settings, job: JobSettings, path: Path) -> None:
                 f"REMOTE: {folder} cannot be made: {folder.parent} does not exist",
                 hint="is a disk not mounted? the first run makes the folder, but not its parent",
             )
-    placement.check(settings, [*settings.jobs.values(), job])
+    overlap.check(settings, [*settings.jobs.values(), job])
 
 
-def _told(session: Session, path: Path, job: JobSettings, *, made: bool) -> int:
+def _told(session: CliContext, path: Path, job: JobSettings, *, made: bool) -> int:
     given = f" --config {path}" if session.config else ""
     following = [f"syncer{given} {command}" for command in ("plan", "sync", "daemon")]
     document = {

@@ -7,15 +7,16 @@ import sys
 
 import click
 
-from syncer.cli.options import Session, say, session_of, shared
+from syncer.accounts import verify
+from syncer.accounts.credentials import wallet_of
+from syncer.accounts.login import dispatch
+from syncer.accounts.login.base import PATIENCE, Dialogue, LoggedIn
+from syncer.cli.common import CliContext, say, session_of, shared
 from syncer.config.accounts import Account
 from syncer.engine.paths import printable
 from syncer.errors import SyncerError, UsageError
-from syncer.jobs import SystemClock, trying
-from syncer.jobs.login import dispatch
-from syncer.jobs.login.dialogue import PATIENCE, Dialogue, LoggedIn
-from syncer.jobs.login.stored import wallet_of
-from syncer.units import parse_duration, show_duration
+from syncer.formatting import parse_duration, show_duration
+from syncer.jobs import SystemClock
 
 _KEPT = {"keyring": "the keyring", "file": "a private file under the state directory"}
 
@@ -61,7 +62,7 @@ def _patience(context: click.Context, parameter: click.Parameter, value: str | N
 )
 @shared
 @session_of
-def login(session: Session, account: str, no_browser: bool, timeout: float) -> int:
+def login(session: CliContext, account: str, no_browser: bool, timeout: float) -> int:
     """Log in to an ACCOUNT of the config; exits 7 if that fails.
 
     What a service hands out goes to the system's keyring if there is one, else to a private file under the
@@ -69,7 +70,7 @@ def login(session: Session, account: str, no_browser: bool, timeout: float) -> i
     """
     session.start_logging()
     settings = session.settings()
-    found = trying.known(settings.accounts, account, settings.origin)
+    found = verify.known(settings.accounts, account, settings.origin)
     clock = SystemClock()
     dialogue = Dialogue(
         person=Terminal(),
@@ -81,7 +82,7 @@ def login(session: Session, account: str, no_browser: bool, timeout: float) -> i
     )
     done = dispatch.log_in(found, dialogue)
     try:
-        trying.standing(found, settings.state_dir, clock=clock)
+        verify.standing(found, settings.state_dir, clock=clock)
     except SyncerError:
         if done is not None:
             say(f"{_line(found, done)}. But it is of no use yet:")
@@ -109,10 +110,10 @@ def _line(account: Account, done: LoggedIn | None) -> str:
 @click.argument("account")
 @shared
 @session_of
-def logout(session: Session, account: str) -> int:
+def logout(session: CliContext, account: str) -> int:
     """Remove what `login` kept for an ACCOUNT, from the keyring and from the state directory."""
     settings = session.settings()
-    found = trying.known(settings.accounts, account, settings.origin)
+    found = verify.known(settings.accounts, account, settings.origin)
     removed = wallet_of(settings.state_dir, found).forget()
     line = "logged out" if removed else "nobody was logged in"
     session.answer({"account": account, "removed": removed}, f"{account}: {line}")

@@ -15,11 +15,12 @@ from collections.abc import Sequence
 import click
 
 from syncer import __version__
-from syncer.cli.options import (
-    Session,
+from syncer.cli.common import (
+    CliContext,
     complain,
     error_document,
     print_json,
+    put,
     say,
     shared,
     unheard,
@@ -29,9 +30,9 @@ from syncer.errors import SyncerError, UsageError
 
 # name: (module, one line of help). The modules are imported when called.
 COMMANDS = {
-    "sync": ("run", "Bring both sides in step."),
-    "plan": ("plan", "Show what sync would do, and why."),
-    "apply": ("apply", "Run a saved plan, or what you left of it."),
+    "sync": ("sync", "Bring both sides in step."),
+    "plan": ("sync", "Show what sync would do, and why."),
+    "apply": ("sync", "Run a saved plan, or what you left of it."),
     "daemon": ("daemon", "Keep jobs in step from now on, woken by changes on either side."),
     "pause": ("daemon", "Let the daemon leave jobs alone."),
     "resume": ("daemon", "Let the daemon go on with them."),
@@ -39,23 +40,23 @@ COMMANDS = {
     "stop": ("daemon", "End the daemon."),
     "status": ("status", "Last success, open conflicts, problems, what the daemon does."),
     "conflicts": ("conflicts", "List, show and resolve open conflicts."),
-    "explain": ("look", "What is known of one path, and what happens next."),
-    "check": ("look", "Compare both sides by content, change nothing."),
+    "explain": ("explain", "What is known of one path, and what happens next."),
+    "check": ("explain", "Compare both sides by content, change nothing."),
     "history": ("status", "What ran, and what it did."),
     "undo": ("undo", "Take a run back."),
     "trash": ("trash", "List, restore and empty what sync replaced or deleted."),
     "pairs": ("pairs", "List and forget what is remembered of pairs of roots."),
-    "config": ("settings", "Check or show the config file."),
+    "config": ("config", "Check or show the config file."),
     "serve": ("serve", "Serve a folder to other machines, as a delta server."),
     "init": ("init", "Write a first config file, or add a job to it."),
     "login": ("login", "Log in to an account of the config."),
     "logout": ("login", "Remove what login kept for an account."),
     "doctor": ("doctor", "Probe this machine, the config, the folders and the accounts."),
-    "ls": ("remotes", "List what is at a place of an account."),
-    "quota": ("remotes", "How much room an account has."),
+    "ls": ("browse", "List what is at a place of an account."),
+    "quota": ("browse", "How much room an account has."),
     "gc": ("gc", "List and remove pieces of large files in Swift that nothing refers to."),
     "service": ("service", "Run the daemon at every login (systemd, launchd)."),
-    "completion": ("completion", "Print the completion script of a shell."),
+    "completion": ("main", "Print the completion script of a shell."),
 }
 
 
@@ -76,7 +77,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            from syncer.wording import near
+            from syncer.formatting import near
 
             raise click.UsageError(f"there is no command {args[0]!r}{near(args[0], COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
@@ -102,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     unwritten.forget()
     words = list(sys.argv[1:] if argv is None else argv)
     gc.set_threshold(100_000, 20, 20)  # a tenth of a run's time: values are many here and cycles are few
-    session = Session()
+    session = CliContext()
     _dump_stacks_on_usr1()
     code = _called(words, session)
     if unwritten.lost:
@@ -111,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _called(words: list[str], session: Session) -> int:
+def _called(words: list[str], session: CliContext) -> int:
     try:
         code = cli.main(args=words, prog_name="syncer", standalone_mode=False, obj=session)
         return code if isinstance(code, int) else 0
@@ -169,7 +170,7 @@ def _ended(error: SyncerError, words: Sequence[str]) -> int:
     return error.exit_code
 
 
-def _unexpected(error: Exception, session: Session, words: Sequence[str]) -> int:
+def _unexpected(error: Exception, session: CliContext, words: Sequence[str]) -> int:
     if session.verbose >= 2:
         import traceback
 
@@ -189,3 +190,23 @@ def _dump_stacks_on_usr1() -> None:
             faulthandler.register(signal.SIGUSR1, all_threads=True)
         except (OSError, ValueError, AttributeError):  # stderr is no real file (tests, embedders)
             return
+
+
+# -- `completion`: the script that teaches a shell our commands and options -----
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@shared
+def completion(shell: str) -> int:
+    """Print the completion script of SHELL.
+
+    For bash, add to ~/.bashrc: eval "$(syncer completion bash)"
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"click knows no completion for {shell}")
+    put(kind(cli, {}, "syncer", "_SYNCER_COMPLETE").source())
+    return 0

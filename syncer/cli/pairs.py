@@ -7,15 +7,15 @@ import time
 
 import click
 
-from syncer.cli.documents import Document
-from syncer.cli.options import Session, session_of, shared
-from syncer.cli.wordings import moment
+from syncer.cli.common import CliContext, session_of, shared
+from syncer.cli.json_output import Document
+from syncer.cli.text_output import moment
 from syncer.config import Settings
 from syncer.engine.paths import printable
 from syncer.errors import UsageError
+from syncer.formatting import show_duration, show_size
 from syncer.jobs import memories
 from syncer.jobs.memories import PairState
-from syncer.units import show_duration, show_size
 
 
 @click.group(invoke_without_command=True)
@@ -24,19 +24,19 @@ from syncer.units import show_duration, show_size
 def pairs(context: click.Context) -> int:
     """List and forget what is remembered of pairs of roots. Alone it lists them."""
     if context.invoked_subcommand is None:
-        return listing(context.ensure_object(Session))
+        return listing(context.ensure_object(CliContext))
     return 0
 
 
 @pairs.command("list")
 @shared
 @session_of
-def list_(session: Session) -> int:
+def list_(session: CliContext) -> int:
     """List every pair that is remembered, also those that no job of the config has."""
     return listing(session)
 
 
-def listing(session: Session) -> int:
+def listing(session: CliContext) -> int:
     """Print the memories in the state directory, the one used last first."""
     found = memories.all_of(session.settings())
     lines = [line for one in found for line in _lines(one)]
@@ -50,7 +50,7 @@ def listing(session: Session) -> int:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @shared
 @session_of
-def forget(session: Session, names: tuple[str, ...], trash: bool, yes: bool) -> int:
+def forget(session: CliContext, names: tuple[str, ...], trash: bool, yes: bool) -> int:
     """Forget pairs, by id or by job. No file is lost: the next run of one merges as if for the first time."""
     settings = session.settings()
     chosen = _chosen(settings, names)

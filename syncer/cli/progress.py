@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from syncer.cli import wordings
-from syncer.cli.options import Session
+from syncer.cli import text_output
+from syncer.cli.common import CliContext
 from syncer.engine.model import Action, Done, Outcome, Side
 from syncer.jobs import results
-from syncer.jobs.stopping import Stop
+from syncer.jobs.cancellation import CancelToken
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -27,9 +27,9 @@ _MANY = 500  # more transfers than this are told by the bar alone, unless -v
 
 
 class Lines:
-    """`engine.ports.Reporter`: a line per action that was tried, none at all with -q."""
+    """`engine.interfaces.Reporter`: a line per action that was tried, none at all with -q."""
 
-    def __init__(self, session: Session, stop: Stop) -> None:
+    def __init__(self, session: CliContext, stop: CancelToken) -> None:
         self._session = session
         self._stop = stop
 
@@ -41,7 +41,7 @@ class Lines:
 
     def finished(self, action: Action, outcome: Outcome) -> None:
         if results.loud(action) and self._wants(outcome):
-            self._tell(wordings.action(action, outcome))
+            self._tell(text_output.action(action, outcome))
         self._stop.check()
 
     def moved(self, side: Side, size: int) -> None:
@@ -57,7 +57,7 @@ class Lines:
 class Bars(Lines):
     """The same on a terminal, with bars for the scan and for the bytes that cross."""
 
-    def __init__(self, session: Session, stop: Stop, progress: Progress, title: str) -> None:
+    def __init__(self, session: CliContext, stop: CancelToken, progress: Progress, title: str) -> None:
         super().__init__(session, stop)
         self._progress = progress
         self._lock = threading.Lock()
@@ -105,7 +105,7 @@ class Bars(Lines):
 
 
 @contextmanager
-def telling(session: Session, stop: Stop, title: str) -> Iterator[Lines]:
+def telling(session: CliContext, stop: CancelToken, title: str) -> Iterator[Lines]:
     """The reporter that fits: bars only where somebody sees them."""
     if session.quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield Lines(session, stop)

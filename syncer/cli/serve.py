@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from syncer.cli.options import Session, say, session_of, shared
-from syncer.cli.signals import stoppable
+from syncer.cli.common import CliContext, say, session_of, shared, stoppable
 from syncer.config.paths import absolute, default_state_dir
 from syncer.engine.paths import printable
 from syncer.errors import ConfigError, UsageError
-from syncer.units import parse_size
+from syncer.formatting import parse_size
 
 if TYPE_CHECKING:
-    from syncer.server.keys import KeyFile
-    from syncer.server.limits import Limits
+    from syncer.server.api_keys import KeyFile
+    from syncer.server.timeouts import Timeouts
 
 _NEEDED = ("starlette", "uvicorn", "httptools", "python_multipart", "anyio")
 _DEFAULT_LISTEN = "127.0.0.1:8765"
@@ -60,7 +59,7 @@ _TLS_FILES = (("certificate", "--cert"), ("private key", "--key"))
 @shared
 @session_of
 def serve(
-    session: Session,
+    session: CliContext,
     folder: Path | None,
     listen: str,
     keys: Path | None,
@@ -105,11 +104,11 @@ def serve(
     )  # fmt: skip
 
 
-def _limits(words: tuple[str, ...]) -> Limits:
+def _limits(words: tuple[str, ...]) -> Timeouts:
     """The usual limits but for those that are named. Raises UsageError."""
-    from syncer.server.limits import SETTINGS, Limits
+    from syncer.server.timeouts import SETTINGS, Timeouts
 
-    usual = Limits()
+    usual = Timeouts()
     known = "; ".join(f"{name} ({getattr(usual, name)})" for name in SETTINGS)
     chosen: dict[str, int] = {}
     for word in words:
@@ -178,7 +177,7 @@ def _expanded(path: Path) -> Path:
 
 
 def _key_file(place: _Place, keys: Path | None) -> KeyFile:
-    from syncer.server.keys import KeyFile
+    from syncer.server.api_keys import KeyFile
     from syncer.server.premises import KEYS
 
     return KeyFile(_expanded(keys) if keys is not None else place.state() / KEYS)
@@ -187,7 +186,7 @@ def _key_file(place: _Place, keys: Path | None) -> KeyFile:
 # -- keys ------------------------------------------------------------------------
 
 
-def _add_key(session: Session, file: KeyFile, name: str, *, under: str, read_only: bool) -> int:
+def _add_key(session: CliContext, file: KeyFile, name: str, *, under: str, read_only: bool) -> int:
     made = file.add(name, under=under, read_only=read_only)
     session.answer(
         {"key": made.token, "password": made.password},
@@ -198,7 +197,7 @@ def _add_key(session: Session, file: KeyFile, name: str, *, under: str, read_onl
     return 0
 
 
-def _list_keys(session: Session, file: KeyFile) -> int:
+def _list_keys(session: CliContext, file: KeyFile) -> int:
     found = [record.key for record in file.read()]
     documents = [{"name": k.name, "under": k.under, "read_only": k.read_only} for k in found]
     lines = [
@@ -209,7 +208,7 @@ def _list_keys(session: Session, file: KeyFile) -> int:
     return 0
 
 
-def _revoke_key(session: Session, file: KeyFile, name: str) -> int:
+def _revoke_key(session: CliContext, file: KeyFile, name: str) -> int:
     gone = file.revoke(name)
     session.answer({"revoked": gone.name}, f"revoked {gone.name}")
     return 0
@@ -219,7 +218,7 @@ def _revoke_key(session: Session, file: KeyFile, name: str) -> int:
 
 
 def _serve(
-    session: Session,
+    session: CliContext,
     place: _Place,
     file: KeyFile,
     *,
@@ -228,21 +227,21 @@ def _serve(
     insecure: bool,
     trash_days: float,
     trash_size: int | None,
-    limits: Limits,
+    limits: Timeouts,
 ) -> int:
     from syncer.jobs import SystemClock
-    from syncer.server import running
-    from syncer.server.lifetime import opened
+    from syncer.server import runner
+    from syncer.server.app import opened
 
-    host, port = running.address(listen)
+    host, port = runner.address(listen)
     if tls is not None:
-        running.check_tls(*tls)
+        runner.check_tls(*tls)
     folder, state = place.folder(), place.state()
     _apart(folder, state, file.path, *(tls or ()))
     _warn(session, file)
     _start_log(session)
-    sockets = running.bind(host, port, tls=tls is not None, insecure=insecure)
-    url = running.url_of(host, sockets, tls=tls is not None)
+    sockets = runner.bind(host, port, tls=tls is not None, insecure=insecure)
+    url = runner.url_of(host, sockets, tls=tls is not None)
     said = f"serving {printable(str(folder))} at {url}"
 
     def ready() -> None:
@@ -261,7 +260,7 @@ def _serve(
                 limits=limits,
             ) as app,
         ):
-            running.run(app, sockets, tls=tls, ready=ready, stopped=lambda: bool(stop.signum))
+            runner.run(app, sockets, tls=tls, ready=ready, stopped=lambda: bool(stop.signum))
     finally:
         for sock in sockets:
             sock.close()
@@ -281,16 +280,16 @@ def _apart(folder: Path, state: Path, keys: Path, *tls: Path) -> None:
                 )
 
 
-def _warn(session: Session, file: KeyFile) -> None:
+def _warn(session: CliContext, file: KeyFile) -> None:
     if not file.read():
         session.talk(f"syncer: there are no keys in {file.path} yet: make one with --add-key NAME")
     if file.exposed():
         say(f"syncer: warning: {file.path} can be read by others; chmod 600 it, and make the keys anew")
 
 
-def _start_log(session: Session) -> None:
+def _start_log(session: CliContext) -> None:
     """Requests and troubles on stderr, as JSON with --json; -q leaves the requests out."""
-    from syncer.server.access import ACCESS, AsJson, AsText
+    from syncer.server.access_log import ACCESS, AsJson, AsText
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(AsJson() if session.json else AsText())

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 import click
 
-from syncer.cli.documents import Document
-from syncer.cli.options import Session, session_of, shared
+from syncer.cli.common import CliContext, session_of, shared
+from syncer.cli.json_output import Document
 from syncer.config import Settings
 from syncer.config.paths import default_config
-from syncer.daemon.service import files, installing, surroundings
-from syncer.daemon.service.files import State
-from syncer.daemon.service.installing import Manager, Outcome
-from syncer.daemon.service.values import Wanted, run
+from syncer.daemon.service import environment, installer, unit_file
+from syncer.daemon.service.installer import Manager, Outcome
+from syncer.daemon.service.spec import ServiceSpec, run
+from syncer.daemon.service.unit_file import UnitFileState
 from syncer.engine.paths import printable
 
 UNFINISHED = 1
@@ -39,12 +39,12 @@ def service() -> None:
 @_harden
 @shared
 @session_of
-def install(session: Session, jobs: tuple[str, ...], no_start: bool, force: bool, harden: bool) -> int:
+def install(session: CliContext, jobs: tuple[str, ...], no_start: bool, force: bool, harden: bool) -> int:
     """Write the service that runs the daemon for each JOB (all jobs if none is named), and start it."""
     settings = session.settings()
     wanted = _wanted(settings, jobs, harden=harden)
     manager = _manager()
-    done = installing.install(manager, wanted, run, start=not no_start, force=force)
+    done = installer.install(manager, wanted, run, start=not no_start, force=force)
     remarks = [*_lacking(settings, wanted, manager), *manager.remarks(settings)]
     document = {**_outcome(done), "remarks": remarks}
     session.answer({"service": document}, *_installed(done), *_failures(done))
@@ -57,11 +57,11 @@ def install(session: Session, jobs: tuple[str, ...], no_start: bool, force: bool
 @click.option("--force", is_flag=True, help="Also one that was changed by hand; a copy is kept.")
 @shared
 @session_of
-def uninstall(session: Session, force: bool) -> int:
+def uninstall(session: CliContext, force: bool) -> int:
     """Stop the service and remove its definition. Config, state and files stay."""
-    done = installing.uninstall(_manager(), run, force=force)
+    done = installer.uninstall(_manager(), run, force=force)
     session.answer({"service": _outcome(done)}, *_removed(done), *_failures(done))
-    return UNFINISHED if done.failures and done.before is not State.MISSING else 0
+    return UNFINISHED if done.failures and done.before is not UnitFileState.MISSING else 0
 
 
 @service.command()
@@ -69,13 +69,13 @@ def uninstall(session: Session, force: bool) -> int:
 @_harden
 @shared
 @session_of
-def show(session: Session, jobs: tuple[str, ...], harden: bool) -> int:
+def show(session: CliContext, jobs: tuple[str, ...], harden: bool) -> int:
     """Print the definition that `install` would write, and whether it is in place."""
     settings = session.settings()
     wanted = _wanted(settings, jobs, harden=harden)
     manager = _manager()
-    text = files.marked(manager.text(wanted))
-    state = files.state(manager.path, text)
+    text = unit_file.marked(manager.text(wanted))
+    state = unit_file.state(manager.path, text)
     document = {"kind": manager.kind, "path": str(manager.path), "state": state.value, "text": text}
     session.answer({"service": document}, text.rstrip("\n"))
     session.talk(f"{printable(str(manager.path))}: {_STATES[state]}")
@@ -83,32 +83,32 @@ def show(session: Session, jobs: tuple[str, ...], harden: bool) -> int:
 
 
 _STATES = {
-    State.MISSING: "not installed",
-    State.CURRENT: "installed, as above",
-    State.OUTDATED: "installed, for something else than above",
-    State.FOREIGN: "changed by hand, or not Syncer's",
+    UnitFileState.MISSING: "not installed",
+    UnitFileState.CURRENT: "installed, as above",
+    UnitFileState.OUTDATED: "installed, for something else than above",
+    UnitFileState.FOREIGN: "changed by hand, or not Syncer's",
 }
 
 
 def _manager() -> Manager:
-    return installing.manager(run, config_home=default_config().parent.parent)
+    return installer.manager(run, config_home=default_config().parent.parent)
 
 
-def _wanted(settings: Settings, jobs: tuple[str, ...], *, harden: bool) -> Wanted:
-    return installing.wanted(settings, jobs, environment=surroundings.carried(os.environ), harden=harden)
+def _wanted(settings: Settings, jobs: tuple[str, ...], *, harden: bool) -> ServiceSpec:
+    return installer.wanted(settings, jobs, environment=environment.carried(os.environ), harden=harden)
 
 
-def _lacking(settings: Settings, wanted: Wanted, manager: Manager) -> Iterator[str]:
+def _lacking(settings: Settings, wanted: ServiceSpec, manager: Manager) -> Iterator[str]:
     """What is set in this shell, or found by its PATH, and will not be in the service."""
     file = manager.variables(wanted)
-    there = surroundings.given(file.read_text("utf-8", "replace")) if file and file.is_file() else set()
+    there = environment.given(file.read_text("utf-8", "replace")) if file and file.is_file() else set()
     text = wanted.config.read_text("utf-8")
-    for name, where in surroundings.lacking(settings, text, os.environ).items():
+    for name, where in environment.lacking(settings, text, os.environ).items():
         if name in there:
             continue
         remedy = f"put {name}=… into {file} (chmod 600)" if file else "use {keyring}, {file} or {command}"
         yield f"the service will not have {name} ({where}): {remedy}"
-    for name, where in surroundings.unfound(
+    for name, where in environment.unfound(
         settings, lambda word, path: shutil.which(word, path=path)
     ).items():
         yield f"the service may not find {name} ({where}): write its whole path"
@@ -125,13 +125,16 @@ def _outcome(done: Outcome) -> Document:
 
 
 def _installed(done: Outcome) -> Iterator[str]:
-    verb = {State.MISSING: "written", State.CURRENT: "is right as it is"}.get(done.before, "written anew")
+    verb = {UnitFileState.MISSING: "written", UnitFileState.CURRENT: "is right as it is"}.get(
+        done.before, "written anew"
+    )
     yield f"{printable(str(done.path))}: {verb}"
     yield from _kept(done)
 
 
 def _removed(done: Outcome) -> Iterator[str]:
-    yield f"{printable(str(done.path))}: {'not installed' if done.before is State.MISSING else 'removed'}"
+    ending = "not installed" if done.before is UnitFileState.MISSING else "removed"
+    yield f"{printable(str(done.path))}: {ending}"
     yield from _kept(done)
 
 

@@ -2,26 +2,156 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import click
 
-from syncer import jobs
-from syncer.cli import documents, live, wordings
-from syncer.cli.documents import Document
-from syncer.cli.options import Session, complain, session_of, shared
-from syncer.cli.selection import select
-from syncer.cli.wordings import moment
+from syncer import __version__, jobs
+from syncer.cli import json_output, text_output
+from syncer.cli.common import CliContext, complain, session_of, shared
+from syncer.cli.job_selection import select
+from syncer.cli.json_output import Document
+from syncer.cli.text_output import moment
 from syncer.config import JobSettings, Settings
-from syncer.daemon.describing import job_document
-from syncer.daemon.standing import AHEAD, JobStanding
+from syncer.daemon.client import connect
+from syncer.daemon.pause_file import paused
+from syncer.daemon.status import AHEAD, DaemonStatus, JobStatus, Phase, Progress, job_document
 from syncer.engine.paths import printable
 from syncer.errors import ConfigError, SyncerError, UsageError
-from syncer.jobs import HistoryEntry, Run, State, opening, results
-from syncer.units import show_duration, show_size
-from syncer.wording import counted
+from syncer.formatting import counted, show_duration, show_size
+from syncer.jobs import HistoryEntry, Run, State, results
+from syncer.jobs import session as opening
+
+# -- What a running daemon adds to `status`: asked once, told in lines for people ----
+#
+# A daemon that does not answer is no reason to hide what the ledger knows: it is told, and left at that.
+
+
+_SHOWN = 10  # paths of a kind
+_BAR = 20  # characters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """What there is to know now. `standing` is None where no daemon runs, or where it did not answer."""
+
+    standing: DaemonStatus | None = None
+    pid: int = 0
+    error: SyncerError | None = None  # why it did not answer
+    paused: frozenset[str] = frozenset()  # by the mark that a daemon honours
+    unmarked: SyncerError | None = None  # why that is not known
+
+    def of(self, job: str) -> JobStatus | None:
+        """The daemon's word on a job, None if there is no daemon or the job is not its own."""
+        jobs = self.standing.jobs if self.standing else ()
+        return next((one for one in jobs if one.job == job), None)
+
+    def document(self) -> Document | None:
+        """The daemon itself, for `--json`."""
+        if self.standing:
+            told = self.standing
+            return {"pid": told.pid, "started": told.started, "version": told.version}
+        if self.error:
+            return {"pid": self.pid, "started": None, "version": None, "error": self.error.message}
+        return None
+
+    def lines(self, now: float) -> Iterator[str]:
+        """The daemon itself, for people; nothing where there is none. `now` in seconds since 1970."""
+        if self.standing:
+            told = self.standing
+            since = f"{moment(int(told.started * 1e9))} ({_span(now - told.started)})"
+            yield f"daemon: process {told.pid}, since {since}, version {printable(told.version)}"
+            if told.version != __version__:
+                yield f"  this program is version {__version__}: restart the daemon"
+
+
+def look(state_dir: Path, *, patience: float = 3.0) -> Live:
+    """Asks the daemon of a state directory, if one runs."""
+    now = Live()
+    try:
+        now = replace(now, paused=paused(state_dir))
+    except SyncerError as error:
+        now = replace(now, unmarked=error)
+    try:
+        client = connect(state_dir, patience=patience)
+        if client is None:
+            return now
+        now = replace(now, pid=client.pid)
+        return replace(now, standing=client.standing())
+    except SyncerError as error:
+        return replace(now, error=error)
+
+
+def job_lines(job: JobStatus, now: float) -> Iterator[str]:
+    """What a job of the daemon does, what waits, what to do about it."""
+    yield f"  {_doing(job, now)}"
+    if job.phase is not Phase.RUNNING and job.waiting:
+        yield f"  waits: {counted(job.waiting, 'place')} to be looked at"
+    watches = [
+        f"{side} by {how}" for side, how in (("here", job.local_watch), ("there", job.remote_watch)) if how
+    ]
+    if watches:
+        yield f"  watches: {', '.join(map(printable, watches))}"
+    yield from (f"  tried again later: {printable(path)}" for path in job.retries[:_SHOWN])
+    if len(job.retries) > _SHOWN:
+        yield f"  and {len(job.retries) - _SHOWN:,} more are tried again later"
+    if job.message:
+        yield f"  {printable(job.message)}"
+    if job.hint:
+        yield f"    hint: {printable(job.hint)}"
+    yield from (f"  note: {printable(note)}" for note in job.notes)
+
+
+def marked(job: str) -> str:
+    """The line for a job that is paused while no daemon runs."""
+    return f"  paused: a daemon will not run it until: syncer resume {shlex.quote(job)}"
+
+
+def _doing(job: JobStatus, now: float) -> str:
+    ago = f", for {_span(now - job.since)}" if job.since else ""
+    left = "" if job.next_run is None else _span(job.next_run - now)
+    match job.phase:
+        case Phase.RUNNING:
+            return f"running: {_far(job.progress)}{ago}"
+        case Phase.STARTING:
+            return "daemon: starts with this job"
+        case Phase.GATHERING:
+            return "daemon: something happened, waits for quiet"
+        case Phase.BACKING_OFF:
+            return f"daemon: the last run failed; the next one {f'in {left}' if left else 'comes by itself'}"
+        case Phase.HELD:
+            return f"daemon: a guard refused{ago}; looks again{f' in {left}' if left else ' by itself'}"
+        case Phase.PAUSED:
+            return f"daemon: paused{ago}; go on with: syncer resume {shlex.quote(job.job)}"
+        case Phase.STOPPED:
+            return f"daemon: does not run this job any more{ago}"
+        case Phase.IDLE:
+            return f"daemon: waits for changes{ago}{f'; looks by itself in {left}' if left else ''}"
+
+
+def _far(progress: Progress | None) -> str:
+    """`120 of 3,400 files, 12.0 MB of 96.0 MB [##------------------] 12%`."""
+    if progress is None:
+        return "just began"
+    if not progress.files:
+        return f"looking, {progress.directories:,} directories so far"
+    done, all_ = (
+        (progress.size_done, progress.size) if progress.size else (progress.files_done, progress.files)
+    )
+    share = min(1.0, done / all_)
+    full = int(share * _BAR)
+    files = f"{progress.files_done:,} of {counted(progress.files, 'file')}"
+    sizes = f"{show_size(progress.size_done)} of {show_size(progress.size)}"
+    return f"{files}, {sizes} [{'#' * full}{'-' * (_BAR - full)}] {int(share * 100)}%"
+
+
+def _span(seconds: float) -> str:
+    return show_duration(max(1, int(seconds)))
+
 
 STALE = 3
 _ENOUGH = 20  # runs among which the last one that was no undo is
@@ -31,7 +161,7 @@ _ENOUGH = 20  # runs among which the last one that was no undo is
 @click.argument("words", nargs=-1, metavar="[JOB]... | LOCAL REMOTE")
 @shared
 @session_of
-def status(session: Session, words: tuple[str, ...]) -> int:
+def status(session: CliContext, words: tuple[str, ...]) -> int:
     """Say when each JOB last succeeded, and what waits: conflicts, problems, failures, held deletions.
 
     With a daemon, also what it does at the moment, what it will look at, and when.
@@ -39,7 +169,7 @@ def status(session: Session, words: tuple[str, ...]) -> int:
     the job's max_age), 4 something is held or refused; and as the last run did, if an error ended it.
     """
     selection = select(session, words)
-    now = live.look(selection.settings.state_dir)
+    now = look(selection.settings.state_dir)
     for error in filter(None, (now.error, now.unmarked)):
         complain(error)
     found: list[Document] = []
@@ -52,8 +182,8 @@ def status(session: Session, words: tuple[str, ...]) -> int:
         found.append(document)
         lines += _lines(document)
         lines += _never_possible(selection.settings, job, document)
-        lines += live.job_lines(standing, time.time()) if standing else []
-        lines += [live.marked(job.name)] if document["paused"] and not now.standing else []
+        lines += job_lines(standing, time.time()) if standing else []
+        lines += [marked(job.name)] if document["paused"] and not now.standing else []
     session.answer({"daemon": now.document(), "jobs": found}, *lines)
     return results.worst(int(document["exit"]) for document in found)
 
@@ -70,7 +200,7 @@ def _never_possible(settings: Settings, job: JobSettings, document: Document) ->
     return []
 
 
-def _job(job: JobSettings, state: State, standing: JobStanding | None) -> Document:
+def _job(job: JobSettings, state: State, standing: JobStatus | None) -> Document:
     ledger = state.ledger
     last = next(iter(ledger.runs(1)), None)
     now = time.time()
@@ -93,7 +223,7 @@ def _job(job: JobSettings, state: State, standing: JobStanding | None) -> Docume
             {"path": c.path, "copy": c.copy, "reason": c.reason, "resolution": c.resolution}
             for c in ledger.conflicts()
         ],
-        "problems": [documents.problem(p.problem) for p in ledger.problems()],
+        "problems": [json_output.problem(p.problem) for p in ledger.problems()],
         "failures": [
             {"path": f.path, "code": f.code, "message": f.message, "count": f.count}
             for f in ledger.failures()
@@ -123,7 +253,7 @@ def _ended(runs: Sequence[Run]) -> int:
     return last.exit_code or SyncerError.exit_code if last.result != "interrupted" else STALE
 
 
-def _newer(recorded_ns: int | None, standing: JobStanding | None, now: float) -> float | None:
+def _newer(recorded_ns: int | None, standing: JobStatus | None, now: float) -> float | None:
     """The last success: a daemon that looks where something happens knows of later ones than the ledger.
 
     One that lies in the future, from before the clock was set right, gives way to one that does not.
@@ -159,11 +289,11 @@ def _lines(document: Document) -> Iterator[str]:
         yield f"  held: {held['message']}"
         yield from (f"    {printable(path)}" for path in held["paths"])
     for problem in document["problems"]:
-        message = wordings.without(problem["path"], problem["message"])
+        message = text_output.without(problem["path"], problem["message"])
         yield f"  problem: {printable(problem['path'])} ({problem['side']}): {message}"
     for failure in document["failures"]:
         times = counted(failure["count"], "time")
-        message = wordings.without(failure["path"], failure["message"])
+        message = text_output.without(failure["path"], failure["message"])
         yield f"  failed {times}: {printable(failure['path'])}: {message}"
     yield from (f"  {printable(note)}" for note in document["notes"])
 
@@ -193,7 +323,7 @@ def history_document(entry: HistoryEntry) -> Document:
 @click.option("--run", "number", type=int, help="What one run did, action by action.")
 @shared
 @session_of
-def history(session: Session, words: tuple[str, ...], limit: int, number: int | None) -> int:
+def history(session: CliContext, words: tuple[str, ...], limit: int, number: int | None) -> int:
     """List the last runs of each JOB, or what one run did."""
     selection = select(session, words)
     if number is not None and len(selection.jobs) != 1:

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 
 import click
 
-from syncer.cli.documents import Document
-from syncer.cli.options import Session, session_of, shared
+from syncer.cli.common import CliContext, session_of, shared
+from syncer.cli.job_selection import Selection, job_options, select
+from syncer.cli.json_output import Document
 from syncer.cli.progress import Lines
-from syncer.cli.selection import Selection, job_options, select
-from syncer.cli.wordings import moment
+from syncer.cli.text_output import moment
 from syncer.engine.model import RelPath
 from syncer.engine.paths import printable
 from syncer.errors import UsageError
-from syncer.jobs import World, byhand, userpaths
-from syncer.jobs.byhand import InTrash, Restored
-from syncer.jobs.stopping import Stop
-from syncer.units import parse_duration, show_size
+from syncer.formatting import parse_duration, show_size
+from syncer.jobs import Environment, conflicts, user_paths
+from syncer.jobs.cancellation import CancelToken
+from syncer.jobs.conflicts import InTrash, Restored
 
 LEFT = 1
 
@@ -29,7 +29,7 @@ LEFT = 1
 def trash(context: click.Context) -> int:
     """List, restore and empty the trash. Alone it lists that of all jobs."""
     if context.invoked_subcommand is None:
-        return listing(context.ensure_object(Session), ())
+        return listing(context.ensure_object(CliContext), ())
     return 0
 
 
@@ -37,16 +37,16 @@ def trash(context: click.Context) -> int:
 @click.argument("words", nargs=-1, metavar="[JOB]... | LOCAL REMOTE")
 @shared
 @session_of
-def list_(session: Session, words: tuple[str, ...]) -> int:
+def list_(session: CliContext, words: tuple[str, ...]) -> int:
     """List what the trash of each JOB holds."""
     return listing(session, words)
 
 
-def listing(session: Session, words: Sequence[str]) -> int:
+def listing(session: CliContext, words: Sequence[str]) -> int:
     """Print the trash of the jobs that the words name."""
     selection = select(session, words)
     world = _world(session, selection)
-    found = [(job.name, one) for job in selection.jobs for one in byhand.trashed(world, job)]
+    found = [(job.name, one) for job in selection.jobs for one in conflicts.trashed(world, job)]
     documents = [_document(name, one) for name, one in found]
     session.answer({"trash": documents}, *([_line(*one) for one in found] or ["the trash is empty"]))
     return 0
@@ -59,7 +59,7 @@ def listing(session: Session, words: Sequence[str]) -> int:
 @job_options
 @shared
 @session_of
-def restore(session: Session, patterns: tuple[str, ...], run: str, to: str, words: tuple[str, ...]) -> int:
+def restore(session: CliContext, patterns: tuple[str, ...], run: str, to: str, words: tuple[str, ...]) -> int:
     """Put files back where they were. The next sync carries them to the other side."""
     selection = select(session, words)
     world = _world(session, selection)
@@ -67,30 +67,32 @@ def restore(session: Session, patterns: tuple[str, ...], run: str, to: str, word
     restored: list[Document] = []
     for job in selection.jobs:
         if job.name in wanted:
-            place = userpaths.target(job, to) if to else ""
+            place = user_paths.target(job, to) if to else ""
             restored += [
                 _told(session, job.name, one)
-                for one in byhand.restore(world, job, wanted[job.name], run=run, to=place)
+                for one in conflicts.restore(world, job, wanted[job.name], run=run, to=place)
             ]
     session.answer({"restored": restored})
     return 0 if all(document["failure"] == "" for document in restored) else LEFT
 
 
-def _named(world: World, selection: Selection, texts: Sequence[str], run: str) -> dict[str, set[RelPath]]:
+def _named(
+    world: Environment, selection: Selection, texts: Sequence[str], run: str
+) -> dict[str, set[RelPath]]:
     """What the texts name in the trash, by job. Raises UsageError."""
     known = {
-        job.name: (job, [o.thing.path for o in byhand.trashed(world, job) if run in ("", o.thing.run)])
+        job.name: (job, [o.thing.path for o in conflicts.trashed(world, job) if run in ("", o.thing.run)])
         for job in selection.jobs
     }
     try:
-        return userpaths.find(texts, known)
+        return user_paths.find(texts, known)
     except UsageError as missing:
         of_run = f" of run {printable(run)}" if run else ""
         told = f"the trash does not hold {missing.message}{of_run}"
         raise UsageError(told, hint="syncer trash list") from None
 
 
-def _told(session: Session, name: str, one: Restored) -> Document:
+def _told(session: CliContext, name: str, one: Restored) -> Document:
     where = f"{name}: {printable(one.path)} ({one.side.value})"
     hint = "; use --to PATH to put it elsewhere" if "there already" in one.failure else ""
     session.talk(
@@ -107,7 +109,7 @@ def _told(session: Session, name: str, one: Restored) -> Document:
 @job_options
 @shared
 @session_of
-def empty(session: Session, older_than: str, yes: bool, words: tuple[str, ...]) -> int:
+def empty(session: CliContext, older_than: str, yes: bool, words: tuple[str, ...]) -> int:
     """Remove for good what the trash holds."""
     selection = select(session, words)
     limit = time.time_ns() - _nanoseconds(older_than)
@@ -117,7 +119,7 @@ def empty(session: Session, older_than: str, yes: bool, words: tuple[str, ...]) 
     world = _world(session, selection)
     removed: list[Document] = []
     for job in selection.jobs:
-        files, size = byhand.empty(world, job, older_than_ns=limit)
+        files, size = conflicts.empty(world, job, older_than_ns=limit)
         removed.append({"job": job.name, "files": files, "bytes": size})
     lines = [f"{one['job']}: {one['files']:,} files removed ({show_size(one['bytes'])})" for one in removed]
     session.answer({"removed": removed}, *lines)
@@ -141,8 +143,8 @@ def _ask(question: str) -> None:
         raise click.Abort
 
 
-def _world(session: Session, selection: Selection) -> World:
-    return World(settings=selection.settings, reporter=Lines(session, Stop()))
+def _world(session: CliContext, selection: Selection) -> Environment:
+    return Environment(settings=selection.settings, reporter=Lines(session, CancelToken()))
 
 
 def _line(name: str, one: InTrash) -> str:

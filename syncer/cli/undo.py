@@ -7,23 +7,23 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from syncer.cli.documents import Document
-from syncer.cli.options import Session, put, session_of, shared
+from syncer.cli.common import CliContext, put, session_of, shared, stoppable
+from syncer.cli.job_selection import Selection, job_options, one
+from syncer.cli.json_output import Document
 from syncer.cli.progress import Lines
-from syncer.cli.selection import Selection, job_options, one
-from syncer.cli.signals import stoppable
-from syncer.cli.wordings import moment
+from syncer.cli.text_output import moment
 from syncer.config import JobSettings
 from syncer.engine.model import Side
 from syncer.engine.paths import printable
 from syncer.errors import UsageError
-from syncer.jobs import World, undoing
-from syncer.jobs.inverse import What
-from syncer.jobs.stopping import StoppableClock
-from syncer.jobs.undoing import Taken, Undone
-from syncer.wording import counted
+from syncer.formatting import counted
+from syncer.jobs import Environment
+from syncer.jobs import undo as undoing
+from syncer.jobs.cancellation import StoppableClock
+from syncer.jobs.undo import Taken, Undone
+from syncer.jobs.undo_steps import What
 
-Act = Callable[[World, JobSettings, int | None], Undone]
+Act = Callable[[Environment, JobSettings, int | None], Undone]
 _WORDS = {
     What.PUT_BACK: "put back",
     What.REMOVE: "remove",
@@ -42,7 +42,7 @@ _NEXT = "the next sync carries this to the other side; what is taken away is in 
 @job_options
 @shared
 @session_of
-def undo(session: Session, run: int | None, dry_run: bool, yes: bool, words: tuple[str, ...]) -> int:
+def undo(session: CliContext, run: int | None, dry_run: bool, yes: bool, words: tuple[str, ...]) -> int:
     """Take RUN back (the last one that did anything; `syncer history` lists them).
 
     What it overwrote or deleted in a folder stands there again, what it brought goes to the trash, names it
@@ -65,10 +65,12 @@ def undo(session: Session, run: int | None, dry_run: bool, yes: bool, words: tup
     return _told(session, name, _work(session, selection, run, undoing.undo))
 
 
-def _work(session: Session, selection: Selection, run: int | None, act: Act) -> Undone:
+def _work(session: CliContext, selection: Selection, run: int | None, act: Act) -> Undone:
     (job,) = selection.jobs
     with stoppable() as stop:
-        world = World(settings=selection.settings, reporter=Lines(session, stop), clock=StoppableClock(stop))
+        world = Environment(
+            settings=selection.settings, reporter=Lines(session, stop), clock=StoppableClock(stop)
+        )
         return act(world, job, run)
 
 
@@ -77,7 +79,7 @@ def _check_terminal() -> None:
         raise UsageError("nobody is there to be asked", hint="look with --dry-run, then say --yes")
 
 
-def _told(session: Session, name: str, done: Undone) -> int:
+def _told(session: CliContext, name: str, done: Undone) -> int:
     if session.json:
         session.answer(_document(name, done))
     else:

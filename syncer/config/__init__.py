@@ -13,8 +13,8 @@ from pathlib import Path
 from syncer.config.paths import default_config, default_state_dir
 from syncer.config.permissions import others_may_write
 from syncer.config.settings import LOCAL, SETTLE, DaemonSettings, JobSettings, Location, Settings, choose
+from syncer.engine.gitignore import check_own
 from syncer.errors import ConfigError
-from syncer.ignore import check_own
 
 __all__ = [
     "LOCAL",
@@ -48,13 +48,13 @@ def load(path: Path | None = None) -> Settings:
         raise ConfigError(f"{place}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{place}: is not UTF-8 text (byte {error.start})") from None
-    from syncer.config import checking  # loads pydantic, which a run without a config does without
+    from syncer.config import parser  # loads pydantic, which a run without a config does without
 
-    return checking.with_warnings(checking.parse(text, place), mode, shared=shared)
+    return parser.with_warnings(parser.parse(text, place), mode, shared=shared)
 
 
 def parse(text: str, path: Path) -> Settings:
     """Settings from the text of a config file that stands at `path`. Raises ConfigError."""
-    from syncer.config import checking
+    from syncer.config import parser
 
-    return checking.parse(text, path)
+    return parser.parse(text, path)

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 
 from syncer.config.paths import read_path
 from syncer.config.secrets import Secret
-from syncer.wording import near, quoted
+from syncer.formatting import near, quoted
 
 
 def _url(value: str) -> str:

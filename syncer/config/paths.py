@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from syncer.errors import ConfigError
-from syncer.wording import quoted
+from syncer.formatting import quoted
 
 _VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})")
 

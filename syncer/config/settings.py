@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from syncer.config.paths import absolute, default_config, read_path
 from syncer.engine.model import ConflictPolicy, MaxDelete, Mode
 from syncer.errors import ConfigError
-from syncer.wording import near, quoted
+from syncer.formatting import near, quoted
 
 if TYPE_CHECKING:
     from syncer.config.accounts import Account

@@ -1,18 +1,23 @@
 """Talking to the daemon of a state directory, from another process.
 
 `connect` answers None where none runs; from there on everything that goes wrong is an error which says which
-process was asked. What is answered is checked (`describing`).
+process was asked. What is answered is checked (`status`).
 """
 
 from __future__ import annotations
 
+import json
+import os
+import socket
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Final
 
-from syncer.daemon.place import Holder, holder
-from syncer.daemon.standing import DaemonStanding, JobStanding
+from syncer.daemon.instance import InstanceInfo, address, holder, peer
+from syncer.daemon.status import DaemonStatus, JobStatus
 from syncer.errors import Busy, SyncerError, UsageError
 
 _SCHEMA: Final = 1
@@ -33,7 +38,7 @@ class Client:
     SyncerError where the daemon is deaf, has ended, or is none; and the errors that it answers with.
     """
 
-    def __init__(self, state_dir: Path, found: Holder, *, patience: float = 5.0) -> None:
+    def __init__(self, state_dir: Path, found: InstanceInfo, *, patience: float = 5.0) -> None:
         self._state_dir = state_dir
         self._patience = patience
         self._holder = found
@@ -43,9 +48,9 @@ class Client:
         """The daemon's process, 0 if it did not say so yet."""
         return self._holder.pid
 
-    def standing(self) -> DaemonStanding:
+    def standing(self) -> DaemonStatus:
         """How it stands."""
-        from syncer.daemon.describing import daemon_of
+        from syncer.daemon.status import daemon_of
 
         document = self._call("GET", "/status")
         try:
@@ -61,9 +66,9 @@ class Client:
         """Raises UsageError."""
         self._call("POST", "/resume", jobs)
 
-    def flush(self, jobs: Sequence[str], *, wait: float) -> Sequence[JobStanding]:
+    def flush(self, jobs: Sequence[str], *, wait: float) -> Sequence[JobStatus]:
         """How they stand afterwards. Raises UsageError, Busy."""
-        from syncer.daemon.describing import jobs_of
+        from syncer.daemon.status import jobs_of
 
         document = self._call("POST", f"/flush?wait={wait:g}", jobs, wait=wait)
         try:
@@ -104,16 +109,15 @@ class Client:
     def _answer(
         self, method: str, target: str, jobs: Sequence[str] | None, wait: float
     ) -> tuple[int, object]:
-        from syncer.daemon import calling
 
         body = None if jobs is None else {"jobs": list(jobs)}
         end = time.monotonic() + self._patience
         while True:
             try:
-                return calling.call(self._holder.socket, method, target, body, timeout=self._patience + wait)
-            except calling.Deaf as deaf:
+                return call(self._holder.socket, method, target, body, timeout=self._patience + wait)
+            except NotListening as deaf:
                 self._wait(str(deaf), end)
-            except calling.Garbled as garbled:
+            except InvalidResponse as garbled:
                 raise self._strange(str(garbled)) from None
             except TimeoutError:
                 raise self._silent(f"no answer within {self._patience + wait:g} s") from None
@@ -148,3 +152,58 @@ class Client:
             f"what answers at {self._holder.socket} ({self._holder}) is no daemon of this version: {why}",
             hint="restart the daemon; if there is none, remove that socket",
         )
+
+
+# -- One HTTP call over a unix socket, to a process of our own ------------------
+#
+# Kept apart from the client, so that a command which finds no daemon need not load HTTP. What the answer
+# means is not known here.
+
+
+_LARGEST: Final = 64 << 20  # bytes of an answer
+
+
+class NotListening(Exception):
+    """Nobody listens at the socket."""
+
+
+class InvalidResponse(Exception):
+    """Something answers, and it is no daemon of ours."""
+
+
+class _Unix(HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("daemon", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        try:
+            with address(Path(self._path)) as short:
+                self.sock.connect(short)
+        except OSError as error:
+            raise NotListening(error.strerror or str(error)) from None
+        uid = peer(self.sock)
+        if uid is not None and uid != os.geteuid():
+            raise InvalidResponse(f"it belongs to the user {uid}")
+
+
+def call(
+    path: str, method: str, target: str, body: Mapping[str, object] | None = None, *, timeout: float
+) -> tuple[int, object]:
+    """Status and document of the answer. Raises Deaf, Garbled, TimeoutError, OSError."""
+    connection = _Unix(path, timeout)
+    sent = None if body is None else json.dumps(body).encode()
+    try:
+        with suppress(BrokenPipeError):  # refused before all was sent: the answer says why
+            connection.request(method, target, sent, {"Content-Type": "application/json"} if sent else {})
+        with closing(connection.getresponse()) as reply:
+            text = reply.read(_LARGEST)
+        return reply.status, json.loads(text)
+    except (HTTPException, ValueError, RecursionError) as error:
+        if isinstance(error, ConnectionError):  # `RemoteDisconnected` is both: it ended, or was ended
+            raise
+        raise InvalidResponse(f"{type(error).__name__}: {error}"[:200]) from None
+    finally:
+        connection.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from syncer.daemon.standing import AHEAD, DaemonStanding, JobStanding, Phase
+from syncer.daemon.status import AHEAD, DaemonStatus, JobStatus, Phase
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -46,7 +46,7 @@ _PROGRESS: Final = {
 }
 
 
-def text(standing: DaemonStanding, *, now: float) -> str:
+def text(standing: DaemonStatus, *, now: float) -> str:
     """All metrics. `now` in seconds since 1970: whether a job is stale depends on it."""
     jobs = standing.jobs
     parts = [
@@ -58,7 +58,7 @@ def text(standing: DaemonStanding, *, now: float) -> str:
     return "".join(line + "\n" for part in parts for line in part)
 
 
-def stale(job: JobStanding, now: float) -> bool:
+def stale(job: JobStatus, now: float) -> bool:
     """Whether the last success is older than the job allows."""
     if job.max_age is None:
         return False
@@ -67,7 +67,7 @@ def stale(job: JobStanding, now: float) -> bool:
     return now - job.last_success > job.max_age
 
 
-def _of_jobs(jobs: tuple[JobStanding, ...], now: float) -> Iterator[str]:
+def _of_jobs(jobs: tuple[JobStatus, ...], now: float) -> Iterator[str]:
     phases = [({"job": j.job, "phase": p.value}, float(j.phase is p)) for j in jobs for p in Phase]
     yield from _metric("job_phase", "gauge", "1 for what the job does at the moment.", phases)
     old = [({"job": j.job}, float(stale(j, now))) for j in jobs]
@@ -87,7 +87,7 @@ def _of_jobs(jobs: tuple[JobStanding, ...], now: float) -> Iterator[str]:
     yield from _of_runs(jobs)
 
 
-def _of_runs(jobs: tuple[JobStanding, ...]) -> Iterator[str]:
+def _of_runs(jobs: tuple[JobStatus, ...]) -> Iterator[str]:
     for name, (help_, field) in _COUNTERS.items():
         values = [({"job": j.job}, float(getattr(j.counters, field))) for j in jobs]
         yield from _metric(f"job_{name}", "counter", help_, values)

@@ -6,19 +6,19 @@ import logging
 import threading
 from dataclasses import replace
 
-from syncer.daemon.logs import line_of
-from syncer.daemon.standing import Progress
+from syncer.daemon.log import line_of
+from syncer.daemon.status import Progress
 from syncer.engine.model import Action, Outcome, Side, Transfer
 from syncer.jobs import results
-from syncer.jobs.stopping import Stop
+from syncer.jobs.cancellation import CancelToken
 
 _log = logging.getLogger("syncer.daemon")
 
 
 class Listener:
-    """An `engine.ports.Reporter` for one run; read by other threads."""
+    """An `engine.interfaces.Reporter` for one run; read by other threads."""
 
-    def __init__(self, job: str, stop: Stop) -> None:
+    def __init__(self, job: str, stop: CancelToken) -> None:
         self._job = job
         self._stop = stop
         self._lock = threading.Lock()

@@ -11,10 +11,21 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from syncer.engine.model import RelPath
+from syncer.engine.model import BlockReason, RelPath
 from syncer.engine.paths import is_below, split
+from syncer.engine.report import RunReport
 from syncer.engine.scope import EVERYTHING, EVERYWHERE, NOTHING, NOWHERE, Scope, on_both_sides
-from syncer.watch.gathering import Gathering
+from syncer.errors import (
+    AuthError,
+    Busy,
+    ConfigError,
+    GuardTripped,
+    Interrupted,
+    NoCommonVersion,
+    SyncerError,
+)
+from syncer.jobs.results import JobResult
+from syncer.watch.debounce import Debouncer
 
 FIRST_PATH, LAST_PATH = 1.0, 600.0  # seconds until a path that failed is tried again, doubled each time
 FIRST_JOB, LAST_JOB = 1.0, 300.0  # the same for a job that could not be run at all
@@ -22,7 +33,7 @@ MANY_PATHS = 1000  # that failed at once: it is not the paths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cadence:
+class Intervals:
     """A job's times, in seconds. `interval` None: nothing need be asked, whatever happens is told."""
 
     quiet: float = 0.2
@@ -70,10 +81,10 @@ class _Retry:
 class Schedule:
     """For one job; not safe to share. `spread` makes a delay differ from others that began at one moment."""
 
-    cadence: Cadence
+    cadence: Intervals
     now: float
     spread: Callable[[float], float] = field(default=lambda delay: delay * random.uniform(0.75, 1.25))
-    _gathering: Gathering = field(init=False)
+    _gathering: Debouncer = field(init=False)
     _scan_at: float = field(init=False)
     _interval_at: float = field(init=False)
     _owed: Scope = NOTHING  # what a failed run should have looked at
@@ -84,7 +95,7 @@ class Schedule:
     _retries: dict[RelPath, _Retry] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._gathering = Gathering(quiet=self.cadence.quiet, most=self.cadence.gather)
+        self._gathering = Debouncer(quiet=self.cadence.quiet, most=self.cadence.gather)
         self._scan_at = self.now
         self._interval_at = self.now + (self.cadence.interval or 0.0)
         self._owed, self._owed_trigger = EVERYTHING, "start"
@@ -214,3 +225,50 @@ def _is_in(path: RelPath, scope: Scope) -> bool:
         above in places.directories or any(above == tree or is_below(above, tree) for tree in places.trees)
         for places in (scope.local, scope.remote)
     )
+
+
+# --------------------------------------------------------------------------------
+#
+# What a run's end means for the next one: when is it tried again, and which paths singly. Pure.
+
+
+_BUSY = 2.0  # seconds: somebody syncs by hand
+_GUARD = 60.0  # a disk may be mounted again at any time
+_UPDATE = 3600.0  # a server of another version is heard by the ear, which asks it now and then
+_PERSON = 60.0  # where nothing will get better before somebody does something
+
+
+def ending_of(result: JobResult) -> Ending:
+    """A failure of the whole run, or the paths that failed in it."""
+    if result.error is not None:
+        return _broken_off(result.error)
+    report = result.report or RunReport()
+    failed = frozenset(_failed(report))
+    if len(failed) > MANY_PATHS:
+        return Ending(delay=FIRST_JOB)
+    settles = report.settles_ns / 1e9
+    if len(report.young) > MANY_PATHS:
+        return Ending(delay=max(settles, FIRST_JOB), steady=True)
+    return Ending(paths=failed, young=frozenset(report.young), settles=settles, settled=report.judged)
+
+
+def _broken_off(error: SyncerError) -> Ending:
+    match error:
+        case Interrupted():
+            return Ending(broken_off=True)
+        case Busy():
+            return Ending(delay=_BUSY, steady=True)
+        case GuardTripped():
+            return Ending(delay=_GUARD, steady=True)
+        case NoCommonVersion():
+            return Ending(delay=_UPDATE, steady=True)
+        case AuthError() | ConfigError():
+            return Ending(delay=_PERSON)
+        case _:
+            return Ending(delay=FIRST_JOB)
+
+
+def _failed(report: RunReport) -> list[RelPath]:
+    """What was not done, and what could not be looked at because it was changing."""
+    busy = [p.path for p in report.problems if p.code == BlockReason.BUSY.value]
+    return [a.action.path for a in report.failures] + busy

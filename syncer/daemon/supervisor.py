@@ -20,22 +20,21 @@ from types import FrameType
 from syncer import __version__, allocator
 from syncer.clock import SystemClock
 from syncer.config import JobSettings, Settings
-from syncer.daemon import pausing
-from syncer.daemon.alarms import Alarms
-from syncer.daemon.control import ControlServer
-from syncer.daemon.exposing import serve_metrics
-from syncer.daemon.notify import Systemd, status_line
-from syncer.daemon.outlooks import cadence_of, outlook_of
-from syncer.daemon.place import Tenure
+from syncer.daemon import pause_file
+from syncer.daemon.control_api import ControlServer
+from syncer.daemon.instance import InstanceLock
+from syncer.daemon.metrics_server import serve_metrics
+from syncer.daemon.notifications import Notifier
 from syncer.daemon.schedule import Task
-from syncer.daemon.standing import DaemonStanding, JobStanding
-from syncer.daemon.wakefulness import Wakefulness
-from syncer.daemon.worker import Worker
+from syncer.daemon.status import DaemonStatus, JobStatus
+from syncer.daemon.suspend import SuspendDetector
+from syncer.daemon.systemd import Systemd, status_line
+from syncer.daemon.worker import Worker, cadence_of, outlook_of
 from syncer.engine.scope import EVERYTHING
 from syncer.errors import ConfigError, SyncerError, UsageError
+from syncer.formatting import near
 from syncer.jobs.results import JobResult
-from syncer.stores.fsops import raise_descriptor_limit
-from syncer.wording import near
+from syncer.stores.local.filesystem import raise_descriptor_limit
 
 Load = Callable[[], tuple[Settings, Sequence[JobSettings]]]
 
@@ -58,7 +57,7 @@ def serve(load: Load, *, started: Callable[[str], None]) -> int:
     allocator.spare()
     settings, jobs = load()
     with ExitStack() as stack:
-        tenure = stack.enter_context(Tenure.acquire(settings.state_dir))
+        tenure = stack.enter_context(InstanceLock.acquire(settings.state_dir))
         systemd = Systemd()
         stack.callback(systemd.close)
         supervisor = Supervisor(load, settings, jobs, systemd=systemd)
@@ -85,23 +84,23 @@ class Supervisor:
         self._systemd = systemd
         self._clock = SystemClock()
         self._began = self._clock.now_ns() / 1e9
-        self._alarms = Alarms(self._clock)
-        self._wakefulness = Wakefulness()
+        self._alarms = Notifier(self._clock)
+        self._wakefulness = SuspendDetector()
         self._reloading = threading.Lock()
         self._workers: dict[str, Worker] = {}
         self._bell = _Bell()  # something is to be done by the waiting thread
         self._reload_asked = False
         self._ending: int | None = None  # the signal; 0 for `stop`
         self._beat = self._trimmed = self._clock.monotonic()
-        paused = pausing.paused(settings.state_dir)
+        paused = pause_file.paused(settings.state_dir)
         for job in jobs:
             self._workers[job.name] = self._worker(settings, job, paused=job.name in paused)
 
     # -- control.Controlled ------------------------------------------------------------
 
-    def standing(self) -> DaemonStanding:
+    def standing(self) -> DaemonStatus:
         """See `control.Controlled`, like all in this part."""
-        return DaemonStanding(
+        return DaemonStatus(
             pid=os.getpid(),
             started=self._began,
             version=__version__,
@@ -115,7 +114,7 @@ class Supervisor:
     def resume(self, jobs: Sequence[str]) -> None:
         self._pause(jobs, on=False)
 
-    def flush(self, jobs: Sequence[str], *, wait: float) -> Sequence[JobStanding]:
+    def flush(self, jobs: Sequence[str], *, wait: float) -> Sequence[JobStatus]:
         """A job that is paused, or that does not end in time, is told as it stands."""
         workers = self._named(jobs)
         tickets = [(worker, worker.flush()) for worker in workers]
@@ -248,7 +247,7 @@ class Supervisor:
         same = {n: worker for n, worker in self._workers.items() if alike and jobs.get(n) == worker.job}
         gone = [worker for name, worker in self._workers.items() if name not in same]
         _check_descriptors(list(jobs.values()))
-        paused = pausing.paused(settings.state_dir)
+        paused = pause_file.paused(settings.state_dir)
         new = {
             name: self._worker(settings, job, paused=name in paused)
             for name, job in jobs.items()
@@ -291,7 +290,7 @@ class Supervisor:
 
     def _pause(self, jobs: Sequence[str], *, on: bool) -> None:
         workers = self._named(jobs)
-        pausing.set_paused(self._settings.state_dir, [worker.job.name for worker in workers], on)
+        pause_file.set_paused(self._settings.state_dir, [worker.job.name for worker in workers], on)
         for worker in workers:
             worker.pause(on)
 

@@ -15,17 +15,18 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from syncer.config import JobSettings, Settings
-from syncer.daemon.endings import ending_of
 from syncer.daemon.progress import Listener
-from syncer.daemon.schedule import Cadence, Schedule, Task
-from syncer.daemon.standing import Counters, JobStanding, Phase
-from syncer.engine.ports import Clock
+from syncer.daemon.remote_watcher import RemoteWatcher
+from syncer.daemon.schedule import Intervals, Schedule, Task, ending_of
+from syncer.daemon.status import Counters, JobStatus, Phase
+from syncer.engine.interfaces import Clock, Store
 from syncer.engine.scope import NOWHERE, Places, Scope
 from syncer.errors import GuardTripped, NoCommonVersion, SyncerError
-from syncer.jobs import Runner, Wish, World
+from syncer.jobs import Environment, Runner, RunOptions, factory
+from syncer.jobs.cancellation import CancelToken, StoppableClock
 from syncer.jobs.results import JobResult, totals
-from syncer.jobs.running import Waiting
-from syncer.jobs.stopping import Stop, StoppableClock
+from syncer.jobs.runner import Waiting
+from syncer.jobs.state_dir import place_of
 
 _TELLING = frozenset({"events", "polling", "feed", "probe"})  # ways to watch a side that leave nothing untold
 _HOLDS = (GuardTripped, NoCommonVersion)  # errors that wait for a person, and clear by themselves
@@ -45,7 +46,7 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class WatcherFactory:
     """How a worker is made to hear: who watches either side. Called once, before the first run."""
 
     local: Callable[[Worker], Watcher | None]
@@ -60,14 +61,14 @@ class Worker:
         settings: Settings,
         job: JobSettings,
         *,
-        cadence: Cadence,
-        outlook: Outlook,
+        cadence: Intervals,
+        outlook: WatcherFactory,
         ended: Callable[[Worker, Task, JobResult], None],
         paused: bool = False,
     ) -> None:
         """`ended` hears of each run, in the worker's thread."""
         self.job = job
-        self.stopping = Stop()
+        self.stopping = CancelToken()
         self._settings = settings
         self._clock: Clock = StoppableClock(self.stopping)
         self._outlook = outlook
@@ -76,11 +77,11 @@ class Worker:
         self._schedule = Schedule(cadence, self._clock.monotonic())
         self._watchers: dict[str, Watcher | None] = {"local": None, "remote": None}
         self._listener: Listener | None = None
-        self._halt = Stop()  # the run that goes on
+        self._halt = CancelToken()  # the run that goes on
         self._paused = paused
         self._flushed = 0  # calls of flush, and those that a run has answered
         self._answered = 0
-        self._standing = JobStanding(
+        self._standing = JobStatus(
             job=job.name,
             phase=Phase.PAUSED if paused else Phase.STARTING,
             since=self._now(),
@@ -169,7 +170,7 @@ class Worker:
             return self._answered >= ticket
 
     @property
-    def standing(self) -> JobStanding:
+    def standing(self) -> JobStatus:
         """How the job stands at this moment."""
         with self._changed:
             schedule, listener = self._schedule, self._listener
@@ -199,7 +200,7 @@ class Worker:
 
     def _work(self) -> None:
         idle = Listener(self.job.name, self.stopping)
-        runner = Runner(World(settings=self._settings, reporter=idle, clock=self._clock), self.job)
+        runner = Runner(Environment(settings=self._settings, reporter=idle, clock=self._clock), self.job)
         try:
             self._listen()
             while (taken := self._next()) is not None:
@@ -238,7 +239,7 @@ class Worker:
                 left = self._schedule.due() - now
                 if left <= 0 and not self._paused:
                     self._enter(Phase.RUNNING)
-                    self._halt = Stop()
+                    self._halt = CancelToken()
                     return self._schedule.take(now), self._flushed
                 self._changed.wait(_FOREVER if self._paused else min(left, _FOREVER))
             return None
@@ -262,7 +263,7 @@ class Worker:
     def _guarded(self, runner: Runner, task: Task, listener: Listener) -> tuple[JobResult, Waiting | None]:
         """A run, and what waits after it. A bug of ours ends the run, never the thread: it is tried again."""
         try:
-            return runner.run(Wish(trigger=task.trigger), task.scope, listener), runner.waiting()
+            return runner.run(RunOptions(trigger=task.trigger), task.scope, listener), runner.waiting()
         except Exception as error:  # noqa: BLE001 - months of runs must not end with one
             _log.exception("%s: a run ended in a bug", self.job.name)
             with suppress(Exception):
@@ -293,7 +294,7 @@ class Worker:
             return Phase.BACKING_OFF
         return Phase.IDLE if self._standing.counters.runs else Phase.STARTING
 
-    def _after(self, task: Task, result: JobResult, waiting: Waiting | None, seconds: float) -> JobStanding:
+    def _after(self, task: Task, result: JobResult, waiting: Waiting | None, seconds: float) -> JobStatus:
         before, error = self._standing, result.error
         well = result.exit_code in (0, 1) and not self._schedule.retries
         now = self._now()
@@ -350,3 +351,59 @@ def _counted(before: Counters, task: Task, result: JobResult, seconds: float) ->
         bytes_sent=counted.bytes_sent + done.bytes_sent,
         bytes_received=counted.bytes_received + done.bytes_received,
     )
+
+
+# --------------------------------------------------------------------------------
+#
+# Who watches the two sides of a job: folders by their events, services by what they tell.
+
+
+def cadence_of(settings: Settings, job: JobSettings) -> Intervals:
+    """A job's times. A folder that is watched need not be looked at in between."""
+    daemon = settings.daemon
+    told = job.watch and job.remote.folder is not None
+    return Intervals(
+        quiet=daemon.quiet,
+        gather=daemon.gather,
+        scan=daemon.scan,
+        interval=None if told else job.interval,
+        watch=job.watch,
+    )
+
+
+def outlook_of(settings: Settings, job: JobSettings) -> WatcherFactory:
+    """Without `watch`, folders are only looked at, at every interval."""
+
+    def local(worker: Worker) -> Watcher | None:
+        from syncer.watch.watcher import FolderWatch
+
+        if not job.watch:
+            return None
+        return FolderWatch(
+            str(job.local), changed=worker.notice_local, said=worker.say, interval=job.interval
+        )
+
+    def remote(worker: Worker) -> Watcher | None:
+        from syncer.watch.watcher import FolderWatch
+
+        folder = job.remote.folder
+        if folder is not None:
+            if not job.watch:
+                return None
+            return FolderWatch(
+                str(folder), changed=worker.notice_remote, said=worker.say, interval=job.interval
+            )
+        return RemoteWatcher(
+            job.name,
+            lambda: _listening(settings, job, worker),
+            heard=worker.hear_remote,
+            regained=worker.encourage,
+        )
+
+    return WatcherFactory(local=local, remote=remote)
+
+
+def _listening(settings: Settings, job: JobSettings, worker: Worker) -> Store:
+    """A store of its own: a question that is left open for long is in nobody's way."""
+    place = place_of(settings, job)
+    return factory.service(settings, job, place, StoppableClock(worker.stopping))

@@ -48,7 +48,7 @@ _UNCHANGED: Final = frozenset({Reason.LOCAL_NEW, Reason.REMOTE_NEW, Reason.BOTH_
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class EchoChange:
     """One value took the place of another at a name of a root. A value is what `value_of` makes.
 
     `mover` is the job that did it, "" where somebody else did; `origin` orders values by when each was new,
@@ -62,7 +62,7 @@ class Change:
     pending: bool
 
 
-Past = Sequence[Change]  # of one name at one root, oldest first
+Past = Sequence[EchoChange]  # of one name at one root, oldest first
 
 
 class Echoes(Protocol):

@@ -15,6 +15,23 @@ from itertools import groupby, islice
 
 from syncer.engine import paths
 from syncer.engine.changes import DIRECTORY, agreement
+from syncer.engine.interfaces import (
+    BaseStore,
+    DeleteRequest,
+    Fact,
+    ForgetBase,
+    LocalBasis,
+    MkdirRequest,
+    MoveBase,
+    RenameRequest,
+    Reporter,
+    SetAttributesRequest,
+    SetBase,
+    Source,
+    Store,
+    TransferStats,
+    WriteRequest,
+)
 from syncer.engine.model import (
     Action,
     Adopt,
@@ -37,24 +54,7 @@ from syncer.engine.model import (
     Touch,
     Transfer,
 )
-from syncer.engine.plan import Phase, batches, ordered, phases
-from syncer.engine.ports import (
-    Amend,
-    Basis,
-    Creation,
-    Drop,
-    Fact,
-    Memory,
-    Put,
-    Relocate,
-    Remember,
-    Removal,
-    Rename,
-    Reporter,
-    Source,
-    Store,
-    Traffic,
-)
+from syncer.engine.ordering import Phase, batches, ordered, phases
 from syncer.engine.report import ActionReport
 from syncer.errors import NoSpace, QuotaExceeded, Unmovable
 
@@ -67,13 +67,13 @@ FULL_AFTER = 3  # refusals for want of space after which a side is taken to be f
 
 
 @dataclass(slots=True)
-class Counted:
+class ProgressSource:
     """A source that tells how many bytes went through it."""
 
     inner: Source
     tell: Callable[[int], None]
 
-    def chunks(self, basis: Basis | None = None) -> Iterator[bytes]:
+    def chunks(self, basis: LocalBasis | None = None) -> Iterator[bytes]:
         if basis is not None and basis.start:
             self.tell(basis.start)
         for chunk in self.inner.chunks(basis):
@@ -85,7 +85,7 @@ class Counted:
         return self.inner.entry
 
     @property
-    def traffic(self) -> Traffic | None:
+    def traffic(self) -> TransferStats | None:
         return self.inner.traffic
 
 
@@ -104,7 +104,7 @@ class Executor:
     def __init__(
         self,
         stores: dict[Side, Store],
-        memory: Memory,
+        memory: BaseStore,
         reporter: Reporter,
         *,
         workers: int,
@@ -165,7 +165,9 @@ class Executor:
         """One batch of actions of one type on one store."""
         match group[0]:
             case Delete():
-                removals = [Removal(path=a.path, expected=a.expected) for a in group if isinstance(a, Delete)]
+                removals = [
+                    DeleteRequest(path=a.path, expected=a.expected) for a in group if isinstance(a, Delete)
+                ]
                 return dict(store.delete(removals))
             case RemoveDirectory():
                 return dict(store.remove_directories([a.path for a in group]))
@@ -261,7 +263,7 @@ class Executor:
     def _told(self, source: Source, transfer: Transfer, target: Side) -> Source:
         if transfer.seen.size <= SMALL:
             return source
-        return Counted(source, lambda size: self._reporter.moved(target, size))
+        return ProgressSource(source, lambda size: self._reporter.moved(target, size))
 
     def _transferred(self, action: Transfer, source: Source | None, outcome: Outcome) -> Result:
         if not isinstance(outcome, Done) or outcome.entry is None:
@@ -272,7 +274,7 @@ class Executor:
         if amended is None:
             return Result(action, counted)
         row = _agreed(action.source, amended, outcome.entry)
-        return Result(action, counted, (Remember(path=action.path, entry=row),))
+        return Result(action, counted, (SetBase(path=action.path, entry=row),))
 
     def _amended(self, action: Transfer, read: Entry) -> Entry | None:
         """The source's entry, after it got the executable bit that both sides are to have.
@@ -282,7 +284,9 @@ class Executor:
         """
         if action.executable is None or read.executable in (None, action.executable):
             return read
-        amend = Amend(path=action.path, expected=read, mtime_ns=None, executable=action.executable)
+        amend = SetAttributesRequest(
+            path=action.path, expected=read, mtime_ns=None, executable=action.executable
+        )
         ((_, outcome),) = self._stores[action.source].amend([amend])
         if isinstance(outcome, Done) and outcome.entry is not None:
             return replace(outcome.entry, digest=read.digest)
@@ -304,7 +308,7 @@ class Executor:
         Each step leaves a state from which a fresh run goes on by itself: after the first the
         loser's side lacks the name and has a new file.
         """
-        rename = Rename(origin=action.path, path=action.copy, expected=action.lost)
+        rename = RenameRequest(origin=action.path, path=action.copy, expected=action.lost)
         ((_, aside),) = self._stores[action.loser].rename([rename])
         if not isinstance(aside, Done) or aside.entry is None:
             return Result(action, aside)
@@ -324,9 +328,9 @@ class Executor:
     def _winner(self, action: KeepBoth) -> Result:
         """Put the winner where the loser was."""
         if action.winner.kind is Kind.DIRECTORY:
-            creation = Creation(path=action.path)
+            creation = MkdirRequest(path=action.path)
             ((_, outcome),) = self._stores[action.loser].make_directories([creation])
-            facts = (Remember(path=action.path, entry=DIRECTORY),) if isinstance(outcome, Done) else ()
+            facts = (SetBase(path=action.path, entry=DIRECTORY),) if isinstance(outcome, Done) else ()
             return Result(action, outcome, facts)
         return self._bring(action, action.loser.other, action.path, action.winner)
 
@@ -444,12 +448,12 @@ def _pieces(results: Iterable[Result], size: int) -> Iterator[list[Result]]:
 def _noted(action: Action) -> Result:
     """What only the memory has to hear of."""
     if isinstance(action, Forget) and action.now:
-        return Result(action, Done(), (Relocate(origin=action.path, path=action.now),))
+        return Result(action, Done(), (MoveBase(origin=action.path, path=action.now),))
     if not isinstance(action, Adopt):
-        return Result(action, Done(), (Drop(path=action.path),))
+        return Result(action, Done(), (ForgetBase(path=action.path),))
     directory = action.local.kind is Kind.DIRECTORY
     row = DIRECTORY if directory else agreement(action.local, action.remote)
-    return Result(action, Done(), (Remember(path=action.path, entry=row),))
+    return Result(action, Done(), (SetBase(path=action.path, entry=row),))
 
 
 def _result(action: Action, outcome: Outcome) -> Result:
@@ -460,21 +464,21 @@ def _result(action: Action, outcome: Outcome) -> Result:
 def _facts(action: Action, done: Done) -> Iterator[Fact]:
     match action:
         case Delete() | RemoveDirectory():
-            yield Drop(path=action.path)
+            yield ForgetBase(path=action.path)
         case MakeDirectory():
-            yield Remember(path=action.path, entry=DIRECTORY)
+            yield SetBase(path=action.path, entry=DIRECTORY)
         case Touch() if done.entry is not None:
-            yield Remember(path=action.path, entry=_agreed(action.side, done.entry, action.seen))
+            yield SetBase(path=action.path, entry=_agreed(action.side, done.entry, action.seen))
         case Move() if action.respells:
             if action.known:
-                yield Relocate(origin=action.known, path=action.path)
+                yield MoveBase(origin=action.known, path=action.path)
         case Move() if action.expected.kind is Kind.DIRECTORY:
-            yield Relocate(origin=action.origin, path=action.path)
+            yield MoveBase(origin=action.origin, path=action.path)
             for adopt in action.below:
-                yield Remember(path=adopt.path, entry=agreement(adopt.local, adopt.remote))
+                yield SetBase(path=adopt.path, entry=agreement(adopt.local, adopt.remote))
         case Move() if done.entry is not None:
-            yield Drop(path=action.origin)
-            yield Remember(path=action.path, entry=_agreed(action.side, done.entry, action.seen))
+            yield ForgetBase(path=action.origin)
+            yield SetBase(path=action.path, entry=_agreed(action.side, done.entry, action.seen))
         case _:
             return
 
@@ -489,16 +493,16 @@ def _no_room(action: Transfer, side: Side) -> Failed:
     return Failed(error=NoSpace(message, path=action.path, hint="make room and run again"))
 
 
-def _creation(action: MakeDirectory) -> Creation:
-    return Creation(path=action.path, replaces=action.replaces)
+def _creation(action: MakeDirectory) -> MkdirRequest:
+    return MkdirRequest(path=action.path, replaces=action.replaces)
 
 
-def _rename(action: Move) -> Rename:
-    return Rename(origin=action.origin, path=action.path, expected=action.expected)
+def _rename(action: Move) -> RenameRequest:
+    return RenameRequest(origin=action.origin, path=action.path, expected=action.expected)
 
 
-def _amend(action: Touch) -> Amend:
-    return Amend(
+def _amend(action: Touch) -> SetAttributesRequest:
+    return SetAttributesRequest(
         path=action.path,
         expected=action.expected,
         mtime_ns=action.mtime_ns,
@@ -506,10 +510,10 @@ def _amend(action: Touch) -> Amend:
     )
 
 
-def _put(action: Transfer, source: Source | None, *, far: bool) -> Put:
+def _put(action: Transfer, source: Source | None, *, far: bool) -> WriteRequest:
     seen = action.seen
     lasting = far and source is not None and seen.size >= LASTING
-    return Put(
+    return WriteRequest(
         path=action.path,
         kind=seen.kind,
         source=source,

@@ -6,11 +6,18 @@ Reads only; the plan it quotes is the one that the next run would make.
 from __future__ import annotations
 
 from syncer.engine import paths
-from syncer.engine.cycle import Pair, survey
+from syncer.engine.ignore import (
+    FILE,
+    MACHINE_FILE,
+    NEVER_SYNCED,
+    OWN,
+    IgnoreFileError,
+    Rules,
+)
 from syncer.engine.model import Action, BaseEntry, Entry, IgnoreRule, Kind, Move, Reason, RelPath, Seen
-from syncer.engine.observe import Eyes
 from syncer.engine.report import Explanation, Plan
-from syncer.engine.rules import FILE, MACHINE_FILE, NEVER_SYNCED, OWN, Illegible, Rules
+from syncer.engine.scan import SnapshotReader
+from syncer.engine.sync import SyncContext, survey
 from syncer.errors import GuardTripped
 
 WHY = {
@@ -35,7 +42,7 @@ WHY = {
 }
 
 
-def explain(job: Pair, path: RelPath) -> Explanation:
+def explain(job: SyncContext, path: RelPath) -> Explanation:
     """Base, local and remote as seen now, the rule that applies, and what the next run would do."""
     refusal = ""
     try:
@@ -62,12 +69,14 @@ def explain(job: Pair, path: RelPath) -> Explanation:
     )
 
 
-def _ignore_rule(job: Pair, path: RelPath) -> tuple[IgnoreRule | None, RelPath]:
+def _ignore_rule(job: SyncContext, path: RelPath) -> tuple[IgnoreRule | None, RelPath]:
     """The rule that has the last word on a path, and the directory above that it ignores, if it does.
 
     As a run finds it: from the root down, and no further than to what is ignored.
     """
-    rules = Rules(job.policy.ignore, job.compiler, Eyes(job.stores, job.memory, job.reporter).read_rules)
+    rules = Rules(
+        job.policy.ignore, job.compiler, SnapshotReader(job.stores, job.memory, job.reporter).read_rules
+    )
     directory, rule = "", None
     seen: tuple[Seen, Seen] = (None, None)
     for name in paths.parts(path):
@@ -87,7 +96,7 @@ def _ignore_rule(job: Pair, path: RelPath) -> tuple[IgnoreRule | None, RelPath]:
             seen = job.local.look(here), job.remote.look(here)
             kinds = {x.kind for x in (rows.get(name), *seen) if isinstance(x, Entry | BaseEntry)}
             rule = rules.deciding(here, is_directory=here != path or Kind.DIRECTORY in kinds)
-        except Illegible:
+        except IgnoreFileError:
             return None, ""
         if rule is not None and not rule.negated:
             return rule, here if here != path else ""

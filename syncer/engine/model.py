@@ -63,7 +63,7 @@ class Entry:
     trusted: bool = True
 
 
-class Trouble(Enum):
+class BlockReason(Enum):
     """Why a name can be seen but not judged. The values are codes in `--json`."""
 
     UNREADABLE = "unreadable"
@@ -76,14 +76,14 @@ class Trouble(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Obstacle:
+class BlockedEntry:
     """A name that is there and cannot be judged: an observation, never an absence."""
 
-    trouble: Trouble
+    trouble: BlockReason
     message: str
 
 
-Seen: TypeAlias = Entry | Obstacle | None
+Seen: TypeAlias = Entry | BlockedEntry | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,7 @@ class Listing:
     of what is mounted there or above it inside the root (see `ports.RootState.mounts`), "" for nothing.
     """
 
-    entries: Mapping[str, Entry | Obstacle]
+    entries: Mapping[str, Entry | BlockedEntry]
     fingerprint: bytes | None = None
     leftovers: tuple[str, ...] = ()
     mount: str = ""

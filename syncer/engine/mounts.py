@@ -4,7 +4,7 @@ A pair's memory holds what was mounted inside each root, by mount point, with th
 gave it. A mount point at which nothing, or something else, is mounted now is *absent*: nothing is concluded
 about what is known below it. So is a directory of the root itself over which something was mounted. It is no
 longer absent when what was mounted there is back, when nothing is known below it any more, or when a
-person says so (--yes). Decides nothing about files; `observe` asks, `guards` tells the person.
+person says so (--yes). Decides nothing about files; `scan` asks, `guards` tells the person.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from syncer.engine import paths
+from syncer.engine.interfaces import BaseStore, Store
 from syncer.engine.model import (
     Action,
     Entry,
@@ -26,7 +27,6 @@ from syncer.engine.model import (
     RemoveDirectory,
     Side,
 )
-from syncer.engine.ports import Memory, Store
 from syncer.engine.scope import Places
 from syncer.errors import LocalError, StoreError
 
@@ -62,7 +62,7 @@ def _covering(points: Mapping[RelPath, str], path: RelPath) -> RelPath | None:
 
 
 def judge(
-    side: Side, store: Store, memory: Memory, now: Mapping[RelPath, str] | None, policy: Policy
+    side: Side, store: Store, memory: BaseStore, now: Mapping[RelPath, str] | None, policy: Policy
 ) -> Mounts:
     """Compare what is mounted now with what the memory has; reads listings where identities differ."""
     if now is None:
@@ -94,22 +94,22 @@ def _moved(point: RelPath, known: Mapping[RelPath, str], now: Mapping[RelPath, s
     )
 
 
-def known_below(memory: Memory, point: RelPath) -> bool:
+def known_below(memory: BaseStore, point: RelPath) -> bool:
     """Whether anything is remembered of what is below."""
     return any(memory.rows(directory) for directory in _directories(memory, point))
 
 
-def _count(memory: Memory, points: Mapping[RelPath, str]) -> int:
+def _count(memory: BaseStore, points: Mapping[RelPath, str]) -> int:
     """How many entries are known below these mount points, of which none is below another."""
     return sum(len(memory.rows(directory)) for point in points for directory in _directories(memory, point))
 
 
-def _directories(memory: Memory, point: RelPath) -> list[RelPath]:
+def _directories(memory: BaseStore, point: RelPath) -> list[RelPath]:
     known = memory.directories(Places(trees=frozenset({point})))
     return [path for path, _, _ in known if path == point or paths.is_below(path, point)]
 
 
-def _is_same(side: Side, store: Store, memory: Memory, point: RelPath) -> bool:
+def _is_same(side: Side, store: Store, memory: BaseStore, point: RelPath) -> bool:
     """Whether a known file is there with the very stamp it had: only the file system it was on shows that.
 
     Mount options, another kernel or a changed UUID may give a file system another identity.
@@ -134,14 +134,14 @@ def _reason(point: RelPath, known: Mapping[RelPath, str], now: Mapping[RelPath, 
     return "something is mounted over what was synced there"
 
 
-def remembered(memory: Memory, side: Side) -> Mapping[RelPath, str] | None:
+def remembered(memory: BaseStore, side: Side) -> Mapping[RelPath, str] | None:
     """What was mounted inside the root when it was looked at last; None where that was never told."""
     text = memory.setting(f"{side.value}_mounts")
     found: Mapping[RelPath, str] | None = json.loads(text) if text else None
     return found
 
 
-def remember(memory: Memory, side: Side, mounts: Mounts) -> None:
+def remember(memory: BaseStore, side: Side, mounts: Mounts) -> None:
     """What is mounted now, and what was where something is absent. Before anything is synced into it."""
     if not mounts.told:
         return

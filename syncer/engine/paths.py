@@ -11,8 +11,8 @@ import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from syncer.engine.interfaces import Capabilities
 from syncer.engine.model import RelPath
-from syncer.engine.ports import Capabilities
 
 PRIVATE = ".syncer"  # at the root: marker and trash
 ROOT_ID = "root-id"  # the marker in it

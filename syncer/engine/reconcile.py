@@ -13,14 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from syncer.engine import paths
-from syncer.engine.admit import Admission, entry_of
 from syncer.engine.decide import NEW, Decision, Leaf, Settings, decide, report
-from syncer.engine.findings import Findings
+from syncer.engine.filters import EntryFilter, entry_of
+from syncer.engine.ignore import FILE, MACHINE_FILE, IgnoreFileError, Rules
 from syncer.engine.model import (
     SIDES,
     Action,
     Adopt,
     BaseEntry,
+    BlockedEntry,
     ConflictPolicy,
     Delete,
     Entry,
@@ -31,7 +32,6 @@ from syncer.engine.model import (
     MakeDirectory,
     Mode,
     Move,
-    Obstacle,
     Policy,
     Reason,
     RelPath,
@@ -40,15 +40,15 @@ from syncer.engine.model import (
     Side,
     Transfer,
 )
-from syncer.engine.names import Names, View, pair
+from syncer.engine.name_matching import Names, NameTriple, pair
+from syncer.engine.reconciliation import Reconciliation
 from syncer.engine.report import Resolution
-from syncer.engine.rules import FILE, MACHINE_FILE, Illegible, Rules
 from syncer.engine.spelling import Respelt
 
-NO_ENTRIES: Mapping[str, Entry | Obstacle] = {}
+NO_ENTRIES: Mapping[str, Entry | BlockedEntry] = {}
 
 
-def _is_respelt(name: str, seen: Seen, shown: Mapping[str, Entry | Obstacle], *, folds: bool) -> bool:
+def _is_respelt(name: str, seen: Seen, shown: Mapping[str, Entry | BlockedEntry], *, folds: bool) -> bool:
     """Whether a name that was found is only another spelling of one that the listing shows.
 
     A directory that folds case or Unicode form answers to a name that was changed in nothing else. Where it
@@ -65,30 +65,30 @@ def _is_respelt(name: str, seen: Seen, shown: Mapping[str, Entry | Obstacle], *,
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class DirectoryOutcome:
     """What becomes of a directory: does anything stay where it is, will anything come where it is not."""
 
     stays: bool = False
     arrives: bool = False
 
 
-STAYS = Fate(stays=True)
-LIVES = Fate(stays=True, arrives=True)
+KEPT = DirectoryOutcome(stays=True)
+KEPT_AND_GAINING = DirectoryOutcome(stays=True, arrives=True)
 
 
-def _both(a: Fate, b: Fate) -> Fate:
-    return Fate(a.stays or b.stays, a.arrives or b.arrives)
+def _both(a: DirectoryOutcome, b: DirectoryOutcome) -> DirectoryOutcome:
+    return DirectoryOutcome(a.stays or b.stays, a.arrives or b.arrives)
 
 
 class Reconciler:
-    """Visits directories, each at most once, and collects `findings`."""
+    """Visits directories, each at most once, and collects `reconciliation`."""
 
     def __init__(self, sight: Respelt, policy: Policy, rules: Rules) -> None:
-        self.findings = Findings()
+        self.findings = Reconciliation()
         self._sight = sight
         self._policy = policy
         self._rules = rules
-        self._admission = Admission(sight, rules, self.findings, full=policy.full)
+        self._admission = EntryFilter(sight, rules, self.findings, full=policy.full)
         self._covered = self._admission.covered  # paths that are done with, and everything below them
         self._reserved: set[RelPath] = set()  # conflict names given out in this run
         self._names: tuple[RelPath, set[str]] | None = None
@@ -130,7 +130,7 @@ class Reconciler:
         above = [*paths.upwards(directory)][:-1]
         try:
             return any(self._rules.ignored(up, is_directory=True) for up in reversed(above))
-        except Illegible:
+        except IgnoreFileError:
             return False  # so will be the listing
 
     def _is_another_roots(self, directory: RelPath) -> bool:
@@ -144,16 +144,18 @@ class Reconciler:
 
     # One directory
 
-    def _directory(self, path: RelPath, there: set[Side], rows: Mapping[str, BaseEntry] | None) -> Fate:
+    def _directory(
+        self, path: RelPath, there: set[Side], rows: Mapping[str, BaseEntry] | None
+    ) -> DirectoryOutcome:
         """Reconcile what is directly in `path`, which is a directory on the sides `there`."""
         self.findings.visited.add(path)
         listings = {side: self._sight.list(side, path) for side in SIDES if side in there}
-        blocked = {s: o for s, o in listings.items() if isinstance(o, Obstacle)}
+        blocked = {s: o for s, o in listings.items() if isinstance(o, BlockedEntry)}
         if blocked:
             self._covered.add(path)
             for side, obstacle in blocked.items():
                 self.findings.blocked(path, side, obstacle)
-            return STAYS
+            return KEPT
         known = self._sight.rows(path) if rows is None else rows
         shown = {s: self._complete(path, s, x, known) for s, x in listings.items() if isinstance(x, Listing)}
         return self._contents(path, shown, known)
@@ -176,7 +178,9 @@ class Reconciler:
         }
         return replace(shown, entries={**shown.entries, **there}, fingerprint=None) if there else shown
 
-    def _contents(self, path: RelPath, shown: Mapping[Side, Listing], rows: Mapping[str, BaseEntry]) -> Fate:
+    def _contents(
+        self, path: RelPath, shown: Mapping[Side, Listing], rows: Mapping[str, BaseEntry]
+    ) -> DirectoryOutcome:
         before = self.findings.weight()
         names = {s: shown[s].entries if s in shown else NO_ENTRIES for s in SIDES}
         for side, listing in shown.items():
@@ -185,15 +189,15 @@ class Reconciler:
                 self.findings.emptied.add(side)
         try:
             moved, views = self._judged(path, rows, names, alone=len(shown) == 1)
-        except Illegible as error:
+        except IgnoreFileError as error:
             self._covered.add(path)
             self.findings.blocked(path, error.side, error.obstacle)
-            return STAYS
-        fate = Fate()
+            return KEPT
+        fate = DirectoryOutcome()
         for view in views:
             fate = _both(fate, self._name(path, view))
         if path in self.findings.mixed:
-            fate = _both(fate, STAYS)
+            fate = _both(fate, KEPT)
         calm = not moved and path not in self.findings.lopsided
         if len(shown) == 2 and calm and self._direct_peace(path, before):
             prints = [shown[s].fingerprint for s in SIDES]
@@ -202,7 +206,7 @@ class Reconciler:
 
     def _judged(
         self, path: RelPath, rows: Mapping[str, BaseEntry], names: Mapping[Side, Names], *, alone: bool
-    ) -> tuple[bool, list[View]]:
+    ) -> tuple[bool, list[NameTriple]]:
         """Whether the directory's ignore rules moved, and which names can be decided under them."""
         here, there = names[Side.LOCAL], names[Side.REMOTE]
         machine = here.get(MACHINE_FILE)
@@ -231,7 +235,7 @@ class Reconciler:
 
     # One name
 
-    def _name(self, directory: RelPath, view: View) -> Fate:
+    def _name(self, directory: RelPath, view: NameTriple) -> DirectoryOutcome:
         path = paths.join(directory, view.name)
         local, remote = entry_of(view.local), entry_of(view.remote)
         if view.superseded or view.behind is not None:
@@ -244,7 +248,7 @@ class Reconciler:
             return self._one_directory(path, view, Side.LOCAL if here else Side.REMOTE)
         return self._leaf(path, view)
 
-    def _respelt(self, directory: RelPath, path: RelPath, view: View) -> View:
+    def _respelt(self, directory: RelPath, path: RelPath, view: NameTriple) -> NameTriple:
         """The name has another spelling now: the side that is behind follows, and what is known comes along.
 
         Whether anything else happened to it is decided as if it had always been spelt so.
@@ -276,7 +280,7 @@ class Reconciler:
         )
         return view
 
-    def _two_directories(self, path: RelPath, view: View) -> Fate:
+    def _two_directories(self, path: RelPath, view: NameTriple) -> DirectoryOutcome:
         """Directories have no content of their own: agreed. Known ones are visited if they changed."""
         if view.base is None or view.base.kind is not Kind.DIRECTORY:
             local, remote = entry_of(view.local), entry_of(view.remote)
@@ -285,9 +289,9 @@ class Reconciler:
             self._directory(path, {Side.LOCAL, Side.REMOTE}, {})
         else:
             self.findings.passed.add(path)
-        return STAYS
+        return KEPT
 
-    def _one_directory(self, path: RelPath, view: View, side: Side) -> Fate:
+    def _one_directory(self, path: RelPath, view: NameTriple, side: Side) -> DirectoryOutcome:
         """A directory on `side`; nothing, or a file, on the other."""
         other = entry_of(view.seen(side.other))
         was_directory = view.base is not None and view.base.kind is Kind.DIRECTORY
@@ -302,15 +306,15 @@ class Reconciler:
             return self._make(path, side, replaces=other)
         return self._clash(path, view, side, other)
 
-    def _make(self, path: RelPath, side: Side, replaces: Entry | None = None) -> Fate:
+    def _make(self, path: RelPath, side: Side, replaces: Entry | None = None) -> DirectoryOutcome:
         self._directory(path, {side}, {})
         if path in self._covered:
-            return STAYS  # it cannot be listed: nothing is known of what would have to be made
+            return KEPT  # it cannot be listed: nothing is known of what would have to be made
         action = MakeDirectory(path=path, reason=NEW[side], side=side.other, replaces=replaces)
         self.findings.actions.append(action)
-        return LIVES
+        return KEPT_AND_GAINING
 
-    def _clash(self, path: RelPath, view: View, side: Side, other: Entry) -> Fate:
+    def _clash(self, path: RelPath, view: NameTriple, side: Side, other: Entry) -> DirectoryOutcome:
         """A file and a directory want one name: the directory keeps it, the file goes beside it."""
         mine = view.seen(side)
         assert isinstance(mine, Entry)
@@ -319,7 +323,7 @@ class Reconciler:
             self._covered.add(path)
             asked = report(path, Reason.KIND_CLASH, Resolution.ASKED, local, remote)
             self.findings.conflicts.append(asked)
-            return STAYS
+            return KEPT
         copy = self._copy_name(path, other)
         self.findings.conflicts.append(
             report(path, Reason.KIND_CLASH, Resolution.KEPT_BOTH, local, remote, copy)
@@ -338,9 +342,11 @@ class Reconciler:
         was_directory = view.base is not None and view.base.kind is Kind.DIRECTORY
         if path not in self.findings.visited:
             self._directory(path, {side}, None if was_directory else {})
-        return LIVES
+        return KEPT_AND_GAINING
 
-    def _new_on_follower(self, path: RelPath, view: View, side: Side, other: Entry | None) -> Fate:
+    def _new_on_follower(
+        self, path: RelPath, view: NameTriple, side: Side, other: Entry | None
+    ) -> DirectoryOutcome:
         """One-way, and only the side that follows has the directory."""
         self.findings.mixed.add(paths.split(path)[0])
         self._covered.add(path)
@@ -348,9 +354,11 @@ class Reconciler:
             return self._clash(path, view, side, other)
         if view.base is not None:
             self.findings.actions.append(Forget(path=path, reason=Reason.BOTH_CHANGED))
-        return STAYS
+        return KEPT
 
-    def _directory_gone(self, path: RelPath, view: View, side: Side, other: Entry | None) -> Fate:
+    def _directory_gone(
+        self, path: RelPath, view: NameTriple, side: Side, other: Entry | None
+    ) -> DirectoryOutcome:
         """A directory both had: `side` still has it, the other removed it or put a file there.
 
         It goes only when all its children ended deleted; edited ones survive, and only they.
@@ -366,7 +374,7 @@ class Reconciler:
         if not fate.stays:
             reason = Reason.REMOTE_DELETED if side is Side.LOCAL else Reason.LOCAL_DELETED
             self.findings.actions.append(RemoveDirectory(path=path, reason=reason, side=side))
-            return Fate()
+            return DirectoryOutcome()
         if fate.arrives and self._may(side.other):
             action = MakeDirectory(path=path, reason=Reason.EDIT_BEATS_DELETE, side=side.other)
             self.findings.actions.append(action)
@@ -388,17 +396,17 @@ class Reconciler:
                 found[index : index + 1] = [back] if back else []
                 return
 
-    def _restore(self, path: RelPath, view: View, side: Side, other: Entry | None) -> Fate:
+    def _restore(self, path: RelPath, view: NameTriple, side: Side, other: Entry | None) -> DirectoryOutcome:
         """One-way: the source has the directory, the follower lost it or has a file in its place."""
         if other is not None:
             return self._clash(path, view, side, other)
         self.findings.actions.append(MakeDirectory(path=path, reason=Reason.MIRROR, side=side.other))
         self._directory(path, {side}, None)
-        return LIVES
+        return KEPT_AND_GAINING
 
     def _replaced_by_file(
-        self, path: RelPath, view: View, side: Side, other: Entry, fate: Fate, start: int
-    ) -> Fate:
+        self, path: RelPath, view: NameTriple, side: Side, other: Entry, fate: DirectoryOutcome, start: int
+    ) -> DirectoryOutcome:
         if path in self._covered:
             return fate  # it cannot be listed: nothing is known of what the file would replace
         if fate.stays:
@@ -419,16 +427,16 @@ class Reconciler:
                 executable=other.executable,
             ),
         ]
-        return LIVES
+        return KEPT_AND_GAINING
 
-    def _leaf(self, path: RelPath, view: View) -> Fate:
+    def _leaf(self, path: RelPath, view: NameTriple) -> DirectoryOutcome:
         """No directory on either side. A base directory is gone: what was below is forgotten."""
         base = view.base
         if base is not None and base.kind is Kind.DIRECTORY:
             self._covered.add(path)
             if view.local is None and view.remote is None:
                 self.findings.actions.append(Forget(path=path, reason=Reason.BOTH_DELETED))
-                return Fate()
+                return DirectoryOutcome()
             self.findings.actions.append(Forget(path=path, reason=Reason.BOTH_CHANGED))
             view = replace(view, base=None)
         decision = decide(self._leaf_of(path, view), self._settings(path))
@@ -441,18 +449,18 @@ class Reconciler:
         if decision.action is not None:
             self.findings.actions.append(decision.action)
 
-    def _fate(self, view: View, decision: Decision) -> Fate:
+    def _fate(self, view: NameTriple, decision: Decision) -> DirectoryOutcome:
         match decision.action:
             case Delete():
-                return Fate()
+                return DirectoryOutcome()
             case Forget():
-                return STAYS if view.local is not None or view.remote is not None else Fate()
+                return KEPT if view.local is not None or view.remote is not None else DirectoryOutcome()
             case Transfer() | KeepBoth():
-                return LIVES
+                return KEPT_AND_GAINING
             case _:
-                return STAYS if view.local is not None or view.remote is not None else Fate()
+                return KEPT if view.local is not None or view.remote is not None else DirectoryOutcome()
 
-    def _leaf_of(self, path: RelPath, view: View) -> Leaf:
+    def _leaf_of(self, path: RelPath, view: NameTriple) -> Leaf:
         return Leaf(
             path=path,
             base=self._admission.trusted(view.base),

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from syncer.engine import paths
+from syncer.engine.interfaces import BaseStore, Capabilities, Store
 from syncer.engine.model import Action, Entry, Failed, MakeDirectory, RelPath, Side, Transfer
-from syncer.engine.moves import DIRECTORY
-from syncer.engine.ports import Capabilities, Memory, Store
+from syncer.engine.renames import DIRECTORY
 from syncer.engine.report import ActionReport
 from syncer.errors import LocalError, StoreError, Unholdable
 
@@ -35,7 +35,7 @@ class Refusal:
 Refusals = Mapping[tuple[Side, RelPath], Refusal]
 
 
-def known(memory: Memory) -> Refusals:
+def known(memory: BaseStore) -> Refusals:
     """By the side that refused, and the path."""
     text = memory.setting(REFUSED)
     rows = json.loads(text) if text else []
@@ -49,7 +49,7 @@ def token(entry: Entry, names: Collection[str], able: Capabilities) -> str:
 
 
 def remember(
-    memory: Memory,
+    memory: BaseStore,
     stores: Mapping[Side, Store],
     reports: Sequence[ActionReport],
     visited: Collection[RelPath],

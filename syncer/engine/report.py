@@ -10,6 +10,7 @@ from itertools import starmap
 from syncer.engine.model import (
     Action,
     BaseEntry,
+    BlockReason,
     Done,
     Entry,
     IgnoreRule,
@@ -19,7 +20,6 @@ from syncer.engine.model import (
     RelPath,
     Seen,
     Side,
-    Trouble,
 )
 from syncer.engine.paths import is_below, split
 
@@ -101,7 +101,7 @@ class RunReport:
     looked: frozenset[RelPath] | None = None  # the directories it opened, if it did not look everywhere
     passed: frozenset[RelPath] = frozenset()  # directories that it saw standing, and did not open
     left: frozenset[RelPath] = frozenset()  # paths for which something is to be done, and was not asked for
-    missed: tuple[Problem, ...] = ()  # what was asked for and could not be done; see `engine.chosen`
+    missed: tuple[Problem, ...] = ()  # what was asked for and could not be done; see `engine.selection`
     ignored: Mapping[IgnoreRule, int] = field(default_factory=dict)  # as in the plan; where it looked
     young: Mapping[RelPath, Side] = field(default_factory=dict)  # files that may still be being written
     settles_ns: int = 0  # until those may be read, if nothing is written to them
@@ -135,7 +135,7 @@ class RunReport:
     @property
     def unmounted(self) -> tuple[RelPath, ...]:
         """Mount points below which nothing was looked at."""
-        return tuple(p for h in self.holds if h.guard == Trouble.UNMOUNTED.value for p in h.paths)
+        return tuple(p for h in self.holds if h.guard == BlockReason.UNMOUNTED.value for p in h.paths)
 
     @property
     def failures(self) -> tuple[ActionReport, ...]:
@@ -204,7 +204,7 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class CheckDifference:
     """One path that `check` found to differ, or could not compare."""
 
     path: RelPath

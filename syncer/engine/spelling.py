@@ -1,8 +1,8 @@
 """Paths in a run that gives names another spelling: as they will be, and as each side still has them.
 
 A rename that changed nothing but case or Unicode form is followed before anything else is done
-(`engine.names` finds it). What is decided below such a directory has the paths that hold afterwards; until
-then a side that tells names apart, and the memory, have it by the old ones.
+(`engine.name_matching` finds it). What is decided below such a directory has the paths that hold
+afterwards; until then a side that tells names apart, and the memory, have it by the old ones.
 """
 
 from __future__ import annotations
@@ -10,18 +10,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from syncer.engine import paths
-from syncer.engine.findings import Sight
-from syncer.engine.model import SIDES, BaseEntry, Entry, Listing, Obstacle, RelPath, Seen, Side
-from syncer.engine.ports import Capabilities
+from syncer.engine.interfaces import Capabilities
+from syncer.engine.model import (
+    SIDES,
+    BaseEntry,
+    BlockedEntry,
+    Entry,
+    Listing,
+    RelPath,
+    Seen,
+    Side,
+)
+from syncer.engine.reconciliation import Snapshots
 from syncer.engine.refusals import Refusal
 
 Paths = dict[RelPath, RelPath]
 
 
 class Respelt:
-    """A `Sight` that is asked by the paths that will be."""
+    """A `Snapshots` that is asked by the paths that will be."""
 
-    def __init__(self, sight: Sight) -> None:
+    def __init__(self, sight: Snapshots) -> None:
         self._sight = sight
         self._known: Paths = {}  # by the path that will be: how the memory has it
         self._renamed: Paths = {}  # the same the other way round
@@ -54,7 +63,7 @@ class Respelt:
     def rows(self, directory: RelPath) -> Mapping[str, BaseEntry]:
         return self._sight.rows(_before(self._known, directory))
 
-    def list(self, side: Side, directory: RelPath) -> Listing | Obstacle:
+    def list(self, side: Side, directory: RelPath) -> Listing | BlockedEntry:
         return self._sight.list(side, self.at(side, directory))
 
     def left_out(self, side: Side, paths: Sequence[RelPath]) -> Sequence[Seen]:

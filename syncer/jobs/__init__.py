@@ -13,18 +13,18 @@ from dataclasses import replace
 from syncer.clock import SystemClock
 from syncer.config import JobSettings, Settings
 from syncer.engine import check as checking
-from syncer.engine import cycle
 from syncer.engine import explain as explaining
+from syncer.engine import sync as cycle
+from syncer.engine.guards import remembered
+from syncer.engine.interfaces import Store
 from syncer.engine.model import RelPath, Side
 from syncer.engine.paths import split
-from syncer.engine.ports import Store
-from syncer.engine.report import Difference, Explanation, Plan
-from syncer.engine.roots import remembered
+from syncer.engine.report import CheckDifference, Explanation, Plan
 from syncer.errors import GuardTripped, SyncerError
-from syncer.jobs import admission, bookkeeping, building, choices, opening
-from syncer.jobs.opening import OpenJob, Wish, World, policy_of
+from syncer.jobs import conflict_choices, factory, recording, root_identity, session
 from syncer.jobs.results import JobResult
-from syncer.jobs.running import Runner, sync
+from syncer.jobs.runner import Runner, sync
+from syncer.jobs.session import Environment, OpenJob, RunOptions, policy_of
 from syncer.state import (
     ConflictSide,
     HistoryEntry,
@@ -37,9 +37,9 @@ from syncer.state import (
     view_state,
 )
 
-chosen = choices.chosen
-held = bookkeeping.held
-waiting_exit = bookkeeping.waiting_exit
+chosen = conflict_choices.chosen
+held = recording.held
+waiting_exit = recording.waiting_exit
 
 __all__ = [
     "ConflictSide",
@@ -50,8 +50,8 @@ __all__ = [
     "Runner",
     "State",
     "SystemClock",
-    "Wish",
-    "World",
+    "RunOptions",
+    "Environment",
     "check",
     "chosen",
     "explain",
@@ -66,7 +66,7 @@ __all__ = [
 ]
 
 
-def plan(world: World, job: JobSettings, wish: Wish) -> JobResult:
+def plan(world: Environment, job: JobSettings, wish: RunOptions) -> JobResult:
     """What `sync` would do; changes nothing on either side nor in the memory."""
     try:
         with looking(world, job, wish) as opened:
@@ -76,9 +76,9 @@ def plan(world: World, job: JobSettings, wish: Wish) -> JobResult:
             return JobResult(
                 job=job.name,
                 plan=found,
-                notes=(*opening.note(opened.state), *chosen_for),
+                notes=(*session.note(opened.state), *chosen_for),
                 waits=3 if ledger.failures() else 0,
-                kept=bookkeeping.kept_conflicts(ledger),
+                kept=recording.kept_conflicts(ledger),
             )
     except SyncerError as error:
         return JobResult(job=job.name, error=error)
@@ -92,17 +92,17 @@ def _without_chosen(opened: OpenJob, found: Plan) -> tuple[Plan, list[str]]:
     return replace(found, conflicts=conflicts), notes
 
 
-def explain(world: World, job: JobSettings, candidates: Sequence[RelPath]) -> Explanation:
+def explain(world: Environment, job: JobSettings, candidates: Sequence[RelPath]) -> Explanation:
     """What is known of a path: of at least one candidate the first that is known at all.
 
     Raises what `looking` raises.
     """
-    with looking(world, job, Wish()) as opened, _remembering(world, opened) as pair:
+    with looking(world, job, RunOptions()) as opened, _remembering(world, opened) as pair:
         return explaining.explain(pair, _known(opened, candidates))
 
 
 @contextmanager
-def _remembering(world: World, opened: OpenJob) -> Iterator[cycle.Pair]:
+def _remembering(world: Environment, opened: OpenJob) -> Iterator[cycle.SyncContext]:
     """The pair with what its roots remember, as a run would have it: an echo is planned as one."""
     known = {side: remembered(opened.state.memory, side).marker for side in Side}
     found = {side: known[side] or _marker(store) for side, store in opened.pair.stores.items()}
@@ -129,19 +129,19 @@ def _known(opened: OpenJob, candidates: Sequence[RelPath]) -> RelPath:
     return next((path for path in candidates if path in kept), candidates[0])
 
 
-def check(world: World, job: JobSettings) -> Iterator[Difference]:
+def check(world: Environment, job: JobSettings) -> Iterator[CheckDifference]:
     """Differences by content, as they are found. Raises what `looking` raises."""
-    with looking(world, job, Wish()) as opened:
+    with looking(world, job, RunOptions()) as opened:
         yield from checking.check(opened.pair)
 
 
 @contextmanager
-def looking(world: World, job: JobSettings, wish: Wish) -> Iterator[OpenJob]:
+def looking(world: Environment, job: JobSettings, wish: RunOptions) -> Iterator[OpenJob]:
     """A job opened for looking: both roots are the right ones, nothing will be written.
 
     Raises Busy, GuardTripped, ConfigError, StateError, StoreError.
     """
-    place = opening.prepared(world.settings, job)
+    place = session.prepared(world.settings, job)
     if not place.known:
         from syncer.jobs import relocation
 
@@ -150,44 +150,44 @@ def looking(world: World, job: JobSettings, wish: Wish) -> Iterator[OpenJob]:
         if place.known:
             stack.enter_context(PairLock.acquire(place.directory))
         state = stack.enter_context(view_state(place.directory))
-        stores = stack.enter_context(building.stores(world.settings, job, place, clock=world.clock))
+        stores = stack.enter_context(factory.stores(world.settings, job, place, clock=world.clock))
         refusals = _refused(job, state, stores)
-        if refusals and not (wish.yes and admission.acceptable(refusals)):
+        if refusals and not (wish.yes and root_identity.acceptable(refusals)):
             raise refusals[0]
         if refusals:  # accepted with --yes: as if nothing were known
             state = stack.enter_context(view_state(place.directory / "nothing"))
         if refusals or refusals is None:
             source = job.mode.source
-            admission.check_first(stores.local, stores.remote, opening.names(job), source=source)
-            stores = building.first_look(stores, str(job.remote))
-        yield opening.opened(world, job, wish, place, state, stores)
+            root_identity.check_first(stores.local, stores.remote, session.names(job), source=source)
+            stores = factory.first_look(stores, str(job.remote))
+        yield session.opened(world, job, wish, place, state, stores)
 
 
-def _refused(job: JobSettings, state: State, stores: building.Stores) -> list[GuardTripped] | None:
-    names, source = opening.names(job), job.mode.source
-    return admission.refused(state.memory, stores.local, stores.remote, names=names, source=source)
+def _refused(job: JobSettings, state: State, stores: factory.Stores) -> list[GuardTripped] | None:
+    names, source = session.names(job), job.mode.source
+    return root_identity.refused(state.memory, stores.local, stores.remote, names=names, source=source)
 
 
 @contextmanager
-def holding(world: World, job: JobSettings, wish: Wish) -> Iterator[OpenJob]:
+def holding(world: Environment, job: JobSettings, wish: RunOptions) -> Iterator[OpenJob]:
     """A job opened for small changes by hand (resolve, trash): locked, its roots the right ones.
 
     Raises what `looking` raises.
     """
     from syncer.jobs import relocation
 
-    place = opening.prepared(world.settings, job)
+    place = session.prepared(world.settings, job)
     if not place.known:
         place = relocation.adopt(world.settings, job, world.clock) or place
     with (
         PairLock.acquire(place.directory),
         open_state(place.directory, now_ns=world.clock.now_ns) as state,
-        building.stores(world.settings, job, place, clock=world.clock, run="hand") as stores,
+        factory.stores(world.settings, job, place, clock=world.clock, run="hand") as stores,
     ):
         refusals = _refused(job, state, stores)
         for refusal in refusals or ():
             raise refusal
-        yield opening.opened(world, job, wish, place, state, stores)
+        yield session.opened(world, job, wish, place, state, stores)
 
 
 def view(settings: Settings, job: JobSettings) -> State:

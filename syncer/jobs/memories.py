@@ -16,7 +16,7 @@ from syncer.config import Settings
 from syncer.engine.model import Side
 from syncer.errors import StateError
 from syncer.jobs import relocation
-from syncer.jobs.pairs import Place
+from syncer.jobs.state_dir import PairDirectory
 from syncer.state import NAME, PairLock
 
 _TRASH = "trash"
@@ -28,7 +28,7 @@ class PairState:
     wrote last. Sizes in bytes; `trash` is part of `size`. `used`: seconds since 1970.
     """
 
-    place: Place
+    place: PairDirectory
     local: str
     remote: str
     jobs: tuple[str, ...]

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from syncer import ignore
 from syncer.config import JobSettings
-from syncer.engine.rules import FILE, LIMIT, MACHINE_FILE
+from syncer.engine import gitignore
+from syncer.engine.ignore import FILE, LIMIT, MACHINE_FILE
 
 
 def complaints(job: JobSettings) -> Iterator[str]:
     """What is surely not meant in the job's own patterns, each with its place in the list."""
-    yield from ignore.own_complaints(job.ignore)
+    yield from gitignore.own_complaints(job.ignore)
 
 
 def complaints_at_root(job: JobSettings) -> Iterator[str]:
@@ -31,4 +31,4 @@ def complaints_at_root(job: JobSettings) -> Iterator[str]:
         if len(text) > LIMIT:
             yield f"{job.local / name}: longer than {LIMIT:,} bytes: its folder waits"
             continue
-        yield from ignore.complaints(text, str(job.local / name))
+        yield from gitignore.complaints(text, str(job.local / name))

@@ -33,16 +33,24 @@ from pathlib import Path
 from secrets import token_hex
 
 from syncer.config import JobSettings, Settings
+from syncer.engine.guards import remembered
+from syncer.engine.interfaces import BaseStore, Clock, ForgetBase
 from syncer.engine.model import Side
-from syncer.engine.ports import Clock, Drop, Memory
-from syncer.engine.roots import remembered
 from syncer.errors import Busy, PermanentError, StateError, StoreError, SyncerError
-from syncer.jobs import building
-from syncer.jobs.pairs import CACHE, ID, Place, local_identity, place_at, place_of, remote_identity
+from syncer.jobs import factory
+from syncer.jobs.state_dir import (
+    CACHE,
+    ID,
+    PairDirectory,
+    local_identity,
+    place_at,
+    place_of,
+    remote_identity,
+)
 from syncer.state import NAME, Database, PairLock, installation, open_state
 from syncer.state import statements as sql
+from syncer.state.directory import prepare, sync
 from syncer.state.lock import NAME as LOCK
-from syncer.state.place import prepare, sync
 
 _TEXTS = {Side.LOCAL: "pair.local", Side.REMOTE: "pair.remote"}  # what the memory knows of its own place
 _HERE = "local:"
@@ -56,7 +64,7 @@ class Known:
     version that did not write it down), and their markers.
     """
 
-    place: Place
+    place: PairDirectory
     texts: dict[Side, str]
     markers: dict[Side, str]
     used_ns: int  # when something was last written to it
@@ -129,7 +137,7 @@ def _read(directory: Path) -> Known | None:
         return None
 
 
-def remember(memory: Memory, settings: Settings, job: JobSettings, place: Place) -> None:
+def remember(memory: BaseStore, settings: Settings, job: JobSettings, place: PairDirectory) -> None:
     """In the memory itself, and beside it: where its roots are, and on which machine it is used."""
     texts = _texts(settings, job)
     new = {**{_TEXTS[side]: text for side, text in texts.items()}, _MACHINE: installation.machine()}
@@ -141,7 +149,7 @@ def remember(memory: Memory, settings: Settings, job: JobSettings, place: Place)
         _write_down(place.directory, Known(place=place, texts=texts, markers=markers, used_ns=0))
 
 
-def begin_anew(memory: Memory, stores: building.Stores) -> list[str]:
+def begin_anew(memory: BaseStore, stores: factory.Stores) -> list[str]:
     """A memory that was copied from another machine, with the folder that it speaks of, is not the copy's.
 
     Two would have one memory otherwise, each of its own moment, and what one of them lacks would be deleted
@@ -156,7 +164,7 @@ def begin_anew(memory: Memory, stores: building.Stores) -> list[str]:
         return []  # missing or another one: the guards say so
     if known.folder == seen.folder and known.device == seen.device:
         return []
-    memory.record([Drop(path="")])
+    memory.record([ForgetBase(path="")])
     memory.set(**{f"{side.value}_{what}": "" for side in Side for what in ("root", "device", "folder")})
     told = "the state directory and the local folder were copied from another machine: "
     try:
@@ -171,7 +179,7 @@ def _texts(settings: Settings, job: JobSettings) -> dict[Side, str]:
     return {Side.LOCAL: local_identity(job), Side.REMOTE: remote_identity(settings, job)}
 
 
-def find(settings: Settings, job: JobSettings, clock: Clock) -> Place | None:
+def find(settings: Settings, job: JobSettings, clock: Clock) -> PairDirectory | None:
     """The memory of a job's two roots under another text than the job's; None if there is none to be had.
 
     Raises StoreError, AuthError, ConfigError where the remote has to be asked and cannot be.
@@ -186,7 +194,7 @@ def find(settings: Settings, job: JobSettings, clock: Clock) -> Place | None:
     return None
 
 
-def seen_from_here(settings: Settings, job: JobSettings) -> Place:
+def seen_from_here(settings: Settings, job: JobSettings) -> PairDirectory:
     """Where a job's memory is, as far as can be told without asking a service: for a quick look."""
     place = place_of(settings, job)
     if place.known:
@@ -218,7 +226,7 @@ def _candidates(settings: Settings, job: JobSettings) -> list[Known]:
     ]
 
 
-def adopt(settings: Settings, job: JobSettings, clock: Clock) -> Place | None:
+def adopt(settings: Settings, job: JobSettings, clock: Clock) -> PairDirectory | None:
     """Move the memory of a job's two roots to where the job looks for it; None if there was nothing to do.
 
     Raises Busy, StateError, and what `find` raises.
@@ -274,7 +282,7 @@ def copied(settings: Settings, job: JobSettings, clock: Clock) -> dict[Side, str
     return found
 
 
-def mark_copies(stores: building.Stores, originals: dict[Side, str], source: Side | None) -> list[str]:
+def mark_copies(stores: factory.Stores, originals: dict[Side, str], source: Side | None) -> list[str]:
     """Give copies markers of their own; what there is to say about it. Raises StoreError.
 
     One folder that is mounted twice looks like a copy until it is written to: then it gets its marker back.
@@ -333,10 +341,10 @@ def _stands_at_service(one: Known, settings: Settings, job: JobSettings, clock: 
     old = _old_place(one, settings, job)
     if not old:
         return False
-    from syncer.jobs import trying
+    from syncer.accounts import verify
 
     account = settings.accounts[job.remote.account]
-    with trying.visited(account, old, settings.state_dir, clock=clock) as store:
+    with verify.visited(account, old, settings.state_dir, clock=clock) as store:
         try:
             state = store.root()
         except PermanentError:
@@ -352,7 +360,7 @@ def _marker(text: str) -> str:
     """The marker of a folder here, "" where there is none to be read."""
     if not text.startswith(_HERE):
         return ""
-    with building.looking_at(_path(text)) as store:
+    with factory.looking_at(_path(text)) as store:
         try:
             state = store.root()
         except SyncerError:
@@ -364,10 +372,10 @@ def _remote_marker(settings: Settings, job: JobSettings, clock: Clock) -> str:
     text = remote_identity(settings, job)
     if job.remote.folder:
         return _marker(text)
-    from syncer.jobs import trying
+    from syncer.accounts import verify
 
     account = settings.accounts[job.remote.account]
-    with trying.visited(account, job.remote.path, settings.state_dir, clock=clock) as store:
+    with verify.visited(account, job.remote.path, settings.state_dir, clock=clock) as store:
         state = store.root()
     return state.marker if state else ""
 

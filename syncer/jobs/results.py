@@ -1,6 +1,6 @@
 """How one job's run or plan ended, as values, and the words that `--json`, history and people share.
 
-No I/O and no rendering: `cli.documents` and `cli.wordings` do that.
+No I/O and no rendering: `cli.json_output` and `cli.text_output` do that.
 """
 
 from __future__ import annotations

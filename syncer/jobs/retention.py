@@ -2,7 +2,7 @@
 writes.
 
 Three rules, after every run that put something there, and in full after every run that looked at everything;
-before them old versions of large files are made smaller (`stores.trash_deltas`):
+before them old versions of large files are made smaller (`stores.local.trash_deltas`):
 
 - *Age*: a run's folder goes when it is older than `trash_days` by the pair's own time
   (`state.trash_index`), which no clock can move, and was seen by a few runs since. Each machine removes
@@ -21,16 +21,16 @@ from typing import Final, TypeVar
 
 from syncer.clock import DAY_NS, Moment, Passed
 from syncer.config import JobSettings
+from syncer.engine.interfaces import BaseStore
 from syncer.engine.model import Done, RelPath, Side, Transfer
-from syncer.engine.ports import Memory
 from syncer.engine.report import RunReport
 from syncer.errors import LocalError, StoreError
+from syncer.formatting import show_duration, show_size
 from syncer.state import State
 from syncer.state.trash_index import Age, Batch, Version
-from syncer.stores import trash_deltas, trashcan
-from syncer.stores.folder import FolderStore
-from syncer.stores.trash import LARGE, Kept
-from syncer.units import show_duration, show_size
+from syncer.stores.local import trash_deltas, trash_restore
+from syncer.stores.local.store import FolderStore
+from syncer.stores.local.trash import LARGE, Kept
 
 RUNS: Final = 3
 """How many runs that looked at everything must have seen something in the trash before it may go for its
@@ -87,7 +87,7 @@ def resize(state: State, side: Side, folder: FolderStore) -> None:
     trash.resized.clear()
 
 
-def told(memory: Memory) -> list[str]:
+def told(memory: BaseStore) -> list[str]:
     """What `status` says of the trash: whether the bound by size took something before its time."""
     found = [memory.setting(f"{_EARLY}.{side.value}") for side in Side]
     return [text.partition(" ")[2] for text in found if text]
@@ -152,11 +152,11 @@ class _Keeper:
 
     def look(self) -> None:
         """Bring the index in step with what is there: emptied by hand, or put there by nobody it knows."""
-        there = trashcan.batches(self._trash)
+        there = trash_restore.batches(self._trash)
         known = {batch.name for batch in self._index.batches(self._side)}
         for name in there:
             if name not in known:
-                self._index.add_batch(self._side, name, trashcan.weigh(self._trash, name), self._age)
+                self._index.add_batch(self._side, name, trash_restore.weigh(self._trash, name), self._age)
         self._index.forget_batches(self._side, known.difference(there))
 
     def remove_old(self, days: int) -> None:
@@ -164,7 +164,7 @@ class _Keeper:
         self._drop([batch.name for batch in self._index.batches(self._side) if self._old(batch, days)])
 
     def _old(self, batch: Batch, days: int) -> bool:
-        ours = trashcan.owned(batch.name) or not self._trash.owner
+        ours = trash_restore.owned(batch.name) or not self._trash.owner
         limit = days if ours else max(days, _UNOWNED_DAYS)
         return self._age.ns - batch.seen.ns > limit * DAY_NS and self._age.runs - batch.seen.runs >= RUNS
 
@@ -181,7 +181,7 @@ class _Keeper:
                     doomed.append(version)
                 seen.add(span)
         self._drop_versions(doomed)
-        runs = ((trashcan.run_of(version.batch), version.path) for version in doomed)
+        runs = ((trash_restore.run_of(version.batch), version.path) for version in doomed)
         self._state.ledger.forget_history([(int(run), path) for run, path in runs if run.isdecimal()])
 
     def bound(self, limit: int | None) -> list[str]:
@@ -234,12 +234,12 @@ class _Keeper:
             self._state.memory.set(**{key: ""})
 
     def _drop(self, names: Sequence[str]) -> None:
-        trashcan.drop(self._trash, names)
+        trash_restore.drop(self._trash, names)
         self._resize()
         self._index.forget_batches(self._side, names)
 
     def _drop_versions(self, versions: Sequence[Version]) -> None:
-        trashcan.drop_versions(self._trash, (Kept(v.batch, v.path) for v in versions))
+        trash_restore.drop_versions(self._trash, (Kept(v.batch, v.path) for v in versions))
         self._resize()
         self._index.forget_versions(self._side, versions)
 

@@ -1,9 +1,14 @@
 """The server as one ASGI app: log, deadlines, gate, then the routes of both protocols.
 
-Built from a served folder and its keys; how it is reached is settled in `running`.
+Built from a served folder and its keys; how it is reached is settled in `runner`.
 """
 
 from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -11,32 +16,35 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from syncer.errors import SyncerError
-from syncer.server.access import AccessLog
-from syncer.server.answers import Json, Refused, refusal
+from syncer.engine.interfaces import Clock
+from syncer.errors import StateError, SyncerError
+from syncer.server.access_log import AccessLog
 from syncer.server.api.attributes import Attributes
-from syncer.server.api.office import Office
-from syncer.server.api.routes import AsItCame, routes
+from syncer.server.api.handlers import HandlerContext
+from syncer.server.api.routes import RawPath, routes
 from syncer.server.api.tasks import Tasks
-from syncer.server.bodies import Uploads
+from syncer.server.api_keys import KeyFile
+from syncer.server.auth import BasicAuthMiddleware, Keys
+from syncer.server.errors import Json, Refused, refusal
 from syncer.server.extension import Extension
-from syncer.server.gate import Gate, Keys
-from syncer.server.limits import Deadlines, Limits
-from syncer.server.rooted import counting
-from syncer.server.served import Key, Served
-from syncer.server.shares import ENTRY, Budget, Listings, Places
+from syncer.server.fair_shares import ENTRY, Budget, Listings, Places
+from syncer.server.folder import Key, ServedFolder, counting
+from syncer.server.maintenance import Maintenance
+from syncer.server.premises import StateDirLock, prepare
+from syncer.server.request_body import Uploads
+from syncer.server.timeouts import Deadlines, Timeouts
 from syncer.wire.versions import ROOT
 
 
 class Application:
     """The app of one server. Close it once no request is in flight."""
 
-    def __init__(self, served: Served, keys: Keys, *, limits: Limits | None = None) -> None:
+    def __init__(self, served: ServedFolder, keys: Keys, *, limits: Timeouts | None = None) -> None:
         """Raises StateError."""
-        self.limits = limits or Limits()
+        self.limits = limits or Timeouts()
         self.served = served
         listings = Listings(Budget(self.limits.memory, self.limits.memory_per_key))
-        self.office = Office(
+        self.office = HandlerContext(
             served=served,
             attributes=Attributes(served.state / "attributes.sqlite"),
             tasks=Tasks(served, each=self.limits.tasks_per_key, listings=listings),
@@ -45,8 +53,8 @@ class Application:
         )
         served.forgets = self.office.attributes.forget
         self._extension = Extension(served, self.limits, listings)
-        inner = Turns(AsItCame(_starlette(self.office, self._extension)), self.limits, listings)
-        self._gate = Gate(inner, keys=keys, clock=served.clock, revoked=self._end)
+        inner = Turns(RawPath(_starlette(self.office, self._extension)), self.limits, listings)
+        self._gate = BasicAuthMiddleware(inner, keys=keys, clock=served.clock, revoked=self._end)
         self._app: ASGIApp = AccessLog(Deadlines(self._gate, self.limits))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,7 +88,7 @@ class Turns:
     (`extension.endpoint`).
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits, listings: Listings) -> None:
+    def __init__(self, app: ASGIApp, limits: Timeouts, listings: Listings) -> None:
         self._app = app
         self._listings = listings
         self._places = Places(limits.requests, limits.requests_per_key, patience=limits.queue_seconds)
@@ -100,7 +108,7 @@ class Turns:
             self._places.leave(owner)
 
 
-def _starlette(office: Office, extension: Extension) -> Starlette:
+def _starlette(office: HandlerContext, extension: Extension) -> Starlette:
     async def refused(request: Request, error: Exception) -> Response:
         told = refusal(error) if isinstance(error, SyncerError) else error
         assert isinstance(told, Refused)
@@ -118,3 +126,49 @@ def _starlette(office: Office, extension: Extension) -> Starlette:
 async def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return Json({"detail": error.detail}, error.status_code, error.headers)
+
+
+# --------------------------------------------------------------------------------
+#
+# A server put together and taken apart: state directory, served folder, keys, app, upkeep.
+#
+# The order of the end matters: nothing is let go while a thread may still use it.
+
+
+@contextmanager
+def opened(
+    folder: Path,
+    state: Path,
+    keys: KeyFile,
+    *,
+    clock: Clock,
+    trash_days: float,
+    trash_size: int | None = None,
+    limits: Timeouts | None = None,
+) -> Iterator[Application]:
+    """The app, for as long as the block runs; no request may be in flight when it ends.
+
+    Raises StateError, Busy (another server has the folder), ConfigError (the key file).
+    """
+    prepare(state)
+    occupied = StateDirLock(state)
+    try:
+        app = Application(_served(folder, state, clock), Keys(keys, clock), limits=limits)
+        upkeep = Maintenance(app.served, trash_days=trash_days, trash_size=trash_size)
+        upkeep.start()
+        try:
+            yield app
+        finally:
+            upkeep.stop()
+            app.close()
+    finally:
+        occupied.leave()
+
+
+def _served(folder: Path, state: Path, clock: Clock) -> ServedFolder:
+    try:
+        return ServedFolder(folder, state, clock=clock)
+    except sqlite3.Error as error:
+        raise StateError(f"the state directory {state} cannot be used: {error}") from error
+    except OSError as error:
+        raise SyncerError(f"{folder} cannot be served: {error.strerror}") from error

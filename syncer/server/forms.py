@@ -18,8 +18,8 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from syncer.server.answers import Refused
-from syncer.server.bodies import MAX_FILE, Spool, gathered, whole
+from syncer.server.errors import Refused
+from syncer.server.request_body import MAX_FILE, UploadSpool, gathered, whole
 
 _MAX_FORM = 1 << 20
 _MAX_FIELDS = 10_000
@@ -34,7 +34,7 @@ class File:
 
     part: str
     filename: str
-    content: Spool
+    content: UploadSpool
 
 
 @dataclass(slots=True)
@@ -167,7 +167,7 @@ class _Parts:
         self._field = options.get(b"name", b"")
         given = _filename(self._headers.get(b"content-disposition", b""), options)
         if given is not None:
-            content = Spool(self._spools)
+            content = UploadSpool(self._spools)
             name = os.fsdecode(given)
             self.form.files.append(File(part=os.fsdecode(self._field), filename=name, content=content))
             self._take = content.write

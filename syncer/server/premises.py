@@ -34,7 +34,7 @@ def prepare(directory: Path) -> None:
         raise StateError(f"{directory} cannot be used as state directory: {error.strerror}") from error
 
 
-class Occupied:
+class StateDirLock:
     """Holds the directory for one server; ends with the process, however that ends."""
 
     def __init__(self, directory: Path) -> None:

@@ -19,8 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from syncer.stores import trashcan
-from syncer.stores.trash import Kept, Trash
+from syncer.stores.local import trash_restore
+from syncer.stores.local.trash import Kept, Trash
 
 LOOKS: Final = 3
 """What came since so many looks ago is not taken by the bound."""
@@ -99,7 +99,7 @@ class TrashIndex:
         with self._lock:
             [mark] = self._base.execute("SELECT coalesce(max(seen), 0) + 1 FROM kept").fetchone()
         for name, trash in trashes.items():
-            for found in trashcan.contents(trash):
+            for found in trash_restore.contents(trash):
                 kept = found.kept
                 row = os.fsencode(name), os.fsencode(kept.path), os.fsencode(kept.batch), found.room, mark
                 with self._lock:
@@ -198,7 +198,7 @@ class TrashBound:
         there = {os.fsencode(trash.name): trash for trash in self._trashes()}
         for name, trash in there.items():
             wanted = [Kept(os.fsdecode(b), os.fsdecode(p)) for _, t, p, b, _ in rows if t == name]
-            trashcan.drop_versions(trash, wanted)
+            trash_restore.drop_versions(trash, wanted)
         self._index.forget(rows)
 
 

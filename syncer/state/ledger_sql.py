@@ -1,4 +1,4 @@
-"""The statements of `ledger`, as expressions over the tables; `statements` holds what comes of them.
+"""The statements of `history`, as expressions over the tables; `statements` holds what comes of them.
 
 Parameters come in the order of the lists here.
 """

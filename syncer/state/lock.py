@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from syncer.errors import Busy, StateError
-from syncer.state.database import translated
-from syncer.state.place import prepare
+from syncer.state.directory import prepare
+from syncer.state.sqlite import translated
 
 NAME: Final = "lock"
 _HELD = (errno.EWOULDBLOCK, errno.EACCES)

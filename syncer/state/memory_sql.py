@@ -1,4 +1,4 @@
-"""The statements of `memory`, as expressions over the tables; `statements` holds what comes of them.
+"""The statements of `base`, as expressions over the tables; `statements` holds what comes of them.
 
 Parameters come in the order that is told to `compiled`.
 """

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from syncer.errors import StateError
-from syncer.state.database import Damaged, Database, translated
-from syncer.state.place import sync
+from syncer.state.directory import sync
+from syncer.state.sqlite import CorruptDatabase, Database, translated
 
 Migration: TypeAlias = Callable[[Database], None]
 
@@ -66,7 +66,7 @@ def upgrade(database: Database, migrations: Sequence[Migration], *, backup: Path
     """
     version = int(database.value("PRAGMA user_version"))
     if version < 1:
-        raise Damaged(f"the state database {database.path} has no schema version")
+        raise CorruptDatabase(f"the state database {database.path} has no schema version")
     refuse_newer(version, database.path, migrations)
     pending = migrations[version - 1 :]
     if not pending:
@@ -79,7 +79,7 @@ def upgrade(database: Database, migrations: Sequence[Migration], *, backup: Path
             for step in pending:
                 step(database)
             if database.select("PRAGMA foreign_key_check"):
-                raise Damaged(f"the state database {database.path} has rows that belong to nothing")
+                raise CorruptDatabase(f"the state database {database.path} has rows that belong to nothing")
             database.execute(f"PRAGMA user_version={current(migrations)}")
     finally:
         database.execute("PRAGMA foreign_keys=ON")

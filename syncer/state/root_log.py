@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from syncer.engine.echo import ABSENT, DIRECTORY, LONG_AGO, Change, value_of
+from syncer.engine.echo import ABSENT, DIRECTORY, LONG_AGO, EchoChange, value_of
+from syncer.engine.guards import remembered
+from syncer.engine.interfaces import BaseStore, Clock
 from syncer.engine.model import (
     Delete,
     Done,
@@ -28,11 +30,9 @@ from syncer.engine.model import (
     Transfer,
 )
 from syncer.engine.paths import split
-from syncer.engine.ports import Clock, Memory
 from syncer.engine.report import ActionReport, RunReport
-from syncer.engine.roots import remembered
 from syncer.errors import StateError
-from syncer.state.database import Damaged, Database, translated
+from syncer.state.sqlite import CorruptDatabase, Database, translated
 
 _log = logging.getLogger("syncer.state")
 NAME: Final = "roots.db"
@@ -120,16 +120,16 @@ class RootLog:
             self._names = frozenset(os.fsdecode(path) for (path,) in found)
         return self._names
 
-    def past(self, side: Side, path: RelPath) -> Sequence[Change]:
+    def past(self, side: Side, path: RelPath) -> Sequence[EchoChange]:
         """What stood there one after the other. Moves of more than a day ago have a mover that nobody is."""
         return self._past(self._roots[side], path)
 
-    def everywhere(self, path: RelPath) -> Collection[Sequence[Change]]:
+    def everywhere(self, path: RelPath) -> Collection[Sequence[EchoChange]]:
         """The same name's past at each root of this state directory."""
         found = self._database.select("SELECT DISTINCT root FROM jobs", ())
         return [self._past(root, path) for (root,) in found]
 
-    def _past(self, root: str, path: RelPath) -> Sequence[Change]:
+    def _past(self, root: str, path: RelPath) -> Sequence[EchoChange]:
         since = max(self._looked, self._looked_at(split(path)[0]))
         rows = self._database.select(
             "SELECT seq, left, now, origin, mover, job, at_ns FROM log "
@@ -137,7 +137,7 @@ class RootLog:
             (root, os.fsencode(path)),
         )
         return [
-            Change(
+            EchoChange(
                 left=left,
                 now=now,
                 origin=origin,
@@ -274,7 +274,7 @@ class RootLog:
 
 @contextmanager
 def remembering(
-    state_dir: Path, job: str, name: str, memory: Memory, clock: Clock
+    state_dir: Path, job: str, name: str, memory: BaseStore, clock: Clock
 ) -> Iterator[RootLog | None]:
     """The log for one run of a job whose roots the memory knows; None where it cannot be had."""
     roots = {side: remembered(memory, side).marker for side in Side}
@@ -339,7 +339,7 @@ def _begun(
 ) -> tuple[Database, RootLog]:
     try:
         return _opened(path, job, name, roots, now_ns)
-    except Damaged:
+    except CorruptDatabase:
         for suffix in ("", "-wal", "-shm"):  # it promises nothing: a damaged one is begun anew
             Path(f"{path}{suffix}").unlink(missing_ok=True)
         return _opened(path, job, name, roots, now_ns)

@@ -15,7 +15,7 @@ from typing import Final
 from syncer.clock import Moment, Passed, Uptime, passed
 from syncer.engine.model import RelPath
 from syncer.state import statements as sql
-from syncer.state.database import Database
+from syncer.state.sqlite import Database
 
 _AGE_NS: Final = "trash.age-ns"
 _RUNS: Final = "trash.runs"

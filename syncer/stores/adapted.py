@@ -1,4 +1,4 @@
-"""The disk as the protocols need it, where its file system is unlike ext4 (`stores.traits`).
+"""The disk as the protocols need it, where its file system is unlike ext4 (`stores.local.traits`).
 
 The protocols compare inode, size and mtime, name by hard links, and set modes. What means nothing on this
 file system is left out here: what may not be relied on looks the same everywhere, and what does not work is
@@ -12,9 +12,9 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
-from syncer.stores.fsops import FileSystem
-from syncer.stores.stamps import NO_EXECUTABLE
-from syncer.stores.traits import Traits
+from syncer.stores.local.filesystem import FileSystem
+from syncer.stores.local.stat import NO_EXECUTABLE
+from syncer.stores.local.traits import Traits
 
 if TYPE_CHECKING:
     _Base = FileSystem

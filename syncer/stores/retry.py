@@ -2,12 +2,13 @@
 
 Only `TransientError` is tried again, by the one `retry_policy`: tries that a layer below made of the same
 request count. A write whose reply may have been lost is never blindly repeated: first a look tells whether
-it took effect. A source tries again by itself. Where thing after thing is given up, a `circuit` ends the
+it took effect. A source tries again by itself. Where thing after thing is given up, a `retry` ends the
 waiting: what follows fails at once, and the run ends with the first batch that is begun after that.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,37 +16,99 @@ from typing import TypeVar
 
 from blake3 import blake3
 
-from syncer.engine.model import Done, Entry, Failed, Kind, Listing, Method, Outcome, RelPath, Seen
-from syncer.engine.ports import (
-    Amend,
-    Basis,
-    Creation,
-    Put,
-    Removal,
-    Rename,
+from syncer.engine.interfaces import (
+    DeleteRequest,
+    LocalBasis,
+    MkdirRequest,
+    RenameRequest,
     Results,
     RootState,
+    SetAttributesRequest,
     Source,
     Store,
-    Traffic,
+    TransferStats,
+    WriteRequest,
 )
-from syncer.errors import LocalError, StoreError, TransientError
-from syncer.stores.circuit import Circuit
+from syncer.engine.model import Done, Entry, Failed, Kind, Listing, Method, Outcome, RelPath, Seen
+from syncer.errors import LocalError, StoreError, SyncerError, TransientError
+from syncer.stores.base import StoreWrapper
 from syncer.stores.retry_policy import POLICY, Attempts, RetryPolicy
-from syncer.stores.wrapping import Wrapped
+
+# --------------------------------------------------------------------------------
+#
+# Whether the other side still answers: so that a dead line costs minutes, not hours.
+#
+# Counts what was given up after all tries, in a row. From `MANY` on nothing is tried more than once, until
+# something works again; and if then the other side does not even answer a plain question, nothing is asked
+# any more. It asks nothing itself, and knows nothing of stores.
+
+
+MANY = 3  # things given up in a row
+
+
+class CircuitBreaker:
+    """For several threads. `name`: who is to answer; `probe`: the plain question, which may raise."""
+
+    def __init__(self, name: Callable[[], str], probe: Callable[[], object]) -> None:
+        self._name = name
+        self._probe = probe
+        self._given_up = 0
+        self._dead: TransientError | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def tired(self) -> bool:
+        """Whether one try must do."""
+        return self._given_up >= MANY
+
+    @property
+    def dead(self) -> TransientError | None:
+        """Why nothing is to be asked; None while the other side answers."""
+        return self._dead
+
+    def check(self) -> None:
+        """Raises TransientError if the other side does not answer any more."""
+        if self._dead is not None:
+            raise self._dead
+
+    def worked(self) -> None:
+        """Something did: all is well again."""
+        with self._lock:
+            self._given_up, self._dead = 0, None
+
+    def gave_up(self, error: TransientError) -> None:
+        """Something did not work, however often it was tried."""
+        with self._lock:
+            self._given_up += 1
+        if self.tired and not self._answers():
+            with self._lock:
+                self._dead = self._dead or TransientError(
+                    f"{self._name()} does not answer any more: {error.message}",
+                    hint="what is left is done by the next run",
+                )
+
+    def _answers(self) -> bool:
+        try:
+            self._probe()
+        except TransientError:
+            return False
+        except SyncerError:
+            return True  # it says no, but it says something
+        return True
+
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 
-class RetryingStore(Wrapped):
+class RetryingStore(StoreWrapper):
     """`sleep` takes seconds, as `Clock.sleep` does."""
 
     def __init__(self, inner: Store, *, sleep: Callable[[float], None], policy: RetryPolicy = POLICY) -> None:
         super().__init__(inner)
         self._sleep = sleep
         self._policy = policy
-        self._circuit = Circuit(lambda: inner.identity, inner.root)
+        self._circuit = CircuitBreaker(lambda: inner.identity, inner.root)
 
     # -- looking -------------------------------------------------------------
 
@@ -137,22 +200,22 @@ class RetryingStore(Wrapped):
 
     # -- changing --------------------------------------------------------------
 
-    def put(self, items: Sequence[Put]) -> Results:
+    def put(self, items: Sequence[WriteRequest]) -> Results:
         return self._batches(items, self.inner.put, self._was_put)
 
-    def delete(self, items: Sequence[Removal]) -> Results:
+    def delete(self, items: Sequence[DeleteRequest]) -> Results:
         return self._batches(items, self.inner.delete, self._was_deleted)
 
-    def make_directories(self, items: Sequence[Creation]) -> Results:
+    def make_directories(self, items: Sequence[MkdirRequest]) -> Results:
         return self._batches(items, self.inner.make_directories, self._was_made)
 
     def remove_directories(self, paths: Sequence[RelPath]) -> Results:
         return self._batches(paths, self.inner.remove_directories, _nothing)
 
-    def rename(self, items: Sequence[Rename]) -> Results:
+    def rename(self, items: Sequence[RenameRequest]) -> Results:
         return self._batches(items, self.inner.rename, self._was_renamed)
 
-    def amend(self, items: Sequence[Amend]) -> Results:
+    def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
         return self._batches(items, self.inner.amend, self._was_amended)
 
     def _batches(
@@ -208,7 +271,7 @@ class RetryingStore(Wrapped):
 
     # -- did it take effect? -----------------------------------------------------
 
-    def _was_put(self, item: Put) -> Outcome | None:
+    def _was_put(self, item: WriteRequest) -> Outcome | None:
         """Done if the name holds exactly what was to be put (and did not before)."""
         found = self.inner.look(item.path)
         if not isinstance(found, Entry) or found.kind is not item.kind:
@@ -224,14 +287,14 @@ class RetryingStore(Wrapped):
             return _done(seen)
         return None
 
-    def _was_deleted(self, item: Removal) -> Outcome | None:
+    def _was_deleted(self, item: DeleteRequest) -> Outcome | None:
         return Done() if self.inner.look(item.path) is None else None
 
-    def _was_made(self, item: Creation) -> Outcome | None:
+    def _was_made(self, item: MkdirRequest) -> Outcome | None:
         found = self.inner.look(item.path)
         return Done(entry=found) if isinstance(found, Entry) and found.kind is Kind.DIRECTORY else None
 
-    def _was_renamed(self, item: Rename) -> Outcome | None:
+    def _was_renamed(self, item: RenameRequest) -> Outcome | None:
         """Done if the origin is gone and something like it is at the path."""
         found = self.inner.look(item.path)
         if self.inner.look(item.origin) is not None or not isinstance(found, Entry):
@@ -240,7 +303,7 @@ class RetryingStore(Wrapped):
             return None
         return Done(entry=replace(found, trusted=False))
 
-    def _was_amended(self, item: Amend) -> Outcome | None:
+    def _was_amended(self, item: SetAttributesRequest) -> Outcome | None:
         """Done if it looks as it should; untrusted, so that its content is looked at again."""
         found = self.inner.look(item.path)
         if not isinstance(found, Entry) or found.size != item.expected.size:
@@ -252,7 +315,7 @@ class RetryingStore(Wrapped):
 class _WatchedSource:
     """A source whose end tells whether the other side answers; not even begun if it does not."""
 
-    def __init__(self, inner: Source, circuit: Circuit) -> None:
+    def __init__(self, inner: Source, circuit: CircuitBreaker) -> None:
         self._inner = inner
         self._circuit = circuit
 
@@ -261,10 +324,10 @@ class _WatchedSource:
         return self._inner.entry
 
     @property
-    def traffic(self) -> Traffic | None:
+    def traffic(self) -> TransferStats | None:
         return self._inner.traffic
 
-    def chunks(self, basis: Basis | None = None) -> Iterator[bytes]:
+    def chunks(self, basis: LocalBasis | None = None) -> Iterator[bytes]:
         self._circuit.check()
         try:
             yield from self._inner.chunks(basis)

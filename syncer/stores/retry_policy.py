@@ -17,7 +17,7 @@ from copy import copy
 from dataclasses import dataclass
 
 from syncer.errors import TransientError
-from syncer.units import show_duration
+from syncer.formatting import show_duration
 
 _log = logging.getLogger("syncer.http")
 _LONGEST_SAID = 30 * 86_400.0  # seconds: whoever asks for more says no

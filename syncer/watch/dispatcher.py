@@ -18,7 +18,7 @@ from time import monotonic, sleep
 from typing import NamedTuple
 
 from syncer.watch import inotify
-from syncer.watch.inotify import Happening, Instance
+from syncer.watch.inotify import InotifyEvent, Instance
 
 _PAUSE, _LONG_PAUSE = 0.005, 0.05  # seconds between two readings; the longer where there is no end of them
 _CALM, _BURST = 0.1, 1.0  # seconds: without news; with news all the time
@@ -31,7 +31,7 @@ _log = logging.getLogger("syncer.watch")
 class Taken(NamedTuple):
     """What came since the last time. `lost`: not all of it, and nothing is watched any more."""
 
-    events: list[Happening]
+    events: list[InotifyEvent]
     lost: bool
 
 
@@ -42,7 +42,7 @@ class Subscription:
         self.notify = notify
         self.sole = (self,)  # the only one that watches something: most watches have this very value
         self.watches: set[int] = set()  # the dispatcher's, like all below
-        self.pending: list[Happening] = []
+        self.pending: list[InotifyEvent] = []
         self.lost = False
         self.refused = 0  # errno
         self.alive = True
@@ -65,7 +65,7 @@ class Subscription:
         """Gives everything back. Again does nothing."""
         self._dispatcher.unsubscribe(self)
 
-    def push(self, event: Happening) -> None:
+    def push(self, event: InotifyEvent) -> None:
         """The dispatcher's. What is not taken must not fill the memory: it is lost then, as in the kernel."""
         if len(self.pending) >= self._most:
             self.lost = True
@@ -222,7 +222,7 @@ class Dispatcher:
             if current is not None:
                 current.close()
 
-    def _route(self, instance: Instance, events: list[Happening]) -> Instance | None:
+    def _route(self, instance: Instance, events: list[InotifyEvent]) -> Instance | None:
         """To whom it concerns; the instance to read from now on."""
         told: set[Subscription] = set()
         with self._lock:

@@ -1,7 +1,7 @@
 """inotify(7): one instance, directories put under watch and taken off again, what happened read.
 
-Linux only. Nothing is made of what is read; that is `tree`'s. Opened, closed unwritten and read are not
-among the events asked for: looking at a folder is no news.
+Linux only. Nothing is made of what is read; that is `inotify_tree`'s. Opened, closed unwritten and read
+are not among the events asked for: looking at a folder is no news.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _HEAD = struct.Struct("iIII")  # watch, mask, cookie, length of the name
 _BUFFER = 1 << 18  # bytes; an event without a name takes 16
 
 
-class Happening(NamedTuple):
+class InotifyEvent(NamedTuple):
     """One event: of which watch, what (the constants above), and which name in the directory; "": itself."""
 
     watch: int
@@ -76,7 +76,7 @@ class Instance:
         with contextlib.suppress(OSError):
             self._call("inotify_rm_watch", self._descriptor, watch)
 
-    def read(self, seconds: float | None = None) -> list[Happening]:
+    def read(self, seconds: float | None = None) -> list[InotifyEvent]:
         """Waits until something happens, for `wake`, or for so long: then the list may be empty."""
         self._poll.poll(None if seconds is None else seconds * 1000)
         with contextlib.suppress(BlockingIOError):
@@ -109,12 +109,12 @@ class Instance:
         return result
 
 
-def _parsed(data: bytes) -> list[Happening]:
-    found: list[Happening] = []
+def _parsed(data: bytes) -> list[InotifyEvent]:
+    found: list[InotifyEvent] = []
     at = 0
     while at + _HEAD.size <= len(data):
         watch, mask, _, length = _HEAD.unpack_from(data, at)
         at += _HEAD.size
-        found.append(Happening(watch, mask, os.fsdecode(data[at : at + length].rstrip(b"\0"))))
+        found.append(InotifyEvent(watch, mask, os.fsdecode(data[at : at + length].rstrip(b"\0"))))
         at += length
     return found

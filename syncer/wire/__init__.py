@@ -1,6 +1,6 @@
 """The formats of Syncer's own extension, spoken by `syncer serve` and by the store that talks to it.
 
-`docs/extension.md` is the description; `versions` the negotiation of its version, `values` the engine's
+`docs/extension.md` is the description; `versions` the negotiation of its version, `schema` the engine's
 values as JSON, `frames` the stream in which content travels. No I/O, no HTTP.
 """
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from syncer.cli.common import CliContext
 from syncer.cli.daemon import run_daemon
-from syncer.cli.options import Session
-from syncer.daemon.pausing import NAME, paused
-from syncer.daemon.place import Tenure, bind, socket_path
-from syncer.daemon.standing import JobStanding, Phase
+from syncer.daemon.instance import InstanceLock, bind, socket_path
+from syncer.daemon.pause_file import NAME, paused
+from syncer.daemon.status import JobStatus, Phase
 from syncer.errors import UsageError
 from tests.cli.conftest import Machine
 from tests.daemon.pretending import Pretended, idle, pretending
@@ -137,7 +137,7 @@ def test_flush_asks_the_daemon_and_does_not_wait(two: Machine, daemon: Pretended
 def test_flush_waits_as_long_as_it_is_told(
     two: Machine, daemon: Pretended, words: Sequence[str], names: Sequence[str], seconds: float
 ) -> None:
-    daemon.jobs = [JobStanding(job=name, phase=Phase.IDLE, last_exit=0) for name in ("docs", "photos")]
+    daemon.jobs = [JobStatus(job=name, phase=Phase.IDLE, last_exit=0) for name in ("docs", "photos")]
     assert two.call("flush", *words).code == 0
     assert daemon.asked == [("flush", (names, seconds))]
 
@@ -236,7 +236,7 @@ def test_status_tells_the_ledger_although_the_daemon_makes_no_sense(two: Machine
 def _strange(state: Path, reply: bytes) -> None:
     """In a child: something that holds the lock and talks nonsense."""
     try:
-        with Tenure.acquire(state) as tenure, bind(tenure.socket) as sock:
+        with InstanceLock.acquire(state) as tenure, bind(tenure.socket) as sock:
             while True:
                 found, _ = sock.accept()
                 found.recv(65536)
@@ -260,7 +260,7 @@ def test_the_daemon_gets_its_config_afresh_each_time(two: Machine) -> None:
         started("/some/socket")  # type: ignore[operator]
         return 7
 
-    session = Session(quiet=True)
+    session = CliContext(quiet=True)
     assert run_daemon(session, ["docs"], metrics="[::1]:0", serve=serve) == 7
     assert seen == [("[::1]:0", ["docs"]), [60.0]]
 
@@ -270,7 +270,7 @@ def test_metrics_for_other_machines_are_refused_before_anything_begins(two: Mach
         raise AssertionError("nothing may begin")
 
     with pytest.raises(UsageError, match="loopback"):
-        run_daemon(Session(), [], metrics="0.0.0.0:9187", serve=serve)
+        run_daemon(CliContext(), [], metrics="0.0.0.0:9187", serve=serve)
     answer = two.call("daemon", "--metrics", "0.0.0.0:9187", "--json")
     assert (answer.code, answer.document["error"]["exit"]) == (2, 2)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from syncer import __version__
-from syncer.daemon.standing import Counters, JobStanding, Phase, Progress
+from syncer.daemon.status import Counters, JobStatus, Phase, Progress
 from tests.cli.conftest import Machine
 from tests.daemon.pretending import Pretended, pretending
 
@@ -46,7 +46,7 @@ def test_status_without_a_daemon_names_what_one_would_leave_alone(two: Machine) 
 
 def test_status_shows_the_daemon_and_how_each_of_its_jobs_stands(two: Machine, daemon: Pretended) -> None:
     daemon.jobs = [
-        JobStanding(
+        JobStatus(
             job="docs",
             phase=Phase.RUNNING,
             progress=Progress(files=3_400, files_done=120, size=96_000_000, size_done=12_000_000),
@@ -105,7 +105,7 @@ def test_status_says_when_the_next_run_comes(two: Machine, daemon: Pretended) ->
 
 def test_the_daemon_knows_of_later_successes_than_the_ledger(two: Machine, daemon: Pretended) -> None:
     two.configure(two.job('max_age = "1h"'))
-    daemon.jobs = [JobStanding(job="docs")]
+    daemon.jobs = [JobStatus(job="docs")]
     assert two.call("status").code == 3, "never synced"
     daemon.shows(last_success=time.time() - 60)
     answer = two.call("status", "--json")

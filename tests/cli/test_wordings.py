@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syncer.cli import wordings
+from syncer.cli import text_output
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,4 @@ from syncer.cli import wordings
     ],
 )
 def test_a_message_after_its_path_does_not_name_it_again(path: str, message: str, said: str) -> None:
-    assert wordings.without(path, message) == said
+    assert text_output.without(path, message) == said

@@ -11,13 +11,12 @@ import pytest
 from requests.auth import HTTPBasicAuth
 
 from syncer.config import load
-from syncer.daemon.outlooks import cadence_of, outlook_of
-from syncer.daemon.standing import Phase
-from syncer.daemon.worker import Worker
+from syncer.daemon.status import Phase
+from syncer.daemon.worker import Worker, cadence_of, outlook_of
 from syncer.engine.scope import Places
 from syncer.errors import NoCommonVersion
+from syncer.stores.http.client import HttpSession
 from syncer.stores.peer.store import PeerStore
-from syncer.stores.smartfile.session import Session
 from syncer.wire import versions
 from tests.compat.programs import TODAY, Home, Program, tomorrow, tree
 from tests.compat.relay import Relay
@@ -129,7 +128,7 @@ def test_a_server_that_was_exchanged_under_an_open_connection_says_what_it_speak
     """A call of a version that is gone; the next run asks anew, and speaks what there is."""
     pair = Pair(tmp_path, TODAY)
     with pair.served(tomorrow(2)) as heard:
-        session = Session(heard.url, HTTPBasicAuth(*pair.key), clock=SteppingClock())
+        session = HttpSession(heard.url, HTTPBasicAuth(*pair.key), clock=SteppingClock())
         store = PeerStore(session, "docs", cache=tmp_path / "cache")
         with pytest.raises(NoCommonVersion) as caught:
             store.root()

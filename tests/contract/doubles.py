@@ -11,10 +11,10 @@ from typing import Any
 
 from blake3 import blake3
 
+from syncer.engine.interfaces import LocalBasis, TransferStats
 from syncer.engine.model import Entry, Kind, Method
-from syncer.engine.ports import Basis, Traffic
 from syncer.errors import ChangedUnderUs, TransientError
-from syncer.stores.fsops import FileSystem
+from syncer.stores.local.filesystem import FileSystem
 
 
 class SteppingClock:
@@ -79,14 +79,14 @@ class FarSource:
     during: Callable[[int], None] = lambda place: None
 
     @property
-    def traffic(self) -> Traffic:
-        return Traffic(method=Method.WHOLE, received=self.sent)
+    def traffic(self) -> TransferStats:
+        return TransferStats(method=Method.WHOLE, received=self.sent)
 
     @property
     def entry(self) -> Entry:
         return BytesSource(self.data).entry
 
-    def chunks(self, basis: Basis | None = None) -> Iterator[bytes]:
+    def chunks(self, basis: LocalBasis | None = None) -> Iterator[bytes]:
         start = basis.start if basis is not None else 0
         self.starts.append(start)
         hasher = blake3()
@@ -107,7 +107,7 @@ class FarSource:
             self.breaks = None
             raise self.error
 
-    def _piece(self, place: int, basis: Basis | None) -> bytes:
+    def _piece(self, place: int, basis: LocalBasis | None) -> bytes:
         piece = self.data[place : place + self.piece]
         if basis is not None and place + len(piece) <= self.alike:
             return basis.read(place, len(piece))

@@ -12,13 +12,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from syncer.stores.base import StoreWrapper
 from syncer.stores.orange.api import Api
-from syncer.stores.orange.bearer import Bearer
-from syncer.stores.orange.oauth import Application, refresh
-from syncer.stores.orange.session import Session
+from syncer.stores.orange.oauth import OAuth2Application, refresh
+from syncer.stores.orange.session import OrangeSession
 from syncer.stores.orange.store import OrangeStore
-from syncer.stores.orange.tokens import Token
-from syncer.stores.wrapping import Wrapped
+from syncer.stores.orange.token import Bearer, Token
 from tests.contract.doubles import SteppingClock
 from tests.contract.rigs import Rig
 from tests.doubles.faults import Meanwhile
@@ -40,7 +39,7 @@ class KeptTokens:
         self.saved.append(token)
 
 
-class OwnDouble(Wrapped):
+class OwnDouble(StoreWrapper):
     """A store whose service ends with it."""
 
     def __init__(self, double: OrangeDouble, inner: OrangeStore) -> None:
@@ -81,9 +80,9 @@ class OrangeRig(Rig):
         self.store.mark("ab" * 16)
 
     @property
-    def application(self) -> Application:
+    def application(self) -> OAuth2Application:
         login = self.double.login
-        return Application(
+        return OAuth2Application(
             client_id=login.client_id,
             client_secret=lambda: login.client_secret,
             redirect_uri=login.redirect_uri,
@@ -101,7 +100,7 @@ class OrangeRig(Rig):
             again=application.again,
         )
         api = Api(
-            Session(bearer, clock=self.clock),
+            OrangeSession(bearer, clock=self.clock),
             api_url=self.double.api_url,
             content_url=self.double.content_url,
         )

@@ -19,15 +19,15 @@ from pathlib import Path
 
 from requests.auth import HTTPBasicAuth
 
-from syncer.engine.ports import Store
-from syncer.server import running
+from syncer.engine.interfaces import Store
+from syncer.server import runner
+from syncer.server.api_keys import Credentials, KeyFile
 from syncer.server.app import Application
-from syncer.server.gate import Keys
-from syncer.server.keys import Credentials, KeyFile
+from syncer.server.auth import Keys
+from syncer.server.folder import ServedFolder
 from syncer.server.premises import prepare
-from syncer.server.served import Served
+from syncer.stores.http.client import HttpSession
 from syncer.stores.peer.store import PeerStore
-from syncer.stores.smartfile.session import Session
 from tests.contract.doubles import HookedDisk, SteppingClock, once_before
 from tests.contract.rigs import Rig
 
@@ -44,9 +44,9 @@ class Thread:
     credentials: Credentials
     disk: HookedDisk
 
-    def session(self) -> Session:
+    def session(self) -> HttpSession:
         login = HTTPBasicAuth(self.credentials.token, self.credentials.password)
-        return Session(self.url, login, clock=SteppingClock())
+        return HttpSession(self.url, login, clock=SteppingClock())
 
 
 @cache
@@ -57,19 +57,19 @@ def server() -> Thread:
     folder.mkdir()
     keys = KeyFile(base / "keys")
     credentials = keys.add("rig")
-    sockets = running.bind("127.0.0.1", 0, tls=False, insecure=False)
-    url = running.url_of("127.0.0.1", sockets, tls=False)
+    sockets = runner.bind("127.0.0.1", 0, tls=False, insecure=False)
+    url = runner.url_of("127.0.0.1", sockets, tls=False)
     ready, stop = threading.Event(), threading.Event()
 
     prepare(state)
     clock = SteppingClock()
-    served = Served(Path(os.path.realpath(folder)), state, clock=clock)
+    served = ServedFolder(Path(os.path.realpath(folder)), state, clock=clock)
     disk = HookedDisk(real=served.fs)
     served.fs = disk  # type: ignore[assignment]
     app = Application(served, Keys(keys, clock))
 
     def serve() -> None:
-        running.run(app, sockets, tls=None, ready=ready.set, stopped=stop.is_set)
+        runner.run(app, sockets, tls=None, ready=ready.set, stopped=stop.is_set)
 
     thread = threading.Thread(target=serve, name="server", daemon=True)
     thread.start()

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from syncer.engine.interfaces import MkdirRequest, Store, WriteRequest
 from syncer.engine.model import Entry, Kind, Outcome
-from syncer.engine.ports import Creation, Put, Store
-from syncer.stores.faults import FaultyStore
-from syncer.stores.folder import FolderStore
-from syncer.stores.fsops import FileSystem
-from syncer.stores.limits import LimitedStore
-from syncer.stores.memory import MemoryStore
+from syncer.stores.local.filesystem import FileSystem
+from syncer.stores.local.store import FolderStore
+from syncer.stores.rate_limit import LimitedStore
 from syncer.stores.retry import RetryingStore
+from syncer.testing.faulty_store import FaultyStore
+from syncer.testing.memory_store import MemoryStore
 from tests.contract.doubles import BytesSource, HookedDisk, SteppingClock, once_before
 from tests.simulation.manners import GENTLE, HARSH, Manner, OddDisk
 
@@ -81,20 +81,24 @@ class Rig(ABC):
     def put(self, path: str, data: bytes, *, expected: Entry | None = None, **more: object) -> Outcome:
         return self.put_all([self.item(path, data, expected=expected, **more)])[0]
 
-    def item(self, path: str, data: bytes, *, expected: Entry | None = None, **more: object) -> Put:
+    def item(self, path: str, data: bytes, *, expected: Entry | None = None, **more: object) -> WriteRequest:
         source = more.pop("source", None) or BytesSource(data)
-        return Put(path=path, kind=Kind.FILE, source=source, size=len(data), expected=expected, **more)
+        return WriteRequest(
+            path=path, kind=Kind.FILE, source=source, size=len(data), expected=expected, **more
+        )
 
-    def put_all(self, items: list[Put]) -> list[Outcome]:
+    def put_all(self, items: list[WriteRequest]) -> list[Outcome]:
         return in_order(self.store.put(items), len(items))
 
     def put_link(self, path: str, target: str, *, expected: Entry | None = None) -> Outcome:
         size = len(os.fsencode(target))
-        item = Put(path=path, kind=Kind.SYMLINK, source=None, size=size, expected=expected, target=target)
+        item = WriteRequest(
+            path=path, kind=Kind.SYMLINK, source=None, size=size, expected=expected, target=target
+        )
         return self.put_all([item])[0]
 
     def make(self, path: str, replaces: Entry | None = None) -> Outcome:
-        return in_order(self.store.make_directories([Creation(path=path, replaces=replaces)]), 1)[0]
+        return in_order(self.store.make_directories([MkdirRequest(path=path, replaces=replaces)]), 1)[0]
 
 
 def in_order(results: object, count: int) -> list[Outcome]:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from requests.auth import HTTPBasicAuth
 
-from syncer.stores.smartfile import marks
-from syncer.stores.smartfile.session import Session
+from syncer.stores.base import StoreWrapper
+from syncer.stores.http.client import HttpSession
+from syncer.stores.smartfile import attributes
 from syncer.stores.smartfile.store import SmartFileStore
-from syncer.stores.wrapping import Wrapped
 from tests.contract.doubles import SteppingClock
 from tests.contract.rigs import Rig
 from tests.doubles.faults import Meanwhile
@@ -26,7 +26,7 @@ from tests.doubles.smartfile.listing import info
 ROOT = "/base/root"
 
 
-class OwnDouble(Wrapped):
+class OwnDouble(StoreWrapper):
     """A store whose service ends with it."""
 
     def __init__(self, double: SmartFileDouble, inner: SmartFileStore) -> None:
@@ -59,16 +59,16 @@ class SmartFileRig(Rig):
     def another(self) -> SmartFileStore:
         """Another client, as of another run or machine."""
         auth = HTTPBasicAuth(self.double.key, self.double.password)
-        session = Session(self.double.url, auth, clock=self.clock)
+        session = HttpSession(self.double.url, auth, clock=self.clock)
         return SmartFileStore(session, ROOT, clock=self.clock, tag="0123abcd")
 
     def write(self, path: str, data: bytes) -> None:
         self.double.write(f"{ROOT}/{path}", data)
 
     def link(self, path: str, target: str) -> None:
-        self.write(path, marks.target_bytes(target))
+        self.write(path, attributes.target_bytes(target))
         node = self.double.site.tree.find(f"{ROOT}/{path}")
-        mark = marks.Mark(size=len(node.content), time=info(node, "")["time"], target=target)
+        mark = attributes.Mark(size=len(node.content), time=info(node, "")["time"], target=target)
         node.attributes.update(mark.attributes())
 
     def mkdir(self, path: str) -> None:

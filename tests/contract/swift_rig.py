@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 import requests
 
-from syncer.stores.swift.auth import Door
-from syncer.stores.swift.connection import Answer, Call, Connection, Reply
-from syncer.stores.swift.names import Place
-from syncer.stores.swift.planning import Thresholds
+from syncer.stores.swift.auth import TokenProvider
+from syncer.stores.swift.client import Answer, Call, Connection, SwiftReply
+from syncer.stores.swift.names import ContainerPath
+from syncer.stores.swift.slo.layout import LayoutLimits
 from syncer.stores.swift.store import SwiftStore
 from tests.contract.doubles import SteppingClock
 from tests.contract.rigs import Rig
@@ -60,7 +60,7 @@ class HookedConnection(Connection):
     between: Callable[[], None] = staticmethod(lambda: None)
     changed: Callable[[Call], Call] = staticmethod(lambda call: call)
 
-    def ask(self, call: Call) -> Reply:
+    def ask(self, call: Call) -> SwiftReply:
         return super().ask(self.changed(call))
 
     def stream(self, call: object) -> Answer:
@@ -84,12 +84,12 @@ class SwiftRig(Rig):
     any_bytes = False
     exclusive = False  # two PUTs with If-None-Match may both find the name free
     many = 60
-    thresholds: Thresholds | None = None
+    thresholds: LayoutLimits | None = None
 
-    def __init__(self, base: Path, door: Door, container: str, prefix: str = PREFIX) -> None:
+    def __init__(self, base: Path, door: TokenProvider, container: str, prefix: str = PREFIX) -> None:
         self.clock = SteppingClock()
         self.all_stores: list[SwiftStore] = []
-        self.base, self.door, self.place = base, door, Place(container=container, prefix=prefix)
+        self.base, self.door, self.place = base, door, ContainerPath(container=container, prefix=prefix)
         access = door.open()
         self.hands = Hands(access.storage_url, access.token, container)
         self.connection = HookedConnection(door, clock=self.clock)
@@ -149,12 +149,12 @@ class SwiftRig(Rig):
         self.hands.remove(self.place.prefix.removesuffix("/"))
 
 
-def tempauth_door(swift: Swift) -> Door:
+def tempauth_door(swift: Swift) -> TokenProvider:
     """Into the real Swift, by TempAuth."""
     from syncer.clock import SystemClock
-    from syncer.stores.swift.auth.renewing import RenewingDoor
+    from syncer.stores.swift.auth.session import RenewingTokenProvider
     from syncer.stores.swift.auth.v1 import V1Login
 
     clock = SystemClock()
     login = V1Login(auth_url=swift.auth_url, user=swift.user, key=lambda: swift.key, clock=clock)
-    return RenewingDoor(login, clock=clock)
+    return RenewingTokenProvider(login, clock=clock)

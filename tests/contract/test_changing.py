@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from blake3 import blake3
 
+from syncer.engine.interfaces import DeleteRequest, RenameRequest, SetAttributesRequest
 from syncer.engine.model import Done, Entry, Failed, Kind, Stale
-from syncer.engine.ports import Amend, Removal, Rename
 from syncer.errors import AuthError, ChangedUnderUs, TransientError
 from tests.contract.doubles import BytesSource, FarSource
 from tests.contract.rigs import Rig, in_order
@@ -212,8 +212,8 @@ def test_a_hostile_path_is_refused_by_every_change(rig: Rig, path: str) -> None:
         rig.put(path, b"evil"),
         rig.put_link(path, "evil"),
         rig.make(path) if path else Stale(message=""),
-        in_order(rig.store.rename([Rename(origin="a/f", path=path, expected=entry)]), 1)[0],
-        in_order(rig.store.delete([Removal(path=path, expected=entry)]), 1)[0],
+        in_order(rig.store.rename([RenameRequest(origin="a/f", path=path, expected=entry)]), 1)[0],
+        in_order(rig.store.delete([DeleteRequest(path=path, expected=entry)]), 1)[0],
     ):
         assert not isinstance(outcome, Done)
     assert rig.read("a/f") == b"x" and sorted(rig.store.list("").entries) == ["a", "d"]
@@ -228,7 +228,7 @@ def test_a_name_of_255_bytes_is_put_and_a_longer_one_refused(rig: Rig) -> None:
 
 def test_a_delete_moves_the_file_to_the_trash(rig: Rig) -> None:
     rig.write("f", b"precious")
-    outcome = in_order(rig.store.delete([Removal(path="f", expected=rig.entry("f"))]), 1)[0]
+    outcome = in_order(rig.store.delete([DeleteRequest(path="f", expected=rig.entry("f"))]), 1)[0]
     assert outcome == Done(entry=None)
     assert rig.store.look("f") is None and rig.kept() == [b"precious"]
 
@@ -236,7 +236,7 @@ def test_a_delete_moves_the_file_to_the_trash(rig: Rig) -> None:
 def test_a_symlink_is_deleted_and_not_what_it_points_to(rig: Rig) -> None:
     rig.write("f", b"x")
     rig.link("l", "f")
-    in_order(rig.store.delete([Removal(path="l", expected=rig.entry("l"))]), 1)
+    in_order(rig.store.delete([DeleteRequest(path="l", expected=rig.entry("l"))]), 1)
     assert rig.store.look("l") is None and rig.read("f") == b"x" and rig.kept() == [b"f"]
 
 
@@ -244,13 +244,13 @@ def test_an_edited_file_is_not_deleted(rig: Rig) -> None:
     rig.write("f", b"old")
     planned = rig.entry("f")
     rig.write("f", b"edited")
-    assert isinstance(in_order(rig.store.delete([Removal(path="f", expected=planned)]), 1)[0], Stale)
+    assert isinstance(in_order(rig.store.delete([DeleteRequest(path="f", expected=planned)]), 1)[0], Stale)
     assert rig.read("f") == b"edited"
 
 
 def test_deleting_a_directory_as_a_file_is_stale(rig: Rig) -> None:
     rig.write("d/f", b"x")
-    outcome = in_order(rig.store.delete([Removal(path="d", expected=rig.entry("d"))]), 1)[0]
+    outcome = in_order(rig.store.delete([DeleteRequest(path="d", expected=rig.entry("d"))]), 1)[0]
     assert isinstance(outcome, Stale) and rig.read("d/f") == b"x"
 
 
@@ -287,7 +287,7 @@ def test_only_empty_directories_are_removed(rig: Rig) -> None:
 
 
 def rename(rig: Rig, origin: str, path: str, expected: Entry | None = None) -> object:
-    item = Rename(origin=origin, path=path, expected=expected or rig.entry(origin))
+    item = RenameRequest(origin=origin, path=path, expected=expected or rig.entry(origin))
     return in_order(rig.store.rename([item]), 1)[0]
 
 
@@ -328,7 +328,7 @@ def test_a_directory_does_not_move_into_itself(rig: Rig) -> None:
 
 
 def amend(rig: Rig, path: str, expected: Entry, mtime_ns: int | None, executable: bool | None) -> object:
-    item = Amend(path=path, expected=expected, mtime_ns=mtime_ns, executable=executable)
+    item = SetAttributesRequest(path=path, expected=expected, mtime_ns=mtime_ns, executable=executable)
     return in_order(rig.store.amend([item]), 1)[0]
 
 

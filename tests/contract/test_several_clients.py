@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from syncer.engine.interfaces import DeleteRequest, RenameRequest, Store
 from syncer.engine.model import Done, Entry, Stale
 from syncer.engine.paths import join
-from syncer.engine.ports import Removal, Rename, Store
 from tests.contract.rigs import RIGS, Rig, build, in_order
 
 CLIENTS = 6
@@ -208,8 +208,10 @@ def test_clients_that_work_beside_each_other_do_not_disturb_each_other(
             assert all(isinstance(entry, Entry) for entry in seen), seen
             done = [
                 *in_order(store.put([rig.item(first, b"new", expected=seen[0])]), 1),
-                *in_order(store.rename([Rename(origin=second, path=second + "r", expected=seen[1])]), 1),
-                *in_order(store.delete([Removal(path=third, expected=seen[2])]), 1),
+                *in_order(
+                    store.rename([RenameRequest(origin=second, path=second + "r", expected=seen[1])]), 1
+                ),
+                *in_order(store.delete([DeleteRequest(path=third, expected=seen[2])]), 1),
             ]
             assert all(isinstance(outcome, Done) for outcome in done), done
 

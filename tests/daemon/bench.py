@@ -16,14 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from syncer.config import JobSettings, Location, Settings
-from syncer.daemon.schedule import Cadence, Task
-from syncer.daemon.standing import JobStanding
-from syncer.daemon.worker import Outlook, Watcher, Worker
+from syncer.daemon.schedule import Intervals, Task
+from syncer.daemon.status import JobStatus
+from syncer.daemon.worker import Watcher, WatcherFactory, Worker
 from syncer.engine.scope import EVERYWHERE, Places
 from syncer.jobs.results import JobResult
 
 LONG = 30.0  # seconds after which a test gives up
-BRISK = Cadence(quiet=0.02, gather=0.2, interval=None)
+BRISK = Intervals(quiet=0.02, gather=0.2, interval=None)
 SLOW = 2_000_000  # bytes per second
 LARGE = bytes(range(256)) * 16_384  # takes two seconds then, in several pieces
 
@@ -64,7 +64,9 @@ class Hand:
 class Bench:
     """The worker, its folders, and what it did."""
 
-    def __init__(self, home: Path, *, cadence: Cadence = BRISK, paused: bool = False, **keys: object) -> None:
+    def __init__(
+        self, home: Path, *, cadence: Intervals = BRISK, paused: bool = False, **keys: object
+    ) -> None:
         self.home = home
         for side in ("local", "remote"):
             (home / side).mkdir(parents=True, exist_ok=True)
@@ -76,7 +78,7 @@ class Bench:
         self.ended: list[tuple[Task, JobResult]] = []
         self.at_end: Callable[[], None] = lambda: None  # called after each run, in the worker's thread
         self.at_start: Callable[[], None] = lambda: None  # called when the watchers begin
-        self.outlook = Outlook(local=self._watch_local, remote=self._watch_remote)
+        self.outlook = WatcherFactory(local=self._watch_local, remote=self._watch_remote)
         self.worker = self.made()
 
     def made(self) -> Worker:
@@ -98,7 +100,7 @@ class Bench:
         self.at_end()
 
     @property
-    def standing(self) -> JobStanding:
+    def standing(self) -> JobStatus:
         return self.worker.standing
 
     def write(self, path: str, data: bytes) -> Path:

@@ -15,29 +15,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from syncer import __version__
-from syncer.daemon.control import ControlServer
-from syncer.daemon.place import Tenure
-from syncer.daemon.standing import DaemonStanding, JobStanding, Phase
+from syncer.daemon.control_api import ControlServer
+from syncer.daemon.instance import InstanceLock
+from syncer.daemon.status import DaemonStatus, JobStatus, Phase
 from syncer.errors import UsageError
 
 
-def idle(job: str) -> JobStanding:
-    return JobStanding(job=job, phase=Phase.IDLE, since=1_000.0, last_success=2_000.0)
+def idle(job: str) -> JobStatus:
+    return JobStatus(job=job, phase=Phase.IDLE, since=1_000.0, last_success=2_000.0)
 
 
 @dataclass(slots=True, kw_only=True)
 class Pretended:
     """`control.Controlled`. `before` is called first in each call: it may raise, or block."""
 
-    jobs: list[JobStanding] = field(default_factory=lambda: [idle("docs"), idle("photos")])
+    jobs: list[JobStatus] = field(default_factory=lambda: [idle("docs"), idle("photos")])
     asked: list[tuple[str, object]] = field(default_factory=list)
     before: Callable[[], None] = lambda: None
     stopped: threading.Event = field(default_factory=threading.Event)
     version: str = __version__
 
-    def standing(self) -> DaemonStanding:
+    def standing(self) -> DaemonStatus:
         self._asked("standing", None)
-        return DaemonStanding(
+        return DaemonStatus(
             pid=os.getpid(), started=1_000.0, version=self.version, config="/c.toml", jobs=tuple(self.jobs)
         )
 
@@ -47,7 +47,7 @@ class Pretended:
     def resume(self, jobs: Sequence[str]) -> None:
         self._asked("resume", self._known(jobs))
 
-    def flush(self, jobs: Sequence[str], *, wait: float) -> Sequence[JobStanding]:
+    def flush(self, jobs: Sequence[str], *, wait: float) -> Sequence[JobStatus]:
         self._asked("flush", (self._known(jobs), wait))
         return [job for job in self.jobs if job.job in (jobs or [job.job])]
 
@@ -77,7 +77,7 @@ class Pretended:
 def pretending(state_dir: Path, **options: object) -> Iterator[Pretended]:
     """A daemon of that state directory, in this process; it ends when it is told to, or with the block."""
     daemon = Pretended()
-    with Tenure.acquire(state_dir) as tenure:
+    with InstanceLock.acquire(state_dir) as tenure:
         server = ControlServer(tenure, daemon, **options)  # type: ignore[arg-type]
 
         def end() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from syncer.config import Settings, parse
-from syncer.daemon.alarms import Alarms
-from syncer.daemon.standing import JobStanding
+from syncer.daemon.notifications import Notifier
+from syncer.daemon.status import JobStatus
 from syncer.errors import AuthError
 from syncer.jobs.results import JobResult
 from tests.server.clocks import Moved
@@ -28,7 +28,7 @@ class Later(Moved):
 
 
 BROKEN = JobResult(job="docs", error=AuthError("expired", hint="syncer login"))
-STANDING = JobStanding(job="docs", max_age=60.0)
+STANDING = JobStatus(job="docs", max_age=60.0)
 
 
 def written(tmp_path: Path, number: int) -> list[Any]:
@@ -50,7 +50,7 @@ def settings(tmp_path: Path, daemon: str, job: str = "") -> Settings:
 
 
 def test_an_error_reaches_the_hook_once(tmp_path: Path) -> None:
-    alarms, found = Alarms(Later()), settings(tmp_path, 'on_error = "hook 1"')
+    alarms, found = Notifier(Later()), settings(tmp_path, 'on_error = "hook 1"')
     for _ in range(3):
         alarms.run_ended(found, found.jobs["docs"], BROKEN, whole=True)
     [document] = written(tmp_path, 1)
@@ -62,7 +62,7 @@ def test_an_error_reaches_the_hook_once(tmp_path: Path) -> None:
 
 def test_after_a_reload_the_new_hook_is_told_what_is_new(tmp_path: Path) -> None:
     clock = Later()
-    alarms, found = Alarms(clock), settings(tmp_path, 'on_error = "hook 1"')
+    alarms, found = Notifier(clock), settings(tmp_path, 'on_error = "hook 1"')
     alarms.run_ended(found, found.jobs["docs"], BROKEN, whole=True)
     written(tmp_path, 1)
     renewed = settings(tmp_path, 'on_error = "hook 3"', 'on_stale = "hook 2"')
@@ -82,7 +82,7 @@ def test_the_desktop_is_told_where_no_hook_is(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     for wanted in ("false", "true"):
-        alarms, found = Alarms(Later()), settings(tmp_path, f"desktop = {wanted}")
+        alarms, found = Notifier(Later()), settings(tmp_path, f"desktop = {wanted}")
         alarms.run_ended(found, found.jobs["docs"], BROKEN, whole=True)
         if wanted == "true":
             assert written(tmp_path, 1) == ["Sync failed: docs"]

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from syncer.daemon.client import connect
-from syncer.daemon.control import ControlServer
-from syncer.daemon.place import Tenure, bind, socket_path
-from syncer.daemon.standing import Counters, Phase, Progress
+from syncer.daemon.control_api import ControlServer
+from syncer.daemon.instance import InstanceLock, bind, socket_path
+from syncer.daemon.status import Counters, Phase, Progress
 from syncer.errors import Busy, ConfigError, StateError, SyncerError, UsageError
 from tests.daemon.pretending import Pretended, pretending
 from tests.server.conftest import environment
@@ -27,10 +27,10 @@ from tests.server.conftest import environment
 STOPPED = """
 import sys, time
 from pathlib import Path
-from syncer.daemon.control import ControlServer
-from syncer.daemon.place import Tenure
+from syncer.daemon.control_api import ControlServer
+from syncer.daemon.instance import InstanceLock
 from tests.daemon.pretending import Pretended
-server = ControlServer(Tenure.acquire(Path(sys.argv[1])), Pretended())
+server = ControlServer(InstanceLock.acquire(Path(sys.argv[1])), Pretended())
 print("ready", flush=True)
 time.sleep(120)
 """
@@ -44,7 +44,7 @@ def state(tmp_path: Path) -> Path:
 @contextmanager
 def answering(state: Path, reply: bytes) -> Iterator[None]:
     """Something in the place of a daemon, that answers each connection with these bytes."""
-    with Tenure.acquire(state) as tenure, bind(tenure.socket) as sock:
+    with InstanceLock.acquire(state) as tenure, bind(tenure.socket) as sock:
 
         def serve() -> None:
             while True:
@@ -173,7 +173,7 @@ def test_a_daemon_whose_socket_is_gone_is_told_with_its_place(state: Path) -> No
 
 
 def test_a_daemon_that_just_starts_is_waited_for(state: Path) -> None:
-    with Tenure.acquire(state) as tenure:
+    with InstanceLock.acquire(state) as tenure:
         client = connect(state, patience=20)
         assert client is not None
         servers: list[ControlServer] = []

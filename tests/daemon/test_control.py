@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from syncer.daemon.control import MOST_WAITING, ControlServer
-from syncer.daemon.listening import MOST_BODY, MOST_CONNECTIONS
-from syncer.daemon.place import Tenure, socket_path
+from syncer.daemon.control_api import MOST_WAITING, ControlServer
+from syncer.daemon.http_server import MOST_BODY, MOST_CONNECTIONS
+from syncer.daemon.instance import InstanceLock, socket_path
 from syncer.errors import ConfigError, SyncerError, UsageError
 from tests.daemon.pretending import Pretended, pretending
 from tests.server.conftest import environment, eventually
@@ -338,10 +338,10 @@ def test_those_who_wait_for_a_flush_do_not_keep_others_out(state: Path) -> None:
 POOR = """
 import resource, sys, time
 from pathlib import Path
-from syncer.daemon.control import ControlServer
-from syncer.daemon.place import Tenure
+from syncer.daemon.control_api import ControlServer
+from syncer.daemon.instance import InstanceLock
 from tests.daemon.pretending import Pretended
-server = ControlServer(Tenure.acquire(Path(sys.argv[1])), Pretended(), patience=0.5)
+server = ControlServer(InstanceLock.acquire(Path(sys.argv[1])), Pretended(), patience=0.5)
 resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
 print("ready", flush=True)
 time.sleep(120)
@@ -373,7 +373,7 @@ def test_stop_waits_for_nobody_and_leaves_no_socket(state: Path) -> None:
         stuck.wait(60)
 
     daemon = Pretended(before=before)
-    with Tenure.acquire(state) as tenure:
+    with InstanceLock.acquire(state) as tenure:
         server = ControlServer(tenure, daemon)
         silent, half, busy = (dial(server.path) for _ in range(3))
         half.sendall(b"POST /pause HTTP/1.1\r\nHost")
@@ -415,7 +415,7 @@ def test_a_socket_is_touched_so_that_nobody_takes_it_for_forsaken(state: Path) -
 
 
 def test_a_socket_of_another_daemon_is_not_removed(state: Path, tmp_path: Path) -> None:
-    with Tenure.acquire(state) as tenure:
+    with InstanceLock.acquire(state) as tenure:
         server = ControlServer(tenure, Pretended())
         path = server.path
         path.unlink()

@@ -9,13 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncer.daemon.describing import daemon_document, daemon_of, job_document, job_of, jobs_of
-from syncer.daemon.standing import Counters, DaemonStanding, JobStanding, Phase, Progress
+from syncer.daemon.status import (
+    Counters,
+    DaemonStatus,
+    JobStatus,
+    Phase,
+    Progress,
+    daemon_document,
+    daemon_of,
+    job_document,
+    job_of,
+    jobs_of,
+)
 
 _texts = st.text() | st.sampled_from(["a\udcff", "\u202e", "\x1b"])
 _numbers = st.floats(allow_nan=False, allow_infinity=False)
 _jobs = st.builds(
-    JobStanding,
+    JobStatus,
     job=_texts,
     phase=st.sampled_from(Phase),
     since=_numbers,
@@ -32,7 +42,7 @@ _jobs = st.builds(
     **dict.fromkeys(("message", "hint", "local_watch", "remote_watch"), _texts),
 )
 _daemons = st.builds(
-    DaemonStanding,
+    DaemonStatus,
     pid=st.integers(),
     started=_numbers,
     version=_texts,
@@ -42,7 +52,7 @@ _daemons = st.builds(
 
 
 @given(daemon=_daemons)
-def test_a_standing_comes_back_from_json_as_it_was(daemon: DaemonStanding) -> None:
+def test_a_standing_comes_back_from_json_as_it_was(daemon: DaemonStatus) -> None:
     assert daemon_of(json.loads(json.dumps(daemon_document(daemon)))) == daemon
 
 
@@ -50,12 +60,12 @@ def test_a_standing_comes_back_from_json_as_it_was(daemon: DaemonStanding) -> No
 def test_every_count_comes_back_in_its_own_place(kind: type[Progress] | type[Counters]) -> None:
     counted = kind(**{name: n for n, name in enumerate(kind.__dataclass_fields__, 1)})
     changed = {"progress" if kind is Progress else "counters": counted}
-    job = replace(JobStanding(job="docs"), **changed)  # type: ignore[arg-type]
+    job = replace(JobStatus(job="docs"), **changed)  # type: ignore[arg-type]
     assert job_of(json.loads(json.dumps(job_document(job)))) == job
 
 
 def test_a_newer_daemon_may_say_more_and_an_older_one_less() -> None:
-    assert job_of({"job": "docs", "colour": "red", "counters": {"runs": 3, "walks": 4}}) == JobStanding(
+    assert job_of({"job": "docs", "colour": "red", "counters": {"runs": 3, "walks": 4}}) == JobStatus(
         job="docs", counters=Counters(runs=3)
     )
 
@@ -86,4 +96,4 @@ def test_what_is_no_standing_is_refused_by_the_key_that_is_wrong(document: objec
 
 
 def test_jobs_alone_are_read_as_they_come_from_a_flush() -> None:
-    assert jobs_of({"jobs": [job_document(JobStanding(job="docs"))]}) == (JobStanding(job="docs"),)
+    assert jobs_of({"jobs": [job_document(JobStatus(job="docs"))]}) == (JobStatus(job="docs"),)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from syncer.daemon.desktop import Desktop, command_for, words
-from syncer.daemon.happenings import Event
+from syncer.daemon.events import EventKind
 from syncer.daemon.hooks import Call, Hooks
+from syncer.daemon.notifications import DesktopNotifications, command_for, words
 from tests.server.clocks import Moved
 
-CALL = Call(job="docs", event=Event.CONFLICT, at=0, paths=("a\n<b>.txt",), message="both & kept")
+CALL = Call(job="docs", event=EventKind.CONFLICT, at=0, paths=("a\n<b>.txt",), message="both & kept")
 
 
 def found(name: str) -> str:
@@ -23,7 +23,7 @@ def test_no_name_of_a_file_is_shown_to_every_user_of_the_machine() -> None:
     assert (title, body) == (
         "Conflict: docs", "1 path: changed on both sides; `syncer conflicts` lists them"
     )  # fmt: skip
-    for event in Event:
+    for event in EventKind:
         call = Call(job="docs", event=event, at=0, paths=("taxes.ods",), message="taxes.ods: unreadable")
         assert "taxes" not in "".join(words(call)), event
     assert command_for(title, "<b>&", find=found, platform="linux") == (
@@ -40,7 +40,7 @@ def test_on_macos_the_words_are_arguments_and_no_part_of_the_script() -> None:
 
 
 def test_several_paths_are_a_number() -> None:
-    many = Call(job="docs", event=Event.GUARD, at=0, paths=("a", "b"), more=1000, message="many")
+    many = Call(job="docs", event=EventKind.GUARD, at=0, paths=("a", "b"), more=1000, message="many")
     assert words(many) == (
         "Sync held back: docs",
         "1,002 paths: held back; `syncer status` says what and why",
@@ -50,7 +50,7 @@ def test_several_paths_are_a_number() -> None:
 def test_without_a_program_for_it_nothing_is_shown() -> None:
     assert command_for("t", "b", find=lambda name: None, platform="linux") is None
     assert command_for("t", "b", find=lambda name: None, platform="darwin") is None
-    Desktop(Hooks(), find=lambda name: None).tell(CALL)
+    DesktopNotifications(Hooks(), find=lambda name: None).tell(CALL)
 
 
 def test_of_many_words_a_few_are_shown_and_the_rest_is_counted(tmp_path: Path) -> None:
@@ -59,7 +59,9 @@ def test_of_many_words_a_few_are_shown_and_the_rest_is_counted(tmp_path: Path) -
     program.write_text(f"""#!/bin/sh\nprintf '%s\\n' "$4" >> '{log}'\n""")
     program.chmod(0o755)
     clock, hooks = Moved(), Hooks()
-    desktop = Desktop(hooks, clock=clock, find=lambda name: str(tmp_path / name), platform="linux")
+    desktop = DesktopNotifications(
+        hooks, clock=clock, find=lambda name: str(tmp_path / name), platform="linux"
+    )
 
     def shown(number: int) -> int:
         """How many lines there are, once `number` of them or more are."""

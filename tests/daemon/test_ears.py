@@ -14,12 +14,12 @@ import pytest
 
 from syncer.clock import SystemClock
 from syncer.config import parse
-from syncer.daemon.ears import WAIT, Ear
-from syncer.engine.ports import Store
+from syncer.daemon.remote_watcher import WAIT, RemoteWatcher
+from syncer.engine.interfaces import Store
 from syncer.engine.scope import EVERYWHERE, NOWHERE, Places
 from syncer.errors import AuthError, TransientError
-from syncer.jobs import building
-from syncer.jobs.pairs import place_of
+from syncer.jobs import factory
+from syncer.jobs.state_dir import place_of
 from tests.server.conftest import serving
 
 LONG = 30.0  # seconds after which a test gives up
@@ -86,12 +86,14 @@ class Heard:
 
 
 @contextmanager
-def listening(script: Script, heard: Heard, *, probe: float = 0.01) -> Iterator[Ear]:
+def listening(script: Script, heard: Heard, *, probe: float = 0.01) -> Iterator[RemoteWatcher]:
     def connect() -> Store:
         script.connected += 1
         return cast(Store, script)
 
-    ear = Ear("docs", connect, heard=heard.places.append, regained=heard.regain, probe=probe, first=0.01)
+    ear = RemoteWatcher(
+        "docs", connect, heard=heard.places.append, regained=heard.regain, probe=probe, first=0.01
+    )
     ear.start()
     try:
         yield ear
@@ -181,7 +183,7 @@ def test_a_service_that_cannot_be_reached_at_first_is_tried_again() -> None:
             raise TransientError("no route")
         return cast(Store, script)
 
-    ear = Ear("docs", connect, heard=heard.places.append, regained=heard.regain, first=0.01)
+    ear = RemoteWatcher("docs", connect, heard=heard.places.append, regained=heard.regain, first=0.01)
     ear.start()
     assert script.exhausted.wait(LONG)
     ear.stop()
@@ -207,7 +209,7 @@ def test_one_who_stopped_listening_tells_nothing_any_more() -> None:
 
 def test_an_ear_that_was_stopped_before_it_began_asks_nobody() -> None:
     script = Feeds()
-    ear = Ear("docs", lambda: cast(Store, script), heard=lambda places: None, regained=lambda: None)
+    ear = RemoteWatcher("docs", lambda: cast(Store, script), heard=lambda places: None, regained=lambda: None)
     ear.stop()
     ear.start()
     ear._thread.join(LONG)
@@ -251,9 +253,9 @@ def test_changes_in_the_folder_of_a_real_server_are_heard(tmp_path: Path) -> Non
         job, heard = settings.jobs["docs"], Heard()
 
         def connect() -> Store:
-            return building.service(settings, job, place_of(settings, job), SystemClock())
+            return factory.service(settings, job, place_of(settings, job), SystemClock())
 
-        ear = Ear("docs", connect, heard=heard.places.append, regained=heard.regain, first=0.01)
+        ear = RemoteWatcher("docs", connect, heard=heard.places.append, regained=heard.regain, first=0.01)
         ear.start()
         try:
             eventually(lambda: ear.mode == "feed")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syncer.daemon.endings import ending_of
-from syncer.daemon.schedule import MANY_PATHS, Ending
+from syncer.daemon.schedule import MANY_PATHS, Ending, ending_of
 from syncer.engine.model import (
     Adopt,
     Done,

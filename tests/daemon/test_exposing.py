@@ -6,8 +6,8 @@ from http.client import HTTPConnection
 
 import pytest
 
-from syncer.daemon.exposing import serve_metrics
-from syncer.daemon.standing import DaemonStanding
+from syncer.daemon.metrics_server import serve_metrics
+from syncer.daemon.status import DaemonStatus
 from syncer.errors import SyncerError, UsageError
 from tests.daemon.pretending import Pretended
 
@@ -38,7 +38,7 @@ def test_a_host_that_is_this_machine_is_answered(host: str) -> None:
 def test_a_name_made_to_point_here_is_refused(host: str) -> None:
     asked: list[int] = []
 
-    def standing() -> DaemonStanding:
+    def standing() -> DaemonStatus:
         asked.append(1)
         return Pretended().standing()
 

@@ -15,11 +15,10 @@ from pathlib import Path
 import pytest
 
 from syncer.clock import SystemClock
-from syncer.daemon.child import KEPT, Bounds, Child
-from syncer.daemon.happenings import Event, Happening
-from syncer.daemon.hooks import PATHS, Call, Hooks, calls
+from syncer.daemon.events import Event, EventKind
+from syncer.daemon.hooks import KEPT, PATHS, Bounds, Call, Child, Hooks, calls
 
-CALL = Call(job="docs", event=Event.CONFLICT, at=12.5, paths=("a/b.txt",), message="both", hint="choose")
+CALL = Call(job="docs", event=EventKind.CONFLICT, at=12.5, paths=("a/b.txt",), message="both", hint="choose")
 
 
 def script(folder: Path, body: str) -> tuple[str, ...]:
@@ -87,14 +86,14 @@ def test_a_hook_cannot_speak_to_systemd_in_our_name(
 
 
 def test_a_name_that_is_not_utf8_reads_back_to_its_bytes() -> None:
-    told = json.loads(Call(job="j", event=Event.ERROR, at=0, paths=(os.fsdecode(b"\xff\n"),)).document())
+    told = json.loads(Call(job="j", event=EventKind.ERROR, at=0, paths=(os.fsdecode(b"\xff\n"),)).document())
     assert os.fsencode(told["paths"][0]) == b"\xff\n"
 
 
 def test_a_hook_that_never_reads_holds_nobody_up(
     hooks: Hooks, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    long = Call(job="docs", event=Event.GUARD, at=0, paths=tuple(f"{n}{'x' * 200}" for n in range(900)))
+    long = Call(job="docs", event=EventKind.GUARD, at=0, paths=tuple(f"{n}{'x' * 200}" for n in range(900)))
     assert len(long.document()) > 1 << 17, "more than any pipe holds"
     hooks.tell(script(tmp_path, "exec sleep 0.1"), long)
     eventually(lambda: "done" in caplog.text)
@@ -169,7 +168,9 @@ def test_what_a_hook_leaves_in_the_background_is_not_waited_for(
 def test_of_what_happens_while_a_hook_runs_one_call_is_made(hooks: Hooks, tmp_path: Path) -> None:
     body = "cat > told.$$; mv told.$$ told.$$.json; while [ ! -e go ]; do sleep 0.02; done"
     for number in range(5):
-        call = Call(job="docs", event=Event.CONFLICT, at=number, paths=(f"p{number}",), message=str(number))
+        call = Call(
+            job="docs", event=EventKind.CONFLICT, at=number, paths=(f"p{number}",), message=str(number)
+        )
         hooks.tell(script(tmp_path, body), call)  # returns, though the first one waits
         eventually(lambda: list(tmp_path.glob("told.*.json")))
     (tmp_path / "go").touch()
@@ -184,7 +185,7 @@ def test_of_what_happens_while_a_hook_runs_one_call_is_made(hooks: Hooks, tmp_pa
 
 def test_another_job_or_event_does_not_wait_behind_a_hook(hooks: Hooks, tmp_path: Path) -> None:
     hooks.tell(script(tmp_path, "while [ ! -e go ]; do sleep 0.02; done"), CALL)
-    for job, event in (("docs", Event.STALE), ("photos", Event.CONFLICT)):
+    for job, event in (("docs", EventKind.STALE), ("photos", EventKind.CONFLICT)):
         hooks.tell(script(tmp_path, f": > {job}"), Call(job=job, event=event, at=0))
         eventually((tmp_path / job).exists)
 
@@ -207,19 +208,21 @@ def test_a_stop_ends_what_runs_and_forgets_what_waits(
 
 
 def test_the_happenings_of_a_run_are_one_call_for_each_event() -> None:
-    def one(event: Event, path: str) -> Happening:
-        return Happening(event=event, key=path, paths=(path,), message=f"of {path}")
+    def one(event: EventKind, path: str) -> Event:
+        return Event(event=event, key=path, paths=(path,), message=f"of {path}")
 
-    found = calls("docs", [one(Event.CONFLICT, "a"), one(Event.GUARD, "g"), one(Event.CONFLICT, "b")], at=7)
+    found = calls(
+        "docs", [one(EventKind.CONFLICT, "a"), one(EventKind.GUARD, "g"), one(EventKind.CONFLICT, "b")], at=7
+    )
     assert [(c.event, c.paths, c.message, c.at) for c in found] == [
-        (Event.CONFLICT, ("a", "b"), "of a (the first of 2)", 7),
-        (Event.GUARD, ("g",), "of g", 7),
+        (EventKind.CONFLICT, ("a", "b"), "of a (the first of 2)", 7),
+        (EventKind.GUARD, ("g",), "of g", 7),
     ]
 
 
 def test_paths_beyond_a_thousand_are_counted() -> None:
     paths = tuple(map(str, range(PATHS + 5)))
-    [call] = calls("docs", [Happening(event=Event.GUARD, key="", paths=paths)], at=0)
+    [call] = calls("docs", [Event(event=EventKind.GUARD, key="", paths=paths)], at=0)
     assert (len(call.paths), call.more) == (PATHS, 5)
-    later = Call(job="docs", event=Event.GUARD, at=1, paths=("0", "new"))
+    later = Call(job="docs", event=EventKind.GUARD, at=1, paths=("0", "new"))
     assert (len(call.joined(later).paths), call.joined(later).more) == (PATHS, 6)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from syncer.config import parse
-from syncer.daemon import logs
+from syncer.daemon import log as logs
 from syncer.engine.model import (
     Done,
     Entry,

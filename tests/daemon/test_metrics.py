@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncer.daemon import metrics
-from syncer.daemon.standing import Counters, DaemonStanding, JobStanding, Phase, Progress
+from syncer.daemon.status import Counters, DaemonStatus, JobStatus, Phase, Progress
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\\\|\\"|\\n)*)"(,|$)')
@@ -68,8 +68,8 @@ def sample(line: str) -> tuple[str, Labels, float]:
     return found[1], frozenset(labels.items()), float(found[3])
 
 
-def of(*jobs: JobStanding, now: float = 10_000.0) -> Exposed:
-    daemon = DaemonStanding(pid=7, started=1_234.5, version="1.2", config="c", jobs=jobs)
+def of(*jobs: JobStatus, now: float = 10_000.0) -> Exposed:
+    daemon = DaemonStatus(pid=7, started=1_234.5, version="1.2", config="c", jobs=jobs)
     return read(metrics.text(daemon, now=now))
 
 
@@ -81,7 +81,7 @@ def test_a_daemon_without_jobs_says_what_it_is() -> None:
 
 
 def test_each_job_says_how_it_stands_under_its_own_name() -> None:
-    docs = JobStanding(
+    docs = JobStatus(
         job="docs",
         phase=Phase.RUNNING,
         since=9_000.25,
@@ -103,7 +103,7 @@ def test_each_job_says_how_it_stands_under_its_own_name() -> None:
             conflicts=25, bytes_sent=1 << 53, bytes_received=31, seconds=1.5,
         ),
     )  # fmt: skip
-    found = of(docs, JobStanding(job="other"))
+    found = of(docs, JobStatus(job="other"))
     wanted = {
         "last_success_timestamp_seconds": 9_500.0, "last_full_run_timestamp_seconds": 9_000.0,
         "next_run_timestamp_seconds": 10_100.0, "phase_since_timestamp_seconds": 9_000.25,
@@ -125,7 +125,7 @@ def test_each_job_says_how_it_stands_under_its_own_name() -> None:
 
 @pytest.mark.parametrize("phase", Phase)
 def test_exactly_one_phase_is_1(phase: Phase) -> None:
-    found = of(JobStanding(job="docs", phase=phase))
+    found = of(JobStatus(job="docs", phase=phase))
     shown = {p: found("job_phase", job="docs", phase=p.value) for p in Phase}
     assert [p for p, value in shown.items() if value == 1] == [phase]
     assert set(shown.values()) == {0, 1}
@@ -138,19 +138,17 @@ def test_exactly_one_phase_is_1(phase: Phase) -> None:
 def test_a_job_is_stale_when_its_last_success_is_older_than_it_allows(
     max_age: float | None, success: float | None, stale: int
 ) -> None:
-    assert (
-        of(JobStanding(job="docs", max_age=max_age, last_success=success))("job_stale", job="docs") == stale
-    )
+    assert of(JobStatus(job="docs", max_age=max_age, last_success=success))("job_stale", job="docs") == stale
 
 
 def test_a_job_that_never_succeeded_counts_as_infinitely_old() -> None:
     """An alert on the age must fire for it; a missing sample never would."""
-    assert of(JobStanding(job="docs"))("job_last_success_timestamp_seconds", job="docs") == 0
+    assert of(JobStatus(job="docs"))("job_last_success_timestamp_seconds", job="docs") == 0
 
 
 @given(name=st.text())
 def test_no_name_of_a_job_breaks_the_text(name: str) -> None:
-    found = of(JobStanding(job=name), JobStanding(job="other"))
+    found = of(JobStatus(job=name), JobStatus(job="other"))
     legible = name.encode("utf-8", "backslashreplace").decode()
     if legible != "other":
         assert found("job_runs_total", job=legible) == 0
@@ -158,12 +156,12 @@ def test_no_name_of_a_job_breaks_the_text(name: str) -> None:
 
 def test_a_name_that_is_not_utf8_keeps_its_bytes_in_view() -> None:
     text = metrics.text(
-        DaemonStanding(pid=1, started=0, version="1", config="", jobs=(JobStanding(job="a\udcff"),)), now=0
+        DaemonStatus(pid=1, started=0, version="1", config="", jobs=(JobStatus(job="a\udcff"),)), now=0
     )
     assert r'job="a\\udcff"' in text
     text.encode()
 
 
 def test_a_job_whose_last_success_lies_in_the_future_is_stale() -> None:
-    assert metrics.stale(JobStanding(job="docs", max_age=60.0, last_success=9_000.0), 1_000.0)
-    assert not metrics.stale(JobStanding(job="docs", max_age=60.0, last_success=9_000.0), 8_990.0)
+    assert metrics.stale(JobStatus(job="docs", max_age=60.0, last_success=9_000.0), 1_000.0)
+    assert not metrics.stale(JobStatus(job="docs", max_age=60.0, last_success=9_000.0), 8_990.0)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from syncer.daemon.notify import Systemd, status_line
-from syncer.daemon.standing import DaemonStanding, JobStanding, Phase, Progress
+from syncer.daemon.status import DaemonStatus, JobStatus, Phase, Progress
+from syncer.daemon.systemd import Systemd, status_line
 from tests.server.clocks import Moved
 
 
@@ -137,8 +137,8 @@ def test_a_watchdog_that_is_not_ours_is_not_fed(manager: Manager, more: dict[str
     assert manager.silent()
 
 
-def job(name: str, phase: Phase, **more: object) -> JobStanding:
-    return JobStanding(job=name, phase=phase, **more)  # type: ignore[arg-type]
+def job(name: str, phase: Phase, **more: object) -> JobStatus:
+    return JobStatus(job=name, phase=phase, **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -172,10 +172,10 @@ def job(name: str, phase: Phase, **more: object) -> JobStanding:
         ),
     ],
 )
-def test_the_status_line(jobs: tuple[JobStanding, ...], line: str) -> None:
-    assert status_line(DaemonStanding(pid=1, started=0, version="1", config="", jobs=jobs)) == line
+def test_the_status_line(jobs: tuple[JobStatus, ...], line: str) -> None:
+    assert status_line(DaemonStatus(pid=1, started=0, version="1", config="", jobs=jobs)) == line
 
 
 def test_a_status_line_is_not_endless() -> None:
     jobs = (job("a", Phase.BACKING_OFF, message="x" * 1000),)
-    assert len(status_line(DaemonStanding(pid=1, started=0, version="1", config="", jobs=jobs))) == 240
+    assert len(status_line(DaemonStatus(pid=1, started=0, version="1", config="", jobs=jobs))) == 240

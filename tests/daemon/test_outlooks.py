@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from syncer.config import DaemonSettings, JobSettings, Location, Settings
-from syncer.daemon.ears import Ear
-from syncer.daemon.outlooks import cadence_of, outlook_of
-from syncer.daemon.schedule import Cadence
-from syncer.daemon.worker import Worker
-from syncer.watch.folder import FolderWatch
+from syncer.daemon.remote_watcher import RemoteWatcher
+from syncer.daemon.schedule import Intervals
+from syncer.daemon.worker import Worker, cadence_of, outlook_of
+from syncer.watch.watcher import FolderWatch
 
 DAEMON = DaemonSettings(quiet=0.1, gather=2.0, scan=60.0)
 FOLDER = JobSettings(name="docs", local=Path("/a"), remote=Location(account="local", path="/b"), interval=7.0)
@@ -36,7 +35,7 @@ def settings(job: JobSettings) -> Settings:
 def test_only_what_nobody_tells_of_is_looked_at_in_between(
     job: JobSettings, interval: float | None, watch: bool
 ) -> None:
-    assert cadence_of(settings(job), job) == Cadence(
+    assert cadence_of(settings(job), job) == Intervals(
         quiet=0.1, gather=2.0, scan=60.0, interval=interval, watch=watch
     )
 
@@ -45,15 +44,15 @@ def test_only_what_nobody_tells_of_is_looked_at_in_between(
     ("job", "watchers"),
     [
         (FOLDER, (FolderWatch, FolderWatch)),
-        (SERVICE, (FolderWatch, Ear)),
+        (SERVICE, (FolderWatch, RemoteWatcher)),
         (replace(FOLDER, watch=False), (type(None), type(None))),
-        (replace(SERVICE, watch=False), (type(None), Ear)),
+        (replace(SERVICE, watch=False), (type(None), RemoteWatcher)),
     ],
     ids=["two folders", "a service", "two folders, not watched", "a service, folder not watched"],
 )
 def test_folders_are_watched_and_services_listened_to(job: JobSettings, watchers: tuple[type, type]) -> None:
     outlook = outlook_of(settings(job), job)
     worker = Worker(
-        settings(job), job, cadence=Cadence(), outlook=outlook, ended=lambda worker, task, result: None
+        settings(job), job, cadence=Intervals(), outlook=outlook, ended=lambda worker, task, result: None
     )
     assert (type(outlook.local(worker)), type(outlook.remote(worker))) == watchers

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from syncer.daemon.pausing import NAME, paused, set_paused
+from syncer.daemon.pause_file import NAME, paused, set_paused
 from syncer.errors import StateError
 
 

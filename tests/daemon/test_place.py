@@ -15,8 +15,16 @@ from pathlib import Path
 import pytest
 
 from syncer.daemon.client import connect
-from syncer.daemon.control import ControlServer
-from syncer.daemon.place import LOCK, Holder, Tenure, bind, holder, private, socket_path
+from syncer.daemon.control_api import ControlServer
+from syncer.daemon.instance import (
+    LOCK,
+    InstanceInfo,
+    InstanceLock,
+    bind,
+    holder,
+    private,
+    socket_path,
+)
 from syncer.errors import Busy, StateError
 from tests.daemon.pretending import Pretended, pretending
 from tests.server.conftest import environment
@@ -24,8 +32,8 @@ from tests.server.conftest import environment
 KEEPER = """
 import sys, time
 from pathlib import Path
-from syncer.daemon.place import Tenure, bind
-tenure = Tenure.acquire(Path(sys.argv[1]))
+from syncer.daemon.instance import InstanceLock, bind
+tenure = InstanceLock.acquire(Path(sys.argv[1]))
 sock = bind(tenure.socket)
 print("ready", flush=True)
 time.sleep(120)
@@ -43,18 +51,18 @@ def test_without_a_daemon_there_is_no_holder_and_looking_makes_nothing(state: Pa
 
 
 def test_the_holder_says_who_it_is_and_where_it_listens(state: Path) -> None:
-    with Tenure.acquire(state) as tenure:
-        assert holder(state) == Holder(pid=os.getpid(), socket=str(tenure.socket))
+    with InstanceLock.acquire(state) as tenure:
+        assert holder(state) == InstanceInfo(pid=os.getpid(), socket=str(tenure.socket))
         assert (state / LOCK).stat().st_mode & 0o777 == 0o600
     assert holder(state) is None, "although the file stays"
     tenure.release()
 
 
 def test_a_second_daemon_is_refused_and_told_who_is_there(state: Path) -> None:
-    with Tenure.acquire(state), pytest.raises(Busy, match=f"process {os.getpid()}") as refused:
-        Tenure.acquire(state)
+    with InstanceLock.acquire(state), pytest.raises(Busy, match=f"process {os.getpid()}") as refused:
+        InstanceLock.acquire(state)
     assert refused.value.exit_code == 6 and "syncer stop" in refused.value.hint
-    Tenure.acquire(state).release()
+    InstanceLock.acquire(state).release()
 
 
 def test_daemons_of_other_state_directories_do_not_meet(tmp_path: Path) -> None:
@@ -69,12 +77,12 @@ def test_a_state_directory_is_the_same_by_every_name(state: Path, tmp_path: Path
 
 
 def test_asking_whether_one_runs_does_not_keep_one_from_starting(state: Path) -> None:
-    Tenure.acquire(state).release()
+    InstanceLock.acquire(state).release()
     descriptor = os.open(state / LOCK, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_SH)  # as `holder` does, only longer
     asked = threading.Timer(0.1, lambda: os.close(descriptor))
     asked.start()
-    Tenure.acquire(state).release()
+    InstanceLock.acquire(state).release()
     asked.join()
 
 
@@ -82,23 +90,23 @@ def test_a_killed_daemon_leaves_a_socket_that_the_next_one_replaces(state: Path)
     words = [sys.executable, "-c", KEEPER, str(state)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, env=environment()) as process:
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-        assert holder(state) == Holder(pid=process.pid, socket=str(socket_path(state)))
+        assert holder(state) == InstanceInfo(pid=process.pid, socket=str(socket_path(state)))
         with pytest.raises(Busy, match=f"process {process.pid}"):
-            Tenure.acquire(state)
+            InstanceLock.acquire(state)
         process.send_signal(signal.SIGKILL)
         process.wait(20)
     assert socket_path(state).exists() and holder(state) is None
     with pretending(state):
-        assert holder(state) == Holder(pid=os.getpid(), socket=str(socket_path(state)))
+        assert holder(state) == InstanceInfo(pid=os.getpid(), socket=str(socket_path(state)))
 
 
 def test_a_lock_that_says_nonsense_still_says_that_a_daemon_runs(state: Path) -> None:
-    with Tenure.acquire(state):
+    with InstanceLock.acquire(state):
         for text in (b"", b"{", b"[]", b'{"pid": "x", "socket": 1}', b"\xff" * 9_000):
             (state / LOCK).write_bytes(text)
-            assert holder(state) == Holder()
+            assert holder(state) == InstanceInfo()
         with pytest.raises(Busy, match="just starts"):
-            Tenure.acquire(state)
+            InstanceLock.acquire(state)
 
 
 def test_a_directory_in_place_of_the_socket_is_told_and_left_alone(state: Path) -> None:
@@ -106,7 +114,7 @@ def test_a_directory_in_place_of_the_socket_is_told_and_left_alone(state: Path) 
     private(path.parent)
     path.mkdir()
     try:
-        with Tenure.acquire(state) as tenure, pytest.raises(StateError, match="in the way") as refused:
+        with InstanceLock.acquire(state) as tenure, pytest.raises(StateError, match="in the way") as refused:
             ControlServer(tenure, Pretended())
         assert str(path) in refused.value.message and path.is_dir()
     finally:
@@ -231,7 +239,7 @@ def test_a_lock_that_is_a_link_is_not_followed(state: Path, tmp_path: Path) -> N
     (tmp_path / "precious").write_text("precious")
     (state / LOCK).symlink_to(tmp_path / "precious")
     with pytest.raises(StateError):
-        Tenure.acquire(state)
+        InstanceLock.acquire(state)
     with pytest.raises(StateError):
         holder(state)
     assert (tmp_path / "precious").read_text() == "precious"
@@ -242,10 +250,10 @@ def test_a_lock_that_is_a_pipe_makes_nobody_wait(state: Path) -> None:
     os.mkfifo(state / LOCK)
     assert holder(state) is None
     with pytest.raises(StateError):
-        Tenure.acquire(state)
+        InstanceLock.acquire(state)
 
 
 def test_the_socket_listens_when_bind_returns(state: Path) -> None:
-    with Tenure.acquire(state) as tenure, bind(tenure.socket), socket.socket(socket.AF_UNIX) as client:
+    with InstanceLock.acquire(state) as tenure, bind(tenure.socket), socket.socket(socket.AF_UNIX) as client:
         client.connect(str(tenure.socket))
     tenure.socket.unlink()

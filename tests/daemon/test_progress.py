@@ -8,10 +8,10 @@ import signal
 import pytest
 
 from syncer.daemon.progress import Listener
-from syncer.daemon.standing import Progress
+from syncer.daemon.status import Progress
 from syncer.engine.model import Adopt, Done, Entry, Failed, Forget, Kind, Reason, Side, Transfer
 from syncer.errors import Interrupted, TransientError
-from syncer.jobs.stopping import Stop
+from syncer.jobs.cancellation import CancelToken
 
 ENTRY = Entry(Kind.FILE, 5, b"v")
 UPLOAD = Transfer(path="a/f", reason=Reason.LOCAL_NEW, source=Side.LOCAL, seen=ENTRY, expected=None)
@@ -19,7 +19,7 @@ SILENT = Adopt(path="g", reason=Reason.EQUAL, local=ENTRY, remote=ENTRY, silent=
 
 
 def test_what_is_told_adds_up() -> None:
-    listener = Listener("docs", Stop())
+    listener = Listener("docs", CancelToken())
     assert listener.progress == Progress()
     listener.scanning(3)
     listener.scanning(2)
@@ -32,7 +32,7 @@ def test_what_is_told_adds_up() -> None:
 
 
 def test_every_call_ends_a_run_that_is_to_stop() -> None:
-    stop = Stop()
+    stop = CancelToken()
     listener = Listener("docs", stop)
     stop.ask(signal.SIGTERM)
     for call in (
@@ -47,7 +47,7 @@ def test_every_call_ends_a_run_that_is_to_stop() -> None:
 
 
 def test_what_was_done_is_counted_and_logged_before_the_run_ends(caplog: pytest.LogCaptureFixture) -> None:
-    stop = Stop()
+    stop = CancelToken()
     listener = Listener("docs", stop)
     stop.ask(signal.SIGTERM)
     with caplog.at_level(logging.INFO, "syncer.daemon"), pytest.raises(Interrupted):
@@ -59,7 +59,7 @@ def test_what_was_done_is_counted_and_logged_before_the_run_ends(caplog: pytest.
 def test_the_log_has_a_line_for_each_action_and_none_for_a_silent_one(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    listener = Listener("docs", Stop())
+    listener = Listener("docs", CancelToken())
     with caplog.at_level(logging.DEBUG, "syncer.daemon"):
         listener.finished(UPLOAD, Done())
         listener.finished(UPLOAD, Failed(error=TransientError("reset by peer")))

@@ -18,8 +18,8 @@ from syncer.daemon.schedule import (
     FIRST_PATH,
     LAST_JOB,
     LAST_PATH,
-    Cadence,
     Ending,
+    Intervals,
     Schedule,
     Task,
 )
@@ -44,7 +44,7 @@ def remote(*directories: str) -> Scope:
 
 def new(**cadence: float | bool | None) -> Schedule:
     """One whose delays are exact, right at the start."""
-    return Schedule(Cadence(**cadence), START, spread=lambda delay: delay)  # type: ignore[arg-type]
+    return Schedule(Intervals(**cadence), START, spread=lambda delay: delay)  # type: ignore[arg-type]
 
 
 def begun(**cadence: float | bool | None) -> Schedule:
@@ -100,14 +100,14 @@ def test_a_side_that_nobody_watches_is_looked_at_every_interval_too() -> None:
 
 @pytest.mark.parametrize("factor", [0.75, 1.25])
 def test_the_remote_is_looked_at_at_least_as_often_as_was_asked_for(factor: float) -> None:
-    schedule = Schedule(Cadence(interval=300.0), START, spread=lambda delay: delay * factor)
+    schedule = Schedule(Intervals(interval=300.0), START, spread=lambda delay: delay * factor)
     schedule.ended(schedule.take(START), FINE, START)
     assert START < schedule.due() <= START + 300
 
 
 def test_delays_are_spread_so_that_many_jobs_do_not_come_at_once() -> None:
     def due() -> float:
-        schedule = Schedule(Cadence(), START)
+        schedule = Schedule(Intervals(), START)
         schedule.ended(schedule.take(START), Ending(delay=100.0), START)
         return schedule.due()
 
@@ -374,7 +374,7 @@ class Months(RuleBasedStateMachine):
     def begin(self, interval: float | None, watch: bool, factor: float) -> None:
         self.now = START
         self.schedule = Schedule(
-            Cadence(interval=interval, watch=watch), START, spread=lambda delay: delay * factor
+            Intervals(interval=interval, watch=watch), START, spread=lambda delay: delay * factor
         )
         self.pending = [(side, EVERYWHERE) for side in SIDES]
         self.floor = 0.0  # before this nothing may begin, unless somebody says a word

@@ -16,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncer.config import parse
-from syncer.daemon.service import files, installing, surroundings, systemd
-from syncer.daemon.service.files import State
+from syncer.daemon.service import environment, installer, systemd, unit_file
 from syncer.daemon.service.launchd import Agents
+from syncer.daemon.service.spec import Ran, ServiceSpec, run
 from syncer.daemon.service.systemd import UserManager
-from syncer.daemon.service.values import Ran, Wanted, run
+from syncer.daemon.service.unit_file import UnitFileState
 from syncer.errors import ConfigError, LocalError, UsageError
 
-WANTED = Wanted(python="/opt/venv/bin/python", config=Path("/home/me/.config/syncer/config.toml"))
+WANTED = ServiceSpec(python="/opt/venv/bin/python", config=Path("/home/me/.config/syncer/config.toml"))
 
 
 class Commands:
@@ -116,7 +116,7 @@ NAMES = st.text(
 @given(jobs=st.lists(NAMES, max_size=3), folder=NAMES, place=NAMES)
 def test_systemd_runs_exactly_the_words_that_are_meant(jobs: list[str], folder: str, place: str) -> None:
     folder = folder.replace("/", "_")
-    wanted = Wanted(python=f"/{folder}/python", config=Path("/etc/c.toml"), jobs=(place, *jobs))
+    wanted = ServiceSpec(python=f"/{folder}/python", config=Path("/etc/c.toml"), jobs=(place, *jobs))
     try:
         text = systemd.unit(wanted)
     except ConfigError:
@@ -127,7 +127,7 @@ def test_systemd_runs_exactly_the_words_that_are_meant(jobs: list[str], folder: 
 
 @given(value=NAMES)
 def test_a_variable_is_what_it_was(value: str) -> None:
-    text = systemd.unit(Wanted(python="/p", config=Path("/c"), environment={"XDG_STATE_HOME": value}))
+    text = systemd.unit(ServiceSpec(python="/p", config=Path("/c"), environment={"XDG_STATE_HOME": value}))
     [line] = [value for key, value in settings_of(text)["[Service]"] if key == "Environment"]
     [word] = words_of(line)
     assert expanded(word, variables=False) == f"XDG_STATE_HOME={value}"
@@ -135,7 +135,7 @@ def test_a_variable_is_what_it_was(value: str) -> None:
 
 def test_a_config_file_at_a_place_that_no_unit_can_name_is_refused() -> None:
     with pytest.raises(ConfigError):
-        systemd.unit(Wanted(python="/p", config=Path("/a\nb/c.toml")))
+        systemd.unit(ServiceSpec(python="/p", config=Path("/a\nb/c.toml")))
 
 
 def test_the_unit_starts_again_what_a_new_start_can_help() -> None:
@@ -151,7 +151,7 @@ def test_the_unit_starts_again_what_a_new_start_can_help() -> None:
 
 def test_nothing_in_the_unit_stands_between_the_daemon_and_a_folder() -> None:
     for harden in (False, True):
-        wanted = Wanted(python="/p", config=Path("/c"), harden=harden)
+        wanted = ServiceSpec(python="/p", config=Path("/c"), harden=harden)
         service = dict(settings_of(systemd.unit(wanted))["[Service]"])
         barred = (
             "Protect",
@@ -179,10 +179,10 @@ def test_systemd_finds_nothing_to_complain_of(tmp_path: Path) -> None:
     checker = shutil.which("systemd-analyze")
     for number, python in enumerate((sys.executable, str(odd / "python"))):
         for harden in (False, True):
-            wanted = Wanted(
+            wanted = ServiceSpec(
                 python=python, config=tmp_path / "a b/c.toml", jobs=("my $job; %n",), harden=harden
             )
-            text = files.marked(systemd.unit(wanted))
+            text = unit_file.marked(systemd.unit(wanted))
             assert command_of(text) == list(wanted.words)
             if not checker:
                 continue
@@ -202,8 +202,8 @@ def test_systemd_finds_nothing_to_complain_of(tmp_path: Path) -> None:
 
 
 def test_the_property_list_holds_what_is_meant() -> None:
-    wanted = Wanted(python="/p <&> q", config=Path("/c.toml"), jobs=("docs",), environment={"A": "b"})
-    text = files.marked(Agents(Path("/Users/me"), uid=501).text(wanted))
+    wanted = ServiceSpec(python="/p <&> q", config=Path("/c.toml"), jobs=("docs",), environment={"A": "b"})
+    text = unit_file.marked(Agents(Path("/Users/me"), uid=501).text(wanted))
     found = plistlib.loads(text.encode())
     assert found["ProgramArguments"] == list(wanted.words)
     assert found["KeepAlive"] == {"SuccessfulExit": False}
@@ -211,22 +211,22 @@ def test_the_property_list_holds_what_is_meant() -> None:
     assert found["EnvironmentVariables"] == {"A": "b"}
     assert found["StandardErrorPath"] == "/Users/me/Library/Logs/syncer.log"
     assert found["ThrottleInterval"] >= 10
-    assert files.is_ours(text) and not files.is_ours(text.replace("Background", "Interactive"))
+    assert unit_file.is_ours(text) and not unit_file.is_ours(text.replace("Background", "Interactive"))
 
 
 def test_launchd_is_told_of_a_new_list_by_taking_out_the_old_one(tmp_path: Path) -> None:
     agents, commands = Agents(tmp_path, uid=501), Commands(fails="bootout")
-    done = installing.install(agents, WANTED, commands, start=True, force=False)
+    done = installer.install(agents, WANTED, commands, start=True, force=False)
     where = f"{tmp_path}/Library/LaunchAgents/syncer.daemon.plist"
     assert commands.ran == [
         "launchctl enable gui/501/syncer.daemon",
         f"launchctl bootstrap gui/501 {where}",
     ]
-    other = Wanted(python="/new", config=WANTED.config)
+    other = ServiceSpec(python="/new", config=WANTED.config)
     commands.ran.clear()
-    done = installing.install(agents, other, commands, start=True, force=False)
+    done = installer.install(agents, other, commands, start=True, force=False)
     assert (commands.ran[0], done.failures) == ("launchctl bootout gui/501/syncer.daemon", ())
-    assert installing.uninstall(agents, commands, force=False).failures == ()
+    assert installer.uninstall(agents, commands, force=False).failures == ()
     assert not Path(where).exists()
 
 
@@ -240,15 +240,15 @@ def units(tmp_path: Path) -> UserManager:
 
 def test_installing_twice_changes_nothing_the_second_time(units: UserManager) -> None:
     commands = Commands()
-    first = installing.install(units, WANTED, commands, start=True, force=False)
-    assert (first.before, first.failures) == (State.MISSING, ())
+    first = installer.install(units, WANTED, commands, start=True, force=False)
+    assert (first.before, first.failures) == (UnitFileState.MISSING, ())
     assert commands.ran == [
         "systemctl --user daemon-reload",
         "systemctl --user enable --now syncer.service",
     ]
     stamp = units.path.stat()
-    second = installing.install(units, WANTED, commands, start=True, force=False)
-    assert (second.before, units.path.stat()) == (State.CURRENT, stamp)
+    second = installer.install(units, WANTED, commands, start=True, force=False)
+    assert (second.before, units.path.stat()) == (UnitFileState.CURRENT, stamp)
     assert [file.name for file in units.path.parent.iterdir()] == ["syncer.service"]
     assert units.path.stat().st_mode & 0o777 == 0o644
 
@@ -256,11 +256,11 @@ def test_installing_twice_changes_nothing_the_second_time(units: UserManager) ->
 def test_a_unit_of_ours_for_something_else_is_replaced_and_the_daemon_started_anew(
     units: UserManager,
 ) -> None:
-    installing.install(units, WANTED, Commands(), start=True, force=False)
+    installer.install(units, WANTED, Commands(), start=True, force=False)
     commands = Commands()
-    other = Wanted(python="/new/python", config=WANTED.config)
-    done = installing.install(units, other, commands, start=True, force=False)
-    assert (done.before, done.kept) == (State.OUTDATED, None)
+    other = ServiceSpec(python="/new/python", config=WANTED.config)
+    done = installer.install(units, other, commands, start=True, force=False)
+    assert (done.before, done.kept) == (UnitFileState.OUTDATED, None)
     assert commands.ran[-1] == "systemctl --user try-restart syncer.service"
     assert "/new/python" in units.path.read_text()
 
@@ -269,7 +269,7 @@ def test_a_unit_of_ours_for_something_else_is_replaced_and_the_daemon_started_an
 def test_what_a_person_changed_is_only_replaced_by_force_and_then_kept(
     units: UserManager, tmp_path: Path, theirs: str
 ) -> None:
-    installing.install(units, WANTED, Commands(), start=False, force=False)
+    installer.install(units, WANTED, Commands(), start=False, force=False)
     if theirs == "edited":
         units.path.write_text(units.path.read_text().replace("Nice=5", "Nice=19"))
     else:
@@ -285,22 +285,22 @@ def test_what_a_person_changed_is_only_replaced_by_force_and_then_kept(
     before = os.readlink(units.path) if units.path.is_symlink() else units.path.read_text()
     commands = Commands()
     with pytest.raises(UsageError, match="changed by hand") as caught:
-        installing.install(units, WANTED, commands, start=True, force=False)
+        installer.install(units, WANTED, commands, start=True, force=False)
     assert "--force" in caught.value.hint
     with pytest.raises(UsageError, match="changed by hand"):
-        installing.uninstall(units, commands, force=False)
+        installer.uninstall(units, commands, force=False)
     assert commands.ran == [], "nothing was stopped or started either"
-    done = installing.install(units, WANTED, commands, start=True, force=True)
+    done = installer.install(units, WANTED, commands, start=True, force=True)
     assert done.kept is not None and done.kept.name == "syncer.service.1.bak"
     assert (os.readlink(done.kept) if done.kept.is_symlink() else done.kept.read_text()) == before
-    assert not units.path.is_symlink() and files.is_ours(units.path.read_text())
+    assert not units.path.is_symlink() and unit_file.is_ours(units.path.read_text())
 
 
 def test_each_copy_of_a_persons_unit_stays(units: UserManager) -> None:
     units.path.parent.mkdir(parents=True)
     for number in (1, 2):
         units.path.write_text(str(number))
-        kept = files.remove(units.path, force=True)
+        kept = unit_file.remove(units.path, force=True)
         assert kept is not None and kept.read_text() == str(number)
     assert len(list(units.path.parent.iterdir())) == 2
 
@@ -308,7 +308,7 @@ def test_each_copy_of_a_persons_unit_stays(units: UserManager) -> None:
 def test_a_unit_that_cannot_be_written_leaves_nothing_half_done(units: UserManager, tmp_path: Path) -> None:
     (tmp_path / "config").write_text("a file where a directory should be")
     with pytest.raises(LocalError) as caught:
-        installing.install(units, WANTED, Commands(), start=True, force=False)
+        installer.install(units, WANTED, Commands(), start=True, force=False)
     assert str(units.path) in caught.value.message
 
 
@@ -317,7 +317,7 @@ def test_a_unit_that_cannot_be_written_leaves_nothing_half_done(units: UserManag
 
 def test_without_a_start_the_unit_is_only_made_known(units: UserManager) -> None:
     commands = Commands()
-    installing.install(units, WANTED, commands, start=False, force=False)
+    installer.install(units, WANTED, commands, start=False, force=False)
     assert commands.ran == ["systemctl --user daemon-reload"]
 
 
@@ -328,7 +328,7 @@ def test_without_a_start_the_unit_is_only_made_known(units: UserManager) -> None
 def test_where_commands_fail_the_unit_stands_and_the_rest_is_told(
     units: UserManager, commands: Commands, left: int
 ) -> None:
-    done = installing.install(units, WANTED, commands, start=True, force=False)
+    done = installer.install(units, WANTED, commands, start=True, force=False)
     assert units.path.exists()
     assert len(done.failures) == left
     assert done.failures[-1].words == ("systemctl", "--user", "enable", "--now", "syncer.service")
@@ -336,17 +336,17 @@ def test_where_commands_fail_the_unit_stands_and_the_rest_is_told(
 
 
 def test_uninstalling_stops_it_first_and_leaves_nothing(units: UserManager) -> None:
-    installing.install(units, WANTED, Commands(), start=True, force=False)
+    installer.install(units, WANTED, Commands(), start=True, force=False)
     there: list[bool] = []
 
     def watched(words: Sequence[str]) -> Ran:
         there.append(units.path.exists())
         return Ran(status=0)
 
-    done = installing.uninstall(units, watched, force=False)
-    assert (done.before, done.failures, there) == (State.OUTDATED, (), [True, False])
+    done = installer.uninstall(units, watched, force=False)
+    assert (done.before, done.failures, there) == (UnitFileState.OUTDATED, (), [True, False])
     assert list(units.path.parent.iterdir()) == []
-    assert installing.uninstall(units, watched, force=False).before is State.MISSING
+    assert installer.uninstall(units, watched, force=False).before is UnitFileState.MISSING
     assert len(there) == 2, "nothing is stopped that is not there"
 
 
@@ -359,8 +359,8 @@ def test_real_commands_are_run_with_their_words_and_bounds(tmp_path: Path) -> No
 
 
 def test_the_manager_is_that_of_the_system(tmp_path: Path) -> None:
-    def made(platform: str) -> installing.Manager:
-        return installing.manager(Commands(), config_home=tmp_path, platform=platform, home=tmp_path)
+    def made(platform: str) -> installer.Manager:
+        return installer.manager(Commands(), config_home=tmp_path, platform=platform, home=tmp_path)
 
     assert (made("linux").kind, made("darwin").kind) == ("systemd", "launchd")
     with pytest.raises(UsageError):
@@ -396,7 +396,7 @@ def test_what_the_service_will_lack_is_named_with_what_needs_it(monkeypatch: pyt
         "HTTPS_PROXY": "http://me:pw@proxy",
         "HOME": "/h",
     }
-    found = surroundings.lacking(settings, CONFIG, here)
+    found = environment.lacking(settings, CONFIG, here)
     assert found == {
         "FILES_PASSWORD": "accounts.env.password",
         "OS_REGION_NAME": "accounts.cloud",
@@ -407,11 +407,11 @@ def test_what_the_service_will_lack_is_named_with_what_needs_it(monkeypatch: pyt
 
 def test_only_where_things_are_is_carried_over_and_never_a_secret() -> None:
     here = {"XDG_STATE_HOME": "/s", "XDG_CACHE_HOME": "relative", "FILES_PASSWORD": "hunter2", "PATH": "/bin"}
-    assert surroundings.carried(here) == {"XDG_STATE_HOME": "/s"}
+    assert environment.carried(here) == {"XDG_STATE_HOME": "/s"}
 
 
 def test_what_the_file_of_variables_sets_is_not_lacking() -> None:
-    assert surroundings.given("# A=1\nFILES_PASSWORD = x\n\n;B=2\nC=\nrest") == {"FILES_PASSWORD", "C"}
+    assert environment.given("# A=1\nFILES_PASSWORD = x\n\n;B=2\nC=\nrest") == {"FILES_PASSWORD", "C"}
 
 
 def test_programs_that_only_this_shell_finds_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -421,8 +421,8 @@ def test_programs_that_only_this_shell_finds_are_named(monkeypatch: pytest.Monke
     def find(word: str, path: str | None) -> str | None:
         return None if path else f"/home/me/bin/{word}"
 
-    assert surroundings.unfound(settings, find) == {
+    assert environment.unfound(settings, find) == {
         "notify-me": "on_error of docs",
         "my-pass": "accounts.cloud.password",
     }
-    assert surroundings.unfound(settings, lambda word, path: f"/bin/{word}") == {}
+    assert environment.unfound(settings, lambda word, path: f"/bin/{word}") == {}

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from syncer.config import DaemonSettings, JobSettings, Location, Settings
-from syncer.daemon import pausing
-from syncer.daemon.notify import Systemd
-from syncer.daemon.standing import JobStanding, Phase
+from syncer.daemon import pause_file
+from syncer.daemon.status import JobStatus, Phase
 from syncer.daemon.supervisor import Supervisor
+from syncer.daemon.systemd import Systemd
 from syncer.errors import ConfigError, StateError, UsageError
 from tests.daemon.bench import LARGE, LONG, SLOW, eventually
 
@@ -59,7 +59,7 @@ class House:
         (code,) = self.codes
         return code
 
-    def standing(self, name: str) -> JobStanding:
+    def standing(self, name: str) -> JobStatus:
         (found,) = [job for job in self.supervisor.standing().jobs if job.job == name]
         return found
 
@@ -169,7 +169,7 @@ def test_a_reload_that_fails_leaves_all_as_it_was(tmp_path: Path, wrong: str) ->
         elif wrong == "another state_dir":
             house.state_dir = tmp_path / "elsewhere"
         else:
-            (house.state_dir / pausing.NAME).write_text("{")
+            (house.state_dir / pause_file.NAME).write_text("{")
             error = StateError
         with pytest.raises(error):
             house.supervisor.reload()
@@ -177,14 +177,14 @@ def test_a_reload_that_fails_leaves_all_as_it_was(tmp_path: Path, wrong: str) ->
         house.write("docs/local/f", b"1")
         eventually(lambda: house.read("docs/remote/f") == b"1")
         house.broken, house.state_dir = None, tmp_path / "state"
-        (house.state_dir / pausing.NAME).unlink(missing_ok=True)
+        (house.state_dir / pause_file.NAME).unlink(missing_ok=True)
 
 
 def test_pauses_hold_for_the_job_that_is_named_and_over_a_reload_and_a_new_daemon(tmp_path: Path) -> None:
     with a_house(tmp_path, "docs", "photos") as house:
         house.supervisor.pause(["docs"])
         assert house.standing("docs").phase is Phase.PAUSED
-        assert pausing.paused(house.state_dir) == {"docs"}
+        assert pause_file.paused(house.state_dir) == {"docs"}
         house.write("docs/local/f", b"1")
         house.write("photos/local/f", b"1")
         eventually(lambda: house.read("photos/remote/f") == b"1")
@@ -197,7 +197,7 @@ def test_pauses_hold_for_the_job_that_is_named_and_over_a_reload_and_a_new_daemo
     assert again.standing("docs").phase is Phase.PAUSED
     again.supervisor.resume([])
     eventually(lambda: again.read("docs/remote/f") == b"1")
-    assert again.end() == 0 and pausing.paused(again.state_dir) == frozenset()
+    assert again.end() == 0 and pause_file.paused(again.state_dir) == frozenset()
 
 
 def test_a_flush_of_all_jobs_waits_for_all_of_them(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_job_that_is_not_there_is_an_error_with_the_nearest_name(tmp_path: Pat
         ):
             with pytest.raises(UsageError, match="doc"):
                 call(["docs", "dosc"])
-        assert pausing.paused(house.state_dir) == frozenset(), "nothing of it was done"
+        assert pause_file.paused(house.state_dir) == frozenset(), "nothing of it was done"
 
 
 def test_a_job_whose_folder_is_gone_keeps_no_other_from_its_work(

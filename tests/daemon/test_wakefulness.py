@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from syncer.daemon.wakefulness import Wakefulness
+from syncer.daemon.suspend import SuspendDetector
 
 
 class Clocks:
@@ -27,17 +27,17 @@ def clocks() -> Clocks:
 
 
 @pytest.fixture
-def wakefulness(clocks: Clocks) -> Wakefulness:
-    return Wakefulness(awake=lambda: clocks.awake, always=lambda: clocks.always, wall=lambda: clocks.wall)
+def wakefulness(clocks: Clocks) -> SuspendDetector:
+    return SuspendDetector(awake=lambda: clocks.awake, always=lambda: clocks.always, wall=lambda: clocks.wall)
 
 
-def test_time_that_passes_is_no_news(clocks: Clocks, wakefulness: Wakefulness) -> None:
+def test_time_that_passes_is_no_news(clocks: Clocks, wakefulness: SuspendDetector) -> None:
     for _ in range(100):
         clocks.pass_(30.0, asleep=0.01, set_by=-0.02)
         assert wakefulness.news() == ""
 
 
-def test_a_sleep_is_told_once(clocks: Clocks, wakefulness: Wakefulness) -> None:
+def test_a_sleep_is_told_once(clocks: Clocks, wakefulness: SuspendDetector) -> None:
     clocks.pass_(30.0, asleep=3600.0)
     assert wakefulness.news() == "the machine slept for 3600 s"
     clocks.pass_(30.0)
@@ -46,7 +46,7 @@ def test_a_sleep_is_told_once(clocks: Clocks, wakefulness: Wakefulness) -> None:
 
 @pytest.mark.parametrize(("by", "told"), [(7200.0, "+7200 s"), (-86400.0, "-86400 s")])
 def test_a_clock_that_was_set_is_told_once(
-    clocks: Clocks, wakefulness: Wakefulness, by: float, told: str
+    clocks: Clocks, wakefulness: SuspendDetector, by: float, told: str
 ) -> None:
     clocks.pass_(30.0, set_by=by)
     assert wakefulness.news() == f"the clock was set by {told}"
@@ -55,7 +55,7 @@ def test_a_clock_that_was_set_is_told_once(
 
 
 def test_a_clock_that_creeps_is_not_taken_for_one_that_was_set(
-    clocks: Clocks, wakefulness: Wakefulness
+    clocks: Clocks, wakefulness: SuspendDetector
 ) -> None:
     for _ in range(1000):
         clocks.pass_(30.0, set_by=0.5)
@@ -63,6 +63,6 @@ def test_a_clock_that_creeps_is_not_taken_for_one_that_was_set(
 
 
 def test_the_clocks_of_this_machine_agree_while_nobody_sleeps() -> None:
-    wakefulness = Wakefulness()
+    wakefulness = SuspendDetector()
     time.sleep(0.01)
     assert wakefulness.news() == ""

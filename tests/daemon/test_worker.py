@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from syncer.config import Location
-from syncer.daemon.happenings import News, stale
-from syncer.daemon.schedule import Cadence, Task
-from syncer.daemon.standing import JobStanding, Phase
-from syncer.daemon.worker import Outlook, Watcher, Worker
+from syncer.daemon.events import EventDeduplicator, stale
+from syncer.daemon.schedule import Intervals, Task
+from syncer.daemon.status import JobStatus, Phase
+from syncer.daemon.worker import Watcher, WatcherFactory, Worker
 from syncer.engine.scope import EVERYWHERE, NOWHERE, Scope
 from syncer.errors import GuardTripped, Interrupted
 from syncer.jobs import view
-from syncer.jobs.pairs import place_of
+from syncer.jobs.state_dir import place_of
 from syncer.state import PairLock
 from tests.daemon.bench import BRISK, LARGE, LONG, SLOW, Bench, Gate, at_work
 
@@ -278,7 +278,7 @@ def test_a_side_that_cannot_be_watched_is_said_so_and_the_job_runs_all_the_same(
         raise ZeroDivisionError("a bug")
 
     bench = Bench(tmp_path)
-    bench.outlook = Outlook(local=broken, remote=lambda worker: None)
+    bench.outlook = WatcherFactory(local=broken, remote=lambda worker: None)
     bench.worker = bench.made()
     bench.write("local/f", b"1")
     with at_work(bench):
@@ -378,7 +378,7 @@ def test_a_job_that_is_watched_and_has_nothing_to_do_was_taken_for_a_silent_one(
 
 
 def test_a_silence_is_told_once_and_another_one_again(tmp_path: Path) -> None:
-    news, job = News(), JobStanding(job="docs", max_age=60.0, last_success=0.0)
+    news, job = EventDeduplicator(), JobStatus(job="docs", max_age=60.0, last_success=0.0)
     told = [bool(news.of_standing(job, began=0.0, now=now)) for now in (59.0, 61.0, 62.0, 9_000.0)]
     assert told == [False, True, False, False]
     alive = replace(job, last_success=9_000.0)
@@ -419,7 +419,7 @@ def test_notes_are_bounded_and_the_latest_are_kept(bench: Bench) -> None:
 
 
 def test_a_remote_is_looked_at_every_interval_although_nothing_is_told(tmp_path: Path) -> None:
-    with at_work(Bench(tmp_path, cadence=Cadence(interval=0.1))) as bench:
+    with at_work(Bench(tmp_path, cadence=Intervals(interval=0.1))) as bench:
         bench.write("remote/f", b"1")
         bench.until(lambda: bench.read("local/f") == b"1")
         bench.until_run(2)

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from syncer.engine.chosen import everything, facts, pick
 from syncer.engine.model import (
     Action,
     Adopt,
@@ -24,6 +23,7 @@ from syncer.engine.model import (
     Touch,
     Transfer,
 )
+from syncer.engine.selection import everything, facts, pick
 
 R = Reason.LOCAL_CHANGED
 FILE = Entry(Kind.FILE, 3, b"v1", mtime_ns=1, executable=False)

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncer.engine.delta import Command, Copy, Literal, commands, encode, patch
+from syncer.delta.rsync import (
+    Command,
+    Copy,
+    Literal,
+    commands,
+    encode,
+    patch,
+)
 from syncer.errors import BadDelta
 from tests.contents import Held, applied, cut_sizes, cuts, noise
 

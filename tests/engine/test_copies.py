@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from syncer.engine import copies
+from syncer.engine import conflict_copies
 from syncer.engine.model import (
     Action,
     Adopt,
@@ -42,7 +42,7 @@ def once(actions: Sequence[Action], local: Tree, remote: Tree, mode: Mode = Mode
     def learn(side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
         return [trees[side].get(path) for path, _ in wanted]
 
-    return copies.once(actions, [], mode, beside, learn)[0]
+    return conflict_copies.once(actions, [], mode, beside, learn)[0]
 
 
 def coming(path: RelPath, source: Side = Side.REMOTE, entry: Entry = SAME) -> Transfer:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from syncer.engine import cycle
+from syncer.engine import sync
 from syncer.engine.check import check
 from syncer.engine.model import Mode, Policy
 from syncer.engine.report import RunReport
 from syncer.engine.scope import NOTHING, NOWHERE, Places, Scope
 from syncer.errors import GuardTripped, Interrupted, TransientError
-from syncer.stores.faults import Fault
-from syncer.stores.wrapping import Wrapped
+from syncer.stores.base import StoreWrapper
+from syncer.testing.faulty_store import Fault
 from tests.desk import Desk, desk_in
 
 
@@ -106,13 +106,13 @@ def test_a_machine_s_own_rules_that_stay_open_nothing_again(desk: Desk) -> None:
     desk.local.write("d/.syncignore.local", b"*.tmp\n")
     desk.run()
     desk.run()
-    assert cycle.look(desk.pair).directories == []
+    assert sync.look(desk.pair).directories == []
 
 
 def test_a_plan_does_not_take_note_of_a_machine_s_own_rules(desk: Desk) -> None:
     desk.agree({"d/deep/g.tmp": b"scratch"})
     desk.local.write("d/.syncignore.local", b"*.tmp\n")
-    assert len(cycle.survey(desk.pair).actions) == len(cycle.survey(desk.pair).actions) == 2
+    assert len(sync.survey(desk.pair).actions) == len(sync.survey(desk.pair).actions) == 2
 
 
 def test_a_death_while_sealing_under_a_machine_s_own_rules_hides_nothing_afterwards(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_death_while_sealing_under_a_machine_s_own_rules_hides_nothing_afterwa
 def test_names_judged_by_an_earlier_reading_of_the_rules_are_judged_anew(desk: Desk) -> None:
     """An update of Syncer that reads a rule otherwise is as if the rule had changed."""
     desk.memory.inner.set(ignore="two-way")
-    seen = cycle.look(desk.pair)
+    seen = sync.look(desk.pair)
     assert seen.forced and set(seen.directories) == {"", "d"}
 
 
@@ -166,7 +166,7 @@ def test_a_signal_ends_a_run_that_judges_many_names(desk: Desk) -> None:
     desk.local.write(".syncignore", b"*.o")
     desk.pair = replace(desk.pair, reporter=Stopped())  # type: ignore[arg-type]
     with pytest.raises(Interrupted):
-        cycle.survey(desk.pair)
+        sync.survey(desk.pair)
     with pytest.raises(Interrupted):
         list(check(desk.pair))
 
@@ -179,7 +179,7 @@ def at(*directories: str, trees: Iterable[str] = ()) -> Places:
 
 
 def over(desk: Desk, local: Places = NOWHERE, remote: Places = NOWHERE) -> RunReport:
-    return cycle.run(desk.pair, cycle.look(desk.pair, Scope(local=local, remote=remote)))
+    return sync.run(desk.pair, sync.look(desk.pair, Scope(local=local, remote=remote)))
 
 
 def paths_of(report: RunReport) -> list[str]:
@@ -199,21 +199,21 @@ def test_a_run_over_a_part_leaves_the_rest_for_another(desk: Desk) -> None:
 
 def test_a_run_over_nothing_opens_nothing_and_judges_nothing(desk: Desk) -> None:
     desk.local.write("keep", b"edited")
-    seen = cycle.look(desk.pair, NOTHING)
+    seen = sync.look(desk.pair, NOTHING)
     assert not seen.directories and not seen.whole
-    report = cycle.run(desk.pair, seen)
+    report = sync.run(desk.pair, seen)
     assert report.actions == () and not report.judged("keep")
 
 
 def test_a_first_run_looks_everywhere_wherever_it_was_sent(tmp_path: Path) -> None:
     with desk_in(tmp_path, Policy()) as desk:
         desk.local.write("deep/down/f", b"new")
-        seen = cycle.look(desk.pair, Scope(local=at("other"), remote=NOWHERE))
-        assert seen.whole and paths_of(cycle.run(desk.pair, seen)) == ["deep", "deep/down", "deep/down/f"]
+        seen = sync.look(desk.pair, Scope(local=at("other"), remote=NOWHERE))
+        assert seen.whole and paths_of(sync.run(desk.pair, seen)) == ["deep", "deep/down", "deep/down/f"]
 
 
 def test_a_side_that_nothing_is_said_of_is_not_asked(desk: Desk) -> None:
-    class Down(Wrapped):
+    class Down(StoreWrapper):
         def changed(self, known: Iterable[tuple[str, bytes]]) -> Iterator[str]:
             raise TransientError("the line is down")
 
@@ -251,9 +251,9 @@ def test_a_new_tree_is_found_whole_by_the_place_it_stands_in(desk: Desk) -> None
 @pytest.mark.parametrize("change", [{"ignore": ("*.tmp",)}, {"mode": Mode.PUSH}])
 def test_other_rules_or_another_mode_make_any_run_a_full_one(desk: Desk, change: dict[str, object]) -> None:
     with_policy(desk, **change)
-    seen = cycle.look(desk.pair, Scope(local=at(""), remote=NOWHERE))
+    seen = sync.look(desk.pair, Scope(local=at(""), remote=NOWHERE))
     assert seen.whole and seen.forced and set(seen.directories) == {"", "d"}
-    assert cycle.run(desk.pair, seen).looked is None
+    assert sync.run(desk.pair, seen).looked is None
 
 
 def test_ignore_rules_that_change_in_a_part_are_heard_by_all_that_stands_below(desk: Desk) -> None:
@@ -333,7 +333,7 @@ def test_a_directory_with_trouble_is_opened_again_although_it_looks_as_it_did_be
     desk.local.remove("d/.SYNCER-tmp-mine")
     report = over(desk, at("d"))
     assert report.problems == () and report.judged("d/.SYNCER-tmp-mine")
-    assert not cycle.look(desk.pair, Scope(local=at("d"), remote=NOWHERE)).directories, "and that once"
+    assert not sync.look(desk.pair, Scope(local=at("d"), remote=NOWHERE)).directories, "and that once"
 
 
 def test_what_failed_in_a_directory_opens_it_again_although_it_looks_as_it_did_before(desk: Desk) -> None:

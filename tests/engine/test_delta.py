@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncer.engine.delta import (
+from syncer.delta.chunking import cut, spread
+from syncer.delta.rsync import (
     Copy,
     Effort,
-    Family,
     Literal,
-    Parameters,
-    Patience,
+    SearchBudget,
     Signature,
+    SignatureParams,
+    SumType,
     commands,
     delta,
     encode,
@@ -27,20 +28,19 @@ from syncer.engine.delta import (
     search,
     signature,
 )
-from syncer.engine.pieces import cut, spread
 from syncer.errors import ChangedUnderUs
 from tests.contents import Edit, Held, contents, cut_sizes, cuts, edited, edits, noise
 
 PARAMETERS = [
-    Parameters.smartfile(),
-    Parameters(family=Family.MD4, block_len=300, strong_len=16),
-    Parameters(block_len=256, strong_len=3),
-    Parameters(block_len=1024, strong_len=32),
+    SignatureParams.smartfile(),
+    SignatureParams(family=SumType.MD4, block_len=300, strong_len=16),
+    SignatureParams(block_len=256, strong_len=3),
+    SignatureParams(block_len=1024, strong_len=32),
 ]
 MIB = 1 << 20
 
 
-def loaded(content: bytes, parameters: Parameters) -> Signature:
+def loaded(content: bytes, parameters: SignatureParams) -> Signature:
     return Signature.load(signature([content], parameters), basis_size=len(content))
 
 
@@ -51,7 +51,7 @@ def size(chunks: Iterator[bytes]) -> int:
 @given(contents(20_000), edits(3000), st.sampled_from(PARAMETERS), cut_sizes(), cut_sizes())
 @settings(max_examples=200)
 def test_the_patch_of_a_delta_is_the_new_content(
-    old: bytes, changes: list[Edit], parameters: Parameters, first: list[int], second: list[int]
+    old: bytes, changes: list[Edit], parameters: SignatureParams, first: list[int], second: list[int]
 ) -> None:
     new = edited(old, changes)
     sums = list(signature(cuts(old, first), parameters))
@@ -63,16 +63,16 @@ def test_the_patch_of_a_delta_is_the_new_content(
 
 
 def test_the_signature_of_hello_is_the_one_every_librsync_makes() -> None:
-    made = b"".join(signature([b"hello"], Parameters.smartfile()))
+    made = b"".join(signature([b"hello"], SignatureParams.smartfile()))
     assert made.hex() == "727301360000080000000008" + "07f802af866437cb7a794bce"
-    assert b"".join(signature([], Parameters.smartfile())).hex() == "727301360000080000000008"
+    assert b"".join(signature([], SignatureParams.smartfile())).hex() == "727301360000080000000008"
 
 
 def test_the_delta_of_an_unchanged_file_copies_everything() -> None:
-    made = b"".join(delta(loaded(b"hello", Parameters.smartfile()), [b"hello"]))
+    made = b"".join(delta(loaded(b"hello", SignatureParams.smartfile()), [b"hello"]))
     assert made.hex() == "72730236" + "450005" + "00"
     big = noise(1, 20 * MIB)
-    against = loaded(big, Parameters.for_wire(len(big)))
+    against = loaded(big, SignatureParams.for_wire(len(big)))
     assert list(commands(delta(against, [big], workers=2))) == [Copy(0, len(big))]
 
 
@@ -83,23 +83,23 @@ def test_a_delta_made_by_hand_is_applied() -> None:
 
 def test_an_empty_old_content_makes_a_delta_of_literals() -> None:
     new = noise(1, 100_000)
-    made = b"".join(delta(loaded(b"", Parameters.smartfile()), [new]))
+    made = b"".join(delta(loaded(b"", SignatureParams.smartfile()), [new]))
     assert all(isinstance(one, Literal) for one in commands([made]))
     assert b"".join(patch(Held(b""), [made], size=len(new))) == new
-    nothing = b"".join(delta(loaded(new, Parameters.smartfile()), []))
+    nothing = b"".join(delta(loaded(new, SignatureParams.smartfile()), []))
     assert nothing == bytes.fromhex("7273023600")
     assert list(patch(Held(new), [nothing], size=0)) == []
 
 
-@pytest.mark.parametrize("parameters", [*PARAMETERS, Parameters(block_len=5 * MIB, strong_len=8)])
-def test_several_threads_make_the_same_signature(parameters: Parameters) -> None:
+@pytest.mark.parametrize("parameters", [*PARAMETERS, SignatureParams(block_len=5 * MIB, strong_len=8)])
+def test_several_threads_make_the_same_signature(parameters: SignatureParams) -> None:
     content = noise(3, 17 * MIB + 77)
     alone = b"".join(signature([content], parameters))
     assert b"".join(signature(cuts(content, [999_999]), parameters, workers=3)) == alone
 
 
-@pytest.mark.parametrize("parameters", [PARAMETERS[0], Parameters.for_wire(20 * MIB)])
-def test_several_threads_make_the_same_delta(parameters: Parameters) -> None:
+@pytest.mark.parametrize("parameters", [PARAMETERS[0], SignatureParams.for_wire(20 * MIB)])
+def test_several_threads_make_the_same_delta(parameters: SignatureParams) -> None:
     old = noise(4, 20 * MIB)
     new = edited(old, [Edit(at=n * 90, removed=n, data=noise(n, 3 * n)) for n in range(1, 10)])
     against = loaded(old, parameters)
@@ -110,13 +110,13 @@ def test_several_threads_make_the_same_delta(parameters: Parameters) -> None:
 
 def test_a_block_is_found_wherever_the_end_of_a_searched_piece_cuts_it() -> None:
     block, around = noise(7, 256), noise(8, 600)
-    against = loaded(block, Parameters(block_len=256, strong_len=8))
+    against = loaded(block, SignatureParams(block_len=256, strong_len=8))
     for at in range(1, 256):
         pieces = (
-            search(against, part, effort=Effort(Patience()))
+            search(against, part, effort=Effort(SearchBudget()))
             for part in (around + block[:at], block[at:] + around)
         )
-        made = seamed(pieces, partial(search, against, effort=Effort(Patience())), 256)
+        made = seamed(pieces, partial(search, against, effort=Effort(SearchBudget())), 256)
         assert list(commands(encode(made))) == [Literal(around), Copy(0, 256), Literal(around)], at
 
 
@@ -125,7 +125,7 @@ def test_a_block_across_the_end_of_a_searched_piece_is_found(block: int) -> None
     """An insert at the start shifts all blocks against the pieces of 8 MiB that are searched."""
     old = noise(5, 40 * MIB)
     new = b"one byte too many" + old
-    made = list(commands(delta(loaded(old, Parameters(block_len=block, strong_len=6)), [new])))
+    made = list(commands(delta(loaded(old, SignatureParams(block_len=block, strong_len=6)), [new])))
     last = len(old) % block
     assert made == [Literal(b"one byte too many"), Copy(0, len(old))] or (
         made == [Literal(b"one byte too many"), Copy(0, len(old) - last), Literal(old[len(old) - last :])]
@@ -138,39 +138,41 @@ def test_the_parameters_for_the_wire_beat_the_ready_made_ones() -> None:
     scattered = [Edit(at=n * 49 + 3, removed=4096, data=noise(n, 4096)) for n in range(20)]
     new = edited(old, [Edit(at=16, removed=0, data=noise(99, 1024)), *scattered])
 
-    def both(parameters: Parameters) -> int:
+    def both(parameters: SignatureParams) -> int:
         return size(signature([old], parameters)) + size(delta(loaded(old, parameters), [new]))
 
-    best = both(Parameters.for_wire(len(old)))
+    best = both(SignatureParams.for_wire(len(old)))
     assert best < 260_000
     for block in (1024, 16 << 10):
-        assert best < both(Parameters(block_len=block, strong_len=4))
+        assert best < both(SignatureParams(block_len=block, strong_len=4))
 
 
 @given(st.integers(0, 1 << 50))
 def test_parameters_fit_every_size(size: int) -> None:
-    for parameters in (Parameters.for_wire(size), Parameters.for_keeping(size)):
+    for parameters in (SignatureParams.for_wire(size), SignatureParams.for_keeping(size)):
         assert parameters.block_len >= 256
-    assert 2 <= Parameters.for_wire(size).strong_len <= 8  # it is sent, and the result is compared
-    assert Parameters.for_keeping(size).strong_len >= 16  # it is not sent, and the result may not be compared
+    assert 2 <= SignatureParams.for_wire(size).strong_len <= 8  # it is sent, and the result is compared
+    assert (
+        SignatureParams.for_keeping(size).strong_len >= 16
+    )  # it is not sent, and the result may not be compared
     if size <= 1 << 43:
-        assert -(-size // Parameters.for_keeping(size).block_len) <= 1 << 19
-        assert -(-size // Parameters.for_wire(size).block_len) <= 1 << 21
+        assert -(-size // SignatureParams.for_keeping(size).block_len) <= 1 << 19
+        assert -(-size // SignatureParams.for_wire(size).block_len) <= 1 << 21
 
 
 def test_kept_sums_are_fine() -> None:
     sizes = [0, 64 * MIB, 512 * MIB, 1024 * MIB, 1025 * MIB, 5120 * MIB]
-    blocks = [Parameters.for_keeping(one).block_len for one in sizes]
+    blocks = [SignatureParams.for_keeping(one).block_len for one in sizes]
     assert blocks == [1024, 1024, 2048, 2048, 4096, 16384]
 
 
 @pytest.mark.parametrize(
     ("block", "strong", "family"),
-    [(0, 8, Family.BLAKE2), ((16 << 20) + 1, 8, Family.BLAKE2), (1, 0, Family.MD4), (1, 17, Family.MD4)],
+    [(0, 8, SumType.BLAKE2), ((16 << 20) + 1, 8, SumType.BLAKE2), (1, 0, SumType.MD4), (1, 17, SumType.MD4)],
 )
-def test_parameters_nothing_can_have_are_refused(block: int, strong: int, family: Family) -> None:
+def test_parameters_nothing_can_have_are_refused(block: int, strong: int, family: SumType) -> None:
     with pytest.raises(ValueError, match=r"block|strong"):
-        Parameters(family=family, block_len=block, strong_len=strong)
+        SignatureParams(family=family, block_len=block, strong_len=strong)
 
 
 class Cut(Exception):

@@ -11,15 +11,23 @@ from itertools import count
 
 import pytest
 
-from syncer.engine.delta import Family, Limits, Parameters, Patience, Signature, delta, signature
-from syncer.engine.difference import difference
-from syncer.engine.sketch import Piece, Sketch
+from syncer.delta.block_index import BlockIndex, Chunk
+from syncer.delta.indexed_delta import difference
+from syncer.delta.rsync import (
+    SearchBudget,
+    Signature,
+    SignatureLimits,
+    SignatureParams,
+    SumType,
+    delta,
+    signature,
+)
 from syncer.errors import BadDelta
 from tests.contents import applied, noise
 
 MIB = 1 << 20
-PARAMETERS = Parameters(block_len=2048, strong_len=8)
-MD4, BLAKE2 = Family.MD4.value, Family.BLAKE2.value
+PARAMETERS = SignatureParams(block_len=2048, strong_len=8)
+MD4, BLAKE2 = SumType.MD4.value, SumType.BLAKE2.value
 
 
 def head(magic: int, block: int, strong: int) -> bytes:
@@ -50,7 +58,7 @@ def head(magic: int, block: int, strong: int) -> bytes:
 )
 def test_a_hostile_signature_is_refused(data: bytes, words: str) -> None:
     with pytest.raises(BadDelta, match=words):
-        Signature.load([data[:5], data[5:]], basis_size=10_000, family=Family.BLAKE2)
+        Signature.load([data[:5], data[5:]], basis_size=10_000, family=SumType.BLAKE2)
 
 
 def test_the_limits_are_the_callers() -> None:
@@ -58,10 +66,12 @@ def test_the_limits_are_the_callers() -> None:
     with pytest.raises(BadDelta, match="strong sums of 17"):
         Signature.load([short], basis_size=0)
     with pytest.raises(BadDelta, match="strong sums of 8"):
-        Signature.load([head(MD4, 2048, 8)], basis_size=0, limits=Limits(min_strong=9))
+        Signature.load([head(MD4, 2048, 8)], basis_size=0, limits=SignatureLimits(min_strong=9))
     with pytest.raises(BadDelta, match="more than 2 blocks"):
-        Signature.load([head(MD4, 2048, 8) + bytes(36)], basis_size=10**6, limits=Limits(max_blocks=2))
-    Signature.load([head(MD4, 1, 8) + bytes(12)], basis_size=1, limits=Limits()).close()
+        Signature.load(
+            [head(MD4, 2048, 8) + bytes(36)], basis_size=10**6, limits=SignatureLimits(max_blocks=2)
+        )
+    Signature.load([head(MD4, 1, 8) + bytes(12)], basis_size=1, limits=SignatureLimits()).close()
 
 
 def test_a_signature_without_end_is_not_read_further_than_it_may_be() -> None:
@@ -84,8 +94,8 @@ def test_a_signature_without_end_is_not_read_further_than_it_may_be() -> None:
     assert read * 65536 < 2 * MIB
 
 
-@pytest.mark.parametrize("family", list(Family))
-def test_many_blocks_with_the_same_weak_sum_are_refused_before_the_table_is_built(family: Family) -> None:
+@pytest.mark.parametrize("family", list(SumType))
+def test_many_blocks_with_the_same_weak_sum_are_refused_before_the_table_is_built(family: SumType) -> None:
     """librsync would compare each with all before it: 2^34 times for these."""
     blocks = b"".join(struct.pack(">IQ", 0x12345678, n) for n in range(1 << 17))
     with pytest.raises(BadDelta, match="same weak sum"):
@@ -100,12 +110,12 @@ def test_many_weak_sums_in_one_place_of_the_table_are_refused() -> None:
 
 def test_many_equal_blocks_are_no_attack() -> None:
     content = bytes(1 << 25)
-    parameters = Parameters.smartfile()
+    parameters = SignatureParams.smartfile()
     with Signature.load(signature([content], parameters), basis_size=len(content)) as against:
         assert sum(map(len, delta(against, [content]))) < 100_000
 
 
-def forged(content: bytes, parameters: Parameters) -> bytes:
+def forged(content: bytes, parameters: SignatureParams) -> bytes:
     """A signature with the right weak sums and wrong strong ones."""
     sums = b"".join(signature([content], parameters))
     head, blocks = sums[:12], sums[12:]
@@ -117,7 +127,7 @@ def test_a_search_that_sums_a_block_at_every_byte_ends_in_bounded_time() -> None
     """Weak sum of a block of zeros, another strong one: without the bound 64 MiB would take minutes."""
     sums = forged(bytes(4096), PARAMETERS)
     with Signature.load([sums], basis_size=4096) as against:
-        tired = Patience(grace=0.2, per_mib=0.0)
+        tired = SearchBudget(grace=0.2, per_mib=0.0)
         with pytest.raises(BadDelta, match="takes too long"):
             list(delta(against, [bytes(64 * MIB)], patience=tired))
 
@@ -128,7 +138,7 @@ def test_patience_grows_with_what_is_searched() -> None:
 
     def search(per_mib: float) -> list[bytes]:
         asked = count()
-        patience = Patience(grace=3, per_mib=per_mib, clock=lambda: float(next(asked)))
+        patience = SearchBudget(grace=3, per_mib=per_mib, clock=lambda: float(next(asked)))
         return list(delta(against, [noise(2, 8 * MIB)], patience=patience))
 
     assert search(per_mib=2)
@@ -138,18 +148,20 @@ def test_patience_grows_with_what_is_searched() -> None:
 
 def test_a_sketch_whose_search_takes_too_long_sends_what_is_new() -> None:
     old = bytes(2 * MIB)
-    sound = Sketch.of([old], size=len(old))
-    wrong = Piece(length=MIB, digest=bytes(16), sums=forged(old[:MIB], sound.parameters)[12:])
-    sketch = Sketch(size=len(old), digest=sound.digest, parameters=sound.parameters, pieces=(wrong, wrong))
+    sound = BlockIndex.of([old], size=len(old))
+    wrong = Chunk(length=MIB, digest=bytes(16), sums=forged(old[:MIB], sound.parameters)[12:])
+    sketch = BlockIndex(
+        size=len(old), digest=sound.digest, parameters=sound.parameters, pieces=(wrong, wrong)
+    )
     new = bytes(3 * MIB) + noise(1, 1000)
-    found = difference(sketch, [new], patience=Patience(grace=0.1, per_mib=0.0))
+    found = difference(sketch, [new], patience=SearchBudget(grace=0.1, per_mib=0.0))
     assert applied(old, list(found)) == new
-    assert Sketch.of([new], size=len(new)).digest == found.digest
+    assert BlockIndex.of([new], size=len(new)).digest == found.digest
 
 
 def test_tables_that_are_let_go_are_freed() -> None:
     """Fifty tables of 3 MiB each, one after the other."""
-    sums = b"".join(signature([noise(1, 32 * MIB)], Parameters(block_len=256, strong_len=8)))
+    sums = b"".join(signature([noise(1, 32 * MIB)], SignatureParams(block_len=256, strong_len=8)))
     unit = 1 if sys.platform == "darwin" else 1024
 
     def peak() -> int:

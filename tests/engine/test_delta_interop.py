@@ -8,16 +8,25 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from syncer.engine.delta import Family, Parameters, Signature, commands, delta, encode, patch, signature
-from syncer.engine.difference import difference
-from syncer.engine.sketch import Sketch
+from syncer.delta.block_index import BlockIndex
+from syncer.delta.indexed_delta import difference
+from syncer.delta.rsync import (
+    Signature,
+    SignatureParams,
+    SumType,
+    commands,
+    delta,
+    encode,
+    patch,
+    signature,
+)
 from syncer.errors import BadDelta
 from tests.contents import Edit, Held, contents, edited, edits, noise
 from tests.librsync_patch import patched
 
 BOTH = [
-    (Parameters(family=Family.MD4, block_len=2048, strong_len=8), ("-H", "md4", "-R", "rollsum")),
-    (Parameters(block_len=1024, strong_len=12), ("-H", "blake2", "-R", "rabinkarp")),
+    (SignatureParams(family=SumType.MD4, block_len=2048, strong_len=8), ("-H", "md4", "-R", "rollsum")),
+    (SignatureParams(block_len=1024, strong_len=12), ("-H", "blake2", "-R", "rabinkarp")),
 ]
 OLD = noise(1, 3_000_000)
 NEW = edited(
@@ -37,7 +46,7 @@ def rdiff(*arguments: str | Path) -> None:
 @pytest.mark.parametrize(("parameters", "options"), BOTH, ids=["md4", "blake2"])
 @pytest.mark.parametrize("content", [b"", b"hello", OLD], ids=["empty", "short", "long"])
 def test_rdiff_makes_the_same_signature(
-    parameters: Parameters, options: tuple[str, ...], content: bytes, tmp_path: Path
+    parameters: SignatureParams, options: tuple[str, ...], content: bytes, tmp_path: Path
 ) -> None:
     (tmp_path / "old").write_bytes(content)
     sizes = ("-b", str(parameters.block_len), "-S", str(parameters.strong_len))
@@ -48,7 +57,7 @@ def test_rdiff_makes_the_same_signature(
 @pytest.mark.parametrize(("parameters", "options"), BOTH, ids=["md4", "blake2"])
 @pytest.mark.parametrize(("old", "new"), [(OLD, NEW), (NEW, OLD), (b"", NEW), (OLD, b""), (OLD, OLD)])
 def test_rdiff_makes_a_delta_from_our_signature_and_we_apply_it(
-    parameters: Parameters, options: tuple[str, ...], old: bytes, new: bytes, tmp_path: Path
+    parameters: SignatureParams, options: tuple[str, ...], old: bytes, new: bytes, tmp_path: Path
 ) -> None:
     (tmp_path / "signature").write_bytes(b"".join(signature([old], parameters)))
     (tmp_path / "new").write_bytes(new)
@@ -61,7 +70,7 @@ def test_rdiff_makes_a_delta_from_our_signature_and_we_apply_it(
 
 @pytest.mark.parametrize(("parameters", "options"), BOTH, ids=["md4", "blake2"])
 def test_rdiff_applies_the_delta_we_make_from_its_signature(
-    parameters: Parameters, options: tuple[str, ...], tmp_path: Path
+    parameters: SignatureParams, options: tuple[str, ...], tmp_path: Path
 ) -> None:
     (tmp_path / "old").write_bytes(OLD)
     rdiff(*options, "-b", "1024", "signature", tmp_path / "old", tmp_path / "signature")
@@ -74,7 +83,7 @@ def test_rdiff_applies_the_delta_we_make_from_its_signature(
 
 def test_rdiff_applies_what_a_sketch_tells_apart(tmp_path: Path) -> None:
     (tmp_path / "old").write_bytes(OLD)
-    found = difference(Sketch.of([OLD], size=len(OLD)), [NEW])
+    found = difference(BlockIndex.of([OLD], size=len(OLD)), [NEW])
     (tmp_path / "delta").write_bytes(b"".join(encode(found)))
     rdiff("patch", tmp_path / "old", tmp_path / "delta", tmp_path / "new")
     assert (tmp_path / "new").read_bytes() == NEW
@@ -83,7 +92,9 @@ def test_rdiff_applies_what_a_sketch_tells_apart(tmp_path: Path) -> None:
 @given(contents(20_000), edits(3000))
 def test_the_patch_job_of_librsync_makes_the_same_bytes(old: bytes, changes: list[Edit]) -> None:
     new = edited(old, changes)
-    against = Signature.load(signature([old], Parameters(block_len=256, strong_len=4)), basis_size=len(old))
+    against = Signature.load(
+        signature([old], SignatureParams(block_len=256, strong_len=4)), basis_size=len(old)
+    )
     made = b"".join(delta(against, [new]))
     assert patched(old, made) == new
     assert b"".join(encode(commands([made]))) == made

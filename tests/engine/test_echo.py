@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from syncer.engine import echo
-from syncer.engine.echo import ABSENT, Change, Past, value_of
+from syncer.engine.echo import ABSENT, EchoChange, Past, value_of
 from syncer.engine.model import (
     Action,
     Delete,
@@ -35,8 +35,8 @@ def val(entry: Entry | None) -> bytes:
 
 def change(
     left: Entry | None, now: Entry | None, origin: int, mover: str = "other", *, pending: bool = True
-) -> Change:
-    return Change(left=val(left), now=val(now), origin=origin, mover=mover, pending=pending)
+) -> EchoChange:
+    return EchoChange(left=val(left), now=val(now), origin=origin, mover=mover, pending=pending)
 
 
 class Roots:
@@ -143,7 +143,7 @@ def test_a_side_that_may_not_be_changed_is_not_changed_for_an_echo() -> None:
 
 def test_a_directory_that_holds_what_is_not_synced_is_never_taken_away_for_an_echo() -> None:
     action = MakeDirectory(path="d", reason=Reason.REMOTE_NEW, side=Side.LOCAL)
-    gone = Roots(local=[Change(left=echo.DIRECTORY, now=ABSENT, origin=1, mover="other", pending=True)])
+    gone = Roots(local=[EchoChange(left=echo.DIRECTORY, now=ABSENT, origin=1, mover="other", pending=True)])
     (found,) = settle(action, gone).actions
     assert isinstance(found, RemoveDirectory) and found.side is Side.REMOTE
     assert settle(action, gone, mixed={"d/e"}).actions == [action]
@@ -158,7 +158,7 @@ def test_two_values_that_went_round_twice_end_with_the_one_that_exists() -> None
 
 def test_a_file_that_is_made_anew_with_another_date_each_time_may_be_deleted_each_time() -> None:
     """As a program does with its lock."""
-    past: list[Change] = []
+    past: list[EchoChange] = []
     for number in range(6):
         lock = Entry(kind=Kind.FILE, size=0, version=b"", mtime_ns=number * 10**10, digest=b"empty")
         past += [change(None, lock, number, pending=False), change(lock, None, number, pending=False)]

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
+from syncer.engine.interfaces import Results, WriteRequest
 from syncer.engine.model import Done, Entry, Policy, Side
-from syncer.engine.ports import Put, Results
 from syncer.errors import GuardTripped, PermanentError, TransientError, Unmovable
-from syncer.stores.faults import Fault, FaultyStore
-from syncer.stores.wrapping import Wrapped
+from syncer.stores.base import StoreWrapper
+from syncer.testing.faulty_store import Fault, FaultyStore
 from tests.desk import EARLY, LATE, Desk, desk_in
 
 
@@ -114,10 +114,10 @@ def test_where_only_the_good_news_was_lost_the_next_run_settles_it(
     assert wanted <= set(desk.local.tree().values())
 
 
-class Mute(Wrapped):
+class Mute(StoreWrapper):
     """A store that does not say what digest it took, as most services do not."""
 
-    def put(self, items: Sequence[Put]) -> Results:
+    def put(self, items: Sequence[WriteRequest]) -> Results:
         for index, outcome in self.inner.put(items):
             told = isinstance(outcome, Done) and outcome.entry is not None
             yield index, replace(outcome, entry=replace(outcome.entry, digest=None)) if told else outcome

@@ -8,19 +8,19 @@ from dataclasses import replace
 import pytest
 
 from syncer.engine.guards import refuse_emptied
+from syncer.engine.interfaces import Capabilities
 from syncer.engine.model import (
+    BlockedEntry,
+    BlockReason,
     Delete,
     Entry,
     KeepBoth,
-    Obstacle,
     Policy,
     RelPath,
     RemoveDirectory,
     Seen,
     Side,
-    Trouble,
 )
-from syncer.engine.ports import Capabilities
 from syncer.errors import GuardTripped
 from tests.briefs import briefs
 from tests.trees import DIR, L, Tree, World, file, findings, planning, world
@@ -47,7 +47,7 @@ def test_of_two_names_that_are_not_listed_only_the_one_that_is_gone_is_deleted(s
 def test_a_name_left_out_that_cannot_be_looked_at_was_taken_for_gone() -> None:
     there = world(BOTH, BOTH, BOTH)
     there.unlisted[L] = {"a"}
-    there.obstacles[L]["a"] = Obstacle(Trouble.UNREADABLE, "Input/output error")
+    there.obstacles[L]["a"] = BlockedEntry(BlockReason.UNREADABLE, "Input/output error")
     found = planning(there)
     assert found.actions == () and [p.path for p in found.problems] == ["a"]
 

@@ -8,8 +8,8 @@ import sys
 import librsync
 import pytest
 
-from syncer.engine.delta import Parameters, signature
-from syncer.engine.librsync import Sums, library, summing
+from syncer.delta.librsync import Sums, library, summing
+from syncer.delta.rsync import SignatureParams, signature
 from syncer.errors import BadDelta
 from tests.contents import noise
 
@@ -21,16 +21,16 @@ def python(code: str) -> str:
 
 
 def test_nothing_is_loaded_before_it_is_used() -> None:
-    modules = "syncer.engine.delta, syncer.engine.difference"
+    modules = "syncer.delta.rsync, syncer.delta.indexed_delta"
     assert python(f"import sys, {modules}; print('librsync' in sys.modules)") == "False"
 
 
 def test_a_missing_librsync_is_an_error_that_says_what_to_install() -> None:
     said = python(
         "import sys; sys.modules['librsync'] = None\n"
-        "from syncer.engine.delta import Parameters, signature\n"
+        "from syncer.delta.rsync import SignatureParams, signature\n"
         "from syncer.errors import LocalError\n"
-        "try: list(signature([b'x'], Parameters.smartfile()))\n"
+        "try: list(signature([b'x'], SignatureParams.smartfile()))\n"
         "except LocalError as error: print(error.message, '|', error.hint)"
     )
     assert said.startswith("librsync could not be loaded")
@@ -38,7 +38,7 @@ def test_a_missing_librsync_is_an_error_that_says_what_to_install() -> None:
 
 
 def test_the_prototypes_of_python_librsync_stay_as_they_are() -> None:
-    list(signature([b"x"], Parameters.smartfile()))
+    list(signature([b"x"], SignatureParams.smartfile()))
     assert len(library().rs_sig_begin.argtypes) == 3
     assert len(librsync._librsync.rs_sig_begin.argtypes) == 2
 

@@ -6,10 +6,10 @@ from typing import cast
 
 import pytest
 
-from syncer.engine.model import Listing, Obstacle, Side, Trouble
+from syncer.engine.interfaces import BaseStore, Capabilities, Reporter, Store
+from syncer.engine.model import BlockedEntry, BlockReason, Listing, Side
 from syncer.engine.mounts import NONE, Mounts
-from syncer.engine.observe import Eyes
-from syncer.engine.ports import Capabilities, Memory, Reporter, Store
+from syncer.engine.scan import SnapshotReader
 from tests.jobs.runners import Ears
 
 
@@ -25,9 +25,11 @@ class Shown:
         return Listing(entries={}, mount=self.mount)
 
 
-def seen(mount: str, mounts: Mounts, directory: str) -> Listing | Obstacle:
+def seen(mount: str, mounts: Mounts, directory: str) -> Listing | BlockedEntry:
     stores = {side: cast(Store, Shown(mount)) for side in Side}
-    eyes = Eyes(stores, cast(Memory, None), cast(Reporter, Ears()), {Side.LOCAL: mounts, Side.REMOTE: NONE})
+    eyes = SnapshotReader(
+        stores, cast(BaseStore, None), cast(Reporter, Ears()), {Side.LOCAL: mounts, Side.REMOTE: NONE}
+    )
     return eyes.list(Side.LOCAL, directory)
 
 
@@ -49,8 +51,8 @@ def test_a_listing_from_another_disk_than_the_run_began_with_concludes_nothing(
 ) -> None:
     answer = seen(mount, Mounts(now={"photos": "disk"}, told=True), directory)
     assert isinstance(answer, Listing) is believed
-    if isinstance(answer, Obstacle):
-        assert answer.trouble is Trouble.BUSY
+    if isinstance(answer, BlockedEntry):
+        assert answer.trouble is BlockReason.BUSY
 
 
 def test_where_the_store_cannot_tell_every_listing_is_believed() -> None:
@@ -60,7 +62,7 @@ def test_where_the_store_cannot_tell_every_listing_is_believed() -> None:
 def test_nothing_at_or_below_an_absent_mount_point_is_even_listed() -> None:
     mounts = Mounts(now={}, absent={"photos": "gone"}, told=True)
     for directory in ("photos", "photos/2024/may"):
-        assert seen("", mounts, directory) == Obstacle(Trouble.UNMOUNTED, "gone")
+        assert seen("", mounts, directory) == BlockedEntry(BlockReason.UNMOUNTED, "gone")
     assert isinstance(seen("", mounts, "photos-beside"), Listing)
 
 
@@ -72,4 +74,4 @@ def test_the_listing_above_shows_an_absent_mount_point_as_something_that_waits()
         assert isinstance(listing, Listing)
         assert listing.fingerprint is None
         waits = listing.entries[name]
-        assert isinstance(waits, Obstacle) and waits.trouble is Trouble.UNMOUNTED
+        assert isinstance(waits, BlockedEntry) and waits.trouble is BlockReason.UNMOUNTED

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from syncer.engine import moves
+from syncer.engine import renames
 from syncer.engine.model import Entry, Move, RelPath, Seen, Side
 from tests.applying import round_of, until_quiet
 from tests.briefs import briefs
@@ -144,7 +144,7 @@ def test_a_store_that_cannot_rename_directories_gets_its_files_renamed() -> None
 
 def test_where_a_digest_costs_a_transfer_no_move_is_found() -> None:
     there = world({"a": F}, {"b": F}, {"a": F})
-    actions = moves.find(
+    actions = renames.find(
         findings(there).actions, lambda side, wanted: [None] * len(wanted), directories=frozenset()
     )
     assert not [a for a in actions if isinstance(a, Move)]
@@ -158,7 +158,7 @@ def test_digests_are_asked_only_of_new_files_with_the_size_of_one_that_went() ->
         asked.extend(path for path, _ in wanted)
         return there.digests(side, wanted)
 
-    moves.find(findings(there).actions, learn, directories=frozenset())
+    renames.find(findings(there).actions, learn, directories=frozenset())
     assert asked == ["b"]
 
 

@@ -6,8 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from syncer.engine.model import Entry, Kind, Listing, Obstacle, RelPath, Side, Trouble
-from syncer.engine.rules import FILE, LIMIT, Illegible
+from syncer.engine.ignore import FILE, LIMIT, IgnoreFileError
+from syncer.engine.model import (
+    BlockedEntry,
+    BlockReason,
+    Entry,
+    Kind,
+    Listing,
+    RelPath,
+    Side,
+)
 from tests.briefs import briefs
 from tests.trees import DIR, L, R, World, file, findings, planned, world
 
@@ -17,16 +25,16 @@ class Odd(World):
 
     name = "/"
 
-    def list(self, side: Side, directory: RelPath) -> Listing | Obstacle:
+    def list(self, side: Side, directory: RelPath) -> Listing | BlockedEntry:
         shown = super().list(side, directory)
         if side is L or directory != "d" or not isinstance(shown, Listing):
             return shown
-        odd: dict[str, Entry | Obstacle] = {self.name: Entry(kind=Kind.FILE, size=1, version=b"1")}
+        odd: dict[str, Entry | BlockedEntry] = {self.name: Entry(kind=Kind.FILE, size=1, version=b"1")}
         return replace(shown, entries={**shown.entries, **odd}, fingerprint=None)
 
     def read_rules(self, side: Side, path: RelPath) -> bytes:
         if any(part in ("", ".", "..") for part in path.split("/")):
-            raise Illegible(Obstacle(Trouble.UNREADABLE, "not a path"), side)
+            raise IgnoreFileError(BlockedEntry(BlockReason.UNREADABLE, "not a path"), side)
         return super().read_rules(side, path)
 
 

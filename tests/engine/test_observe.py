@@ -9,7 +9,7 @@ import pytest
 
 from syncer.engine.model import Policy
 from syncer.errors import SyncerError, TransientError, Unreadable
-from syncer.stores.faults import Fault
+from syncer.testing.faulty_store import Fault
 from tests.desk import Desk, desk_in
 
 TROUBLES = (

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncer.engine import paths
-from syncer.engine.ports import Capabilities
+from syncer.engine.interfaces import Capabilities
 from tests.strategies import names, relative_paths
 
 NOON = 1_700_000_000 * 1_000_000_000  # 2023-11-14 22:13:20 UTC

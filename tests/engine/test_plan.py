@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncer.engine import paths, plan
+from syncer.engine import ordering, paths
 from syncer.engine.model import (
     Delete,
     Entry,
@@ -20,7 +20,7 @@ from syncer.engine.model import (
     Transfer,
 )
 from syncer.engine.model import Reason as Why
-from syncer.engine.plan import Phase
+from syncer.engine.ordering import Phase
 from tests.strategies import small_worlds
 from tests.trees import World, planning
 
@@ -30,12 +30,12 @@ ANY_DELETES = Policy(allow_deletes=True)
 @given(small_worlds())
 def test_every_plan_is_in_phases_and_a_shuffled_one_comes_out_the_same(there: World) -> None:
     actions = planning(there, ANY_DELETES).actions
-    steps = [plan.phase(a) for a in actions]
+    steps = [ordering.phase(a) for a in actions]
     assert steps == sorted(steps)
     shuffled = list(actions)
     Random(0).shuffle(shuffled)
-    assert plan.ordered(shuffled) == actions
-    assert [a for _, group in plan.phases(actions) for a in group] == list(actions)
+    assert ordering.ordered(shuffled) == actions
+    assert [a for _, group in ordering.phases(actions) for a in group] == list(actions)
 
 
 @given(small_worlds())
@@ -80,7 +80,7 @@ def test_batches_hold_everything_in_order_and_no_more_than_they_may(
     sizes: list[int], most: int, size: int
 ) -> None:
     whole = transfers(sizes)
-    cut = list(plan.batches(whole, most=most, size=size))
+    cut = list(ordering.batches(whole, most=most, size=size))
     assert [t for batch in cut for t in batch] == whole
     for batch in cut:
         assert 1 <= len(batch) <= most

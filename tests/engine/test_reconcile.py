@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from syncer.engine.model import ConflictPolicy, Mode, Obstacle, Policy, RelPath, Side, Trouble
-from syncer.engine.ports import Capabilities
+from syncer.engine.interfaces import Capabilities
+from syncer.engine.model import (
+    BlockedEntry,
+    BlockReason,
+    ConflictPolicy,
+    Mode,
+    Policy,
+    RelPath,
+    Side,
+)
 from syncer.engine.report import Resolution
 from tests.applying import round_of, until_quiet
 from tests.briefs import briefs
@@ -34,7 +42,7 @@ from tests.trees import (
 
 PUSH, PULL = Policy(mode=Mode.PUSH), Policy(mode=Mode.PULL)
 ASK = Policy(conflict=ConflictPolicy.ASK)
-BLOCKED = Obstacle(Trouble.UNREADABLE, "may not be read")
+BLOCKED = BlockedEntry(BlockReason.UNREADABLE, "may not be read")
 Row = tuple[str, Tree, Tree, list[str]]
 
 # Base row is the directory `tD1`.
@@ -105,13 +113,13 @@ CELLS = [
 
 @pytest.mark.parametrize("side", list(Side))
 @pytest.mark.parametrize(("local", "remote"), CELLS)
-@pytest.mark.parametrize("trouble", list(Trouble))
+@pytest.mark.parametrize("trouble", list(BlockReason))
 def test_an_obstacle_on_either_side_makes_the_name_wait(
-    side: Side, local: Tree, remote: Tree, trouble: Trouble
+    side: Side, local: Tree, remote: Tree, trouble: BlockReason
 ) -> None:
     there = world(tF1, local, remote)
     there.sides[side].setdefault("f", file("what?"))
-    there.obstacles[side]["f"] = Obstacle(trouble, "in the way")
+    there.obstacles[side]["f"] = BlockedEntry(trouble, "in the way")
     seen = planning(there)
     assert seen.actions == ()
     assert [(p.path, p.side, p.code, p.waits) for p in seen.problems] == [("f", side, trouble.value, True)]
@@ -136,7 +144,7 @@ def test_a_directory_goes_only_when_nothing_blocked_is_left_in_it() -> None:
 
 def test_a_socket_that_was_never_synced_is_mentioned_and_waits_for_nobody() -> None:
     there = strangers({"s": file("?")}, tN)
-    there.obstacles[L]["s"] = Obstacle(Trouble.UNSUPPORTED, "a socket")
+    there.obstacles[L]["s"] = BlockedEntry(BlockReason.UNSUPPORTED, "a socket")
     (problem,) = planning(there).problems
     assert not problem.waits
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from syncer.engine.guards import MISSING, REPLACED, Remembered, is_first, refusal
+from syncer.engine.interfaces import RootState
 from syncer.engine.model import Side
-from syncer.engine.ports import RootState
-from syncer.engine.roots import MISSING, REPLACED, Remembered, is_first, refusal
 
 KNOWN = Remembered(marker="m1", device="d1")
 

@@ -6,10 +6,10 @@ import os
 
 import pytest
 
+from syncer.engine.gitignore import compile_rules
+from syncer.engine.ignore import LIMIT, IgnoreFileError, Rules
 from syncer.engine.model import Kind, Mode, Policy, RelPath, Side
-from syncer.engine.rules import LIMIT, Illegible, Rules
 from syncer.errors import ConfigError, Interrupted
-from syncer.ignore import compile_rules
 from tests.applying import until_quiet
 from tests.briefs import briefs
 from tests.trees import DIR, L, R, Tree, file, findings, planning, strangers, tN, world
@@ -167,7 +167,7 @@ def test_a_directory_replaced_by_a_file_keeps_what_is_ignored_in_it(side: Side) 
 def test_a_rules_file_that_is_too_long_is_not_cut_off_in_the_middle_of_a_rule() -> None:
     long = b"#" * (LIMIT - 2) + b"\n*.tmp"  # cut at the limit, its last line would ignore everything
     known = Rules((), compile_rules, lambda side, path: long[: LIMIT + 1] if path == RULES else b"")
-    with pytest.raises(Illegible):
+    with pytest.raises(IgnoreFileError):
         known.ignored("precious", is_directory=False)
 
 
@@ -260,7 +260,7 @@ def test_a_directory_that_the_other_side_deleted_stays_for_the_machine_s_own_rul
 
 
 def refused(known: Rules, path: RelPath) -> str:
-    with pytest.raises(Illegible) as caught:
+    with pytest.raises(IgnoreFileError) as caught:
         known.ignored(path, is_directory=False)
     return str(caught.value)
 
@@ -300,7 +300,7 @@ def test_rules_files_that_fill_the_memory_are_refused(line: str) -> None:
         return "\n".join(line % (path, i) for i in range(lines)).encode() if path.endswith(RULES) else b""
 
     known = Rules((), compile_rules, read)
-    with pytest.raises(Illegible, match="200,000 patterns or 8 MiB"):
+    with pytest.raises(IgnoreFileError, match="200,000 patterns or 8 MiB"):
         any(known.ignored(f"d{number}/x", is_directory=False) for number in range(100))
 
 

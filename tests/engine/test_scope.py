@@ -15,12 +15,12 @@ from random import Random
 
 import pytest
 
-from syncer.engine import cycle, paths
+from syncer.engine import paths, sync
 from syncer.engine.model import Kind, Policy, RelPath, Side
 from syncer.engine.report import RunReport
 from syncer.engine.scope import EVERYTHING, EVERYWHERE, NOTHING, NOWHERE, Places, Scope
-from syncer.state import StateMemory, view_state
-from syncer.stores.memory import MemoryStore
+from syncer.state import BaseTable, view_state
+from syncer.testing.memory_store import MemoryStore
 from tests.desk import Desk
 from tests.small_trees import stroll
 from tests.trees import Tree
@@ -31,7 +31,7 @@ REPLAY = "SEED={seed} .venv/bin/pytest -m long tests/engine/test_scope.py -k one
 
 
 @contextmanager
-def fleeting() -> Iterator[StateMemory]:
+def fleeting() -> Iterator[BaseTable]:
     """A memory that is in memory, since there will be thousands."""
     with view_state(Path("/nowhere/at/all")) as state:
         state.database.execute("PRAGMA foreign_keys=ON")  # as in a file that is written to
@@ -68,8 +68,8 @@ def becomes(store: MemoryStore, before: Tree, after: Tree) -> None:
 
 
 def over(desk: Desk, scope: Scope) -> RunReport:
-    """A run over a part, as `jobs.running` makes it."""
-    return cycle.run(desk.pair, cycle.look(desk.pair, scope))
+    """A run over a part, as `jobs.runner` makes it."""
+    return sync.run(desk.pair, sync.look(desk.pair, scope))
 
 
 def touched(before: Tree, after: Tree) -> list[RelPath]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 from collections import Counter
 
-from syncer.engine.signature import Parameters, Signature, _places
+from syncer.delta.signature import Signature, SignatureParams, _places
 from syncer.errors import BadDelta
 from tests.contents import noise
 
-WIDE = Parameters(block_len=2048, strong_len=5)
+WIDE = SignatureParams(block_len=2048, strong_len=5)
 SUMS = 40_000  # enough for the largest table
 
 

@@ -14,21 +14,29 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncer.engine.delta import Command, Copy, Literal, Parameters, Signature, delta, encode
-from syncer.engine.difference import Difference, difference
-from syncer.engine.signature import sums
-from syncer.engine.sketch import Piece, Sketch, piece_length
+from syncer.delta.block_index import BlockIndex, Chunk, piece_length
+from syncer.delta.indexed_delta import IndexedDelta, difference
+from syncer.delta.rsync import (
+    Command,
+    Copy,
+    Literal,
+    Signature,
+    SignatureParams,
+    delta,
+    encode,
+)
+from syncer.delta.signature import sums
 from tests.contents import Edit, applied, contents, cut_sizes, cuts, edited, edits, noise
 
 MIB = 1 << 20
-FINE = Parameters(block_len=64, strong_len=4)
+FINE = SignatureParams(block_len=64, strong_len=4)
 
 
-def sketch(content: bytes) -> Sketch:
-    return Sketch.of([content], size=len(content))
+def sketch(content: bytes) -> BlockIndex:
+    return BlockIndex.of([content], size=len(content))
 
 
-def told(old: bytes, new: bytes, known: Sketch | None = None) -> tuple[list[Command], Difference]:
+def told(old: bytes, new: bytes, known: BlockIndex | None = None) -> tuple[list[Command], IndexedDelta]:
     """The difference, after checking everything that must hold of any."""
     found = difference(known or sketch(old), [new])
     made = list(found)
@@ -38,13 +46,13 @@ def told(old: bytes, new: bytes, known: Sketch | None = None) -> tuple[list[Comm
     return made, found
 
 
-def sound(made: Sketch, content: bytes) -> None:
+def sound(made: BlockIndex, content: bytes) -> None:
     """The sketch is one of this content, made anew or carried forward."""
     assert (made.size, made.digest) == (len(content), blake3(content).digest())
     at, block = 0, made.parameters.block_len
     for piece in made.pieces:
         data = content[at : at + piece.length]
-        assert piece == Piece.of(data, made.parameters)
+        assert piece == Chunk.of(data, made.parameters)
         assert len(piece.sums) == len(data) // block * made.parameters.width
         at += len(data)
     assert at == len(content)
@@ -54,10 +62,10 @@ def sent(made: Iterable[Command]) -> int:
     return sum(map(len, encode(made)))
 
 
-def by_hand(content: bytes, sizes: list[int]) -> Sketch:
+def by_hand(content: bytes, sizes: list[int]) -> BlockIndex:
     """A sketch with small blocks and pieces of any lengths, so that small contents have many."""
-    pieces = tuple(Piece.of(data, FINE) for data in cuts(content, sizes) if data)
-    return Sketch(size=len(content), digest=blake3(content).digest(), parameters=FINE, pieces=pieces)
+    pieces = tuple(Chunk.of(data, FINE) for data in cuts(content, sizes) if data)
+    return BlockIndex(size=len(content), digest=blake3(content).digest(), parameters=FINE, pieces=pieces)
 
 
 @given(contents(20_000), edits(3000), cut_sizes(), cut_sizes())
@@ -232,9 +240,9 @@ def test_a_false_match_is_told_by_the_digest() -> None:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_sketch_is_read_back_as_it_was_written(workers: int) -> None:
     content = noise(11, 5 * MIB + 321)
-    made = Sketch.of(cuts(content, [300_000]), size=len(content), workers=workers)
+    made = BlockIndex.of(cuts(content, [300_000]), size=len(content), workers=workers)
     sound(made, content)
-    assert Sketch.load(cuts(b"".join(made.chunks()), [1000])) == made
+    assert BlockIndex.load(cuts(b"".join(made.chunks()), [1000])) == made
     assert [piece.length for piece in made.pieces] == [MIB] * 5 + [321]
     assert made.pieces[0].sums == sums(content[:MIB], made.parameters)
 
@@ -244,16 +252,16 @@ SAVED = b"".join(by_hand(noise(12, 3000), [1000]).chunks())
 
 @given(st.integers(0, len(SAVED) - 1), st.integers(1, 255))
 def test_a_damaged_sketch_counts_as_none(at: int, change: int) -> None:
-    assert Sketch.load([SAVED]) is not None
-    assert Sketch.load([SAVED[:at], bytes([SAVED[at] ^ change]), SAVED[at + 1 :]]) is None
-    assert Sketch.load([SAVED[:at]]) is None
-    assert Sketch.load([SAVED, b"x"]) is None
+    assert BlockIndex.load([SAVED]) is not None
+    assert BlockIndex.load([SAVED[:at], bytes([SAVED[at] ^ change]), SAVED[at + 1 :]]) is None
+    assert BlockIndex.load([SAVED[:at]]) is None
+    assert BlockIndex.load([SAVED, b"x"]) is None
 
 
 @given(st.integers(0, len(SAVED) - 33), st.binary(min_size=1, max_size=8))
 def test_a_sketch_that_lies_with_a_right_checksum_counts_as_none_or_is_one(at: int, lie: bytes) -> None:
     body = SAVED[:at] + lie + SAVED[at + len(lie) : -32]
-    read = Sketch.load([body, blake3(body).digest()])
+    read = BlockIndex.load([body, blake3(body).digest()])
     if read is not None:
         assert sum(piece.length for piece in read.pieces) == read.size
         made = difference(read, [noise(12, 3000)])
@@ -269,7 +277,7 @@ def test_a_sketch_beyond_all_measure_is_not_read_to_its_end() -> None:
             read += 1
             yield bytes(16 * MIB)
 
-    assert Sketch.load(endless()) is None
+    assert BlockIndex.load(endless()) is None
     assert read <= 17
 
 
@@ -294,7 +302,7 @@ def test_what_the_content_raises_comes_out_unchanged_and_no_thread_stays() -> No
     with pytest.raises(Cut):
         list(found)
     with pytest.raises(Cut):
-        Sketch.of(failing(), size=len(OLD), workers=2)
+        BlockIndex.of(failing(), size=len(OLD), workers=2)
     half = iter(difference(known, [b"x" + OLD]))
     next(half)
     half.close()
@@ -313,7 +321,7 @@ def test_memory_is_the_sums_and_a_few_pieces() -> None:
         yield b"a few bytes in front of everything"
         yield from (noise(n + (n == 50), MIB) for n in range(96))
 
-    known = Sketch.of(old(), size=96 * MIB, workers=2)
+    known = BlockIndex.of(old(), size=96 * MIB, workers=2)
     tracemalloc.start()
     try:
         found = difference(known, new())
@@ -329,7 +337,7 @@ def test_memory_is_the_sums_and_a_few_pieces() -> None:
 @pytest.mark.long
 def test_a_mebibyte_in_front_of_five_gibibytes_of_nothing() -> None:
     zeros = bytes(MIB)
-    known = Sketch.of((zeros for _ in range(5120)), size=5120 * MIB, workers=2)
+    known = BlockIndex.of((zeros for _ in range(5120)), size=5120 * MIB, workers=2)
     found = difference(known, itertools.chain([noise(1, MIB)], (zeros for _ in range(5120))))
     assert sent(found) < MIB + 1000
     assert found.sketch.size == 5121 * MIB

@@ -16,14 +16,14 @@ from pathlib import Path
 import atheris
 
 INSTRUMENTED = {
-    "config": ["syncer.config", "syncer.units"],
+    "config": ["syncer.config", "syncer.formatting"],
     "delta": ["syncer.engine"],
     "frames": ["syncer.wire", "syncer.stores.peer.zstd", "syncer.server.extension.packing"],
     "headers": ["syncer.stores", "syncer.server"],
-    "ignore": ["syncer.ignore", "syncer.engine.rules"],
+    "ignore": ["syncer.engine.gitignore", "syncer.engine.ignore"],
     "listings": ["syncer.wire", "syncer.stores"],
     "manifests": ["syncer.wire", "syncer.stores.swift"],
-    "plans": ["syncer.jobs.applying", "json"],
+    "plans": ["syncer.jobs.saved_plan", "json"],
     "values": ["syncer.wire", "syncer.server.extension"],
 }
 """The parsers that have targets, and the modules whose branches lead the mutation."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from syncer.config import checking
+from syncer.config import parser
 from syncer.errors import ConfigError
 
 PATH = Path("/nowhere/config.toml")
@@ -18,8 +18,8 @@ def once(data: bytes) -> None:
         return  # said by `config.load`
     said = ""
     try:
-        settings = checking.parse(text, PATH)
-        checking.with_warnings(settings, 0o644, shared=len(data) % 2 == 0)
+        settings = parser.parse(text, PATH)
+        parser.with_warnings(settings, 0o644, shared=len(data) % 2 == 0)
     except ConfigError as error:
         said = error.message
     if said:

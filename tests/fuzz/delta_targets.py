@@ -11,19 +11,27 @@ from contextlib import suppress
 
 from blake3 import blake3
 
-from syncer.engine.delta import Limits, Parameters, Patience, Signature, delta, patch, signature
-from syncer.engine.difference import difference
-from syncer.engine.sketch import Sketch
+from syncer.delta.block_index import BlockIndex
+from syncer.delta.indexed_delta import difference
+from syncer.delta.rsync import (
+    SearchBudget,
+    Signature,
+    SignatureLimits,
+    SignatureParams,
+    delta,
+    patch,
+    signature,
+)
 from syncer.errors import BadDelta
 from tests.contents import Held, applied, noise
 
 OLD = noise(1, 3000)
-PARAMETERS = Parameters(block_len=64, strong_len=2)
-PATIENCE = Patience(grace=1.0, per_mib=1.0)
+PARAMETERS = SignatureParams(block_len=64, strong_len=2)
+PATIENCE = SearchBudget(grace=1.0, per_mib=1.0)
 
 
 def hostile_signature(data: bytes) -> None:
-    with suppress(BadDelta), Signature.load([data], basis_size=10_000, limits=Limits()) as against:
+    with suppress(BadDelta), Signature.load([data], basis_size=10_000, limits=SignatureLimits()) as against:
         made = list(delta(against, [OLD], patience=PATIENCE))
         assert sum(map(len, made)) <= len(OLD) + 5000
 
@@ -39,7 +47,7 @@ def hostile_delta(data: bytes) -> None:
 
 def hostile_sketch(data: bytes) -> None:
     """With a right checksum: a torn file is noticed before anything in it is looked at."""
-    read = Sketch.load([data, blake3(data).digest()])
+    read = BlockIndex.load([data, blake3(data).digest()])
     if read is not None:
         list(difference(read, [OLD], patience=PATIENCE))
 
@@ -48,10 +56,10 @@ def exact(data: bytes) -> None:
     """The rest is cut in two by its first byte."""
     middle = data[0] * len(data) // 256 if data else 0
     old, new = data[1:middle], data[middle:]
-    sums = signature([old], Parameters(block_len=64, strong_len=8))
-    with Signature.load(sums, basis_size=len(old), limits=Limits()) as against:
+    sums = signature([old], SignatureParams(block_len=64, strong_len=8))
+    with Signature.load(sums, basis_size=len(old), limits=SignatureLimits()) as against:
         assert b"".join(patch(Held(old), delta(against, [new]), size=len(new))) == new
-    assert applied(old, list(difference(Sketch.of([old], size=0), [new]))) == new
+    assert applied(old, list(difference(BlockIndex.of([old], size=0), [new]))) == new
 
 
 TARGETS: tuple[Callable[[bytes], None], ...] = (hostile_signature, hostile_delta, hostile_sketch, exact)
@@ -66,7 +74,7 @@ def once(data: bytes) -> None:
 def seeds() -> tuple[bytes, ...]:
     """Sound inputs to begin with, one for each target."""
     sums = b"".join(signature([OLD], PARAMETERS))
-    with Signature.load([sums], basis_size=len(OLD), limits=Limits()) as against:
+    with Signature.load([sums], basis_size=len(OLD), limits=SignatureLimits()) as against:
         made = b"".join(delta(against, [OLD[500:], OLD[:700], b"new"]))
-    kept = b"".join(Sketch.of([OLD], size=len(OLD)).chunks())
+    kept = b"".join(BlockIndex.of([OLD], size=len(OLD)).chunks())
     return (b"\0" + sums, b"\1" + made[4:], b"\2" + kept[:-32], b"\3\x80" + OLD[:500] * 2)

@@ -20,14 +20,14 @@ from starlette.requests import Request
 
 from syncer.engine.model import Entry, Kind
 from syncer.errors import PermanentError, SyncerError, TransientError
-from syncer.server import forms, gate
-from syncer.server.answers import Refused
-from syncer.server.api import asking as served
+from syncer.server import auth, forms
+from syncer.server.api import request as served
+from syncer.server.errors import Refused
 from syncer.server.extension import endpoint
-from syncer.stores.http import origins
-from syncer.stores.smartfile import replies
-from syncer.stores.swift import objects, refusals
-from syncer.stores.swift.auth import asking
+from syncer.stores.http import errors, origins
+from syncer.stores.swift import errors as refusals
+from syncer.stores.swift import objects
+from syncer.stores.swift.auth import http
 from tests.contract.doubles import SteppingClock
 
 FILE = Entry(kind=Kind.FILE, size=1000, version=b"v1", mtime_ns=1_700_000_000 * 10**9)
@@ -48,13 +48,13 @@ def of_a_refusal(headers: CaseInsensitiveDict[str], body: bytes) -> None:
     """How long to wait, and what a service's clock says."""
     for status in (429, 503):
         response: Any = SimpleNamespace(status_code=status, headers=headers)
-        pause = replies.pause(response)
+        pause = errors.pause(response)
         assert pause is None or pause >= 0
-    replies.date_ns(response)
+    errors.date_ns(response)
     refusals.refusal("GET", 503, headers, "a")
-    found = asking.retry_after(headers)
+    found = http.retry_after(headers)
     assert found is None or found >= 0
-    asking.by_seconds(headers.get("X-Auth-Token-Expires", ""), _CLOCK)
+    http.by_seconds(headers.get("X-Auth-Token-Expires", ""), _CLOCK)
 
 
 def of_a_redirect(headers: CaseInsensitiveDict[str], body: bytes) -> None:
@@ -73,7 +73,7 @@ def of_a_request(headers: CaseInsensitiveDict[str], body: bytes) -> None:
     ]
     scope = {"type": "http", "headers": raw, "query_string": headers.get("Query", "").encode(), "path": "/",
              "method": "GET"}  # fmt: skip
-    gate._credentials(scope)
+    auth._credentials(scope)
     with suppress(PermanentError):
         endpoint.root_of(scope)
     request = Request(scope)

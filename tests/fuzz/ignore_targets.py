@@ -5,8 +5,8 @@ The first byte says how much of the rest is the path, all else is the text of th
 
 from __future__ import annotations
 
-from syncer.engine.rules import BeyondBounds
-from syncer.ignore import compile_rules, complaints
+from syncer.engine.gitignore import compile_rules, complaints
+from syncer.engine.ignore import BeyondBounds
 
 
 def once(data: bytes) -> None:

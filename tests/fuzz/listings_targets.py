@@ -14,14 +14,15 @@ from typing import Any
 from syncer.engine.model import Entry, Listing
 from syncer.engine.paths import tree_key
 from syncer.errors import PermanentError, TransientError
-from syncer.stores.orange import values as orange
-from syncer.stores.peer import large_listings, listings
-from syncer.stores.peer.hostile import believable_child
-from syncer.stores.peer.link import _lines
+from syncer.stores.orange import items as orange
+from syncer.stores.peer import large_listings
+from syncer.stores.peer import listing as listings
+from syncer.stores.peer.client import _lines
 from syncer.stores.smartfile import info as smartfile
 from syncer.stores.swift import listing as swift
 from syncer.stores.swift import objects
 from syncer.wire.bounded_json import loads
+from syncer.wire.validation import believable_child
 
 _FARTHEST = 1 << 63
 

@@ -6,8 +6,8 @@ One that is understood is believed: its sizes add up, and it is put back as it c
 from __future__ import annotations
 
 from syncer.errors import PermanentError
-from syncer.stores.swift.companions import name_of, reference
-from syncer.stores.swift.manifest import Segment, parsed
+from syncer.stores.swift.slo.companions import name_of, reference
+from syncer.stores.swift.slo.manifest import Segment, parsed
 
 
 def once(data: bytes) -> None:

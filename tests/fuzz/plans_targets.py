@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from syncer.errors import UsageError
-from syncer.jobs import applying
+from syncer.jobs import saved_plan
 
 
 def once(data: bytes) -> None:
@@ -15,7 +15,7 @@ def once(data: bytes) -> None:
     fd = os.memfd_create("plan")
     try:
         os.write(fd, data)
-        plans = applying.read(Path(f"/proc/self/fd/{fd}"))
+        plans = saved_plan.read(Path(f"/proc/self/fd/{fd}"))
     except UsageError:
         return
     finally:
@@ -31,7 +31,7 @@ def seeds() -> tuple[bytes, ...]:
                "mode": "two-way", "ignore": ["*.o"], "full": False}  # fmt: skip
     names = [("upload", "a/b", ""), ("move-remote", "c", "d"), ("keep-both", "e", "f")]
     actions = [
-        {"action": name, "path": path, "expects": f"{applying._name(name, path, other)}-00",
+        {"action": name, "path": path, "expects": f"{saved_plan._name(name, path, other)}-00",
          **({"from": other} if name.startswith("move") else {"copy": other} if other else {})}
         for name, path, other in names
     ]  # fmt: skip

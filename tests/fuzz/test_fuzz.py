@@ -63,7 +63,7 @@ def test_every_target_can_be_run_by_its_name() -> None:
 
 def test_a_manifest_of_a_negative_size_is_none() -> None:
     """Its sizes added up to less than nothing."""
-    from syncer.stores.swift.manifest import parsed
+    from syncer.stores.swift.slo.manifest import parsed
 
     def row(size: str) -> bytes:
         return b'{"path":"/c/o","etag":"%b","size_bytes":%b}' % (b"ab" * 16, size.encode())
@@ -79,11 +79,11 @@ def test_a_manifest_of_a_negative_size_is_none() -> None:
 @pytest.mark.parametrize("date", ["1013-01-01T10:00:00+0100", "9999-01-01T10:00:00+0100"])
 def test_a_date_that_no_file_can_have_is_none(date: str) -> None:
     """The year 1013 is more nanoseconds ago than the database holds."""
-    from syncer.stores.orange import values
+    from syncer.stores.orange import items
     from syncer.stores.smartfile import info
 
     item = {"id": "x", "name": "n", "size": 5, "lastUpdateDate": date}
-    assert values.file(item, None).date_ns is None
+    assert items.file(item, None).date_ns is None
     name = {
         "name": "n",
         "isfile": True,

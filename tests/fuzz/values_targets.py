@@ -14,12 +14,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from syncer.errors import PermanentError
-from syncer.server.extension import changing, contents, looking, putting, waiting
-from syncer.server.extension.incoming import Incoming
-from syncer.server.extension.known import Lists
+from syncer.server.extension import changes, downloads, long_poll, queries, uploads
+from syncer.server.extension.context import Lists
 from syncer.server.extension.packing import parsed
-from syncer.stores.peer import hostile
-from syncer.wire import bounded_json, values
+from syncer.server.extension.uploads import Incoming
+from syncer.wire import bounded_json, schema, validation
 from syncer.wire.bounded_json import Json
 from syncer.wire.frames import said
 
@@ -37,29 +36,29 @@ def _again(read: Callable[[Json], Any], told: Callable[[Any], Json]) -> Callable
 
 
 def _entry(value: Json) -> None:
-    entry = hostile.believable(values.entry_in(value))
+    entry = validation.believable(schema.entry_in(value))
     assert 0 <= entry.size < 1 << 63
 
 
 def _listing(value: Json) -> None:
-    hostile.believable_listing(values.listing_in(value))
+    validation.believable_listing(schema.listing_in(value))
 
 
 def _put(value: Json) -> None:
     call: Any = SimpleNamespace(key=SimpleNamespace(name="k"))
-    item = putting._item(call, Incoming(iter(())), 0, value)
-    changing.refusal((item.path,))
+    item = uploads._item(call, Incoming(iter(())), 0, value)
+    changes.refusal((item.path,))
 
 
 def _call(value: Json) -> None:
     """Every kind of request that has items of its own."""
     call: Any = SimpleNamespace(json=lambda: value)
     for read in (
-        contents._wanted,
-        looking._pair,
-        changing.moment,
-        changing.flag,
-        lambda v: changing._objects(call) if isinstance(v, dict) else None,
+        downloads._wanted,
+        queries._pair,
+        changes.moment,
+        changes.flag,
+        lambda v: changes._objects(call) if isinstance(v, dict) else None,
     ):
         with suppress(PermanentError):
             read(value)
@@ -74,16 +73,16 @@ def _known(value: Json) -> None:
 READERS: tuple[Callable[[Json], object], ...] = (
     _entry,
     _listing,
-    _again(values.seen_in, values.seen_out),
-    values.error_in,
-    _again(values.outcome_in, values.outcome_out),
-    _again(values.root_in, values.root_out),
-    _again(values.capabilities_in, values.capabilities_out),
+    _again(schema.seen_in, schema.seen_out),
+    schema.error_in,
+    _again(schema.outcome_in, schema.outcome_out),
+    _again(schema.root_in, schema.root_out),
+    _again(schema.capabilities_in, schema.capabilities_out),
     _put,
     _call,
     _known,
-    values.path,
-    values.octets,
+    schema.path,
+    schema.octets,
 )
 
 
@@ -93,7 +92,7 @@ def once(data: bytes) -> None:
         return
     text = data[1:]
     with suppress(PermanentError):
-        waiting._asked(text)
+        long_poll._asked(text)
     with suppress(PermanentError):
         parsed(text)
     try:

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from syncer.engine.model import Policy
-from syncer.stores.fsops import FileSystem
+from syncer.stores.local.filesystem import FileSystem
 from tests.simulation.machines import FastClock, Machine
 from tests.world import SIDES, Ran, World
 
@@ -453,7 +453,7 @@ class Sick(FileSystem):
         return super().stat(name, dir_fd)
 
     def scan(self, fd: int):  # type: ignore[no-untyped-def]
-        from syncer.stores.fsops import UNSEEN
+        from syncer.stores.local.filesystem import UNSEEN
 
         here = os.readlink(f"/proc/self/fd/{fd}")
         for name, found in super().scan(fd):

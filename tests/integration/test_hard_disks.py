@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from syncer.engine.model import Failed
-from syncer.stores.fsops import FileSystem
+from syncer.stores.local.filesystem import FileSystem
 from tests.simulation.machines import FastClock, Machine
 from tests.world import SIDES, World, as_nobody, contents, open_to_nobody, snapshot
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from syncer.engine import cycle
+from syncer.engine import sync
+from syncer.engine.gitignore import compile_rules
+from syncer.engine.interfaces import Capabilities
 from syncer.engine.model import Policy
-from syncer.engine.ports import Capabilities
 from syncer.engine.report import RunReport
-from syncer.ignore import compile_rules
 from syncer.state import open_state
-from syncer.stores.folder import FolderStore
-from syncer.stores.fsops import FileSystem
-from syncer.stores.memory import MemoryStore
+from syncer.stores.local.filesystem import FileSystem
+from syncer.stores.local.store import FolderStore
+from syncer.testing.memory_store import MemoryStore
 from tests.simulation.machines import TAG, FastClock, Silent
 from tests.world import SIDES, World, call
 
@@ -153,7 +153,7 @@ class TestASideThatFolds:
         (home / "local").mkdir(exist_ok=True)
         local = FolderStore(str(home / "local"), fs=FileSystem(), clock=clock, tag=TAG)
         with open_state(home / "state") as state:
-            pair = cycle.Pair(
+            pair = sync.SyncContext(
                 local=local,
                 remote=remote,
                 memory=state.memory,
@@ -163,7 +163,7 @@ class TestASideThatFolds:
                 compiler=compile_rules,
                 workers=1,
             )
-            report = cycle.run(pair)
+            report = sync.run(pair)
         local.close()
         return report
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from syncer.stores.folder import FolderStore
+from syncer.stores.local.store import FolderStore
 from tests.contract.doubles import HookedDisk, SteppingClock, once_before
 from tests.world import SIDES, World
 
@@ -115,8 +115,8 @@ def test_of_two_machines_that_mark_a_root_at_once_both_find_the_marker_of_the_fi
 
 def test_eight_first_runs_at_once_end_with_one_marker_and_go_on(tmp_path: Path) -> None:
     from syncer.config import JobSettings, Location, Settings
-    from syncer.jobs import Runner, Wish
-    from syncer.jobs import World as Jobs
+    from syncer.jobs import Environment as Jobs
+    from syncer.jobs import Runner, RunOptions
     from tests.jobs.runners import Ears
 
     (tmp_path / "shared").mkdir()
@@ -135,14 +135,14 @@ def test_eight_first_runs_at_once_end_with_one_marker_and_go_on(tmp_path: Path) 
             path=None, state_dir=tmp_path / f"state-{number}", accounts={}, jobs={"docs": job}
         )
         runners.append(Runner(Jobs(settings=settings, reporter=Ears()), job))
-    threads = [threading.Thread(target=runner.run, args=(Wish(),)) for runner in runners]
+    threads = [threading.Thread(target=runner.run, args=(RunOptions(),)) for runner in runners]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    results = [runner.run(Wish()) for runner in runners]
+    results = [runner.run(RunOptions()) for runner in runners]
     assert [result.error for result in results] == [None] * 8
     for runner in runners:
-        runner.run(Wish())
+        runner.run(RunOptions())
         runner.close()
     assert len([path for path in (tmp_path / "shared").iterdir() if path.is_file()]) == 8

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from syncer.engine.model import Obstacle, Side
-from syncer.engine.observe import DEEPEST, Eyes
+from syncer.engine.model import BlockedEntry, Side
+from syncer.engine.scan import DEEPEST, SnapshotReader
 from syncer.state import view_state
-from syncer.stores.memory import MemoryStore
+from syncer.testing.memory_store import MemoryStore
 from tests.simulation.faults import Die, Fail
 from tests.simulation.machines import RealMachine, Silent
 from tests.world import SIDES, World
@@ -66,8 +66,8 @@ def test_three_hundred_levels_of_new_directories_are_no_recursion_too_deep(world
 def test_a_tree_deeper_than_any_path_can_say_is_an_obstacle(tmp_path: Path) -> None:
     stores = {side: MemoryStore() for side in Side}
     state = view_state(tmp_path)
-    eyes = Eyes(stores, state.memory, Silent())
-    assert isinstance(eyes.list(Side.LOCAL, "/".join(["n"] * (DEEPEST + 1))), Obstacle)
+    eyes = SnapshotReader(stores, state.memory, Silent())
+    assert isinstance(eyes.list(Side.LOCAL, "/".join(["n"] * (DEEPEST + 1))), BlockedEntry)
 
 
 def test_what_a_rule_no_longer_names_is_found_even_after_two_hurt_runs(tmp_path: Path) -> None:

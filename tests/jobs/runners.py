@@ -12,9 +12,9 @@ from syncer.clock import SystemClock
 from syncer.config import JobSettings, Location, Settings
 from syncer.engine.model import Action, Outcome, Side
 from syncer.engine.scope import EVERYTHING, Places, Scope
-from syncer.jobs import Runner, Wish, World
-from syncer.jobs.pairs import place_of
+from syncer.jobs import Environment, Runner, RunOptions
 from syncer.jobs.results import JobResult
+from syncer.jobs.state_dir import place_of
 
 
 class Ears:
@@ -56,7 +56,7 @@ class Desk:
         self.job = replace(JobSettings(name="docs", local=self.local, remote=where, settle=0), **keys)  # type: ignore[arg-type]
         self.settings = Settings(path=None, state_dir=home / "state", accounts={}, jobs={"docs": self.job})
         self.clock = Later()
-        self.world = World(settings=self.settings, reporter=Ears(), clock=self.clock)
+        self.world = Environment(settings=self.settings, reporter=Ears(), clock=self.clock)
         self.runner = Runner(self.world, self.job)
 
     @property
@@ -68,7 +68,7 @@ class Desk:
         return self.place / "state.db"
 
     def run(self, scope: Scope = EVERYTHING, reporter: Ears | None = None, **wish: object) -> JobResult:
-        return self.runner.run(Wish(**wish), scope, reporter)  # type: ignore[arg-type]
+        return self.runner.run(RunOptions(**wish), scope, reporter)  # type: ignore[arg-type]
 
     def fill(self, count: int, directory: str = "") -> None:
         (self.local / directory).mkdir(exist_ok=True)

@@ -9,9 +9,9 @@ import pytest
 
 from syncer.clock import SystemClock
 from syncer.config import JobSettings, Location, Settings
-from syncer.jobs import building
-from syncer.jobs.pairs import place_of
-from syncer.stores.limits import LimitedStore
+from syncer.jobs import factory
+from syncer.jobs.state_dir import place_of
+from syncer.stores.rate_limit import LimitedStore
 
 
 def settings_of(home: Path, **limits: int) -> tuple[Settings, JobSettings]:
@@ -26,11 +26,11 @@ def settings_of(home: Path, **limits: int) -> tuple[Settings, JobSettings]:
 @pytest.mark.parametrize("limit", ["upload_limit", "download_limit"])
 def test_a_limit_of_a_job_paces_its_remote_side(tmp_path: Path, limit: str) -> None:
     settings, job = settings_of(tmp_path, **{limit: 1000})
-    with building.stores(settings, job, place_of(settings, job), clock=SystemClock()) as found:
+    with factory.stores(settings, job, place_of(settings, job), clock=SystemClock()) as found:
         assert isinstance(found.remote, LimitedStore) and not isinstance(found.local, LimitedStore)
 
 
 def test_without_a_limit_nothing_is_paced(tmp_path: Path) -> None:
     settings, job = settings_of(tmp_path)
-    with building.stores(settings, job, place_of(settings, job), clock=SystemClock()) as found:
-        assert found.remote is found.folders[building.Side.REMOTE]
+    with factory.stores(settings, job, place_of(settings, job), clock=SystemClock()) as found:
+        assert found.remote is found.folders[factory.Side.REMOTE]

@@ -15,11 +15,11 @@ from syncer.clock import SystemClock, uptime
 from syncer.config import JobSettings, Location, Settings
 from syncer.engine.model import Action, Mode, Outcome, Side
 from syncer.errors import Interrupted
-from syncer.jobs import Wish, World
-from syncer.jobs.pairs import place_of
+from syncer.jobs import Environment, RunOptions
 from syncer.jobs.results import JobResult
 from syncer.jobs.retention import RUNS
-from syncer.state import Damaged
+from syncer.jobs.state_dir import place_of
+from syncer.state import CorruptDatabase
 
 DAY_NS = 86_400 * 1_000_000_000
 
@@ -63,16 +63,18 @@ class Desk:
         )
         self.settings = Settings(path=None, state_dir=home / "state", accounts={}, jobs={"docs": self.job})
 
-    def world(self, error: Exception | None = None, days: int = 0) -> World:
+    def world(self, error: Exception | None = None, days: int = 0) -> Environment:
         """`days` have passed for this machine, which was not switched off."""
         up = uptime()
         later = replace(up, ns=up.ns + days * DAY_NS)
-        return World(
+        return Environment(
             settings=self.settings, reporter=Ears(error), clock=LaterClock(days), uptime=lambda: later
         )
 
-    def sync(self, wish: Wish | None = None, *, error: Exception | None = None, days: int = 0) -> JobResult:
-        return jobs.sync(self.world(error, days), self.job, wish or Wish())
+    def sync(
+        self, wish: RunOptions | None = None, *, error: Exception | None = None, days: int = 0
+    ) -> JobResult:
+        return jobs.sync(self.world(error, days), self.job, wish or RunOptions())
 
     def runs(self) -> int:
         with jobs.view(self.settings, self.job) as state:
@@ -126,7 +128,7 @@ def test_a_pair_is_known_by_its_roots_also_through_a_symlink(desk: Desk, tmp_pat
 
 def test_a_memory_found_damaged_in_mid_run_is_moved_aside_and_the_run_starts_over_once(desk: Desk) -> None:
     (desk.local / "x").write_bytes(b"1")
-    result = desk.sync(error=Damaged("the state database is damaged: malformed"))
+    result = desk.sync(error=CorruptDatabase("the state database is damaged: malformed"))
     assert result.exit_code == 0
     assert "moved" in result.notes[0]
     assert (desk.remote / "x").read_bytes() == b"1"
@@ -194,10 +196,10 @@ def test_yes_accepts_a_replaced_root_but_never_a_missing_one(desk: Desk) -> None
     (desk.local / "x").write_bytes(b"1")
     desk.sync()
     away = desk.local.rename(desk.local.with_name("away"))
-    assert desk.sync(Wish(yes=True)).exit_code == 4
+    assert desk.sync(RunOptions(yes=True)).exit_code == 4
     assert not desk.local.exists()
     desk.local.mkdir()
-    assert desk.sync(Wish(yes=True)).exit_code == 0
+    assert desk.sync(RunOptions(yes=True)).exit_code == 0
     assert (desk.local / "x").read_bytes() == b"1"
     assert away.exists()
 
@@ -213,7 +215,7 @@ def test_a_lost_memory_loses_no_file(desk: Desk) -> None:
 
 def test_the_policy_is_the_jobs_unless_the_run_says_otherwise(desk: Desk) -> None:
     job = replace(desk.job, mode=Mode.PUSH, ignore=("*.tmp",))
-    policy = jobs.policy_of(job, Wish())
+    policy = jobs.policy_of(job, RunOptions())
     assert (policy.mode, policy.ignore, policy.full, policy.allow_deletes) == (
         Mode.PUSH,
         ("*.tmp",),
@@ -221,5 +223,5 @@ def test_the_policy_is_the_jobs_unless_the_run_says_otherwise(desk: Desk) -> Non
         False,
     )
     assert "." not in policy.host
-    said = jobs.policy_of(job, Wish(yes=True, full=True, max_delete=replace(job.max_delete, count=3)))
+    said = jobs.policy_of(job, RunOptions(yes=True, full=True, max_delete=replace(job.max_delete, count=3)))
     assert (said.full, said.allow_deletes, said.max_delete.count) == (True, True, 3)

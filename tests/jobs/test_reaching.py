@@ -14,7 +14,7 @@ import pytest
 
 from syncer.clock import SystemClock
 from syncer.errors import PermanentError, TransientError
-from syncer.jobs.reaching import host_of, reach
+from syncer.jobs.diagnostics import host_of, reach
 
 
 def handler(ahead: float | None, seen: list[dict[str, str]]) -> type[BaseHTTPRequestHandler]:

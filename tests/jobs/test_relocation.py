@@ -12,11 +12,11 @@ import pytest
 
 from syncer import jobs
 from syncer.config import JobSettings, Location, Settings
+from syncer.engine.interfaces import ForgetBase
 from syncer.engine.model import Side
-from syncer.engine.ports import Drop
-from syncer.jobs import SystemClock, Wish, World, building, relocation
-from syncer.jobs.pairs import place_of
+from syncer.jobs import Environment, RunOptions, SystemClock, factory, relocation
 from syncer.jobs.results import JobResult
+from syncer.jobs.state_dir import place_of
 from syncer.state import installation
 from tests.jobs.runners import Ears
 
@@ -38,11 +38,11 @@ class Home:
         self.settings = replace(self.settings, jobs={job.name: job for job in settings})
 
     def sync(self, job: JobSettings, **wish: object) -> JobResult:
-        world = World(settings=self.settings, reporter=Ears())
-        return jobs.sync(world, job, Wish(**wish))  # type: ignore[arg-type]
+        world = Environment(settings=self.settings, reporter=Ears())
+        return jobs.sync(world, job, RunOptions(**wish))  # type: ignore[arg-type]
 
     def plan(self, job: JobSettings) -> JobResult:
-        return jobs.plan(World(settings=self.settings, reporter=Ears()), job, Wish())
+        return jobs.plan(Environment(settings=self.settings, reporter=Ears()), job, RunOptions())
 
     def marker(self, name: str) -> str:
         return (self.base / name / ".syncer/root-id").read_text()
@@ -109,7 +109,7 @@ def test_a_root_that_is_copied_is_another_pair_with_a_marker_of_its_own(home: Ho
 def test_a_folder_that_is_mounted_twice_is_no_copy_of_itself(home: Home) -> None:
     job, clock = home.job(), SystemClock()
     before = home.marker("copy")
-    with building.stores(home.settings, job, place_of(home.settings, job), clock=clock, run="1") as stores:
+    with factory.stores(home.settings, job, place_of(home.settings, job), clock=clock, run="1") as stores:
         notes = relocation.mark_copies(stores, {Side.REMOTE: str(home.base / "copy")}, None)
     assert (home.marker("copy"), notes) == (before, [])
     assert home.sync(job).exit_code == 0
@@ -266,7 +266,7 @@ def test_a_death_before_the_copy_is_marked_deletes_nothing(
     (home.base / "docs/a").unlink()
     place = place_of(home.settings, home.job())
     with jobs.open_state(place.directory) as state:
-        state.memory.record([Drop(path="")])
+        state.memory.record([ForgetBase(path="")])
         state.memory.set(**{f"{s.value}_{w}": "" for s in Side for w in ("root", "device", "folder")})
     assert home.sync(home.job()).exit_code == 0
     assert home.tree("docs") == home.tree("copy") == {"a": "a", "d/c": "d/c"}

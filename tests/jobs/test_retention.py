@@ -15,13 +15,20 @@ from syncer import jobs
 from syncer.clock import DAY_NS, Uptime
 from syncer.config import JobSettings, Location, Settings
 from syncer.engine.model import Side
-from syncer.jobs import Runner, Wish, World, byhand, retention, undoing
-from syncer.jobs.pairs import place_of
+from syncer.jobs import (
+    Environment,
+    Runner,
+    RunOptions,
+    conflicts,
+    retention,
+    undo,
+)
 from syncer.jobs.results import JobResult
 from syncer.jobs.retention import RUNS
-from syncer.stores import trashcan
-from syncer.stores.fsops import FileSystem
-from syncer.stores.trash import LARGE, Trash
+from syncer.jobs.state_dir import place_of
+from syncer.stores.local import trash_restore
+from syncer.stores.local.filesystem import FileSystem
+from syncer.stores.local.trash import LARGE, Trash
 from tests.contents import noise
 from tests.jobs.runners import Ears, at
 
@@ -69,14 +76,14 @@ class Desk:
         self.settings = Settings(
             path=None, state_dir=home / f"state-{name}", accounts={}, jobs={"docs": self.job}
         )
-        self.world = World(
+        self.world = Environment(
             settings=self.settings, reporter=Ears(), clock=self.machine, uptime=self.machine.uptime
         )
         self.runner = Runner(self.world, self.job)
 
     def run(self, **wish: object) -> JobResult:
         self.machine.wait(1)
-        result = self.runner.run(Wish(**wish))  # type: ignore[arg-type]
+        result = self.runner.run(RunOptions(**wish))  # type: ignore[arg-type]
         assert result.error is None, result.error
         return result
 
@@ -90,10 +97,10 @@ class Desk:
         assert content in self.trash()
 
     def trash(self) -> list[str]:
-        found = byhand.trashed(self.world, self.job)
+        found = conflicts.trashed(self.world, self.job)
         return [self._read(one) for one in found]
 
-    def _read(self, one: byhand.InTrash) -> str:
+    def _read(self, one: conflicts.InTrash) -> str:
         place = place_of(self.settings, self.job).keeping(one.side) / "trash"
         return (place / one.thing.kept.batch / one.thing.kept.path).read_text()
 
@@ -206,9 +213,9 @@ def test_two_machines_with_the_same_run_in_the_same_second_keep_both_versions(tm
     one, other = shared(tmp_path, "11111111", "12"), shared(tmp_path, "22222222", "12")
     keep(one, tmp_path, "f", "of one")
     keep(other, tmp_path, "f", "of the other")
-    found = {thing.run: thing for thing in trashcan.contents(one)}
+    found = {thing.run: thing for thing in trash_restore.contents(one)}
     assert set(found) == {"12", "12@22222222"}
-    assert len(trashcan.batches(one)) == len(trashcan.batches(other)) == 1
+    assert len(trash_restore.batches(one)) == len(trash_restore.batches(other)) == 1
 
 
 def test_a_machine_removes_only_what_it_put_into_a_shared_trash(tmp_path: Path, elsewhere: Path) -> None:
@@ -305,7 +312,7 @@ def test_the_trash_is_pruned_although_one_path_fails_in_every_run(desk: Desk) ->
         file.truncate(os.statvfs(desk.local).f_bavail * os.statvfs(desk.local).f_frsize + (1 << 40))
     for _ in range(RUNS):
         desk.machine.wait(1)
-        assert desk.runner.run(Wish()).exit_code == 3
+        assert desk.runner.run(RunOptions()).exit_code == 3
     assert desk.trash() == []
 
 
@@ -313,7 +320,7 @@ def test_a_run_over_a_part_of_the_tree_counts_what_it_put_into_the_trash(desk: D
     (desk.local / "d").mkdir()
     overwrite(desk, "d/f", "1")
     (desk.local / "d/f").write_text("22")
-    assert desk.runner.run(Wish(), at("d")).exit_code == 0
+    assert desk.runner.run(RunOptions(), at("d")).exit_code == 0
     with jobs.view(desk.settings, desk.job) as state:
         assert state.trash.size(Side.REMOTE.value) == 1
 
@@ -340,14 +347,14 @@ def test_small_edits_of_a_large_file_keep_one_whole_version_and_all_come_back(
     assert on_disk(desk) < LARGE * 1.1
     with jobs.view(desk.settings, desk.job) as state:
         assert state.trash.size("remote") == on_disk(desk), "what is counted is what is there"
-    things = byhand.trashed(desk.world, desk.job)
+    things = conflicts.trashed(desk.world, desk.job)
     assert [one.thing.size for one in things] == [LARGE] * 5, "none was removed for want of room"
     for number in (0, 4):  # a difference, and the version that the last difference is made from
         thing = things[number].thing
-        [back] = byhand.restore(desk.world, desk.job, ["large"], run=thing.run, to=f"back{number}")
+        [back] = conflicts.restore(desk.world, desk.job, ["large"], run=thing.run, to=f"back{number}")
         assert back.failure == ""
         assert (desk.remote / f"back{number}").read_bytes() == versions[number]
-    left = [one.thing.run for one in byhand.trashed(desk.world, desk.job)]
+    left = [one.thing.run for one in conflicts.trashed(desk.world, desk.job)]
     assert left == [one.thing.run for one in things[1:4]]
     desk.run()
     with jobs.view(desk.settings, desk.job) as state:
@@ -363,6 +370,6 @@ def test_an_undo_brings_back_a_version_of_which_only_the_difference_is_kept(tmp_
         versions.append(bytes(data))
         data[number * 100_000] ^= 1
     for number in (4, 3, 2):
-        done = undoing.undo(desk.world, desk.job, number)
+        done = undo.undo(desk.world, desk.job, number)
         assert [one.failure for one in done.steps] == [""], done
         assert (desk.remote / "large").read_bytes() == versions[number - 2]

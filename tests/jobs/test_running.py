@@ -20,9 +20,9 @@ from syncer.config import parse
 from syncer.engine.model import Action, ConflictPolicy
 from syncer.engine.scope import EVERYTHING, NOTHING, NOWHERE, Scope
 from syncer.errors import Busy, GuardTripped, Interrupted, TransientError
-from syncer.jobs import Runner, Wish, World, byhand
+from syncer.jobs import Environment, Runner, RunOptions, conflicts
 from syncer.jobs.results import JobResult
-from syncer.jobs.running import Waiting
+from syncer.jobs.runner import Waiting
 from syncer.state import PairLock
 from tests.jobs.runners import Desk, Ears, Later, at, done
 from tests.server.conftest import serving
@@ -244,7 +244,7 @@ def test_a_conflict_elsewhere_stays_open_and_a_choice_for_it_is_heard_by_any_run
     (desk.local / "e/file-000").write_bytes(b"edited")
     assert desk.run(at("e")).exit_code == 0
     assert desk.runner.waiting() == Waiting(problems=0, conflicts=1, held=0)
-    byhand.resolve(desk.world, desk.job, ["d/file-000"], "local")
+    conflicts.resolve(desk.world, desk.job, ["d/file-000"], "local")
     assert "d/file-000" in done(desk.run(at("e"))), "although nobody said that d is to be looked at"
     assert (desk.remote / "d/file-000").read_bytes() == b"here"
     assert desk.runner.waiting() == Waiting(problems=0, conflicts=0, held=0)
@@ -347,7 +347,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Runner, Path, Callable[[], None], C
             f'[jobs.docs]\nlocal = "{tmp_path}/local"\nremote = "s:"\nsettle = 0\n'
         )
         settings = parse(text, tmp_path / "config.toml")
-        runner = Runner(World(settings=settings, reporter=Ears(), clock=Later()), settings.jobs["docs"])
+        runner = Runner(Environment(settings=settings, reporter=Ears(), clock=Later()), settings.jobs["docs"])
 
         def restart() -> None:
             context = serving(folder, "--listen", f"127.0.0.1:{server.port}", state=state)
@@ -369,17 +369,17 @@ def test_the_connection_to_a_service_stays_open_until_there_is_trouble(tmp_path:
     with served(tmp_path) as (runner, folder, stop, restart):
         local = tmp_path / "local"
         (local / "a").write_bytes(b"1")
-        assert runner.run(Wish()).exit_code == 0
+        assert runner.run(RunOptions()).exit_code == 0
         kept = runner._service
         assert kept is not None
         (local / "a").write_bytes(b"22")
-        assert runner.run(Wish(), at("")).exit_code == 0 and runner._service is kept
+        assert runner.run(RunOptions(), at("")).exit_code == 0 and runner._service is kept
         stop()
         (local / "a").write_bytes(b"333")
-        result = runner.run(Wish(), at(""))
+        result = runner.run(RunOptions(), at(""))
         assert isinstance(result.error, TransientError) and runner._service is None
         restart()
-        assert runner.run(Wish(), at("")).exit_code == 0 and runner._service is not kept
+        assert runner.run(RunOptions(), at("")).exit_code == 0 and runner._service is not kept
         assert (folder / "a").read_bytes() == b"333"
 
 
@@ -387,10 +387,10 @@ def test_two_threads_never_share_a_runner_by_accident(desk: Desk) -> None:
     """The second one finds the pair's lock taken, as another process would."""
     desk.fill(1)
     results: list[JobResult] = []
-    other = Runner(World(settings=desk.settings, reporter=Ears(), clock=Later()), desk.job)
+    other = Runner(Environment(settings=desk.settings, reporter=Ears(), clock=Later()), desk.job)
 
     def meanwhile(action: Action) -> None:
-        thread = threading.Thread(target=lambda: results.append(other.run(Wish())))
+        thread = threading.Thread(target=lambda: results.append(other.run(RunOptions())))
         thread.start()
         thread.join()
 

@@ -12,8 +12,8 @@ import pytest
 from syncer.engine.model import Action, Delete
 from syncer.engine.scope import NOTHING
 from syncer.errors import Interrupted
-from syncer.jobs.running import Waiting
-from syncer.jobs.strokes import STROKE
+from syncer.jobs.recent_deletions import STROKE
+from syncer.jobs.runner import Waiting
 from tests.jobs.runners import Desk, Ears, at
 
 

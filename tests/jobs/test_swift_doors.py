@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from syncer.accounts.swift import default_container, door
 from syncer.clock import SystemClock
 from syncer.config.accounts import Account, Kinds, SmartFile
 from syncer.errors import AuthError, ConfigError
-from syncer.jobs.swift_doors import default_container, door
 
 
 def account(base: Path = Path(), /, **table: object) -> Account:

@@ -13,11 +13,11 @@ from syncer import jobs
 from syncer.config import JobSettings, Location, Settings
 from syncer.engine.model import Action, Outcome, Side
 from syncer.errors import Interrupted
-from syncer.jobs import Wish, World, undoing
-from syncer.jobs.bookkeeping import FOLDER
-from syncer.jobs.inverse import CHANGED, Past, What, row_of, steps
+from syncer.jobs import Environment, RunOptions, undo
+from syncer.jobs.recording import FOLDER
+from syncer.jobs.undo_steps import CHANGED, Past, What, row_of, steps
 from syncer.state import HistoryEntry
-from syncer.stores.trash import Kept
+from syncer.stores.local.trash import Kept
 
 
 class Stopper:
@@ -49,12 +49,12 @@ class Desk:
         remote = Location(account="local", path=str(self.home / "remote"))
         return JobSettings(name="docs", local=self.home / "local", remote=remote, settle=0)
 
-    def world(self, reporter: Stopper | None = None) -> World:
+    def world(self, reporter: Stopper | None = None) -> Environment:
         settings = Settings(path=None, state_dir=self.home / "state", accounts={}, jobs={"docs": self.job})
-        return World(settings=settings, reporter=reporter or Stopper())
+        return Environment(settings=settings, reporter=reporter or Stopper())
 
     def sync(self) -> int:
-        result = jobs.sync(self.world(), self.job, Wish())
+        result = jobs.sync(self.world(), self.job, RunOptions())
         assert result.exit_code == 0, result
         return result.run
 
@@ -102,12 +102,12 @@ def test_an_undo_stopped_between_two_steps_loses_nothing_and_can_be_asked_for_ag
     run, before = changed(desk)
     contents = desk.contents()
     with pytest.raises(Interrupted):
-        undoing.undo(desk.world(Stopper(at)), desk.job, None)
+        undo.undo(desk.world(Stopper(at)), desk.job, None)
     assert desk.contents() >= contents
     with jobs.view(desk.world().settings, desk.job) as state:
         last = state.ledger.runs(1)[0]
         assert (last.trigger, last.result, last.exit_code) == (f"undo {run}", "error", 143)
-    done = undoing.undo(desk.world(), desk.job, None)
+    done = undo.undo(desk.world(), desk.job, None)
     assert done.run.id == run, "a broken-off undo does not count as done"
     assert desk.tree("remote") == before
     assert desk.contents() >= contents
@@ -121,7 +121,7 @@ def test_a_sync_after_a_broken_off_undo_loses_nothing(desk: Desk, at: int) -> No
     changed(desk)
     contents = desk.contents()
     with pytest.raises(Interrupted):
-        undoing.undo(desk.world(Stopper(at)), desk.job, None)
+        undo.undo(desk.world(Stopper(at)), desk.job, None)
     desk.sync()
     assert desk.contents() >= contents
     assert desk.tree("local") == desk.tree("remote")
@@ -130,7 +130,7 @@ def test_a_sync_after_a_broken_off_undo_loses_nothing(desk: Desk, at: int) -> No
 def test_an_undo_has_as_many_steps_as_the_tests_above_stop_at(desk: Desk) -> None:
     changed(desk)
     stopper = Stopper(1000)
-    undoing.undo(desk.world(stopper), desk.job, None)
+    undo.undo(desk.world(stopper), desk.job, None)
     assert 1000 - stopper.left == 10
 
 
@@ -138,7 +138,7 @@ def test_the_directories_of_an_undo_are_looked_at_by_the_next_run_whatever_they_
     changed(desk)
     desk.sync()
     with pytest.raises(Interrupted):
-        undoing.undo(desk.world(Stopper(0)), desk.job, None)
+        undo.undo(desk.world(Stopper(0)), desk.job, None)
     with jobs.view(desk.world().settings, desk.job) as state:
         void = {path for path, local, remote in state.memory.directories() if not (local and remote)}
     assert {"", "kind", "kind/new"} <= void
@@ -149,7 +149,7 @@ def test_things_of_an_earlier_life_of_the_numbers_are_not_put_back(desk: Desk) -
     run, _ = changed(desk)
     [batch] = desk.home.glob(f"state/pairs/*/remote/trash/*-{run}")
     batch.rename(batch.with_name(f"20200101-000000-{run}"))
-    done = undoing.undo(desk.world(), desk.job, run)
+    done = undo.undo(desk.world(), desk.job, run)
     assert {t.step.path for t in done.steps if "trash" in t.failure} >= {"edit", "gone"}
     assert (desk.home / "remote/edit").read_text() == "second edit"
 
@@ -161,7 +161,7 @@ def test_a_file_keeps_its_mode(desk: Desk) -> None:
     os.chmod(desk.home / "remote/x", 0o600)
     (desk.home / "local/x").write_text("second")
     desk.sync()
-    undoing.undo(desk.world(), desk.job, None)
+    undo.undo(desk.world(), desk.job, None)
     assert (desk.home / "remote/x").stat().st_mode & 0o777 == 0o600
 
 

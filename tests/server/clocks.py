@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Moved:
-    """`engine.ports.Clock`; wall time begins in 2026."""
+    """`engine.interfaces.Clock`; wall time begins in 2026."""
 
     def __init__(self) -> None:
         self.seconds = 0.0

@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 import requests
 
-from syncer.server.keys import KeyFile
+from syncer.server.api_keys import KeyFile
 from syncer.server.premises import KEYS
 
 ROOT = Path(__file__).parent.parent.parent

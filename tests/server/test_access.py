@@ -10,12 +10,12 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from syncer.errors import ChangedUnderUs
-from syncer.server.access import ACCESS, AccessLog, AsJson, AsText, Line
+from syncer.server.access_log import ACCESS, AccessLine, AccessLog, AsJson, AsText
 
 HOSTILE = 'a b="c"\r\nGET /fake HTTP/1.1\x1b[2J\u202e\\'
 
 
-def record(line: Line | None = None, message: str = "") -> logging.LogRecord:
+def record(line: AccessLine | None = None, message: str = "") -> logging.LogRecord:
     made = logging.LogRecord("syncer.server", logging.INFO, "", 0, message, None, None)
     if line is not None:
         made.line = line
@@ -24,7 +24,7 @@ def record(line: Line | None = None, message: str = "") -> logging.LogRecord:
 
 @pytest.mark.parametrize("formatter", [AsText(), AsJson()])
 def test_a_line_is_one_line_of_printable_characters(formatter: logging.Formatter) -> None:
-    line = Line(method="GET", path=HOSTILE, status=200, key=HOSTILE, note=HOSTILE)
+    line = AccessLine(method="GET", path=HOSTILE, status=200, key=HOSTILE, note=HOSTILE)
     for text in (formatter.format(record(line)), formatter.format(record(message=HOSTILE))):
         assert text.isprintable() and "\n" not in text
 
@@ -33,12 +33,12 @@ def test_a_line_is_one_line_of_printable_characters(formatter: logging.Formatter
 def test_no_line_is_without_bound(formatter: logging.Formatter) -> None:
     """A name of kilobytes in an error, a message of megabytes: the line is some thousand characters."""
     huge = "\x01" * 1_000_000
-    for made in (record(Line(method="GET", path="/", status=200, note=huge)), record(message=huge)):
+    for made in (record(AccessLine(method="GET", path="/", status=200, note=huge)), record(message=huge)):
         assert len(formatter.format(made)) < 30_000
 
 
 def test_text_quotes_so_that_no_value_looks_like_another_field() -> None:
-    line = Line(method="GET", path="/a", status=200, ms=1.5, key="x status=500")
+    line = AccessLine(method="GET", path="/a", status=200, ms=1.5, key="x status=500")
     assert (
         AsText()
         .format(record(line))

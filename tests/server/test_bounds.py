@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from syncer.engine.delta import Family, Parameters
-from syncer.engine.signature import sums
+from syncer.delta.rsync import SignatureParams, SumType
+from syncer.delta.signature import sums
 from syncer.server.api.attributes import Attributes
-from syncer.stores import stamps
+from syncer.stores.local import stat
 from syncer.wire import BASE
 from tests.server import attacks
 from tests.server.conftest import Serving, eventually, serving
@@ -93,19 +93,19 @@ def test_a_list_of_values_without_end_is_refused_before_it_is_parsed(server: Ser
     assert peak(server) < 100 << 20
 
 
-def forged(parameters: Parameters) -> bytes:
+def forged(parameters: SignatureParams) -> bytes:
     """Many blocks with the weak sum of zeros, and strong sums that fit nothing."""
     weak = sums(bytes(parameters.block_len), parameters)[:4]
     return parameters.header + b"".join(weak + struct.pack(">Q", n) for n in range(250))
 
 
-@pytest.mark.parametrize("family", Family)
+@pytest.mark.parametrize("family", SumType)
 @pytest.mark.parametrize("block", [2048, 1 << 20])
 def test_a_signature_made_to_collide_costs_two_seconds_at_most(
-    server: Serving, family: Family, block: int
+    server: Serving, family: SumType, block: int
 ) -> None:
     (server.folder / "zeros").write_bytes(bytes(64 << 20))
-    wrong = forged(Parameters(family=family, block_len=block, strong_len=8))
+    wrong = forged(SignatureParams(family=family, block_len=block, strong_len=8))
     begun = processor(server)
     answer = server.post("api/2/path/sync/delta/zeros", files={"signature": wrong})
     assert answer.status_code == 400, answer.text
@@ -325,7 +325,7 @@ def test_attributes_of_a_page_are_weighed_before_they_are_told(tmp_path: Path) -
     kept = Attributes(state / "attributes.sqlite")
     for name in names:
         (folder / name).write_bytes(b"")
-        version = stamps.version((folder / name).stat())
+        version = stat.version((folder / name).stat())
         kept.set(name, version, [(f"{n}", "\N{GRINNING FACE}" * 4096) for n in range(40)])
     kept.close()
     with serving(folder, state=state) as server:

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from syncer.clock import SystemClock
-from syncer.server import running
-from syncer.server.access import ACCESS
-from syncer.server.keys import KeyFile
-from syncer.server.lifetime import opened
-from syncer.server.limits import Limits
+from syncer.server import runner
+from syncer.server.access_log import ACCESS
+from syncer.server.api_keys import KeyFile
+from syncer.server.app import opened
+from syncer.server.timeouts import Timeouts
 from tests.server.conftest import Serving, eventually, serving
 from tests.server.raw import authorization, connect, received, send, status
 
@@ -112,7 +112,7 @@ def test_a_head_one_byte_too_long_is_refused_at_once(server: Serving) -> None:
     """Not only when its time is over, which ends without an answer."""
     begun = b"GET /"
     with connect(server) as sock:
-        sock.sendall(begun + b"a" * (Limits().head_bytes + 1 - len(begun)))
+        sock.sendall(begun + b"a" * (Timeouts().head_bytes + 1 - len(begun)))
         assert status(received(sock)) == 400
 
 
@@ -145,22 +145,22 @@ def test_without_a_key_no_body_is_awaited(server: Serving) -> None:
 
 
 @contextmanager
-def impatient(tmp_path: Path, limits: Limits) -> Iterator[Serving]:
+def impatient(tmp_path: Path, limits: Timeouts) -> Iterator[Serving]:
     folder, state = tmp_path / "folder", tmp_path / "state"
     folder.mkdir()
     file = KeyFile(state / "keys.json")
     made = file.add("a")
-    sockets = running.bind("127.0.0.1", 0, tls=False, insecure=False)
+    sockets = runner.bind("127.0.0.1", 0, tls=False, insecure=False)
     ready, stop = threading.Event(), threading.Event()
     with opened(folder, state, file, clock=SystemClock(), trash_days=30, limits=limits) as app:
         thread = threading.Thread(
-            target=running.run,
+            target=runner.run,
             args=(app, sockets),
             kwargs={"tls": None, "ready": ready.set, "stopped": stop.is_set},
         )
         thread.start()
         assert ready.wait(20)
-        url = running.url_of("127.0.0.1", sockets, tls=False)
+        url = runner.url_of("127.0.0.1", sockets, tls=False)
         found = Serving(
             folder=folder,
             state=state,
@@ -195,7 +195,7 @@ def seconds_until_closed(sock: socket.socket, trickle: bytes = b"") -> float:
 
 
 def test_a_slow_head_is_cut_off_however_it_trickles(tmp_path: Path) -> None:
-    with impatient(tmp_path, Limits(head_seconds=0.5)) as server:
+    with impatient(tmp_path, Timeouts(head_seconds=0.5)) as server:
         for first, trickle in (
             (b"", b""),
             (b"GET / HT", b""),
@@ -213,7 +213,7 @@ def test_a_slow_head_is_cut_off_however_it_trickles(tmp_path: Path) -> None:
 
 
 def test_a_slow_body_is_cut_off_and_leaves_nothing(tmp_path: Path) -> None:
-    with impatient(tmp_path, Limits(grace=0.5, rate=1000)) as server:
+    with impatient(tmp_path, Timeouts(grace=0.5, rate=1000)) as server:
         for url in ("PUT /api/3/path/data/a", "POST /api/2/path/oper/mkdir"):
             head = f"{url} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n{authorization(server)}\r\n"
             with connect(server) as sock:
@@ -223,7 +223,7 @@ def test_a_slow_body_is_cut_off_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_body_that_nobody_wants_is_read_for_a_while_only(tmp_path: Path) -> None:
-    with impatient(tmp_path, Limits(linger_seconds=0.5)) as server, connect(server) as sock:
+    with impatient(tmp_path, Timeouts(linger_seconds=0.5)) as server, connect(server) as sock:
         sock.sendall(b"PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
         assert status(sock.recv(1000)) == 401
         assert seconds_until_closed(sock, b"x") < 5
@@ -231,7 +231,7 @@ def test_a_body_that_nobody_wants_is_read_for_a_while_only(tmp_path: Path) -> No
 
 def test_a_client_that_takes_nothing_is_let_go(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, ACCESS)
-    with impatient(tmp_path, Limits(grace=0.5, rate=1 << 30)) as server:
+    with impatient(tmp_path, Timeouts(grace=0.5, rate=1 << 30)) as server:
         (server.folder / "big").write_bytes(bytes(64 << 20))
         with connect(server) as sock:
             request = f"GET /api/2/path/data/big HTTP/1.1\r\nHost: x\r\n{authorization(server)}\r\n"
@@ -242,7 +242,7 @@ def test_a_client_that_takes_nothing_is_let_go(tmp_path: Path, caplog: pytest.Lo
 
 def test_an_answer_that_takes_its_time_is_not_cut_off(tmp_path: Path) -> None:
     """Once: the deadline of the body went on while the client took the answer."""
-    with impatient(tmp_path, Limits(grace=1.0, rate=1 << 16)) as server:
+    with impatient(tmp_path, Timeouts(grace=1.0, rate=1 << 16)) as server:
         (server.folder / "big").write_bytes(bytes(24 << 20))
         with connect(server) as sock:
             head = "GET /api/2/path/data/big HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
@@ -257,7 +257,7 @@ def test_an_answer_that_takes_its_time_is_not_cut_off(tmp_path: Path) -> None:
 
 
 def test_connections_are_counted_in_all_and_by_address(tmp_path: Path) -> None:
-    for limits in (Limits(connections=3), Limits(per_address=3)):
+    for limits in (Timeouts(connections=3), Timeouts(per_address=3)):
         home = tmp_path / str(limits.connections)
         home.mkdir()
         with impatient(home, limits) as server:

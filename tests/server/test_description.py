@@ -11,8 +11,8 @@ import pytest
 import requests
 from hypothesis import HealthCheck, Phase, settings
 
-from syncer.server.api.description import document
-from syncer.server.api.table import MEANINGS, TABLE
+from syncer.server.api.endpoints import MEANINGS, TABLE
+from syncer.server.api.openapi import document
 from tests.server.conftest import Serving, serving
 
 with warnings.catch_warnings():

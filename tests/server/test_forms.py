@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from python_multipart.exceptions import MultipartParseError
 
 from syncer.errors import TransientError
-from syncer.server.answers import Refused
-from syncer.server.bodies import Given, Spool
+from syncer.server.errors import Refused
 from syncer.server.forms import Form, _pairs, _Parts
+from syncer.server.request_body import FormFile, UploadSpool
 
 PIECES = [
     b"--X\r\n", b"--X--\r\n", b"--X", b"\r\n", b"\r\n\r\n", b"X", b"--",
@@ -81,7 +81,7 @@ def test_any_urlencoded_bytes_make_fields_or_a_refusal(body: bytes) -> None:
 def test_content_that_is_not_as_long_as_announced_is_never_handed_out_whole(tmp_path: Path) -> None:
     for pieces in ([b"12", b"3"], [b"12", b"34", b"5"], []):
         handed = []
-        source = Given(pieces, 4)
+        source = FormFile(pieces, 4)
         with pytest.raises(TransientError):
             handed += list(source.chunks())
         with pytest.raises(TransientError):
@@ -89,7 +89,7 @@ def test_content_that_is_not_as_long_as_announced_is_never_handed_out_whole(tmp_
 
 
 def test_a_spool_has_no_name_on_the_disk(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    spool = UploadSpool(tmp_path)
     spool.write(b"abc" * 1_000_000)
     assert os.listdir(tmp_path) == []
     assert b"".join(spool.chunks()) == b"".join(spool.chunks()) == b"abc" * 1_000_000

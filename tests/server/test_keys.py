@@ -15,9 +15,9 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from syncer.errors import ConfigError, UsageError
-from syncer.server.gate import LOOK_EVERY, Gate, Keys, Tries
-from syncer.server.keys import KeyFile
-from syncer.server.limits import neighbourhood
+from syncer.server.api_keys import KeyFile
+from syncer.server.auth import LOOK_EVERY, BasicAuthMiddleware, FailedLogins, Keys
+from syncer.server.timeouts import neighbourhood
 from tests.server.clocks import Moved
 from tests.server.conftest import Serving, eventually
 
@@ -147,7 +147,7 @@ def test_a_file_damaged_under_a_running_server_changes_nothing(file: KeyFile) ->
 
 def test_failed_tries_are_counted_by_address_and_forgiven_with_time() -> None:
     clock = Moved()
-    tries = Tries(clock)
+    tries = FailedLogins(clock)
     for _ in range(10):
         assert tries.wait("1.2.3.4") == 0
         tries.failed("1.2.3.4")
@@ -176,7 +176,7 @@ def test_strangers_behind_the_same_address_lock_no_key_out(file: KeyFile) -> Non
         return {"type": "http", "headers": [(b"authorization", header)], "client": ("192.0.2.1", 5)}
 
     async def story() -> None:
-        gate = Gate(app, keys=Keys(file, Moved()), clock=Moved())
+        gate = BasicAuthMiddleware(app, keys=Keys(file, Moved()), clock=Moved())
         for _ in range(12):
             await gate(asking("x" * 32, "wrong"), received, sent)
         assert told[-1] == 429, "the strangers have to wait"
@@ -206,7 +206,7 @@ def test_tries_that_come_all_at_once_are_counted_one_after_the_other(file: KeyFi
         statuses.extend([message["status"]] if "status" in message else [])
 
     async def all_at_once() -> None:
-        gate = Gate(app, keys=Keys(file, clock), clock=clock)
+        gate = BasicAuthMiddleware(app, keys=Keys(file, clock), clock=clock)
         await asyncio.gather(*(gate(dict(scope), received, sent) for _ in range(30)))
 
     asyncio.run(all_at_once())

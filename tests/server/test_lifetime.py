@@ -16,19 +16,19 @@ import pytest
 import requests
 
 from syncer.clock import SystemClock, Uptime
+from syncer.engine.interfaces import DeleteRequest, WriteRequest
 from syncer.engine.model import Done, Entry, Kind, Stale
-from syncer.engine.ports import Put, Removal
 from syncer.errors import Busy, NotFound, Unholdable
-from syncer.server.bodies import Given
 from syncer.server.extension import Extension
-from syncer.server.extension.call import Call
-from syncer.server.extension.looking import list_
-from syncer.server.premises import Occupied, default_state
-from syncer.server.served import IDLE, Key, Served, checked
+from syncer.server.extension.queries import list_
+from syncer.server.extension.request import Call
+from syncer.server.folder import IDLE, Key, ServedFolder, checked
+from syncer.server.maintenance import Maintenance
+from syncer.server.premises import StateDirLock, default_state
+from syncer.server.request_body import FormFile
 from syncer.server.trash_ages import LOOKS
-from syncer.server.upkeep import Upkeep
-from syncer.stores import stamps, trash_deltas, trashcan
-from syncer.stores.trash import LARGE
+from syncer.stores.local import stat, trash_deltas, trash_restore
+from syncer.stores.local.trash import LARGE
 from tests.contents import noise
 from tests.server.clocks import Moved
 from tests.server.conftest import Serving, eventually, run, serving
@@ -240,7 +240,7 @@ def test_two_servers_cannot_have_one_folder(server: Serving) -> None:
     assert done.returncode == 6, done.stderr
     assert json.loads(done.stdout)["error"]["exit"] == 6
     with pytest.raises(Busy):
-        Occupied(server.state)
+        StateDirLock(server.state)
 
 
 # -- the served folder, in this process --------------------------------------------
@@ -251,19 +251,23 @@ def moved() -> Moved:
     return Moved()
 
 
-def served_in(tmp_path: Path, clock: Moved | SystemClock) -> Served:
+def served_in(tmp_path: Path, clock: Moved | SystemClock) -> ServedFolder:
     for name in ("folder", "state"):
         (tmp_path / name).mkdir(exist_ok=True)
-    return Served(tmp_path / "folder", tmp_path / "state", clock=clock)
+    return ServedFolder(tmp_path / "folder", tmp_path / "state", clock=clock)
 
 
 ALL = Key(name="all")
 
 
-def put(served: Served, path: str, content: bytes, below: str = "") -> None:
+def put(served: ServedFolder, path: str, content: bytes, below: str = "") -> None:
     with served.store(ALL, below) as store:
-        item = Put(
-            path=path, kind=Kind.FILE, source=Given([content], len(content)), size=len(content), expected=None
+        item = WriteRequest(
+            path=path,
+            kind=Kind.FILE,
+            source=FormFile([content], len(content)),
+            size=len(content),
+            expected=None,
         )
         [(_, outcome)] = store.put([item])
         assert isinstance(outcome, Done), outcome
@@ -350,7 +354,7 @@ def test_digests_of_names_that_are_gone_are_forgotten(tmp_path: Path) -> None:
     rows = [(path, b"v", bytes(32)) for path in ("kept/here", "kept/gone", "gone/a", "gone/deep/b", "a")]
     served.digests.keep(rows)
     assert sorted(served.digests.directories()) == ["", "gone", "gone/deep", "kept"]
-    assert Upkeep(served, trash_days=1).prune() == 2
+    assert Maintenance(served, trash_days=1).prune() == 2
     assert sorted(served.digests.directories()) == ["", "kept"]
     call = Call(
         served=served, shared=Extension(served).shared, key=ALL, root="", body=[b'{"paths":["kept",""]}']
@@ -371,7 +375,7 @@ def test_names_that_are_gone_are_forgotten_where_no_listing_does_it(tmp_path: Pa
     served.digests.keep((f"d/gone-{number}", b"v", bytes(32)) for number in range(6000))
     served.digests.keep([("d/here", b"v", bytes(32)), ("d/zz", b"v", bytes(32))])
     assert served.digests.of_directory("d") is None
-    assert Upkeep(served, trash_days=1).prune() == 0
+    assert Maintenance(served, trash_days=1).prune() == 0
     assert served.digests.of_directory("d") == {name: (b"v", bytes(32)) for name in (b"here", b"zz")}
     assert served.digests.of_names("d", [b"here", b"gone-5"]) == {b"here": (b"v", bytes(32))}
     served.close()
@@ -395,11 +399,11 @@ def test_a_trash_batch_does_not_outlive_its_hour_and_is_emptied_by_age(tmp_path:
         with served.store(ALL) as store:
             entry = store.look(name)
             assert entry is not None
-            [(_, outcome)] = store.delete([Removal(path=name, expected=entry)])  # type: ignore[arg-type]
+            [(_, outcome)] = store.delete([DeleteRequest(path=name, expected=entry)])  # type: ignore[arg-type]
             assert isinstance(outcome, Done), outcome
 
     up = 0.0
-    upkeep = Upkeep(served, trash_days=30, uptime=lambda: Uptime(boot="one", ns=int(up * 1e9)))
+    upkeep = Maintenance(served, trash_days=30, uptime=lambda: Uptime(boot="one", ns=int(up * 1e9)))
 
     def wait(days: float) -> None:
         nonlocal up
@@ -414,7 +418,7 @@ def test_a_trash_batch_does_not_outlive_its_hour_and_is_emptied_by_age(tmp_path:
     moved.pass_(400 * day)
     assert [upkeep.empty_trash() for _ in range(LOOKS)] == [0] * LOOKS, "a clock that was set empties nothing"
     wait(2)
-    again = Upkeep(served, trash_days=30, uptime=lambda: Uptime(boot="one", ns=int(up * 1e9)))
+    again = Maintenance(served, trash_days=30, uptime=lambda: Uptime(boot="one", ns=int(up * 1e9)))
     assert again.empty_trash() == 1
     kept = [p.name for p in (tmp_path / "state/trash").rglob("*") if p.is_file()]
     assert kept == ["late"]
@@ -430,11 +434,11 @@ def test_the_sweep_takes_what_a_dead_server_left_and_nothing_else(tmp_path: Path
         (tmp_path / "folder/d" / name).write_bytes(b"x")
     served.close()
     left = (tmp_path / "folder/d" / own).stat()
-    eventually(lambda: stamps.trusted(left, time.time_ns()))  # so that it is older beyond doubt
+    eventually(lambda: stat.trusted(left, time.time_ns()))  # so that it is older beyond doubt
     again = served_in(tmp_path, SystemClock())
     late = tmp_path / f"folder/.syncer-tmp-{again.tag}00000001"
     late.write_bytes(b"of a request in flight")
-    assert Upkeep(again, trash_days=30).sweep() == 1
+    assert Maintenance(again, trash_days=30).sweep() == 1
     assert sorted(p.name for p in (tmp_path / "folder/d").iterdir()) == sorted([other, partial, "mine"])
     assert late.exists()
     again.close()
@@ -444,7 +448,7 @@ def test_a_write_on_a_changed_expectation_is_stale(tmp_path: Path) -> None:
     served = served_in(tmp_path, SystemClock())
     put(served, "a", b"1")
     with served.store(ALL) as store:
-        item = Put(path="a", kind=Kind.FILE, source=Given([b"2"], 1), size=1, expected=None)
+        item = WriteRequest(path="a", kind=Kind.FILE, source=FormFile([b"2"], 1), size=1, expected=None)
         [(_, outcome)] = store.put([item])
         assert isinstance(outcome, Stale)
     served.close()
@@ -468,7 +472,7 @@ def test_versions_of_a_large_file_in_the_servers_trash_take_the_room_of_one(tmp_
         with served.store(ALL) as store:
             entry = store.look("large")
             assert isinstance(entry, Entry)
-            [(_, outcome)] = store.delete([Removal(path="large", expected=entry)])
+            [(_, outcome)] = store.delete([DeleteRequest(path="large", expected=entry)])
             assert isinstance(outcome, Done), outcome
         data[len(kept) * 1000] ^= 1
 
@@ -484,7 +488,7 @@ def test_versions_of_a_large_file_in_the_servers_trash_take_the_room_of_one(tmp_
     assert served.trash_index.size()[0] == in_trash(), "the bound by size goes by what they take"
     served.trash_index.look({trash.name: trash})
     assert served.trash_index.size()[0] == in_trash()
-    assert [thing.size for thing in trashcan.contents(trash)] == [LARGE] * 3
+    assert [thing.size for thing in trash_restore.contents(trash)] == [LARGE] * 3
     remove()
     newest = max((tmp_path / "state/trash").rglob("large"), key=lambda p: p.stat().st_mtime_ns)
     with newest.open("r+b"):
@@ -494,7 +498,7 @@ def test_versions_of_a_large_file_in_the_servers_trash_take_the_room_of_one(tmp_
     assert in_trash() < LARGE * 1.1
     with trash_deltas.opened(trash) as deltas:
         assert deltas is not None
-        for thing in list(trashcan.contents(trash)):
+        for thing in list(trash_restore.contents(trash)):
             deltas.make_whole(thing.kept)
     found = {p.read_bytes() for p in (tmp_path / "state/trash").rglob("large")}
     assert found == set(kept)

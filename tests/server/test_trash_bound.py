@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from syncer.clock import SystemClock
+from syncer.engine.interfaces import DeleteRequest
 from syncer.engine.model import Done
-from syncer.engine.ports import Removal
-from syncer.server.served import Key, Served
+from syncer.server.folder import Key, ServedFolder
+from syncer.server.maintenance import Maintenance
 from syncer.server.trash_bound import LOOKS, TrashIndex
-from syncer.server.upkeep import Upkeep
-from syncer.stores.trash import Kept
+from syncer.stores.local.trash import Kept
 from tests.server.conftest import run
 
 ALL = Key(name="all")
@@ -27,8 +27,8 @@ class Trashed:
         (base / "folder").mkdir(exist_ok=True)
         (base / "state").mkdir(exist_ok=True)
         self.base = base
-        self.served = Served(base / "folder", base / "state", clock=SystemClock())
-        self.upkeep = Upkeep(self.served, trash_days=30, trash_size=limit)
+        self.served = ServedFolder(base / "folder", base / "state", clock=SystemClock())
+        self.upkeep = Maintenance(self.served, trash_days=30, trash_size=limit)
 
     def remove(self, path: str, word: str) -> None:
         """`word` begins the content."""
@@ -38,7 +38,7 @@ class Trashed:
         with self.served.store(ALL) as store:
             entry = store.look(path)
             assert entry is not None
-            [(_, outcome)] = store.delete([Removal(path=path, expected=entry)])  # type: ignore[arg-type]
+            [(_, outcome)] = store.delete([DeleteRequest(path=path, expected=entry)])  # type: ignore[arg-type]
             assert isinstance(outcome, Done), outcome
 
     def look(self) -> int:

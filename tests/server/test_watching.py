@@ -11,9 +11,9 @@ import time
 import pytest
 
 from syncer.clock import SystemClock
-from syncer.server.feed import Feed
-from syncer.server.served import Served
-from syncer.server.watching import Watch
+from syncer.server.change_feed import Feed
+from syncer.server.folder import ServedFolder
+from syncer.server.watcher import Watch
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def folder(tmp_path):
 @pytest.fixture
 def feed(tmp_path, folder):
     (tmp_path / "state").mkdir()
-    served = Served(folder, tmp_path / "state", clock=SystemClock())
+    served = ServedFolder(folder, tmp_path / "state", clock=SystemClock())
     feed = Feed()
     watch = Watch(served, feed, poll=0.05)
     watch.start()
@@ -86,7 +86,7 @@ def test_without_events_nothing_is_looked_at_until_somebody_waits(tmp_path, fold
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     (tmp_path / "state").mkdir()
-    served = Served(folder, tmp_path / "state", clock=SystemClock())
+    served = ServedFolder(folder, tmp_path / "state", clock=SystemClock())
     feed = Feed()
     watch = Watch(served, feed, observer=refused, poll=0.01)
     watch.start()

@@ -1,6 +1,6 @@
 """A disk in memory that behaves like a POSIX file system, and writes down what changes on it.
 
-It has every method of `stores.fsops.FileSystem` with the same errors, so the real folder store
+It has every method of `stores.local.filesystem.FileSystem` with the same errors, so the real folder store
 runs on it. Its log of effects is what `powercut` builds the disks from that a crash could have
 left. Its clock is virtual: every effect is a tick, sleeping costs nothing. For one thread at a
 time but for looking (a run with one worker).
@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterable
 from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 
-from syncer.stores.fsops import FileSystem
+from syncer.stores.local.filesystem import FileSystem
 from tests.simulation.inodes import ROOT, Barrier, Effect, Inode, Naming, Writing
 
 TICK_NS = 1_100_003
@@ -27,7 +27,7 @@ def _error(code: int, name: str = "") -> OSError:
 
 
 class DiskClock:
-    """The disk's own time (`engine.ports.Clock`)."""
+    """The disk's own time (`engine.interfaces.Clock`)."""
 
     def __init__(self, now_ns: int = START_NS) -> None:
         self._now = now_ns

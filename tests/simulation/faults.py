@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from syncer.errors import StateError
-from syncer.stores.fsops import FileSystem
+from syncer.stores.local.filesystem import FileSystem
 from tests.simulation.disk import Disk
 
 EFFECTS = (

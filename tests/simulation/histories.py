@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from syncer.engine import cycle
+from syncer.engine import sync
 from syncer.engine.model import ConflictPolicy, MaxDelete, Mode, Policy
 from syncer.engine.report import RunReport
 from syncer.jobs.results import loud, name_of
@@ -148,7 +148,7 @@ class History:
 
     def _foreseen(self) -> list[tuple[str, str]]:
         with self.machine._pair(Calls(), self.policy) as pair:
-            return sorted((name_of(a), a.path) for a in cycle.survey(pair).actions if loud(a))
+            return sorted((name_of(a), a.path) for a in sync.survey(pair).actions if loud(a))
 
     def quiesce(self) -> None:
         """Nobody touches anything: two runs bring both sides in step, a third finds nothing to do."""

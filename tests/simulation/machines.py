@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from stat import S_IFDIR, S_IFLNK, S_IFMT
 
-from syncer.engine import cycle
+from syncer.engine import sync
 from syncer.engine.check import check
+from syncer.engine.gitignore import compile_rules
 from syncer.engine.model import Action, Outcome, Policy, Side
-from syncer.engine.report import Difference, RunReport
+from syncer.engine.report import CheckDifference, RunReport
 from syncer.errors import SyncerError
-from syncer.ignore import compile_rules
-from syncer.jobs.admission import admit
+from syncer.jobs.root_identity import admit
 from syncer.state import State, open_state
-from syncer.stores.folder import FolderStore
-from syncer.stores.fsops import FileSystem
-from syncer.stores.trash import Trash
+from syncer.stores.local.filesystem import FileSystem
+from syncer.stores.local.store import FolderStore
+from syncer.stores.local.trash import Trash
 from tests.simulation.disk import Disk, DiskClock
 from tests.simulation.faults import Calls, Fault, SimulatedCrash, Watched
 from tests.simulation.inodes import Committed
@@ -130,19 +130,19 @@ class Machine:
         calls = Calls(fault, looks=looks)
         try:
             with self._pair(calls, policy or Policy()) as pair:
-                return End(calls=calls, report=cycle.run(pair))
+                return End(calls=calls, report=sync.run(pair))
         except SyncerError as error:
             return End(calls=calls, error=error)
         except SimulatedCrash:
             return End(calls=calls)
 
-    def differences(self) -> list[Difference]:
+    def differences(self) -> list[CheckDifference]:
         """What `syncer check` finds."""
         with self._pair(Calls(), Policy()) as pair:
             return list(check(pair))
 
     @contextmanager
-    def _pair(self, calls: Calls, policy: Policy) -> Iterator[cycle.Pair]:
+    def _pair(self, calls: Calls, policy: Policy) -> Iterator[sync.SyncContext]:
         opened: list[State] = []
         commit = self._commit_hook(calls, opened)
         state = open_state(self.state, commit=commit, now_ns=self.clock.now_ns)
@@ -150,7 +150,7 @@ class Machine:
         local, remote = self.open_stores(calls)
         try:
             admit(state.memory, local, remote, names=NAMES, accept=False)
-            yield cycle.Pair(
+            yield sync.SyncContext(
                 local=local, remote=remote, memory=state.memory, policy=policy, clock=self.clock,
                 reporter=Silent(), compiler=compile_rules, workers=1,
             )  # fmt: skip

@@ -20,7 +20,7 @@ from stat import S_IFMT, S_ISDIR, S_ISLNK
 from typing import Literal
 
 from syncer.engine.paths import fold
-from syncer.stores.fsops import FileSystem
+from syncer.stores.local.filesystem import FileSystem
 
 _CONTROL = "".join(map(chr, range(1, 32)))
 

@@ -6,7 +6,7 @@ No two contents are equal unless the story wants it, so that a lost one cannot h
 
 from __future__ import annotations
 
-from syncer.stores.transfer import MEBIBYTE
+from syncer.stores.local.batch import MEBIBYTE
 from tests.simulation.hands import Hands
 from tests.simulation.machines import Machine
 

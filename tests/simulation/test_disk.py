@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncer.stores.fsops import UNSUPPORTED, FileSystem
+from syncer.stores.local.filesystem import UNSUPPORTED, FileSystem
 from tests.simulation.disk import Disk
 from tests.simulation.powercut import Choice, cut
 

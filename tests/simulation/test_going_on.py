@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from syncer.engine.execute import LASTING
+from syncer.engine.interfaces import Capabilities, Entry, Source, Store
 from syncer.engine.model import RelPath
 from syncer.engine.paths import TEMPORARY
-from syncer.engine.ports import Capabilities, Entry, Source, Store
 from syncer.errors import TransientError
-from syncer.stores.wrapping import Wrapped
+from syncer.stores.base import StoreWrapper
 from tests.contract.doubles import FarSource
 from tests.simulation.faults import Calls
 from tests.simulation.hands import Hands
@@ -23,7 +23,7 @@ BIG = bytes(range(256)) * (LASTING // 256) + b"and some more"
 PIECE = 1 << 20
 
 
-class Far(Wrapped):
+class Far(StoreWrapper):
     """A folder beyond a line; `breaks` bytes into a file the line breaks."""
 
     def __init__(self, inner: Store) -> None:

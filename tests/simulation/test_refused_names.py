@@ -10,7 +10,7 @@ import pytest
 
 from syncer.engine.model import Policy
 from syncer.jobs.results import loud
-from syncer.stores.fsops import UNSUPPORTED, FileSystem
+from syncer.stores.local.filesystem import UNSUPPORTED, FileSystem
 from tests.simulation.machines import End, FastClock, Machine
 from tests.world import SIDES
 

@@ -13,7 +13,7 @@ import pytest
 
 from syncer.engine.model import Mode, Policy
 from syncer.jobs.results import loud, name_of
-from syncer.stores.fsops import FileSystem
+from syncer.stores.local.filesystem import FileSystem
 from tests.simulation.faults import Die
 from tests.simulation.machines import End, FastClock, Machine
 from tests.simulation.manners import APFS, CASEFOLD, EXFAT, HFS, POOR, VFAT, Manner, OddDisk

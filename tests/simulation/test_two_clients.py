@@ -21,7 +21,7 @@ import pytest
 from blake3 import blake3
 
 from syncer.engine.paths import TEMPORARY
-from syncer.stores.ground import TAG_LENGTH
+from syncer.stores.local.root import TAG_LENGTH
 from tests.server.conftest import Serving, environment, program, serving
 
 BELOW = "docs"

@@ -29,10 +29,10 @@ from syncer.clock import SystemClock
 from syncer.config import JobSettings, Location, Settings
 from syncer.engine.model import Done, Mode
 from syncer.engine.paths import TEMPORARY, original_of
-from syncer.jobs import Runner, Wish, World
+from syncer.jobs import Environment, Runner, RunOptions
 from syncer.jobs.results import JobResult, loud
-from syncer.state import OpenConflict, database
-from syncer.stores import fsops
+from syncer.state import OpenConflict, sqlite
+from syncer.stores.local import filesystem
 from tests.jobs.runners import Ears
 from tests.simulation.faults import EFFECTS
 
@@ -101,7 +101,7 @@ class Death:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-_MORTAL = {(fsops.__file__, name) for name in EFFECTS} | {(database.__file__, "_commit")}
+_MORTAL = {(filesystem.__file__, name) for name in EFFECTS} | {(sqlite.__file__, "_commit")}
 
 
 @dataclass(slots=True)
@@ -181,7 +181,7 @@ class Net:
         runner = self._runners.get(chosen)
         if runner is None:
             runner = self._runners[chosen] = self._runner(*self.shape.jobs[chosen])
-        result = runner.run(Wish())
+        result = runner.run(RunOptions())
         moved = [f"{type(a.action).__name__} {a.action.path}" for a in _moves(result)]
         self.told.append(f"run {self.shape.jobs[chosen][1:]}: {result.exit_code} {moved}")
         return result
@@ -191,7 +191,7 @@ class Net:
         self.close()
         machine, local, remote = self.shape.jobs[number]
         settings, job = self._settings(machine, local, remote)
-        return jobs.plan(self._world(settings, machine), job, Wish())
+        return jobs.plan(self._world(settings, machine), job, RunOptions())
 
     def conflicts(self) -> list[OpenConflict]:
         """What all jobs have as open."""
@@ -214,8 +214,8 @@ class Net:
         settings, job = self._settings(machine, local, remote)
         return Runner(self._world(settings, machine), job)
 
-    def _world(self, settings: Settings, machine: str) -> World:
-        return World(settings=settings, reporter=Ears(), clock=self.clocks[machine], host=machine)
+    def _world(self, settings: Settings, machine: str) -> Environment:
+        return Environment(settings=settings, reporter=Ears(), clock=self.clocks[machine], host=machine)
 
     def die(self) -> None:
         """A run of any job whose process dies; there is something to do."""
@@ -228,7 +228,7 @@ class Net:
         if child == 0:
             try:
                 sys.setprofile(death)
-                self._runner(*self.shape.jobs[number]).run(Wish())
+                self._runner(*self.shape.jobs[number]).run(RunOptions())
             finally:
                 os._exit(0)
         _, status = os.waitpid(child, 0)

@@ -9,8 +9,8 @@ import pytest
 
 from syncer.clock import SystemClock
 from syncer.config import JobSettings, Location, Settings
-from syncer.jobs import building
-from syncer.jobs.pairs import place_of
+from syncer.jobs import factory
+from syncer.jobs.state_dir import place_of
 from syncer.state import installation
 
 
@@ -60,6 +60,6 @@ def test_two_state_directories_mark_what_they_stage_in_one_folder_differently(tm
         where = Location(account="local", path=str(tmp_path / "remote"))
         job = JobSettings(name="docs", local=tmp_path / "local", remote=where)
         settings = Settings(path=None, state_dir=tmp_path / state, accounts={}, jobs={"docs": job})
-        with building.stores(settings, job, place_of(settings, job), clock=SystemClock(), run="1") as found:
+        with factory.stores(settings, job, place_of(settings, job), clock=SystemClock(), run="1") as found:
             tags += [folder._ground.tag for folder in found.folders.values()]
     assert len(set(tags)) == 2

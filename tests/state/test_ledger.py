@@ -15,12 +15,12 @@ from syncer.state import (
     ConflictSide,
     Failure,
     HistoryEntry,
-    Ledger,
     OpenConflict,
+    RunHistory,
     open_state,
 )
-from syncer.state import ledger as ledger_module
-from syncer.state.ledger import KEPT_RUNS
+from syncer.state import history as ledger_module
+from syncer.state.history import KEPT_RUNS
 
 PIPE = Problem(path="p\n\udcff", side=Side.LOCAL, code="unsupported", message="a fifo \udcff", waits=False)
 CLASH = Problem(path="a", side=Side.REMOTE, code="clash", message="A and a")
@@ -36,19 +36,19 @@ CONFLICT = OpenConflict(
 
 
 @pytest.fixture
-def ledger(place: Path) -> Iterator[Ledger]:
+def ledger(place: Path) -> Iterator[RunHistory]:
     ticks = count(1000)
     with open_state(place, now_ns=lambda: next(ticks)) as state:
         yield state.ledger
 
 
-def finished(ledger: Ledger, exit_code: int = 0) -> int:
+def finished(ledger: RunHistory, exit_code: int = 0) -> int:
     run = ledger.start_run("cli")
     ledger.end_run(run, result="in-sync", exit_code=exit_code)
     return run
 
 
-def test_a_run_that_goes_on_has_no_end(ledger: Ledger) -> None:
+def test_a_run_that_goes_on_has_no_end(ledger: RunHistory) -> None:
     number = ledger.start_run("daemon")
     run = ledger.run(number)
     assert run is not None
@@ -57,7 +57,7 @@ def test_a_run_that_goes_on_has_no_end(ledger: Ledger) -> None:
     assert ledger.last_success_ns() is None
 
 
-def test_a_run_that_ended_tells_how(ledger: Ledger) -> None:
+def test_a_run_that_ended_tells_how(ledger: RunHistory) -> None:
     totals = Totals(uploaded=1, downloaded=2, deleted=3, moved=4, bytes_sent=5, bytes_received=1 << 40)
     number = ledger.start_run("cli")
     ledger.end_run(number, result="attention", exit_code=1, totals=totals, message="see above")
@@ -68,19 +68,19 @@ def test_a_run_that_ended_tells_how(ledger: Ledger) -> None:
     assert ledger.last_success_ns() == run.ended_ns
 
 
-def test_an_unknown_run_is_none(ledger: Ledger) -> None:
+def test_an_unknown_run_is_none(ledger: RunHistory) -> None:
     assert ledger.run(7) is None
 
 
 @pytest.mark.parametrize("exit_code", [3, 4, 5, 130])
-def test_a_run_that_did_not_finish_its_work_is_no_success(ledger: Ledger, exit_code: int) -> None:
+def test_a_run_that_did_not_finish_its_work_is_no_success(ledger: RunHistory, exit_code: int) -> None:
     finished(ledger)
     before = ledger.last_success_ns()
     finished(ledger, exit_code)
     assert ledger.last_success_ns() == before
 
 
-def test_runs_come_newest_first_and_the_oldest_are_forgotten(ledger: Ledger) -> None:
+def test_runs_come_newest_first_and_the_oldest_are_forgotten(ledger: RunHistory) -> None:
     first = ledger.start_run("cli")
     ledger.add_history(first, [HistoryEntry(action="upload", path="a", reason="local-new", result="done")])
     ledger.end_run(first, result="in-sync", exit_code=0)
@@ -95,7 +95,7 @@ def test_runs_come_newest_first_and_the_oldest_are_forgotten(ledger: Ledger) -> 
     assert ledger.history(first) == ()
 
 
-def test_history_comes_back_in_order_with_every_field(ledger: Ledger) -> None:
+def test_history_comes_back_in_order_with_every_field(ledger: RunHistory) -> None:
     move = HistoryEntry(
         action="move-local",
         path="new\n\udcff",
@@ -115,7 +115,7 @@ def test_history_comes_back_in_order_with_every_field(ledger: Ledger) -> None:
     assert ledger.history(run) == (move, replace(upload, message="\\udcff"))
 
 
-def test_history_is_bounded_over_all_runs(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history_is_bounded_over_all_runs(ledger: RunHistory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_module, "KEPT_HISTORY", 10)
     entry = HistoryEntry(action="upload", path="a", reason="local-new", result="done")
     first, second = ledger.start_run("cli"), ledger.start_run("cli")
@@ -126,7 +126,7 @@ def test_history_is_bounded_over_all_runs(ledger: Ledger, monkeypatch: pytest.Mo
     assert (len(ledger.history(first)), len(ledger.history(second))) == (0, 10)
 
 
-def test_a_conflict_stays_open_until_settled(ledger: Ledger) -> None:
+def test_a_conflict_stays_open_until_settled(ledger: RunHistory) -> None:
     ledger.open_conflicts([CONFLICT])
     assert ledger.conflicts() == (CONFLICT,)
     ledger.settle_conflicts([(CONFLICT.path, "another copy")])
@@ -135,45 +135,45 @@ def test_a_conflict_stays_open_until_settled(ledger: Ledger) -> None:
     assert ledger.conflicts() == ()
 
 
-def test_a_conflict_seen_again_keeps_its_age_and_takes_the_news(ledger: Ledger) -> None:
+def test_a_conflict_seen_again_keeps_its_age_and_takes_the_news(ledger: RunHistory) -> None:
     later = replace(CONFLICT, since_ns=99, remote=ConflictSide(digest=b"r", mtime_ns=1, size=2))
     ledger.open_conflicts([CONFLICT])
     ledger.open_conflicts([later])
     assert ledger.conflicts() == (replace(later, since_ns=5),)
 
 
-def test_one_path_can_have_two_copies(ledger: Ledger) -> None:
+def test_one_path_can_have_two_copies(ledger: RunHistory) -> None:
     other = replace(CONFLICT, copy="d/copy2")
     ledger.open_conflicts([other, CONFLICT])
     assert ledger.conflicts() == (CONFLICT, other)
 
 
-def test_a_problem_is_news_once(ledger: Ledger) -> None:
+def test_a_problem_is_news_once(ledger: RunHistory) -> None:
     assert ledger.newly_seen([PIPE, CLASH, CLASH]) == (PIPE, CLASH)
     assert ledger.newly_seen([CLASH, PIPE]) == ()
     assert [seen.problem for seen in ledger.problems()] == [CLASH, replace(PIPE, message="a fifo \\udcff")]
 
 
-def test_a_problem_that_went_away_is_news_when_it_returns(ledger: Ledger) -> None:
+def test_a_problem_that_went_away_is_news_when_it_returns(ledger: RunHistory) -> None:
     ledger.newly_seen([PIPE, CLASH])
     assert ledger.newly_seen([CLASH]) == ()
     assert ledger.newly_seen([PIPE, CLASH]) == (PIPE,)
 
 
-def test_an_incomplete_look_forgets_no_problem(ledger: Ledger) -> None:
+def test_an_incomplete_look_forgets_no_problem(ledger: RunHistory) -> None:
     ledger.newly_seen([PIPE])
     assert ledger.newly_seen([CLASH], judged=lambda _: False) == (CLASH,)
     assert ledger.newly_seen([PIPE, CLASH]) == ()
 
 
-def test_a_problem_keeps_the_time_it_was_first_seen(ledger: Ledger) -> None:
+def test_a_problem_keeps_the_time_it_was_first_seen(ledger: RunHistory) -> None:
     ledger.newly_seen([CLASH])
     first = ledger.problems()[0].first_seen_ns
     ledger.newly_seen([CLASH, PIPE])
     assert ledger.problems()[0].first_seen_ns == first
 
 
-def test_failures_count_up_until_success(ledger: Ledger) -> None:
+def test_failures_count_up_until_success(ledger: RunHistory) -> None:
     ledger.failed([("\udcff", "quota", "full"), ("b", "transient", "503")])
     ledger.failed([("\udcff", "transient", "time-out")])
     found = {failure.path: failure for failure in ledger.failures()}
@@ -185,7 +185,7 @@ def test_failures_count_up_until_success(ledger: Ledger) -> None:
     assert [failure.path for failure in ledger.failures()] == ["b"]
 
 
-def test_messages_with_undecodable_names_can_be_kept_anywhere(ledger: Ledger) -> None:
+def test_messages_with_undecodable_names_can_be_kept_anywhere(ledger: RunHistory) -> None:
     run = ledger.start_run("cli")
     ledger.end_run(run, result="failed", exit_code=5, message="cannot read \udcff")
     ledger.failed([("a", "io", "cannot read \udcff")])
@@ -204,7 +204,7 @@ def test_a_dead_run_leaves_the_database_marked(place: Path) -> None:
         assert state.ledger.ended_well()
 
 
-def test_a_run_that_is_forgotten_leaves_no_trace_and_counts_as_closed_well(ledger: Ledger) -> None:
+def test_a_run_that_is_forgotten_leaves_no_trace_and_counts_as_closed_well(ledger: RunHistory) -> None:
     first = ledger.start_run("manual")
     ledger.end_run(first, result="in-sync", exit_code=0)
     before, success = ledger.runs(), ledger.last_success_ns()
@@ -213,7 +213,9 @@ def test_a_run_that_is_forgotten_leaves_no_trace_and_counts_as_closed_well(ledge
     assert ledger.ended_well(), "or every big database would be read through at the next start"
 
 
-def test_problems_and_failures_elsewhere_are_not_settled_by_who_did_not_look_there(ledger: Ledger) -> None:
+def test_problems_and_failures_elsewhere_are_not_settled_by_who_did_not_look_there(
+    ledger: RunHistory,
+) -> None:
     ledger.newly_seen([PIPE, CLASH])
     assert ledger.newly_seen([], judged=lambda path: path == "a") == ()
     assert [seen.problem for seen in ledger.problems()] == [
@@ -224,7 +226,7 @@ def test_problems_and_failures_elsewhere_are_not_settled_by_who_did_not_look_the
     )
 
 
-def did(ledger: Ledger, *paths: str) -> int:
+def did(ledger: RunHistory, *paths: str) -> int:
     """A run that uploaded these."""
     number = ledger.start_run("daemon")
     ledger.add_history(
@@ -235,7 +237,7 @@ def did(ledger: Ledger, *paths: str) -> int:
     return number
 
 
-def test_runs_that_did_something_are_kept_however_many_did_nothing_since(ledger: Ledger) -> None:
+def test_runs_that_did_something_are_kept_however_many_did_nothing_since(ledger: RunHistory) -> None:
     first = did(ledger, "f")
     for _ in range(KEPT_RUNS + 200):
         did(ledger)
@@ -244,14 +246,14 @@ def test_runs_that_did_something_are_kept_however_many_did_nothing_since(ledger:
     assert len(found) <= KEPT_RUNS + 60
 
 
-def test_a_busy_folder_does_not_push_what_it_did_out_of_the_history(ledger: Ledger) -> None:
+def test_a_busy_folder_does_not_push_what_it_did_out_of_the_history(ledger: RunHistory) -> None:
     first = did(ledger, "precious")
     for number in range(KEPT_RUNS + 200):
         did(ledger, f"log-{number % 3}")
     assert [entry.path for entry in ledger.history(first)] == ["precious"]
 
 
-def test_the_history_reaches_back_so_many_days_of_the_pairs_own_time(ledger: Ledger) -> None:
+def test_the_history_reaches_back_so_many_days_of_the_pairs_own_time(ledger: RunHistory) -> None:
     day = 86_400 * 10**9
     old = did(ledger, "old")
     ledger.grow_older(1 * day, 30 * day)
@@ -265,7 +267,7 @@ def test_the_history_reaches_back_so_many_days_of_the_pairs_own_time(ledger: Led
     assert ledger.run(young) is not None
 
 
-def test_what_can_no_longer_be_taken_back_leaves_the_history(ledger: Ledger) -> None:
+def test_what_can_no_longer_be_taken_back_leaves_the_history(ledger: RunHistory) -> None:
     run = did(ledger, "log", "other")
     ledger.forget_history([(run, "log")])
     assert [entry.path for entry in ledger.history(run)] == ["other"]

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from syncer.engine.fingerprint import fingerprint
+from syncer.engine.interfaces import BaseStore, Fact, ForgetBase, MoveBase, SetBase
 from syncer.engine.model import BaseEntry, Kind
 from syncer.engine.paths import tree_key
-from syncer.engine.ports import Drop, Fact, Memory, Relocate, Remember
 from syncer.errors import StateError
-from syncer.state import State, StateMemory, open_state
+from syncer.state import BaseTable, State, open_state
 
 FILE = BaseEntry(kind=Kind.FILE, size=5, digest=b"d" * 32, local_version=b"l1", remote_version=b"r1")
 DIRECTORY = BaseEntry(kind=Kind.DIRECTORY)
@@ -29,7 +29,7 @@ ODD_NAMES = [
 ]
 
 
-def remembered(memory: StateMemory) -> dict[str, BaseEntry]:
+def remembered(memory: BaseTable) -> dict[str, BaseEntry]:
     found = {}
     for directory, _, _ in memory.directories():
         for name, entry in memory.rows(directory).items():
@@ -37,16 +37,16 @@ def remembered(memory: StateMemory) -> dict[str, BaseEntry]:
     return found
 
 
-def remember(memory: StateMemory, *paths: str, entry: BaseEntry = FILE) -> None:
-    memory.record([Remember(path=path, entry=entry) for path in paths])
+def remember(memory: BaseTable, *paths: str, entry: BaseEntry = FILE) -> None:
+    memory.record([SetBase(path=path, entry=entry) for path in paths])
 
 
-def paths(memory: StateMemory) -> list[str]:
+def paths(memory: BaseTable) -> list[str]:
     return [path for path, _, _ in memory.directories()]
 
 
 def test_the_state_is_a_memory_of_the_engine(state: State) -> None:
-    memory: Memory = state.memory
+    memory: BaseStore = state.memory
     assert memory.known() == 0
 
 
@@ -128,9 +128,9 @@ def test_writing_while_directories_stream_disturbs_neither(state: State) -> None
 def test_the_last_word_on_a_name_counts(state: State) -> None:
     state.memory.record(
         [
-            Remember(path="a", entry=FILE),
-            Remember(path="a", entry=DIRECTORY),
-            Remember(path="a/f", entry=FILE),
+            SetBase(path="a", entry=FILE),
+            SetBase(path="a", entry=DIRECTORY),
+            SetBase(path="a/f", entry=FILE),
         ]
     )
     assert remembered(state.memory) == {"a": DIRECTORY, "a/f": FILE}
@@ -144,40 +144,40 @@ def test_a_directory_that_became_a_file_has_nothing_below_it(state: State) -> No
 
 
 def test_that_holds_within_one_record_too(state: State) -> None:
-    state.memory.record([Remember(path="a/b/f", entry=FILE), Remember(path="a", entry=FILE)])
+    state.memory.record([SetBase(path="a/b/f", entry=FILE), SetBase(path="a", entry=FILE)])
     assert remembered(state.memory) == {"a": FILE}
 
 
 def test_dropping_a_file_leaves_its_neighbours(state: State) -> None:
     remember(state.memory, "a/f", "a/f2", "a/f/x")
-    state.memory.record([Drop(path="a/f")])
+    state.memory.record([ForgetBase(path="a/f")])
     assert remembered(state.memory) == {"a/f2": FILE}
 
 
 def test_dropping_a_directory_drops_all_below_and_no_sibling(state: State) -> None:
     remember(state.memory, "a", "a/b", entry=DIRECTORY)
     remember(state.memory, "a/b/f", "a/f", "a-/f", "ab", "a\x01/f")
-    state.memory.record([Drop(path="a")])
+    state.memory.record([ForgetBase(path="a")])
     assert sorted(remembered(state.memory)) == ["a\x01/f", "a-/f", "ab"]
     assert state.memory.known() == 3
 
 
 def test_dropping_the_root_forgets_everything(state: State) -> None:
     remember(state.memory, "a/b", "c")
-    state.memory.record([Drop(path="")])
+    state.memory.record([ForgetBase(path="")])
     assert paths(state.memory) == []
     assert state.memory.known() == 0
 
 
 def test_dropping_what_is_unknown_is_nothing(state: State) -> None:
-    state.memory.record([Drop(path="x/y/z")])
+    state.memory.record([ForgetBase(path="x/y/z")])
     assert paths(state.memory) == []
 
 
 def test_a_relocated_directory_takes_everything_along(state: State) -> None:
     remember(state.memory, "a", "a/b", "a/empty", entry=DIRECTORY)
     remember(state.memory, "a/b/f", "ab/f")
-    state.memory.record([Relocate(origin="a", path="new/home")])
+    state.memory.record([MoveBase(origin="a", path="new/home")])
     assert remembered(state.memory) == {
         "ab/f": FILE,
         "new/home": DIRECTORY,
@@ -190,20 +190,20 @@ def test_a_relocated_directory_takes_everything_along(state: State) -> None:
 
 def test_relocating_replaces_what_was_known_at_the_target(state: State) -> None:
     remember(state.memory, "a/f", "b/g")
-    state.memory.record([Relocate(origin="a", path="b")])
+    state.memory.record([MoveBase(origin="a", path="b")])
     assert remembered(state.memory) == {"b/f": FILE}
 
 
 def test_relocating_to_the_same_place_is_nothing(state: State) -> None:
     remember(state.memory, "a/f")
-    state.memory.record([Relocate(origin="a", path="a")])
+    state.memory.record([MoveBase(origin="a", path="a")])
     assert remembered(state.memory) == {"a/f": FILE}
 
 
 @pytest.mark.parametrize(("origin", "path"), [("a", "a/b"), ("a/b", "a")])
 def test_relocating_into_itself_forgets_rather_than_guesses(state: State, origin: str, path: str) -> None:
     remember(state.memory, "a/b/f", "c")
-    state.memory.record([Relocate(origin=origin, path=path)])
+    state.memory.record([MoveBase(origin=origin, path=path)])
     left = remembered(state.memory)
     assert not any(known.startswith("a/b") for known in left)
     assert "c" in left
@@ -212,9 +212,9 @@ def test_relocating_into_itself_forgets_rather_than_guesses(state: State, origin
 def test_odd_names_can_be_relocated_and_dropped(state: State) -> None:
     for name in ODD_NAMES:
         remember(state.memory, f"{name}/d/f")
-        state.memory.record([Relocate(origin=name, path=f"to/{name}")])
+        state.memory.record([MoveBase(origin=name, path=f"to/{name}")])
         assert state.memory.rows(f"to/{name}/d") == {"f": FILE}
-    state.memory.record([Drop(path=f"to/{name}") for name in ODD_NAMES])
+    state.memory.record([ForgetBase(path=f"to/{name}") for name in ODD_NAMES])
     assert state.memory.known() == 0
 
 
@@ -227,13 +227,13 @@ def test_what_is_sealed_is_told_again(state: State) -> None:
 @pytest.mark.parametrize(
     ("fact", "void"),
     [
-        (Remember(path="a/new", entry=FILE), {"a"}),
-        (Remember(path="top", entry=FILE), {""}),
-        (Remember(path="a/b", entry=DIRECTORY), {"a"}),
-        (Drop(path="a/f"), {"a"}),
-        (Drop(path="a/unknown"), {"a"}),
-        (Drop(path="a"), {""}),
-        (Relocate(origin="a/b", path="c/b"), {"a", "c"}),
+        (SetBase(path="a/new", entry=FILE), {"a"}),
+        (SetBase(path="top", entry=FILE), {""}),
+        (SetBase(path="a/b", entry=DIRECTORY), {"a"}),
+        (ForgetBase(path="a/f"), {"a"}),
+        (ForgetBase(path="a/unknown"), {"a"}),
+        (ForgetBase(path="a"), {""}),
+        (MoveBase(origin="a/b", path="c/b"), {"a", "c"}),
     ],
 )
 def test_a_fact_voids_the_directories_it_touches_and_no_other(
@@ -293,7 +293,7 @@ def test_a_bad_fact_among_good_ones_records_none(state: State) -> None:
     bad = BaseEntry(kind=Kind.FILE, size=1 << 70)
     with pytest.raises(StateError):
         state.memory.record(
-            [Remember(path="good", entry=FILE), Drop(path="old"), Remember(path="bad", entry=bad)]
+            [SetBase(path="good", entry=FILE), ForgetBase(path="old"), SetBase(path="bad", entry=bad)]
         )
     assert remembered(state.memory) == {"old": FILE}
 

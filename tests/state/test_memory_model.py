@@ -8,11 +8,11 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from syncer.engine.interfaces import Fact, ForgetBase, MoveBase, SetBase
 from syncer.engine.model import BaseEntry, Kind
 from syncer.engine.paths import is_below, parts, tree_key
-from syncer.engine.ports import Drop, Fact, Relocate, Remember
 from syncer.engine.scope import EVERYWHERE, Places
-from syncer.state import StateMemory, open_state, view_state
+from syncer.state import BaseTable, open_state, view_state
 
 NAMES = st.sampled_from(["a", "b", "ab", "a\n", "\udcff", "a.b", "\x01"])
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
@@ -28,10 +28,10 @@ ENTRIES = st.builds(
     remote_mtime_ns=st.none() | st.integers(-5, 5),
 )
 FACTS: st.SearchStrategy[Fact] = st.one_of(
-    st.builds(Remember, path=PATHS, entry=ENTRIES),
-    st.builds(Remember, path=PATHS, entry=ENTRIES),
-    st.builds(Drop, path=PATHS),
-    st.builds(Relocate, origin=PATHS, path=PATHS),
+    st.builds(SetBase, path=PATHS, entry=ENTRIES),
+    st.builds(SetBase, path=PATHS, entry=ENTRIES),
+    st.builds(ForgetBase, path=PATHS),
+    st.builds(MoveBase, origin=PATHS, path=PATHS),
 )
 ODD = st.sampled_from(["", "..", "/a", "a//b", "a/", "\ud800", "nowhere", "ab/\udcff"])
 PLACES = st.builds(
@@ -47,14 +47,14 @@ class Model:
         self.directories: set[str] = set()
 
     def apply(self, fact: Fact) -> None:
-        if isinstance(fact, Remember):
+        if isinstance(fact, SetBase):
             self.remember(fact)
-        elif isinstance(fact, Drop):
+        elif isinstance(fact, ForgetBase):
             self.drop(fact.path)
         elif fact.origin != fact.path:
             self.relocate(fact.origin, fact.path)
 
-    def remember(self, fact: Remember) -> None:
+    def remember(self, fact: SetBase) -> None:
         if fact.entry.kind is not Kind.DIRECTORY:
             self.drop(fact.path)
         self.entries[fact.path] = fact.entry
@@ -82,7 +82,7 @@ class Model:
         self.directories |= {path + p[len(origin) :] for p in directories}
 
 
-def compare(memory: StateMemory, model: Model) -> None:
+def compare(memory: BaseTable, model: Model) -> None:
     directories = [path for path, _, _ in memory.directories()]
     assert directories == sorted(model.directories, key=tree_key)
     found = {
@@ -120,7 +120,7 @@ def test_the_directories_of_places_are_those_and_all_above_them_and_all_below_tr
 ) -> None:
     with view_state(Path("/nowhere/at/all")) as state:
         entry = BaseEntry(kind=Kind.DIRECTORY)
-        state.memory.record([Remember(path=path, entry=entry) for path in sorted(known)])
+        state.memory.record([SetBase(path=path, entry=entry) for path in sorted(known)])
         every = [path for path, _, _ in state.memory.directories()]
         found = [path for path, _, _ in state.memory.directories(places)]
         assert found == [path for path in every if within(path, places)], "in tree order, each once"

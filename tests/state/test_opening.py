@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from syncer.engine.interfaces import SetBase
 from syncer.engine.model import BaseEntry, Kind
-from syncer.engine.ports import Remember
 from syncer.errors import StateError
 from syncer.state import NAME, Database, open_state, set_aside, view_state
-from syncer.state import opening as opening_module
-from syncer.state.ledger import CHECKED, CLEAN
+from syncer.state import open as opening_module
+from syncer.state.history import CHECKED, CLEAN
 from syncer.state.migrations import MIGRATIONS, upgrade
 from syncer.state.schema import creation
 
@@ -30,7 +30,7 @@ DAY = 86_400 * 1_000_000_000
 def filled(place: Path, files: int = 3000) -> Path:
     with open_state(place) as state:
         state.memory.record(
-            [Remember(path=f"d{number % 50}/f{number}", entry=FILE) for number in range(files)]
+            [SetBase(path=f"d{number % 50}/f{number}", entry=FILE) for number in range(files)]
         )
     return place / NAME
 
@@ -145,7 +145,7 @@ def test_a_damaged_file_is_kept_aside_and_said_once(place: Path, damage: Callabl
         assert f"{NAME}.corrupt-20261121-120000" in state.note
         assert "first time" in state.note
         assert state.memory.known() == 0
-        state.memory.record([Remember(path="again", entry=FILE)])
+        state.memory.record([SetBase(path="again", entry=FILE)])
     assert any(".corrupt-20261121-120000" in kept.name for kept in place.iterdir())
     with open_state(place) as state:
         assert state.note == ""
@@ -154,7 +154,7 @@ def test_a_damaged_file_is_kept_aside_and_said_once(place: Path, damage: Callabl
 
 def test_a_lost_database_is_a_first_run_and_its_journal_is_not_replayed(place: Path) -> None:
     state = open_state(place)
-    state.memory.record([Remember(path="old", entry=FILE)])
+    state.memory.record([SetBase(path="old", entry=FILE)])
     journal = (place / f"{NAME}-wal").read_bytes()
     state.close()
     (place / NAME).unlink()
@@ -329,9 +329,9 @@ def test_looking_where_nothing_is_makes_nothing(place: Path) -> None:
 
 def test_one_can_look_while_a_run_writes(place: Path) -> None:
     with open_state(place) as state:
-        state.memory.record([Remember(path="one", entry=FILE)])
+        state.memory.record([SetBase(path="one", entry=FILE)])
         with state.database.transaction():
-            state.memory.record([Remember(path="two", entry=FILE)])
+            state.memory.record([SetBase(path="two", entry=FILE)])
             with view_state(place) as view:
                 assert list(view.memory.rows("")) == ["one"]
         with view_state(place) as view:
@@ -342,12 +342,12 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from syncer.engine.model import BaseEntry, Kind
-from syncer.engine.ports import Remember
+from syncer.engine.interfaces import SetBase
 from syncer.state import open_state
 state = open_state(Path(sys.argv[1]))
-state.memory.record([Remember(path="one", entry=BaseEntry(kind=Kind.FILE))])
+state.memory.record([SetBase(path="one", entry=BaseEntry(kind=Kind.FILE))])
 with state.database.transaction():
-    state.memory.record([Remember(path=f"f{n}", entry=BaseEntry(kind=Kind.FILE)) for n in range(30000)])
+    state.memory.record([SetBase(path=f"f{n}", entry=BaseEntry(kind=Kind.FILE)) for n in range(30000)])
     os.kill(os.getpid(), signal.SIGKILL)
 """
 

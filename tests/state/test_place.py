@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from syncer.errors import StateError
-from syncer.state import place as place_module
+from syncer.state import directory as place_module
 from syncer.state import prepare
-from syncer.state.place import file_system, mounts
+from syncer.state.directory import file_system, mounts
 
 TABLE = [
     b"overlay / overlay rw 0 0",

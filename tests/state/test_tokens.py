@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from syncer.errors import AuthError, StateError
-from syncer.state.tokens import Vault, Wallet
+from syncer.state.credentials import CredentialStore, SystemKeyring
 
 TOKENS = {"access": "made-up-access-token", "refresh": "made-up-refresh-token"}
 
@@ -40,12 +40,12 @@ class Ring:
         del self.kept[service, user]
 
 
-def nowhere() -> Vault | None:
+def nowhere() -> SystemKeyring | None:
     return None
 
 
-def wallet(home: Path, account: str = "cloud", ring: Ring | None = None) -> Wallet:
-    return Wallet(home / "state", account, vault=(lambda: ring) if ring else nowhere)
+def wallet(home: Path, account: str = "cloud", ring: Ring | None = None) -> CredentialStore:
+    return CredentialStore(home / "state", account, vault=(lambda: ring) if ring else nowhere)
 
 
 def test_what_is_kept_comes_back_in_another_process(tmp_path: Path) -> None:
@@ -113,8 +113,8 @@ def test_a_save_that_fails_leaves_nothing(tmp_path: Path) -> None:
 SAVING = """
 import sys
 from pathlib import Path
-from syncer.state.tokens import Wallet
-wallet = Wallet(Path(sys.argv[1]), "cloud", vault=lambda: None)
+from syncer.state.credentials import CredentialStore
+wallet = CredentialStore(Path(sys.argv[1]), "cloud", vault=lambda: None)
 wallet.save("here", {"text": "a" * 9000, "again": "a" * 9000})
 print("begun", flush=True)
 while True:
@@ -222,7 +222,7 @@ class Backend:
 def get_keyring():
     {body}
 """
-ASKING = "from syncer.state.tokens import system_vault; print(type(system_vault()).__name__)"
+ASKING = "from syncer.state.credentials import system_vault; print(type(system_vault()).__name__)"
 
 
 @pytest.mark.parametrize(

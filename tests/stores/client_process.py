@@ -15,8 +15,8 @@ from typing import Any
 
 from requests.auth import HTTPBasicAuth
 
+from syncer.engine.interfaces import Store, WriteRequest
 from syncer.engine.model import Entry, Kind
-from syncer.engine.ports import Put, Store
 from syncer.errors import SyncerError
 from tests.contents import Held, noise
 from tests.contract.doubles import BytesSource, SteppingClock
@@ -26,7 +26,7 @@ OLD = Entry(kind=Kind.FILE, size=1 << 40, version=b"v1")
 
 
 def _session(url: str) -> Any:
-    from syncer.stores.smartfile.session import Session
+    from syncer.stores.http.client import HttpSession as Session
 
     return Session(url, HTTPBasicAuth("k" * 30, "p" * 30), clock=CLOCK)
 
@@ -44,19 +44,21 @@ def _smartfile(url: str, home: Path) -> Store:
 
 
 def _swift(url: str, home: Path) -> Store:
-    from syncer.stores.swift.auth.token import TokenDoor
-    from syncer.stores.swift.connection import Connection
-    from syncer.stores.swift.names import Place
+    from syncer.stores.swift.auth.token import StaticTokenProvider
+    from syncer.stores.swift.client import Connection
+    from syncer.stores.swift.names import ContainerPath
     from syncer.stores.swift.store import SwiftStore
 
-    connection = Connection(TokenDoor(storage_url=url + "/v1/AUTH_a", token=lambda: "t"), clock=CLOCK)
-    place = Place.of("box", default="")
+    connection = Connection(
+        StaticTokenProvider(storage_url=url + "/v1/AUTH_a", token=lambda: "t"), clock=CLOCK
+    )
+    place = ContainerPath.of("box", default="")
     return SwiftStore(connection, place, whereabouts="w", clock=CLOCK, cache=home / "swift", tag="a" * 8)
 
 
 def _orange(url: str, home: Path) -> Store:
     from syncer.stores.orange.api import Api
-    from syncer.stores.orange.session import Session
+    from syncer.stores.orange.session import OrangeSession as Session
     from syncer.stores.orange.store import OrangeStore
 
     class Bearer:
@@ -83,9 +85,9 @@ def _login(kind: str, url: str) -> object:
         words = {"username": "u", "project_name": "p"}
         return KeystoneLogin(auth_url=url + "/v3", secret=lambda: "s", clock=CLOCK, **words).log_in()
     if kind == "hubic":
-        from syncer.stores.swift.auth.hubic import Application, HubicLogin
+        from syncer.stores.swift.auth.hubic import HubicApplication, HubicLogin
 
-        application = Application(
+        application = HubicApplication(
             client_id="i", client_secret=lambda: "s", refresh_token=lambda: "r", api_url=url
         )
         return HubicLogin(application, clock=CLOCK).log_in()
@@ -96,7 +98,7 @@ def _login(kind: str, url: str) -> object:
             endpoint=url + "/1.0", application_key="a", application_secret=lambda: "s",
             consumer_key=lambda: "c", project="p", region="R",
         ).log_in()  # fmt: skip
-    from syncer.stores.orange.oauth import Application as Registered
+    from syncer.stores.orange.oauth import OAuth2Application as Registered
     from syncer.stores.orange.oauth import exchange
 
     registered = Registered(
@@ -107,7 +109,7 @@ def _login(kind: str, url: str) -> object:
 
 def _put(store: Store) -> object:
     data = noise(1, 200_000)
-    item = Put(path="f", kind=Kind.FILE, source=BytesSource(data), size=len(data), expected=OLD)
+    item = WriteRequest(path="f", kind=Kind.FILE, source=BytesSource(data), size=len(data), expected=OLD)
     return list(store.put([item]))
 
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+from syncer.engine.interfaces import LocalBasis
 from syncer.engine.model import Failed
-from syncer.engine.ports import Basis
 from syncer.errors import ChangedUnderUs
-from syncer.stores.basis import WORTH
-from syncer.stores.fsops import FileSystem
+from syncer.stores.local.filesystem import FileSystem
+from syncer.stores.local.staging import WORTH
 from tests.contract.doubles import FarSource, failing
 from tests.contract.rigs import FolderRig
 from tests.stores.partials import (
@@ -134,10 +134,10 @@ def test_what_arrived_goes_before_what_is_replaced(rig: FolderRig) -> None:
 def test_a_basis_is_what_it_says_and_ends_with_its_put(rig: FolderRig) -> None:
     rig.write("f", OLD)
     planned = replace(rig.entry("f"), digest=b"d" * 32)
-    given: list[Basis] = []
+    given: list[LocalBasis] = []
 
     class Curious(FarSource):
-        def chunks(self, basis: Basis | None = None) -> Iterator[bytes]:
+        def chunks(self, basis: LocalBasis | None = None) -> Iterator[bytes]:
             assert basis is not None
             given.append(basis)
             assert (basis.start, basis.size, basis.digest) == (0, len(OLD), b"d" * 32)

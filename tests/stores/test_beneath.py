@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from syncer.stores.beneath import MOST, Cursor
-from syncer.stores.fsops import FileSystem
+from syncer.stores.local.filesystem import FileSystem
+from syncer.stores.local.root import MOST, DirectoryCursor
 from tests.contract.doubles import HookedDisk
 
 LEVELS = 300
@@ -63,7 +63,7 @@ def test_a_walk_held_a_descriptor_for_each_level_of_the_tree(tmp_path: Path, roo
     make_all(root_fd, paths)
     disk = Counting()
     inodes = {path: os.stat(path, dir_fd=root_fd).st_ino for path in paths}
-    with Cursor(disk, root_fd) as cursor:
+    with DirectoryCursor(disk, root_fd) as cursor:
         for path in [*paths, *reversed(paths), paths[3], paths[-1], "", paths[50]]:
             assert os.fstat(cursor.enter(path)).st_ino == inodes.get(path, tmp_path.stat().st_ino)
     assert disk.most <= MOST + 1 and disk.held == set()
@@ -73,7 +73,7 @@ def test_a_walk_that_failed_half_way_took_a_directory_for_the_one_above_it(
     tmp_path: Path, root_fd: int
 ) -> None:
     (tmp_path / "a/b").mkdir(parents=True)
-    with Cursor(FileSystem(), root_fd) as cursor:
+    with DirectoryCursor(FileSystem(), root_fd) as cursor:
         cursor.enter("a")
         with pytest.raises(FileNotFoundError):
             cursor.enter("a/b/gone")
@@ -85,7 +85,7 @@ def test_a_directory_that_went_while_its_descriptor_was_not_held_stops_the_walk(
 ) -> None:
     paths = deep(MOST + 10)
     make_all(root_fd, paths)
-    with Cursor(FileSystem(), root_fd) as cursor:
+    with DirectoryCursor(FileSystem(), root_fd) as cursor:
         cursor.enter(paths[-1])
         (tmp_path / "d/d").rename(tmp_path / "elsewhere")
         (tmp_path / "d/d").symlink_to(tmp_path / "elsewhere")
@@ -98,7 +98,7 @@ def test_neighbours_in_a_shallow_tree_still_cost_one_call_each(tmp_path: Path, r
     for name in "xyz":
         (tmp_path / "a/b" / name).mkdir(parents=True)
     disk = HookedDisk()
-    with Cursor(disk, root_fd) as cursor:  # type: ignore[arg-type]
+    with DirectoryCursor(disk, root_fd) as cursor:  # type: ignore[arg-type]
         for name in "xyz":
             cursor.enter(f"a/b/{name}")
     assert disk.names().count("open_directory") == 5

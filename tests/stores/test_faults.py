@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from syncer.engine.interfaces import MkdirRequest
 from syncer.engine.model import Done, Failed
-from syncer.engine.ports import Creation
 from syncer.errors import AuthError, TransientError
-from syncer.stores.faults import Fault, FaultyStore
-from syncer.stores.memory import MemoryStore
+from syncer.testing.faulty_store import Fault, FaultyStore
+from syncer.testing.memory_store import MemoryStore
 from tests.contract.rigs import in_order
 
 LATER = TransientError("later")
 
 
 def make(store: FaultyStore, *names: str) -> list[type]:
-    items = [Creation(path=name) for name in names]
+    items = [MkdirRequest(path=name) for name in names]
     return [type(outcome) for outcome in in_order(store.make_directories(items), len(items))]
 
 

@@ -10,11 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from syncer.engine.model import Done, Entry, Failed, Kind, Obstacle, Stale, Trouble
-from syncer.engine.ports import Amend, Removal, Rename
+from syncer.engine.interfaces import DeleteRequest, RenameRequest, SetAttributesRequest
+from syncer.engine.model import (
+    BlockedEntry,
+    BlockReason,
+    Done,
+    Entry,
+    Failed,
+    Kind,
+    Stale,
+)
 from syncer.errors import NotFound, PermanentError, StoreError, TransientError, Unmovable, Unreadable
-from syncer.stores.folder import FolderStore
-from syncer.stores.trash import Trash
+from syncer.stores.local.store import FolderStore
+from syncer.stores.local.trash import Trash
 from tests.contract.doubles import HookedDisk, SteppingClock, failing, let_the_disk_tick, once_before
 from tests.contract.rigs import FolderRig, in_order
 
@@ -32,8 +40,8 @@ def test_fifo_and_socket_are_obstacles_and_are_never_opened(rig: FolderRig) -> N
     assert found.fingerprint is None
     for name in ("fifo", "socket"):
         entry = found.entries[name]
-        assert isinstance(entry, Obstacle) and entry.trouble is Trouble.UNSUPPORTED
-        assert isinstance(rig.store.look(name), Obstacle)
+        assert isinstance(entry, BlockedEntry) and entry.trouble is BlockReason.UNSUPPORTED
+        assert isinstance(rig.store.look(name), BlockedEntry)
         assert rig.store.read_small(name, 10) == b""
 
 
@@ -44,7 +52,7 @@ def test_a_file_that_became_a_fifo_is_not_waited_for(rig: FolderRig) -> None:
     os.mkfifo(rig.root / "f")
     with pytest.raises(Exception, match="changed"):
         list(rig.store.open("f", entry).chunks())
-    assert isinstance(next(iter(rig.store.digests([("f", entry)]))), Obstacle)
+    assert isinstance(next(iter(rig.store.digests([("f", entry)]))), BlockedEntry)
     assert isinstance(rig.put("f", b"new", expected=entry), Stale)
 
 
@@ -54,7 +62,7 @@ def test_an_unreadable_directory_is_unreadable_and_not_empty(rig: FolderRig) -> 
     with pytest.raises(Unreadable):
         rig.store.list("d")
     assert list(rig.store.changed([("d", b"x")])) == ["d"]
-    assert isinstance(rig.store.look("d/f"), Obstacle)
+    assert isinstance(rig.store.look("d/f"), BlockedEntry)
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EMFILE, errno.ENOMEM])
@@ -71,7 +79,7 @@ def test_an_unreadable_file_is_found_out_when_it_is_read(rig: FolderRig) -> None
     rig.disk.before = failing("open_read", errno.EACCES)
     with pytest.raises(Unreadable):
         list(rig.store.open("f", entry).chunks())
-    assert isinstance(next(iter(rig.store.digests([("f", entry)]))), Obstacle)
+    assert isinstance(next(iter(rig.store.digests([("f", entry)]))), BlockedEntry)
 
 
 def test_a_file_that_never_rests_is_busy(rig: FolderRig) -> None:
@@ -87,7 +95,7 @@ def test_a_file_that_never_rests_is_busy(rig: FolderRig) -> None:
 
     rig.disk.before = grow
     seen = next(iter(rig.store.digests([("f", entry)])))
-    assert isinstance(seen, Obstacle) and seen.trouble is Trouble.BUSY
+    assert isinstance(seen, BlockedEntry) and seen.trouble is BlockReason.BUSY
 
 
 def test_a_file_that_changed_once_is_read_again(rig: FolderRig) -> None:
@@ -254,7 +262,7 @@ def test_an_edit_right_before_a_delete_survives_it(rig: FolderRig) -> None:
     rig.write("f", b"old")
     planned = rig.entry("f")
     rig.disk.before = once_before("rename", lambda: rig.write("f", b"edited"))
-    outcome = in_order(rig.store.delete([Removal(path="f", expected=planned)]), 1)[0]
+    outcome = in_order(rig.store.delete([DeleteRequest(path="f", expected=planned)]), 1)[0]
     assert isinstance(outcome, Stale) and rig.read("f") == b"edited"
 
 
@@ -269,7 +277,7 @@ def test_an_edit_survives_a_delete_even_if_its_name_is_taken_meanwhile(rig: Fold
             (rig.root / "f").write_bytes(b"third")
 
     rig.disk.before = before
-    outcome = in_order(rig.store.delete([Removal(path="f", expected=planned)]), 1)[0]
+    outcome = in_order(rig.store.delete([DeleteRequest(path="f", expected=planned)]), 1)[0]
     assert isinstance(outcome, Stale) and rig.read("f") == b"third" and b"edited" in rig.kept()
 
 
@@ -277,7 +285,7 @@ def test_a_delete_is_in_the_trash_durably_before_the_name_goes(rig: FolderRig) -
     rig.write("f", b"old")
     planned = rig.entry("f")
     rig.disk.calls.clear()
-    in_order(rig.store.delete([Removal(path="f", expected=planned)]), 1)
+    in_order(rig.store.delete([DeleteRequest(path="f", expected=planned)]), 1)
     steps = [name for name in rig.disk.names() if name in ("link", "sync", "rename", "unlink")]
     assert "sync" in steps[steps.index("link") : steps.index("rename")]
     assert steps[steps.index("rename") :] == ["rename", "unlink", "sync"]
@@ -310,7 +318,7 @@ def test_a_moved_file_has_its_new_name_durably_before_the_old_one_goes(rig: Fold
             synced.append(os.fstat(arguments[0]).st_ino)
 
     rig.disk.before = note
-    in_order(rig.store.rename([Rename(origin="a/f", path="b/f", expected=planned)]), 1)
+    in_order(rig.store.rename([RenameRequest(origin="a/f", path="b/f", expected=planned)]), 1)
     assert synced == [os.stat(rig.root / name).st_ino for name in ("b", "a")]
 
 
@@ -318,7 +326,7 @@ def test_a_file_edited_right_before_its_rename_keeps_its_name(rig: FolderRig) ->
     rig.write("f", b"old")
     planned = rig.entry("f")
     rig.disk.before = once_before("rename_noreplace", lambda: rig.write("f", b"edited"))
-    outcome = in_order(rig.store.rename([Rename(origin="f", path="g", expected=planned)]), 1)[0]
+    outcome = in_order(rig.store.rename([RenameRequest(origin="f", path="g", expected=planned)]), 1)[0]
     assert isinstance(outcome, Stale) and rig.read("f") == b"edited" and not (rig.root / "g").exists()
 
 
@@ -326,7 +334,7 @@ def test_an_amended_time_hides_no_edit(rig: FolderRig) -> None:
     rig.write("f", b"old")
     planned = rig.entry("f")
     rig.disk.before = once_before("set_times", lambda: rig.write("f", b"new"))
-    item = Amend(path="f", expected=planned, mtime_ns=5, executable=None)
+    item = SetAttributesRequest(path="f", expected=planned, mtime_ns=5, executable=None)
     outcome = in_order(rig.store.amend([item]), 1)[0]
     assert isinstance(outcome, Done) and outcome.entry is not None and not outcome.entry.trusted
 
@@ -340,7 +348,7 @@ def test_a_trash_elsewhere_keeps_what_is_taken(tmp_path: Path) -> None:
     (tmp_path / "root" / "f").write_bytes(b"old")
     entry = store.look("f")
     assert isinstance(entry, Entry)
-    in_order(store.delete([Removal(path="f", expected=entry)]), 1)
+    in_order(store.delete([DeleteRequest(path="f", expected=entry)]), 1)
     (batch,) = (tmp_path / "state" / "trash").iterdir()
     assert batch.name.endswith("-12") and (batch / "f").read_bytes() == b"old"
     assert (tmp_path / "state" / "trash").stat().st_mode & 0o777 == 0o700
@@ -390,7 +398,7 @@ def _refusals(rig: FolderRig, entry: Entry) -> int:
         os.setuid(65534)
     outcomes = [rig.put("closed/new", b"y"), rig.put("closed/f", b"y", expected=entry), rig.make("closed/d")]
     wrong = sum(not isinstance(outcome, Failed) for outcome in outcomes)
-    return wrong + (not isinstance(next(iter(rig.store.digests([("closed/f", entry)]))), Obstacle))
+    return wrong + (not isinstance(next(iter(rig.store.digests([("closed/f", entry)]))), BlockedEntry))
 
 
 def test_a_users_own_file_that_only_begins_like_a_temporary_is_never_swept(rig: FolderRig) -> None:
@@ -406,7 +414,7 @@ def test_a_rename_to_another_file_system_within_the_root_says_that_it_never_work
     rig.mkdir("mounted")
     entry = rig.entry("f")
     rig.disk.before = failing("rename_noreplace", errno.EXDEV)
-    ((_, outcome),) = rig.store.rename([Rename(origin="f", path="mounted/f", expected=entry)])
+    ((_, outcome),) = rig.store.rename([RenameRequest(origin="f", path="mounted/f", expected=entry)])
     assert isinstance(outcome, Failed) and isinstance(outcome.error, Unmovable)
     assert (rig.root / "f").read_bytes() == b"x" and not (rig.root / "mounted/f").exists()
 
@@ -436,6 +444,6 @@ def test_a_known_name_that_a_listing_left_out_is_found_by_a_look_of_its_own(rig:
     assert isinstance(file, Entry) and file.version == rig.entry("d/f").version
     assert isinstance(directory, Entry) and directory.kind is Kind.DIRECTORY and gone is None
     rig.disk.before = failing("stat", errno.EIO)
-    assert isinstance(rig.store.left_out(["d/f"])[0], Obstacle)
+    assert isinstance(rig.store.left_out(["d/f"])[0], BlockedEntry)
     rig.disk.before = failing("open_directory", errno.EIO)
-    assert isinstance(rig.store.left_out(["d/f"])[0], Obstacle)
+    assert isinstance(rig.store.left_out(["d/f"])[0], BlockedEntry)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from syncer.stores.fsops import FileSystem
+from syncer.stores.local.filesystem import FileSystem
 
 
 class Answers(FileSystem):

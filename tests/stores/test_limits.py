@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from syncer.engine.interfaces import WriteRequest
 from syncer.engine.model import Done, Kind
-from syncer.engine.ports import Put
-from syncer.stores.limits import Bucket, LimitedStore
-from syncer.stores.memory import MemoryStore
+from syncer.stores.rate_limit import Bucket, LimitedStore
+from syncer.testing.memory_store import MemoryStore
 from tests.contract.doubles import BytesSource
 from tests.contract.rigs import in_order
 
@@ -52,7 +52,7 @@ def test_reading_and_writing_are_paced_apart(direction: str) -> None:
     entry = memory.write("f", data)
     limit = {"read_limit": 10_000.0} if direction == "read" else {"write_limit": 10_000.0}
     store = LimitedStore(memory, clock=clock, **limit)
-    item = Put(path="g", kind=Kind.FILE, source=BytesSource(data), size=len(data), expected=None)
+    item = WriteRequest(path="g", kind=Kind.FILE, source=BytesSource(data), size=len(data), expected=None)
     assert isinstance(in_order(store.put([item]), 1)[0], Done)
     wrote = clock.time
     assert b"".join(store.open("f", entry).chunks()) == data

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from syncer.engine.model import Done, Entry, Failed, Kind, Obstacle
-from syncer.engine.ports import Capabilities, Put
+from syncer.engine.interfaces import Capabilities, WriteRequest
+from syncer.engine.model import BlockedEntry, Done, Entry, Failed, Kind
 from syncer.errors import QuotaExceeded, Unholdable, Unreadable
-from syncer.stores.memory import MemoryStore
+from syncer.testing.memory_store import MemoryStore
 from tests.contract.doubles import BytesSource
 from tests.contract.rigs import in_order
 
 
 def put(store: MemoryStore, path: str, data: bytes, **more: object) -> object:
-    item = Put(
+    item = WriteRequest(
         path=path,
         kind=Kind.FILE,
         source=BytesSource(data),
@@ -52,7 +52,7 @@ def test_what_a_store_cannot_hold_is_left_out_or_refused() -> None:
     for path in ("a:b", "\udce9"):
         refused = put(store, path, b"x")
         assert isinstance(refused, Failed) and isinstance(refused.error, Unholdable)
-    link = Put(path="l", kind=Kind.SYMLINK, source=None, size=1, expected=None, target="t")
+    link = WriteRequest(path="l", kind=Kind.SYMLINK, source=None, size=1, expected=None, target="t")
     assert isinstance(in_order(store.put([link]), 1)[0], Failed)
 
 
@@ -68,7 +68,7 @@ def test_an_unreadable_directory_or_file_says_so() -> None:
     store.deny("d/f")
     with pytest.raises(Unreadable):
         list(store.open("d/f", entry).chunks())
-    assert isinstance(next(iter(store.digests([("d/f", entry)]))), Obstacle)
+    assert isinstance(next(iter(store.digests([("d/f", entry)]))), BlockedEntry)
     store.deny("d")
     with pytest.raises(Unreadable):
         store.list("d")

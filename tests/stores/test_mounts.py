@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from syncer.stores.fsops import FileSystem
-from syncer.stores.mounts import UNKNOWN, Table, inside, parse
+from syncer.stores.local.filesystem import FileSystem
+from syncer.stores.local.mounts import UNKNOWN, Table, inside, parse
 
 HEAD = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n"
 

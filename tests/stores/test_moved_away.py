@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from syncer.clock import SystemClock
 from syncer.engine.model import Done, Stale
-from syncer.server.served import Key, Served
+from syncer.server.folder import Key, ServedFolder
 from tests.contract.doubles import BytesSource
 from tests.contract.rigs import FolderRig, in_order
 from tests.stores.partials import TOKEN, temporaries
@@ -34,7 +34,7 @@ def test_content_that_lost_its_directory_does_not_keep_it_from_going(rig: Folder
 
 
 def test_all_stores_of_a_server_know_of_it(rig: FolderRig) -> None:
-    served = Served(rig.root, rig.root.parent, clock=SystemClock())
+    served = ServedFolder(rig.root, rig.root.parent, clock=SystemClock())
     with served.store(Key(name="one")) as rig.store:
         moved_away(rig)
     (rig.root / "below").mkdir()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from syncer.engine.interfaces import WriteRequest
 from syncer.engine.model import Done, Failed, Kind
-from syncer.engine.ports import Put
 from tests.contract.rigs import FolderRig
 
 
@@ -19,4 +19,4 @@ def test_a_link_text_that_no_disk_takes_is_that_items_trouble(rig: FolderRig, ta
 
 def _link(path: str, target: str):
 
-    return Put(path=path, kind=Kind.SYMLINK, source=None, size=1, expected=None, target=target)
+    return WriteRequest(path=path, kind=Kind.SYMLINK, source=None, size=1, expected=None, target=target)

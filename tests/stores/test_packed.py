@@ -10,8 +10,9 @@ import pytest
 
 from syncer.engine.fingerprint import fingerprint
 from syncer.engine.model import Entry
-from syncer.stores import packed, scanning, stamps
-from syncer.stores.fsops import FileSystem
+from syncer.stores.local import packed_listing, stat
+from syncer.stores.local import scan as scanning
+from syncer.stores.local.filesystem import FileSystem
 
 FS = FileSystem()
 LATER = 3_000_000_000  # nanoseconds: everything is old enough
@@ -21,7 +22,7 @@ def both(folder: Path, *, now_ns: int, at_root: bool = False, fs: FileSystem = F
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         usual = scanning.listing(fs, fd, now_ns=now_ns, at_root=at_root, is_own=lambda name: False)
-        told = packed.listing(
+        told = packed_listing.listing(
             fs,
             fd,
             now_ns=now_ns,
@@ -34,7 +35,7 @@ def both(folder: Path, *, now_ns: int, at_root: bool = False, fs: FileSystem = F
         os.close(fd)
 
 
-def entries(told: packed.Packed, now_ns: int) -> dict[str, object]:
+def entries(told: packed_listing.Packed, now_ns: int) -> dict[str, object]:
     """As a client reads them."""
     found: dict[str, object] = {}
     for line in told.lines:
@@ -42,12 +43,12 @@ def entries(told: packed.Packed, now_ns: int) -> dict[str, object]:
         if name in told.odd:
             found[os.fsdecode(name)] = told.odd[name]
         elif not version:
-            found[os.fsdecode(name)] = stamps.DIRECTORY
+            found[os.fsdecode(name)] = stat.DIRECTORY
         else:
-            size, mtime, ctime, _, mode = stamps.UNPACK(version)
+            size, mtime, ctime, _, mode = stat.UNPACK(version)
             found[os.fsdecode(name)] = Entry(
-                kind=stamps.DIRECTORY.kind.__class__(1), size=size, version=version, mtime_ns=mtime,
-                executable=bool(mode & 0o100), trusted=stamps.ripe(ctime, now_ns),
+                kind=stat.DIRECTORY.kind.__class__(1), size=size, version=version, mtime_ns=mtime,
+                executable=bool(mode & 0o100), trusted=stat.ripe(ctime, now_ns),
             )  # fmt: skip
     return found
 
@@ -112,7 +113,7 @@ def test_what_is_hidden_takes_the_fingerprint_and_what_is_ours_does_not(tmp_path
     (tmp_path / ".syncer-tmp-0123456789abcdef").write_bytes(b"")
     now = os.stat(tmp_path).st_ctime_ns + LATER
     _, told = both(tmp_path, now_ns=now, at_root=True)
-    version = stamps.version((tmp_path / "a").stat())
+    version = stat.version((tmp_path / "a").stat())
     assert told.fingerprint == fingerprint([("a", version)])
     (tmp_path / ".hidden").write_bytes(b"")
     _, told = both(tmp_path, now_ns=now, at_root=True)
@@ -139,8 +140,10 @@ def test_a_name_left_out_while_the_directory_changes_is_found_by_a_look_of_its_o
     now = os.stat(tmp_path).st_ctime_ns + LATER
     fd = os.open(tmp_path, os.O_RDONLY)
     fs = Missing()
-    told = packed.listing(fs, fd, now_ns=now, at_root=False, hides=lambda name: False, hold=lambda size: None)
-    whole = packed.listing(
+    told = packed_listing.listing(
+        fs, fd, now_ns=now, at_root=False, hides=lambda name: False, hold=lambda size: None
+    )
+    whole = packed_listing.listing(
         FS, fd, now_ns=now, at_root=False, hides=lambda name: False, hold=lambda size: None
     )
     os.close(fd)
@@ -158,7 +161,7 @@ def test_memory_is_asked_for_before_it_is_used(tmp_path: Path) -> None:
 
     asked: list[int] = []
     fd = os.open(tmp_path, os.O_RDONLY)
-    told = packed.listing(
+    told = packed_listing.listing(
         Many(), fd, now_ns=LATER, at_root=False, hides=lambda name: False, hold=asked.append
     )
     os.close(fd)
@@ -198,5 +201,5 @@ def test_a_snapshot_is_no_directory_in_the_packed_listing_either(tmp_path: Path)
     usual, told = both(
         tmp_path, now_ns=max(p.lstat().st_ctime_ns for p in tmp_path.iterdir()) + LATER, fs=Snapshots()
     )
-    assert entries(told, 0)[".snapshots"] == usual.entries[".snapshots"] != stamps.DIRECTORY
+    assert entries(told, 0)[".snapshots"] == usual.entries[".snapshots"] != stat.DIRECTORY
     assert list(told.directories()) == []

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from syncer.engine.interfaces import WriteRequest
 from syncer.engine.model import Done, Failed, Kind, Outcome, Stale
-from syncer.engine.ports import Put
 from syncer.errors import ChangedUnderUs, Interrupted, NoSpace, StoreError
-from syncer.stores.folder import FolderStore
-from syncer.stores.fsops import FileSystem
-from syncer.stores.scanning import PARTIAL_NS
+from syncer.stores.local.filesystem import FileSystem
+from syncer.stores.local.scan import PARTIAL_NS
+from syncer.stores.local.store import FolderStore
 from tests.contract.doubles import FarSource, failing, let_the_disk_tick
 from tests.contract.rigs import FolderRig, in_order
 from tests.stores.partials import (
@@ -122,7 +122,7 @@ def test_a_source_that_ends_too_soon_or_too_late_is_not_believed(rig: FolderRig)
     for size in (len(DATA) - 1, len(DATA) + 1):
         broken_off(rig)
         source = FarSource(DATA)
-        item = Put(path="f", kind=Kind.FILE, source=source, size=size, expected=None, token=TOKEN)
+        item = WriteRequest(path="f", kind=Kind.FILE, source=source, size=size, expected=None, token=TOKEN)
         assert isinstance(rig.put_all([item])[0], Failed)
         assert rig.store.look("f") is None and temporaries(rig) == []
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from syncer.engine.interfaces import WriteRequest
 from syncer.engine.model import Done, Failed, Kind, Outcome
-from syncer.engine.ports import Put
 from syncer.errors import ChangedUnderUs
-from syncer.stores.folder import FolderStore
-from syncer.stores.fsops import FileSystem
+from syncer.stores.local.filesystem import FileSystem
+from syncer.stores.local.store import FolderStore
 from tests.contract.doubles import FarSource, SteppingClock
 from tests.contract.rigs import FolderRig, in_order
 from tests.simulation.disk import Disk
@@ -37,7 +37,7 @@ def _story(root: Path, calls: Calls) -> None:
     try:
         source = FarSource(DATA, piece=64 << 10)
         entry = store.look("f")
-        item = Put(
+        item = WriteRequest(
             path="f", kind=Kind.FILE, source=source, size=len(DATA), expected=entry, token=TOKEN, mtime_ns=5
         )
         in_order(store.put([item]), 1)
@@ -84,7 +84,7 @@ def _on(disk: Disk) -> FolderStore:
 
 def _put_on(disk: Disk, source: FarSource) -> Outcome:
     store = _on(disk)
-    item = Put(
+    item = WriteRequest(
         path="f", kind=Kind.FILE, source=source, size=len(source.data), expected=store.look("f"), token=TOKEN
     )
     outcome = in_order(store.put([item]), 1)[0]

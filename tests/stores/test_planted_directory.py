@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from syncer.errors import LocalError, StateError
-from syncer.state.place import prepare
-from syncer.stores.folder import FolderStore
-from syncer.stores.fsops import FileSystem
-from syncer.stores.trash import Trash
+from syncer.state.directory import prepare
+from syncer.stores.local.filesystem import FileSystem
+from syncer.stores.local.store import FolderStore
+from syncer.stores.local.trash import Trash
 from tests.contract.doubles import SteppingClock
 
 

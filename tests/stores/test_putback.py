@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from syncer.engine.interfaces import DeleteRequest
 from syncer.engine.model import Done, Failed, Outcome, Stale
-from syncer.engine.ports import Removal
 from syncer.errors import ChangedUnderUs
-from syncer.stores.trash import Kept
+from syncer.stores.local.trash import Kept
 from tests.contract.doubles import failing, let_the_disk_tick, once_before
 from tests.contract.rigs import FolderRig, in_order
 
@@ -138,7 +138,7 @@ def test_no_descriptor_stays_open(rig: FolderRig) -> None:
 def test_removed_and_put_back_again(rig: FolderRig) -> None:
     kept = overwritten(rig)
     assert isinstance(
-        in_order(rig.store.delete([Removal(path="d/f", expected=rig.entry("d/f"))]), 1)[0], Done
+        in_order(rig.store.delete([DeleteRequest(path="d/f", expected=rig.entry("d/f"))]), 1)[0], Done
     )
     assert isinstance(rig.store.restore(kept), Done)
     assert (rig.read("d/f"), rig.kept()) == (b"old", [b"new content"])

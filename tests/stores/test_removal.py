@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
+from syncer.engine.interfaces import DeleteRequest
 from syncer.engine.model import Stale
-from syncer.engine.ports import Removal
 from tests.contract.rigs import FolderRig, in_order
 
 
@@ -21,6 +21,6 @@ def test_a_file_saved_anew_right_before_its_delete_is_kept_even_if_its_name_is_t
             rig.write("f", b"a third")
 
     rig.disk.before = before
-    outcome = in_order(rig.store.delete([Removal(path="f", expected=planned)]), 1)[0]
+    outcome = in_order(rig.store.delete([DeleteRequest(path="f", expected=planned)]), 1)[0]
     assert isinstance(outcome, Stale) and rig.read("f") == b"a third"
     assert {b"old", b"saved anew"} <= set(rig.kept())

@@ -6,13 +6,21 @@ from collections.abc import Sequence
 
 import pytest
 
+from syncer.engine.interfaces import (
+    DeleteRequest,
+    MkdirRequest,
+    RenameRequest,
+    Results,
+    RootState,
+    SetAttributesRequest,
+    WriteRequest,
+)
 from syncer.engine.model import Done, Entry, Failed, Kind, Stale
-from syncer.engine.ports import Amend, Creation, Put, Removal, Rename, Results, RootState
 from syncer.errors import AuthError, PermanentError, SyncerError, TransientError
-from syncer.stores.faults import Fault, FaultyStore
-from syncer.stores.memory import MemoryStore
 from syncer.stores.retry import RetryingStore
 from syncer.stores.retry_policy import RetryPolicy
+from syncer.testing.faulty_store import Fault, FaultyStore
+from syncer.testing.memory_store import MemoryStore
 from tests.contract.doubles import BytesSource
 from tests.contract.rigs import in_order
 
@@ -30,7 +38,9 @@ class World:
         self.store = RetryingStore(self.faulty, sleep=self.slept.append, policy=patience)
 
     def put(self, path: str, data: bytes, expected: Entry | None = None) -> object:
-        item = Put(path=path, kind=Kind.FILE, source=BytesSource(data), size=len(data), expected=expected)
+        item = WriteRequest(
+            path=path, kind=Kind.FILE, source=BytesSource(data), size=len(data), expected=expected
+        )
         return in_order(self.store.put([item]), 1)[0]
 
 
@@ -133,10 +143,10 @@ def test_every_change_is_repeated_without_harm(after: bool) -> None:
     write, store = world.memory.write, world.store
     gone, moved, touched = write("gone", b"1"), write("moved", b"2"), write("touched", b"3")
     results = [
-        store.delete([Removal(path="gone", expected=gone)]),
-        store.make_directories([Creation(path="new")]),
-        store.rename([Rename(origin="moved", path="new/place", expected=moved)]),
-        store.amend([Amend(path="touched", expected=touched, mtime_ns=5, executable=None)]),
+        store.delete([DeleteRequest(path="gone", expected=gone)]),
+        store.make_directories([MkdirRequest(path="new")]),
+        store.rename([RenameRequest(origin="moved", path="new/place", expected=moved)]),
+        store.amend([SetAttributesRequest(path="touched", expected=touched, mtime_ns=5, executable=None)]),
     ]
     assert all(isinstance(in_order(result, 1)[0], Done) for result in results)
     world.memory.make_directory("empty")
@@ -147,7 +157,7 @@ def test_every_change_is_repeated_without_harm(after: bool) -> None:
 def test_one_item_that_stays_in_trouble_does_not_hold_up_the_others() -> None:
     world = World(fault("put", path="b", times=None))
     items = [
-        Put(path=name, kind=Kind.FILE, source=BytesSource(b"x"), size=1, expected=None)
+        WriteRequest(path=name, kind=Kind.FILE, source=BytesSource(b"x"), size=1, expected=None)
         for name in ("a", "b", "c")
     ]
     kinds = [type(outcome) for outcome in in_order(world.store.put(items), 3)]
@@ -162,9 +172,9 @@ def silent(*methods: str) -> list[Fault]:
 ALL = ("root", "list", "look", "put", "delete", "digests", "read", "read_small", "make_directories")
 
 
-def items(count: int) -> list[Put]:
+def items(count: int) -> list[WriteRequest]:
     return [
-        Put(path=f"f{n:04}", kind=Kind.FILE, source=BytesSource(b"x"), size=1, expected=None)
+        WriteRequest(path=f"f{n:04}", kind=Kind.FILE, source=BytesSource(b"x"), size=1, expected=None)
         for n in range(count)
     ]
 
@@ -181,7 +191,7 @@ def test_a_dead_line_is_not_asked_once_more_for_each_item() -> None:
     class Dead(MemoryStore):
         tried = 0
 
-        def put(self, items: Sequence[Put]) -> Results:
+        def put(self, items: Sequence[WriteRequest]) -> Results:
             for index in range(len(items)):
                 self.tried += 1
                 yield index, Failed(error=LATER)
@@ -203,8 +213,8 @@ def test_after_that_the_next_batch_ends_the_run() -> None:
     assert raised.value.exit_code == 3
     entry = Entry(kind=Kind.FILE, size=1, version=b"v")
     for ask in (
-        lambda: list(world.store.delete([Removal(path="f", expected=entry)])),
-        lambda: list(world.store.make_directories([Creation(path="d")])),
+        lambda: list(world.store.delete([DeleteRequest(path="f", expected=entry)])),
+        lambda: list(world.store.make_directories([MkdirRequest(path="d")])),
         lambda: list(world.store.digests([("f", entry)])),
         lambda: world.store.list(""),
         lambda: world.store.look("f"),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from syncer.engine.interfaces import DeleteRequest
 from syncer.engine.model import Done, Entry
-from syncer.engine.ports import Removal
-from syncer.stores.fsops import FileSystem
+from syncer.stores.local.filesystem import FileSystem
 from tests.contract.rigs import FolderRig, in_order
 from tests.contract.test_several_clients import at_once
 
@@ -78,7 +78,7 @@ def test_versions_of_one_path_that_go_to_the_trash_at_once_are_all_kept(rig: Fol
             if found is None:
                 continue
             assert isinstance(found, Entry)
-            [outcome] = in_order(rig.store.delete([Removal(path="d/f", expected=found)]), 1)
+            [outcome] = in_order(rig.store.delete([DeleteRequest(path="d/f", expected=found)]), 1)
             done.append(isinstance(outcome, Done))
 
     done: list[bool] = []

@@ -9,15 +9,15 @@ import threading
 import pytest
 from blake3 import blake3
 
-from syncer.engine.sketch import Sketch
-from syncer.stores.shelf import Shelf
+from syncer.delta.block_index import BlockIndex
+from syncer.delta.index_cache import BlockIndexCache
 from tests.contract.doubles import SteppingClock
 
 DAY = 24 * 3600
 
 
-def sketch_of(number: int, size: int = 64 << 10) -> Sketch:
-    return Sketch.of([blake3(b"%d" % number).digest(size)], size=size)
+def sketch_of(number: int, size: int = 64 << 10) -> BlockIndex:
+    return BlockIndex.of([blake3(b"%d" % number).digest(size)], size=size)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def clock():
 
 @pytest.fixture
 def shelf(tmp_path, clock):
-    return Shelf(tmp_path / "a" / "sketches", clock=clock)
+    return BlockIndexCache(tmp_path / "a" / "sketches", clock=clock)
 
 
 def files(tmp_path):
@@ -74,7 +74,7 @@ def test_a_damaged_sketch_counts_as_absent_and_goes(shelf, tmp_path, damage):
 
 def test_the_least_recently_used_go_first(tmp_path, clock):
     size = sum(map(len, sketch_of(0).chunks()))
-    shelf = Shelf(tmp_path / "a" / "sketches", clock=clock, most=10 * size)
+    shelf = BlockIndexCache(tmp_path / "a" / "sketches", clock=clock, most=10 * size)
     kept = [sketch_of(number) for number in range(30)]
     for sketch in kept:
         clock.sleep(1)
@@ -87,7 +87,7 @@ def test_the_least_recently_used_go_first(tmp_path, clock):
 
 
 def test_what_is_of_no_use_for_long_goes(tmp_path, clock):
-    shelf = Shelf(tmp_path / "a" / "sketches", clock=clock, oldest=30 * DAY)
+    shelf = BlockIndexCache(tmp_path / "a" / "sketches", clock=clock, oldest=30 * DAY)
     old, used = sketch_of(1), sketch_of(2)
     shelf.put(old)
     shelf.put(used)
@@ -115,14 +115,14 @@ def test_what_a_killed_process_left_unfinished_goes_and_other_files_stay(shelf, 
 
 
 def test_a_sketch_too_large_for_the_shelf_is_not_kept(tmp_path, clock):
-    shelf = Shelf(tmp_path / "a" / "sketches", clock=clock, most=100)
+    shelf = BlockIndexCache(tmp_path / "a" / "sketches", clock=clock, most=100)
     shelf.put(sketch_of(1))
     assert files(tmp_path) == []
 
 
 def test_a_shelf_that_cannot_be_written_costs_nothing_but_the_sketch(tmp_path, clock):
     (tmp_path / "file").write_bytes(b"")
-    shelf = Shelf(tmp_path / "file" / "sketches", clock=clock)
+    shelf = BlockIndexCache(tmp_path / "file" / "sketches", clock=clock)
     shelf.put(sketch_of(1))
     assert shelf.get(sketch_of(1).digest) is None
     shelf.prune()
@@ -134,7 +134,7 @@ def test_threads_and_other_shelves_of_the_same_folder_do_not_disturb_each_other(
     wrong = []
 
     def use(start: int) -> None:
-        shelf = Shelf(tmp_path / "a" / "sketches", clock=clock, most=6 * size)
+        shelf = BlockIndexCache(tmp_path / "a" / "sketches", clock=clock, most=6 * size)
         for turn in range(40):
             sketch = kept[(start + turn) % len(kept)]
             shelf.put(sketch)

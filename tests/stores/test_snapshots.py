@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from syncer.engine.model import Kind, Obstacle, Trouble
+from syncer.engine.model import BlockedEntry, BlockReason, Kind
 from syncer.errors import Unreadable
-from syncer.stores.fsops import FileSystem
+from syncer.stores.local.filesystem import FileSystem
 from tests.contract.rigs import FolderRig
 from tests.simulation.machines import FastClock, Machine
 
@@ -88,7 +88,7 @@ def test_a_read_only_snapshot_was_sent_whole_with_its_marker_and_trash(
 ) -> None:
     disk.freeze(rig.root / ".snapshots/1/snapshot")
     seen = shown(rig, ".snapshots/1", "snapshot")
-    assert isinstance(seen, Obstacle) and seen.trouble is Trouble.UNSUPPORTED
+    assert isinstance(seen, BlockedEntry) and seen.trouble is BlockReason.UNSUPPORTED
     assert "read-only snapshot" in seen.message
     assert rig.store.look(".snapshots/1/snapshot") == seen
     assert rig.store.list(".snapshots/1").fingerprint is None
@@ -106,7 +106,7 @@ def test_a_copy_of_the_root_on_another_file_system_that_is_read_only_is_one(
     disk.snapshots.clear()
     assert is_plain(shown(rig, ".snapshots/1", "snapshot"))
     rig.write(".snapshots/1/snapshot/.syncer/root-id", b"ab" * 16)
-    assert isinstance(shown(rig, ".snapshots/1", "snapshot"), Obstacle)
+    assert isinstance(shown(rig, ".snapshots/1", "snapshot"), BlockedEntry)
 
 
 def test_what_can_be_written_to_is_a_folder_like_any_other(rig: FolderRig, disk: Snapshots) -> None:
@@ -133,7 +133,7 @@ def test_a_read_only_directory_with_the_name_that_servers_give_it_is_one(
     rig.write(".snapshot/hourly/f", b"x")
     assert is_plain(shown(rig, "", ".snapshot"))
     disk.read_only.add(str(rig.root / ".snapshot"))
-    assert isinstance(shown(rig, "", ".snapshot"), Obstacle)
+    assert isinstance(shown(rig, "", ".snapshot"), BlockedEntry)
 
 
 def test_a_root_that_is_a_snapshot_itself_can_be_read(rig: FolderRig, disk: Snapshots) -> None:

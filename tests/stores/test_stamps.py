@@ -7,7 +7,7 @@ import os
 import pytest
 
 from syncer.engine.model import Kind
-from syncer.stores import stamps
+from syncer.stores.local import stat as stamps
 
 SECOND = 10**9
 FIELDS = {

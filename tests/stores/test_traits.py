@@ -12,12 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from syncer.engine.interfaces import (
+    Capabilities,
+    DeleteRequest,
+    RenameRequest,
+    SetAttributesRequest,
+    WriteRequest,
+)
 from syncer.engine.model import Done, Entry, Failed, Kind, Stale
 from syncer.engine.paths import unholdable
-from syncer.engine.ports import Amend, Capabilities, Put, Removal, Rename
 from syncer.errors import Unholdable
-from syncer.stores.fsops import FileSystem
-from syncer.stores.traits import USUAL
+from syncer.stores.local.filesystem import FileSystem
+from syncer.stores.local.traits import USUAL
 from tests.contract.doubles import failing, let_the_disk_tick
 from tests.contract.rigs import FolderRig, in_order
 from tests.simulation.manners import (
@@ -236,7 +242,7 @@ def test_a_rename_on_made_up_numbers_was_changed_at_the_last_moment_for_ever(
 ) -> None:
     rig = on(manner)
     rig.write("f", b"x")
-    item = Rename(origin="f", path="g", expected=rig.entry("f"))
+    item = RenameRequest(origin="f", path="g", expected=rig.entry("f"))
     assert isinstance(in_order(rig.store.rename([item]), 1)[0], Done)
     assert names(rig) == ["g"]
 
@@ -244,7 +250,7 @@ def test_a_rename_on_made_up_numbers_was_changed_at_the_last_moment_for_ever(
 def test_a_rename_still_finds_an_edit_without_numbers(on: Callable[[Manner], FolderRig]) -> None:
     rig = on(MERGERFS)
     rig.write("f", b"x")
-    item = Rename(origin="f", path="g", expected=rig.entry("f"))
+    item = RenameRequest(origin="f", path="g", expected=rig.entry("f"))
     rig.disk.before = once(rig, "rename", lambda: rig.write("f", b"an edit"))
     assert isinstance(in_order(rig.store.rename([item]), 1)[0], Stale)
     assert names(rig) == ["f"] and rig.read("f") == b"an edit"
@@ -273,7 +279,7 @@ def test_without_links_what_goes_is_moved_into_the_trash_and_not_copied(
     rig.write("old", b"replaced")
     gone, old = rig.entry("gone"), rig.entry("old")
     rig.disk.calls.clear()
-    assert isinstance(in_order(rig.store.delete([Removal(path="gone", expected=gone)]), 1)[0], Done)
+    assert isinstance(in_order(rig.store.delete([DeleteRequest(path="gone", expected=gone)]), 1)[0], Done)
     assert "create" not in rig.disk.names() and "write" not in rig.disk.names()
     assert isinstance(rig.put("old", b"new", expected=old), Done)
     assert sorted(rig.kept()) == [b"deleted", b"replaced"]
@@ -289,7 +295,7 @@ def test_an_edit_right_before_it_is_moved_into_the_trash_has_its_name_again(
     planned = rig.entry("f")
     rig.disk.before = once(rig, "rename", lambda: rig.write("f", b"an edit"))
     if what == "delete":
-        outcome = in_order(rig.store.delete([Removal(path="f", expected=planned)]), 1)[0]
+        outcome = in_order(rig.store.delete([DeleteRequest(path="f", expected=planned)]), 1)[0]
     else:
         outcome = rig.put("f", b"new", expected=planned)
     assert isinstance(outcome, Stale)
@@ -327,7 +333,7 @@ def test_an_edit_within_one_tick_of_a_coarse_clock_was_dropped_with_what_it_repl
         os.utime(rig.root / "f", ns=(10**9, 10**9))
 
     rig.disk.before = once(rig, "rename", edit)
-    in_order(rig.store.delete([Removal(path="f", expected=planned)]), 1)
+    in_order(rig.store.delete([DeleteRequest(path="f", expected=planned)]), 1)
     assert b"new" in rig.kept()
 
 
@@ -345,7 +351,7 @@ def test_a_bit_that_means_nothing_was_handed_to_the_other_side(
     shown = rig.store.list("").entries["f"]
     assert isinstance(shown, Entry) and shown.executable is None
     for wanted in (True, False):
-        item = Amend(path="f", expected=rig.entry("f"), mtime_ns=5 * 10**9, executable=wanted)
+        item = SetAttributesRequest(path="f", expected=rig.entry("f"), mtime_ns=5 * 10**9, executable=wanted)
         assert isinstance(in_order(rig.store.amend([item]), 1)[0], Done)
         assert isinstance(rig.put(f"g{wanted}", b"y", executable=wanted), Done)
 
@@ -366,13 +372,17 @@ def test_the_time_of_a_symlink_was_given_to_its_target_outside_the_root(
     for name, target in (("l", "../outside"), ("m", "target"), ("n", "nowhere")):
         item = replace(link_item(name, target), mtime_ns=10**18)
         assert isinstance(rig.put_all([item])[0], Done)
-        change = Amend(path=name, expected=rig.entry(name), mtime_ns=2 * 10**18, executable=None)
+        change = SetAttributesRequest(
+            path=name, expected=rig.entry(name), mtime_ns=2 * 10**18, executable=None
+        )
         assert isinstance(in_order(rig.store.amend([change]), 1)[0], Done)
     assert os.stat(outside).st_mtime_ns == 7 and os.stat(rig.root / "target").st_mtime_ns == before
 
 
-def link_item(path: str, target: str) -> Put:
-    return Put(path=path, kind=Kind.SYMLINK, source=None, size=len(target), expected=None, target=target)
+def link_item(path: str, target: str) -> WriteRequest:
+    return WriteRequest(
+        path=path, kind=Kind.SYMLINK, source=None, size=len(target), expected=None, target=target
+    )
 
 
 # What cannot be held

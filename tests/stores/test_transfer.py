@@ -6,9 +6,9 @@ import errno
 
 import pytest
 
+from syncer.engine.interfaces import DeleteRequest, RenameRequest
 from syncer.engine.model import Done, Stale
-from syncer.engine.ports import Removal, Rename
-from syncer.stores.fsops import FileSystem
+from syncer.stores.local.filesystem import FileSystem
 from tests.contract.doubles import failing
 from tests.contract.rigs import FolderRig, in_order
 
@@ -41,7 +41,7 @@ def test_a_copy_into_the_trash_is_durable_before_the_file_leaves_its_name(rig: F
     planned = rig.entry("f")
     rig.disk.before = failing("link", errno.EXDEV)
     rig.disk.calls.clear()
-    in_order(rig.store.delete([Removal(path="f", expected=planned)]), 1)
+    in_order(rig.store.delete([DeleteRequest(path="f", expected=planned)]), 1)
     steps = [name for name in rig.disk.names() if name in ("set_times", "sync", "rename_noreplace", "rename")]
     whole = steps.index("set_times")
     assert steps[whole : whole + 3] == ["set_times", "sync", "rename_noreplace"]
@@ -58,7 +58,7 @@ def test_a_file_that_changes_while_it_is_copied_into_the_trash_stays(rig: Folder
             rig.write("f", b"edited")
 
     rig.disk.before = before
-    outcome = in_order(rig.store.delete([Removal(path="f", expected=planned)]), 1)[0]
+    outcome = in_order(rig.store.delete([DeleteRequest(path="f", expected=planned)]), 1)[0]
     assert isinstance(outcome, Stale) and rig.read("f") == b"edited"
     assert not list((rig.root / ".syncer" / "trash").rglob("f")), "nothing torn passes for the file"
 
@@ -71,6 +71,6 @@ def test_without_noreplace_a_moved_file_has_its_new_name_durably_before_it_loses
     planned = rig.entry("a/f")
     rig.disk.before = failing("rename_noreplace", errno.EINVAL)
     rig.disk.calls.clear()
-    in_order(rig.store.rename([Rename(origin="a/f", path="b/f", expected=planned)]), 1)
+    in_order(rig.store.rename([RenameRequest(origin="a/f", path="b/f", expected=planned)]), 1)
     steps = [name for name in rig.disk.names() if name in ("link", "sync", "unlink")]
     assert steps[:3] == ["link", "sync", "unlink"] and rig.read("b/f") == b"x"

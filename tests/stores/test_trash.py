@@ -7,9 +7,9 @@ import os
 
 import pytest
 
+from syncer.engine.interfaces import DeleteRequest
 from syncer.engine.model import Done, Failed, Kind, Stale
-from syncer.engine.ports import Removal
-from syncer.stores.trash import Kept, Trash
+from syncer.stores.local.trash import Kept, Trash
 from tests.contract.doubles import SteppingClock, failing
 from tests.contract.rigs import FolderRig, in_order
 
@@ -18,7 +18,7 @@ DAY = 24 * 3600
 
 def throw_away(rig: FolderRig, path: str, data: bytes = b"old") -> None:
     rig.write(path, data)
-    (outcome,) = in_order(rig.store.delete([Removal(path=path, expected=rig.entry(path))]), 1)
+    (outcome,) = in_order(rig.store.delete([DeleteRequest(path=path, expected=rig.entry(path))]), 1)
     assert isinstance(outcome, Done)
 
 
@@ -69,7 +69,7 @@ def test_a_thing_is_restored_to_its_place_and_leaves_the_trash(rig: FolderRig) -
 
 def test_a_symlink_is_restored_as_a_link(rig: FolderRig) -> None:
     rig.link("l", "nowhere")
-    in_order(rig.store.delete([Removal(path="l", expected=rig.entry("l"))]), 1)
+    in_order(rig.store.delete([DeleteRequest(path="l", expected=rig.entry("l"))]), 1)
     (thing,) = rig.store.trashed()
     assert isinstance(rig.store.restore(thing.kept), Done)
     assert os.readlink(rig.root / "l") == "nowhere"
@@ -130,7 +130,7 @@ def test_emptying_takes_only_what_is_old_enough(rig: FolderRig) -> None:
 def test_emptying_follows_no_symlink_and_touches_nothing_strange(rig: FolderRig) -> None:
     rig.write("real/f", b"x")
     rig.link("l", "real")
-    in_order(rig.store.delete([Removal(path="l", expected=rig.entry("l"))]), 1)
+    in_order(rig.store.delete([DeleteRequest(path="l", expected=rig.entry("l"))]), 1)
     (rig.root / ".syncer" / "trash" / "not-ours").mkdir()
     rig.store.empty_trash(older_than_ns=rig.clock.now_ns() + DAY * 10**9)
     assert rig.read("real/f") == b"x"

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from syncer.errors import BadDelta
-from syncer.stores import trash_deltas, trashcan
-from syncer.stores.fsops import FileSystem
-from syncer.stores.trash import Kept, Trash
-from syncer.stores.trash_deltas import CHAIN
+from syncer.stores.local import trash_deltas, trash_restore
+from syncer.stores.local.filesystem import FileSystem
+from syncer.stores.local.trash import Kept, Trash
+from syncer.stores.local.trash_deltas import CHAIN
 from tests.contents import noise
 from tests.contract.doubles import HookedDisk, SteppingClock, failing
 
@@ -96,7 +96,7 @@ class Bin:
             rmtree(copy)
 
     def all_are_there(self) -> None:
-        listed = {thing.kept: thing.size for thing in trashcan.contents(self.trash)}
+        listed = {thing.kept: thing.size for thing in trash_restore.contents(self.trash)}
         assert listed == {kept: len(data) for kept, data in self.versions.items()}
         for kept, data in self.versions.items():
             assert self.read(kept) == data, kept
@@ -125,7 +125,7 @@ def test_twenty_small_edits_of_a_large_file_kept_it_twenty_times(trash: Bin) -> 
 def test_a_version_that_others_are_made_from_leaves_and_they_stay(trash: Bin) -> None:
     kept = trash.edits(6)
     for gone in (kept[5], kept[2], kept[0]):
-        trashcan.drop_versions(trash.trash, [gone])
+        trash_restore.drop_versions(trash.trash, [gone])
         del trash.versions[gone]
         trash.all_are_there()
     assert set(trash.trash.resized) >= {kept[4], kept[1]}, "what became whole takes more room"
@@ -133,7 +133,7 @@ def test_a_version_that_others_are_made_from_leaves_and_they_stay(trash: Bin) ->
 
 def test_the_folder_of_a_run_leaves_and_what_is_made_from_it_stays(trash: Bin) -> None:
     kept = trash.edits(5)
-    trashcan.drop(trash.trash, [kept[1].batch, kept[2].batch])
+    trash_restore.drop(trash.trash, [kept[1].batch, kept[2].batch])
     del trash.versions[kept[1]], trash.versions[kept[2]]
     trash.all_are_there()
     assert {p.name for p in (trash.base / "trash/.syncer").iterdir()} == {kept[3].batch}
@@ -141,14 +141,14 @@ def test_the_folder_of_a_run_leaves_and_what_is_made_from_it_stays(trash: Bin) -
 
 def test_all_leave_and_nothing_is_left(trash: Bin) -> None:
     kept = trash.edits(5)
-    trashcan.drop(trash.trash, [one.batch for one in kept])
+    trash_restore.drop(trash.trash, [one.batch for one in kept])
     assert trash.files() == [] and list((trash.base / "trash/.syncer").iterdir()) == []
 
 
 def test_old_versions_leave_first_without_being_made_whole(trash: Bin) -> None:
     kept = trash.edits(5)
     trash.disk.calls.clear()
-    trashcan.drop_versions(trash.trash, kept[:2])
+    trash_restore.drop_versions(trash.trash, kept[:2])
     assert "create" not in trash.disk.names()
     for gone in kept[:2]:
         del trash.versions[gone]
@@ -228,7 +228,7 @@ def test_what_is_needed_does_not_leave_while_the_disk_is_full(trash: Bin) -> Non
     kept = trash.edits(3)
     trash.disk.before = failing("write", errno.ENOSPC)
     with pytest.raises(OSError, match="No space"):
-        trashcan.drop_versions(trash.trash, [kept[2]])
+        trash_restore.drop_versions(trash.trash, [kept[2]])
     trash.disk.before = lambda method, arguments: None
     trash.all_are_there()
 
@@ -245,14 +245,14 @@ def test_a_damaged_delta_is_said_to_be_one_and_harms_no_other(trash: Bin) -> Non
             with pytest.raises(BadDelta, match="damaged"):
                 deltas.make_whole(broken)
     assert [trash.read(one) for one in kept[2:]] == [trash.versions[one] for one in kept[2:]]
-    trashcan.drop_versions(trash.trash, [kept[3]])
+    trash_restore.drop_versions(trash.trash, [kept[3]])
     assert trash.read(kept[2]) == trash.versions[kept[2]]
 
 
 def test_two_that_work_on_one_trash_wait_for_each_other(trash: Bin) -> None:
     kept = trash.edits(2)
     with trash_deltas.opened(trash.trash), pytest.raises(BlockingIOError, match="another Syncer"):
-        trashcan.drop_versions(trash.trash, [kept[1]])
+        trash_restore.drop_versions(trash.trash, [kept[1]])
     trash.all_are_there()
 
 

@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
+from syncer.engine.interfaces import DeleteRequest
 from syncer.engine.model import Done
-from syncer.engine.ports import Removal
 from tests.contract.doubles import failing
 from tests.contract.rigs import FolderRig, in_order
 from tests.stores.test_trash import throw_away
@@ -29,7 +29,7 @@ def test_what_is_gone_from_the_trash_needs_no_sync_any_more(rig: FolderRig) -> N
     rig.write("d/x", b"x")
     rig.write("f", b"1")
     rig.disk.before = failing("sync", errno.EIO)
-    [outcome] = in_order(rig.store.delete([Removal(path="d/x", expected=rig.entry("d/x"))]), 1)
+    [outcome] = in_order(rig.store.delete([DeleteRequest(path="d/x", expected=rig.entry("d/x"))]), 1)
     assert not isinstance(outcome, Done) and rig.read("d/x") == b"x"
     rig.disk.before = failing("none", 0)
     shutil.rmtree(rig.root / ".syncer/trash")
@@ -49,5 +49,5 @@ def test_an_empty_directory_that_was_removed_from_the_trash_meanwhile_is_made_an
 
     seen: list[str] = []
     rig.disk.before = tidy_up
-    [outcome] = in_order(rig.store.delete([Removal(path="d/x", expected=rig.entry("d/x"))]), 1)
+    [outcome] = in_order(rig.store.delete([DeleteRequest(path="d/x", expected=rig.entry("d/x"))]), 1)
     assert isinstance(outcome, Done) and rig.kept() == [b"x"] and seen

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from syncer.engine.interfaces import Store, WriteRequest
 from syncer.engine.model import Entry, Failed, Kind
-from syncer.engine.ports import Put, Store
 from syncer.errors import AuthError, SyncerError, TransientError
 from syncer.stores.retry import RetryingStore
 from syncer.stores.retry_policy import POLICY, Attempts, attempts, counted
@@ -34,7 +34,7 @@ CALLS: dict[str, Callable[[Store], object]] = {
     "small": lambda store: store.read_small("f", 9),
     "read": lambda store: list(store.open("f", Entry(kind=Kind.FILE, size=9, version=b"v" * 24)).chunks()),
     "put": lambda store: list(
-        store.put([Put(path="f", kind=Kind.FILE, source=BytesSource(b"x"), size=1, expected=None)])
+        store.put([WriteRequest(path="f", kind=Kind.FILE, source=BytesSource(b"x"), size=1, expected=None)])
     ),
 }
 
@@ -96,9 +96,9 @@ def test_a_login_that_fails_is_tried_five_times_at_most(
     kind: str, trouble: str, tmp_path: Path, slept: list[float]
 ) -> None:
     """Each of five tries of a request began with five of the login."""
-    from syncer.stores.swift.auth.renewing import RenewingDoor
-    from syncer.stores.swift.connection import Connection
-    from syncer.stores.swift.names import Place
+    from syncer.stores.swift.auth.session import RenewingTokenProvider
+    from syncer.stores.swift.client import Connection
+    from syncer.stores.swift.names import ContainerPath
     from syncer.stores.swift.store import SwiftStore
 
     class Login:
@@ -113,9 +113,9 @@ def test_a_login_that_fails_is_tried_five_times_at_most(
 
     with serving(lambda method, path: TROUBLE[trouble]()) as hostile:
         clock = client_process.CLOCK
-        door = RenewingDoor(Login(hostile.url), clock=clock)  # type: ignore[arg-type]
+        door = RenewingTokenProvider(Login(hostile.url), clock=clock)  # type: ignore[arg-type]
         store: Store = SwiftStore(
-            Connection(door, clock=clock), Place.of("box", default=""), whereabouts="w", clock=clock,
+            Connection(door, clock=clock), ContainerPath.of("box", default=""), whereabouts="w", clock=clock,
             cache=tmp_path, tag="a" * 8,
         )  # fmt: skip
         with pytest.raises((TransientError, AuthError)):

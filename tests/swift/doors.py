@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from syncer.clock import SystemClock
-from syncer.stores.swift.auth import Access, Door, Login
-from syncer.stores.swift.auth.hubic import Application, HubicLogin
+from syncer.stores.swift.auth import Access, Login, TokenProvider
+from syncer.stores.swift.auth.hubic import HubicApplication, HubicLogin
 from syncer.stores.swift.auth.keystone import KeystoneLogin
 from syncer.stores.swift.auth.ovh import OvhLogin
-from syncer.stores.swift.auth.renewing import RenewingDoor
-from syncer.stores.swift.auth.token import TokenDoor
+from syncer.stores.swift.auth.session import RenewingTokenProvider
+from syncer.stores.swift.auth.token import StaticTokenProvider
 from syncer.stores.swift.auth.v1 import V1Login
 from tests.doubles.hubic import HubicDouble
 from tests.doubles.ovh import OvhDouble
@@ -35,7 +35,7 @@ class Way:
     """A door, the Swift behind it, and how to let a token die there (the door is not told)."""
 
     name: str
-    door: Door
+    door: TokenProvider
     swift: Swift
     kill: Callable[[Access], None]
 
@@ -59,16 +59,16 @@ def way_in(name: str) -> Iterator[Way]:
 
 
 @contextmanager
-def _door(name: str, swift: Swift) -> Iterator[Door]:
+def _door(name: str, swift: Swift) -> Iterator[TokenProvider]:
     clock = SystemClock()
     match name:
         case "token":
-            yield TokenDoor(storage_url=swift.log_in()[0], token=lambda: swift.log_in()[1])
+            yield StaticTokenProvider(storage_url=swift.log_in()[0], token=lambda: swift.log_in()[1])
         case "v1":
             login: Login = V1Login(
                 auth_url=swift.auth_url, user=swift.user, key=lambda: swift.key, clock=clock
             )
-            yield RenewingDoor(login, clock=clock)
+            yield RenewingTokenProvider(login, clock=clock)
         case "keystone":
             cloud = shared_cloud()
             login = KeystoneLogin(
@@ -78,13 +78,13 @@ def _door(name: str, swift: Swift) -> Iterator[Door]:
                 project_name=cloud.project,
                 clock=clock,
             )
-            yield RenewingDoor(login, clock=clock)
+            yield RenewingTokenProvider(login, clock=clock)
         case "hubic":
             with _hubic(swift, clock) as login:
-                yield RenewingDoor(login, clock=clock)
+                yield RenewingTokenProvider(login, clock=clock)
         case "ovh":
             with _ovh(swift) as login:
-                yield RenewingDoor(login, clock=clock)
+                yield RenewingTokenProvider(login, clock=clock)
         case _:
             raise ValueError(name)
 
@@ -93,7 +93,7 @@ def _door(name: str, swift: Swift) -> Iterator[Door]:
 def _hubic(swift: Swift, clock: SystemClock) -> Iterator[Login]:
     double = HubicDouble(SwiftTokens(swift))
     with Served(double.faults) as served:
-        application = Application(
+        application = HubicApplication(
             client_id=double.client_id,
             client_secret=lambda: double.client_secret,
             refresh_token=double.authorize,

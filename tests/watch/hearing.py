@@ -16,7 +16,7 @@ from pathlib import Path
 
 from syncer.engine.paths import is_below, is_private, join
 from syncer.engine.scope import NOWHERE, Places
-from syncer.watch.folder import FolderWatch
+from syncer.watch.watcher import FolderWatch
 
 LONG = 30.0  # seconds after which a test gives up
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from syncer.engine.scope import NOWHERE, Places
 from syncer.watch.dispatcher import Dispatcher
 from syncer.watch.inotify import Instance
-from syncer.watch.tree import Found, Tree
+from syncer.watch.inotify_tree import Found, WatchTree
 
 
 class Queue(Dispatcher):
@@ -30,7 +30,7 @@ class Queue(Dispatcher):
             self._instance.close()
 
 
-class Grown(Tree):
+class Grown(WatchTree):
     """A tree on a queue that is read at no other moment than with its trees."""
 
     def __init__(self, root: Path, queue: Queue) -> None:

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from watchdog.observers import Observer
 
+from syncer.watch.backend import system_observer
 from syncer.watch.dispatcher import Dispatcher
 from syncer.watch.executor import Executor
-from syncer.watch.observer import system_observer
 from tests.watch.hearing import Follower, Heard, watching
 from tests.watch.stirring import Stirrer
 
@@ -34,7 +34,7 @@ def refusing(number):
 
 
 class Time:
-    """`engine.ports.Clock`; it stands still until it is told to go."""
+    """`engine.interfaces.Clock`; it stands still until it is told to go."""
 
     def __init__(self):
         self.seconds = 1000.0
@@ -440,7 +440,7 @@ def test_where_there_is_no_more_thread_to_tell_of_events_there_are_looks(root, h
         def call(self, act, *, every=None):
             raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("syncer.watch.observer.EXECUTOR", Refusing("none"))
+    monkeypatch.setattr("syncer.watch.backend.EXECUTOR", Refusing("none"))
     with watching(root, heard, poll=0.05) as watch:
         assert watch.mode == "polling"
         (root / "d" / "f").write_bytes(b"1")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from syncer.engine.paths import is_below
 from syncer.engine.scope import EVERYTHING, EVERYWHERE, NOTHING, NOWHERE, Places, Scope
-from syncer.watch.gathering import Gathering
+from syncer.watch.debounce import Debouncer
 
 
 def local(*directories, trees=()):
@@ -19,7 +19,7 @@ def remote(*directories, trees=()):
 
 
 def test_nothing_is_due_before_anything_happened():
-    gathering = Gathering()
+    gathering = Debouncer()
     assert gathering.due is None
     assert gathering.take() == NOTHING
     gathering.add(NOTHING, 5.0)
@@ -27,7 +27,7 @@ def test_nothing_is_due_before_anything_happened():
 
 
 def test_a_run_is_due_after_so_much_quiet():
-    gathering = Gathering(quiet=0.2, most=5.0)
+    gathering = Debouncer(quiet=0.2, most=5.0)
     gathering.add(local("a"), 10.0)
     assert gathering.due == 10.2
     gathering.add(local("b"), 10.1)
@@ -38,7 +38,7 @@ def test_a_run_is_due_after_so_much_quiet():
 
 
 def test_without_quiet_a_run_is_due_all_the_same():
-    gathering = Gathering(quiet=0.2, most=5.0)
+    gathering = Debouncer(quiet=0.2, most=5.0)
     for n in range(100):
         gathering.add(local("a"), 10.0 + n * 0.1)
     assert gathering.due == 15.0
@@ -48,7 +48,7 @@ def test_without_quiet_a_run_is_due_all_the_same():
 
 
 def test_news_that_were_gathered_already_wait_for_nothing():
-    gathering = Gathering(quiet=0.2, most=5.0)
+    gathering = Debouncer(quiet=0.2, most=5.0)
     gathering.add(remote("a"), 10.0, settled=True)
     assert gathering.due == 10.0
     gathering.add(remote("b"), 10.1)
@@ -59,14 +59,14 @@ def test_news_that_were_gathered_already_wait_for_nothing():
 
 
 def test_settled_news_come_before_the_quiet_of_earlier_ones():
-    gathering = Gathering(quiet=0.2, most=5.0)
+    gathering = Debouncer(quiet=0.2, most=5.0)
     gathering.add(remote("a"), 10.0)
     gathering.add(remote("b"), 10.1, settled=True)
     assert gathering.due == 10.1
 
 
 def test_each_side_has_a_quiet_of_its_own():
-    gathering = Gathering(quiet=0.2, most=5.0)
+    gathering = Debouncer(quiet=0.2, most=5.0)
     gathering.add(local("a"), 10.0)
     gathering.add(remote("b"), 10.0, settled=True)
     assert gathering.due == 10.0
@@ -78,7 +78,7 @@ def test_each_side_has_a_quiet_of_its_own():
 
 
 def test_taken_without_a_time_it_is_everything():
-    gathering = Gathering()
+    gathering = Debouncer()
     gathering.add(local("a"), 10.0)
     gathering.add(remote("b"), 10.0, settled=True)
     assert gathering.take() == local("a") | remote("b")
@@ -88,7 +88,7 @@ def test_taken_without_a_time_it_is_everything():
 
 
 def test_a_directory_in_a_tree_adds_nothing():
-    gathering = Gathering()
+    gathering = Debouncer()
     gathering.add(local("a/b", "c", "ab", trees=["a/x"]), 1.0)
     gathering.add(local(trees=["a"]), 1.0)
     gathering.add(local("a/b/c", "a"), 1.0)
@@ -96,7 +96,7 @@ def test_a_directory_in_a_tree_adds_nothing():
 
 
 def test_everywhere_is_everywhere():
-    gathering = Gathering()
+    gathering = Debouncer()
     gathering.add(local("a", trees=["b"]), 1.0)
     gathering.add(EVERYTHING, 1.0)
     gathering.add(local("c", ""), 1.0)
@@ -105,7 +105,7 @@ def test_everywhere_is_everywhere():
 
 
 def test_where_much_happens_few_trees_are_kept():
-    gathering = Gathering()
+    gathering = Debouncer()
     for a in range(30):
         gathering.add(local(*(f"top/{a}/{b}" for b in range(1000))), 1.0)
         assert gathering.waiting <= 10_000
@@ -117,7 +117,7 @@ def test_where_much_happens_few_trees_are_kept():
 
 
 def test_where_too_much_happens_at_the_top_all_is_looked_at():
-    gathering = Gathering(many=100)
+    gathering = Debouncer(many=100)
     gathering.add(local(*map(str, range(101))), 1.0)
     assert gathering.take() == local(trees=[""])
     gathering.add(local(trees=map(str, range(101))), 1.0)
@@ -125,7 +125,7 @@ def test_where_too_much_happens_at_the_top_all_is_looked_at():
 
 
 def test_what_happened_before_a_collapse_is_in_it():
-    gathering = Gathering(many=4)
+    gathering = Debouncer(many=4)
     gathering.add(local("a/b/c", "a/b/d", "a/e/f", "x", "a/b/c/g"), 1.0)
     told = gathering.take().local
     assert told == Places(directories=frozenset({"x"}), trees=frozenset({"a"}))
@@ -148,7 +148,7 @@ def holds(places, path, *, tree):
 
 @given(TELLING, st.integers(2, 12))
 def test_nothing_that_was_told_is_left_out_and_little_is_kept(telling, many):
-    gathering = Gathering(many=many)
+    gathering = Debouncer(many=many)
     now = 0.0
     for scope, later, settled in telling:
         now += later
@@ -162,7 +162,7 @@ def test_nothing_that_was_told_is_left_out_and_little_is_kept(telling, many):
 
 
 def test_what_is_quiet_does_not_wait_for_what_never_is():
-    gathering = Gathering(quiet=0.2, most=5.0)
+    gathering = Debouncer(quiet=0.2, most=5.0)
     gathering.add(local("calm"), 10.0)
     for n in range(4):
         gathering.add(local("log"), 10.05 + n * 0.1)
@@ -177,7 +177,7 @@ def test_what_is_quiet_does_not_wait_for_what_never_is():
 
 
 def test_a_tree_is_not_quiet_while_something_happens_in_it():
-    gathering = Gathering(quiet=0.2, most=5.0)
+    gathering = Debouncer(quiet=0.2, most=5.0)
     gathering.add(local(trees=["new"]), 10.0)
     for n in range(1, 10):
         gathering.add(local(f"new/{n}"), 10.0 + n * 0.1)
@@ -186,7 +186,7 @@ def test_a_tree_is_not_quiet_while_something_happens_in_it():
 
 
 def test_both_ends_of_a_rename_are_looked_at_together():
-    gathering = Gathering(quiet=0.2, most=5.0)
+    gathering = Debouncer(quiet=0.2, most=5.0)
     gathering.add(local("log", "calm"), 10.0)
     gathering.add(local("other log"), 10.1)
     for n in range(1, 4):
@@ -198,7 +198,7 @@ def test_both_ends_of_a_rename_are_looked_at_together():
 
 @given(TELLING)
 def test_a_run_is_due_neither_too_early_nor_too_late(telling):
-    gathering = Gathering(quiet=0.5, most=2.0)
+    gathering = Debouncer(quiet=0.5, most=2.0)
     now, first, last = 0.0, None, None
     for scope, later, _ in telling:
         now += later
@@ -213,7 +213,7 @@ def test_a_run_is_due_neither_too_early_nor_too_late(telling):
 
 @given(TELLING, st.lists(st.floats(0, 3), max_size=12))
 def test_nothing_is_left_out_by_taking_what_is_quiet(telling, waits):
-    gathering = Gathering(quiet=0.5, most=2.0)
+    gathering = Debouncer(quiet=0.5, most=2.0)
     now, taken = 0.0, NOTHING
     for (scope, later, _), wait in zip(telling, [*waits, *[0.0] * 12], strict=False):
         now += later

@@ -6,11 +6,11 @@ import os
 
 import pytest
 
-from syncer.watch.looks import Looks
+from syncer.watch.polling import Looks
 
 
 class Later:
-    """`engine.ports.Clock`: an hour after whatever was written just now."""
+    """`engine.interfaces.Clock`: an hour after whatever was written just now."""
 
     def __init__(self):
         self.offset_ns = 3600 * 10**9

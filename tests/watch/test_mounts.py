@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncer.mounts import is_network
-from syncer.watch.mounts import network, stacked
+from syncer.watch.polling import network, stacked
 
 LIST = r"""
 22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw

@@ -20,7 +20,7 @@ from syncer.engine.scope import NOWHERE
 from syncer.watch import dispatcher as dispatching
 from syncer.watch.dispatcher import Dispatcher
 from syncer.watch.inotify import Instance
-from syncer.watch.troubles import Break
+from syncer.watch.problems import Break
 from tests.watch.hearing import LONG, Follower
 from tests.watch.reading import Grown, Queue, places, read
 from tests.watch.stirring import Stirrer

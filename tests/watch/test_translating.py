@@ -8,8 +8,8 @@ import pytest
 from watchdog import events as e
 
 from syncer.engine.scope import NOWHERE, Places
-from syncer.watch.translating import breaks_of, places_of
-from syncer.watch.troubles import Break
+from syncer.watch.backend import breaks_of, places_of
+from syncer.watch.problems import Break
 
 
 def places(*directories, trees=()):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from syncer.watch.troubles import Break
+from syncer.watch.problems import Break
 from tests.watch.hearing import Follower
 from tests.watch.reading import Grown, places, read
 from tests.watch.stirring import Stirrer

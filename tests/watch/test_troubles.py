@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from syncer.watch import troubles
-from syncer.watch.troubles import Trouble, Troubles
+from syncer.watch import problems
+from syncer.watch.problems import WatchProblem, WatchProblems
 from tests.server.clocks import Moved
 
 
@@ -25,32 +25,32 @@ def said():
 
 @pytest.fixture
 def register(said, clock):
-    return Troubles(lambda *words: said.append(words), clock)
+    return WatchProblems(lambda *words: said.append(words), clock)
 
 
 def test_a_trouble_is_said_once_until_it_is_over(register, said):
     for _ in range(3):
-        register.say(Trouble.REFUSED, "message", "remedy")
+        register.say(WatchProblem.REFUSED, "message", "remedy")
     assert said == [("message", "remedy")]
-    register.over(Trouble.REFUSED)
-    register.say(Trouble.REFUSED, "message", "remedy")
+    register.over(WatchProblem.REFUSED)
+    register.say(WatchProblem.REFUSED, "message", "remedy")
     assert len(said) == 2
 
 
 def test_one_trouble_does_not_hide_another(register, said):
-    register.say(Trouble.REFUSED, "first")
-    register.say(Trouble.OVERFLOW, "second")
+    register.say(WatchProblem.REFUSED, "first")
+    register.say(WatchProblem.OVERFLOW, "second")
     assert said == [("first", ""), ("second", "")]
 
 
 def test_what_lasts_is_not_said_again_however_long_it_does(register, said, clock):
-    register.say(Trouble.GONE, "gone")
+    register.say(WatchProblem.GONE, "gone")
     clock.pass_(10**6)
-    register.say(Trouble.GONE, "gone")
+    register.say(WatchProblem.GONE, "gone")
     assert len(said) == 1
 
 
-@pytest.mark.parametrize("kind", [Trouble.OVERFLOW, Trouble.BROKEN])
+@pytest.mark.parametrize("kind", [WatchProblem.OVERFLOW, WatchProblem.BROKEN])
 def test_what_happens_in_a_moment_is_new_after_a_calm(register, said, clock, kind):
     for _ in range(5):
         register.say(kind, "again")
@@ -65,7 +65,7 @@ def test_what_happens_in_a_moment_is_new_after_a_calm(register, said, clock, kin
     ("number", "name"), [(errno.ENOSPC, "max_user_watches"), (errno.EMFILE, "max_user_instances")]
 )
 def test_the_remedy_raises_the_limit_that_was_met(number, name):
-    message, remedy = troubles.refused("/r", number, 5)
+    message, remedy = problems.refused("/r", number, 5)
     assert "/r every 5 s" in message
     now, later = re.findall(rf"fs\.inotify\.{name}=(\d+)", remedy)
     assert now == later
@@ -74,18 +74,18 @@ def test_the_remedy_raises_the_limit_that_was_met(number, name):
 
 
 def test_another_refusal_is_called_by_its_name():
-    message, remedy = troubles.refused("/r", errno.ENOSYS, 5)
+    message, remedy = problems.refused("/r", errno.ENOSYS, 5)
     assert "not implemented" in message.lower()
     assert remedy == ""
 
 
 def test_a_root_with_an_odd_name_is_spelt_for_people():
     for words in (
-        troubles.refused("/a\nb", errno.ENOSPC, 5),
-        troubles.overflow("/a\nb"),
-        troubles.broken("/a\nb"),
-        troubles.gone("/a\nb"),
-        troubles.network("/a\nb", "nfs", 5),
+        problems.refused("/a\nb", errno.ENOSPC, 5),
+        problems.overflow("/a\nb"),
+        problems.broken("/a\nb"),
+        problems.gone("/a\nb"),
+        problems.network("/a\nb", "nfs", 5),
     ):
         assert "\n" not in "".join(words)
         assert "/a\\nb" in words[0]

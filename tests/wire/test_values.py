@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncer.engine.interfaces import Capabilities, RootState
 from syncer.engine.model import (
+    BlockedEntry,
+    BlockReason,
     Done,
     Entry,
     Failed,
     Kind,
     Listing,
     Method,
-    Obstacle,
     Outcome,
     Skipped,
     Stale,
-    Trouble,
 )
-from syncer.engine.ports import Capabilities, RootState
 from syncer.errors import (
     BadDelta,
     ChangedUnderUs,
@@ -39,7 +39,7 @@ from syncer.errors import (
     Unmovable,
     Unreadable,
 )
-from syncer.wire import values
+from syncer.wire import schema
 from syncer.wire.bounded_json import Json
 from tests.wire.test_frames import JSON
 
@@ -57,7 +57,7 @@ ENTRIES = st.builds(
     target=st.none() | st.text(max_size=20),
     trusted=st.booleans(),
 )
-OBSTACLES = st.builds(Obstacle, st.sampled_from(Trouble), st.text(max_size=20))
+OBSTACLES = st.builds(BlockedEntry, st.sampled_from(BlockReason), st.text(max_size=20))
 LISTINGS = st.builds(
     Listing,
     entries=st.dictionaries(NAMES, ENTRIES | OBSTACLES, max_size=5),
@@ -66,17 +66,17 @@ LISTINGS = st.builds(
 )
 ROOTS = st.none() | st.builds(RootState, marker=st.text(), device=st.text(), empty=st.booleans())
 READERS: list[Callable[[Json], object]] = [
-    values.entry_in,
-    values.seen_in,
-    values.listing_in,
-    values.outcome_in,
-    values.error_in,
-    values.root_in,
-    values.capabilities_in,
-    values.path,
-    values.number,
-    values.octets,
-    values.kind_in,
+    schema.entry_in,
+    schema.seen_in,
+    schema.listing_in,
+    schema.outcome_in,
+    schema.error_in,
+    schema.root_in,
+    schema.capabilities_in,
+    schema.path,
+    schema.number,
+    schema.octets,
+    schema.kind_in,
 ]
 
 
@@ -87,25 +87,25 @@ def crossed(value: Json) -> Json:
 
 
 @given(ENTRIES | OBSTACLES | st.none())
-def test_what_is_seen_comes_back(seen: Entry | Obstacle | None) -> None:
-    assert values.seen_in(crossed(values.seen_out(seen))) == seen
+def test_what_is_seen_comes_back(seen: Entry | BlockedEntry | None) -> None:
+    assert schema.seen_in(crossed(schema.seen_out(seen))) == seen
 
 
 @given(LISTINGS)
 def test_a_listing_comes_back(listing: Listing) -> None:
-    assert values.listing_in(crossed(values.listing_out(listing))) == listing
+    assert schema.listing_in(crossed(schema.listing_out(listing))) == listing
 
 
 @given(ROOTS)
 def test_a_root_comes_back(root: RootState | None) -> None:
-    assert values.root_in(crossed(values.root_out(root))) == root
+    assert schema.root_in(crossed(schema.root_out(root))) == root
 
 
 @given(st.builds(Capabilities))
 def test_capabilities_come_back_and_unknown_ones_are_left_aside(able: Capabilities) -> None:
-    told = crossed(values.capabilities_out(replace(able, window="words", max_name_bytes=7)))
+    told = crossed(schema.capabilities_out(replace(able, window="words", max_name_bytes=7)))
     assert isinstance(told, dict)
-    assert values.capabilities_in({**told, "flies": True}) == replace(able, window="words", max_name_bytes=7)
+    assert schema.capabilities_in({**told, "flies": True}) == replace(able, window="words", max_name_bytes=7)
 
 
 OUTCOMES = st.one_of(
@@ -117,7 +117,7 @@ OUTCOMES = st.one_of(
 
 @given(OUTCOMES)
 def test_an_outcome_comes_back(outcome: Outcome) -> None:
-    assert values.outcome_in(crossed(values.outcome_out(outcome))) == outcome
+    assert schema.outcome_in(crossed(schema.outcome_out(outcome))) == outcome
 
 
 @pytest.mark.parametrize(
@@ -126,23 +126,23 @@ def test_an_outcome_comes_back(outcome: Outcome) -> None:
      PreconditionFailed, LocalError, ChangedUnderUs, NoSpace],
 )  # fmt: skip
 def test_an_error_comes_back_as_what_it_was(kind: type[StoreError]) -> None:
-    told = crossed(values.outcome_out(Failed(error=kind("why", hint="do", path="a/b"))))
-    found = values.outcome_in(told)
+    told = crossed(schema.outcome_out(Failed(error=kind("why", hint="do", path="a/b"))))
+    found = schema.outcome_in(told)
     assert isinstance(found, Failed) and type(found.error) is kind
     assert (found.error.message, found.error.hint, found.error.path) == ("why", "do", "a/b")
 
 
 def test_a_pause_that_was_asked_for_comes_along_and_an_unknown_error_is_a_refusal() -> None:
-    later = values.error_in(crossed(values.error_out(TransientError("busy", retry_after=2.5))))
+    later = schema.error_in(crossed(schema.error_out(TransientError("busy", retry_after=2.5))))
     assert isinstance(later, TransientError) and later.retry_after == 2.5
 
 
 @pytest.mark.parametrize(("told", "waits"), [(10**400, 86_400.0), (-1, 0.0), (float("nan"), None)])
 def test_nobody_is_made_to_wait_for_ever_or_crash(told: float, waits: float | None) -> None:
-    error = values.error_in({"code": "transient", "message": "busy", "retry_after": told})
+    error = schema.error_in({"code": "transient", "message": "busy", "retry_after": told})
     assert isinstance(error, TransientError) and error.retry_after == waits
-    assert type(values.error_in({"code": "from the future", "message": "m"})) is PermanentError
-    assert isinstance(values.error_in(values.error_out(BadDelta("wrong"))), PermanentError)
+    assert type(schema.error_in({"code": "from the future", "message": "m"})) is PermanentError
+    assert isinstance(schema.error_in(schema.error_out(BadDelta("wrong"))), PermanentError)
 
 
 @given(JSON, st.sampled_from(READERS))
@@ -153,15 +153,15 @@ def test_whatever_comes_in_is_a_value_or_refused(told: Json, read: Callable[[Jso
         pass
 
 
-@given(ENTRIES.map(values.entry_out), st.integers(0, 7), JSON)
+@given(ENTRIES.map(schema.entry_out), st.integers(0, 7), JSON)
 def test_an_entry_with_another_field_is_checked(told: Json, at: int, instead: Json) -> None:
     assert isinstance(told, list)
     told[at] = instead
     try:
-        found = values.entry_in(told)
+        found = schema.entry_in(told)
     except PermanentError:
         return
-    assert isinstance(found, Entry) and values.entry_in(crossed(values.entry_out(found))) == found
+    assert isinstance(found, Entry) and schema.entry_in(crossed(schema.entry_out(found))) == found
 
 
 @pytest.mark.parametrize(
@@ -169,28 +169,28 @@ def test_an_entry_with_another_field_is_checked(told: Json, at: int, instead: Js
 )
 def test_what_is_no_path_is_refused(path: str) -> None:
     with pytest.raises(PermanentError):
-        values.path(path)
+        schema.path(path)
 
 
 @given(st.lists(NAMES, max_size=4))
 def test_a_path_is_taken_as_it_is(names: list[str]) -> None:
-    assert values.path(crossed("/".join(names))) == "/".join(names)
+    assert schema.path(crossed("/".join(names))) == "/".join(names)
 
 
 @pytest.mark.parametrize("value", [-1, 1 << 63, True, "1", 1.0, None])
 def test_a_number_is_none_below_nought_or_beyond_63_bits(value: Json) -> None:
     with pytest.raises(PermanentError):
-        values.number(value)
+        schema.number(value)
 
 
 @pytest.mark.parametrize("value", ["zz", "abc", 5, "00" * 5000])
 def test_bytes_are_hex_and_bounded(value: Json) -> None:
     with pytest.raises(PermanentError):
-        values.octets(value)
+        schema.octets(value)
 
 
 @pytest.mark.parametrize("size", [0, 31, 33])
 def test_a_digest_has_32_bytes(size: int) -> None:
-    told = values.entry_out(Entry(kind=Kind.FILE, size=1, version=b"v", digest=bytes(size)))
+    told = schema.entry_out(Entry(kind=Kind.FILE, size=1, version=b"v", digest=bytes(size)))
     with pytest.raises(PermanentError, match="a digest"):
-        values.entry_in(told)
+        schema.entry_in(told)

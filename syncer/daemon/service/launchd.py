@@ -10,7 +10,7 @@ import plistlib
 from pathlib import Path
 
 from syncer.config import Settings
-from syncer.daemon.service.values import Step, Wanted
+from syncer.daemon.service.spec import ServiceSpec, Step
 
 LABEL = "syncer.daemon"
 
@@ -20,7 +20,7 @@ def log_path(home: Path) -> Path:
     return home / "Library" / "Logs" / "syncer.log"
 
 
-def plist(wanted: Wanted, *, home: Path) -> str:
+def plist(wanted: ServiceSpec, *, home: Path) -> str:
     """The property list's text."""
     log = str(log_path(home))
     words = {
@@ -41,7 +41,7 @@ def plist(wanted: Wanted, *, home: Path) -> str:
 
 
 class Agents:
-    """launchd's agents of one user, as `installing` sees them (launchd.plist(5))."""
+    """launchd's agents of one user, as `installer` sees them (launchd.plist(5))."""
 
     kind = "launchd"
 
@@ -50,11 +50,11 @@ class Agents:
         self._home = home
         self._domain = f"gui/{uid}"
 
-    def text(self, wanted: Wanted) -> str:
+    def text(self, wanted: ServiceSpec) -> str:
         """The definition."""
         return plist(wanted, home=self._home)
 
-    def variables(self, wanted: Wanted) -> Path | None:
+    def variables(self, wanted: ServiceSpec) -> Path | None:
         """launchd reads none from a file."""
         return None
 

@@ -11,11 +11,77 @@ What is left out on purpose, since it would break what people sync or run:
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from syncer.config import Settings
-from syncer.daemon.service import quoting
-from syncer.daemon.service.values import Step, Wanted
+from syncer.daemon.service.spec import ServiceSpec, Step
+from syncer.errors import ConfigError
+
+# --------------------------------------------------------------------------------
+#
+# Words and paths as systemd's unit files hold them (systemd.syntax(7), systemd.service(5)). Pure.
+#
+# Three things are read in a command: quotes with C escapes, then `%` specifiers, then `$` variables.
+
+
+_NAMED = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\t": r"\t", "\r": r"\r"}
+_NOT_IN_A_PROGRAM = "\"'\\$"  # systemd refuses a program's path with quotes; `$` is read differently there
+_ENV = "/usr/bin/env"
+
+
+def command(words: Sequence[str]) -> str:
+    """A command line. Raises ConfigError for a program that systemd could not be told of."""
+    program = words[0]
+    if not any(c in _NOT_IN_A_PROGRAM or not c.isprintable() for c in program):
+        return " ".join([_program(program), *map(argument, words[1:])])
+    if "=" in program:  # `env` would take it for a variable
+        raise ConfigError(
+            f"systemd cannot be told to run {program!r}",
+            hint="install Syncer at a path without quotes, dollar signs and control characters",
+        )
+    return " ".join([_ENV, *map(argument, words)])
+
+
+def argument(word: str) -> str:
+    """One argument: nothing in it is expanded, split or unescaped."""
+    return _quoted(word.replace("%", "%%").replace("$", "$$"))
+
+
+def assignment(name: str, value: str) -> str:
+    """`NAME=value` for Environment=, where `$` means nothing."""
+    return _quoted(f"{name}={value}".replace("%", "%%"))
+
+
+def path(value: str) -> str:
+    """A path that takes the rest of its line, for EnvironmentFile=. Raises ConfigError."""
+    if not value.isprintable() or value != value.strip():
+        raise ConfigError(
+            f"systemd cannot be told of {value!r}",
+            hint="keep the config file at a path without control characters and blanks at its ends",
+        )
+    return value.replace("%", "%%")
+
+
+def _program(program: str) -> str:
+    text = program.replace("%", "%%")
+    return f'"{text}"' if any(c.isspace() for c in text) else text
+
+
+def _quoted(word: str) -> str:
+    if word and all(c.isascii() and (c.isalnum() or c in "-_./:=@+,%") for c in word):
+        return word
+    return '"' + "".join(map(_escaped, word)) + '"'
+
+
+def _escaped(char: str) -> str:
+    if char in _NAMED:
+        return _NAMED[char]
+    if char.isprintable():
+        return char
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(char))
+
 
 NAME = "syncer.service"
 VERSION = ("systemctl", "--version")
@@ -69,21 +135,21 @@ SystemCallErrorNumber=EPERM
 """
 
 
-def environment_file(wanted: Wanted) -> Path:
+def environment_file(wanted: ServiceSpec) -> Path:
     """Where a person puts what the service is to find in its environment, such as secrets."""
     return wanted.config.parent / "environment"
 
 
-def unit(wanted: Wanted, *, version: int = 0) -> str:
+def unit(wanted: ServiceSpec, *, version: int = 0) -> str:
     """The unit's text. `version` is systemd's, 0 if unknown: what it would complain of is left out."""
     steps = (
         "RestartSec=2\nRestartSteps=8\nRestartMaxDelaySec=300" if version >= _STEPS_SINCE else "RestartSec=15"
     )
-    lines = [f"Environment={quoting.assignment(*item)}" for item in sorted(wanted.environment.items())]
+    lines = [f"Environment={assignment(*item)}" for item in sorted(wanted.environment.items())]
     lines += ["# Secrets and other variables, NAME=value; may be missing.",
-              f"EnvironmentFile=-{quoting.path(str(environment_file(wanted)))}"]  # fmt: skip
+              f"EnvironmentFile=-{path(str(environment_file(wanted)))}"]  # fmt: skip
     return _UNIT.format(
-        command=quoting.command(wanted.words),
+        command=command(wanted.words),
         environment="\n".join(lines),
         restart=steps,
         hardening=_HARDENING if wanted.harden else "",
@@ -98,7 +164,7 @@ def version_of(output: str) -> int:
 
 
 class UserManager:
-    """systemd's user manager, as `installing` sees it. `config_home`: $XDG_CONFIG_HOME (systemd.unit(5))."""
+    """systemd's user manager, as `installer` sees it. `config_home`: $XDG_CONFIG_HOME (systemd.unit(5))."""
 
     kind = "systemd"
 
@@ -106,11 +172,11 @@ class UserManager:
         self.path = config_home / "systemd" / "user" / NAME
         self._version = version
 
-    def text(self, wanted: Wanted) -> str:
+    def text(self, wanted: ServiceSpec) -> str:
         """The definition."""
         return unit(wanted, version=self._version)
 
-    def variables(self, wanted: Wanted) -> Path | None:
+    def variables(self, wanted: ServiceSpec) -> Path | None:
         """The file of variables that the service reads."""
         return environment_file(wanted)
 

@@ -12,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from syncer.engine.model import Entry, Kind, RelPath
-from syncer.server.answers import Json, Refused
-from syncer.server.api.asking import asked_path, existing, key_of, local_path, writer
-from syncer.server.api.office import Office
-from syncer.server.api.showing import Info, restricted
+from syncer.server.api.handlers import HandlerContext
+from syncer.server.api.request import asked_path, existing, key_of, local_path, writer
+from syncer.server.api.serializers import Info, restricted
+from syncer.server.errors import Json, Refused
+from syncer.server.folder import Key
 from syncer.server.forms import Form, form
-from syncer.server.served import Key
 from syncer.wire import versions
 
 _MOST_FORM = 1 << 20
@@ -27,7 +27,7 @@ _TRUE = frozenset({"true", "on", "1", "yes"})
 class Account:
     """Small answers."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: HandlerContext) -> None:
         self._office = office
         self._served = office.served
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from syncer.engine.model import RelPath, Version
 from syncer.errors import StateError
-from syncer.server.answers import Refused
+from syncer.server.errors import Refused
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS attributes(

@@ -16,11 +16,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from syncer.engine.interfaces import DeleteRequest
 from syncer.engine.model import Entry, Kind, RelPath
 from syncer.engine.paths import join
-from syncer.engine.ports import Removal
-from syncer.server.answers import Json, Refused, settled
-from syncer.server.api.asking import (
+from syncer.server.api.handlers import HandlerContext, one, target
+from syncer.server.api.request import (
     REFUSED,
     Conditions,
     asked_path,
@@ -33,11 +33,18 @@ from syncer.server.api.asking import (
     unchanged,
     writer,
 )
-from syncer.server.api.office import Office, one, target
-from syncer.server.bodies import Given, Incoming, Spool, declared, gathered, room
+from syncer.server.errors import Json, Refused, settled
+from syncer.server.file_handle import pin
+from syncer.server.folder import Key
 from syncer.server.forms import Form, form
-from syncer.server.pinned import pin
-from syncer.server.served import Key
+from syncer.server.request_body import (
+    FormFile,
+    Incoming,
+    UploadSpool,
+    declared,
+    gathered,
+    room,
+)
 
 _APPEND = re.compile(r"bytes=(\d{1,19})-")
 _PLAIN = "application/octet-stream"
@@ -47,7 +54,7 @@ _PLAIN = "application/octet-stream"
 class Files:
     """`path/data`."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: HandlerContext) -> None:
         self._office = office
         self._served = office.served
 
@@ -113,7 +120,7 @@ class Files:
                 entry = self._office.put(
                     store,
                     path,
-                    source=Given(file.content.chunks(), file.content.size),
+                    source=FormFile(file.content.chunks(), file.content.size),
                     size=file.content.size,
                     expected=expected,
                     stale=conditions.stale,
@@ -139,7 +146,7 @@ class Files:
         if size is not None:
             pieces = Incoming(request).chunks()
             return await self._office.uploads.run(key.name, lambda: work(request, key, pieces, size))
-        spool = await run_in_threadpool(Spool, self._office.spools)
+        spool = await run_in_threadpool(UploadSpool, self._office.spools)
         try:
             await gathered(request, 1 << 44, spool.write)
             return await run_in_threadpool(work, request, key, spool.chunks(), spool.size)
@@ -156,7 +163,7 @@ class Files:
         path, conditions = asked_path(request), Conditions.of(request)
         with self._served.store(key) as store:
             expected = target(store, path, conditions)
-            source = Given(pieces, size)
+            source = FormFile(pieces, size)
             entry = self._office.put(
                 store, path, source=source, size=size, expected=expected, stale=conditions.stale
             )
@@ -176,7 +183,7 @@ class Files:
                 raise Refused(416, "No such range.", headers={"Content-Range": f"bytes */{expected.size}"})
             room(start + size, store.free_space())
             with pin(self._served, store, path, expected) as old:
-                source = Given(chain(old.pieces(0, start), pieces), start + size)
+                source = FormFile(chain(old.pieces(0, start), pieces), start + size)
                 entry = self._office.put(
                     store, path, source=source, size=start + size, expected=expected, stale=conditions.stale
                 )
@@ -193,7 +200,7 @@ class Files:
         with self._served.store(key) as store:
             expected = file_at(store, path)
             conditions.check(expected)
-            outcome = one(store.delete([Removal(path=path, expected=expected)]))
+            outcome = one(store.delete([DeleteRequest(path=path, expected=expected)]))
             settled(outcome, stale=conditions.stale)
             self._office.gone(store, path)
 

@@ -16,17 +16,24 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from syncer.engine.interfaces import DeleteRequest, MkdirRequest, RenameRequest, WriteRequest
 from syncer.engine.model import Done, Entry, Failed, Kind, Outcome, RelPath
 from syncer.engine.paths import is_below, join, parts, split
-from syncer.engine.ports import Creation, Put, Removal, Rename
 from syncer.errors import SyncerError
-from syncer.server.answers import Json, Refused, refusal, settled
-from syncer.server.api.asking import directory_at, existing, key_of, named_path, seen, writer
-from syncer.server.api.office import Office, one, shown
+from syncer.server.api.handlers import HandlerContext, one, shown
+from syncer.server.api.request import (
+    directory_at,
+    existing,
+    key_of,
+    named_path,
+    seen,
+    writer,
+)
 from syncer.server.api.tasks import Result
-from syncer.server.bodies import room
+from syncer.server.errors import Json, Refused, refusal, settled
+from syncer.server.folder import Key, ServedFolder, ServedStore, is_hidden
 from syncer.server.forms import Form, form
-from syncer.server.served import Key, Served, ServedStore, is_hidden
+from syncer.server.request_body import room
 
 _DEEPEST = 200  # directories within each other
 _AT_ONCE = 500  # files of one batch
@@ -39,7 +46,7 @@ _TAKEN = "There is something of that name already."
 class Operations:
     """Each handler reads its form, checks what can be checked at once, and does it, or begins a task."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: HandlerContext) -> None:
         self._office = office
         self._served = office.served
 
@@ -91,7 +98,7 @@ class Operations:
                 done = join(done, name)
                 found = seen(store, done)
                 if found is None:
-                    settled(one(store.make_directories([Creation(path=done)])), stale=409)
+                    settled(one(store.make_directories([MkdirRequest(path=done)])), stale=409)
                     self._office.changed(store, {split(done)[0]})
                 elif found.kind is not Kind.DIRECTORY:
                     raise Refused(409, "A file is in the way.", fields={"path": ["A file is in the way."]})
@@ -109,7 +116,7 @@ class Operations:
         if store.look(path) is not None:
             raise Refused(409, _TAKEN, fields={"dst": [_TAKEN]})
         directory_at(store, split(path)[0], missing=409, field="dst")
-        outcome = one(store.rename([Rename(origin=origin, path=path, expected=found)]))
+        outcome = one(store.rename([RenameRequest(origin=origin, path=path, expected=found)]))
         entry = self._office.took(store, path, outcome, stale=409)
         self._office.gone(store, origin)
         return entry
@@ -144,7 +151,7 @@ class Operations:
 
     def _copy(self, store: ServedStore, origin: RelPath, path: RelPath, found: Entry) -> None:
         if found.kind is Kind.DIRECTORY:
-            settled(one(store.make_directories([Creation(path=path)])), stale=409)
+            settled(one(store.make_directories([MkdirRequest(path=path)])), stale=409)
             self._office.changed(store, {split(path)[0]})
             deeper = []
             for name, entry in _checked_depth(origin, shown(store, origin)).items():
@@ -156,7 +163,7 @@ class Operations:
                 self._copy(store, join(origin, name), join(path, name), entry)
             return
         room(found.size, store.free_space())
-        item = Put(
+        item = WriteRequest(
             path=path,
             kind=Kind.FILE,
             source=store.open(origin, found),
@@ -225,14 +232,14 @@ class _Removed:
     """Takes a tree away from below; what fails stays, with all that it stands in."""
 
     store: ServedStore
-    office: Office
+    office: HandlerContext
     errors: dict[str, str]
-    _files: list[Removal] = field(default_factory=list)
+    _files: list[DeleteRequest] = field(default_factory=list)
 
     def tree(self, path: RelPath, found: Entry) -> None:
         """Raises StoreError where even a look fails."""
         if found.kind is not Kind.DIRECTORY:
-            return self._delete([Removal(path=path, expected=found)])
+            return self._delete([DeleteRequest(path=path, expected=found)])
         directories = [path]
         fs = self.office.served.fs
         for directory in directories:  # grows while it is gone through: parents before children
@@ -243,7 +250,7 @@ class _Removed:
                 if entry.kind is Kind.DIRECTORY:
                     directories.append(join(directory, name))
                     continue
-                doomed.append(Removal(path=join(directory, name), expected=entry))
+                doomed.append(DeleteRequest(path=join(directory, name), expected=entry))
                 if len(doomed) == _AT_ONCE:
                     fs.go_on()
                     self._delete(doomed)
@@ -256,7 +263,7 @@ class _Removed:
         for index, outcome in self.store.remove_directories(directories):
             self._note(directories[index], outcome)
 
-    def _delete(self, items: list[Removal]) -> None:
+    def _delete(self, items: list[DeleteRequest]) -> None:
         for index, outcome in self.store.delete(items):
             self._note(items[index].path, outcome)
 
@@ -269,7 +276,7 @@ class _Removed:
         self.errors[f"/{path}"] = error
 
 
-def _each(served: Served, work: dict[RelPath, Callable[[], None]]) -> Result:
+def _each(served: ServedFolder, work: dict[RelPath, Callable[[], None]]) -> Result:
     errors: dict[str, str] = {}
     for path, single in work.items():
         served.fs.go_on()

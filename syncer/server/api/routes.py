@@ -1,7 +1,7 @@
 """The table's calls bound to their handlers. Both styles of URL, with and without a slash at the end.
 
 URLs below `/api/` are routed as they came, still percent-encoded, so that an encoded slash does not
-become one: a handler decodes its path once (`asking`).
+become one: a handler decodes its path once (`request`).
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from syncer.server.answers import Json, Refused
 from syncer.server.api.account import Account
-from syncer.server.api.description import document
+from syncer.server.api.deltas import Syncing
+from syncer.server.api.endpoints import TABLE, VERSIONS
 from syncer.server.api.files import Files
-from syncer.server.api.office import Office
+from syncer.server.api.handlers import HandlerContext
+from syncer.server.api.openapi import document
 from syncer.server.api.operations import Operations
-from syncer.server.api.syncing import Syncing
-from syncer.server.api.table import TABLE, VERSIONS
+from syncer.server.errors import Json, Refused
 
 Handler = Callable[[Request], Awaitable[Response]]
 _SLASHES = re.compile("/{2,}")
 
 
-def routes(office: Office) -> list[BaseRoute]:
+def routes(office: HandlerContext) -> list[BaseRoute]:
     """All of the API, and its description."""
     rooms: Mapping[str, object] = {
         "account": Account(office),
@@ -71,7 +71,7 @@ def _by_method(handlers: Mapping[str, Handler]) -> Handler:
     return handle
 
 
-class AsItCame:
+class RawPath:
     """ASGI middleware: below `/api/` the path stays encoded, repeated and last slashes mean nothing."""
 
     def __init__(self, app: ASGIApp) -> None:

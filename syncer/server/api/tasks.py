@@ -17,10 +17,9 @@ from typing import Any
 from uuid import uuid4
 
 from syncer.errors import SyncerError
-from syncer.server.answers import Refused
-from syncer.server.rooted import counting
-from syncer.server.served import Served
-from syncer.server.shares import ENTRY, Listings
+from syncer.server.errors import Refused
+from syncer.server.fair_shares import ENTRY, Listings
+from syncer.server.folder import ServedFolder, counting
 
 _KEPT_SECONDS = 3600.0
 _MOST, _MOST_WAITING = 1000, 200
@@ -48,7 +47,7 @@ class _Task:
 class Tasks:
     """The tasks of one server. Safe to share between threads."""
 
-    def __init__(self, served: Served, *, each: int, listings: Listings) -> None:
+    def __init__(self, served: ServedFolder, *, each: int, listings: Listings) -> None:
         """`each`: how many of one key may wait or run. `listings`: memory for what they read."""
         self._listings = listings
         self._served = served

@@ -12,44 +12,43 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute, Route
 
-from syncer.server.extension import asking, changing, contents, looking, putting
-from syncer.server.extension.call import Handler
+from syncer.server.extension import changes, downloads, info, queries, uploads
+from syncer.server.extension.context import Lists, Shared
 from syncer.server.extension.endpoint import Endpoint, Unspoken
-from syncer.server.extension.known import Lists
-from syncer.server.extension.shared import Shared
-from syncer.server.extension.sketches import Sketches
-from syncer.server.extension.waiting import Waiting
-from syncer.server.limits import Limits
-from syncer.server.served import Served
-from syncer.server.shares import Budget, Listings
-from syncer.server.watching import Watch
+from syncer.server.extension.index_builder import BackgroundIndexer
+from syncer.server.extension.long_poll import LongPoll
+from syncer.server.extension.request import Handler
+from syncer.server.fair_shares import Budget, Listings
+from syncer.server.folder import ServedFolder
+from syncer.server.timeouts import Timeouts
+from syncer.server.watcher import Watch
 from syncer.wire import versions
 
 LOOKING: dict[str, Handler] = {
-    "hello": asking.hello,
-    "quota": asking.quota,
-    "root": changing.root,
-    "changed": looking.changed,
-    "list": looking.list_,
-    "tree": looking.tree,
-    "look": looking.look,
-    "digests": looking.digests,
-    "read-small": looking.read_small,
-    "fetch": contents.fetch,
-    "delta": contents.delta_,
-    "signature": contents.signature_,
-    "partial": putting.partial,
+    "hello": info.hello,
+    "quota": info.quota,
+    "root": changes.root,
+    "changed": queries.changed,
+    "list": queries.list_,
+    "tree": queries.tree,
+    "look": queries.look,
+    "digests": queries.digests,
+    "read-small": queries.read_small,
+    "fetch": downloads.fetch,
+    "delta": downloads.delta_,
+    "signature": downloads.signature_,
+    "partial": uploads.partial,
 }
 CHANGING: dict[str, Handler] = {
-    "create-root": changing.create_root,
-    "mark": changing.mark,
-    "put": putting.put,
-    "delete": changing.delete,
-    "make-directories": changing.make_directories,
-    "remove-directories": changing.remove_directories,
-    "rename": changing.rename,
-    "amend": changing.amend,
-    "sweep": asking.sweep,
+    "create-root": changes.create_root,
+    "mark": changes.mark,
+    "put": uploads.put,
+    "delete": changes.delete,
+    "make-directories": changes.make_directories,
+    "remove-directories": changes.remove_directories,
+    "rename": changes.rename,
+    "amend": changes.amend,
+    "sweep": info.sweep,
 }
 
 
@@ -60,15 +59,15 @@ class Extension:
     """The extension of one served folder. Nothing is opened or started before the first call."""
 
     def __init__(
-        self, served: Served, limits: Limits | None = None, listings: Listings | None = None
+        self, served: ServedFolder, limits: Timeouts | None = None, listings: Listings | None = None
     ) -> None:
-        limits = limits or Limits()
+        limits = limits or Timeouts()
         listings = listings or Listings(Budget(limits.memory, limits.memory_per_key))
         feed = served.feed
         self.shared = Shared(
             feed=feed,
             lists=Lists(),
-            sketches=Sketches(served),
+            sketches=BackgroundIndexer(served),
             budget=listings.memory,
             listings=listings,
             searches=Budget(limits.searches, limits.searches_per_key, patience=_SEARCH_PATIENCE),
@@ -76,7 +75,7 @@ class Extension:
         handlers = {**LOOKING, **CHANGING}
         self.calls = Endpoint(served, self.shared, handlers, changing=frozenset(CHANGING), limits=limits)
         self._watch = Watch(served, feed)
-        self._waiting = Waiting(served, feed, self._watch, limits)
+        self._waiting = LongPoll(served, feed, self._watch, limits)
 
     def routes(self) -> list[BaseRoute]:
         """All calls, below the base of each version that is spoken."""
@@ -95,6 +94,6 @@ class Extension:
         self.calls.close()
 
 
-def routes(served: Served) -> list[BaseRoute]:
+def routes(served: ServedFolder) -> list[BaseRoute]:
     """The routes of an extension that ends with the process."""
     return Extension(served).routes()

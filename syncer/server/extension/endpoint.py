@@ -29,22 +29,29 @@ from syncer.errors import (
     Unholdable,
     Unreadable,
 )
-from syncer.server.extension.bridge import PATIENCE, Gone, Intake, Message, Outlet, Receive, Send
-from syncer.server.extension.call import Answer, Call, Handler, TooLarge, trouble
+from syncer.server.extension.context import Shared
 from syncer.server.extension.packing import packed, said
-from syncer.server.extension.shared import Shared
-from syncer.server.limits import Limits
-from syncer.server.rooted import counting
-from syncer.server.served import Key, Served
-from syncer.server.shares import Names, Places, Reserved
-from syncer.wire import values, versions
+from syncer.server.extension.request import Answer, Call, Handler, TooLarge, trouble
+from syncer.server.extension.streams import (
+    PATIENCE,
+    Gone,
+    Message,
+    Receive,
+    RequestStream,
+    ResponseStream,
+    Send,
+)
+from syncer.server.fair_shares import Names, Places, Reserved
+from syncer.server.folder import Key, ServedFolder, counting
+from syncer.server.timeouts import Timeouts
+from syncer.wire import schema, versions
 from syncer.wire.bounded_json import Json
 
 _log = logging.getLogger("syncer.server")
 
 _AGAIN = 2  # seconds after which a call that found no thread may come again
 _LONGEST_QUERY = 16 << 10
-_NAME = 100  # bytes of a name with its version, beside its characters: `stores.packed`, `stores.scanning`
+_NAME = 100  # bytes of a name with its version, beside its characters: see `stores.local.packed_listing`
 _TRIM_EVERY = 2.0  # seconds: under load freed buffers came to 40 MB between two turns of the upkeep
 _LARGE = 16 << 20  # bytes that a call had beyond the usual: they are given back when it ends
 _JSON = b"application/json"
@@ -59,16 +66,16 @@ class Forbidden(AuthError):
 
 
 class Endpoint:
-    """`POST …/{call}?root=…` for the calls it is given; `changing` are those that a read-only key may not."""
+    """`POST …/{call}?root=…` for the calls it is given; `changes` are those that a read-only key may not."""
 
     def __init__(
         self,
-        served: Served,
+        served: ServedFolder,
         shared: Shared,
         handlers: Mapping[str, Handler],
         *,
         changing: frozenset[str],
-        limits: Limits,
+        limits: Timeouts,
         patience: float = PATIENCE,
     ) -> None:
         self._served = served
@@ -92,8 +99,8 @@ class Endpoint:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         loop = asyncio.get_running_loop()
-        outlet = Outlet(loop, patience=self._patience)
-        intake = Intake(loop, patience=self._patience)
+        outlet = ResponseStream(loop, patience=self._patience)
+        intake = RequestStream(loop, patience=self._patience)
         try:
             handler, call = self._understood(scope, intake)
         except SyncerError as error:
@@ -124,7 +131,13 @@ class Endpoint:
             _log.error("a call of the extension failed", exc_info=error)
 
     def _work(
-        self, handler: Handler, call: Call, outlet: Outlet, pack: bool, reserved: Reserved, names: Names
+        self,
+        handler: Handler,
+        call: Call,
+        outlet: ResponseStream,
+        pack: bool,
+        reserved: Reserved,
+        names: Names,
     ) -> None:
         """In a thread. A look for a client that left is ended; a change goes on to its end."""
         looks = handler not in self._changers
@@ -135,7 +148,7 @@ class Endpoint:
             self._trimmed = time.monotonic()
             allocator.trim()
 
-    def _understood(self, scope: Message, intake: Intake) -> tuple[Handler, Call]:
+    def _understood(self, scope: Message, intake: RequestStream) -> tuple[Handler, Call]:
         name = str(scope["path_params"]["call"])
         handler = self._handlers.get(name)
         if handler is None:
@@ -145,7 +158,7 @@ class Endpoint:
             raise Forbidden("this key may not change anything", hint="add one without --read-only")
         packing = _header(scope, b"content-encoding")
         if packing not in (b"", b"identity", b"zstd"):
-            raise values.malformed("a body as it is, or packed by zstd")
+            raise schema.malformed("a body as it is, or packed by zstd")
         body = intake.pieces()
         root = root_of(scope)
         packed_ = packing == b"zstd"
@@ -161,7 +174,7 @@ class Unspoken:
         await answer_json(send, 404, {**trouble(error), "versions": [*versions.SPOKEN]})
 
 
-def _work(handler: Handler, call: Call, outlet: Outlet, pack: bool) -> None:
+def _work(handler: Handler, call: Call, outlet: ResponseStream, pack: bool) -> None:
     """The whole call, in a thread. Trouble is a status at first, then it breaks off what has begun."""
     whole = False
     begun = False
@@ -195,7 +208,7 @@ def _work(handler: Handler, call: Call, outlet: Outlet, pack: bool) -> None:
         answer.after()
 
 
-def _left(intake: Intake, outlet: Outlet, pump: asyncio.Task[None]) -> None:
+def _left(intake: RequestStream, outlet: ResponseStream, pump: asyncio.Task[None]) -> None:
     """A client that left is told to both: to who reads its body, and to who waits until it takes more.
 
     A body that came too slowly ends in an exception; the call then ends by itself, for want of it.
@@ -252,8 +265,8 @@ def root_of(scope: Message) -> RelPath:
         return ""
     name, _, value = query.partition(b"=")
     if name != b"root" or b"&" in value or len(query) > _LONGEST_QUERY:
-        raise values.malformed("one root")
-    return values.path(os.fsdecode(unquote_to_bytes(value)))
+        raise schema.malformed("one root")
+    return schema.path(os.fsdecode(unquote_to_bytes(value)))
 
 
 def _likes_packed(scope: Message) -> bool:

@@ -1,6 +1,6 @@
 """Bodies on the wire: JSON in few bytes, zstd both ways, within bounds whatever comes.
 
-Bytes only; what they say is read in `call`.
+Bytes only; what they say is read in `request`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import IO, cast
 
-from syncer.wire import bounded_json, values
+from syncer.wire import bounded_json, schema
 from syncer.wire.bounded_json import Json
 from syncer.wire.frames import said
 
@@ -25,8 +25,8 @@ def parsed(body: bytes | bytearray) -> dict[str, Json]:
     try:
         found = bounded_json.parsed(body)
     except ValueError as error:
-        raise values.malformed("a JSON object") from error
-    return values.take(found, dict, "a JSON object")
+        raise schema.malformed("a JSON object") from error
+    return schema.take(found, dict, "a JSON object")
 
 
 def unpacked(body: Iterable[bytes]) -> Iterator[bytes]:
@@ -40,7 +40,7 @@ def unpacked(body: Iterable[bytes]) -> Iterator[bytes]:
             while piece := reader.read1(_PIECE):
                 yield piece
     except zstandard.ZstdError as error:
-        raise values.malformed("zstd") from error
+        raise schema.malformed("zstd") from error
 
 
 class _Reading:

@@ -6,7 +6,9 @@ this API's shape is a TransientError, never an empty one: absence is concluded f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import secrets
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import quote
@@ -14,14 +16,47 @@ from urllib.parse import quote
 import requests
 
 from syncer.errors import PermanentError, TransientError
+from syncer.stores.http import errors
+from syncer.stores.http.bodies import Body
 from syncer.stores.http.origins import same_origin
-from syncer.stores.orange import values
-from syncer.stores.orange.bodies import upload_form
-from syncer.stores.orange.session import ANSWER_BYTES, FLAT_BYTES, Call, Session
-from syncer.stores.orange.values import File, Folder, Malformed
-from syncer.stores.smartfile import replies
-from syncer.stores.smartfile.bodies import Body
+from syncer.stores.orange import items
+from syncer.stores.orange.items import File, Folder, Malformed
+from syncer.stores.orange.session import ANSWER_BYTES, FLAT_BYTES, Call, OrangeSession
 from syncer.wire.bounded_json import loads
+
+# --------------------------------------------------------------------------------
+#
+# The form of an upload: what the file is to be, then its bytes (RFC 7578). Nothing is held in memory.
+
+
+def upload_form(name: str, folder: str, content: Body) -> Body:
+    """The description first, as the service wants it; the size in it is text. `name` is plain ASCII.
+
+    `folder` is an id, "" for the root. The content's length must be known.
+    """
+    boundary = secrets.token_hex(16)
+    description = {"name": name, "size": str(content.length or 0)}
+    if folder:
+        description["folder"] = folder
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="description"\r\n'
+        f"Content-Type: application/json\r\n\r\n{json.dumps(description)}\r\n"
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+        f"Content-Type: {content.content_type}\r\n\r\n"
+    ).encode("ascii")
+    tail = f"\r\n--{boundary}--\r\n".encode("ascii")
+
+    def opened() -> Iterator[bytes]:
+        yield head
+        yield from content.open()
+        yield tail
+
+    return Body(
+        open=opened,
+        length=len(head) + (content.length or 0) + len(tail),
+        content_type=f"multipart/form-data; boundary={boundary}",
+    )
+
 
 API_URL = "https://api.orange.com/cloud/v1"
 CONTENT_URL = "https://cloudapi.orange.com/cloud/v1"
@@ -44,7 +79,7 @@ class Api:
 
     def __init__(
         self,
-        session: Session,
+        session: OrangeSession,
         *,
         api_url: str = API_URL,
         content_url: str = CONTENT_URL,
@@ -86,16 +121,16 @@ class Api:
         if not isinstance(files, list) or not isinstance(folders, list):
             raise TransientError(f"{about or 'the root'}: the service gives no listing", path=about)
         return Page(
-            itself=_understood(lambda: values.folder(found), about),
+            itself=_understood(lambda: items.folder(found), about),
             files=tuple(files),
             folders=tuple(folders),
-            asked_ns=replies.asked_ns(response),
+            asked_ns=errors.asked_ns(response),
         )
 
     def file(self, id_: str, about: str = "") -> File:
         """A file, with an address of its content that holds for a short while."""
         found, response = self._json("GET", f"files/{quote(id_, safe='')}", about=about)
-        return _understood(lambda: values.file(found, replies.asked_ns(response)), about)
+        return _understood(lambda: items.file(found, errors.asked_ns(response)), about)
 
     def content(self, url: str, *, start: int = 0, about: str = "") -> requests.Response:
         """A file's bytes, from the address that was told, to be read by `pieces`; maybe from `start` on.
@@ -209,7 +244,7 @@ def _object(response: requests.Response, *, most: int = _VALUES * ANSWER_BYTES) 
 def _told(response: requests.Response) -> Folder | None:
     """What a write's answer says of the item; some have no body at all."""
     try:
-        return values.folder(_object(response))
+        return items.folder(_object(response))
     except Malformed:
         return None
 

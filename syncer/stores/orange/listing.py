@@ -16,20 +16,20 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from syncer.engine.fingerprint import fingerprint
-from syncer.engine.model import Entry, Listing, Obstacle, RelPath, Trouble
+from syncer.engine.model import BlockedEntry, BlockReason, Entry, Listing, RelPath
 from syncer.engine.paths import PRIVATE, is_below, is_private, join, split
 from syncer.errors import AuthError, NotFound, PermanentError, PreconditionFailed, TransientError, Unreadable
 from syncer.stores.http.content import Overlarge
-from syncer.stores.orange import values
+from syncer.stores.orange import items as values
 from syncer.stores.orange.api import Page
-from syncer.stores.orange.book import FILE, FOLDER, GONE, Note
-from syncer.stores.orange.ground import Ground, Item
+from syncer.stores.orange.cache import FILE, FOLDER, GONE, CachedItem
+from syncer.stores.orange.context import Item, OrangeContext
+from syncer.stores.orange.items import DIRECTORY, File, Folder, Malformed
 from syncer.stores.orange.staging import Staging
-from syncer.stores.orange.values import DIRECTORY, File, Folder, Malformed
 from syncer.wire.bounded_json import TooLarge
 
 log = logging.getLogger(__name__)
-Children: TypeAlias = Mapping[str, Item | Obstacle]
+Children: TypeAlias = Mapping[str, Item | BlockedEntry]
 SUSPECT = 20  # items from which on an answer may be a first page
 PASSES = 5
 MOST = 60_000  # items that are held as they came: some 150 MB
@@ -49,7 +49,7 @@ class Odd:
 class Lister:
     """Safe to share between threads. `now_ns` is the wall time, which ages our own writes."""
 
-    def __init__(self, ground: Ground, staging: Staging, *, now_ns: Callable[[], int]) -> None:
+    def __init__(self, ground: OrangeContext, staging: Staging, *, now_ns: Callable[[], int]) -> None:
         self._ground = ground
         self._staging = staging
         self._now_ns = now_ns
@@ -85,13 +85,13 @@ class Lister:
         except (PermanentError, PreconditionFailed) as error:
             raise Unreadable(str(error), path=path, hint=error.hint) from error
         if path:
-            self._ground.book.put(path, Note(kind=FOLDER))
+            self._ground.book.put(path, CachedItem(kind=FOLDER))
         return self._shown(path, self._confirmed(path, found))
 
     def children(self, place: RelPath) -> Children:
         """What stands in a folder of the account, also what is ours. Raises NotFound, StoreError."""
         page = _complete(lambda offset: self._ground.page(place, offset=offset))
-        found: dict[str, Item | Obstacle] = {}
+        found: dict[str, Item | BlockedEntry] = {}
         for item in _items(page):
             _add(found, item)
             if isinstance(item, Folder | File):
@@ -116,7 +116,7 @@ class Lister:
             page = _complete(lambda offset: ground.page(ground.base, offset=offset, flat=True))
         except (Overlarge, TooLarge):
             return {}
-        places: dict[RelPath, dict[str, Item | Obstacle]] = {"": {}}
+        places: dict[RelPath, dict[str, Item | BlockedEntry]] = {"": {}}
         items = list(_items(page))
         for item in items:
             if isinstance(item, Folder):
@@ -164,8 +164,8 @@ class Lister:
                 self._ground.book.drop(join(path, name))
         return known
 
-    def _doubtful(self, note: Note, shown: Item | Obstacle | None) -> bool:
-        if shown is None or isinstance(shown, Obstacle):
+    def _doubtful(self, note: CachedItem, shown: Item | BlockedEntry | None) -> bool:
+        if shown is None or isinstance(shown, BlockedEntry):
             return shown is None and note.kind != GONE
         if not self._recent(note):
             return False
@@ -175,28 +175,28 @@ class Lister:
             return note.version not in (b"", shown.version)
         return (note.kind == FOLDER) is not isinstance(shown, Folder)
 
-    def _recent(self, note: Note) -> bool:
+    def _recent(self, note: CachedItem) -> bool:
         return note.wrote_ns > 0 and 0 <= self._now_ns() - note.wrote_ns <= LAG_NS
 
-    def _asked(self, path: RelPath, names: Sequence[str]) -> Iterable[Item | Obstacle | None]:
-        def one(name: str) -> Item | Obstacle | None:
+    def _asked(self, path: RelPath, names: Sequence[str]) -> Iterable[Item | BlockedEntry | None]:
+        def one(name: str) -> Item | BlockedEntry | None:
             try:
                 return self._ground.look(join(path, name))
             except (PermanentError, PreconditionFailed) as error:
-                return Obstacle(Trouble.UNREADABLE, str(error))
+                return BlockedEntry(BlockReason.UNREADABLE, str(error))
 
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="look") as pool:
             return list(pool.map(one, names))
 
     def _shown(self, path: RelPath, found: Children) -> Listing:
-        entries: dict[str, Entry | Obstacle] = {}
+        entries: dict[str, Entry | BlockedEntry] = {}
         leftovers: list[RelPath] = []
         notes = self._ground.book.of(path)
         for name, child in found.items():
             if is_private(name, at_root=not path):
                 if self._staging.is_left_over(name):
                     leftovers.append(join(path, name))
-            elif isinstance(child, Obstacle):
+            elif isinstance(child, BlockedEntry):
                 entries[name] = child
             else:
                 entries[name] = _entry(child, notes.get(name))
@@ -208,7 +208,7 @@ class Lister:
         return Listing(entries=entries, fingerprint=print_, leftovers=tuple(leftovers))
 
 
-def _entry(child: Item, note: Note | None) -> Entry:
+def _entry(child: Item, note: CachedItem | None) -> Entry:
     if isinstance(child, Folder):
         return DIRECTORY
     known = note is not None and note.version == child.version
@@ -279,9 +279,11 @@ def _understood(read: Callable[[], Item]) -> Item | Odd:
         return Odd(name=error.name, message=str(error))
 
 
-def _add(found: dict[str, Item | Obstacle], item: Item | Odd) -> None:
+def _add(found: dict[str, Item | BlockedEntry], item: Item | Odd) -> None:
     """A name that comes twice is nobody's guess."""
     if item.name in found:
-        found[item.name] = Obstacle(Trouble.CLASH, "the service lists this name twice")
+        found[item.name] = BlockedEntry(BlockReason.CLASH, "the service lists this name twice")
     else:
-        found[item.name] = Obstacle(Trouble.UNREADABLE, item.message) if isinstance(item, Odd) else item
+        found[item.name] = (
+            BlockedEntry(BlockReason.UNREADABLE, item.message) if isinstance(item, Odd) else item
+        )

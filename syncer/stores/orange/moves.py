@@ -20,13 +20,15 @@ from syncer.errors import (
     TransientError,
     Unholdable,
 )
-from syncer.stores.orange.ground import Ground, Item, Unexpected
-from syncer.stores.orange.values import Folder
+from syncer.stores.orange.context import Item, OrangeContext, StaleError
+from syncer.stores.orange.items import Folder
 
 TRIES = 3
 
 
-def carry(ground: Ground, item: Item, origin: RelPath, target: RelPath, *, tag: str = "syncer") -> Item:
+def carry(
+    ground: OrangeContext, item: Item, origin: RelPath, target: RelPath, *, tag: str = "syncer"
+) -> Item:
     """Gives an item of the account another path, and says what stands there then.
 
     Both paths are the account's. Raises Unexpected where the target is taken or the origin gone, Unholdable
@@ -42,17 +44,17 @@ def carry(ground: Ground, item: Item, origin: RelPath, target: RelPath, *, tag: 
     item = _renamed(ground, item, origin, private)
     try:
         item = _moved(ground, item, between, around)
-    except (StoreError, Unexpected):
+    except (StoreError, StaleError):
         _renamed(ground, item, between, split(origin)[1])
         raise
     try:
         return _renamed(ground, item, beyond, name)
-    except (StoreError, Unexpected):
+    except (StoreError, StaleError):
         _renamed(ground, _moved(ground, item, beyond, split(origin)[0]), between, split(origin)[1])
         raise
 
 
-def _renamed(ground: Ground, item: Item, origin: RelPath, name: str) -> Item:
+def _renamed(ground: OrangeContext, item: Item, origin: RelPath, name: str) -> Item:
     folder, target = isinstance(item, Folder), join(split(origin)[0], name)
     told = _certain(
         ground, origin, target, lambda: ground.api.rename(item.id, name, folder=folder, about=target)
@@ -63,7 +65,7 @@ def _renamed(ground: Ground, item: Item, origin: RelPath, name: str) -> Item:
     return _arrived(ground, origin, target, told, folder=folder)
 
 
-def _moved(ground: Ground, item: Item, origin: RelPath, around: RelPath) -> Item:
+def _moved(ground: OrangeContext, item: Item, origin: RelPath, around: RelPath) -> Item:
     folder, target = isinstance(item, Folder), join(around, split(origin)[1])
     above = ground.folder_id(around)
     told = _certain(
@@ -75,14 +77,14 @@ def _moved(ground: Ground, item: Item, origin: RelPath, around: RelPath) -> Item
     return _arrived(ground, origin, target, told, folder=folder)
 
 
-def _back(ground: Ground, told: Folder, origin: RelPath, *, folder: bool) -> None:
+def _back(ground: OrangeContext, told: Folder, origin: RelPath, *, folder: bool) -> None:
     again = ground.api.move(told.id, ground.folder_id(split(origin)[0]), folder=folder)
     if again is not None and again.name != split(origin)[1]:
         ground.api.rename(again.id, split(origin)[1], folder=folder)
 
 
 def _certain(
-    ground: Ground, origin: RelPath, target: RelPath, call: Callable[[], Folder | None]
+    ground: OrangeContext, origin: RelPath, target: RelPath, call: Callable[[], Folder | None]
 ) -> Folder | None:
     """Calls until it is known to have taken effect: a lost answer is looked for, not asked for again."""
     for attempt in range(TRIES):
@@ -90,7 +92,7 @@ def _certain(
             return call()
         except NotFound:
             ground.ids.forget(origin)
-            raise Unexpected(f"{printable(origin)} or its new place is gone") from None
+            raise StaleError(f"{printable(origin)} or its new place is gone") from None
         except TransientError:
             here, there = ground.seek(origin), ground.seek(target)
             if here is None and there is not None:
@@ -100,22 +102,24 @@ def _certain(
     raise AssertionError("unreachable")
 
 
-def _arrived(ground: Ground, origin: RelPath, target: RelPath, told: Folder | None, *, folder: bool) -> Item:
+def _arrived(
+    ground: OrangeContext, origin: RelPath, target: RelPath, told: Folder | None, *, folder: bool
+) -> Item:
     ground.ids.forget(origin)
     ground.ids.forget(target)
     if told is not None:
         ground.ids.learn(target, told.id, folder=folder)
     found = ground.seek(target)
     if found is None or isinstance(found, Folder) is not folder:
-        raise Unexpected(f"{printable(target)}: what was renamed is not there (any more)")
+        raise StaleError(f"{printable(target)}: what was renamed is not there (any more)")
     return found
 
 
-def _misnamed(ground: Ground, target: RelPath, told: Folder) -> Exception:
+def _misnamed(ground: OrangeContext, target: RelPath, told: Folder) -> Exception:
     """The service gave another name: because the wanted one is taken, or because it does not like it."""
     ground.ids.forget(target)
     if ground.seek(target) is not None:
-        return Unexpected(f"{printable(target)} is there by now")
+        return StaleError(f"{printable(target)} is there by now")
     return Unholdable(f"{printable(target)}: the service would call it {printable(told.name)!r}", path=target)
 
 
@@ -126,7 +130,7 @@ def _undo(call: Callable[[], object]) -> None:
         return  # it stays under the name that the service chose: seen, and lost to nobody
 
 
-def ensure(ground: Ground, place: RelPath) -> None:
+def ensure(ground: OrangeContext, place: RelPath) -> None:
     """Makes a folder of ours, and those above it, below a root that stands. Raises StoreError."""
     if place == ground.base or isinstance(ground.seek(place), Folder):
         return
@@ -134,7 +138,7 @@ def ensure(ground: Ground, place: RelPath) -> None:
     make(ground, place)
 
 
-def make(ground: Ground, place: RelPath) -> Folder:
+def make(ground: OrangeContext, place: RelPath) -> Folder:
     """A folder of the account in one that stands; one that another client made in the meantime will do.
 
     Raises Unexpected where the name is taken by a file, Unholdable, NotFound, StoreError.
@@ -157,11 +161,11 @@ def make(ground: Ground, place: RelPath) -> Folder:
     if found is None:
         raise TransientError(f"{printable(place)}: it could not be made", path=place)
     if not isinstance(found, Folder):
-        raise Unexpected(f"{printable(place)} is there by now, and no directory")
+        raise StaleError(f"{printable(place)} is there by now, and no directory")
     return found
 
 
-def _drop_empty(ground: Ground, folder: Folder) -> None:
+def _drop_empty(ground: OrangeContext, folder: Folder) -> None:
     page = ground.api.page(folder.id)
     if page.files or page.folders:
         raise PermanentError("somebody put something into it")

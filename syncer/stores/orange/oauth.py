@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
-from syncer.engine.ports import Clock
+from syncer.engine.interfaces import Clock
 from syncer.errors import AuthError, StoreError, TransientError
 from syncer.stores.http.origins import in_the_clear
-from syncer.stores.orange.tokens import Token
+from syncer.stores.orange.token import Token
 
 if TYPE_CHECKING:
     from oauthlib.oauth2 import WebApplicationClient
@@ -29,7 +29,7 @@ _FOR_THE_MOMENT = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Application:
+class OAuth2Application:
     """An application registered with Orange. `account` is its name in the config, for hints."""
 
     client_id: str
@@ -45,7 +45,7 @@ class Application:
 
 
 def authorization_url(
-    application: Application, state: str, *, scope: Sequence[str] = OWN_FOLDER, prompt: str = ""
+    application: OAuth2Application, state: str, *, scope: Sequence[str] = OWN_FOLDER, prompt: str = ""
 ) -> str:
     """The page to open in a browser; it leads back to `redirect_uri?code=…&state=…`.
 
@@ -64,7 +64,7 @@ def authorization_url(
     return f"{_endpoint(application, 'authorize')}?{urlencode(query)}"
 
 
-def exchange(application: Application, code: str, *, clock: Clock) -> Token:
+def exchange(application: OAuth2Application, code: str, *, clock: Clock) -> Token:
     """The token for the code that came back. Raises AuthError (a used or wrong code too), TransientError."""
     client = _client(application)
     body = client.prepare_request_body(
@@ -73,7 +73,7 @@ def exchange(application: Application, code: str, *, clock: Clock) -> Token:
     return _token(application, client, body, clock, refresh="")
 
 
-def refresh(application: Application, token: Token, *, clock: Clock) -> Token:
+def refresh(application: OAuth2Application, token: Token, *, clock: Clock) -> Token:
     """A new access token; the refresh token stays where no other comes. Raises AuthError, TransientError."""
     if not token.refresh:
         raise AuthError(
@@ -86,14 +86,14 @@ def refresh(application: Application, token: Token, *, clock: Clock) -> Token:
     return _token(application, client, body, clock, refresh=token.refresh)
 
 
-def _client(application: Application) -> WebApplicationClient:
+def _client(application: OAuth2Application) -> WebApplicationClient:
     from oauthlib.oauth2 import WebApplicationClient
 
     return WebApplicationClient(application.client_id)
 
 
 def _token(
-    application: Application, client: WebApplicationClient, body: str, clock: Clock, *, refresh: str
+    application: OAuth2Application, client: WebApplicationClient, body: str, clock: Clock, *, refresh: str
 ) -> Token:
     status, text = _post(application, body)
     if status >= 500 or status in _FOR_THE_MOMENT:
@@ -109,7 +109,7 @@ def _token(
 
 
 def _parsed(
-    application: Application, client: WebApplicationClient, status: int, text: str
+    application: OAuth2Application, client: WebApplicationClient, status: int, text: str
 ) -> dict[str, object]:
     from oauthlib.oauth2 import MissingTokenError, OAuth2Error
 
@@ -124,7 +124,7 @@ def _parsed(
     return found
 
 
-def _refused(application: Application, status: int, said: str) -> AuthError:
+def _refused(application: OAuth2Application, status: int, said: str) -> AuthError:
     """The service's own words are shown where they are error codes of RFC 6749."""
     told = f"{status}, {said}" if said.replace("_", "").isalpha() else f"{status}"
     ours = said in ("invalid_client", "unauthorized_client")
@@ -134,7 +134,7 @@ def _refused(application: Application, status: int, said: str) -> AuthError:
     )
 
 
-def _senseless(application: Application, status: int) -> StoreError:
+def _senseless(application: OAuth2Application, status: int) -> StoreError:
     """No answer of a token endpoint: a gateway's for the moment, or the wrong address."""
     message = f"{_host(application)}: what answers is no login service ({status})"
     if 200 <= status < 300:
@@ -142,7 +142,7 @@ def _senseless(application: Application, status: int) -> StoreError:
     return AuthError(message, hint="check the account's auth_url")
 
 
-def _post(application: Application, body: str) -> tuple[int, str]:
+def _post(application: OAuth2Application, body: str) -> tuple[int, str]:
     from requests.auth import HTTPBasicAuth
 
     from syncer.stores.http.adapter import Session
@@ -165,7 +165,7 @@ def _post(application: Application, body: str) -> tuple[int, str]:
         return response.status_code, text.decode("utf-8", "replace")
 
 
-def _endpoint(application: Application, name: str) -> str:
+def _endpoint(application: OAuth2Application, name: str) -> str:
     """Raises AuthError where secrets would cross a network in the clear."""
     url = application.auth_url.rstrip("/")
     if in_the_clear(url):
@@ -173,5 +173,5 @@ def _endpoint(application: Application, name: str) -> str:
     return f"{url}/{name}"
 
 
-def _host(application: Application) -> str:
+def _host(application: OAuth2Application) -> str:
     return urlsplit(application.auth_url).hostname or "the login service"

@@ -7,24 +7,24 @@ It is made and marked here; what stands below it is settled elsewhere.
 
 from __future__ import annotations
 
+from syncer.engine.interfaces import RootState
 from syncer.engine.paths import PRIVATE, is_private, printable, split
-from syncer.engine.ports import RootState
 from syncer.errors import NotFound, PermanentError, TransientError
-from syncer.stores.orange.ground import Ground, Unexpected
+from syncer.stores.http.bodies import Body
+from syncer.stores.orange.context import OrangeContext, StaleError
+from syncer.stores.orange.download import small
+from syncer.stores.orange.items import Folder
 from syncer.stores.orange.listing import Lister
 from syncer.stores.orange.moves import carry, ensure, make
-from syncer.stores.orange.source import small
 from syncer.stores.orange.staging import Staging
 from syncer.stores.orange.trash import Trash
-from syncer.stores.orange.values import Folder
-from syncer.stores.smartfile.bodies import Body
 
 MARKER = f"{PRIVATE}/root-id"
 SETTLING = 2.0  # seconds after which the marker of another machine's first run shows
 _LONGEST = 1024  # bytes of a marker worth reading
 
 
-def state(ground: Ground, lister: Lister) -> RootState | None:
+def state(ground: OrangeContext, lister: Lister) -> RootState | None:
     """What stands at the root; None if nothing does. Raises StoreError."""
     found = ground.look("")
     if found is None:
@@ -39,7 +39,7 @@ def state(ground: Ground, lister: Lister) -> RootState | None:
     return RootState(marker=marker, device="", empty=empty)
 
 
-def create(ground: Ground, staging: Staging) -> None:
+def create(ground: OrangeContext, staging: Staging) -> None:
     """Raises NotFound where the parent is not there, PermanentError where a file is in the way."""
     found = ground.look("")
     if found is not None and not isinstance(found, Folder):
@@ -55,11 +55,13 @@ def create(ground: Ground, staging: Staging) -> None:
         raise NotFound(f"{printable(parent)}: no such folder", path=parent)
     try:
         make(ground, ground.base)
-    except Unexpected as error:
+    except StaleError as error:
         raise PermanentError(str(error), path=ground.base) from error
 
 
-def mark(ground: Ground, staging: Staging, trash: Trash, marker: str, *, only_first: bool = False) -> None:
+def mark(
+    ground: OrangeContext, staging: Staging, trash: Trash, marker: str, *, only_first: bool = False
+) -> None:
     """Writes the marker whole or not at all: a former one is in the trash before the new one has its name.
 
     `only_first`: one that is there stands; two machines that find none at once both look again after a while.
@@ -78,7 +80,7 @@ def mark(ground: Ground, staging: Staging, trash: Trash, marker: str, *, only_fi
             trash.keep(MARKER, former)
         carry(ground, file, place, ground.at(MARKER))
         staging.named(place)
-    except Unexpected as error:
+    except StaleError as error:
         raise TransientError(f"{ground.base}: the root could not be marked: {error}") from error
     if only_first:
         return ground.api.session.clock.sleep(SETTLING)

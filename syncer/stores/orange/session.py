@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 import requests
 import urllib3
 
-from syncer.engine.ports import Clock
+from syncer.engine.interfaces import Clock
 from syncer.errors import PermanentError, TransientError
 from syncer.stores.http import adapter as http
+from syncer.stores.http.bodies import Body, Opened
 from syncer.stores.http.content import whole
 from syncer.stores.http.failures import reaching
 from syncer.stores.http.origins import place
-from syncer.stores.orange import refusals
-from syncer.stores.orange.bearer import Bearer
-from syncer.stores.orange.refusals import Refusal
+from syncer.stores.orange import errors
+from syncer.stores.orange.errors import Refusal
+from syncer.stores.orange.token import Bearer
 from syncer.stores.retry_policy import attempts, counted
-from syncer.stores.smartfile.bodies import Body, Opened
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 120.0  # a big folder's answer was seen to take its time
 WHOLE_SECONDS = 600.0  # for an answer that is read at once, however slowly it drips
@@ -55,7 +55,7 @@ class Call:
         return f"{self.method} {self.url} {dict(self.params)} {'' if self.method == 'GET' else self.about}"
 
 
-class Session:
+class OrangeSession:
     """Safe to share between threads."""
 
     def __init__(self, bearer: Bearer, *, clock: Clock, account: str = "") -> None:
@@ -141,7 +141,7 @@ class Session:
         if 300 <= refusal.status < 400:
             return PermanentError(f"{call}: redirected elsewhere, which is not followed", path=call.about)
         naming = call.method == "POST"
-        found = refusals.error(refusal, call.about, again=self._bearer.again, naming=naming)
+        found = errors.error(refusal, call.about, again=self._bearer.again, naming=naming)
         return counted(found, call.request) if isinstance(found, TransientError) else found
 
 
@@ -164,4 +164,4 @@ def _refusal(response: requests.Response, call: Call) -> Refusal:
         body = b""
     finally:
         response.close()
-    return refusals.read(response.status_code, body)
+    return errors.read(response.status_code, body)

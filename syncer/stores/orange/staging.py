@@ -1,7 +1,7 @@
 """New content, complete, under a private name beside its own: what a put has before it can be seen as a file.
 
 Nothing proves what arrived but its length, since the service tells no hash; TLS protects the way there.
-How content gets its name is settled in `installing`.
+How content gets its name is settled in `commit`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from dataclasses import dataclass
 
 from blake3 import blake3
 
+from syncer.engine.interfaces import WriteRequest
 from syncer.engine.model import RelPath
 from syncer.engine.paths import TEMPORARY, join, printable, split
-from syncer.engine.ports import Put
 from syncer.errors import ChangedUnderUs, NotFound, StoreError, TransientError, Unholdable
-from syncer.stores.orange.ground import Ground, Unexpected
-from syncer.stores.orange.values import File
-from syncer.stores.smartfile.bodies import Body
+from syncer.stores.http.bodies import Body
+from syncer.stores.orange.context import OrangeContext, StaleError
+from syncer.stores.orange.items import File
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
     """One item on its way: `place` is where it is (the account's path), `file` what is said of it there."""
 
-    item: Put
+    item: WriteRequest
     place: RelPath
     file: File
     digest: bytes
@@ -35,7 +35,7 @@ class Staged:
 class Fed:
     """What an item is to hold, as it is read for sending; read again from the start if it is sent again."""
 
-    def __init__(self, item: Put) -> None:
+    def __init__(self, item: WriteRequest) -> None:
         self._item = item
         self._hasher = blake3()
 
@@ -63,13 +63,13 @@ class Fed:
 class Staging:
     """The private names of one run. Safe to share between threads."""
 
-    def __init__(self, ground: Ground, tag: str) -> None:
+    def __init__(self, ground: OrangeContext, tag: str) -> None:
         self._ground = ground
         self._tag = tag
         self._lock = threading.Lock()
         self._alive: set[str] = set()
 
-    def upload(self, item: Put) -> Staged:
+    def upload(self, item: WriteRequest) -> Staged:
         """All of an item's content, sent. Raises Unexpected, what its source raises, StoreError."""
         fed = Fed(item)
         place, file = self.sent(split(item.path)[0], Body(open=fed.chunks, length=item.size), about=item.path)
@@ -92,7 +92,7 @@ class Staging:
             file = ground.seek(place)
         except NotFound:
             ground.ids.forget(around)
-            raise Unexpected(f"{printable(directory)}: no such directory (any more)") from None
+            raise StaleError(f"{printable(directory)}: no such directory (any more)") from None
         except BaseException:
             self.discard(place)  # a lost answer may have left it there
             raise

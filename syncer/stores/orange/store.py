@@ -1,4 +1,4 @@
-"""Orange Cloud as a store (`engine.ports.Store`): each call handed to the part that settles it.
+"""Orange Cloud as a store (`engine.interfaces.Store`): each call handed to the part that settles it.
 
 No effect is made here but the order of a batch: what is to be put is staged in groups, so that
 one wait for the service's clock serves many files.
@@ -15,20 +15,29 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from syncer.engine.model import Done, Entry, Listing, Obstacle, Outcome, RelPath, Seen, Trouble
-from syncer.engine.paths import split
-from syncer.engine.ports import (
-    Amend,
+from syncer.engine.interfaces import (
     Capabilities,
     Clock,
-    Creation,
-    Put,
-    Removal,
-    Rename,
+    DeleteRequest,
+    MkdirRequest,
+    RenameRequest,
     Results,
     RootState,
+    SetAttributesRequest,
     Source,
+    WriteRequest,
 )
+from syncer.engine.model import (
+    BlockedEntry,
+    BlockReason,
+    Done,
+    Entry,
+    Listing,
+    Outcome,
+    RelPath,
+    Seen,
+)
+from syncer.engine.paths import split
 from syncer.errors import (
     AuthError,
     ChangedUnderUs,
@@ -41,14 +50,14 @@ from syncer.errors import (
 from syncer.stores import absence
 from syncer.stores.orange import changes, root
 from syncer.stores.orange.api import Api
-from syncer.stores.orange.book import Book
-from syncer.stores.orange.ground import Ground, Unexpected, each, outcome
-from syncer.stores.orange.installing import install, settle
+from syncer.stores.orange.cache import ItemCache
+from syncer.stores.orange.commit import install, settle
+from syncer.stores.orange.context import OrangeContext, StaleError, each, outcome
+from syncer.stores.orange.download import RemoteSource, small
+from syncer.stores.orange.items import DIRECTORY
 from syncer.stores.orange.listing import AT_ONCE, Lister
-from syncer.stores.orange.source import RemoteSource, small
 from syncer.stores.orange.staging import Staged, Staging
 from syncer.stores.orange.trash import Trash
-from syncer.stores.orange.values import DIRECTORY
 
 log = logging.getLogger(__name__)
 ItemT = TypeVar("ItemT")
@@ -79,7 +88,7 @@ class OrangeStore:
         self._trash_days = trash_days
         self._tag = tag
         base = "/".join(name for name in path.split("/") if name)
-        self._ground = Ground(api=api, base=base, book=Book(cache))
+        self._ground = OrangeContext(api=api, base=base, book=ItemCache(cache))
         self._staging = Staging(self._ground, tag)
         self._trash = Trash(self._ground, tag)
         self._lister = Lister(self._ground, self._staging, now_ns=clock.now_ns)
@@ -140,7 +149,7 @@ class OrangeStore:
         try:
             found = self._ground.look(path)
         except (PermanentError, PreconditionFailed) as error:
-            return Obstacle(Trouble.UNREADABLE, str(error))
+            return BlockedEntry(BlockReason.UNREADABLE, str(error))
         return None if found is None else self._ground.entry(path, found)
 
     def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
@@ -158,9 +167,9 @@ class OrangeStore:
         except NotFound:
             return None
         except ChangedUnderUs as error:
-            return Obstacle(Trouble.BUSY, str(error))
+            return BlockedEntry(BlockReason.BUSY, str(error))
         except Unreadable as error:
-            return Obstacle(Trouble.UNREADABLE, str(error))
+            return BlockedEntry(BlockReason.UNREADABLE, str(error))
         return source.entry
 
     def open(self, path: RelPath, expected: Entry) -> Source:
@@ -186,7 +195,7 @@ class OrangeStore:
 
     # -- changing ------------------------------------------------------------------
 
-    def put(self, items: Sequence[Put]) -> Results:
+    def put(self, items: Sequence[WriteRequest]) -> Results:
         for group in _groups(items):
             staged: dict[int, Staged] = {}
             try:
@@ -199,7 +208,7 @@ class OrangeStore:
                 for left in staged.values():
                     self._staging.discard(left.place)
 
-    def _stage(self, items: Sequence[Put], group: range, staged: dict[int, Staged]) -> Results:
+    def _stage(self, items: Sequence[WriteRequest], group: range, staged: dict[int, Staged]) -> Results:
         """Stages what can be; answers those that cannot."""
         for index in group:
 
@@ -211,7 +220,7 @@ class OrangeStore:
             if index not in staged:
                 yield index, ended
 
-    def _staged(self, item: Put) -> Staged:
+    def _staged(self, item: WriteRequest) -> Staged:
         self._lister.outdated()
         self._ground.holdable(item.path, item.kind)
         if item.expected is not None:
@@ -221,12 +230,12 @@ class OrangeStore:
     def _install(self, staged: Staged) -> Done:
         return install(self._ground, self._trash, self._staging, staged, now_ns=self._clock.now_ns())
 
-    def delete(self, items: Sequence[Removal]) -> Results:
+    def delete(self, items: Sequence[DeleteRequest]) -> Results:
         yield from self._each(
             items, lambda i: i.path, lambda i, now: changes.delete(self._ground, self._trash, i, now_ns=now)
         )
 
-    def make_directories(self, items: Sequence[Creation]) -> Results:
+    def make_directories(self, items: Sequence[MkdirRequest]) -> Results:
         yield from self._each(
             items,
             lambda i: i.path,
@@ -240,14 +249,14 @@ class OrangeStore:
             lambda p, now: changes.remove_directory(self._ground, self._trash, self._lister, p, now_ns=now),
         )
 
-    def rename(self, items: Sequence[Rename]) -> Results:
+    def rename(self, items: Sequence[RenameRequest]) -> Results:
         yield from self._each(
             items,
             lambda i: i.path,
             lambda i, now: changes.rename(self._ground, self._trash, i, tag=self._tag, now_ns=now),
         )
 
-    def amend(self, items: Sequence[Amend]) -> Results:
+    def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
         yield from self._each(items, lambda i: i.path, lambda i, _: changes.amend(self._ground, i))
 
     def sweep(self, leftovers: Sequence[RelPath]) -> None:
@@ -257,7 +266,7 @@ class OrangeStore:
             if found is not None and self._staging.is_left_over(split(path)[1]):
                 try:
                     self._trash.keep(path, found)
-                except Unexpected:
+                except StaleError:
                     continue  # it goes by itself
         self._lister.outdated()
 
@@ -283,7 +292,7 @@ class OrangeStore:
         return ended
 
 
-def _groups(items: Sequence[Put]) -> Iterator[range]:
+def _groups(items: Sequence[WriteRequest]) -> Iterator[range]:
     """Runs of items, bounded in number and in bytes."""
     start = size = 0
     for index, item in enumerate(items):

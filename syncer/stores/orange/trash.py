@@ -16,11 +16,11 @@ import threading
 from syncer.engine.model import RelPath
 from syncer.engine.paths import PRIVATE, TEMPORARY, join, parts, printable, split
 from syncer.errors import NotFound, StoreError
-from syncer.stores.orange.ground import Ground, Item, Unexpected
+from syncer.stores.http.bodies import Body
+from syncer.stores.orange.context import Item, OrangeContext, StaleError
+from syncer.stores.orange.items import MARGIN_NS, File, Folder, Malformed
+from syncer.stores.orange.items import folder as read_folder
 from syncer.stores.orange.moves import carry, ensure
-from syncer.stores.orange.values import MARGIN_NS, File, Folder, Malformed
-from syncer.stores.orange.values import folder as read_folder
-from syncer.stores.smartfile.bodies import Body
 from syncer.stores.trash_runs import age_ns, run_name
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ DAY_NS = 86_400 * 10**9
 class Trash:
     """The trash of one root, for one run. Safe to share between threads."""
 
-    def __init__(self, ground: Ground, tag: str) -> None:
+    def __init__(self, ground: OrangeContext, tag: str) -> None:
         self._ground = ground
         self._run = ""
         self._tag = tag
@@ -55,12 +55,12 @@ class Trash:
                 ensure(self._ground, around)
                 self._made.add(around)
             taken = carry(self._ground, seen, self._ground.at(path), place, tag=self._tag)
-        except (NotFound, Unexpected):
+        except (NotFound, StaleError):
             self._made.discard(around)
-            raise Unexpected(f"{printable(path)} is gone") from None
+            raise StaleError(f"{printable(path)} is gone") from None
         if not self.same(seen, taken):
             self.put_back(place, taken, path)
-            raise Unexpected(f"{printable(path)} changed meanwhile")
+            raise StaleError(f"{printable(path)} changed meanwhile")
         return place
 
     def put_back(self, place: RelPath, taken: Item, path: RelPath) -> bool:
@@ -70,7 +70,7 @@ class Trash:
                 carry(self._ground, taken, place, self._ground.at(path), tag=self._tag)
                 return True
             log.warning("%s: another file is there by now; what was there is kept at %s", path, place)
-        except (StoreError, Unexpected) as error:
+        except (StoreError, StaleError) as error:
             log.warning("%s: could not be put back (%s); it is kept at %s", path, error, place)
         return False
 

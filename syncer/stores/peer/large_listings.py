@@ -13,11 +13,18 @@ import sys
 from collections.abc import Callable
 from json.decoder import JSONDecoder
 
-from syncer.engine.model import Entry, Listing, Obstacle, RelPath
+from syncer.engine.model import BlockedEntry, Entry, Listing, RelPath
 from syncer.engine.paths import printable
 from syncer.errors import PermanentError
 from syncer.wire.bounded_json import Json, loads
-from syncer.wire.values import malformed, octets, optional, path, seen_in, take
+from syncer.wire.schema import (
+    malformed,
+    octets,
+    optional,
+    path,
+    seen_in,
+    take,
+)
 
 LARGE = 1 << 20  # bytes of a line from which on it is read entry by entry
 MOST = 128 << 20  # bytes that the entries of one directory may take: some 300,000 with names of 20 characters
@@ -32,14 +39,14 @@ def weight(listing: Listing) -> int:
     return sum(entry_weight(name, seen) for name, seen in listing.entries.items())
 
 
-def entry_weight(name: str, seen: Entry | Obstacle) -> int:
+def entry_weight(name: str, seen: Entry | BlockedEntry) -> int:
     """Bytes that one name takes in a listing, about."""
     target = seen.target if isinstance(seen, Entry) else seen.message
     return _ENTRY + sys.getsizeof(name) + (sys.getsizeof(target) if target else 0)
 
 
 def large_listing(
-    text: bytearray, judged: Callable[[str, Entry | Obstacle], None]
+    text: bytearray, judged: Callable[[str, Entry | BlockedEntry], None]
 ) -> tuple[RelPath, Json | Listing]:
     """A directory and its listing, or the error (as JSON) that is told instead of it. Clears the text.
 
@@ -67,9 +74,9 @@ def large_listing(
 
 
 def _entries(
-    scan: _Scan, directory: RelPath, judged: Callable[[str, Entry | Obstacle], None]
-) -> dict[str, Entry | Obstacle]:
-    entries: dict[str, Entry | Obstacle] = {}
+    scan: _Scan, directory: RelPath, judged: Callable[[str, Entry | BlockedEntry], None]
+) -> dict[str, Entry | BlockedEntry]:
+    entries: dict[str, Entry | BlockedEntry] = {}
     size = 0
     scan.pass_over("{")
     while not scan.sees("}"):

@@ -1,6 +1,6 @@
 """A folder of another Syncer, served by `syncer serve`, as a store: gathers the parts of this package.
 
-`listings` and `asking` look, `source` and `fetching` read, `uploading` and `changing` change; `link` speaks
+`listing` and `queries` look, `download` and `download` read, `upload` and `changes` change; `client` speaks
 HTTP. It decides nothing: every expectation is checked by the server at the last moment, and what
 is replaced or deleted lies in the server's trash.
 """
@@ -12,41 +12,44 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from syncer.engine.model import Entry, Listing, RelPath, Seen
-from syncer.engine.ports import (
-    Amend,
+from syncer.delta.index_cache import BlockIndexService
+from syncer.engine.interfaces import (
     Capabilities,
-    Creation,
-    Put,
-    Removal,
-    Rename,
+    DeleteRequest,
+    MkdirRequest,
+    RenameRequest,
     Results,
     RootState,
+    SetAttributesRequest,
     Source,
+    WriteRequest,
 )
+from syncer.engine.model import Entry, Listing, RelPath, Seen
 from syncer.errors import TransientError
-from syncer.stores.peer.asking import Asking, Quota
-from syncer.stores.peer.changing import Changing
-from syncer.stores.peer.deltas import Distrust
-from syncer.stores.peer.fetching import LARGE, Fetching
-from syncer.stores.peer.hostile import sifted
-from syncer.stores.peer.keeping import Keeper
-from syncer.stores.peer.link import Link
-from syncer.stores.peer.listings import Listings
-from syncer.stores.peer.sending import Writer
-from syncer.stores.peer.source import Means, PeerSource
-from syncer.stores.peer.uploading import Uploading
+from syncer.stores.peer.changes import Changes
+from syncer.stores.peer.client import PeerClient
+from syncer.stores.peer.download import (
+    LARGE,
+    DeltaBlocklist,
+    DownloadContext,
+    MultiplexedDownload,
+    PeerSource,
+)
+from syncer.stores.peer.listing import Listings
+from syncer.stores.peer.queries import Queries, Quota
+from syncer.stores.peer.upload import UploadEncoder, Uploads
 from syncer.wire import VERSION
-from syncer.wire.values import path, take
+from syncer.wire.schema import path, take
+from syncer.wire.validation import sifted
 
 if TYPE_CHECKING:
-    from syncer.stores.smartfile.session import Session
+    from syncer.stores.http.client import HttpSession
 
 _LONGEST_WAIT = 45.0  # seconds; after a minute of silence a connection is taken for dead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class News:
+class PeerChanges:
     """What changed at the server since a cursor: directories, or (`reset`) anything."""
 
     cursor: str
@@ -55,22 +58,24 @@ class News:
 
 
 class PeerStore:
-    """Implements `engine.ports.Store`; see there for every method's contract.
+    """Implements `engine.interfaces.Store`; see there for every method's contract.
 
     `root` is a folder below the key's own root; `cache` a private directory for what is kept between
     runs, which need not exist and may be lost.
     """
 
-    def __init__(self, session: Session, root: str, *, cache: Path, version: int = VERSION) -> None:
+    def __init__(self, session: HttpSession, root: str, *, cache: Path, version: int = VERSION) -> None:
         """`version` of the extension: the one agreed on with the server (`wire.versions`)."""
-        self._link = Link(session, root, version)
-        self._asking = Asking(self._link)
+        self._link = PeerClient(session, root, version)
+        self._asking = Queries(self._link)
         self._listings = Listings(self._link)
-        keeper = Keeper(cache / "sketches", session.clock)
-        self._means = Means(link=self._link, keeper=keeper, distrust=Distrust(cache / "wrong-deltas"))
-        self._writer = Writer(self._link, keeper)
-        self._uploading = Uploading(self._link, self._writer, self._asking)
-        self._changing = Changing(self._link, self._asking)
+        keeper = BlockIndexService(cache / "sketches", session.clock)
+        self._means = DownloadContext(
+            link=self._link, keeper=keeper, distrust=DeltaBlocklist(cache / "wrong-deltas")
+        )
+        self._writer = UploadEncoder(self._link, keeper)
+        self._uploading = Uploads(self._link, self._writer, self._asking)
+        self._changing = Changes(self._link, self._asking)
 
     # -- what it is ----------------------------------------------------------
 
@@ -108,13 +113,13 @@ class PeerStore:
         """Bytes used and free below the key's root. Raises StoreError."""
         return self._asking.quota()
 
-    def feed(self, cursor: str | None, wait: float) -> News:
+    def feed(self, cursor: str | None, wait: float) -> PeerChanges:
         """What changed since the cursor (None: from now on), as soon as anything does, or after `wait` s.
 
         Raises StoreError. What it tells is a hint where to look, not what is there.
         """
         told = self._link.ask("feed", {"cursor": cursor, "wait": min(wait, _LONGEST_WAIT)})
-        return News(
+        return PeerChanges(
             cursor=take(told.get("cursor"), str, "a cursor"),
             changed=tuple(path(p) for p in take(told.get("changed"), list, "a list of directories")),
             reset=take(told.get("reset"), bool, "true or false"),
@@ -147,7 +152,7 @@ class PeerStore:
     def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
         if len(wanted) <= 1:
             return [self.open(path, expected) for path, expected in wanted]
-        stream = Fetching(self._link, wanted, most=self._asking.hello.items)
+        stream = MultiplexedDownload(self._link, wanted, most=self._asking.hello.items)
         return [
             PeerSource(
                 self._means,
@@ -164,22 +169,22 @@ class PeerStore:
 
     # -- changing ------------------------------------------------------------
 
-    def put(self, items: Sequence[Put]) -> Results:
+    def put(self, items: Sequence[WriteRequest]) -> Results:
         return sifted(items, lambda i: (i.path,), self._uploading.put)
 
-    def delete(self, items: Sequence[Removal]) -> Results:
+    def delete(self, items: Sequence[DeleteRequest]) -> Results:
         return sifted(items, lambda i: (i.path,), self._changing.delete)
 
-    def make_directories(self, items: Sequence[Creation]) -> Results:
+    def make_directories(self, items: Sequence[MkdirRequest]) -> Results:
         return sifted(items, lambda i: (i.path,), self._changing.make_directories)
 
     def remove_directories(self, paths: Sequence[RelPath]) -> Results:
         return sifted(paths, lambda p: (p,), self._changing.remove_directories)
 
-    def rename(self, items: Sequence[Rename]) -> Results:
+    def rename(self, items: Sequence[RenameRequest]) -> Results:
         return sifted(items, lambda i: (i.origin, i.path), self._changing.rename)
 
-    def amend(self, items: Sequence[Amend]) -> Results:
+    def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
         return sifted(items, lambda i: (i.path,), self._changing.amend)
 
     def sweep(self, leftovers: Sequence[RelPath]) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from syncer.engine.ports import Clock, Store
-    from syncer.stores.smartfile.session import Session
+    from syncer.engine.interfaces import Clock, Store
+    from syncer.stores.http.client import HttpSession
 
 
-def connecting(session: Session, path: str, *, clock: Clock, tag: str) -> Store:
+def connecting(session: HttpSession, path: str, *, clock: Clock, tag: str) -> Store:
     """The store of the folder `path` ("" for all) of whoever the session logs in as; nothing is sent yet.
 
     `tag`: a plain word in the names of what this store keeps for itself.

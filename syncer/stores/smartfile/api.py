@@ -1,7 +1,7 @@
 """The endpoints that a sync needs, as typed calls. Paths are the service's own: `/docs/a.txt`, `/`.
 
 One call, one effect, nothing remembered and nothing decided; how writes are made safe is settled in
-`staging` and `installing`. The librsync calls are in `deltas`.
+`staging` and `commit`. The librsync calls are in `deltas`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,80 @@ from urllib.parse import quote
 import requests
 
 from syncer.engine.paths import printable
-from syncer.errors import AuthError, NotFound, StoreError, TransientError, Unholdable
-from syncer.stores.smartfile import documents, info, replies, tasks
-from syncer.stores.smartfile.bodies import Body, multipart
+from syncer.errors import AuthError, NotFound, PermanentError, StoreError, TransientError, Unholdable
+from syncer.stores.http import errors, json
+from syncer.stores.http.bodies import Body, multipart
+from syncer.stores.http.client import HttpSession
+from syncer.stores.smartfile import info
 from syncer.stores.smartfile.info import Info, Malformed
-from syncer.stores.smartfile.session import Session
+
+# -- Long operations: started by one request, waited for by polling -------------
+#
+# `{"uuid": …}` now, `{"uuid": …, "result": {"status": …, "result": …}}` later (older answers have the
+# status at the top). SUCCESS with a list of errors is a failure of those paths. Whether an operation took
+# effect whose task got lost is for the caller to look at: `Lost` says so.
+
+
+FIRST_PAUSE, LONGEST_PAUSE, PATIENCE = 0.192, 6.1, 390.0  # seconds, as the service's own client waits
+_UUID = re.compile(r"[0-9A-Za-z-]{1,64}")
+
+
+class Lost(TransientError):
+    """Nobody knows how the operation ended: its task is forgotten, or never ends."""
+
+
+def finish(session: HttpSession, started: object, about: str) -> dict[str, object]:
+    """Waits for the task that an operation was answered with; what it has to say of its success.
+
+    Raises PermanentError where it failed, also in part, TransientError for FAILURE, Lost.
+    """
+    inner = _settled(started, about)
+    if inner is not None:
+        return inner
+    uuid = started.get("uuid") if isinstance(started, dict) else None
+    if not isinstance(uuid, str) or not _UUID.fullmatch(uuid):
+        raise Lost(f"{about}: the service does not say how far it is", path=about)
+    clock, pause = session.clock, FIRST_PAUSE
+    until = clock.monotonic() + PATIENCE
+    while clock.monotonic() < until:
+        inner = _settled(_ask(session, uuid, about), about)
+        if inner is not None:
+            return inner
+        clock.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE)
+    raise Lost(f"{about}: the service does not come to an end with it", path=about)
+
+
+def _ask(session: HttpSession, uuid: str, about: str) -> object:
+    try:
+        return json.mapping(session.request("GET", f"api/2/task/{uuid}/", about=about), about)
+    except NotFound:
+        raise Lost(f"{about}: the service has forgotten the task", path=about) from None
+
+
+def _settled(found: object, about: str) -> dict[str, object] | None:
+    """What a task that ended says; None while it goes on."""
+    if not isinstance(found, dict):
+        return None
+    result = found.get("result")
+    nested = isinstance(result, dict) and isinstance(result.get("status"), str)
+    layer = result if nested and isinstance(result, dict) else found
+    if layer.get("status") == "FAILURE":
+        raise TransientError(f"{about}: the service failed to do it", path=about)
+    if layer.get("status") != "SUCCESS":
+        return None
+    inner = layer.get("result")
+    told = inner if isinstance(inner, dict) else {}
+    errors = told.get("errors")
+    if errors:
+        raise PermanentError(f"{about}: {_first(errors)}", path=about)
+    return told
+
+
+def _first(errors: object) -> str:
+    words = next(iter(errors.values()), "refused") if isinstance(errors, dict) else "refused"
+    return "".join(c if c.isprintable() else " " for c in str(words))[:300]
+
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -51,9 +120,9 @@ class Overtaxed(Exception):
 
 
 class Api:
-    """All raise what `Session.request` raises; `NotFound` always means that the path is not there."""
+    """All raise what `HttpSession.request` raises; `NotFound` always means that the path is not there."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: HttpSession) -> None:
         self.session = session
 
     # -- looking -------------------------------------------------------------------
@@ -71,14 +140,14 @@ class Api:
         if response.status_code in (403, 503):
             error = self.session.error(response, path)
             raise error if isinstance(error, AuthError) else Overtaxed(error)
-        found = documents.mapping(response, path)
+        found = json.mapping(response, path)
         itself = _info(response, path)
         if not itself.directory:
             raise NotFound(f"{path}: not a directory", path=path)
         children = found.get("children")
         if not isinstance(children, list):
             raise TransientError(f"{path}: the listing has no children", path=path)
-        told = (documents.number(found.get(key)) for key in ("page", "pages", "total"))
+        told = (json.number(found.get(key)) for key in ("page", "pages", "total"))
         number, pages, total = told
         return Page(itself=itself, children=tuple(children), page=number, pages=pages, total=total)
 
@@ -97,25 +166,25 @@ class Api:
             "GET", f"api/2/path/data{quoted(path)}/", headers=headers, stream=True, about=path
         )
         if start and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            replies.drop(response)
+            errors.drop(response)
             raise TransientError(f"{path}: the service does not go on where it was asked to", path=path)
         return response
 
     def quota(self) -> Quota | None:
         """None where the service says nothing that can be understood, or sets no limit."""
-        found: object = documents.mapping(self.session.request("GET", "api/2/whoami/"), "")
+        found: object = json.mapping(self.session.request("GET", "api/2/whoami/"), "")
         for key in ("site", "quota"):
             found = found.get(key) if isinstance(found, dict) else None
         if not isinstance(found, dict):
             return None
-        used, limit = (documents.number(found.get(f"disk_bytes_{key}")) for key in ("tally", "limit"))
+        used, limit = (json.number(found.get(f"disk_bytes_{key}")) for key in ("tally", "limit"))
         return Quota(used=used, limit=limit) if used is not None and limit else None
 
     def checksum(self, path: str) -> bytes:
         """SHA-256 of the content as the service holds it. Raises TransientError, PermanentError."""
         form = [("path", path), ("algorithm", "SHA256")]
         response = self.session.request("POST", "api/2/path/oper/checksum/", form=form, about=path)
-        told = tasks.finish(self.session, documents.document(response, path), path).get("checksums")
+        told = finish(self.session, json.document(response, path), path).get("checksums")
         sums = told if isinstance(told, dict) else {}
         found = sums.get(path, sums.get(path + "/"))
         if not isinstance(found, str) or not _SHA256.fullmatch(found):
@@ -133,7 +202,7 @@ class Api:
             body=multipart("file", name, body),
             about=path,
         )
-        error = documents.inner_error(_parsed(response), path)
+        error = json.inner_error(_parsed(response), path)
         if error is not None:
             raise error
 
@@ -155,13 +224,13 @@ class Api:
         """Copies into another directory under the same name, and waits for it."""
         form = [("src", origin), ("dst", directory)]
         response = self.session.request("POST", "api/2/path/oper/copy/", form=form, about=origin)
-        tasks.finish(self.session, documents.document(response, origin), origin)
+        finish(self.session, json.document(response, origin), origin)
 
     def remove(self, path: str, *, wait: bool = True) -> None:
         """Removes for good, directories with all that is in them: only ever called for what is ours."""
         response = self.session.request("POST", "api/2/path/oper/remove/", form=[("path", path)], about=path)
         if wait:
-            tasks.finish(self.session, documents.document(response, path), path)
+            finish(self.session, json.document(response, path), path)
 
 
 def quoted(path: str) -> str:
@@ -174,7 +243,7 @@ def quoted(path: str) -> str:
 
 def _info(response: requests.Response, path: str) -> Info:
     try:
-        return info.read(documents.mapping(response, path), replies.asked_ns(response))
+        return info.read(json.mapping(response, path), errors.asked_ns(response))
     except Malformed as error:
         raise TransientError(f"{path}: the answer is not understood: {error}", path=path) from None
 
@@ -182,6 +251,6 @@ def _info(response: requests.Response, path: str) -> Info:
 def _parsed(response: requests.Response) -> object:
     """The JSON of an answer, if it is one: what an upload is answered with varies."""
     try:
-        return documents.document(response, "")
+        return json.document(response, "")
     except StoreError:
         return None

@@ -10,13 +10,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from netrc import NetrcParseError, netrc
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from requests.auth import AuthBase, HTTPBasicAuth
 
-from syncer.errors import AuthError, ConfigError
+from syncer.errors import AuthError, ConfigError, TransientError
+from syncer.stores.http.client import CONNECT_SECONDS, READ_SECONDS
+from syncer.stores.http.errors import LOGIN_HINT
+from syncer.stores.http.failures import reaching
 from syncer.stores.http.origins import bound, in_the_clear, origin
-from syncer.stores.smartfile.replies import LOGIN_HINT
+
+if TYPE_CHECKING:
+    from requests_oauthlib import OAuth1
+
 
 _SECRETS = (
     "SMARTFILE_API_KEY",
@@ -167,3 +174,100 @@ def _from_netrc(url: str, place: Path) -> Login:
     raise AuthError(
         f"the SmartFile account has no login; {place} names none for {parts.netloc}", hint=LOGIN_HINT
     )
+
+
+# --------------------------------------------------------------------------------
+#
+# SmartFile's three-legged login: a request token, a person who allows it, an access token in return.
+#
+# OAuth 1.0a (RFC 5849, 2) with PLAINTEXT signatures, which are no more than the secrets themselves: it goes
+# by https, or not off this machine. Nothing is kept here.
+
+
+_ANSWER_BYTES = 64 << 10
+_CLIENT_HINT = "check the account's client_token and client_secret (SMARTFILE_CLIENT_TOKEN, …)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OAuth1Application:
+    """What was registered with the service; `url` is the base of its API, with a slash at its end."""
+
+    url: str
+    client_token: str
+    client_secret: Callable[[], str] = field(repr=False)
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A token (request or access) and its secret."""
+
+    token: str = field(repr=False)
+    secret: str = field(repr=False)
+
+
+def request_token(application: OAuth1Application) -> Pair:
+    """The first leg; the verifier is to be shown to the person. Raises AuthError, TransientError."""
+    return _asked(application, "request_token", "the application", _CLIENT_HINT, callback_uri="oob")
+
+
+def authorize_url(application: OAuth1Application, request: Pair) -> str:
+    """The page where a person allows it and gets a verifier."""
+    return f"{application.url}oauth/authorize/?{urlencode({'oauth_token': request.token})}"
+
+
+def access_token(application: OAuth1Application, request: Pair, verifier: str) -> Pair:
+    """The last leg. Raises AuthError (a wrong or used verifier too), TransientError."""
+    return _asked(
+        application,
+        "access_token",
+        "the verification code",
+        "log in again, and paste all of the code",
+        resource_owner_key=request.token,
+        resource_owner_secret=request.secret,
+        verifier=verifier,
+    )
+
+
+def _asked(application: OAuth1Application, leg: str, what: str, hint: str, **more: str) -> Pair:
+    from syncer.stores.http.adapter import Session
+
+    host = urlsplit(application.url).hostname or "the service"
+    _guard(application.url, host)
+    with (
+        reaching(application.url),
+        Session(connections=1) as session,
+        session.post(
+            f"{application.url}oauth/{leg}/",
+            auth=_signing(application, more),
+            timeout=(CONNECT_SECONDS, READ_SECONDS),
+            allow_redirects=False,  # it carries secrets
+            stream=True,
+            verify=str(application.ca_file) if application.ca_file else True,
+        ) as response,
+    ):
+        text = response.raw.read(_ANSWER_BYTES, decode_content=True).decode("utf-8", "replace")
+        status = response.status_code
+    if status == 429 or status >= 500:
+        raise TransientError(f"{host}: the login service answers {status}")
+    found = parse_qs(text) if 200 <= status < 300 else {}
+    token, secret = found.get("oauth_token", [""])[0], found.get("oauth_token_secret", [""])[0]
+    if not token or not secret:
+        raise AuthError(f"{host}: refuses {what} ({status})", hint=hint)
+    return Pair(token=token, secret=secret)
+
+
+def _signing(application: OAuth1Application, more: Mapping[str, Any]) -> OAuth1:
+    from requests_oauthlib import OAuth1
+
+    return OAuth1(
+        application.client_token,
+        client_secret=application.client_secret(),
+        signature_method="PLAINTEXT",
+        **more,
+    )
+
+
+def _guard(url: str, host: str) -> None:
+    if in_the_clear(url):
+        raise AuthError(f"{host}: a login must go by https", hint="check the account's url")

@@ -13,18 +13,24 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from syncer.engine.delta import Family, Parameters, Signature, delta, patch, signature
+from syncer.delta.rsync import (
+    Signature,
+    SignatureParams,
+    SumType,
+    delta,
+    patch,
+    signature,
+)
+from syncer.engine.interfaces import LocalBasis, WriteRequest
 from syncer.engine.model import Kind, Method
 from syncer.engine.paths import printable, split
-from syncer.engine.ports import Basis, Put
 from syncer.errors import AuthError, BadDelta, LocalError, StoreError, TransientError
-from syncer.stores.smartfile.api import Api, quoted
-from syncer.stores.smartfile.bodies import Body, multipart
-from syncer.stores.smartfile.ground import Ground
-from syncer.stores.smartfile.moves import look
-from syncer.stores.smartfile.session import pieces
+from syncer.stores.http.bodies import Body, multipart
+from syncer.stores.http.client import pieces
+from syncer.stores.smartfile.api import Api, Lost, quoted
+from syncer.stores.smartfile.context import SmartFileContext
 from syncer.stores.smartfile.staging import Digester, Digests, Fed, Staged
-from syncer.stores.smartfile.tasks import Lost
+from syncer.stores.smartfile.trash import look
 
 log = logging.getLogger(__name__)
 WORTH_IT = 64 << 10  # bytes of either content below which the requests cost more than the bytes
@@ -68,18 +74,20 @@ class Crossed:
     received: int = 0
 
 
-def parameters(size: int) -> Parameters:
+def parameters(size: int) -> SignatureParams:
     """What the service understands, with blocks that keep a signature below some MiB."""
-    block = Parameters.smartfile().block_len
+    block = SignatureParams.smartfile().block_len
     while size > block * _MOST_BLOCKS:
         block *= 2
-    return Parameters(family=Family.MD4, block_len=block, strong_len=Parameters.smartfile().strong_len)
+    return SignatureParams(
+        family=SumType.MD4, block_len=block, strong_len=SignatureParams.smartfile().strong_len
+    )
 
 
 # -- up ------------------------------------------------------------------------------
 
 
-def worth_patching(item: Put) -> bool:
+def worth_patching(item: WriteRequest) -> bool:
     """Whether only what changed should be sent."""
     old = item.expected
     if item.kind is not Kind.FILE or item.source is None or old is None or old.kind is not Kind.FILE:
@@ -87,7 +95,7 @@ def worth_patching(item: Put) -> bool:
     return min(old.size, item.size) >= WORTH_IT
 
 
-def patched(ground: Ground, item: Put, crossed: Crossed) -> Staged | None:
+def patched(ground: SmartFileContext, item: WriteRequest, crossed: Crossed) -> Staged | None:
     """A verified copy of what stands there with the changes applied; None: send the whole.
 
     Raises what the item's source raises, AuthError.
@@ -120,7 +128,7 @@ class _Theirs(Exception):
         self.error = error
 
 
-def _copied(ground: Ground, item: Put, folder: str) -> str:
+def _copied(ground: SmartFileContext, item: WriteRequest, folder: str) -> str:
     """A copy of the old content in a folder of its own; its name stays, since the API copies into folders."""
     path = f"{folder}/{split(item.path)[1]}"
     ground.api.mkdir(folder)
@@ -140,7 +148,7 @@ def _signature(api: Api, path: str, crossed: Crossed) -> Signature:
         "GET", f"api/2/path/sync/signature{quoted(path)}/", params=wish, stream=True, about=path
     )
     before = crossed.received
-    found = Signature.load(_counted(pieces(response, path), crossed), basis_size=size, family=Family.MD4)
+    found = Signature.load(_counted(pieces(response, path), crossed), basis_size=size, family=SumType.MD4)
     blocks = -(-size // found.parameters.block_len)
     if crossed.received - before != len(found.parameters.header) + blocks * found.parameters.width:
         found.close()
@@ -155,7 +163,7 @@ def _counted(chunks: Iterable[bytes], crossed: Crossed) -> Iterator[bytes]:
 
 
 def _patched(
-    ground: Ground, item: Put, path: str, folder: str, loaded: Signature, crossed: Crossed
+    ground: SmartFileContext, item: WriteRequest, path: str, folder: str, loaded: Signature, crossed: Crossed
 ) -> Staged | None:
     fed, spool = Fed(item), Spool()
     try:
@@ -213,16 +221,16 @@ class Fetched:
     content: Digests
     size: int
 
-    def chunks(self, basis: Basis) -> Iterator[bytes]:
+    def chunks(self, basis: LocalBasis) -> Iterator[bytes]:
         return patch(basis, self.spool.chunks(), size=self.size)
 
 
-def worth_fetching(basis: Basis | None, size: int) -> bool:
+def worth_fetching(basis: LocalBasis | None, size: int) -> bool:
     """Whether the reader has something that a delta could refer to."""
     return basis is not None and not basis.start and min(basis.size, size) >= WORTH_IT
 
 
-def fetched(api: Api, path: str, basis: Basis, size: int, crossed: Crossed) -> Fetched | None:
+def fetched(api: Api, path: str, basis: LocalBasis, size: int, crossed: Crossed) -> Fetched | None:
     """The delta from the basis to what the service holds, applied once for its digests; None: get the whole.
 
     Raises AuthError.
@@ -243,7 +251,7 @@ def fetched(api: Api, path: str, basis: Basis, size: int, crossed: Crossed) -> F
     return None
 
 
-def _delta(api: Api, path: str, basis: Basis, crossed: Crossed) -> Iterator[bytes]:
+def _delta(api: Api, path: str, basis: LocalBasis, crossed: Crossed) -> Iterator[bytes]:
     fine = parameters(basis.size)
     length = len(fine.header) + -(-basis.size // fine.block_len) * fine.width
     body = multipart(
@@ -261,6 +269,6 @@ def _delta(api: Api, path: str, basis: Basis, crossed: Crossed) -> Iterator[byte
     yield from _counted(pieces(response, path), crossed)
 
 
-def _read(basis: Basis) -> Iterator[bytes]:
+def _read(basis: LocalBasis) -> Iterator[bytes]:
     for offset in range(0, basis.size, _PIECE):
         yield basis.read(offset, min(_PIECE, basis.size - offset))

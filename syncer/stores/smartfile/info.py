@@ -13,7 +13,8 @@ from hashlib import blake2b
 from blake3 import blake3
 
 from syncer.engine.model import Entry, Kind
-from syncer.stores.smartfile import marks, times
+from syncer.stores.smartfile import attributes as marks
+from syncer.stores.smartfile import times
 from syncer.stores.smartfile.times import Span
 
 MARGIN_NS = 2 * times.SECOND  # a write in a later second than the one shown, by a clock of whole seconds

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from syncer.engine.fingerprint import fingerprint
-from syncer.engine.model import Entry, Listing, Obstacle, Trouble
+from syncer.engine.model import BlockedEntry, BlockReason, Entry, Listing
 from syncer.engine.paths import is_private
 from syncer.errors import NotFound, TransientError, Unreadable
 from syncer.stores.smartfile import info
@@ -25,7 +25,7 @@ PASSES = 5
 MOST_PAGES = 400_000  # ten million entries of the smallest pages
 _ROOM = 128 << 20  # bytes that the entries of one directory may take,
 _ENTRY = 900  # and about what one takes
-Children = Mapping[str, Info | Obstacle]
+Children = Mapping[str, Info | BlockedEntry]
 
 
 class Lister:
@@ -64,7 +64,7 @@ class Lister:
         limit = self._limit
         first = self._page(path, 1)
         pages, count, room = first.pages, len(first.children), _ROOM
-        children: dict[str, Info | Obstacle] = {}
+        children: dict[str, Info | BlockedEntry] = {}
         one_page = pages is None or pages <= 1
         room = _add(children, first, path, room, one_page=one_page)
         number = 1
@@ -115,7 +115,9 @@ class _Moved(Exception):
     """The pages do not belong together."""
 
 
-def _add(children: dict[str, Info | Obstacle], page: Page, path: str, room: int, *, one_page: bool) -> int:
+def _add(
+    children: dict[str, Info | BlockedEntry], page: Page, path: str, room: int, *, one_page: bool
+) -> int:
     """Takes a page; the bytes of memory that are left of `room`. Raises Unreadable where there are none.
 
     A name that comes twice is nobody's guess, or (on several pages) a sign that they moved.
@@ -125,7 +127,7 @@ def _add(children: dict[str, Info | Obstacle], page: Page, path: str, room: int,
         if name in children:
             if not one_page:
                 raise _Moved
-            child = Obstacle(Trouble.CLASH, "the service lists this name twice")
+            child = BlockedEntry(BlockReason.CLASH, "the service lists this name twice")
         children[name] = child
         room -= _ENTRY + 8 * len(name)  # in the name and in the path, of up to four bytes a character
         if room < 0:
@@ -137,16 +139,18 @@ def _add(children: dict[str, Info | Obstacle], page: Page, path: str, room: int,
     return room
 
 
-def _child(document: object, asked_ns: int | None) -> tuple[str, Info | Obstacle]:
+def _child(document: object, asked_ns: int | None) -> tuple[str, Info | BlockedEntry]:
     try:
         child = info.read(document, asked_ns)
     except Malformed as error:
         if not error.name:
             raise TransientError("the listing holds an entry without a name") from None
-        return error.name, Obstacle(Trouble.UNREADABLE, str(error))
+        return error.name, BlockedEntry(BlockReason.UNREADABLE, str(error))
     if not child.name:
         raise TransientError("the listing holds an entry without a name")
-    return child.name, child if _is_text(child.name) else Obstacle(Trouble.UNSAFE_NAME, "its name is no text")
+    return child.name, child if _is_text(child.name) else BlockedEntry(
+        BlockReason.UNSAFE_NAME, "its name is no text"
+    )
 
 
 def _is_text(name: str) -> bool:
@@ -163,15 +167,17 @@ def _print(children: Children) -> bytes:
     hasher = blake2b()
     for name in sorted(children):
         child = children[name]
-        told = child if isinstance(child, Obstacle) else (child.directory, child.directory or child.version)
+        told = (
+            child if isinstance(child, BlockedEntry) else (child.directory, child.directory or child.version)
+        )
         hasher.update(repr((name, told)).encode("utf-8", "surrogatepass"))
     return hasher.digest()
 
 
 def listing(children: Children, *, at_root: bool) -> Listing:
     """As the engine knows it, private names left out."""
-    entries: dict[str, Entry | Obstacle] = {
-        name: child if isinstance(child, Obstacle) else child.entry()
+    entries: dict[str, Entry | BlockedEntry] = {
+        name: child if isinstance(child, BlockedEntry) else child.entry()
         for name, child in children.items()
         if not is_private(name, at_root=at_root)
     }

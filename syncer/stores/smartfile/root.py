@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from syncer.engine.interfaces import RootState
 from syncer.engine.paths import PRIVATE, split
-from syncer.engine.ports import RootState
 from syncer.errors import NotFound, PermanentError, TransientError
-from syncer.stores.smartfile.bodies import Body
-from syncer.stores.smartfile.ground import Ground
+from syncer.stores.http.bodies import Body
+from syncer.stores.smartfile.context import SmartFileContext
+from syncer.stores.smartfile.download import small
 from syncer.stores.smartfile.listing import Lister
-from syncer.stores.smartfile.moves import look, move
-from syncer.stores.smartfile.sources import small
+from syncer.stores.smartfile.trash import look, move
 
 MARKER = f"{PRIVATE}/root-id"
 SETTLING = 2.0  # seconds after which the marker of another machine's first run shows
@@ -24,7 +24,7 @@ _TWIN = f"{PRIVATE.upper()}/ROOT-ID"
 _LONGEST = 1024  # bytes of a marker worth reading
 
 
-def state(ground: Ground, lister: Lister) -> RootState | None:
+def state(ground: SmartFileContext, lister: Lister) -> RootState | None:
     """What stands at the root; None if nothing does. Raises StoreError."""
     found = ground.look("")
     if found is None:
@@ -37,13 +37,13 @@ def state(ground: Ground, lister: Lister) -> RootState | None:
     return RootState(marker=marker, device="", empty=not lister.holds_anything(ground.at("")))
 
 
-def folds(ground: Ground) -> None:
+def folds(ground: SmartFileContext) -> None:
     """Finds out by the marker's name whether case counts at this service."""
     twin = look(ground.api, ground.at(_TWIN)) is not None
     ground.able = replace(ground.able, folds_case=twin)
 
 
-def create(ground: Ground) -> None:
+def create(ground: SmartFileContext) -> None:
     """Raises NotFound where the parent is not there, PermanentError where a file is in the way."""
     if not ground.root:
         return
@@ -58,7 +58,7 @@ def create(ground: Ground) -> None:
     ground.api.mkdir(ground.root)
 
 
-def mark(ground: Ground, marker: str, *, only_first: bool = False) -> None:
+def mark(ground: SmartFileContext, marker: str, *, only_first: bool = False) -> None:
     """Writes the marker whole or not at all: a former one is in its place until the new one is complete.
 
     `only_first`: one that is there stands; two machines that find none at once both look again after a while.

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from blake3 import blake3
 
+from syncer.engine.interfaces import Source, WriteRequest
 from syncer.engine.model import Kind, Method
 from syncer.engine.paths import PRIVATE, printable
-from syncer.engine.ports import Put, Source
 from syncer.errors import (
     ChangedUnderUs,
     NotFound,
@@ -28,14 +28,14 @@ from syncer.errors import (
     TransientError,
     Unholdable,
 )
+from syncer.stores.http.bodies import Body
+from syncer.stores.http.client import pieces
 from syncer.stores.retry_policy import attempts
-from syncer.stores.smartfile import marks
+from syncer.stores.smartfile import attributes
 from syncer.stores.smartfile.api import Api, Overtaxed
-from syncer.stores.smartfile.bodies import Body
+from syncer.stores.smartfile.attributes import Mark
 from syncer.stores.smartfile.info import Info
-from syncer.stores.smartfile.marks import Mark
-from syncer.stores.smartfile.moves import join_root, make_all
-from syncer.stores.smartfile.session import pieces
+from syncer.stores.smartfile.trash import join_root, make_all
 
 WORK = f"{PRIVATE}/work"
 _TRIES = 4
@@ -49,7 +49,7 @@ class Staged:
     `content` are its digests; `sent` and `received` count the payload that crossed for it.
     """
 
-    item: Put
+    item: WriteRequest
     path: str
     info: Info
     content: Digests
@@ -94,7 +94,7 @@ class Digester:
 class Fed:
     """What an item is to hold, as it is read for sending; read again from the start if it is sent again."""
 
-    def __init__(self, item: Put) -> None:
+    def __init__(self, item: WriteRequest) -> None:
         self._item = item
         self._digester = Digester()
 
@@ -115,13 +115,13 @@ class Fed:
         return self._digester.digests()
 
 
-def _content(item: Put) -> Iterable[bytes]:
+def _content(item: WriteRequest) -> Iterable[bytes]:
     if item.kind is Kind.SYMLINK:
-        return (marks.target_bytes(item.target or ""),)
+        return (attributes.target_bytes(item.target or ""),)
     return _source(item).chunks()
 
 
-def _source(item: Put) -> Source:
+def _source(item: WriteRequest) -> Source:
     if item.source is None:
         raise Unholdable(f"{printable(item.path)}: no content to put", path=item.path)
     return item.source
@@ -154,7 +154,7 @@ class Staging:
         """Somebody removed the place: it is made again when next needed."""
         self._made = False
 
-    def whole(self, item: Put) -> Staged:
+    def whole(self, item: WriteRequest) -> Staged:
         """All of an item's content, sent and verified. Raises what its source raises, StoreError."""
         fed = Fed(item)
         directory, name = self.place()
@@ -192,7 +192,7 @@ class Staging:
                 digest.update(piece)
             return digest.digest()
 
-    def noted(self, path: str, found: Info, item: Put, digest: bytes) -> Info:
+    def noted(self, path: str, found: Info, item: WriteRequest, digest: bytes) -> Info:
         """Writes our mark to what is staged; what the service says of it then. Raises TransientError."""
         for _ in range(_TRIES):
             mark = Mark(

@@ -1,4 +1,4 @@
-"""SmartFile's API as a store (`engine.ports.Store`): each call handed to the part that settles it.
+"""SmartFile's API as a store (`engine.interfaces.Store`): each call handed to the part that settles it.
 
 No effect is made here but the order of a batch: what is to be put is staged in groups, so that
 one wait for the service's clock serves many files.
@@ -13,18 +13,28 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 
-from syncer.engine.model import Done, Entry, Kind, Listing, Obstacle, Outcome, RelPath, Seen, Trouble
-from syncer.engine.ports import (
-    Amend,
+from syncer.engine.interfaces import (
     Capabilities,
     Clock,
-    Creation,
-    Put,
-    Removal,
-    Rename,
+    DeleteRequest,
+    MkdirRequest,
+    RenameRequest,
     Results,
     RootState,
+    SetAttributesRequest,
     Source,
+    WriteRequest,
+)
+from syncer.engine.model import (
+    BlockedEntry,
+    BlockReason,
+    Done,
+    Entry,
+    Kind,
+    Listing,
+    Outcome,
+    RelPath,
+    Seen,
 )
 from syncer.errors import (
     AuthError,
@@ -36,17 +46,17 @@ from syncer.errors import (
     Unreadable,
 )
 from syncer.stores import absence
-from syncer.stores.smartfile import changes, pruning, root
+from syncer.stores.http.client import HttpSession
+from syncer.stores.smartfile import changes, expiry, root
 from syncer.stores.smartfile.api import Api
+from syncer.stores.smartfile.commit import install, settle
+from syncer.stores.smartfile.context import SmartFileContext, each, outcome
 from syncer.stores.smartfile.deltas import WORTH_IT, Crossed, patched, worth_patching
-from syncer.stores.smartfile.ground import Ground, each, outcome
+from syncer.stores.smartfile.download import RemoteSource, small
 from syncer.stores.smartfile.info import DIRECTORY
-from syncer.stores.smartfile.installing import install, settle
 from syncer.stores.smartfile.listing import Lister, listing
-from syncer.stores.smartfile.moves import Trash
-from syncer.stores.smartfile.session import Session
-from syncer.stores.smartfile.sources import RemoteSource, small
 from syncer.stores.smartfile.staging import Staged, Staging
+from syncer.stores.smartfile.trash import Trash
 from syncer.stores.trash_runs import run_name
 
 log = logging.getLogger(__name__)
@@ -59,7 +69,7 @@ class SmartFileStore:
     """One folder of one account. What a put or a delete takes from a name is in `.syncer/trash` there."""
 
     def __init__(
-        self, session: Session, path: str = "", *, clock: Clock, tag: str = "syncer", trash_days: int = 30
+        self, session: HttpSession, path: str = "", *, clock: Clock, tag: str = "syncer", trash_days: int = 30
     ) -> None:
         """`path` is the folder below the login's root, `tag` a plain word in the names of what we keep."""
         names = [name for name in path.split("/") if name]
@@ -68,7 +78,7 @@ class SmartFileStore:
         self._clock = clock
         self._identity = f"smartfile:{session.base_url}{'/'.join(names)}"
         self._trash_days = trash_days
-        self._ground = Ground(
+        self._ground = SmartFileContext(
             api, base, Staging(api, base, run_name(clock.now_ns(), tag)), Trash(api, base, tag)
         )
         self._lister = Lister(api)
@@ -133,7 +143,7 @@ class SmartFileStore:
         try:
             found = self._ground.look(path)
         except (PermanentError, PreconditionFailed) as error:
-            return Obstacle(Trouble.UNREADABLE, str(error))
+            return BlockedEntry(BlockReason.UNREADABLE, str(error))
         if found is None:
             return None
         return found.entry() if path else DIRECTORY
@@ -153,9 +163,9 @@ class SmartFileStore:
         except NotFound:
             return None
         except ChangedUnderUs as error:
-            return Obstacle(Trouble.BUSY, str(error))
+            return BlockedEntry(BlockReason.BUSY, str(error))
         except Unreadable as error:
-            return Obstacle(Trouble.UNREADABLE, str(error))
+            return BlockedEntry(BlockReason.UNREADABLE, str(error))
         return replace(found, digest=source.entry.digest)
 
     def open(self, path: RelPath, expected: Entry) -> Source:
@@ -181,7 +191,7 @@ class SmartFileStore:
 
     # -- changing ------------------------------------------------------------------
 
-    def put(self, items: Sequence[Put]) -> Results:
+    def put(self, items: Sequence[WriteRequest]) -> Results:
         for group in _groups(items):
             staged: dict[int, Staged] = {}
             try:
@@ -194,7 +204,7 @@ class SmartFileStore:
                 for left in staged.values():
                     self._ground.staging.discard(left.folder or left.path)
 
-    def _stage(self, items: Sequence[Put], group: range, staged: dict[int, Staged]) -> Results:
+    def _stage(self, items: Sequence[WriteRequest], group: range, staged: dict[int, Staged]) -> Results:
         """Stages what can be; answers those that cannot."""
         for index in group:
 
@@ -206,7 +216,7 @@ class SmartFileStore:
             if index not in staged:
                 yield index, ended
 
-    def _staged(self, item: Put) -> Staged:
+    def _staged(self, item: WriteRequest) -> Staged:
         ground = self._ground
         ground.holdable(item.path, item.kind, item.target)
         if item.size >= WORTH_IT or item.kind is not Kind.FILE:
@@ -219,11 +229,11 @@ class SmartFileStore:
         whole = ground.staging.whole(item)
         return replace(whole, sent=whole.sent + crossed.sent, received=whole.received + crossed.received)
 
-    def delete(self, items: Sequence[Removal]) -> Results:
+    def delete(self, items: Sequence[DeleteRequest]) -> Results:
         ground = self._ground
         yield from each(items, lambda i: i.path, lambda i: changes.delete(ground, i))
 
-    def make_directories(self, items: Sequence[Creation]) -> Results:
+    def make_directories(self, items: Sequence[MkdirRequest]) -> Results:
         ground = self._ground
         yield from each(items, lambda i: i.path, lambda i: changes.make_directory(ground, i))
 
@@ -231,11 +241,11 @@ class SmartFileStore:
         ground, lister = self._ground, self._lister
         yield from each(paths, lambda p: p, lambda p: changes.remove_directory(ground, lister, p))
 
-    def rename(self, items: Sequence[Rename]) -> Results:
+    def rename(self, items: Sequence[RenameRequest]) -> Results:
         ground = self._ground
         yield from each(items, lambda i: i.path, lambda i: changes.rename(ground, i))
 
-    def amend(self, items: Sequence[Amend]) -> Results:
+    def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
         ground = self._ground
         yield from each(items, lambda i: i.path, lambda i: changes.amend(ground, i))
 
@@ -247,7 +257,7 @@ class SmartFileStore:
         self._ground.staging.close()
         try:
             if self._ground.trash.used and not self._failed:
-                pruning.prune(self._ground.api, self._ground.root, trash_days=self._trash_days)
+                expiry.prune(self._ground.api, self._ground.root, trash_days=self._trash_days)
         except StoreError as error:
             log.info("the trash at %s was not pruned: %s", self._identity, error)
         self._ground.api.session.close()
@@ -257,7 +267,7 @@ class SmartFileStore:
         return ended
 
 
-def _groups(items: Sequence[Put]) -> Iterator[range]:
+def _groups(items: Sequence[WriteRequest]) -> Iterator[range]:
     """Runs of items, bounded in number and in bytes."""
     start = size = 0
     for index, item in enumerate(items):

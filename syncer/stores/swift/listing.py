@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import pickle
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO
 
-from syncer.errors import TransientError
-from syncer.stores.swift.names import LAST
-from syncer.stores.swift.objects import Objects, Row
+from syncer.engine.fingerprint import fingerprint
+from syncer.engine.model import (
+    BlockedEntry,
+    BlockReason,
+    Entry,
+    Kind,
+    Listing,
+    RelPath,
+)
+from syncer.engine.paths import join, printable
+from syncer.errors import NotFound, TransientError, Unreadable
+from syncer.stores.swift.consistency import (
+    ListingVerifier,
+    ObjectProber,
+    Shown,
+    WorkerPool,
+    split_at_strange,
+    strange,
+)
+from syncer.stores.swift.names import LAST, wrong
+from syncer.stores.swift.objects import ListingRow, Objects
 
 
-def pages(objects: Objects, prefix: str, *, delimiter: str = "") -> Iterator[list[Row]]:
+def pages(objects: Objects, prefix: str, *, delimiter: str = "") -> Iterator[list[ListingRow]]:
     """Until an empty page comes: a short one is not the end everywhere. Our own objects are jumped over.
 
     Raises NotFound where there is no container, TransientError for what cannot be a listing.
@@ -23,7 +46,7 @@ def pages(objects: Objects, prefix: str, *, delimiter: str = "") -> Iterator[lis
         marker = place.behind_private if last.startswith(place.private) and not delimiter else last
 
 
-def _checked(rows: list[Row], prefix: str, marker: str) -> str:
+def _checked(rows: list[ListingRow], prefix: str, marker: str) -> str:
     """The last name. Raises TransientError where the names do not ascend from the marker."""
     before = marker.encode()
     for row in rows:
@@ -37,3 +60,373 @@ def _checked(rows: list[Row], prefix: str, marker: str) -> str:
 def behind(prefix: str) -> str:
     """Sorts behind all names that begin with the prefix."""
     return prefix + LAST
+
+
+# --------------------------------------------------------------------------------
+#
+# A tree cut into its directories while it streams by, sorted by name: memory for one branch at a time.
+#
+# Pure. Names come by bytes, so what is below `a/` is together, but after `a.txt`; a directory is complete
+# when a name outside of it comes. It exists by a marker, or by anything below it. An object beside a
+# directory of the same name is an obstacle: neither is guessed away.
+
+
+DIRECTORY = Entry(kind=Kind.DIRECTORY, size=0, version=b"")
+CLASH = BlockedEntry(BlockReason.CLASH, "an object and a directory have this name")
+
+_MOST, _ENTRY = 128 << 20, 360  # bytes that the entries of one directory may take, and about what one takes
+Cut = tuple[RelPath, Listing]
+
+
+@dataclass(slots=True)
+class _Branch:
+    path: RelPath
+    entries: dict[str, Entry | BlockedEntry] = field(default_factory=dict)
+    unopened: set[str] = field(default_factory=set)  # directories of which only a marker came so far
+    size: int = 0  # bytes of the entries, about
+
+
+class DirectoryBuilder:
+    """Takes what is shown, in order, and gives directories as they are complete: those below first."""
+
+    def __init__(self) -> None:
+        self._open = [_Branch("")]
+
+    def add(self, shown: Shown) -> Iterator[Cut]:
+        """One object. Its path ends in a slash where its name does. Raises Unreadable for too many."""
+        path, seen = shown
+        if isinstance(seen, BlockedEntry) and seen.trouble is BlockReason.UNSAFE_NAME:
+            parts, leaf = split_at_strange(path)
+        elif path.endswith("/"):
+            yield from self._turn_to(path.removesuffix("/").split("/"))
+            if isinstance(seen, BlockedEntry):
+                self._open[-1].entries["/"] = seen
+            return
+        else:
+            *parts, leaf = path.split("/")
+        yield from self._turn_to(parts)
+        branch = self._open[-1]
+        branch.entries[leaf] = CLASH if leaf in branch.entries else seen
+        branch.size += _ENTRY + len(leaf)
+        if branch.size > _MOST:
+            raise too_many(branch.path)
+        if isinstance(seen, Entry) and seen.kind is Kind.DIRECTORY:
+            branch.unopened.add(leaf)
+
+    def end(self) -> Iterator[Cut]:
+        """What is still open, the root last."""
+        while self._open:
+            yield from self._close()
+
+    def _turn_to(self, parts: list[str]) -> Iterator[Cut]:
+        common = 0
+        here = self._open[-1].path.split("/") if self._open[-1].path else []
+        while common < min(len(parts), len(here)) and parts[common] == here[common]:
+            common += 1
+        while len(self._open) > common + 1:
+            yield from self._close()
+        for name in parts[common:]:
+            branch = self._open[-1]
+            there = branch.entries.setdefault(name, DIRECTORY)
+            if there != DIRECTORY:
+                branch.entries[name] = CLASH
+            branch.unopened.discard(name)
+            branch.size += _ENTRY + len(name)
+            if branch.size > _MOST:
+                raise too_many(branch.path)
+            self._open.append(_Branch(join(branch.path, name)))
+
+    def _close(self) -> Iterator[Cut]:
+        branch = self._open.pop()
+        for name in sorted(branch.unopened):
+            yield join(branch.path, name), listing_of({})
+        yield branch.path, listing_of(branch.entries)
+
+
+def listing_of(entries: dict[str, Entry | BlockedEntry]) -> Listing:
+    """With its fingerprint, where all of it can be judged."""
+    sound = [(name, e.version) for name, e in entries.items() if isinstance(e, Entry)]
+    whole = len(sound) == len(entries)
+    return Listing(entries=entries, fingerprint=fingerprint(sound) if whole else None)
+
+
+def too_many(path: RelPath) -> Unreadable:
+    """What a directory is that has no end, or could not be held."""
+    return Unreadable(
+        f"{printable(path) or 'the root'}: the service lists more in one directory than can be held "
+        f"in memory ({_MOST >> 20} MiB)",
+        hint="spread the files over several directories, or leave this one out with `ignore`",
+        path=path,
+    )
+
+
+# --------------------------------------------------------------------------------
+#
+# Single directories, each by a listing of its own that shows what stands right in it.
+#
+# Asked for where a few directories of many are meant. What is known of a directory is laid beside its
+# listing just as it is for a whole root: absence is concluded from the objects themselves (see `overlay`).
+
+
+MOST = 50  # directories that are asked for one by one
+_PAGE = 10_000  # rows of a listing that come at once, nearly everywhere
+_MOST_ROWS = 300_000  # of one directory
+_ROWS = 500  # of them take as long as another request
+
+
+@dataclass(frozen=True, slots=True)
+class SingleDirectoryLister:
+    """`overlay` makes a fresh `ListingVerifier` for each look."""
+
+    learner: ObjectProber
+    crew: WorkerPool
+    overlay: Callable[[], ListingVerifier]
+
+    def cheaper(self, paths: Sequence[RelPath]) -> bool:
+        """Whether to ask for each takes less than a listing of all that is known."""
+        known = self.learner.known
+        total = known.count()
+        requests = total / _PAGE + 1 - 2 * len(paths)  # that it saves; the last page of each is an empty one
+        room = int(requests * _ROWS) + total  # rows that they may have
+        if len(paths) > MOST or room <= 0:
+            return False
+        for path in paths:
+            room -= known.heads(self._prefix(path), room + 1)
+            if room < 0:
+                return False
+        return True
+
+    def look(self, paths: Sequence[RelPath]) -> Mapping[RelPath, Listing | None]:
+        """What stands in each, None where there is no such directory; a second look where one raised doubts.
+
+        Raises NotFound where there is no container, StoreError.
+        """
+        found: dict[RelPath, Listing | None] = {}
+        doubted: list[RelPath] = [path for path in paths if not wrong(path)]
+        for last in (False, True):
+            overlay, unsure = self.overlay(), []
+            for path, rows in zip(doubted, self.crew.each(self._rows, doubted), strict=True):
+                before = len(overlay.unsure)
+                found[path] = self._judged(path, rows, overlay)
+                if len(overlay.unsure) > before:
+                    unsure.append(path)
+            doubted = unsure
+            if last or not doubted:
+                break
+            overlay.clock.sleep(overlay.grace())
+        return {path: found.get(path) for path in paths}
+
+    def _rows(self, path: RelPath) -> list[ListingRow]:
+        found: list[ListingRow] = []
+        for page in pages(self._objects, self._prefix(path), delimiter="/"):
+            found += page
+            if len(found) > _MOST_ROWS:
+                raise too_many(path)
+        return found
+
+    def _judged(self, path: RelPath, rows: Sequence[ListingRow], overlay: ListingVerifier) -> Listing | None:
+        """Laid beside what is known; an empty directory is there by its marker."""
+        prefix, place = self._prefix(path), self._objects.place
+        below = {row.name for row in rows if row.is_prefix and row.name != place.private}
+        files = [row for row in rows if not row.is_prefix]
+        cutter, root = DirectoryBuilder(), place.path(prefix)
+        # Of directories below only those that are not listed are in doubt.
+        shown = overlay.page(files, self.learner.known.below(prefix, but=below))
+        for name, seen in sorted([*shown, *self._implied(below)], key=lambda one: one[0].encode()):
+            for _ in cutter.add((name.removeprefix(root), seen)):
+                pass
+        listing = [found for _, found in cutter.end()][-1]
+        if path and not listing.entries and not self.learner.stands(place.name(path)):
+            return None
+        return listing
+
+    def _implied(self, below: set[str]) -> Iterator[Shown]:
+        """Directories that are there by what is below them."""
+        for name in below:
+            path = self._objects.place.path(name)
+            why = strange(path.removesuffix("/"))
+            yield (path, BlockedEntry(BlockReason.UNSAFE_NAME, why)) if why else (path, DIRECTORY)
+
+    def _prefix(self, path: RelPath) -> str:
+        return self._objects.place.name(path) + "/" if path else self._objects.place.prefix
+
+    @property
+    def _objects(self) -> Objects:
+        return self.learner.objects
+
+
+# --------------------------------------------------------------------------------
+#
+# Listings set aside until they are asked for, each once; on disk where they are many. Nothing lasts.
+
+
+_IN_MEMORY = 8 << 20  # bytes of listings before they go to a file
+
+
+class ListingSpool:
+    """For one thread at a time."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed by `close`
+        self._places: dict[RelPath, tuple[int, int]] = {}
+
+    def add(self, path: RelPath, listing: Listing) -> None:
+        """Listings come one after the other, before any is taken."""
+        start = self._file.tell()
+        pickle.dump((dict(listing.entries), listing.fingerprint), self._file)
+        self._places[path] = start, self._file.tell() - start
+
+    def take(self, path: RelPath) -> Listing | None:
+        """What was set aside for it, once."""
+        place = self._places.pop(path, None)
+        if place is None:
+            return None
+        self._file.seek(place[0])
+        entries, print_ = pickle.loads(self._file.read(place[1]))
+        return Listing(entries=entries, fingerprint=print_)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+# --------------------------------------------------------------------------------
+#
+# Looking at a whole root by one listing, or at a few directories by one each: what changed, what is there.
+#
+# One listing serves a run: it streams by, and what differs from the fingerprints that are known is set
+# aside on disk until it is asked for, once. A few directories of many are listed on their own, and so is
+# one that is asked for without a look at all before; after some of these in a row a look at all is cheaper.
+
+
+FEW = 16  # directories that are asked for one by one before all are looked at
+
+
+class Survey:
+    """Several threads may ask. `overlay` makes a fresh `ListingVerifier` for each look."""
+
+    def __init__(
+        self,
+        learner: ObjectProber,
+        crew: WorkerPool,
+        overlay: Callable[[], ListingVerifier],
+        stands: Callable[[], bool],
+    ) -> None:
+        self._learner = learner
+        self._singles = SingleDirectoryLister(learner, crew, overlay)
+        self._objects = learner.objects
+        self._place = learner.objects.place
+        self._overlay = overlay
+        self._stands = stands
+        self._lock = threading.RLock()
+        self._aside: ListingSpool | None = None
+        self._unchanged: dict[RelPath, bytes] = {}  # directories that the listing showed as they were known
+        self._whole = False  # whether that look was at everything
+        self._alone = 0  # directories asked for since, one by one
+
+    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
+        """See `engine.interfaces.Store.changed`. A run begins with it: former looks are forgotten."""
+        wanted = dict(known)
+        with self._lock:
+            self.begin()
+            if wanted and self._singles.cheaper(list(wanted)):
+                return iter(self._sorted_out(wanted, self._singles.look(list(wanted)).items()))
+            return iter(self._take(wanted) if wanted else ())
+
+    def list(self, path: RelPath) -> Listing:
+        """See `engine.interfaces.Store.list`."""
+        with self._lock:
+            listing = self._set_aside(path)
+            if listing is None and not self._whole and self._many(path):
+                self._take({})
+                listing = self._set_aside(path)
+        if listing is None:
+            listing = self._singles.look([path])[path]
+        if listing is None:
+            raise NotFound(f"{printable(path)} is not a directory there", path=path)
+        if not path and not listing.entries and not self._stands():
+            raise NotFound("the root is not there")
+        return listing
+
+    def begin(self) -> None:
+        """A new look: nothing that an earlier one showed counts any more."""
+        with self._lock:
+            self.forget()
+            self._learner.early.forget()
+
+    def forget(self) -> None:
+        """What was set aside is of another time."""
+        with self._lock:
+            if self._aside is not None:
+                self._aside.close()
+            self._aside, self._unchanged, self._whole, self._alone = None, {}, False, 0
+
+    def _set_aside(self, path: RelPath) -> Listing | None:
+        """What the last look showed of a directory, once."""
+        found = self._aside.take(path) if self._aside is not None else None
+        print_ = self._unchanged.pop(path, None)
+        return self._remembered(path, print_) if found is None and print_ is not None else found
+
+    def _many(self, path: RelPath) -> bool:
+        """Whether so many were asked for one by one, or so little is known, that a look at all is due."""
+        self._alone += 1
+        return self._alone > FEW or not self._singles.cheaper([path])
+
+    # -- the whole root ------------------------------------------------------------
+
+    def _take(self, wanted: Mapping[RelPath, bytes]) -> Sequence[RelPath]:
+        """Sets aside what differs, and says which of the wanted do. A second look where one raised doubts."""
+        for last in (False, True):
+            overlay = self._overlay()
+            changed = self._sorted_out(wanted, self._cut(overlay))
+            if not overlay.unsure or last:
+                break
+            overlay.clock.sleep(overlay.grace())
+        self._whole = True
+        return changed
+
+    def _sorted_out(
+        self, wanted: Mapping[RelPath, bytes], seen: Iterable[tuple[RelPath, Listing | None]]
+    ) -> Sequence[RelPath]:
+        """Which of the wanted are not as they were known; what is seen otherwise is set aside."""
+        aside, left, changed, same = ListingSpool(), dict(wanted), [], {}
+        try:
+            for path, listing in seen:
+                was = left.pop(path, None)
+                if was is not None and listing is not None and was == listing.fingerprint:
+                    same[path] = was
+                    continue
+                if listing is not None:
+                    aside.add(path, listing)
+                if was is not None:
+                    changed.append(path)
+        except BaseException:
+            aside.close()
+            raise
+        self.forget()
+        self._aside, self._unchanged = aside, same
+        return [*changed, *left]
+
+    def _cut(self, overlay: ListingVerifier) -> Iterator[Cut]:
+        cutter = DirectoryBuilder()
+        for shown in self._all(overlay):
+            yield from cutter.add(shown)
+        yield from cutter.end()
+
+    def _all(self, overlay: ListingVerifier) -> Iterator[Shown]:
+        prefix, before = self._place.prefix, self._place.prefix
+        known = self._learner.known
+        for rows in pages(self._objects, prefix):
+            if rows:
+                yield from overlay.page(rows, known.between(before, rows[-1].name))
+                before = rows[-1].name
+        yield from overlay.page((), known.between(before, behind(prefix)))
+
+    def _remembered(self, path: RelPath, print_: bytes) -> Listing | None:
+        """A directory that the listing showed unchanged, from what is known; None where that differs."""
+        prefix = self._place.name(path) + "/" if path else self._place.prefix
+        cutter = DirectoryBuilder()
+        for name, entry in self._learner.known.children(prefix):
+            for _ in cutter.add((name, entry)):
+                pass
+        found = [listing for _, listing in cutter.end()][-1]
+        return found if found.fingerprint == print_ else None

@@ -12,21 +12,21 @@ from urllib.parse import quote
 from syncer.engine.model import RelPath
 from syncer.engine.paths import PRIVATE, parts, printable, unsafe
 from syncer.errors import Unholdable
-from syncer.stores.beneath import is_ours
+from syncer.stores.local.root import is_ours
 
 MAX_NAME_BYTES = 255  # of one part of a path: what the disks on the other side can hold
 LAST = "\U0010ffff"  # sorts behind every other character
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ContainerPath:
     """One root: a container, and the prefix (empty, or ending in a slash) of all its objects' names."""
 
     container: str
     prefix: str = ""
 
     @classmethod
-    def of(cls, path: str, *, default: str = "") -> Place:
+    def of(cls, path: str, *, default: str = "") -> ContainerPath:
         """The part of a location after the colon: `container/some/folder`; `default` where it names none."""
         container, _, rest = path.strip("/").partition("/")
         rest = rest.strip("/")

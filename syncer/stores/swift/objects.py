@@ -1,6 +1,6 @@
 """Objects of one root as typed values: HEAD, GET, PUT, POST, COPY, DELETE, and rows of listings.
 
-One request each; no decisions. Names are objects' names (`names.Place`), not paths.
+One request each; no decisions. Names are objects' names (`names.ContainerPath`), not paths.
 """
 
 from __future__ import annotations
@@ -9,17 +9,108 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urlencode
 
 from syncer.engine.model import Entry, Kind, Version
 from syncer.engine.paths import printable
 from syncer.errors import TransientError, Unreadable
 from syncer.stores.http.content import Overlarge
-from syncer.stores.swift import metadata, versions
-from syncer.stores.swift.connection import READ_SECONDS, Answer, Call, Connection, Reply
-from syncer.stores.swift.exchange import Body
-from syncer.stores.swift.names import Place
+from syncer.stores.swift import metadata
+from syncer.stores.swift.client import READ_SECONDS, Answer, Body, Call, Connection, SwiftReply
+from syncer.stores.swift.names import ContainerPath
 from syncer.wire.bounded_json import TooLarge
+
+# --------------------------------------------------------------------------------
+#
+# When an object was written, and what it held: the version by which it is told from what stood there
+# before.
+#
+# Pure. Swift names the time of the last write in ten microseconds (`X-Timestamp`), the listing shows the
+# same moment as a date (`last_modified`); a POST moves both and leaves the ETag. Ceph's listing shows
+# milliseconds: such a stamp is `coarse`, and agrees with every exact one that it may be.
+
+
+TICKS = 100_000  # of a second
+_HEX = re.compile(r"[0-9a-f]{32}")
+_TIMESTAMP = re.compile(r"(-?[0-9]{1,12})(?:\.([0-9]{0,40}))?(?:_|$)")  # an offset in hex may follow
+_COUNT = re.compile(r"[0-9]{1,18}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """`ticks` since 1970, in steps of `step` ticks; `etag` without quotes."""
+
+    ticks: int
+    etag: str
+    step: int = 1
+
+    @property
+    def version(self) -> Version:
+        """24 bytes."""
+        return self.ticks.to_bytes(8, "big", signed=True) + _packed(self.etag)
+
+    def may_be(self, ticks: int, etag: str) -> bool:
+        """Whether this is what a listing says of the write at `ticks`."""
+        return self.etag == etag and self.is_of(ticks)
+
+    def is_of(self, ticks: int) -> bool:
+        """Whether a listing shows the write at `ticks` so, whatever the ETag that it shows."""
+        return self.ticks == ticks // self.step * self.step
+
+
+def etag_in(version: Version) -> str:
+    """The ETag of the object that has this version, as far as it is one: MD5 in hex."""
+    return version[8:].hex()
+
+
+def ticks_in(version: Version) -> int:
+    """When the object that has this version was written."""
+    return int.from_bytes(version[:8], "big", signed=True)
+
+
+def bare(etag: str) -> str:
+    """An ETag without its quotes (large objects have them)."""
+    return etag.removeprefix("W/").strip('"').lower()
+
+
+def count(text: str) -> int:
+    """A length in bytes, or a number of objects. Raises ValueError for anything else, 10^18 and more too."""
+    if not _COUNT.fullmatch(text.strip()):
+        raise ValueError("no count")
+    return int(text)
+
+
+def by_timestamp(text: str) -> int:
+    """Ticks of an `X-Timestamp` (`1767261600.12345`). Raises ValueError."""
+    found = _TIMESTAMP.match(text)
+    if found is None:
+        raise ValueError("no timestamp")
+    return int(found[1]) * TICKS + int(f"{found[2] or '':0<5.5}")
+
+
+def by_http_date(text: str) -> int:
+    """Ticks of a `Last-Modified`, whole seconds. Raises ValueError."""
+    try:
+        return int(parsedate_to_datetime(text).timestamp()) * TICKS
+    except (OverflowError, TypeError, IndexError):
+        raise ValueError("no date") from None
+
+
+def by_listing(text: str) -> tuple[int, int]:
+    """Ticks and their step of a `last_modified`: no zone or Z, six decimals, three or none. ValueError."""
+    moment = datetime.fromisoformat(text.removesuffix("Z")).replace(tzinfo=UTC)
+    decimals = len(text.removesuffix("Z").partition(".")[2])
+    seconds = int(moment.replace(microsecond=0).timestamp())
+    return seconds * TICKS + moment.microsecond // 10, 10 ** max(0, 5 - decimals)
+
+
+def _packed(etag: str) -> bytes:
+    if _HEX.fullmatch(etag):
+        return bytes.fromhex(etag)
+    return hashlib.md5(etag.encode(), usedforsecurity=False).digest()
+
 
 NEWEST = {"X-Newest": "true"}  # asks every replica: the nearest one may not know yet
 COPIED, STORED = 201, 201
@@ -31,14 +122,14 @@ _FEW = 1000  # rows of a page where ten thousand are too much at once
 _COPY_RATE = 4 << 20  # bytes per second that a slow cluster still copies
 _ROWS = "row of a listing"
 _LARGEST = 1 << 63  # bytes: what a database and every system call can take
-_NEVER = versions.Stamp(0, "")
+_NEVER = Stamp(0, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class ObjectHead:
     """What Swift says of one object. `meta`: its own metadata, names in small letters without the prefix."""
 
-    stamp: versions.Stamp
+    stamp: Stamp
     size: int
     content_type: str = ""
     meta: metadata.Meta = field(default_factory=dict)
@@ -79,11 +170,11 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ListingRow:
     """One object as a listing shows it; or (`is_prefix`) what several names begin with."""
 
     name: str
-    stamp: versions.Stamp = _NEVER
+    stamp: Stamp = _NEVER
     size: int = 0
     content_type: str = ""
     linked: bool = False
@@ -101,13 +192,17 @@ class Objects:
     """
 
     def __init__(
-        self, connection: Connection, place: Place, *, hides_manifests: Callable[[], bool] = lambda: True
+        self,
+        connection: Connection,
+        place: ContainerPath,
+        *,
+        hides_manifests: Callable[[], bool] = lambda: True,
     ) -> None:
         self.connection = connection
         self.place = place
         self._hides_manifests = hides_manifests
 
-    def head(self, name: str, *, newest: bool = False) -> Head | None:
+    def head(self, name: str, *, newest: bool = False) -> ObjectHead | None:
         """None where no such object is. Raises Unreadable for a large object with a segment missing."""
         headers = NEWEST if newest else {}
         call = self._call("HEAD", name, headers=headers, accept=(404,))
@@ -165,7 +260,7 @@ class Objects:
         etag: str = "",
         content_type: str = "",
         only_new: bool = False,
-    ) -> Reply:
+    ) -> SwiftReply:
         """Stored (201), overtaken (202), or (`only_new`) refused because the name is taken (412)."""
         headers = metadata.headers_of(meta or {})
         if etag:
@@ -176,7 +271,7 @@ class Objects:
             headers["If-None-Match"] = "*"
         return self.connection.ask(self._call("PUT", name, headers=headers, body=body, accept=(412,)))
 
-    def post(self, name: str, head: Head, meta: metadata.Meta) -> Reply:
+    def post(self, name: str, head: ObjectHead, meta: metadata.Meta) -> SwiftReply:
         """Other metadata. A POST replaces all of it, and what makes a DLO one, and when it expires."""
         headers = metadata.headers_of(meta)
         if head.manifest:
@@ -185,7 +280,7 @@ class Objects:
             headers["X-Delete-At"] = head.delete_at
         return self.connection.ask(self._call("POST", name, headers=headers, accept=(404,)))
 
-    def copy(self, name: str, target: str, head: Head, *, version_id: str = "") -> Reply:
+    def copy(self, name: str, target: str, head: ObjectHead, *, version_id: str = "") -> SwiftReply:
         """Within the cluster, as it is stored (manifests stay such), if it still is that content.
 
         404 where it is gone, 412 where it is another by now. The copy has a new time and the same metadata.
@@ -207,11 +302,7 @@ class Objects:
             seconds=seconds,
         )
         reply = self.connection.ask(call)
-        if (
-            reply.status == COPIED
-            and head.plain
-            and versions.bare(reply.headers.get("Etag", "")) != head.etag
-        ):
+        if reply.status == COPIED and head.plain and bare(reply.headers.get("Etag", "")) != head.etag:
             raise TransientError("the copy is not what was copied", path=self.place.path(name))
         return reply
 
@@ -221,7 +312,7 @@ class Objects:
 
     def rows(
         self, *, prefix: str, marker: str = "", end: str = "", delimiter: str = "", limit: int | None = None
-    ) -> list[Row]:
+    ) -> list[ListingRow]:
         """One page of the container's listing. Raises NotFound where there is no container."""
         query = {"format": "json", "prefix": prefix, "marker": marker, "end_marker": end}
         query |= {"delimiter": delimiter, "limit": "" if limit is None else str(limit)}
@@ -264,19 +355,19 @@ class Objects:
         )
 
 
-def head_in(headers: Mapping[str, str], *, size: int | None = None) -> Head:
+def head_in(headers: Mapping[str, str], *, size: int | None = None) -> ObjectHead:
     """What the headers of a HEAD or GET say; `size` where they speak of a part. Raises TransientError."""
-    etag = versions.bare(headers.get("Etag", ""))
+    etag = bare(headers.get("Etag", ""))
     try:
         if "X-Timestamp" in headers:
-            ticks = versions.by_timestamp(headers["X-Timestamp"])
+            ticks = by_timestamp(headers["X-Timestamp"])
         else:
-            ticks = versions.by_http_date(headers.get("Last-Modified", ""))
-        length = versions.count(headers.get("Content-Length", "")) if size is None else size
+            ticks = by_http_date(headers.get("Last-Modified", ""))
+        length = count(headers.get("Content-Length", "")) if size is None else size
     except (ValueError, TypeError):
         raise TransientError("an answer without a time and a length") from None
-    return Head(
-        stamp=versions.Stamp(ticks, etag),
+    return ObjectHead(
+        stamp=Stamp(ticks, etag),
         size=length,
         content_type=headers.get("Content-Type", ""),
         meta=metadata.meta_in(headers),
@@ -287,7 +378,7 @@ def head_in(headers: Mapping[str, str], *, size: int | None = None) -> Head:
     )
 
 
-def entry_of(name: str, head: Head, *, target: str | None = None) -> Entry:
+def entry_of(name: str, head: ObjectHead, *, target: str | None = None) -> Entry:
     """As the engine sees it; a symlink's target is its content, and so is its digest."""
     kind = head.kind(name)
     if kind is Kind.DIRECTORY:
@@ -304,12 +395,12 @@ def entry_of(name: str, head: Head, *, target: str | None = None) -> Entry:
     )
 
 
-def _row(row: object) -> Row:
+def _row(row: object) -> ListingRow:
     """Strictly: a listing that cannot be read is no listing, and nothing may be concluded from it."""
     if not isinstance(row, dict):
         raise TransientError(f"no {_ROWS}")
     if isinstance(subdir := row.get("subdir"), str):
-        return Row(name=_spelt(subdir), is_prefix=True)
+        return ListingRow(name=_spelt(subdir), is_prefix=True)
     name, size, etag = row.get("name"), row.get("bytes"), row.get("slo_etag") or row.get("hash")
     date, kind = row.get("last_modified"), row.get("content_type") or ""
     if not isinstance(name, str) or not isinstance(etag, str) or not isinstance(date, str):
@@ -317,12 +408,12 @@ def _row(row: object) -> Row:
     if type(size) is not int or not 0 <= size < _LARGEST or not isinstance(kind, str):
         raise TransientError(f"no {_ROWS}")
     try:
-        ticks, step = versions.by_listing(date)
+        ticks, step = by_listing(date)
     except (ValueError, OverflowError):
         raise TransientError(f"a {_ROWS} with a date that is none") from None
-    return Row(
+    return ListingRow(
         name=_spelt(name),
-        stamp=versions.Stamp(ticks, versions.bare(_spelt(etag)), step),
+        stamp=Stamp(ticks, bare(_spelt(etag)), step),
         size=size,
         content_type=kind,
         linked="symlink_path" in row,

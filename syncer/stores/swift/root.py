@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import threading
 
+from syncer.engine.interfaces import RootState
 from syncer.engine.model import Kind
-from syncer.engine.ports import RootState
 from syncer.errors import NotFound, PermanentError, TransientError, Unreadable
 from syncer.stores.swift import metadata
-from syncer.stores.swift.connection import Call
-from syncer.stores.swift.names import Place
+from syncer.stores.swift.capabilities import container
+from syncer.stores.swift.client import Call
+from syncer.stores.swift.names import ContainerPath
 from syncer.stores.swift.objects import Objects
-from syncer.stores.swift.offered import container
 
 SETTLING = 2.0  # seconds after which the marker of another machine's first run shows
 _LONGEST = 1 << 10  # bytes of a marker
@@ -31,7 +31,7 @@ class Root:
         self._occupied = False  # seen before: a run asks about its root several times
 
     @property
-    def _place(self) -> Place:
+    def _place(self) -> ContainerPath:
         return self._objects.place
 
     @property

@@ -12,42 +12,40 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from syncer.engine.model import Entry, Listing, RelPath, Seen
-from syncer.engine.ports import (
-    Amend,
+from syncer.engine.interfaces import (
     Capabilities,
     Clock,
-    Creation,
-    Put,
-    Removal,
-    Rename,
+    DeleteRequest,
+    MkdirRequest,
+    RenameRequest,
     Results,
     RootState,
+    SetAttributesRequest,
     Source,
+    WriteRequest,
 )
+from syncer.engine.model import Entry, Listing, RelPath, Seen
 from syncer.errors import StoreError
-from syncer.stores.swift.connection import Connection
-from syncer.stores.swift.cutting import DIRECTORY
-from syncer.stores.swift.ground import WINDOW, Ground
-from syncer.stores.swift.history import History
-from syncer.stores.swift.known import Known
-from syncer.stores.swift.learning import Crew, Learner
-from syncer.stores.swift.looking import Looking
-from syncer.stores.swift.moving import Moving
-from syncer.stores.swift.names import MAX_NAME_BYTES, Place
+from syncer.stores.swift.cache import ObjectCache
+from syncer.stores.swift.capabilities import ClusterInfo, free_space, pulse
+from syncer.stores.swift.client import Connection
+from syncer.stores.swift.consistency import ListingVerifier, ObjectProber, WorkerPool
+from syncer.stores.swift.context import WINDOW, SwiftContext
+from syncer.stores.swift.copy import Renamer
+from syncer.stores.swift.delete import Deleter
+from syncer.stores.swift.download import SwiftSource, opened
+from syncer.stores.swift.download import source as large
+from syncer.stores.swift.listing import DIRECTORY, Survey
+from syncer.stores.swift.lookup import Lookup
+from syncer.stores.swift.names import MAX_NAME_BYTES, ContainerPath
 from syncer.stores.swift.objects import Objects
-from syncer.stores.swift.offered import Offered, free_space, pulse
-from syncer.stores.swift.overlay import Overlay
-from syncer.stores.swift.placing import Placing
-from syncer.stores.swift.planning import Thresholds
-from syncer.stores.swift.put import Putting
-from syncer.stores.swift.ranged import source as large
-from syncer.stores.swift.remove import Removing
+from syncer.stores.swift.preconditions import Preconditions
 from syncer.stores.swift.root import Root
-from syncer.stores.swift.segments import Segments
-from syncer.stores.swift.source import SwiftSource, opened
-from syncer.stores.swift.survey import Survey
+from syncer.stores.swift.slo.layout import LayoutLimits
+from syncer.stores.swift.slo.upload import Segments
 from syncer.stores.swift.trash import KEPT_DAYS, Trash
+from syncer.stores.swift.upload import Uploader
+from syncer.stores.swift.versioning import VersionHistory
 
 _ROOM_SECONDS = 30.0  # for which a quota is taken to be what it was
 
@@ -61,7 +59,7 @@ CAPABILITIES = Capabilities(
 
 
 class SwiftStore:
-    """Implements `engine.ports.Store`; see there for every method's contract.
+    """Implements `engine.interfaces.Store`; see there for every method's contract.
 
     `whereabouts` names the account, without secrets, for the identity. `cache` is a private directory for
     what is known of the objects between runs; it need not exist, and may be lost. `tag`: eight hex digits
@@ -72,13 +70,13 @@ class SwiftStore:
     def __init__(
         self,
         connection: Connection,
-        place: Place,
+        place: ContainerPath,
         *,
         whereabouts: str,
         clock: Clock,
         cache: Path | None,
         tag: str,
-        thresholds: Thresholds | None = None,
+        thresholds: LayoutLimits | None = None,
         trash_days: int = KEPT_DAYS,
     ) -> None:
         self._connection = connection
@@ -86,11 +84,11 @@ class SwiftStore:
         self._clock = clock
         self._room: tuple[float, int | None] | None = None
         self._room_lock = threading.Lock()
-        known, offered = Known(cache), Offered(connection, place)
+        known, offered = ObjectCache(cache), ClusterInfo(connection, place)
         objects = Objects(connection, place, hides_manifests=lambda: offered.limits.hides_manifests)
-        learner, crew = Learner(objects, known), Crew()
+        learner, crew = ObjectProber(objects, known), WorkerPool()
         self._root = Root(objects)
-        ground = Ground(
+        ground = SwiftContext(
             objects=objects,
             known=known,
             learner=learner,
@@ -104,16 +102,16 @@ class SwiftStore:
         self._survey = Survey(
             learner,
             crew,
-            lambda: Overlay(place=place, known=known, learner=learner, crew=crew, clock=clock),
+            lambda: ListingVerifier(place=place, known=known, learner=learner, crew=crew, clock=clock),
             self._root.stands,
         )
         self._trash = Trash(objects, offered, clock, tag, kept_days=trash_days)
-        history = History(objects, offered)
+        history = VersionHistory(objects, offered)
         self._segments = Segments(ground, cache=cache, thresholds=thresholds)
-        self._looking = Looking(ground, self._segments.is_broken)
-        self._putting = Putting(Placing(ground, self._trash, history), self._segments)
-        self._removing = Removing(ground, self._trash, history)
-        self._moving = Moving(ground, history)
+        self._looking = Lookup(ground, self._segments.is_broken)
+        self._putting = Uploader(Preconditions(ground, self._trash, history), self._segments)
+        self._removing = Deleter(ground, self._trash, history)
+        self._moving = Renamer(ground, history)
 
     # -- what it is ----------------------------------------------------------
 
@@ -191,15 +189,15 @@ class SwiftStore:
 
     # -- changing: what was set aside of a listing is of another time then -------
 
-    def put(self, items: Sequence[Put]) -> Results:
+    def put(self, items: Sequence[WriteRequest]) -> Results:
         self._survey.forget()
         return self._putting.put(items)
 
-    def delete(self, items: Sequence[Removal]) -> Results:
+    def delete(self, items: Sequence[DeleteRequest]) -> Results:
         self._survey.forget()
         return self._removing.delete(items)
 
-    def make_directories(self, items: Sequence[Creation]) -> Results:
+    def make_directories(self, items: Sequence[MkdirRequest]) -> Results:
         self._survey.forget()
         return self._removing.make_directories(items)
 
@@ -207,11 +205,11 @@ class SwiftStore:
         self._survey.forget()
         return self._removing.remove_directories(paths)
 
-    def rename(self, items: Sequence[Rename]) -> Results:
+    def rename(self, items: Sequence[RenameRequest]) -> Results:
         self._survey.forget()
         return self._moving.rename(items)
 
-    def amend(self, items: Sequence[Amend]) -> Results:
+    def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
         self._survey.forget()
         return self._moving.amend(items)
 

@@ -14,17 +14,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
+from syncer.engine.interfaces import Clock
 from syncer.engine.model import RelPath
 from syncer.engine.paths import printable
-from syncer.engine.ports import Clock
 from syncer.errors import PermanentError
-from syncer.stores.swift.bulk import delete_many
-from syncer.stores.swift.ground import Unexpected
+from syncer.stores.swift.bulk_delete import delete_many
+from syncer.stores.swift.capabilities import ClusterInfo
+from syncer.stores.swift.context import StaleError
 from syncer.stores.swift.listing import pages
-from syncer.stores.swift.manifests import asked
-from syncer.stores.swift.objects import COPIED, Head, Objects
-from syncer.stores.swift.offered import Offered
-from syncer.stores.swift.versions import TICKS
+from syncer.stores.swift.objects import COPIED, TICKS, ObjectHead, Objects
+from syncer.stores.swift.slo.manifest import asked
 
 KEPT_DAYS = 30
 _MOMENT = "%Y%m%dT%H%M%SZ"
@@ -36,7 +35,7 @@ class Trash:
     """For one run: it names its folder by the moment of its first use. Safe to share between threads."""
 
     def __init__(
-        self, objects: Objects, offered: Offered, clock: Clock, tag: str, *, kept_days: int = KEPT_DAYS
+        self, objects: Objects, offered: ClusterInfo, clock: Clock, tag: str, *, kept_days: int = KEPT_DAYS
     ) -> None:
         self._objects = objects
         self._offered = offered
@@ -57,7 +56,7 @@ class Trash:
         """Whether anything went there."""
         return bool(self._run)
 
-    def keep(self, path: RelPath, head: Head) -> str:
+    def keep(self, path: RelPath, head: ObjectHead) -> str:
         """Copies what a HEAD just showed; the copy's name. Raises Unexpected where it is another by now."""
         name, kept = self._objects.place.name(path), self._free_name(path)
         try:
@@ -67,7 +66,7 @@ class Trash:
                 raise
             return self._keep_manifest(name, kept)  # 400: a segment is gone, it cannot be read as a whole
         if reply.status != COPIED:
-            raise Unexpected(f"{printable(path)} changed since it was planned on")
+            raise StaleError(f"{printable(path)} changed since it was planned on")
         if head.delete_at:  # copied along, and nothing in the trash may go by itself
             self._objects.post(kept, replace(head, delete_at=""), head.meta)
         return kept
@@ -77,7 +76,7 @@ class Trash:
         place = self._objects.place
         found = asked(self._objects.connection, place.url(name), about=place.path(name))
         if found is None:
-            raise Unexpected(f"{printable(place.path(name))} changed since it was planned on")
+            raise StaleError(f"{printable(place.path(name))} changed since it was planned on")
         self._objects.put(kept, found[0].encoded(), content_type="application/json")
         return kept
 

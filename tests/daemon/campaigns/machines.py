@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from syncer.daemon.client import Client, connect
-from syncer.daemon.standing import JobStanding, Phase
+from syncer.daemon.status import JobStatus, Phase
 from syncer.errors import SyncerError
 from tests.server.conftest import environment, program
 
@@ -146,15 +146,15 @@ class Machine:
         return found
 
     @property
-    def standings(self) -> tuple[JobStanding, ...]:
+    def standings(self) -> tuple[JobStatus, ...]:
         return self.client.standing().jobs
 
     @property
-    def standing(self) -> JobStanding:
+    def standing(self) -> JobStatus:
         [job] = [job for job in self.standings if job.job == JOB]
         return job
 
-    def flush(self, wait: float = 60.0) -> JobStanding:
+    def flush(self, wait: float = 60.0) -> JobStatus:
         """Everything is looked at; how it stands afterwards."""
         [job] = self.client.flush((), wait=wait)
         return job

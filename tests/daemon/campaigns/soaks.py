@@ -19,7 +19,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from syncer.daemon.standing import JobStanding, Phase
+from syncer.daemon.status import JobStatus, Phase
 from syncer.errors import SyncerError
 from tests.daemon.campaigns.machines import Machine
 from tests.daemon.campaigns.samples import Recorder, Source, TrashReader
@@ -328,5 +328,5 @@ class Soak(World):
             assert "Traceback" not in told, told[told.index("Traceback") - 1000 :][:6000]
 
 
-def _is_done(job: JobStanding) -> bool:
+def _is_done(job: JobStatus) -> bool:
     return job.phase in (Phase.IDLE, Phase.BACKING_OFF) and set(job.retries) <= {NEVER} and not job.held

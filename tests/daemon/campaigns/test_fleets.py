@@ -18,8 +18,8 @@ import pytest
 from requests.auth import HTTPBasicAuth
 
 from syncer.clock import SystemClock
+from syncer.stores.http.client import HttpSession
 from syncer.stores.peer.store import PeerStore
-from syncer.stores.smartfile.session import Session
 from tests.contract.test_several_clients import at_once
 from tests.daemon.campaigns.machines import Machine, eventually
 from tests.daemon.campaigns.worlds import BELOW, difference, tree
@@ -105,7 +105,7 @@ def listing(base: Path, *, clients: int, seconds: float, names: int) -> None:
         until = time.monotonic() + seconds
 
         def client(number: int) -> None:
-            session = Session(server.url, HTTPBasicAuth(server.key, server.password), clock=SystemClock())
+            session = HttpSession(server.url, HTTPBasicAuth(server.key, server.password), clock=SystemClock())
             store = PeerStore(session, "", cache=base / f"cache{number}")
             try:
                 while time.monotonic() < until:

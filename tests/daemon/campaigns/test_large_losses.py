@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from syncer.daemon.standing import Phase
+from syncer.daemon.status import Phase
 from tests.daemon.campaigns.machines import Machine, eventually, machines
 from tests.daemon.campaigns.worlds import tree
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from syncer.daemon.standing import JobStanding, Phase
+from syncer.daemon.status import JobStatus, Phase
 from syncer.errors import SyncerError
 from tests.daemon.campaigns.machines import Machine, eventually, machines
 
@@ -43,7 +43,7 @@ class Many(Machine):
         self.config.chmod(0o600)
 
     @property
-    def standings(self) -> Sequence[JobStanding]:
+    def standings(self) -> Sequence[JobStatus]:
         return self.client.standing().jobs
 
     def rests(self) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from syncer.daemon.standing import Phase
+from syncer.daemon.status import Phase
 from tests.daemon.campaigns.machines import Machine, eventually, machines
 from tests.daemon.campaigns.worlds import tree
 from tests.doubles.proxy import Proxy

@@ -24,7 +24,7 @@ from typing import TypeVar
 from blake3 import blake3
 
 from syncer.engine.paths import PRIVATE, TEMPORARY
-from syncer.stores.ground import TAG_LENGTH
+from syncer.stores.local.root import TAG_LENGTH
 from tests.daemon.campaigns.machines import Machine, eventually
 from tests.daemon.campaigns.writers import Book, User
 from tests.doubles.proxy import Proxy

@@ -11,10 +11,10 @@ from urllib.parse import urlencode, urljoin
 
 import requests
 
+from syncer.accounts.login.base import Dialogue
 from syncer.config.accounts import Account, Kinds
-from syncer.engine.ports import Clock
-from syncer.jobs.login.dialogue import Dialogue
-from syncer.state.tokens import Wallet
+from syncer.engine.interfaces import Clock
+from syncer.state.credentials import CredentialStore
 
 
 @dataclass(kw_only=True)
@@ -65,7 +65,7 @@ def dialogue(
         person=person,
         clock=clock,
         environ=environ or {},
-        wallet=Wallet(home / "state", account, vault=lambda: None),
+        wallet=CredentialStore(home / "state", account, vault=lambda: None),
         patience=patience,
         browser=browser,
     )

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from syncer.accounts.credentials import purpose
+from syncer.accounts.login import dispatch
+from syncer.accounts.verify import standing
 from syncer.clock import SystemClock
 from syncer.config.accounts import Account
 from syncer.errors import AuthError, TransientError
-from syncer.jobs.login import dispatch
-from syncer.jobs.login.stored import purpose
-from syncer.jobs.trying import standing
-from syncer.state.tokens import Wallet
+from syncer.state.credentials import CredentialStore
 from tests.doubles.faults import Answer
 from tests.doubles.hubic import HubicDouble
 from tests.jobs.login.players import Player, account, arrive, dialogue, hubic_form, redirect
@@ -42,7 +42,7 @@ def fills_in(double: HubicDouble, password: str = "") -> Player:
 
 
 def kept(home: Path, found: Account) -> str:
-    return dict(Wallet(home / "state", "cloud", vault=lambda: None).load(purpose(found, {})) or {})[
+    return dict(CredentialStore(home / "state", "cloud", vault=lambda: None).load(purpose(found, {})) or {})[
         "refresh_token"
     ]
 

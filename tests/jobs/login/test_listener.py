@@ -9,8 +9,7 @@ from queue import SimpleQueue
 import pytest
 import requests
 
-from syncer.jobs.login.answers import Denied, Granted, Reply
-from syncer.jobs.login.listener import Address, Listener, address_of
+from syncer.accounts.login.oauth_redirect import Address, Denied, Granted, RedirectListener, Reply, address_of
 from tests.jobs.login.players import free_port, with_query
 
 STATE = "state-of-this-login"
@@ -23,7 +22,7 @@ class Open:
         self.url = f"http://127.0.0.1:{port}/back"
         self.heard: SimpleQueue[Reply] = SimpleQueue()
         address = Address(hosts=[(socket.AF_INET, "127.0.0.1")], port=port, path="/back", name="127.0.0.1")
-        self.listener = Listener(address, STATE, self.heard.put)
+        self.listener = RedirectListener(address, STATE, self.heard.put)
 
     def get(self, **fields: str) -> requests.Response:
         return requests.get(with_query(self.url, **fields), timeout=20)

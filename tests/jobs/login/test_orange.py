@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import requests
 
+from syncer.accounts.credentials import OrangeTokens, purpose
+from syncer.accounts.login import dispatch
+from syncer.accounts.verify import standing
 from syncer.clock import SystemClock
 from syncer.config.accounts import Account, Orange
 from syncer.errors import AuthError
-from syncer.jobs.login import dispatch
-from syncer.jobs.login.stored import OrangeTokens, purpose
-from syncer.jobs.trying import standing
-from syncer.state.tokens import Wallet
-from syncer.stores.orange.tokens import Token
+from syncer.state.credentials import CredentialStore
+from syncer.stores.orange.token import Token
 from tests.doubles.orange import OrangeDouble
 from tests.jobs.login.players import Player, account, consents, dialogue, redirect
 
@@ -34,7 +34,7 @@ def told(double: OrangeDouble, **more: object) -> Account:
 
 
 def tokens(home: Path, found: Account) -> OrangeTokens:
-    return OrangeTokens(Wallet(home / "state", "cloud", vault=lambda: None), purpose(found, {}))
+    return OrangeTokens(CredentialStore(home / "state", "cloud", vault=lambda: None), purpose(found, {}))
 
 
 def test_a_person_who_consents_in_the_browser_is_logged_in(orange: OrangeDouble, tmp_path: Path) -> None:
@@ -124,6 +124,8 @@ def test_tokens_survive_with_all_they_say(tmp_path: Path) -> None:
     for token in (Token(access="a"), Token(access="a", refresh="r", expires_ns=1_800_000_000_000_000_000)):
         tokens(tmp_path, found).save(token)
         assert tokens(tmp_path, found).load() == token
-    Wallet(tmp_path / "state", "cloud", vault=lambda: None).save(purpose(found, os.environ), {"access": ""})
+    CredentialStore(tmp_path / "state", "cloud", vault=lambda: None).save(
+        purpose(found, os.environ), {"access": ""}
+    )
     with pytest.raises(AuthError, match="not whole"):
         tokens(tmp_path, found).load()

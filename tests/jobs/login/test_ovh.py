@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from syncer.accounts.credentials import purpose
+from syncer.accounts.login import dispatch
+from syncer.accounts.verify import standing
 from syncer.clock import SystemClock
 from syncer.config.accounts import Account
 from syncer.errors import AuthError
-from syncer.jobs.login import dispatch
-from syncer.jobs.login.stored import purpose
-from syncer.jobs.trying import standing
-from syncer.state.tokens import Wallet
+from syncer.state.credentials import CredentialStore
 from tests.doubles.faults import Answer
 from tests.doubles.ovh import Credential, OvhDouble
 from tests.jobs.login.players import Player, account, dialogue
@@ -151,6 +151,6 @@ def test_an_account_with_a_key_or_a_service_account_has_nothing_to_log_in_to(
 def test_the_kept_key_is_for_this_application_alone(ovh: OvhDouble, ovh_url: str, tmp_path: Path) -> None:
     found = told(ovh, ovh_url)
     dispatch.log_in(found, dialogue(Player(), tmp_path, validates(ovh)))
-    wallet = Wallet(tmp_path / "state", "cloud", vault=lambda: None)
+    wallet = CredentialStore(tmp_path / "state", "cloud", vault=lambda: None)
     assert wallet.load(purpose(found, {}))
     assert wallet.load(purpose(told(ovh, ovh_url, application_key="another"), {})) is None

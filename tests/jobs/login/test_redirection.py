@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from syncer.accounts.login import oauth_redirect
 from syncer.errors import AuthError
-from syncer.jobs.login import redirection
 from tests.jobs.login.players import Player, arrive, dialogue, free_port, with_query
 from tests.stores.swift.auth.clocks import HandClock
 
@@ -28,7 +28,7 @@ def by_browser(port: int, **fields: str) -> Player:
 
 def asked(person: Player, home: Path, port: int, *, patience: float = 20.0, browser: bool = True) -> str:
     talk = dialogue(person, home, HandClock(), patience=patience, browser=browser)
-    return redirection.code(talk, PAGE, redirect_uri=back(port), state=STATE)
+    return oauth_redirect.code(talk, PAGE, redirect_uri=back(port), state=STATE)
 
 
 def test_a_browser_brings_the_code(tmp_path: Path) -> None:
@@ -118,5 +118,5 @@ def test_a_port_that_is_taken_leaves_pasting(tmp_path: Path) -> None:
 def test_a_redirect_to_elsewhere_leaves_pasting(tmp_path: Path) -> None:
     person = Player(browser=lambda url: None, pasting=lambda url: "made-up")
     talk = dialogue(person, tmp_path, HandClock())
-    found = redirection.code(talk, PAGE, redirect_uri="https://192.0.2.1/back", state=STATE)
+    found = oauth_redirect.code(talk, PAGE, redirect_uri="https://192.0.2.1/back", state=STATE)
     assert found == "made-up"

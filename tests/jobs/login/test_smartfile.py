@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import requests
 
+from syncer.accounts.login import dispatch
+from syncer.accounts.verify import standing
 from syncer.clock import SystemClock
 from syncer.config.accounts import Account
 from syncer.errors import AuthError, ConfigError, TransientError
-from syncer.jobs.login import dispatch
-from syncer.jobs.trying import standing
 from tests.doubles.faults import Answer
 from tests.doubles.smartfile import SmartFileDouble
 from tests.jobs.login.players import Player, account, dialogue

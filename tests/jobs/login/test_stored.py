@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from syncer.accounts.credentials import completed, purpose
 from syncer.config.accounts import Account
 from syncer.config.secrets import Secret
-from syncer.jobs.login.stored import completed, purpose
-from syncer.state.tokens import Wallet
+from syncer.state.credentials import CredentialStore
 from tests.jobs.login.players import account
 
 KEPT = {
@@ -44,7 +44,7 @@ def _bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def filled(home: Path, found: Account, environ: dict[str, str] | None = None) -> Account:
-    wallet = Wallet(home / "state", "cloud", vault=lambda: None)
+    wallet = CredentialStore(home / "state", "cloud", vault=lambda: None)
     wallet.save(purpose(found, environ or {}), KEPT)
     return completed(found, wallet, environ or {})
 
@@ -111,13 +111,13 @@ def test_an_account_that_points_elsewhere_gets_nothing(
 ) -> None:
     filled(tmp_path, account(**table))
     moved = account(**(table | change))
-    assert completed(moved, Wallet(tmp_path / "state", "cloud", vault=lambda: None), {}) is moved
+    assert completed(moved, CredentialStore(tmp_path / "state", "cloud", vault=lambda: None), {}) is moved
 
 
 def test_an_account_with_a_key_is_left_alone_and_its_login_not_even_looked_for(tmp_path: Path) -> None:
     (tmp_path / "state/tokens").mkdir(parents=True)
     (tmp_path / "state/tokens/cloud.json").write_text("no login at all")
-    wallet = Wallet(tmp_path / "state", "cloud", vault=lambda: None)
+    wallet = CredentialStore(tmp_path / "state", "cloud", vault=lambda: None)
     for table in (
         {"type": "smartfile", "url": "https://files.example/", "key": "k" * 30},
         {"type": "swift", "auth": "v1"},

@@ -23,8 +23,8 @@ from starlette.applications import Starlette
 from syncer.clock import SystemClock
 from syncer.engine.model import Entry, Outcome
 from syncer.server.extension import Extension
-from syncer.server.served import Key, Served
-from syncer.wire import BASE, values
+from syncer.server.folder import Key, ServedFolder
+from syncer.wire import BASE, schema
 from syncer.wire.bounded_json import Json
 from syncer.wire.frames import Data, End, Frame, Head, decode, encode
 
@@ -63,7 +63,7 @@ class Reply:
     @property
     def outcomes(self) -> list[Outcome]:
         """By index, each exactly once."""
-        found = {i: values.outcome_in(told) for i, told in self.lines}
+        found = {i: schema.outcome_in(told) for i, told in self.lines}
         assert len(found) == len(self.lines)
         assert sorted(found) == list(range(len(found)))
         return [found[i] for i in sorted(found)]
@@ -114,7 +114,7 @@ class Client:
 
     def entry(self, path: str) -> Entry:
         [told] = self.call("look", {"paths": [path]}).lines
-        return values.entry_in(told)
+        return schema.entry_in(told)
 
     def put(self, *files: tuple, **more: object) -> list[Outcome]:
         """`(path, content, expected)` each; sent whole."""
@@ -139,7 +139,7 @@ def _read(response: http.client.HTTPResponse) -> Reply:
 def wanted(path: str, entry: Entry, *, start: int = 0, have: bytes | None = None) -> Json:
     return {
         "path": path,
-        "entry": values.entry_out(entry),
+        "entry": schema.entry_out(entry),
         "start": start,
         "have": have.hex() if have is not None else None,
     }
@@ -163,7 +163,7 @@ def told(path: str, size: int, expected: Entry | None = None, *, token: bytes = 
         "path": path,
         "kind": 1,
         "size": size,
-        "expected": values.entry_out(expected) if expected is not None else None,
+        "expected": schema.entry_out(expected) if expected is not None else None,
         "mtime_ns": 1_700_000_000_000_000_000,
         "executable": False,
         "target": None,
@@ -211,7 +211,7 @@ class WithKey:
 @contextmanager
 def listening(folder: Path, state: Path) -> Iterator[Client]:
     """A server over the folder, in a thread of its own."""
-    served = Served(folder, state, clock=SystemClock())
+    served = ServedFolder(folder, state, clock=SystemClock())
     extension = Extension(served)
     app = WithKey(Starlette(routes=extension.routes()))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))

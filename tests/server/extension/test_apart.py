@@ -104,7 +104,7 @@ def test_a_lone_surrogate_is_a_400(client, folder, call):
 
 def test_a_directory_of_many_names_is_put_into_words_piece_by_piece(client, folder):
     """A line of a million names was 240 MiB in memory, three times."""
-    from syncer.wire.values import listing_in
+    from syncer.wire.schema import listing_in
 
     (folder / "d{}").mkdir()
     for number in range(4500):

@@ -13,13 +13,13 @@ from types import SimpleNamespace
 import pytest
 
 from syncer.errors import TransientError
-from syncer.server.extension.bridge import ROOM, WAITING, Gone, Intake, Outlet
-from syncer.server.extension.call import one
+from syncer.server.extension.context import Shared
 from syncer.server.extension.endpoint import Endpoint
-from syncer.server.extension.shared import Shared
-from syncer.server.limits import Limits
-from syncer.server.served import Key
-from syncer.server.shares import Budget, Listings
+from syncer.server.extension.request import one
+from syncer.server.extension.streams import ROOM, WAITING, Gone, RequestStream, ResponseStream
+from syncer.server.fair_shares import Budget, Listings
+from syncer.server.folder import Key
+from syncer.server.timeouts import Timeouts
 
 
 def part(body: bytes, more: bool = True) -> dict:
@@ -37,7 +37,7 @@ def giving(messages: list[dict]):
     return receive
 
 
-async def read(intake: Intake, messages: list[dict]) -> list[bytes]:
+async def read(intake: RequestStream, messages: list[dict]) -> list[bytes]:
     pump = asyncio.create_task(intake.pump(giving(messages)))
     try:
         return await asyncio.to_thread(lambda: list(intake.pieces()))
@@ -48,7 +48,7 @@ async def read(intake: Intake, messages: list[dict]) -> list[bytes]:
 def test_a_body_comes_through_in_order_and_ends():
     async def story():
         pieces = [bytes([n]) * (1 << 20) for n in range(20)]
-        intake = Intake(asyncio.get_running_loop())
+        intake = RequestStream(asyncio.get_running_loop())
         found = await read(intake, [*map(part, pieces), part(b"end", more=False)])
         assert b"".join(found) == b"".join(pieces) + b"end"
         assert intake.received == (20 << 20) + 3
@@ -58,7 +58,7 @@ def test_a_body_comes_through_in_order_and_ends():
 
 def test_a_body_waits_for_who_reads_it():
     async def story():
-        intake = Intake(asyncio.get_running_loop())
+        intake = RequestStream(asyncio.get_running_loop())
         messages = [part(b"x" * (1 << 20)) for _ in range(50)]
         pump = asyncio.create_task(intake.pump(giving(messages)))
         for _ in range(200):
@@ -71,7 +71,7 @@ def test_a_body_waits_for_who_reads_it():
 
 def test_a_body_that_is_broken_off_is_trouble_after_what_came():
     async def story():
-        intake = Intake(asyncio.get_running_loop())
+        intake = RequestStream(asyncio.get_running_loop())
         pump = asyncio.create_task(intake.pump(giving([part(b"some"), {"type": "http.disconnect"}])))
         await pump
         pieces = intake.pieces()
@@ -84,7 +84,7 @@ def test_a_body_that_is_broken_off_is_trouble_after_what_came():
 
 def test_who_goes_away_after_a_whole_body_has_sent_it():
     async def story():
-        intake = Intake(asyncio.get_running_loop())
+        intake = RequestStream(asyncio.get_running_loop())
         await intake.pump(giving([part(b"all", more=False), {"type": "http.disconnect"}]))
         assert list(intake.pieces()) == [b"all"]
 
@@ -101,7 +101,7 @@ def test_a_call_that_was_answered_is_gone_at_once():
             async with deadline:
                 return await asyncio.Future()
 
-        intake = Intake(asyncio.get_running_loop())
+        intake = RequestStream(asyncio.get_running_loop())
         pump = asyncio.create_task(intake.pump(receive))
         await asyncio.sleep(0)
         pump.cancel()
@@ -119,7 +119,7 @@ def test_a_call_that_was_answered_is_gone_at_once():
 
 def test_a_client_that_sends_nothing_is_not_waited_for():
     async def story():
-        intake = Intake(asyncio.get_running_loop(), patience=0.01)
+        intake = RequestStream(asyncio.get_running_loop(), patience=0.01)
         with pytest.raises(TransientError, match="too long"):
             await read(intake, [part(b"some")])
 
@@ -128,7 +128,7 @@ def test_a_client_that_sends_nothing_is_not_waited_for():
 
 def test_a_client_that_takes_nothing_is_not_waited_for():
     async def story():
-        outlet = Outlet(asyncio.get_running_loop(), patience=0.01)
+        outlet = ResponseStream(asyncio.get_running_loop(), patience=0.01)
 
         async def send(message):
             if message["type"] == "http.response.body":
@@ -147,7 +147,7 @@ def test_a_client_that_takes_nothing_is_not_waited_for():
 
 def test_an_answer_waits_for_who_takes_it_and_a_writer_is_freed_when_it_leaves():
     async def story():
-        outlet = Outlet(asyncio.get_running_loop())
+        outlet = ResponseStream(asyncio.get_running_loop())
         made, freed = [], threading.Event()
 
         def make():
@@ -176,7 +176,7 @@ def test_an_answer_that_ends_early_does_so_for_all_to_see():
         async def send(message):
             sent.append(message)
 
-        outlet = Outlet(asyncio.get_running_loop())
+        outlet = ResponseStream(asyncio.get_running_loop())
         outlet.begin(200, [])
         outlet.push(b"half")
         outlet.end(whole=False)
@@ -216,7 +216,7 @@ def endpoint_of(handlers, **limits) -> Endpoint:
         feed=None, lists=None, sketches=None, budget=budget, searches=budget, listings=Listings(budget)
     )
     served = SimpleNamespace(fs=SimpleNamespace(cancellable=lambda cancelled: nullcontext()))
-    return Endpoint(served, shared, handlers, changing=frozenset(), limits=Limits(**limits))
+    return Endpoint(served, shared, handlers, changing=frozenset(), limits=Timeouts(**limits))
 
 
 def test_one_key_that_fills_its_places_leaves_those_of_the_others_free():

@@ -7,7 +7,7 @@ import threading
 
 from syncer.engine.model import Done, Failed, Kind, Stale
 from syncer.errors import Unholdable
-from syncer.wire import values
+from syncer.wire import schema
 from tests.server.extension.speaking import Client
 
 
@@ -16,7 +16,7 @@ def change(client, call, *items):
 
 
 def out(entry):
-    return values.entry_out(entry)
+    return schema.entry_out(entry)
 
 
 def test_a_delete_takes_what_was_expected_and_keeps_it_in_the_trash(client, folder, tmp_path):
@@ -115,10 +115,10 @@ def test_a_read_only_key_changes_nothing(client, folder):
 def test_a_root_is_made_marked_and_told(client, folder):
     assert client.call("root", root="new").json == {"root": None}
     made = client.call("create-root", root="new").json["outcome"]
-    assert isinstance(values.outcome_in(made), Done)
-    assert values.root_in(client.call("root", root="new").json["root"]).marker == ""
+    assert isinstance(schema.outcome_in(made), Done)
+    assert schema.root_in(client.call("root", root="new").json["root"]).marker == ""
     client.call("mark", {"marker": "ab" * 16}, root="new")
-    state = values.root_in(client.call("root", root="new").json["root"])
+    state = schema.root_in(client.call("root", root="new").json["root"])
     assert (state.marker, state.empty) == ("ab" * 16, True)
     assert client.call("create-root", root="none/new").status == 409
     assert client.call("create-root", root="new/.syncer").status == 403

@@ -10,8 +10,8 @@ from contextlib import closing
 import pytest
 from blake3 import blake3
 
-from syncer.engine.delta import Parameters, patch, signature
-from syncer.wire import BASE, values
+from syncer.delta.rsync import SignatureParams, patch, signature
+from syncer.wire import BASE, schema
 from syncer.wire import frames as wire
 from syncer.wire.frames import Data, End, Head
 from tests.server.extension.speaking import contents, wanted
@@ -45,7 +45,7 @@ def test_files_come_whole_each_with_its_digest_and_entry(client, folder):
         assert head.fields == {"index": index, "size": len(files[name]), "encoding": "whole"}
         assert data == files[name]
         assert end.fields["digest"] == blake3(data).hexdigest()
-        assert values.entry_in(end.fields["entry"]).version == client.entry(name).version
+        assert schema.entry_in(end.fields["entry"]).version == client.entry(name).version
 
 
 def test_a_file_comes_from_a_place_on_with_the_digest_of_all_of_it(client, folder):
@@ -125,7 +125,7 @@ def test_who_goes_on_with_a_download_gets_the_rest_whatever_it_has(client, folde
 
 
 def ask_delta(client, path, entry, sums, **more):
-    frames = [Head({"path": path, "entry": values.entry_out(entry), **more}), Data(sums), End({})]
+    frames = [Head({"path": path, "entry": schema.entry_out(entry), **more}), Data(sums), End({})]
     return client.call("delta", wire.encode(frames))
 
 
@@ -133,7 +133,7 @@ def test_a_delta_is_made_against_the_clients_signature(client, folder):
     old = random_bytes(BIG)
     new = old[:500_000] + b"edit" + old[500_004:]
     (folder / "f").write_bytes(new)
-    sums = b"".join(signature([old], Parameters.for_wire(len(old))))
+    sums = b"".join(signature([old], SignatureParams.for_wire(len(old))))
     [(head, delta, end)] = contents(ask_delta(client, "f", client.entry("f"), sums, size=len(old)).frames)
     assert head.fields["encoding"] == "delta"
     assert len(delta) < len(new) // 10
@@ -162,10 +162,10 @@ def test_a_signature_that_is_none_is_refused(client, folder, sums):
 def test_a_signature_is_given_for_the_wire_or_as_fine_as_asked(client, folder):
     data = random_bytes(BIG)
     (folder / "f").write_bytes(data)
-    asked = {"path": "f", "entry": values.entry_out(client.entry("f")), "block": 0, "strong": 0}
+    asked = {"path": "f", "entry": schema.entry_out(client.entry("f")), "block": 0, "strong": 0}
     head, *sums, end = client.call("signature", asked).frames
     assert head.fields == {"size": BIG}
-    usual = b"".join(signature([data], Parameters.for_wire(BIG)))
+    usual = b"".join(signature([data], SignatureParams.for_wire(BIG)))
     assert b"".join(s.payload for s in sums) == usual
     assert end.fields["digest"] == blake3(data).hexdigest()
     head, *sums, end = client.call("signature", {**asked, "block": 4096, "strong": 16}).frames
@@ -176,7 +176,7 @@ def test_a_signature_is_given_for_the_wire_or_as_fine_as_asked(client, folder):
 
 def test_the_signature_of_a_file_that_is_gone_ends_in_an_error(client, folder):
     (folder / "f").write_bytes(b"x")
-    entry = values.entry_out(client.entry("f"))
+    entry = schema.entry_out(client.entry("f"))
     (folder / "f").unlink()
     *_, end = client.call("signature", {"path": "f", "entry": entry, "block": 0, "strong": 0}).frames
     assert error(end) == "not-found"
@@ -186,8 +186,8 @@ def test_a_delta_that_is_packed_is_read_and_answered_packed(client, folder):
     import zstandard
 
     (folder / "f").write_bytes(bytes(BIG))
-    sums = b"".join(signature([b"x" * BIG], Parameters.for_wire(BIG)))
-    frames = [Head({"path": "f", "entry": values.entry_out(client.entry("f"))}), Data(sums), End({})]
+    sums = b"".join(signature([b"x" * BIG], SignatureParams.for_wire(BIG)))
+    frames = [Head({"path": "f", "entry": schema.entry_out(client.entry("f"))}), Data(sums), End({})]
     body = zstandard.ZstdCompressor().compress(b"".join(wire.encode(frames)))
     packed = {"Content-Encoding": "zstd", "Accept-Encoding": "zstd"}
     [(_, delta, end)] = contents(client.call("delta", body, headers=packed).frames)

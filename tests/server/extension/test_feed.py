@@ -11,9 +11,9 @@ import time
 import pytest
 
 from syncer.clock import SystemClock
-from syncer.server.feed import Feed
-from syncer.server.served import Served
-from syncer.server.watching import Watch
+from syncer.server.change_feed import Feed
+from syncer.server.folder import ServedFolder
+from syncer.server.watcher import Watch
 from tests.server.extension.speaking import Client
 
 
@@ -283,7 +283,7 @@ def test_without_events_the_folder_is_looked_at_while_somebody_waits(tmp_path):
     folder, state = tmp_path / "folder", tmp_path / "state"
     (folder / "a").mkdir(parents=True)
     state.mkdir()
-    served = Served(folder, state, clock=SystemClock())
+    served = ServedFolder(folder, state, clock=SystemClock())
     feed = Feed()
     watch = Watch(served, feed, observer=refused, poll=0.01)
     watch.start()
@@ -306,7 +306,7 @@ def test_a_watch_that_stopped_tells_nothing_and_does_not_begin_again(tmp_path):
     folder, state = tmp_path / "folder", tmp_path / "state"
     folder.mkdir()
     state.mkdir()
-    served = Served(folder, state, clock=SystemClock())
+    served = ServedFolder(folder, state, clock=SystemClock())
     feed = Feed()
     watch = Watch(served, feed)
     watch.start()

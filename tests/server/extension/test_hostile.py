@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from syncer.server.extension import CHANGING, LOOKING
-from syncer.server.extension.call import BODY, ITEMS
 from syncer.server.extension.packing import unpacked
-from syncer.wire import BASE, values
+from syncer.server.extension.request import BODY, ITEMS
+from syncer.wire import BASE, schema
 from syncer.wire import frames as wire
 from syncer.wire.frames import Data, End, Head
 from tests.server.extension.speaking import listening, told, whole
@@ -184,7 +184,7 @@ def test_a_stream_that_goes_wrong_later_puts_nothing(client, folder, rest):
     assert answer.status in (200, 400, 503)
     if answer.status == 200:
         found = [json.loads(line) for line in answer.body.splitlines()]
-        assert values.outcome_in(found[0][1]).error.code in ("refused", "bad-delta", "transient")
+        assert schema.outcome_in(found[0][1]).error.code in ("refused", "bad-delta", "transient")
     assert os.listdir(folder) == []
 
 
@@ -252,7 +252,7 @@ def test_an_entry_that_claims_anything_is_compared_with_what_is_there(client, fo
 
 def test_a_client_that_leaves_in_the_middle_of_an_answer_holds_no_thread(client, folder):
     (folder / "f").write_bytes(bytes(64 << 20))
-    question = json.dumps({"wanted": [{"path": "f", "entry": values.entry_out(client.entry("f"))}]}).encode()
+    question = json.dumps({"wanted": [{"path": "f", "entry": schema.entry_out(client.entry("f"))}]}).encode()
     for _ in range(60):  # more than there are threads
         with socket.create_connection(("127.0.0.1", client.port)) as connection:
             head = f"POST /{BASE}fetch HTTP/1.1\r\nHost: x\r\nContent-Length: {len(question)}\r\n\r\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from syncer.engine.delta import Copy, Literal, encode
+from syncer.delta.rsync import Copy, Literal, encode
 from syncer.engine.model import Done, Entry
 from syncer.wire import frames as wire
 from syncer.wire.frames import Data, End, Head

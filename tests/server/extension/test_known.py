@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from syncer.server.extension.known import PER_ROOT, Lists
+from syncer.server.extension.context import PER_ROOT, Lists
 from syncer.server.extension.packing import said
 from syncer.wire.frames import Json
 

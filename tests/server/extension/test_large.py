@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from blake3 import blake3
 
+from syncer.delta.block_index import BlockIndex
 from syncer.engine.model import Done
-from syncer.engine.sketch import Sketch
 from syncer.wire import frames as wire
 from syncer.wire.frames import Data, End, Head
 from tests.server.conftest import serving
@@ -46,4 +46,4 @@ def test_a_large_file_costs_the_server_little_memory(tmp_path):
         assert max(after_put, peak(server)) <= MOST, (after_put, peak(server))
     kept = tmp_path / "state" / "sketches" / f"{hasher.hexdigest()}.sketch"
     if kept.exists():  # the server may have been stopped before it was made
-        assert Sketch.load([kept.read_bytes()]).digest == hasher.digest()
+        assert BlockIndex.load([kept.read_bytes()]).digest == hasher.digest()

@@ -8,19 +8,19 @@ from hashlib import blake2b
 
 from blake3 import blake3
 
-from syncer.engine.model import Kind, Listing, Obstacle, Trouble
+from syncer.engine.model import BlockedEntry, BlockReason, Kind, Listing
 from syncer.errors import NotFound
-from syncer.wire import values
+from syncer.wire import schema
 from tests.server.extension.speaking import Client
 
 
 def listings(lines) -> dict[str, Listing]:
-    return {path: values.listing_in(told) for path, told in lines}
+    return {path: schema.listing_in(told) for path, told in lines}
 
 
 def test_hello_says_what_the_disk_can_hold_and_how_large_calls_may_be(client):
     told = client.call("hello").json
-    able = values.capabilities_in(told["capabilities"])
+    able = schema.capabilities_in(told["capabilities"])
     assert able.digests and not able.local and able.symlinks
     assert told["limits"]["items"] >= 1000
     assert told["limits"]["body"] >= 1 << 20
@@ -43,7 +43,7 @@ def test_a_listing_comes_with_kinds_sizes_versions_and_a_fingerprint(client, fol
 def test_a_directory_that_is_not_there_is_that_paths_trouble(client):
     [[path, told]] = client.call("list", {"paths": ["none"]}).lines
     assert path == "none"
-    assert isinstance(values.error_in(told["error"]), NotFound)
+    assert isinstance(schema.error_in(told["error"]), NotFound)
 
 
 def test_a_tree_comes_in_tree_order_with_everything_in_it(client, folder):
@@ -76,10 +76,10 @@ def test_a_look_finds_entries_nothing_and_obstacles(client, folder):
     (folder / "f").write_bytes(b"123")
     os.mkfifo(folder / "pipe")
     entry, nothing, pipe, ours = client.call("look", {"paths": ["f", "none", "pipe", ".syncer"]}).lines
-    assert values.entry_in(entry).size == 3
+    assert schema.entry_in(entry).size == 3
     assert nothing is None
-    assert values.seen_in(pipe).trouble is Trouble.UNSUPPORTED
-    assert values.seen_in(ours).trouble is Trouble.UNSAFE_NAME
+    assert schema.seen_in(pipe).trouble is BlockReason.UNSUPPORTED
+    assert schema.seen_in(ours).trouble is BlockReason.UNSAFE_NAME
 
 
 def test_digests_are_computed_once_and_then_come_along(client, folder):
@@ -89,8 +89,8 @@ def test_digests_are_computed_once_and_then_come_along(client, folder):
     wait_until_trusted(client, "f")
     entry = client.entry("f")
     assert entry.digest is None
-    [told] = client.call("digests", {"wanted": [["f", values.entry_out(entry)]]}).lines
-    assert values.entry_in(told).digest == blake3(b"hello").digest()
+    [told] = client.call("digests", {"wanted": [["f", schema.entry_out(entry)]]}).lines
+    assert schema.entry_in(told).digest == blake3(b"hello").digest()
     assert client.entry("f").digest == blake3(b"hello").digest()
     listing = listings(client.call("list", {"paths": [""]}).lines)[""]
     assert listing.entries["f"].digest == blake3(b"hello").digest()
@@ -99,11 +99,11 @@ def test_digests_are_computed_once_and_then_come_along(client, folder):
 def test_a_digest_that_is_known_does_not_outlive_its_version(client, folder):
     (folder / "f").write_bytes(b"hello")
     wait_until_trusted(client, "f")
-    client.call("digests", {"wanted": [["f", values.entry_out(client.entry("f"))]]})
+    client.call("digests", {"wanted": [["f", schema.entry_out(client.entry("f"))]]})
     before = client.entry("f")
     (folder / "f").write_bytes(b"other")
-    [told] = client.call("digests", {"wanted": [["f", values.entry_out(before)]]}).lines
-    assert values.entry_in(told).digest == blake3(b"other").digest()
+    [told] = client.call("digests", {"wanted": [["f", schema.entry_out(before)]]}).lines
+    assert schema.entry_in(told).digest == blake3(b"other").digest()
     (folder / "f").write_bytes(b"third")
     wait_until_trusted(client, "f")
     listing = listings(client.call("list", {"paths": [""]}).lines)[""]
@@ -115,14 +115,14 @@ def test_digests_come_in_order_with_what_is_gone_and_what_cannot_be_read(client,
     (folder / "a").write_bytes(b"a")
     (folder / "z").write_bytes(b"z")
     os.mkfifo(folder / "p")
-    some = values.entry_out(client.entry("a"))
+    some = schema.entry_out(client.entry("a"))
     a, gone, p, z = client.call(
         "digests", {"wanted": [["a", some], ["gone", some], ["p", some], ["z", some]]}
     ).lines
-    assert values.entry_in(a).digest == blake3(b"a").digest()
+    assert schema.entry_in(a).digest == blake3(b"a").digest()
     assert gone is None
-    assert isinstance(values.seen_in(p), Obstacle)
-    assert values.entry_in(z).digest == blake3(b"z").digest()
+    assert isinstance(schema.seen_in(p), BlockedEntry)
+    assert schema.entry_in(z).digest == blake3(b"z").digest()
 
 
 def wait_until_trusted(client: Client, path: str) -> None:

@@ -11,13 +11,21 @@ from dataclasses import replace
 import pytest
 from blake3 import blake3
 
-from syncer.engine.delta import Copy, Literal, Parameters, Signature, delta, encode, signature
+from syncer.delta.rsync import (
+    Copy,
+    Literal,
+    Signature,
+    SignatureParams,
+    delta,
+    encode,
+    signature,
+)
 from syncer.engine.model import Done, Entry, Failed, Kind, Method, Stale
 from syncer.errors import BadDelta, ChangedUnderUs, NoSpace, PermanentError, TransientError
 from syncer.wire import BASE
 from syncer.wire import frames as wire
 from syncer.wire.frames import Data, End, Head
-from syncer.wire.values import error_out
+from syncer.wire.schema import error_out
 from tests.server.extension.speaking import Client, delta_frames, put_frames, told, whole
 
 BIG = 300_000
@@ -154,7 +162,7 @@ def old(client):
 
 
 def made(old: bytes, new: bytes) -> bytes:
-    parameters = Parameters(block_len=1024, strong_len=8)
+    parameters = SignatureParams(block_len=1024, strong_len=8)
     against = Signature.load(signature([old], parameters), basis_size=len(old))
     return b"".join(delta(against, [new]))
 

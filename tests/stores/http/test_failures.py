@@ -15,8 +15,8 @@ import requests
 from requests.auth import HTTPBasicAuth
 
 from syncer.errors import PermanentError, StoreError, TransientError
+from syncer.stores.http.client import HttpSession
 from syncer.stores.http.failures import error_of, failure
-from syncer.stores.smartfile.session import Session
 from tests.contract.doubles import SteppingClock
 from tests.stores.hostile_http import said, serving
 from tests.stores.http.certificates import Made, made
@@ -27,7 +27,7 @@ SECRET = "p" * 15 + "secret-of-ours" + "p" * 15
 def asked(url: str, ca_file: Path | None = None) -> StoreError:
     """How a request to an account called `files` ends."""
     auth = HTTPBasicAuth("k" * 30, SECRET)
-    session = Session(
+    session = HttpSession(
         url, auth, str(ca_file) if ca_file else None, clock=SteppingClock(), account="files", timeouts=(1, 1)
     )
     with pytest.raises(StoreError) as found:
@@ -151,7 +151,7 @@ def test_a_certificate_that_cannot_be_trusted(
 def test_a_certificate_that_is_trusted_is(tmp_path: Path) -> None:
     chain = made(tmp_path)
     with tls(chain) as place:
-        session = Session(
+        session = HttpSession(
             f"https://{place}/", HTTPBasicAuth("k", "p"), str(chain.authority), clock=SteppingClock()
         )
         assert session.request("GET", "x").status_code == 200
@@ -180,7 +180,7 @@ def test_requests_are_logged_with_status_and_time_and_without_secrets(
 ) -> None:
     caplog.set_level(logging.INFO, logger="syncer.http")
     with serving(lambda method, path: said(b"{}")) as hostile:
-        session = Session(hostile.url, HTTPBasicAuth("k" * 30, SECRET), clock=SteppingClock())
+        session = HttpSession(hostile.url, HTTPBasicAuth("k" * 30, SECRET), clock=SteppingClock())
         session.request("GET", "a%0Ab/", params={"token": SECRET})
         session.close()
     [line] = [record.getMessage() for record in caplog.records]

@@ -10,13 +10,13 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncer.accounts.registry import store_of
 from syncer.config import parse
 from syncer.config.accounts import Account
 from syncer.errors import AuthError, ConfigError, SyncerError
-from syncer.jobs.services import store_of
 from syncer.stores.http.adapter import GuardedAdapter
 from syncer.stores.http.origins import bound, in_the_clear, onward, origin, place, same_origin
-from syncer.stores.swift.auth.asking import storage_of
+from syncer.stores.swift.auth.http import storage_of
 from tests.contract.doubles import SteppingClock
 from tests.stores import client_process
 from tests.stores.hostile_http import Says, said, serving

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
+from syncer.engine.interfaces import DeleteRequest, RenameRequest, SetAttributesRequest
 from syncer.engine.model import Done, Entry, Failed, Kind, Stale
-from syncer.engine.ports import Amend, Removal, Rename
 from syncer.errors import Unholdable
 from tests.contract import test_changing, test_looking
 from tests.contract.orange_rig import OrangeRig
@@ -142,7 +142,7 @@ def test_neither_time_nor_permission_is_held_and_the_mtime_is_the_service_s(rig:
 def test_amending_changes_nothing_and_checks_what_was_planned_on(rig: OrangeRig) -> None:
     rig.write("f", b"old")
     planned = replace(rig.entry("f"), digest=b"d" * 32)
-    item = Amend(path="f", expected=planned, mtime_ns=7, executable=True)
+    item = SetAttributesRequest(path="f", expected=planned, mtime_ns=7, executable=True)
     assert in_order(rig.store.amend([item]), 1) == [Done(entry=planned)]
     rig.write("f", b"edited")
     assert isinstance(in_order(rig.store.amend([item]), 1)[0], Stale)
@@ -160,8 +160,8 @@ def test_a_name_that_is_not_utf8_is_refused_by_every_change(rig: OrangeRig) -> N
     for outcome in (
         rig.put(bad, b"x"),
         rig.make(bad),
-        in_order(rig.store.rename([Rename(origin="f", path=bad, expected=entry)]), 1)[0],
-        in_order(rig.store.delete([Removal(path=bad, expected=entry)]), 1)[0],
+        in_order(rig.store.rename([RenameRequest(origin="f", path=bad, expected=entry)]), 1)[0],
+        in_order(rig.store.delete([DeleteRequest(path=bad, expected=entry)]), 1)[0],
     ):
         assert isinstance(outcome, Failed) and isinstance(outcome.error, Unholdable)
     assert list(rig.store.list("").entries) == ["f"]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from syncer.engine.model import Done, Entry, Kind, Obstacle, Trouble
-from syncer.engine.ports import Removal
+from syncer.engine.interfaces import DeleteRequest
+from syncer.engine.model import BlockedEntry, BlockReason, Done, Entry, Kind
 from syncer.errors import TransientError
 from tests.contract.orange_rig import OrangeRig
 from tests.contract.rigs import in_order
@@ -109,7 +109,7 @@ def test_a_listing_that_lags_shows_what_was_written_and_hides_what_was_deleted(t
     rig.write("edited", b"old")
     rig.mkdir("empty")
     planned = rig.entry("edited")
-    in_order(rig.store.delete([Removal(path="gone", expected=rig.entry("gone"))]), 1)
+    in_order(rig.store.delete([DeleteRequest(path="gone", expected=rig.entry("gone"))]), 1)
     new = rig.put("edited", b"new content", expected=planned)
     rig.put("fresh", b"x")
     in_order(rig.store.remove_directories(["empty"]), 1)
@@ -126,7 +126,7 @@ def test_two_things_of_one_name_are_nobody_s_guess(rig: OrangeRig) -> None:
     rig.double.misbehave("GET", "/folders", twice, times=None)
     found = rig.orange.list("")
     seen = found.entries["f"]
-    assert isinstance(seen, Obstacle) and seen.trouble is Trouble.CLASH and found.fingerprint is None
+    assert isinstance(seen, BlockedEntry) and seen.trouble is BlockReason.CLASH and found.fingerprint is None
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_an_item_that_makes_no_sense_is_an_obstacle(
     )
     found = rig.orange.list("").entries
     seen = [found["f"], found["g"]]
-    assert isinstance(seen[0], Obstacle) and isinstance(seen[1], Entry)
+    assert isinstance(seen[0], BlockedEntry) and isinstance(seen[1], Entry)
 
 
 @pytest.mark.parametrize(

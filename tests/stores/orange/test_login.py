@@ -11,9 +11,8 @@ import pytest
 import requests
 
 from syncer.errors import AuthError, LocalError, SyncerError, TransientError
-from syncer.stores.orange.bearer import Bearer
-from syncer.stores.orange.oauth import WHOLE_DRIVE, Application, authorization_url, exchange, refresh
-from syncer.stores.orange.tokens import Token
+from syncer.stores.orange.oauth import WHOLE_DRIVE, OAuth2Application, authorization_url, exchange, refresh
+from syncer.stores.orange.token import Bearer, Token
 from tests.contract.doubles import SteppingClock
 from tests.contract.orange_rig import KeptTokens, OrangeRig
 from tests.doubles.faults import Answer, Lost
@@ -29,8 +28,8 @@ def double() -> Iterator[OrangeDouble]:
 
 
 @pytest.fixture
-def application(double: OrangeDouble) -> Application:
-    return Application(
+def application(double: OrangeDouble) -> OAuth2Application:
+    return OAuth2Application(
         client_id=double.login.client_id,
         client_secret=lambda: double.login.client_secret,
         redirect_uri=double.login.redirect_uri,
@@ -39,7 +38,7 @@ def application(double: OrangeDouble) -> Application:
     )
 
 
-def back(application: Application, state: str = "s t/ate") -> dict[str, list[str]]:
+def back(application: OAuth2Application, state: str = "s t/ate") -> dict[str, list[str]]:
     """What the browser is led back with."""
     url = authorization_url(application, state, scope=WHOLE_DRIVE, prompt="consent")
     answer = requests.get(url, allow_redirects=False, timeout=20)
@@ -47,7 +46,7 @@ def back(application: Application, state: str = "s t/ate") -> dict[str, list[str
     return parse_qs(urlsplit(answer.headers["Location"]).query)
 
 
-def test_a_person_consents_and_the_code_becomes_a_token(application: Application) -> None:
+def test_a_person_consents_and_the_code_becomes_a_token(application: OAuth2Application) -> None:
     found = back(application)
     assert found["state"] == ["s t/ate"]
     token = exchange(application, found["code"][0], clock=CLOCK)
@@ -55,7 +54,7 @@ def test_a_person_consents_and_the_code_becomes_a_token(application: Application
     assert token.expires_ns is not None and 3_590 < (token.expires_ns - CLOCK.now_ns()) / 1e9 <= 3_600
 
 
-def test_the_page_is_asked_for_with_scope_and_prompt_encoded(application: Application) -> None:
+def test_the_page_is_asked_for_with_scope_and_prompt_encoded(application: OAuth2Application) -> None:
     query = parse_qs(urlsplit(authorization_url(application, "é&=", prompt="login consent")).query)
     assert query["scope"] == ["openid cloud offline_access"] and query["state"] == ["é&="]
     assert query["prompt"] == ["login consent"] and query["redirect_uri"] == [application.redirect_uri]
@@ -63,13 +62,13 @@ def test_the_page_is_asked_for_with_scope_and_prompt_encoded(application: Applic
 
 
 def test_a_person_who_does_not_consent_is_led_back_with_an_error(
-    double: OrangeDouble, application: Application
+    double: OrangeDouble, application: OAuth2Application
 ) -> None:
     double.login.consents = False
     assert back(application)["error"] == ["access_denied"]
 
 
-def test_a_code_is_good_once(application: Application) -> None:
+def test_a_code_is_good_once(application: OAuth2Application) -> None:
     code = back(application)["code"][0]
     exchange(application, code, clock=CLOCK)
     with pytest.raises(AuthError, match="invalid_grant") as found:
@@ -78,7 +77,7 @@ def test_a_code_is_good_once(application: Application) -> None:
 
 
 def test_a_refresh_keeps_the_refresh_token_and_names_no_scope(
-    double: OrangeDouble, application: Application
+    double: OrangeDouble, application: OAuth2Application
 ) -> None:
     first = exchange(application, back(application)["code"][0], clock=CLOCK)
     second = refresh(application, first, clock=CLOCK)
@@ -87,14 +86,16 @@ def test_a_refresh_keeps_the_refresh_token_and_names_no_scope(
 
 
 def test_a_new_refresh_token_takes_the_old_one_s_place(
-    double: OrangeDouble, application: Application
+    double: OrangeDouble, application: OAuth2Application
 ) -> None:
     double.options.refresh_again = True
     first = exchange(application, back(application)["code"][0], clock=CLOCK)
     assert refresh(application, first, clock=CLOCK).refresh not in ("", first.refresh)
 
 
-def test_a_revoked_login_says_how_to_log_in_again(double: OrangeDouble, application: Application) -> None:
+def test_a_revoked_login_says_how_to_log_in_again(
+    double: OrangeDouble, application: OAuth2Application
+) -> None:
     token = exchange(application, back(application)["code"][0], clock=CLOCK)
     double.login.revoked = True
     with pytest.raises(AuthError) as found:
@@ -104,7 +105,7 @@ def test_a_revoked_login_says_how_to_log_in_again(double: OrangeDouble, applicat
         refresh(application, replace(token, refresh=""), clock=CLOCK)
 
 
-def test_a_wrong_secret_of_the_application_is_told_apart(application: Application) -> None:
+def test_a_wrong_secret_of_the_application_is_told_apart(application: OAuth2Application) -> None:
     wrong = replace(application, client_secret=lambda: "wrong-secret")
     with pytest.raises(AuthError, match="invalid_client") as found:
         exchange(wrong, "code", clock=CLOCK)
@@ -124,7 +125,7 @@ def test_a_wrong_secret_of_the_application_is_told_apart(application: Applicatio
     ],
 )
 def test_what_is_no_answer_of_a_login_service_is_no_refusal(
-    double: OrangeDouble, application: Application, answer: object, error: type[SyncerError], hint: str
+    double: OrangeDouble, application: OAuth2Application, answer: object, error: type[SyncerError], hint: str
 ) -> None:
     double.misbehave("POST", "/oauth/v2/token", answer)  # type: ignore[arg-type]
     with pytest.raises(error) as found:
@@ -133,7 +134,7 @@ def test_what_is_no_answer_of_a_login_service_is_no_refusal(
 
 
 def test_a_login_goes_by_https_but_for_this_machine() -> None:
-    plain = Application(
+    plain = OAuth2Application(
         client_id="c",
         client_secret=lambda: "s",
         redirect_uri="http://x.example/",
@@ -145,7 +146,7 @@ def test_a_login_goes_by_https_but_for_this_machine() -> None:
         exchange(plain, "code", clock=CLOCK)
 
 
-def test_no_secret_is_in_a_repr(application: Application) -> None:
+def test_no_secret_is_in_a_repr(application: OAuth2Application) -> None:
     token = Token(access="the-access", refresh="the-refresh")
     assert "the-" not in repr(token) and "secret" not in repr(application)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from syncer.engine.interfaces import DeleteRequest, RenameRequest, WriteRequest
 from syncer.engine.model import Done, Entry, Kind, Outcome, Stale
-from syncer.engine.ports import Put, Removal, Rename
 from syncer.stores.retry import RetryingStore
 from tests.contract.doubles import BytesSource
 from tests.contract.orange_rig import OrangeRig
@@ -26,25 +26,25 @@ Hand = Callable[[OrangeRig], Fault]
 
 
 def replaced(rig: OrangeRig, old: Entry | None) -> Outcome:
-    put = Put(path="f", kind=Kind.FILE, source=BytesSource(b"new"), size=3, expected=old)
+    put = WriteRequest(path="f", kind=Kind.FILE, source=BytesSource(b"new"), size=3, expected=old)
     return in_order(rig.store.put([put]), 1)[0]
 
 
 def deleted(rig: OrangeRig, old: Entry | None) -> Outcome:
     assert old is not None
-    return in_order(rig.store.delete([Removal(path="f", expected=old)]), 1)[0]
+    return in_order(rig.store.delete([DeleteRequest(path="f", expected=old)]), 1)[0]
 
 
 def renamed(rig: OrangeRig, old: Entry | None) -> Outcome:
     assert old is not None
-    return in_order(rig.store.rename([Rename(origin="f", path="g", expected=old)]), 1)[0]
+    return in_order(rig.store.rename([RenameRequest(origin="f", path="g", expected=old)]), 1)[0]
 
 
 def carried(rig: OrangeRig, old: Entry | None) -> Outcome:
     """Another folder and another name: two calls of the API."""
     assert old is not None
     rig.mkdir("d")
-    return in_order(rig.store.rename([Rename(origin="f", path="d/g", expected=old)]), 1)[0]
+    return in_order(rig.store.rename([RenameRequest(origin="f", path="d/g", expected=old)]), 1)[0]
 
 
 STORIES: dict[

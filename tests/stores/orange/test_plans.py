@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from syncer.engine import chosen, cycle
+from syncer.engine import selection, sync
 from syncer.engine.model import Policy
 from tests.contract.orange_rig import OrangeRig
 from tests.stores.orange.test_syncing import Machine, rig
@@ -12,7 +12,7 @@ __all__ = ["rig"]
 
 def facts(machine: Machine) -> list[str]:
     with machine._pair(Policy(host="h"), patient=True) as pair:
-        return [chosen.facts(action) for action in cycle.survey(pair).actions]
+        return [selection.facts(action) for action in sync.survey(pair).actions]
 
 
 def test_two_looks_at_a_drive_see_the_same(rig: OrangeRig) -> None:

@@ -17,7 +17,7 @@ from syncer.errors import (
     TransientError,
     Unholdable,
 )
-from syncer.stores.orange import refusals
+from syncer.stores.orange import errors
 from tests.contract.orange_rig import OrangeRig
 from tests.doubles.faults import Answer
 
@@ -71,7 +71,7 @@ def test_every_code_in_every_shape_is_one_kind_of_error(
     status: int, code: int, words: str, kind: type[StoreError]
 ) -> None:
     for body in bodies(code, words):
-        found = refusals.error(refusals.read(status, body), "a/path", again="log in again", naming=True)
+        found = errors.error(errors.read(status, body), "a/path", again="log in again", naming=True)
         assert type(found) is kind, (found, body)
         assert kind is AuthError or ("a/path" in found.message and words in found.message)
 
@@ -97,7 +97,7 @@ def test_every_code_in_every_shape_is_one_kind_of_error(
 def test_an_answer_without_json_is_judged_by_its_status(
     status: int, kind: type[StoreError], body: bytes
 ) -> None:
-    found = refusals.error(refusals.read(status, body), "p", again="")
+    found = errors.error(errors.read(status, body), "p", again="")
     assert type(found) is kind
 
 
@@ -111,7 +111,7 @@ def test_a_page_that_is_missing_is_not_a_file_that_is_gone(rig: OrangeRig) -> No
 
 
 def test_words_of_the_service_cannot_draw_on_the_terminal() -> None:
-    read = refusals.read(400, json.dumps({"code": 20, "message": "\x1b[31mred\nline"}).encode())
+    read = errors.read(400, json.dumps({"code": 20, "message": "\x1b[31mred\nline"}).encode())
     assert "\x1b" not in read.words and "\n" not in read.words
 
 

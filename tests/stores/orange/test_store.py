@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from syncer.accounts.orange import application, connecting
+from syncer.accounts.spec import StoreSpec
 from syncer.config.accounts import Orange
 from syncer.config.secrets import Secret
+from syncer.engine.interfaces import DeleteRequest, RenameRequest
 from syncer.engine.model import Done, Kind, Stale
-from syncer.engine.ports import Removal, Rename
 from syncer.errors import ConfigError, NotFound, PermanentError
-from syncer.jobs.orange import application, connecting
-from syncer.jobs.where import Where
-from syncer.stores.orange.book import FILE, GONE, NAME, Book, Note
+from syncer.stores.orange.cache import FILE, GONE, NAME, CachedItem, ItemCache
 from syncer.stores.orange.ids import Ids, decode, encode
 from tests.contract.doubles import SteppingClock
 from tests.contract.orange_rig import OrangeRig
@@ -28,7 +28,7 @@ DAY = 86_400
 
 
 def removed(rig: OrangeRig, path: str) -> object:
-    return in_order(rig.store.delete([Removal(path=path, expected=rig.entry(path))]), 1)[0]
+    return in_order(rig.store.delete([DeleteRequest(path=path, expected=rig.entry(path))]), 1)[0]
 
 
 def test_what_is_kept_lies_by_run_and_path_and_never_in_each_other_s_way(rig: OrangeRig) -> None:
@@ -71,7 +71,7 @@ def test_what_a_client_with_a_wrong_clock_keeps_is_not_old_for_that(rig: OrangeR
     for name in ("f", "g"):
         rig.write(name, name.encode())
         with closing(rig.another()) as run:
-            in_order(run.delete([Removal(path=name, expected=rig.entry(name))]), 1)
+            in_order(run.delete([DeleteRequest(path=name, expected=rig.entry(name))]), 1)
         rig.clock.slept.append(60.0 * DAY)
     assert sorted(rig.kept()) == [b"f", b"g"]
 
@@ -100,7 +100,7 @@ def test_whether_renames_move_dates_is_tried_on_a_file_of_our_own(tmp_path: Path
 def test_the_digest_goes_with_a_renamed_file_and_stays_of_an_untouched_one(rig: OrangeRig) -> None:
     done = rig.put("f", b"content")
     assert isinstance(done, Done) and done.entry is not None
-    item = Rename(origin="f", path="g", expected=done.entry)
+    item = RenameRequest(origin="f", path="g", expected=done.entry)
     moved = in_order(rig.store.rename([item]), 1)[0]
     assert (
         isinstance(moved, Done) and moved.entry == rig.entry("g") and moved.entry.digest == done.entry.digest
@@ -155,12 +155,12 @@ def test_free_space_is_asked_for_once_in_a_while(rig: OrangeRig) -> None:
 
 
 def test_the_book_remembers_over_runs_and_drops_what_is_below(tmp_path: Path) -> None:
-    note = Note(kind=FILE, version=b"v", digest=b"d" * 32, wrote_ns=5)
-    book = Book(tmp_path / "new")
+    note = CachedItem(kind=FILE, version=b"v", digest=b"d" * 32, wrote_ns=5)
+    book = ItemCache(tmp_path / "new")
     for path in ("a/b", "a/c/d", "a-b/x", "a0"):
         book.put(path, note)
     book.close()
-    again = Book(tmp_path / "new")
+    again = ItemCache(tmp_path / "new")
     assert again.get("a/c/d") == note and again.of("a") == {"b": note}
     assert (again.digest("a/b", b"v"), again.digest("a/b", b"other"), again.digest("a/b", b"")) == (
         b"d" * 32,
@@ -175,19 +175,19 @@ def test_the_book_remembers_over_runs_and_drops_what_is_below(tmp_path: Path) ->
 
 def test_a_damaged_book_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(b"not a database" * 1000)
-    book = Book(tmp_path)
+    book = ItemCache(tmp_path)
     assert book.get("f") is None
-    book.put("f", Note(kind=GONE))
-    assert book.get("f") == Note(kind=GONE)
+    book.put("f", CachedItem(kind=GONE))
+    assert book.get("f") == CachedItem(kind=GONE)
     book.close()
-    assert Book(tmp_path).get("f") == Note(kind=GONE)
+    assert ItemCache(tmp_path).get("f") == CachedItem(kind=GONE)
 
 
 def test_a_book_that_cannot_be_written_forgets_with_the_run(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    book = Book(tmp_path / "file" / "below")
-    book.put("f\udce9", Note(kind=GONE))
-    assert book.get("f\udce9") == Note(kind=GONE)
+    book = ItemCache(tmp_path / "file" / "below")
+    book.put("f\udce9", CachedItem(kind=GONE))
+    assert book.get("f\udce9") == CachedItem(kind=GONE)
     book.close()
 
 
@@ -231,7 +231,7 @@ def test_an_account_becomes_a_store(rig: OrangeRig, tmp_path: Path) -> None:
         content_url=rig.double.content_url,
         auth_url=rig.double.auth_url,
     )
-    where = Where(
+    where = StoreSpec(
         account=account, path="base/root", clock=SteppingClock(), cache=tmp_path / "c", tag="01234567"
     )
     store = connecting(where, rig.tokens)
@@ -253,7 +253,7 @@ def test_an_account_of_another_type_is_none_of_ours(tmp_path: Path) -> None:
 
 def test_the_tokens_and_the_factory_load_nothing_heavy() -> None:
     code = (
-        "import sys, syncer.jobs.orange, syncer.stores.orange.tokens, syncer.stores.orange.oauth; "
+        "import sys, syncer.accounts.orange, syncer.stores.orange.token, syncer.stores.orange.oauth; "
         "print(sorted({'requests', 'oauthlib', 'pydantic'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from syncer.engine import cycle
+from syncer.engine import sync
+from syncer.engine.gitignore import compile_rules
 from syncer.engine.model import Action, Done, Failed, Outcome, Policy, Side
 from syncer.engine.report import RunReport
 from syncer.errors import StoreError
-from syncer.ignore import compile_rules
-from syncer.jobs.admission import admit
+from syncer.jobs.root_identity import admit
 from syncer.state import open_state
-from syncer.stores.folder import FolderStore
-from syncer.stores.fsops import FileSystem
+from syncer.stores.local.filesystem import FileSystem
+from syncer.stores.local.store import FolderStore
+from syncer.stores.local.trash import Trash
 from syncer.stores.retry import RetryingStore
 from syncer.stores.retry_policy import RetryPolicy
-from syncer.stores.trash import Trash
 from tests.contract.orange_rig import OrangeRig
 from tests.doubles.faults import Reset
 from tests.doubles.orange import Options
@@ -63,7 +63,7 @@ class Machine:
     def run(self, policy: Policy | None = None, *, patient: bool = True) -> RunReport:
         """One run. Raises what it raises."""
         with self._pair(policy or Policy(host=self.home.name), patient=patient) as pair:
-            return cycle.run(pair)
+            return sync.run(pair)
 
     def at_rest(self, policy: Policy | None = None, most: int = 3) -> int:
         """Runs until there is nothing to do, and how many runs that took."""
@@ -85,7 +85,7 @@ class Machine:
         return {str(p.relative_to(self.local)): p.read_bytes() for p in found}
 
     @contextmanager
-    def _pair(self, policy: Policy, *, patient: bool) -> Iterator[cycle.Pair]:
+    def _pair(self, policy: Policy, *, patient: bool) -> Iterator[sync.SyncContext]:
         fs, clock = FileSystem(), self.rig.clock
         state = open_state(self.home / "state", now_ns=clock.now_ns)
         trash = Trash.at(str(self.home / "trash"), fs=fs, clock=clock, run="r")
@@ -95,7 +95,7 @@ class Machine:
         remote = RetryingStore(inner, sleep=clock.sleep, policy=patience)
         try:
             admit(state.memory, local, remote, names=NAMES, accept=False)
-            yield cycle.Pair(
+            yield sync.SyncContext(
                 local=local, remote=remote, memory=state.memory, policy=policy, clock=clock,
                 reporter=Silent(), compiler=compile_rules,
             )  # fmt: skip

@@ -9,12 +9,18 @@ from pathlib import Path
 import pytest
 from requests.auth import HTTPBasicAuth
 
+from syncer.engine.interfaces import (
+    DeleteRequest,
+    MkdirRequest,
+    RenameRequest,
+    SetAttributesRequest,
+    WriteRequest,
+)
 from syncer.engine.model import Done, Entry, Failed, Kind, Method, Outcome, Stale
-from syncer.engine.ports import Amend, Creation, Put, Removal, Rename
 from syncer.errors import ChangedUnderUs, TransientError
+from syncer.stores.http.client import HttpSession
 from syncer.stores.peer.store import PeerStore
 from syncer.stores.retry import RetryingStore
-from syncer.stores.smartfile.session import Session
 from tests.contents import Held, noise
 from tests.contract.doubles import BytesSource, SteppingClock
 from tests.contract.peer_rig import PeerRig
@@ -40,15 +46,15 @@ class BrokenRig(PeerRig):
         self.proxy = proxy
         self.store.close()
         login = HTTPBasicAuth(self.server.credentials.token, self.server.credentials.password)
-        self.session = Session(proxy.url, login, clock=SteppingClock())
+        self.session = HttpSession(proxy.url, login, clock=SteppingClock())
         self.store = PeerStore(self.session, self.below, cache=base / "cache")
         assert self.store.capabilities.digests  # asked before anything breaks
         in_order(self.store.put([self.item("first", b"")]), 1)
 
-    def many(self, count: int, size: int) -> list[Put]:
+    def many(self, count: int, size: int) -> list[WriteRequest]:
         return [self.item(f"f{n:03}", noise(n, size)) for n in range(count)]
 
-    def holds(self, items: list[Put]) -> None:
+    def holds(self, items: list[WriteRequest]) -> None:
         """Every item is there, once, and nothing had to be taken away for it."""
         for item in items:
             assert isinstance(item.source, BytesSource)
@@ -113,11 +119,13 @@ def test_a_change_whose_request_or_answer_was_lost_takes_effect_once(
     entry = rig.entry("f")
     rig.proxy.cut(direction, after=0)
     results = {
-        "delete": lambda: rig.store.delete([Removal(path="f", expected=entry)]),
-        "make": lambda: rig.store.make_directories([Creation(path="new")]),
+        "delete": lambda: rig.store.delete([DeleteRequest(path="f", expected=entry)]),
+        "make": lambda: rig.store.make_directories([MkdirRequest(path="new")]),
         "remove": lambda: rig.store.remove_directories(["d"]),
-        "rename": lambda: rig.store.rename([Rename(origin="f", path="g", expected=entry)]),
-        "amend": lambda: rig.store.amend([Amend(path="f", expected=entry, mtime_ns=10**18, executable=True)]),
+        "rename": lambda: rig.store.rename([RenameRequest(origin="f", path="g", expected=entry)]),
+        "amend": lambda: rig.store.amend(
+            [SetAttributesRequest(path="f", expected=entry, mtime_ns=10**18, executable=True)]
+        ),
     }[what]()
     all_done(in_order(results, 1))
     names = {"delete": ["d", "first"], "make": ["d", "f", "first", "new"], "remove": ["f", "first"],
@@ -254,7 +262,7 @@ def test_a_server_that_is_gone_fails_what_was_asked_and_says_so(rig: BrokenRig) 
     rig.proxy.refuse()
     rig.proxy.reset_now()
     outcomes = in_order(rig.store.put(rig.many(3, 10)), 3)
-    outcomes += in_order(rig.store.delete([Removal(path="f", expected=entry)]), 1)
+    outcomes += in_order(rig.store.delete([DeleteRequest(path="f", expected=entry)]), 1)
     assert all(isinstance(o, Failed) and isinstance(o.error, TransientError) for o in outcomes)
     with pytest.raises(TransientError):
         list(rig.store.open("f", entry).chunks())
@@ -267,7 +275,7 @@ def test_two_clients_that_put_one_name_at_once_do_not_overwrite_each_other(rig: 
     rig.write("f", b"agreed")
     expected = rig.entry("f")
     first = rig.put("f", b"one", expected=expected)
-    item = Put(path="f", kind=Kind.FILE, source=BytesSource(b"two"), size=3, expected=expected)
+    item = WriteRequest(path="f", kind=Kind.FILE, source=BytesSource(b"two"), size=3, expected=expected)
     [(_, second)] = other.put([item])
     other.close()
     assert isinstance(first, Done) and not isinstance(second, Done)

@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from syncer.accounts.registry import FACTORIES
+from syncer.accounts.smartfile import AutodetectStore
+from syncer.accounts.spec import StoreSpec
 from syncer.config.accounts import SmartFile
 from syncer.config.secrets import Secret
 from syncer.errors import AuthError, ConfigError, NoCommonVersion, PermanentError, StoreError, TransientError
-from syncer.jobs.services import FACTORIES
-from syncer.jobs.smartfile import Chosen
-from syncer.jobs.where import Where
 from syncer.stores.peer.store import PeerStore
 from syncer.stores.smartfile.store import SmartFileStore
 from tests.contract.doubles import SteppingClock
@@ -41,10 +41,12 @@ def site() -> Iterator[Served]:
         yield served
 
 
-def where(url: str, base: Path, **more: object) -> Where:
+def where(url: str, base: Path, **more: object) -> StoreSpec:
     login = {"key": "k" * 30, "password": Secret.parse("p" * 30)}
     account = SmartFile(name="far", url=url, **{**login, **more})  # type: ignore[arg-type]
-    return Where(account=account, path="docs", clock=SteppingClock(), cache=base / "cache", tag="0123abcd")
+    return StoreSpec(
+        account=account, path="docs", clock=SteppingClock(), cache=base / "cache", tag="0123abcd"
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def where(url: str, base: Path, **more: object) -> Where:
 )
 def test_what_ping_announces_is_spoken(site: Served, tmp_path: Path, kind: str, expected: type) -> None:
     store = FACTORIES["smartfile"](where(f"{site.url}{kind}/", tmp_path))
-    assert isinstance(store, Chosen) and isinstance(store.inner, expected)
+    assert isinstance(store, AutodetectStore) and isinstance(store.inner, expected)
     assert store.identity == f"smartfile:{site.url}{kind}/docs"
     store.close()
 

@@ -12,8 +12,8 @@ from requests.auth import HTTPBasicAuth
 
 from syncer.clock import SystemClock
 from syncer.engine.model import Entry
+from syncer.stores.http.client import HttpSession
 from syncer.stores.peer.store import PeerStore
-from syncer.stores.smartfile.session import Session
 from tests.server.conftest import Serving, serving
 
 
@@ -31,8 +31,8 @@ def nobody_collects() -> Iterator[None]:
     gc.enable()
 
 
-def connected(server: Serving) -> Session:
-    return Session(server.url, HTTPBasicAuth(server.key, server.password), clock=SystemClock())
+def connected(server: Serving) -> HttpSession:
+    return HttpSession(server.url, HTTPBasicAuth(server.key, server.password), clock=SystemClock())
 
 
 def sockets() -> int:

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
-from syncer.engine.delta import Copy, Literal
-from syncer.engine.delta import encode as delta_of
+from syncer.delta.rsync import Copy, Literal
+from syncer.delta.rsync import encode as delta_of
+from syncer.engine.interfaces import WriteRequest
 from syncer.engine.model import Done, Entry, Failed, Kind, Method, Stale
-from syncer.engine.ports import Put
 from syncer.errors import ChangedUnderUs, PermanentError, StoreError, SyncerError, TransientError
 from syncer.stores.peer import zstd
 from syncer.stores.peer.store import PeerStore
-from syncer.wire import values
+from syncer.wire import schema
 from syncer.wire.bounded_json import Json
 from syncer.wire.frames import Data, End, Frame, Head, decode, encode
 from tests.contents import Held, noise
@@ -86,18 +86,20 @@ def entry(data: bytes, version: bytes = b"v1") -> Entry:
 def content(
     data: bytes, *, digest: bytes | None = None, encoding: str = "whole", index: int = 0
 ) -> list[Frame]:
-    told = values.entry_out(entry(data))
+    told = schema.entry_out(entry(data))
     right = (digest or blake3(data).digest()).hex()
     head = Head({"index": index, "size": len(data), "encoding": encoding})
     return [head, *([Data(data)] if data else []), End({"digest": right, "entry": told})]
 
 
-def item(data: bytes, expected: Entry | None = None, path: str = "f") -> Put:
-    return Put(path=path, kind=Kind.FILE, source=BytesSource(data), size=len(data), expected=expected)
+def item(data: bytes, expected: Entry | None = None, path: str = "f") -> WriteRequest:
+    return WriteRequest(
+        path=path, kind=Kind.FILE, source=BytesSource(data), size=len(data), expected=expected
+    )
 
 
 def outcome(result: Done | Stale | Failed, at: int = 0) -> Json:
-    return [at, values.outcome_out(result)]
+    return [at, schema.outcome_out(result)]
 
 
 def test_another_content_than_announced_is_held_back(tmp_path: Path) -> None:
@@ -127,7 +129,7 @@ class Basis(Held):
 def wrong_delta(new: bytes) -> bytes:
     """A delta that makes something else of the basis, under the right digest."""
     body = b"".join(delta_of([Copy(0, len(new) - 5), Literal(b"wrong")]))
-    told = values.entry_out(entry(new))
+    told = schema.entry_out(entry(new))
     end = End({"digest": blake3(new).digest().hex(), "entry": told})
     return framed(Head({"index": 0, "size": len(new), "encoding": "delta"}), Data(body), end)
 
@@ -151,7 +153,7 @@ def test_a_delta_that_came_out_wrong_is_thrown_away_and_the_next_try_is_whole(tm
 def test_a_delta_that_is_none_is_given_up_for_the_whole(tmp_path: Path, delta: bytes) -> None:
     old, new = noise(1, 100_000), noise(2, 100_000)
     head = Head({"index": 0, "size": len(new), "encoding": "delta"})
-    end = End({"digest": blake3(new).digest().hex(), "entry": values.entry_out(entry(new))})
+    end = End({"digest": blake3(new).digest().hex(), "entry": schema.entry_out(entry(new))})
     sent = framed(head, *([Data(delta)] if delta else []), end)
     peer, _ = store(tmp_path, delta=sent, fetch=framed(*content(new)))
     source = peer.open("f", entry(new))
@@ -163,10 +165,10 @@ def test_a_refused_delta_is_repaired_by_the_whole_file(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     old, new = noise(1, 200_000), noise(1, 200_000)[:-1] + b"!"
-    from syncer.engine.delta import Parameters, signature
+    from syncer.delta.rsync import SignatureParams, signature
     from syncer.errors import BadDelta
 
-    sums = b"".join(signature([old], Parameters.for_wire(len(old))))
+    sums = b"".join(signature([old], SignatureParams.for_wire(len(old))))
     done = Done(entry=entry(new, b"v2"), method=Method.WHOLE)
     answers = [lines(), lines(outcome(Failed(error=BadDelta("wrong digest")))), lines(outcome(done))]
     peer, scripted = store(
@@ -257,7 +259,7 @@ def test_a_status_is_an_error_of_its_kind(tmp_path: Path, status: int, kind: typ
 def test_a_source_that_changes_meanwhile_tells_the_server_so(tmp_path: Path) -> None:
     refused = lines(outcome(Failed(error=ChangedUnderUs("gone"))))
     peer, scripted = store(tmp_path, put=[lines(), refused])
-    put = Put(
+    put = WriteRequest(
         path="f",
         kind=Kind.FILE,
         source=BytesSource(b"abcdef", error=ChangedUnderUs("it moved")),

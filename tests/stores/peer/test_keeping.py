@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
+from syncer.delta.block_index import BlockIndex
+from syncer.delta.index_cache import BlockIndexService
 from syncer.engine.model import Entry, Kind
-from syncer.engine.sketch import Sketch
 from syncer.errors import ChangedUnderUs
-from syncer.stores.peer.deltas import Distrust
-from syncer.stores.peer.keeping import Keeper
+from syncer.stores.peer.download import DeltaBlocklist
 from tests.contents import cuts, noise
 from tests.contract.doubles import SteppingClock
 
@@ -20,16 +20,16 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def keeper(tmp_path: Path) -> Keeper:
-    return Keeper(tmp_path / "sketches", SteppingClock())
+def keeper(tmp_path: Path) -> BlockIndexService:
+    return BlockIndexService(tmp_path / "sketches", SteppingClock())
 
 
-def sketch(data: bytes) -> Sketch:
-    return Sketch.of([data], size=len(data))
+def sketch(data: bytes) -> BlockIndex:
+    return BlockIndex.of([data], size=len(data))
 
 
 @pytest.mark.parametrize("old", [None, noise(1, 3 * MIB)])
-def test_what_passes_is_unchanged_and_sketched(keeper: Keeper, old: bytes | None) -> None:
+def test_what_passes_is_unchanged_and_sketched(keeper: BlockIndexService, old: bytes | None) -> None:
     data = noise(1, 3 * MIB)[:MIB] + b"inserted" + noise(1, 3 * MIB)[MIB:]
     watched = keeper.watched(cuts(data, [70_000]), sketch(old) if old else None, len(data))
     assert b"".join(watched) == data
@@ -39,7 +39,7 @@ def test_what_passes_is_unchanged_and_sketched(keeper: Keeper, old: bytes | None
 
 
 @pytest.mark.parametrize("old", [None, noise(1, 3 * MIB)])
-def test_content_that_breaks_off_leaves_no_sketch(keeper: Keeper, old: bytes | None) -> None:
+def test_content_that_breaks_off_leaves_no_sketch(keeper: BlockIndexService, old: bytes | None) -> None:
     def broken() -> Iterator[bytes]:
         yield noise(1, 2 * MIB)
         raise ChangedUnderUs("it moved")
@@ -51,7 +51,7 @@ def test_content_that_breaks_off_leaves_no_sketch(keeper: Keeper, old: bytes | N
 
 
 @pytest.mark.parametrize("old", [None, noise(1, 30 * MIB)])
-def test_a_reader_that_stops_early_ends_the_work(keeper: Keeper, old: bytes | None) -> None:
+def test_a_reader_that_stops_early_ends_the_work(keeper: BlockIndexService, old: bytes | None) -> None:
     watched = keeper.watched(cuts(noise(1, 30 * MIB), [MIB]), sketch(old) if old else None, 30 * MIB)
     pieces = iter(watched)
     assert next(pieces) == noise(1, 30 * MIB)[:MIB]
@@ -59,19 +59,19 @@ def test_a_reader_that_stops_early_ends_the_work(keeper: Keeper, old: bytes | No
     assert watched.sketch is None
 
 
-def test_a_small_content_is_nobody_s_business(keeper: Keeper) -> None:
+def test_a_small_content_is_nobody_s_business(keeper: BlockIndexService) -> None:
     watched = keeper.watched(iter([b"x"]), None, 1)
     assert list(watched) == [b"x"] and watched.sketch is None
     keeper.keep(watched.sketch, b"d" * 32)
     assert keeper.sketch(b"d" * 32, 1) is None and not keeper.folder.exists()
 
 
-def test_a_sketch_of_another_content_is_not_kept_under_this_one_s_name(keeper: Keeper) -> None:
+def test_a_sketch_of_another_content_is_not_kept_under_this_one_s_name(keeper: BlockIndexService) -> None:
     keeper.keep(sketch(noise(1, 2 * MIB)), b"d" * 32)
     assert keeper.sketch(b"d" * 32, 2 * MIB) is None
 
 
-def test_what_was_agreed_before_is_dropped_unless_it_is_agreed_again(keeper: Keeper) -> None:
+def test_what_was_agreed_before_is_dropped_unless_it_is_agreed_again(keeper: BlockIndexService) -> None:
     made = sketch(noise(1, 2 * MIB))
     keeper.keep(made, made.digest)
     keeper.drop(made.digest, unless=made.digest)
@@ -82,11 +82,11 @@ def test_what_was_agreed_before_is_dropped_unless_it_is_agreed_again(keeper: Kee
 
 
 def test_where_nothing_can_be_kept_everything_passes_all_the_same() -> None:
-    keeper = Keeper(Path("/proc/nothing/can/be/made/here"), SteppingClock())
+    keeper = BlockIndexService(Path("/proc/nothing/can/be/made/here"), SteppingClock())
     made = sketch(noise(1, 2 * MIB))
     keeper.keep(made, made.digest)
     assert keeper.sketch(made.digest, made.size) is None
-    distrust = Distrust(keeper.folder)
+    distrust = DeltaBlocklist(keeper.folder)
     entry = Entry(kind=Kind.FILE, size=1, version=b"v")
     distrust.note("f", entry)
     distrust.forget("f", entry)

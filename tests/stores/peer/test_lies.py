@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from syncer.engine.interfaces import RenameRequest
 from syncer.engine.model import Done
-from syncer.engine.ports import Rename
 from syncer.errors import ChangedUnderUs, PermanentError, TransientError
 from syncer.stores.peer.store import PeerStore
-from syncer.wire import values
+from syncer.wire import schema
 from syncer.wire.bounded_json import Json
 from syncer.wire.frames import End, Head
 from tests.contract.doubles import SteppingClock
@@ -43,7 +43,7 @@ def test_a_delta_that_nobody_asked_for_is_no_content(tmp_path: Path) -> None:
 def test_an_outcome_that_comes_twice_counts_once(tmp_path: Path, call: str) -> None:
     done = outcome(Done(entry=entry(b"x")))
     peer, _ = store(tmp_path, put=[lines(), lines(done, done)], rename=lines(done, done))
-    rename = Rename(origin="a", path="b", expected=entry(b"x"))
+    rename = RenameRequest(origin="a", path="b", expected=entry(b"x"))
     results = peer.put([item(b"x")]) if call == "put" else peer.rename([rename])
     try:
         assert [at for at, _ in results] == [0]
@@ -78,7 +78,7 @@ def test_no_pause_is_too_long_or_none_at_all(tmp_path: Path, after: bytes) -> No
 
 @pytest.mark.parametrize("name", ["\ud800", "a\udfff", "x\ud83d"])
 def test_a_name_that_no_disk_can_spell_is_malformed(tmp_path: Path, name: str) -> None:
-    there = [None, {name: values.entry_out(entry(b"x"))}, []]
+    there = [None, {name: schema.entry_out(entry(b"x"))}, []]
     for answer in (lines(["", there]), lines(["", [None, {}, []]], [name, [None, {}, []]])):
         peer, _ = store(tmp_path, tree=answer)
         with pytest.raises(PermanentError):
@@ -108,7 +108,7 @@ def test_what_no_disk_can_hold_is_malformed(tmp_path: Path, lie: dict[str, Json]
     done = lines([0, ["done", wrong, "none"]])
     there = lines(["", [None, {"f": wrong}, []]])
     peer, _ = store(tmp_path, look=lines(wrong), tree=there, rename=done)
-    rename = Rename(origin="a", path="b", expected=entry(b"x"))
+    rename = RenameRequest(origin="a", path="b", expected=entry(b"x"))
     for ask in (lambda: peer.look("f"), lambda: peer.list(""), lambda: list(peer.rename([rename]))):
         with pytest.raises(PermanentError):
             ask()
@@ -126,4 +126,4 @@ def test_the_farthest_times_and_odd_bytes_are_taken(tmp_path: Path) -> None:
     answers = [shown(mtime_ns=(1 << 63) - 1), shown(mtime_ns=-(1 << 63)), shown(target="\udcff")]
     peer, _ = store(tmp_path, look=[lines(answer) for answer in answers])
     for answer in answers:
-        assert values.entry_out(peer.look("f")) == answer  # type: ignore[arg-type]
+        assert schema.entry_out(peer.look("f")) == answer  # type: ignore[arg-type]

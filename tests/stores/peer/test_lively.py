@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from syncer.errors import ChangedUnderUs
-from syncer.stores.peer.lively import lively
+from syncer.stores.peer.client import lively
 
 
 def test_silence_is_filled_until_there_is_something() -> None:

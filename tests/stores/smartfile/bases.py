@@ -11,7 +11,7 @@ MEBIBYTE = 1 << 20
 
 @dataclass
 class Held:
-    """See `engine.ports.Basis`. `during` is called at each read."""
+    """See `engine.interfaces.LocalBasis`. `during` is called at each read."""
 
     data: bytes
     start: int = 0

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from syncer.errors import AuthError, ConfigError
+from syncer.stores.http.client import HttpSession
 from syncer.stores.smartfile.auth import Given, Login, find
-from syncer.stores.smartfile.session import Session
 from tests.contract.doubles import SteppingClock
 from tests.doubles.smartfile import SmartFileDouble
 
@@ -104,7 +104,7 @@ def test_without_a_url_there_is_nowhere_to_go(url: str | None) -> None:
 def test_no_repr_holds_a_secret() -> None:
     given = Given(url=URL, key=KEY, password=lambda: PASSWORD)
     found = find(given, environ={})
-    session = Session(found.url, found.auth, clock=SteppingClock())
+    session = HttpSession(found.url, found.auth, clock=SteppingClock())
     assert PASSWORD not in f"{given!r} {found!r} {session!r} {found.auth!r}"
 
 
@@ -120,7 +120,7 @@ def test_oauth_is_understood_by_the_service() -> None:
             access_secret=lambda: secret,
         )
         login = find(given, environ={})
-        session = Session(login.url, login.auth, clock=SteppingClock())
+        session = HttpSession(login.url, login.auth, clock=SteppingClock())
         form = [("path", "/a b/ü&=~")]
         session.request("POST", "api/2/path/oper/mkdir/", form=form)
         session.request("GET", "api/2/path/info/a%20b/", params={"children": "true"})

@@ -9,9 +9,9 @@ import pytest
 import requests
 from requests.auth import HTTPBasicAuth
 
+from syncer.engine.interfaces import DeleteRequest, RenameRequest, WriteRequest
 from syncer.engine.model import Done, Entry, Kind
-from syncer.engine.ports import Put, Removal, Rename
-from syncer.stores.smartfile.session import Session
+from syncer.stores.http.client import HttpSession
 from syncer.stores.smartfile.store import SmartFileStore
 from tests.contract.doubles import BytesSource
 from tests.contract.rigs import in_order
@@ -23,7 +23,7 @@ class Killed(BaseException):
     """The end of a process: nothing catches it, and no request is made after it."""
 
 
-class Mortal(Session):
+class Mortal(HttpSession):
     """Dies at the request of that number, before it is sent or after it was answered."""
 
     def __init__(self, rig: SmartFileRig, at: int, *, after: bool) -> None:
@@ -42,16 +42,16 @@ class Mortal(Session):
 
 
 def put(store: SmartFileStore, old: Entry, data: bytes) -> None:
-    item = Put(path="f", kind=Kind.FILE, source=BytesSource(data), size=len(data), expected=old)
+    item = WriteRequest(path="f", kind=Kind.FILE, source=BytesSource(data), size=len(data), expected=old)
     in_order(store.put([item]), 1)
 
 
 STORIES: dict[str, tuple[Callable[[SmartFileStore, Entry], object], bytes, bytes]] = {
     "replacing": (lambda store, old: put(store, old, b"new"), b"old", b"new"),
     "patching": (lambda store, old: put(store, old, NEW), OLD, NEW),
-    "deleting": (lambda store, old: list(store.delete([Removal(path="f", expected=old)])), b"old", b""),
+    "deleting": (lambda store, old: list(store.delete([DeleteRequest(path="f", expected=old)])), b"old", b""),
     "renaming": (
-        lambda store, old: list(store.rename([Rename(origin="f", path="g", expected=old)])),
+        lambda store, old: list(store.rename([RenameRequest(origin="f", path="g", expected=old)])),
         b"old",
         b"",
     ),

@@ -8,8 +8,8 @@ import os
 import pytest
 from blake3 import blake3
 
+from syncer.engine.interfaces import Source
 from syncer.engine.model import Done, Entry, Failed, Kind, Method
-from syncer.engine.ports import Source
 from syncer.errors import AuthError, ChangedUnderUs
 from syncer.stores.smartfile.deltas import parameters
 from tests.contract.doubles import BytesSource

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from syncer.engine.interfaces import DeleteRequest, RenameRequest, SetAttributesRequest, WriteRequest
 from syncer.engine.model import Done, Entry, Kind, Outcome, Stale
-from syncer.engine.ports import Amend, Put, Removal, Rename
 from syncer.stores.retry import RetryingStore
 from tests.contract.doubles import BytesSource
 from tests.contract.rigs import in_order
@@ -23,8 +23,8 @@ MOST = 40  # requests of the longest story, and some to spare
 Story = Callable[[SmartFileRig, Entry], Outcome]
 
 
-def item(old: Entry | None, data: bytes) -> Put:
-    return Put(path="f", kind=Kind.FILE, source=BytesSource(data), size=len(data), expected=old)
+def item(old: Entry | None, data: bytes) -> WriteRequest:
+    return WriteRequest(path="f", kind=Kind.FILE, source=BytesSource(data), size=len(data), expected=old)
 
 
 def replaced(rig: SmartFileRig, old: Entry) -> Outcome:
@@ -36,15 +36,17 @@ def patched(rig: SmartFileRig, old: Entry) -> Outcome:
 
 
 def deleted(rig: SmartFileRig, old: Entry) -> Outcome:
-    return in_order(rig.store.delete([Removal(path="f", expected=old)]), 1)[0]
+    return in_order(rig.store.delete([DeleteRequest(path="f", expected=old)]), 1)[0]
 
 
 def renamed(rig: SmartFileRig, old: Entry) -> Outcome:
-    return in_order(rig.store.rename([Rename(origin="f", path="g", expected=old)]), 1)[0]
+    return in_order(rig.store.rename([RenameRequest(origin="f", path="g", expected=old)]), 1)[0]
 
 
 def amended(rig: SmartFileRig, old: Entry) -> Outcome:
-    return in_order(rig.store.amend([Amend(path="f", expected=old, mtime_ns=5, executable=True)]), 1)[0]
+    return in_order(
+        rig.store.amend([SetAttributesRequest(path="f", expected=old, mtime_ns=5, executable=True)]), 1
+    )[0]
 
 
 STORIES: dict[str, tuple[Story, bytes, dict[str, bytes]]] = {  # what is done, to what, and what is there then

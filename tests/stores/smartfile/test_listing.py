@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from syncer.engine.model import Entry, Obstacle, Trouble
+from syncer.engine.model import BlockedEntry, BlockReason, Entry
 from syncer.errors import NotFound, StoreError, TransientError, Unreadable
 from tests.contract.smartfile_rig import ROOT, SmartFileRig
 from tests.doubles.faults import Altered, Answer, Meanwhile
@@ -151,7 +151,9 @@ def test_a_name_that_comes_twice_is_guessed_at_by_nobody(rig: SmartFileRig) -> N
     rig.double.misbehave("GET", "/root/d/", altered(twice))
     found = rig.store.list("d")
     entry = found.entries["a"]
-    assert isinstance(entry, Obstacle) and entry.trouble is Trouble.CLASH and found.fingerprint is None
+    assert (
+        isinstance(entry, BlockedEntry) and entry.trouble is BlockReason.CLASH and found.fingerprint is None
+    )
 
 
 def test_an_entry_that_makes_no_sense_is_an_obstacle(rig: SmartFileRig) -> None:
@@ -165,7 +167,7 @@ def test_an_entry_that_makes_no_sense_is_an_obstacle(rig: SmartFileRig) -> None:
 
     rig.double.misbehave("GET", "/root/d/", altered(absurd))
     found = rig.store.list("d")
-    assert isinstance(found.entries["a"], Obstacle) and isinstance(found.entries["b"], Entry)
+    assert isinstance(found.entries["a"], BlockedEntry) and isinstance(found.entries["b"], Entry)
     assert found.fingerprint is None
 
 
@@ -181,7 +183,7 @@ def renamed(name: str) -> Altered:
 def test_a_name_that_is_half_a_character_is_an_obstacle_or_makes_all_wait(rig: SmartFileRig) -> None:
     rig.write("d/a", b"x")
     rig.double.misbehave("GET", "/root/d/", renamed("\udce9"))
-    assert isinstance(rig.store.list("d").entries["\udce9"], Obstacle)
+    assert isinstance(rig.store.list("d").entries["\udce9"], BlockedEntry)
     rig.double.misbehave("GET", "/root/d/", renamed("\ud800"))
     with pytest.raises(Unreadable):
         rig.store.list("d")

@@ -8,7 +8,8 @@ import pytest
 import requests
 
 from syncer.errors import StoreError
-from syncer.stores.smartfile import marks, replies
+from syncer.stores.http import errors
+from syncer.stores.smartfile import attributes
 
 FAR = "Mon, 1 Jan 2020 00:00:00 +99999999999999999999"
 
@@ -23,20 +24,20 @@ def answer(body: bytes = b"", *, status: int = 503, **headers: str) -> requests.
 
 @pytest.mark.parametrize("date", [FAR, "Mon, 99999999999999999999 Jan 2020 00:00:00 GMT"])
 def test_a_date_beyond_all_bounds_is_none(date: str) -> None:
-    assert replies.pause(answer(Retry_After=date, Date=date)) is None
-    assert replies.date_ns(answer(Date=date)) is None
+    assert errors.pause(answer(Retry_After=date, Date=date)) is None
+    assert errors.date_ns(answer(Date=date)) is None
 
 
 def test_a_refusal_of_boxes_in_boxes_is_a_refusal() -> None:
     """Somewhere among these the parser still goes along and we would not."""
     for depth in (1, 100, *range(800, 1000), 7000):
-        refused = replies.error(answer(b"[" * depth + b'"a"' + b"]" * depth, status=400), "f")
+        refused = errors.error(answer(b"[" * depth + b'"a"' + b"]" * depth, status=400), "f")
         assert isinstance(refused, StoreError)
 
 
-def mark(mtime: str = "0", target: str = "") -> marks.Mark | None:
+def mark(mtime: str = "0", target: str = "") -> attributes.Mark | None:
     kind = "l" if target else "f"
-    return marks.read({marks.ATTRIBUTE: f"1|{kind}|3|today||{mtime}|-|{target}"})
+    return attributes.read({attributes.ATTRIBUTE: f"1|{kind}|3|today||{mtime}|-|{target}"})
 
 
 @pytest.mark.parametrize("mtime", [str(1 << 63), str(-(1 << 63) - 1), "9" * 19])

@@ -17,8 +17,8 @@ from syncer.errors import (
     StoreError,
     TransientError,
 )
-from syncer.stores.smartfile.bodies import Body, multipart
-from syncer.stores.smartfile.session import Session, pieces
+from syncer.stores.http.bodies import Body, multipart
+from syncer.stores.http.client import HttpSession, pieces
 from tests.contract.doubles import SteppingClock
 from tests.doubles.faults import Answer, Cut, Delay, Lost, Reset
 from tests.doubles.smartfile import SmartFileDouble
@@ -39,18 +39,20 @@ def clock() -> SteppingClock:
 
 
 @pytest.fixture
-def session(double: SmartFileDouble, clock: SteppingClock) -> Iterator[Session]:
-    opened = Session(double.url, HTTPBasicAuth(double.key, double.password), clock=clock, timeouts=(5.0, 0.5))
+def session(double: SmartFileDouble, clock: SteppingClock) -> Iterator[HttpSession]:
+    opened = HttpSession(
+        double.url, HTTPBasicAuth(double.key, double.password), clock=clock, timeouts=(5.0, 0.5)
+    )
     yield opened
     opened.close()
 
 
-def test_an_answer_is_read_whole(session: Session) -> None:
+def test_an_answer_is_read_whole(session: HttpSession) -> None:
     assert session.request("GET", PING).json() == {"ping": "pong"}
 
 
 def test_the_old_form_of_throttling_is_waited_for(
-    session: Session, double: SmartFileDouble, clock: SteppingClock
+    session: HttpSession, double: SmartFileDouble, clock: SteppingClock
 ) -> None:
     double.misbehave("GET", "/ping/", throttled(2.5), times=3)
     assert session.request("GET", PING).status_code == 200
@@ -59,7 +61,7 @@ def test_the_old_form_of_throttling_is_waited_for(
 
 @pytest.mark.parametrize(("asked", "slept"), [(7, 7.0), (None, 1.0)])
 def test_the_new_form_of_throttling_is_waited_for_with_a_cap(
-    session: Session, double: SmartFileDouble, clock: SteppingClock, asked: int | None, slept: float
+    session: HttpSession, double: SmartFileDouble, clock: SteppingClock, asked: int | None, slept: float
 ) -> None:
     double.misbehave("POST", "/oper/mkdir/", too_many_requests(asked))
     session.request("POST", "api/2/path/oper/mkdir/", form=[("path", "/a")])
@@ -67,7 +69,7 @@ def test_the_new_form_of_throttling_is_waited_for_with_a_cap(
 
 
 def test_a_pause_of_a_day_is_not_waited_for_but_named(
-    session: Session, double: SmartFileDouble, clock: SteppingClock
+    session: HttpSession, double: SmartFileDouble, clock: SteppingClock
 ) -> None:
     double.misbehave("POST", "/oper/mkdir/", too_many_requests(86_400), times=None)
     with pytest.raises(TransientError, match=r"asks to wait 1d, until \d\d:\d\d"):
@@ -76,7 +78,7 @@ def test_a_pause_of_a_day_is_not_waited_for_but_named(
 
 
 def test_a_service_that_throttles_for_ever_is_given_up(
-    session: Session, double: SmartFileDouble, clock: SteppingClock
+    session: HttpSession, double: SmartFileDouble, clock: SteppingClock
 ) -> None:
     double.misbehave("GET", "/ping/", too_many_requests(3), times=None)
     with pytest.raises(TransientError) as found:
@@ -84,14 +86,14 @@ def test_a_service_that_throttles_for_ever_is_given_up(
     assert found.value.retry_after == 3.0 and sum(clock.slept) < 100
 
 
-def test_a_503_without_a_word_is_a_failure(session: Session, double: SmartFileDouble) -> None:
+def test_a_503_without_a_word_is_a_failure(session: HttpSession, double: SmartFileDouble) -> None:
     double.misbehave("GET", "/ping/", Answer(status=503))
     with pytest.raises(TransientError):
         session.request("GET", PING)
 
 
 def test_a_throttled_upload_is_opened_anew_and_arrives_whole(
-    session: Session, double: SmartFileDouble
+    session: HttpSession, double: SmartFileDouble
 ) -> None:
     opened: list[int] = []
 
@@ -106,7 +108,7 @@ def test_a_throttled_upload_is_opened_anew_and_arrives_whole(
     assert len(opened) == 2 and double.read("/d/f") == b"x" * 1_000_000
 
 
-def test_a_body_of_unknown_length_is_sent_in_chunks(session: Session, double: SmartFileDouble) -> None:
+def test_a_body_of_unknown_length_is_sent_in_chunks(session: HttpSession, double: SmartFileDouble) -> None:
     double.mkdir("/d")
     body = multipart("file", "f", Body(open=lambda: [b"", b"some", b"", b"thing"], length=None))
     session.request("POST", "api/2/path/data/d/", body=body)
@@ -132,7 +134,7 @@ ANSWERS: list[tuple[int, object, type[StoreError]]] = [
 
 @pytest.mark.parametrize(("status", "body", "kind"), ANSWERS)
 def test_a_status_becomes_an_error_of_the_tree(
-    session: Session, double: SmartFileDouble, status: int, body: object, kind: type[StoreError]
+    session: HttpSession, double: SmartFileDouble, status: int, body: object, kind: type[StoreError]
 ) -> None:
     double.misbehave("GET", "/path/info/", refused(status, body), times=2)
     with pytest.raises(StoreError) as found:
@@ -141,20 +143,20 @@ def test_a_status_becomes_an_error_of_the_tree(
 
 
 def test_the_words_of_a_refusal_are_told_without_control_characters(
-    session: Session, double: SmartFileDouble
+    session: HttpSession, double: SmartFileDouble
 ) -> None:
     double.misbehave("GET", "/path/info/", refused(400, {"field_errors": {"path": ["Bad \x1b[31mname."]}}))
     with pytest.raises(PermanentError, match=r"Bad  \[31mname\."):
         session.request("GET", "api/2/path/info/x/", about="x")
 
 
-def test_a_wrong_url_is_not_taken_for_a_path_that_is_gone(session: Session) -> None:
+def test_a_wrong_url_is_not_taken_for_a_path_that_is_gone(session: HttpSession) -> None:
     with pytest.raises(PermanentError) as found:
         session.request("GET", "elsewhere/")
     assert not isinstance(found.value, NotFound) and "url" in found.value.hint
 
 
-def test_a_refused_path_is_told_from_a_refused_login(session: Session, double: SmartFileDouble) -> None:
+def test_a_refused_path_is_told_from_a_refused_login(session: HttpSession, double: SmartFileDouble) -> None:
     double.misbehave("GET", "/path/info/", refused(403, {"detail": "not yours"}))
     with pytest.raises(PermanentError, match="not yours"):
         session.request("GET", "api/2/path/info/x/")
@@ -164,12 +166,12 @@ def test_a_refused_path_is_told_from_a_refused_login(session: Session, double: S
     assert "SMARTFILE_API_KEY" in found.value.hint
 
 
-def test_statuses_that_are_expected_are_answers(session: Session, double: SmartFileDouble) -> None:
+def test_statuses_that_are_expected_are_answers(session: HttpSession, double: SmartFileDouble) -> None:
     double.misbehave("GET", "/ping/", refused(422, {"detail": "so"}))
     assert session.request("GET", PING, accept=(412, 422)).json() == {"detail": "so"}
 
 
-def test_credentials_do_not_follow_to_another_host(session: Session, double: SmartFileDouble) -> None:
+def test_credentials_do_not_follow_to_another_host(session: HttpSession, double: SmartFileDouble) -> None:
     with SmartFileDouble() as other:
         double.misbehave("GET", "/ping/", Answer(status=302, headers={"Location": f"{other.url}{PING}"}))
         with pytest.raises(PermanentError, match="elsewhere"):
@@ -178,7 +180,7 @@ def test_credentials_do_not_follow_to_another_host(session: Session, double: Sma
 
 
 def test_a_redirect_on_the_same_host_is_followed_by_reads_only(
-    session: Session, double: SmartFileDouble
+    session: HttpSession, double: SmartFileDouble
 ) -> None:
     away = Answer(status=301, headers={"Location": f"/{PING}"})
     double.misbehave("GET", "/whoami/", away)
@@ -188,14 +190,14 @@ def test_a_redirect_on_the_same_host_is_followed_by_reads_only(
         session.request("POST", "api/2/path/oper/mkdir/", form=[("path", "/a")])
 
 
-def test_a_redirect_in_circles_ends(session: Session, double: SmartFileDouble) -> None:
+def test_a_redirect_in_circles_ends(session: HttpSession, double: SmartFileDouble) -> None:
     double.misbehave("GET", "/ping/", Answer(status=302, headers={"Location": f"/{PING}"}), times=None)
     with pytest.raises(PermanentError):
         session.request("GET", PING)
 
 
 def test_a_broken_connection_is_tried_once_more_for_what_changes_nothing(
-    session: Session, double: SmartFileDouble
+    session: HttpSession, double: SmartFileDouble
 ) -> None:
     double.misbehave("GET", "/ping/", Reset())
     assert session.request("GET", PING).status_code == 200
@@ -205,14 +207,14 @@ def test_a_broken_connection_is_tried_once_more_for_what_changes_nothing(
     assert len(double.asked("POST", "/oper/mkdir/")) == 1
 
 
-def test_a_service_that_hangs_is_not_waited_for(session: Session, double: SmartFileDouble) -> None:
+def test_a_service_that_hangs_is_not_waited_for(session: HttpSession, double: SmartFileDouble) -> None:
     double.misbehave("GET", "/ping/", Delay(seconds=1.5), times=None)
     with pytest.raises(TransientError, match=r"127\.0\.0\.1:\d+: timed out"):
         session.request("GET", PING)
     double.rest()
 
 
-def test_an_answer_shorter_than_announced_is_noticed(session: Session, double: SmartFileDouble) -> None:
+def test_an_answer_shorter_than_announced_is_noticed(session: HttpSession, double: SmartFileDouble) -> None:
     double.write("/f", b"x" * 10_000)
     double.misbehave("GET", "/path/data/", Cut(after=5000), times=None)
     response = session.request("GET", "api/2/path/data/f/", stream=True)
@@ -222,7 +224,7 @@ def test_an_answer_shorter_than_announced_is_noticed(session: Session, double: S
         session.request("GET", "api/2/path/data/f/")
 
 
-def test_what_the_body_raises_comes_out_as_it_is(session: Session, double: SmartFileDouble) -> None:
+def test_what_the_body_raises_comes_out_as_it_is(session: HttpSession, double: SmartFileDouble) -> None:
     double.mkdir("/d")
 
     def broken() -> Iterator[bytes]:
@@ -239,13 +241,13 @@ def test_what_the_body_raises_comes_out_as_it_is(session: Session, double: Smart
 def test_nobody_there_is_an_error_that_may_pass(clock: SteppingClock) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    session = Session(f"http://127.0.0.1:{port}", HTTPBasicAuth("key", "secret-of-ours"), clock=clock)
+    session = HttpSession(f"http://127.0.0.1:{port}", HTTPBasicAuth("key", "secret-of-ours"), clock=clock)
     with pytest.raises(TransientError) as found:
         session.request("GET", PING, params={"token": "secret-of-ours"})
     assert "secret-of-ours" not in str(found.value) + repr(session)
 
 
-def test_no_cookie_is_kept(session: Session, double: SmartFileDouble) -> None:
+def test_no_cookie_is_kept(session: HttpSession, double: SmartFileDouble) -> None:
     double.misbehave("GET", "/ping/", Answer(status=200, headers={"Set-Cookie": "sessionid=1; Path=/"}))
     session.request("GET", PING)
     session.request("GET", PING)

@@ -9,7 +9,7 @@ import pytest
 from blake3 import blake3
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from syncer.engine.model import Done, Entry, Method, Obstacle
+from syncer.engine.model import BlockedEntry, Done, Entry, Method
 from syncer.errors import ChangedUnderUs, NotFound, StoreError, TransientError, Unreadable
 from tests.contract.smartfile_rig import SmartFileRig
 from tests.doubles.faults import Altered, Answer, Cut, Fault, Meanwhile, Reset
@@ -184,7 +184,7 @@ def test_the_digest_of_what_cannot_be_read_is_an_obstacle(rig: SmartFileRig) -> 
     wanted = [(name, rig.entry(name)) for name in ("e", "f")]
     rig.double.misbehave("GET", "/path/data/.*/e/", refused(403, {"detail": "not yours"}))
     first, second = rig.store.digests(wanted)
-    assert isinstance(first, Obstacle)
+    assert isinstance(first, BlockedEntry)
     assert isinstance(second, Entry) and second.digest == blake3(b"x").digest()
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from syncer.engine.interfaces import DeleteRequest, RenameRequest, SetAttributesRequest
 from syncer.engine.model import Done, Entry, Failed, Outcome, Stale
-from syncer.engine.ports import Amend, Removal, Rename
 from syncer.errors import (
     AuthError,
     ChangedUnderUs,
@@ -22,7 +22,7 @@ from syncer.errors import (
     Unholdable,
 )
 from syncer.stores.retry import RetryingStore
-from syncer.stores.smartfile import marks
+from syncer.stores.smartfile import attributes
 from syncer.stores.trash_runs import age_ns
 from tests.contract.doubles import BytesSource
 from tests.contract.rigs import in_order
@@ -56,16 +56,22 @@ def test_a_life_with_every_habit_of_the_service(tmp_path: Path, habit: str) -> N
     rig.make("d")
     entry = done(rig.put("f", NEW, expected=again(rig, entry), mtime_ns=6))
     assert (entry.mtime_ns, entry.executable) == (6, True)
-    entry = done(one(rig.store.rename([Rename(origin="f", path="d/g", expected=again(rig, entry))])))
+    entry = done(one(rig.store.rename([RenameRequest(origin="f", path="d/g", expected=again(rig, entry))])))
     entry = done(
         one(
             rig.store.amend(
-                [Amend(path="d/g", expected=again(rig, entry, "d/g"), mtime_ns=7, executable=None)]
+                [
+                    SetAttributesRequest(
+                        path="d/g", expected=again(rig, entry, "d/g"), mtime_ns=7, executable=None
+                    )
+                ]
             )
         )
     )
     assert rig.entry("d/g").mtime_ns == 7 and rig.read("d/g") == NEW
-    assert isinstance(one(rig.store.delete([Removal(path="d/g", expected=again(rig, entry, "d/g"))])), Done)
+    assert isinstance(
+        one(rig.store.delete([DeleteRequest(path="d/g", expected=again(rig, entry, "d/g"))])), Done
+    )
     assert [type(o) for o in in_order(rig.store.remove_directories(["d"]), 1)] == [Done]
     assert rig.store.list("").entries == {} and sorted(rig.kept()) == sorted([OLD, NEW])
     rig.store.close()
@@ -110,7 +116,7 @@ def test_after_a_rename_that_gave_another_time_no_digest_is_noted(rig: SmartFile
 
     rig.double.misbehave("POST", "/oper/rename/", Meanwhile(hand=stamp, after=True))
     assert done(rig.put("f", b"new")).digest is not None
-    mark = marks.read(rig.double.attributes(f"{ROOT}/f"))
+    mark = attributes.read(rig.double.attributes(f"{ROOT}/f"))
     assert mark is not None and mark.digest is None
 
 
@@ -118,7 +124,7 @@ def test_what_a_rename_took_that_was_not_meant_is_put_back(rig: SmartFileRig) ->
     rig.write("f", b"old")
     hand = Meanwhile(hand=lambda: rig.write("f", b"edited in the last instant"))
     rig.double.misbehave("POST", "/oper/rename/", hand)
-    assert isinstance(one(rig.store.delete([Removal(path="f", expected=rig.entry("f"))])), Stale)
+    assert isinstance(one(rig.store.delete([DeleteRequest(path="f", expected=rig.entry("f"))])), Stale)
     assert rig.read("f") == b"edited in the last instant"
 
 
@@ -255,7 +261,7 @@ def test_a_login_that_is_revoked_ends_the_run(rig: SmartFileRig) -> None:
         rig.store.root,
         lambda: list(rig.store.changed([("", b"")])),
         lambda: rig.put("g", b"x"),
-        lambda: list(rig.store.delete([Removal(path="f", expected=entry)])),
+        lambda: list(rig.store.delete([DeleteRequest(path="f", expected=entry)])),
         lambda: list(rig.store.digests([("f", entry)])),
         rig.store.free_space,
     ):
@@ -282,7 +288,9 @@ def test_a_service_that_tells_no_case_apart_is_found_out(tmp_path: Path) -> None
     rig = SmartFileRig(tmp_path, Options(case_blind=True))
     assert rig.store.capabilities.folds_case
     entry = done(rig.put("Name", b"x"))
-    assert isinstance(one(rig.store.rename([Rename(origin="Name", path="name", expected=entry)])), Done)
+    assert isinstance(
+        one(rig.store.rename([RenameRequest(origin="Name", path="name", expected=entry)])), Done
+    )
     assert list(rig.store.list("").entries) == ["name"]
     rig.store.close()
     plain = SmartFileRig(tmp_path)
@@ -295,7 +303,7 @@ def test_what_other_programs_noted_stays_with_the_name_but_for_digests(rig: Smar
     done(rig.put("f", b"new", expected=rig.entry("f"), mtime_ns=0))
     noted = rig.double.attributes(f"{ROOT}/f")
     assert noted["color"] == "red" and "checksum" not in noted
-    assert noted[marks.MODIFIED] == "1970-01-01 00:00:00"
+    assert noted[attributes.MODIFIED] == "1970-01-01 00:00:00"
 
 
 def test_a_target_longer_than_an_attribute_may_hold_is_refused(rig: SmartFileRig) -> None:
@@ -309,7 +317,7 @@ def test_every_name_survives_the_url_and_the_form(rig: SmartFileRig, name: str) 
     entry = done(rig.put(name, NEW, expected=entry))
     assert list(rig.store.list("").entries) == [name] and rig.read(name) == NEW
     assert b"".join(rig.store.open(name, entry).chunks()) == NEW
-    done(one(rig.store.rename([Rename(origin=name, path=f"{name}2", expected=entry)])))
+    done(one(rig.store.rename([RenameRequest(origin=name, path=f"{name}2", expected=entry)])))
     assert list(rig.store.list("").entries) == [f"{name}2"]
 
 
@@ -355,7 +363,7 @@ def test_what_a_client_with_a_wrong_clock_keeps_is_named_by_the_service_s(rig: S
     for name in ("f", "g"):
         rig.write(name, name.encode())
         with closing(rig.another()) as run:
-            in_order(run.delete([Removal(path=name, expected=rig.entry(name))]), 1)
+            in_order(run.delete([DeleteRequest(path=name, expected=rig.entry(name))]), 1)
         rig.clock.slept.append(60.0 * DAY)
     assert sorted(rig.kept()) == [b"f", b"g"]
     trash = f"{ROOT}/.syncer/trash/"
@@ -395,7 +403,9 @@ def test_a_digest_is_noted_only_of_what_cannot_have_changed_since(rig: SmartFile
     rig.double.write(f"{ROOT}/f", b"x", time=rig.clock.now_ns() / 1e9 - (0 if young else DAY))
     expected = replace(rig.entry("f"), digest=bytes(32))
     assert expected.trusted is not young
-    done(one(rig.store.amend([Amend(path="f", expected=expected, mtime_ns=7, executable=True)])))
-    mark = marks.read(rig.double.attributes(f"{ROOT}/f"))
+    done(
+        one(rig.store.amend([SetAttributesRequest(path="f", expected=expected, mtime_ns=7, executable=True)]))
+    )
+    mark = attributes.read(rig.double.attributes(f"{ROOT}/f"))
     assert mark is not None and (mark.mtime_ns, mark.executable) == (7, True)
     assert mark.digest == (None if young else bytes(32))

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncer.stores.smartfile import info, marks, times
-from syncer.stores.smartfile.marks import Mark
+from syncer.stores.smartfile import attributes, info, times
+from syncer.stores.smartfile.attributes import Mark
 
 SECOND = 10**9
 
@@ -99,12 +99,12 @@ MARK = Mark(
     )
 )
 def test_a_mark_comes_back(mark: Mark) -> None:
-    assert marks.read(mark.attributes()) == mark
+    assert attributes.read(mark.attributes()) == mark
 
 
 @given(st.text())
 def test_what_is_no_mark_is_none(text: str) -> None:
-    assert marks.read({marks.ATTRIBUTE: text}) is None
+    assert attributes.read({attributes.ATTRIBUTE: text}) is None
 
 
 def test_a_mark_is_believed_for_its_content() -> None:
@@ -121,7 +121,7 @@ def test_a_mark_that_outlived_its_content_says_nothing_of_it(other: dict[str, ob
 
 
 def test_another_program_s_note_of_the_time_is_heeded() -> None:
-    noted = {marks.MODIFIED: "2021-01-01 00:00:00"}
+    noted = {attributes.MODIFIED: "2021-01-01 00:00:00"}
     assert described(attributes=noted).entry().mtime_ns == ns("2021-01-01T00:00:00")
     later = {**MARK.attributes(), **noted}
     assert described(attributes=later, size=4).entry().mtime_ns == ns("2021-01-01T00:00:00")

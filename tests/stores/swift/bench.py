@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from random import Random
 
-from syncer.stores.swift.planning import Thresholds
-from syncer.stores.swift.uploading import OURS
+from syncer.stores.swift.slo.layout import LayoutLimits
+from syncer.stores.swift.slo.upload import OURS
 from tests.contract.swift_rig import Hands, tempauth_door
 from tests.stores.swift.large import SMALL, Machine
 from tests.swift.server import Swift
@@ -26,7 +26,7 @@ class Bench:
         self.segments = Hands(url, token, f"{self.container}_segments")
         self.machines: list[Machine] = []
 
-    def machine(self, name: str = "a", thresholds: Thresholds | None = SMALL) -> Machine:
+    def machine(self, name: str = "a", thresholds: LayoutLimits | None = SMALL) -> Machine:
         """Another one; one of the same name has the same cache."""
         made = Machine(tempauth_door(self.swift), self.container, self.base / name, thresholds=thresholds)
         self.machines.append(made)

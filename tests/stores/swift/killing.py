@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from syncer.engine.paths import TEMPORARY
-from syncer.stores.ground import TAG_LENGTH
+from syncer.stores.local.root import TAG_LENGTH
 from tests.contents import noise
 from tests.simulation.expectations import nothing_is_lost, only_whole_contents
 from tests.stores.swift.bench import edit

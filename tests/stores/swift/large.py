@@ -8,18 +8,18 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from syncer.engine.interfaces import TransferStats, WriteRequest
 from syncer.engine.model import Done, Entry, Kind, Outcome
-from syncer.engine.ports import Put, Traffic
-from syncer.stores.swift.auth import Door
-from syncer.stores.swift.connection import Connection
-from syncer.stores.swift.manifest import Manifest, parsed
-from syncer.stores.swift.names import Place
-from syncer.stores.swift.planning import Thresholds
+from syncer.stores.swift.auth import TokenProvider
+from syncer.stores.swift.client import Connection
+from syncer.stores.swift.names import ContainerPath
+from syncer.stores.swift.slo.layout import LayoutLimits
+from syncer.stores.swift.slo.manifest import Manifest, parsed
 from syncer.stores.swift.store import SwiftStore
 from tests.contract.doubles import SteppingClock
 from tests.contract.rigs import in_order
 
-SMALL = Thresholds(
+SMALL = LayoutLimits(
     worth=64 << 10,
     segment=128 << 10,
     shortest=8 << 10,
@@ -77,16 +77,16 @@ class Machine:
 
     def __init__(
         self,
-        door: Door,
+        door: TokenProvider,
         container: str,
         cache: Path,
         *,
-        thresholds: Thresholds | None = SMALL,
+        thresholds: LayoutLimits | None = SMALL,
         prefix: str = "",
     ) -> None:
         self.clock = SteppingClock()
         self.connection = Connection(door, clock=self.clock)
-        self.place = Place(container=container, prefix=prefix)
+        self.place = ContainerPath(container=container, prefix=prefix)
         self.store = SwiftStore(
             self.connection,
             self.place,
@@ -99,7 +99,7 @@ class Machine:
         self.store.create_root()
         if not getattr(self.store.root(), "marker", ""):
             self.store.mark("ab" * 16)
-        self.traffic = Traffic()
+        self.traffic = TransferStats()
 
     def entry(self, path: str) -> Entry:
         seen = self.store.look(path)
@@ -107,7 +107,7 @@ class Machine:
         return seen
 
     def outcome(self, path: str, data: bytes, *, expected: Entry | None = None) -> Outcome:
-        item = Put(
+        item = WriteRequest(
             path=path,
             kind=Kind.FILE,
             source=Content(data),

@@ -7,23 +7,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from syncer.clock import SystemClock
-from syncer.engine import cycle
+from syncer.engine import sync
+from syncer.engine.gitignore import compile_rules
 from syncer.engine.model import Action, Failed, Outcome, Policy, Side
 from syncer.engine.report import RunReport
 from syncer.engine.scope import EVERYTHING, Scope
-from syncer.ignore import compile_rules
-from syncer.jobs.admission import admit
+from syncer.jobs.root_identity import admit
 from syncer.state import open_state
-from syncer.stores.folder import FolderStore
-from syncer.stores.fsops import FileSystem
+from syncer.stores.local.filesystem import FileSystem
+from syncer.stores.local.store import FolderStore
+from syncer.stores.local.trash import Trash
 from syncer.stores.retry import RetryingStore
 from syncer.stores.retry_policy import RetryPolicy
-from syncer.stores.swift.auth import Door
-from syncer.stores.swift.connection import Connection
-from syncer.stores.swift.names import Place
-from syncer.stores.swift.planning import Thresholds
+from syncer.stores.swift.auth import TokenProvider
+from syncer.stores.swift.client import Connection
+from syncer.stores.swift.names import ContainerPath
+from syncer.stores.swift.slo.layout import LayoutLimits
 from syncer.stores.swift.store import SwiftStore
-from syncer.stores.trash import Trash
 
 TAG = "0123abcd"
 NAMES = {Side.LOCAL: "local", Side.REMOTE: "remote"}
@@ -47,10 +47,10 @@ class Machine:
     def __init__(
         self,
         home: Path,
-        door: Door,
-        place: Place,
+        door: TokenProvider,
+        place: ContainerPath,
         clock: SystemClock | None = None,
-        thresholds: Thresholds | None = None,
+        thresholds: LayoutLimits | None = None,
     ) -> None:
         self.home, self.door, self.place = home, door, place
         self.clock, self.thresholds = clock or SystemClock(), thresholds
@@ -76,7 +76,7 @@ class Machine:
     def run(self, policy: Policy | None = None, scope: Scope = EVERYTHING) -> RunReport:
         """One run. Raises what it raises."""
         with self._pair(policy or Policy(host=self.home.name)) as pair:
-            return cycle.run(pair, cycle.look(pair, scope))
+            return sync.run(pair, sync.look(pair, scope))
 
     def settled(self) -> None:
         """Runs until there is nothing to do."""
@@ -100,7 +100,7 @@ class Machine:
         return {str(p.relative_to(self.local)): p.read_bytes() for p in found}
 
     @contextmanager
-    def _pair(self, policy: Policy) -> Iterator[cycle.Pair]:
+    def _pair(self, policy: Policy) -> Iterator[sync.SyncContext]:
         fs = FileSystem()
         state = open_state(self.home / "state", now_ns=self.clock.now_ns)
         trash = Trash.at(str(self.home / "trash"), fs=fs, clock=self.clock, run="r")
@@ -109,7 +109,7 @@ class Machine:
         remote = RetryingStore(self.remote(), sleep=self.clock.sleep, policy=patience)
         try:
             found = admit(state.memory, local, remote, names=NAMES, accept=False)
-            yield cycle.Pair(
+            yield sync.SyncContext(
                 local=local, remote=remote, memory=state.memory, policy=policy, clock=self.clock,
                 reporter=Silent(), compiler=compile_rules, roots=found,
             )  # fmt: skip

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from syncer.accounts.swift import connecting
 from syncer.clock import SystemClock
 from syncer.config.accounts import Account, Kinds
-from syncer.engine.ports import Store
+from syncer.engine.interfaces import Store
 from syncer.errors import ConfigError
-from syncer.jobs.swift import connecting
 from tests.swift.server import Swift
 
 

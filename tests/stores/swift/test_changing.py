@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
+from syncer.engine.interfaces import DeleteRequest, MkdirRequest, RenameRequest
 from syncer.engine.model import Done, Entry, Failed, Kind, Outcome, Stale
-from syncer.engine.ports import Creation, Removal, Rename
-from syncer.stores.swift.connection import Call, Connection
+from syncer.stores.swift.capabilities import ClusterInfo
+from syncer.stores.swift.client import Call, Connection
 from syncer.stores.swift.objects import Objects
-from syncer.stores.swift.offered import Offered
 from syncer.stores.swift.trash import KEPT_DAYS, Trash
 from tests.contract.doubles import SteppingClock
 from tests.contract.rigs import in_order
@@ -34,7 +34,7 @@ def meanwhile(rule: Rule, act: Callable[[], Outcome], other: Callable[[], None])
 
 
 def delete(rig: SwiftRig, *paths: str) -> list[Outcome]:
-    items = [Removal(path=path, expected=rig.entry(path)) for path in paths]
+    items = [DeleteRequest(path=path, expected=rig.entry(path)) for path in paths]
     return in_order(rig.store.delete(items), len(items))
 
 
@@ -106,7 +106,7 @@ def test_a_rename_whose_origin_is_edited_meanwhile_leaves_both_names_as_they_wer
     swift: Swift, rig: SwiftRig
 ) -> None:
     rig.write("f", b"old")
-    item = Rename(origin="f", path="g", expected=rig.entry("f"))
+    item = RenameRequest(origin="f", path="g", expected=rig.entry("f"))
     rule = swift.rule("hold-answer", method="COPY")
     outcome = meanwhile(
         rule, lambda: in_order(rig.store.rename([item]), 1)[0], lambda: rig.write("f", b"edit")
@@ -117,7 +117,7 @@ def test_a_rename_whose_origin_is_edited_meanwhile_leaves_both_names_as_they_wer
 def test_a_rename_keeps_time_bit_and_digest(rig: SwiftRig) -> None:
     made = rig.put("f", b"x", mtime_ns=1_500_000_000, executable=True)
     assert isinstance(made, Done) and made.entry is not None
-    outcome = in_order(rig.store.rename([Rename(origin="f", path="g", expected=made.entry)]), 1)[0]
+    outcome = in_order(rig.store.rename([RenameRequest(origin="f", path="g", expected=made.entry)]), 1)[0]
     entry = rig.entry("g")
     assert isinstance(outcome, Done) and outcome.entry == entry and entry.version != made.entry.version
     assert (entry.mtime_ns, entry.executable, entry.digest) == (1_500_000_000, True, made.entry.digest)
@@ -146,14 +146,14 @@ def test_a_deleted_file_keeps_its_directory(rig: SwiftRig) -> None:
     rig.write("d/f", b"x")
     rig.write("e/g", b"x")
     delete(rig, "d/f")
-    in_order(rig.store.rename([Rename(origin="e/g", path="h", expected=rig.entry("e/g"))]), 1)
+    in_order(rig.store.rename([RenameRequest(origin="e/g", path="h", expected=rig.entry("e/g"))]), 1)
     kinds = {n: e.kind for n, e in rig.store.list("").entries.items() if isinstance(e, Entry)}
     assert kinds == {"d": Kind.DIRECTORY, "e": Kind.DIRECTORY, "h": Kind.FILE}
 
 
 def test_many_directories_are_made_level_by_level(rig: SwiftRig) -> None:
     paths = [f"a{n}/b/c"[: 2 + 2 * depth] for depth in range(3) for n in range(6)]
-    outcomes = in_order(rig.store.make_directories([Creation(path=path) for path in paths]), len(paths))
+    outcomes = in_order(rig.store.make_directories([MkdirRequest(path=path) for path in paths]), len(paths))
     assert all(isinstance(o, Done) for o in outcomes)
     assert list(rig.store.list("a3/b").entries) == ["c"]
 
@@ -165,7 +165,7 @@ def test_many_deletes_go_by_bulk_and_each_is_kept(swift: Swift, rig: SwiftRig) -
     paths = [f"d/ä {n}%+?#" for n in range(60)]
     for n, path in enumerate(paths):
         rig.write(path, b"%d" % n)
-    items = [Removal(path=p, expected=rig.entry(p)) for p in paths]
+    items = [DeleteRequest(path=p, expected=rig.entry(p)) for p in paths]
     rig.write(paths[7], b"edited")
     rig.remove(paths[8])
     swift.clear()
@@ -233,7 +233,7 @@ def test_a_clock_that_runs_ahead_prunes_nothing(rig: SwiftRig) -> None:
     rig.clock.slept.append((KEPT_DAYS + 1) * DAY)
     later = rig.opened(Connection(rig.door, clock=rig.clock))
     rig.write("h", b"y")
-    (outcome,) = in_order(later.delete([Removal(path="h", expected=later.look("h"))]), 1)
+    (outcome,) = in_order(later.delete([DeleteRequest(path="h", expected=later.look("h"))]), 1)
     assert isinstance(outcome, Done)
     later.close()
     assert sorted(rig.kept()) == [b"x", b"y"]
@@ -261,7 +261,11 @@ class StoppedClock(SteppingClock):
 def trash_of_a_run(rig: SwiftRig, clock: SteppingClock, *, kept_days: int = KEPT_DAYS) -> Trash:
     connection = Connection(rig.door, clock=rig.clock)
     return Trash(
-        Objects(connection, rig.place), Offered(connection, rig.place), clock, "0123abcd", kept_days=kept_days
+        Objects(connection, rig.place),
+        ClusterInfo(connection, rig.place),
+        clock,
+        "0123abcd",
+        kept_days=kept_days,
     )
 
 

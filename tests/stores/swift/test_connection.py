@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from syncer.errors import PermanentError, TransientError
-from syncer.stores.swift.auth import Access, Door
-from syncer.stores.swift.connection import Call, Connection
+from syncer.stores.swift.auth import Access, TokenProvider
+from syncer.stores.swift.client import Call, Connection
 from tests.contract.doubles import SteppingClock
 from tests.contract.swift_rig import tempauth_door
 from tests.swift.server import Swift
@@ -18,7 +18,7 @@ from tests.swift.server import Swift
 class Counting:
     """A door that counts who came in; its storage URL is what a test says."""
 
-    def __init__(self, inner: Door, url: str = "") -> None:
+    def __init__(self, inner: TokenProvider, url: str = "") -> None:
         self.inner, self.url, self.renewed = inner, url, 0
 
     def open(self) -> Access:

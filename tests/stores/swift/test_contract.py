@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from syncer.engine.interfaces import RenameRequest
 from syncer.engine.model import Failed
-from syncer.engine.ports import Rename
 from syncer.errors import Unholdable, Unmovable
 from tests.contract import test_changing, test_looking
 from tests.contract.rigs import DECORATORS, in_order
@@ -52,7 +52,7 @@ def test_a_name_that_is_not_utf8_is_refused(rig: SwiftRig) -> None:
 
 def test_a_directory_is_not_moved_at_once(rig: SwiftRig) -> None:
     rig.write("a/deep/f", b"x")
-    item = Rename(origin="a", path="b", expected=rig.entry("a"))
+    item = RenameRequest(origin="a", path="b", expected=rig.entry("a"))
     outcome = in_order(rig.store.rename([item]), 1)[0]
     assert isinstance(outcome, Failed) and isinstance(outcome.error, Unmovable)
     assert not rig.store.capabilities.moves_directories and rig.read("a/deep/f") == b"x"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from syncer.stores.swift.connection import Call, Connection, Reply
-from syncer.stores.swift.names import Place
+from syncer.stores.swift.client import Call, Connection, SwiftReply
+from syncer.stores.swift.names import ContainerPath
 from tests.contract.swift_rig import Hands, tempauth_door
 from tests.stores.swift.machines import Machine
 from tests.swift.server import Swift
@@ -29,7 +29,7 @@ class MortalConnection(Connection):
     after = False
     dead = False
 
-    def ask(self, call: Call) -> Reply:
+    def ask(self, call: Call) -> SwiftReply:
         if self.dead:
             raise Death
         if call.method in ("PUT", "POST", "COPY", "DELETE"):
@@ -56,7 +56,9 @@ def story(one: Machine) -> None:
     "at", [pytest.param(n, marks=pytest.mark.long) if n % 3 else n for n in range(STEPS)]
 )
 def test_nothing_is_lost_and_the_next_run_heals(swift: Swift, tmp_path: Path, at: int, after: bool) -> None:
-    one = Machine(tmp_path / "one", tempauth_door(swift), Place(container=swift.fresh_name(), prefix="p/"))
+    one = Machine(
+        tmp_path / "one", tempauth_door(swift), ContainerPath(container=swift.fresh_name(), prefix="p/")
+    )
     for name, data in (
         ("edited", b"first"),
         ("deleted", b"precious"),

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from syncer.errors import PermanentError
-from syncer.stores.swift.auth.token import TokenDoor
-from syncer.stores.swift.connection import Call, Connection
+from syncer.stores.swift.auth.token import StaticTokenProvider
+from syncer.stores.swift.client import Call, Connection
 from tests.contract.doubles import SteppingClock
 
 
@@ -55,7 +55,7 @@ def recorder() -> Iterator[Recorder]:
 
 
 def connected(url: str) -> Connection:
-    door = TokenDoor(storage_url=f"{url}/v1/a", token=lambda: "t", insecure=True)
+    door = StaticTokenProvider(storage_url=f"{url}/v1/a", token=lambda: "t", insecure=True)
     return Connection(door, clock=SteppingClock())
 
 

@@ -10,15 +10,14 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from syncer.engine.model import Done, Entry, Kind, Listing, Obstacle
-from syncer.engine.ports import Source
+from syncer.engine.interfaces import Source
+from syncer.engine.model import BlockedEntry, Done, Entry, Kind, Listing
 from syncer.errors import ChangedUnderUs, NotFound, StoreError, TransientError
-from syncer.stores.swift.early import TINY, Early
-from syncer.stores.swift.known import Fact, Known
-from syncer.stores.swift.objects import Head, Row
-from syncer.stores.swift.overlay import GRACE_SECONDS
-from syncer.stores.swift.survey import FEW
-from syncer.stores.swift.versions import Stamp
+from syncer.stores.swift.cache import CachedObject, ObjectCache
+from syncer.stores.swift.consistency import GRACE_SECONDS
+from syncer.stores.swift.listing import FEW
+from syncer.stores.swift.objects import ListingRow, ObjectHead, Stamp
+from syncer.stores.swift.prefetch import TINY, TinyObjectPrefetch
 from tests.contract.swift_rig import SwiftRig
 from tests.swift.server import Swift
 
@@ -158,8 +157,8 @@ def test_a_tiny_object_that_cannot_be_read_is_still_seen(
 
 
 def test_what_is_held_early_is_bounded_and_handed_out_once() -> None:
-    early, row = Early(most=5), Row(name="a", size=3)
-    head = Head(stamp=Stamp(7, "900150983cd24fb0d6963f7d28e17f72"), size=3)
+    early, row = TinyObjectPrefetch(most=5), ListingRow(name="a", size=3)
+    head = ObjectHead(stamp=Stamp(7, "900150983cd24fb0d6963f7d28e17f72"), size=3)
     assert early.wanted(row)
     early.keep("a", head, b"abc")
     early.keep("damaged", head, b"abd")
@@ -193,7 +192,7 @@ def known_too(rig: SwiftRig, many: int) -> None:
     """So many objects more were there once, as far as is known."""
     entry = Entry(kind=Kind.FILE, size=1, version=b"v" * 24)
     names = (rig.place.name(f"far/f{n}") for n in range(many))
-    rig.store._ground.known.remember(Fact(name=n, ticks=7, listed="e", entry=entry) for n in names)
+    rig.store._ground.known.remember(CachedObject(name=n, ticks=7, listed="e", entry=entry) for n in names)
 
 
 def known_of(rig: SwiftRig) -> list[tuple[str, bytes]]:
@@ -289,7 +288,7 @@ def test_what_cannot_be_asked_for_makes_its_directory_differ(swift: Swift, wide:
     swift.rule("status", kind="object", path="*/b/f1", status=503, times=None)
     assert list(wide.store.changed(known)) == ["b"]
     listing: Listing = wide.store.list("b")
-    assert isinstance(listing.entries["f1"], Obstacle) and listing.fingerprint is None
+    assert isinstance(listing.entries["f1"], BlockedEntry) and listing.fingerprint is None
 
 
 def test_a_few_directories_of_a_container_that_is_gone_are_not_empty(wide: SwiftRig) -> None:
@@ -337,8 +336,8 @@ def test_what_is_known_of_a_directory_is_what_a_walk_would_find(tmp_path: Path) 
     dice, entry = random.Random(4), Entry(kind=Kind.FILE, size=1, version=b"v" * 24)
     parts = ["a", "a b", "a.", "é", "b", "\U0001f600"]
     names = {"p/" + "/".join(dice.choices(parts, k=dice.randint(1, 4))) for _ in range(900)}
-    known = Known(tmp_path)
-    known.remember(Fact(name=n, ticks=7, listed="e", entry=entry) for n in [*names, "o", "p", "p0/x"])
+    known = ObjectCache(tmp_path)
+    known.remember(CachedObject(name=n, ticks=7, listed="e", entry=entry) for n in [*names, "o", "p", "p0/x"])
     for prefix in ("p/", "p/a/", "p/é/b/", "nothing/"):
         below = {n for n in names if n.startswith(prefix) and n != prefix}
         heads = {(r := n[len(prefix) :]).partition("/")[0] + "/" * ("/" in r) for n in below}

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from syncer.clock import SystemClock
-from syncer.stores.swift.connection import Call, Connection, Reply
-from syncer.stores.swift.names import Place
+from syncer.stores.swift.client import Call, Connection, SwiftReply
+from syncer.stores.swift.names import ContainerPath
 from tests.contract.swift_rig import tempauth_door
 from tests.stores.swift.machines import Machine
 from tests.swift.server import Swift
@@ -25,7 +25,7 @@ class Together(Connection):
     looked: Callable[[], object]
     wrote = False
 
-    def ask(self, call: Call) -> Reply:
+    def ask(self, call: Call) -> SwiftReply:
         if not self.wrote and call.method == "PUT" and call.path.endswith("root-id"):
             self.wrote = True
             self.looked()
@@ -59,7 +59,7 @@ def test_of_several_first_runs_at_once_one_marker_stands_whatever_the_cluster_he
         machine = Machine(
             tmp_path / f"m{number}",
             tempauth_door(swift),
-            Place(container=container, prefix="p/"),
+            ContainerPath(container=container, prefix="p/"),
             Pausing(written.wait),
         )
         machine.write(f"of-{number}", b"x")

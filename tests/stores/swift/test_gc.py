@@ -10,13 +10,13 @@ from random import Random
 import pytest
 from click.testing import CliRunner
 
+from syncer.cli.common import CliContext
 from syncer.cli.gc import gc, sweep
-from syncer.cli.options import Session
+from syncer.engine.interfaces import DeleteRequest, RenameRequest
 from syncer.engine.model import Done, Failed, Stale
-from syncer.engine.ports import Removal, Rename
 from syncer.errors import ConfigError, NotFound, TransientError, UsageError
-from syncer.stores.swift.gc import Collector, Garbage, Removed
-from syncer.stores.swift.uploading import GRACE_SECONDS
+from syncer.stores.swift.slo.gc import Collector, Garbage, Removed
+from syncer.stores.swift.slo.upload import GRACE_SECONDS
 from tests.contents import noise
 from tests.contract.doubles import SteppingClock
 from tests.contract.rigs import in_order
@@ -98,7 +98,7 @@ def test_manifests_of_other_tools_keep_our_segments(bench: Bench) -> None:
     bench.hands.ask(
         "COPY", "big", query="multipart-manifest=get", headers={"Destination": f"{bench.container}/theirs"}
     )
-    assert isinstance(in_order(machine.store.delete([Removal(path="big", expected=entry)]), 1)[0], Done)
+    assert isinstance(in_order(machine.store.delete([DeleteRequest(path="big", expected=entry)]), 1)[0], Done)
     empty_trash(bench)
     assert Sweeper(bench).sweep().segments == 0 and bench.read("theirs") == data
 
@@ -127,7 +127,7 @@ def test_a_listing_that_lags_behind_a_rename_costs_nothing(bench: Bench) -> None
     assert entry is not None
     bench.swift.lag(None)
     assert isinstance(
-        in_order(machine.store.rename([Rename(origin="old", path="new", expected=entry)]), 1)[0], Done
+        in_order(machine.store.rename([RenameRequest(origin="old", path="new", expected=entry)]), 1)[0], Done
     )
     sweeper = Sweeper(bench)
     with pytest.raises(TransientError):
@@ -149,7 +149,7 @@ def test_a_rename_between_the_looks_costs_nothing(bench: Bench) -> None:
         found = asked(headers)
         sweeper.collector._look = asked
         assert isinstance(
-            in_order(machine.store.rename([Rename(origin="z", path="a", expected=entry)]), 1)[0], Done
+            in_order(machine.store.rename([RenameRequest(origin="z", path="a", expected=entry)]), 1)[0], Done
         )
         return set(), *found[1:]  # as if the first look had met neither name
 
@@ -206,12 +206,12 @@ def campaign(bench: Bench, seed: int, steps: int) -> None:
         elif deed < 0.75:
             entry = machine.entry(name)
             assert isinstance(
-                in_order(machine.store.delete([Removal(path=name, expected=entry)]), 1)[0], Done
+                in_order(machine.store.delete([DeleteRequest(path=name, expected=entry)]), 1)[0], Done
             )
             del there[name]
         else:
             free = next(n for n in (f"{name}{step}",) if n not in there)
-            item = Rename(origin=name, path=free, expected=machine.entry(name))
+            item = RenameRequest(origin=name, path=free, expected=machine.entry(name))
             assert isinstance(in_order(machine.store.rename([item]), 1)[0], Done)
             there[free] = there.pop(name)
             there.pop(free) if random.random() < 0.5 and _gone(machine, free) else None
@@ -251,7 +251,7 @@ def _write(
 
 
 def _gone(machine: Machine, name: str) -> bool:
-    item = Removal(path=name, expected=machine.entry(name))
+    item = DeleteRequest(path=name, expected=machine.entry(name))
     return isinstance(in_order(machine.store.delete([item]), 1)[0], Done)
 
 
@@ -273,7 +273,7 @@ def test_no_segment_is_leaked_or_lost(bench: Bench, seed: int) -> None:
 # -- the command -----------------------------------------------------------------------------
 
 
-def session(bench: Bench, tmp_path: Path, *, json: bool = False) -> Session:
+def session(bench: Bench, tmp_path: Path, *, json: bool = False) -> CliContext:
     config, swift = tmp_path / "config.toml", bench.swift
     config.write_text(
         f'[accounts.cloud]\ntype = "swift"\nauth = "v1"\nauth_url = "{swift.auth_url}"\n'
@@ -281,7 +281,7 @@ def session(bench: Bench, tmp_path: Path, *, json: bool = False) -> Session:
         encoding="utf-8",
     )
     config.chmod(0o600)
-    made = Session()
+    made = CliContext()
     made.config, made.json = config, json
     return made
 
@@ -292,7 +292,7 @@ def test_the_command_lists_and_removes_with_yes_only(
     machine, where = bench.machine(), f"cloud:{bench.container}"
     entry = machine.put("big", noise(1, MIB)).entry
     assert entry is not None
-    assert isinstance(in_order(machine.store.delete([Removal(path="big", expected=entry)]), 1)[0], Done)
+    assert isinstance(in_order(machine.store.delete([DeleteRequest(path="big", expected=entry)]), 1)[0], Done)
     empty_trash(bench)
     people, programs, clock = session(bench, tmp_path), session(bench, tmp_path, json=True), SteppingClock()
     assert sweep(people, where, grace=None, yes=True, clock=clock) == 0

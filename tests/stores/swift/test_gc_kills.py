@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from syncer.cli.common import CliContext
 from syncer.cli.gc import sweep
-from syncer.cli.options import Session
 from tests.contract.doubles import SteppingClock
 from tests.stores.swift.cloud import CloudWorld
 from tests.stores.swift.killing import Story
@@ -57,7 +57,7 @@ def _collect(story: Story) -> None:
 
 
 def _sweep(world: CloudWorld) -> None:
-    session = Session()
+    session = CliContext()
     session.config, session.json = world.config, True
     # The clock's: Swift says the time in whole seconds. The waiting takes none.
     assert sweep(session, f"cloud:{world.container}", grace=-60, yes=True, clock=SteppingClock()) == 0

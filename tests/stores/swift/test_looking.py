@@ -9,14 +9,21 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from syncer.engine.model import Done, Entry, Kind, Listing, Obstacle, Trouble
+from syncer.engine.model import (
+    BlockedEntry,
+    BlockReason,
+    Done,
+    Entry,
+    Kind,
+    Listing,
+)
 from syncer.errors import StoreError
 from tests.contract.swift_rig import SwiftRig, tempauth_door
 from tests.swift.fixtures import MakeSwift
 from tests.swift.server import Swift
 
 
-def seen(listing: Listing) -> dict[str, Kind | Trouble]:
+def seen(listing: Listing) -> dict[str, Kind | BlockReason]:
     return {n: e.kind if isinstance(e, Entry) else e.trouble for n, e in listing.entries.items()}
 
 
@@ -119,7 +126,7 @@ def test_an_object_beside_a_directory_of_its_name_is_an_obstacle(rig: SwiftRig) 
     rig.write("z/a", b"file")
     for store in (rig.store, rig.opened()):
         found = store.list("")
-        assert seen(found) == {"a": Trouble.CLASH, "z": Kind.DIRECTORY} and found.fingerprint is None
+        assert seen(found) == {"a": BlockReason.CLASH, "z": Kind.DIRECTORY} and found.fingerprint is None
     assert rig.read("a") == b"file" and rig.read("a/b") == b"below"
 
 
@@ -135,12 +142,12 @@ def test_names_that_are_no_paths_are_obstacles_where_they_begin(rig: SwiftRig, w
     rig.write("d/good", b"x")
     if whole:
         top = rig.store.list("")
-        assert seen(top) == {"/": Trouble.UNSAFE_NAME, "d": Kind.DIRECTORY}
+        assert seen(top) == {"/": BlockReason.UNSAFE_NAME, "d": Kind.DIRECTORY}
     else:
         rig.store.list("")
     found = rig.store.list("d") if whole else rig.opened().list("d")
     assert seen(found)["good"] is Kind.FILE
-    assert {n for n, e in found.entries.items() if isinstance(e, Obstacle)} >= {".", "..", "/"}
+    assert {n for n, e in found.entries.items() if isinstance(e, BlockedEntry)} >= {".", "..", "/"}
     assert found.fingerprint is None
 
 
@@ -195,7 +202,7 @@ def test_a_dynamic_object_that_grows_is_seen_although_the_listing_shows_nothing(
 def test_metadata_survives_an_amendment_and_a_manifest_too(rig: SwiftRig) -> None:
     from urllib.parse import quote
 
-    from syncer.engine.ports import Amend
+    from syncer.engine.interfaces import SetAttributesRequest
 
     name = rig.place.name
     rig.hands.put(name(".syncer/parts/1"), b"one")
@@ -203,7 +210,7 @@ def test_metadata_survives_an_amendment_and_a_manifest_too(rig: SwiftRig) -> Non
     rig.hands.put(
         name("d"), X_Object_Manifest=manifest, X_Object_Meta_Colour="grün".encode(), X_Delete_At="4000000000"
     )
-    item = Amend(path="d", expected=rig.entry("d"), mtime_ns=7 * 10**9, executable=True)
+    item = SetAttributesRequest(path="d", expected=rig.entry("d"), mtime_ns=7 * 10**9, executable=True)
     assert [type(o) for _, o in rig.store.amend([item])] == [Done]
     headers = rig.hands.ask("HEAD", name("d")).headers
     assert (

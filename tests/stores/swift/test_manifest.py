@@ -11,9 +11,8 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncer.stores.swift.manifest import Inline, Manifest, Part, Segment, parsed
-from syncer.stores.swift.manifests import Manifests, fits
-from syncer.stores.swift.versions import Stamp
+from syncer.stores.swift.objects import Stamp
+from syncer.stores.swift.slo.manifest import Inline, Manifest, Manifests, Part, Segment, fits, parsed
 from tests.contract.swift_rig import Hands, tempauth_door
 from tests.stores.swift.large import Machine
 from tests.swift.server import Swift

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from syncer.engine.interfaces import DeleteRequest
 from syncer.engine.model import Done, Failed, Stale
-from syncer.engine.ports import Removal
 from syncer.errors import TransientError
 from syncer.stores.retry import RetryingStore
 from syncer.stores.retry_policy import RetryPolicy
-from syncer.stores.swift.names import Place
+from syncer.stores.swift.names import ContainerPath
 from tests.contents import noise
 from tests.contract import test_changing, test_looking
 from tests.contract.rigs import in_order
@@ -107,7 +107,7 @@ def way(request: pytest.FixtureRequest) -> Iterator[Way]:
 
 
 def machines(way: Way, folder: Path) -> tuple[Machine, Machine]:
-    place = Place(container=way.swift.fresh_name(), prefix="p/")
+    place = ContainerPath(container=way.swift.fresh_name(), prefix="p/")
     one, two = (Machine(folder / name, way.door, place) for name in ("one", "two"))
     return one, two
 
@@ -182,7 +182,7 @@ def test_a_lost_answer_to_a_bulk_delete_is_found_to_have_taken_effect(swift: Swi
     for n in range(12):
         rig.write(f"f{n}", b"%d" % n)
     rule = swift.rule("lose-answer", method="POST", kind="account")
-    removals = [Removal(path=f"f{n}", expected=rig.entry(f"f{n}")) for n in range(12)]
+    removals = [DeleteRequest(path=f"f{n}", expected=rig.entry(f"f{n}")) for n in range(12)]
     assert in_order(rig.store.delete(removals), 12) == [Done()] * 12
     assert rule.hits() == 1 and sorted(rig.kept()) == sorted(b"%d" % n for n in range(12))
     rig.close()
@@ -191,7 +191,9 @@ def test_a_lost_answer_to_a_bulk_delete_is_found_to_have_taken_effect(swift: Swi
 def test_a_rename_that_stops_between_copy_and_delete_is_finished_by_the_next_run(
     swift: Swift, tmp_path: Path
 ) -> None:
-    one = Machine(tmp_path / "one", tempauth_door(swift), Place(container=swift.fresh_name(), prefix="p/"))
+    one = Machine(
+        tmp_path / "one", tempauth_door(swift), ContainerPath(container=swift.fresh_name(), prefix="p/")
+    )
     one.write("f", b"precious" * 100)
     one.settled()
     (one.local / "f").rename(one.local / "g")

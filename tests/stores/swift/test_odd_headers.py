@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncer.errors import TransientError
-from syncer.stores.smartfile import replies
-from syncer.stores.swift import metadata, refusals, versions
-from syncer.stores.swift.auth.asking import by_seconds, retry_after
+from syncer.stores.http import errors
+from syncer.stores.swift import errors as refusals
+from syncer.stores.swift import metadata, objects
+from syncer.stores.swift.auth.http import by_seconds, retry_after
 from syncer.stores.swift.objects import head_in
 from tests.contract.doubles import SteppingClock
 
@@ -73,14 +74,14 @@ def test_a_pause_is_a_number_of_seconds_or_none(text: str) -> None:
 def test_the_pauses_and_the_clock_of_smartfile_are_numbers_or_none(one: str, two: str, three: str) -> None:
     headers: dict[str, str] = {"Retry-After": one, "Date": two, "X-Throttle": three}
     response: Any = SimpleNamespace(status_code=429, headers=headers)
-    found = replies.pause(response)
+    found = errors.pause(response)
     assert found is not None and found >= 0
-    replies.date_ns(response)
+    errors.date_ns(response)
 
 
 @given(words)
 def test_dates_and_counts_end_in_a_value_or_a_value_error(text: str) -> None:
-    for read in (versions.by_timestamp, versions.by_http_date, versions.by_listing, versions.count):
+    for read in (objects.by_timestamp, objects.by_http_date, objects.by_listing, objects.count):
         try:
             read(text)
         except (ValueError, OverflowError):

@@ -12,14 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncer.engine.delta import Copy, Literal
-from syncer.stores.swift.manifest import Inline, Manifest, Part, Segment
-from syncer.stores.swift.planning import (
-    Dialect,
-    Enclose,
-    Fresh,
+from syncer.delta.rsync import Copy, Literal
+from syncer.stores.swift.slo.layout import (
+    InlineBytes,
+    LayoutLimits,
+    NewBytes,
+    SloFeatures,
     Step,
-    Thresholds,
     Upload,
     fresh,
     gathered,
@@ -28,9 +27,10 @@ from syncer.stores.swift.planning import (
     segment_size,
     wear,
 )
+from syncer.stores.swift.slo.manifest import Inline, Manifest, Part, Segment
 from tests.contents import noise
 
-SMALL = Thresholds(
+SMALL = LayoutLimits(
     segment=16 << 10,
     shortest=1 << 10,
     inline=64,
@@ -41,10 +41,10 @@ SMALL = Thresholds(
 )
 """The usual proportions, a thousandth of the size."""
 DIALECTS = {
-    "swift": Dialect(),
-    "ceph": Dialect(ranges=False, inline=False),
-    "old": Dialect(inline=False),
-    "tight": Dialect(parts=40),
+    "swift": SloFeatures(),
+    "ceph": SloFeatures(ranges=False, inline=False),
+    "old": SloFeatures(inline=False),
+    "tight": SloFeatures(parts=40),
 }
 
 
@@ -52,8 +52,8 @@ DIALECTS = {
 class Cluster:
     """Segments by path, and what a plan's steps make of them."""
 
-    dialect: Dialect
-    thresholds: Thresholds = SMALL
+    dialect: SloFeatures
+    thresholds: LayoutLimits = SMALL
     objects: dict[str, bytes] = field(default_factory=dict)
     sent: int = 0
 
@@ -65,7 +65,7 @@ class Cluster:
             return step
         data = content[step.start : step.start + step.size]
         self.sent += len(data)
-        if isinstance(step, Enclose):
+        if isinstance(step, InlineBytes):
             return Inline(data=data)
         path = f"c/{len(self.objects)}"
         self.objects[path] = data
@@ -80,7 +80,7 @@ class Cluster:
     def first(self, content: bytes) -> Manifest:
         return self.put(fresh(len(content), self.dialect, self.thresholds), content)
 
-    def edit(self, old: Manifest, changes: Sequence[Copy | Fresh], content: bytes) -> Manifest:
+    def edit(self, old: Manifest, changes: Sequence[Copy | NewBytes], content: bytes) -> Manifest:
         steps = planned(old, changes, dialect=self.dialect, thresholds=self.thresholds)
         manifest = self.put(steps, content)
         assert self.read(manifest) == content
@@ -95,7 +95,7 @@ class Cluster:
 Cut = tuple[int, int, bytes]  # at, removed, inserted
 
 
-def changed(content: bytes, cuts: Sequence[Cut]) -> tuple[list[Copy | Fresh], bytes]:
+def changed(content: bytes, cuts: Sequence[Cut]) -> tuple[list[Copy | NewBytes], bytes]:
     """Edits in ascending order as commands, and what they make."""
     commands: list[Copy | Literal] = []
     at, made = 0, b""
@@ -190,8 +190,8 @@ def test_without_ranges_the_other_segments_stay_whole() -> None:
 
 def test_content_that_is_all_new_is_laid_out_afresh() -> None:
     old = Cluster(DIALECTS["swift"]).first(noise(1, 100 << 10))
-    steps = planned(old, [Fresh(90_000), Copy(0, 1000)], dialect=Dialect(), thresholds=SMALL)
-    assert steps == fresh(91_000, Dialect(), SMALL)
+    steps = planned(old, [NewBytes(90_000), Copy(0, 1000)], dialect=SloFeatures(), thresholds=SMALL)
+    assert steps == fresh(91_000, SloFeatures(), SMALL)
     assert all(isinstance(step, Upload) for step in steps)
 
 
@@ -209,17 +209,17 @@ def test_segments_that_are_mostly_dead_are_given_up() -> None:
 
 
 def test_no_segment_of_a_fresh_layout_is_short_but_an_only_one() -> None:
-    usual = Thresholds()
+    usual = LayoutLimits()
     for size in (8 << 20, (16 << 20) + 1, (32 << 20) - 1, 5 << 30, 400 << 30):
-        steps = fresh(size, Dialect(), usual)
+        steps = fresh(size, SloFeatures(), usual)
         assert wear(steps, usual).short == 0 and len(steps) <= 250
         assert sum(step.size for step in steps if isinstance(step, Upload)) == size
 
 
 def test_a_segment_is_never_longer_than_an_object_may_be() -> None:
-    tight = Dialect(segment=4 << 20)
-    assert max(_sizes(fresh(100 << 20, tight, Thresholds()))) <= 4 << 20
-    assert segment_size(1 << 40, replace(tight, segment=5 << 30), Thresholds()) <= 5 << 30
+    tight = SloFeatures(segment=4 << 20)
+    assert max(_sizes(fresh(100 << 20, tight, LayoutLimits()))) <= 4 << 20
+    assert segment_size(1 << 40, replace(tight, segment=5 << 30), LayoutLimits()) <= 5 << 30
 
 
 def _sizes(steps: Sequence[Step]) -> Iterator[int]:
@@ -230,12 +230,12 @@ def _sizes(steps: Sequence[Step]) -> Iterator[int]:
 def test_no_small_edit_costs_a_large_part_of_a_large_file(mebibytes: int, edits: int) -> None:
     """Sizes only, as they are in life: an edit of 4 KiB is some 6 KiB in blocks."""
     size, random, sent = mebibytes << 20, Random(1), []
-    manifest = _sized(fresh(size, Dialect(), Thresholds()))
+    manifest = _sized(fresh(size, SloFeatures(), LayoutLimits()))
     for _ in range(edits):
         at = random.randrange(4096, size - 10_240)
-        changes = [Copy(0, at), Fresh(6144), Copy(at + 6144, size - at - 6144)]
-        steps = planned(manifest, changes, dialect=Dialect(), thresholds=Thresholds())
-        assert wear(steps, Thresholds()).within(limits(size, Dialect(), Thresholds()))
+        changes = [Copy(0, at), NewBytes(6144), Copy(at + 6144, size - at - 6144)]
+        steps = planned(manifest, changes, dialect=SloFeatures(), thresholds=LayoutLimits())
+        assert wear(steps, LayoutLimits()).within(limits(size, SloFeatures(), LayoutLimits()))
         sent.append(sum(step.size for step in steps if not isinstance(step, Segment)))
         manifest = _sized(steps)
     assert max(sent) < size // 4 and sum(sent) / edits < 4 << 20
@@ -248,7 +248,7 @@ def _sized(steps: Sequence[Step]) -> Manifest:
             step
             if isinstance(step, Segment)
             else Inline(data=bytes(step.size))
-            if isinstance(step, Enclose)
+            if isinstance(step, InlineBytes)
             else Segment.whole(f"c/{token_hex(8)}", etag="0" * 32, size=step.size)
             for step in steps
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from syncer.engine import chosen, cycle
+from syncer.engine import selection, sync
 from syncer.engine.model import Policy
-from syncer.stores.swift.names import Place
+from syncer.stores.swift.names import ContainerPath
 from tests.contract.swift_rig import Hands, tempauth_door
 from tests.stores.swift.machines import Machine
 from tests.swift.server import Swift
@@ -14,11 +14,11 @@ from tests.swift.server import Swift
 
 def facts(machine: Machine) -> list[str]:
     with machine._pair(Policy(host="h")) as pair:
-        return [chosen.facts(action) for action in cycle.survey(pair).actions]
+        return [selection.facts(action) for action in sync.survey(pair).actions]
 
 
 def test_two_looks_at_a_container_see_the_same(swift: Swift, tmp_path: Path) -> None:
-    door, place = tempauth_door(swift), Place(container=swift.fresh_name(), prefix="p/")
+    door, place = tempauth_door(swift), ContainerPath(container=swift.fresh_name(), prefix="p/")
     one, two = Machine(tmp_path / "one", door, place), Machine(tmp_path / "two", door, place)
     for name in ("edit", "gone", "old", "d/far"):
         one.write(name, f"first {name}".encode())

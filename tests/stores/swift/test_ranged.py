@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from syncer.engine.model import Method
 from syncer.errors import ChangedUnderUs, TransientError, Unreadable
-from syncer.stores.swift.manifest import Inline, Manifest, Part, Segment
-from syncer.stores.swift.ranged import Here as Known
-from syncer.stores.swift.ranged import Told, runs
+from syncer.stores.swift.download import Here as Known
+from syncer.stores.swift.download import Told, runs
+from syncer.stores.swift.slo.manifest import Inline, Manifest, Part, Segment
 from tests.contents import noise
 from tests.stores.swift.bench import MIB, Bench, edit
 from tests.stores.swift.large import Here

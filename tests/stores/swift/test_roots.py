@@ -11,7 +11,7 @@ import pytest
 
 from syncer import jobs
 from syncer.config import load
-from syncer.jobs import Wish, World
+from syncer.jobs import Environment, RunOptions
 from tests.stores.swift.cloud import PREFIX, CloudWorld
 from tests.stores.swift.machines import Silent
 from tests.swift.server import Swift
@@ -37,7 +37,7 @@ def test_the_trash_in_a_container_was_kept_for_thirty_days_whatever_was_set(
     job = replace(settings.jobs["it"], trash_days=days)  # the config allows a day at least, which is long
 
     def sync() -> None:
-        assert jobs.sync(World(settings=settings, reporter=Silent()), job, Wish()).exit_code == 0
+        assert jobs.sync(Environment(settings=settings, reporter=Silent()), job, RunOptions()).exit_code == 0
 
     for name in "fgh":
         make.write(f"local/{name}", f"content of {name}")

@@ -10,12 +10,12 @@ from random import Random
 
 import pytest
 
+from syncer.engine.interfaces import DeleteRequest, RenameRequest, SetAttributesRequest, WriteRequest
 from syncer.engine.model import Done, Failed, Kind, Method, Stale
-from syncer.engine.ports import Amend, Put, Removal, Rename
 from syncer.errors import ChangedUnderUs, TransientError
-from syncer.stores.swift.manifest import Inline
-from syncer.stores.swift.planning import Dialect, Thresholds, limits, suited
-from syncer.stores.swift.uploading import OURS, is_old, segment_name
+from syncer.stores.swift.slo.layout import LayoutLimits, SloFeatures, limits, suited
+from syncer.stores.swift.slo.manifest import Inline
+from syncer.stores.swift.slo.upload import OURS, is_old, segment_name
 from tests.contents import noise
 from tests.contract.doubles import BytesSource
 from tests.contract.rigs import in_order
@@ -161,7 +161,7 @@ def test_a_token_that_dies_between_two_segments_is_renewed(bench: Bench) -> None
 def test_a_file_that_changes_while_it_is_read_is_not_published(bench: Bench) -> None:
     machine, data = bench.machine(), noise(1, MIB)
     source = BytesSource(data, error=ChangedUnderUs("it changed"))
-    item = Put(path="big", kind=Kind.FILE, source=source, size=len(data), expected=None)
+    item = WriteRequest(path="big", kind=Kind.FILE, source=source, size=len(data), expected=None)
     [outcome] = in_order(machine.store.put([item]), 1)
     assert isinstance(outcome, Failed) and isinstance(outcome.error, ChangedUnderUs)
     assert bench.hands.ask("GET", "big", fine=False).status_code == 404
@@ -177,7 +177,7 @@ def test_a_file_that_is_another_at_the_second_reading_is_not_published(bench: Be
             yield from super().chunks()
             self.data = edit(changed, 9, edits=1)
 
-    item = Put(path="big", kind=Kind.FILE, source=Shifty(changed), size=len(data), expected=entry)
+    item = WriteRequest(path="big", kind=Kind.FILE, source=Shifty(changed), size=len(data), expected=entry)
     [outcome] = in_order(machine.store.put([item]), 1)
     assert isinstance(outcome, Failed) and isinstance(outcome.error, ChangedUnderUs)
     assert bench.read("big") == data
@@ -202,7 +202,9 @@ def test_an_edit_while_the_segments_go_up_is_not_overwritten(bench: Bench) -> No
             yield from super().chunks()
             bench.hands.put("big", b"theirs")
 
-    item = Put(path="big", kind=Kind.FILE, source=Slow(edit(data, 1)), size=len(data), expected=entry)
+    item = WriteRequest(
+        path="big", kind=Kind.FILE, source=Slow(edit(data, 1)), size=len(data), expected=entry
+    )
     [outcome] = in_order(machine.store.put([item]), 1)
     assert isinstance(outcome, Stale) and bench.read("big") == b"theirs"
 
@@ -233,7 +235,7 @@ def test_a_renamed_file_keeps_its_segments_and_takes_edits(bench: Bench) -> None
     machine, data = bench.machine(), noise(1, MIB)
     entry = machine.put("big", data).entry
     assert entry is not None
-    [done] = in_order(machine.store.rename([Rename(origin="big", path="new", expected=entry)]), 1)
+    [done] = in_order(machine.store.rename([RenameRequest(origin="big", path="new", expected=entry)]), 1)
     assert isinstance(done, Done) and bench.read("new") == data
     changed = edit(data, 2)
     assert machine.put("new", changed, over=machine.entry("new")).method is Method.SEGMENTS
@@ -244,7 +246,7 @@ def test_a_deleted_file_is_whole_in_the_trash(bench: Bench) -> None:
     machine, data = bench.machine(), noise(1, MIB)
     entry = machine.put("big", data).entry
     assert entry is not None
-    [done] = in_order(machine.store.delete([Removal(path="big", expected=entry)]), 1)
+    [done] = in_order(machine.store.delete([DeleteRequest(path="big", expected=entry)]), 1)
     [kept] = bench.hands.names(".syncer/trash/")
     assert isinstance(done, Done) and bench.read(kept) == data
 
@@ -253,7 +255,9 @@ def test_another_time_for_a_large_file_leaves_it_a_large_one(bench: Bench) -> No
     machine, data = bench.machine(), noise(1, MIB)
     entry = machine.put("big", data).entry
     assert entry is not None
-    item = Amend(path="big", expected=entry, mtime_ns=1_600_000_000_000_000_000, executable=True)
+    item = SetAttributesRequest(
+        path="big", expected=entry, mtime_ns=1_600_000_000_000_000_000, executable=True
+    )
     [done] = in_order(machine.store.amend([item]), 1)
     assert isinstance(done, Done) and done.entry == machine.entry("big")
     assert done.entry is not None and done.entry.executable and done.entry.digest == entry.digest
@@ -343,7 +347,7 @@ def test_on_a_cluster_without_ranges_whole_segments_are_reused(bench: Bench) -> 
     changed = data[:1000] + b"new" + data[1000:]
     done = machine.put("big", changed, over=entry)
     assert done.method is Method.SEGMENTS and bench.read("big") == changed
-    finer = suited(SMALL, Dialect(ranges=False, inline=False)).segment
+    finer = suited(SMALL, SloFeatures(ranges=False, inline=False)).segment
     assert [size // finer for size in bench.uploads()] == [1]
     assert all(part.is_whole for part in machine.manifest("big").segments)
     assert not any(isinstance(part, Inline) for part in machine.manifest("big").parts)
@@ -354,7 +358,7 @@ def test_small_parts_are_not_held_up_by_the_cluster(make_swift: MakeSwift, tmp_p
     import time
 
     bench = Bench(make_swift(slo_throttle=10), tmp_path)
-    machine = bench.machine(thresholds=Thresholds())
+    machine = bench.machine(thresholds=LayoutLimits())
     data = noise(1, 24 * MIB)
     entry = machine.put("big", data).entry
     for turn in range(12):

@@ -11,7 +11,7 @@ import pytest
 from syncer.engine.model import Done
 from syncer.engine.report import RunReport
 from syncer.errors import GuardTripped
-from syncer.stores.swift.names import Place
+from syncer.stores.swift.names import ContainerPath
 from tests.contract.swift_rig import Hands, tempauth_door
 from tests.stores.swift.machines import Machine
 from tests.swift.server import Swift
@@ -21,7 +21,7 @@ Make = Callable[[str], Machine]
 
 @pytest.fixture
 def machine(swift: Swift, tmp_path: Path) -> Make:
-    door, place = tempauth_door(swift), Place(container=swift.fresh_name(), prefix="p/")
+    door, place = tempauth_door(swift), ContainerPath(container=swift.fresh_name(), prefix="p/")
     return lambda name: Machine(tmp_path / name, door, place)
 
 
@@ -187,7 +187,7 @@ def test_a_run_with_nothing_to_do_takes_as_many_requests_as_pages_and_five(
     make_swift: Callable[..., Swift], tmp_path: Path
 ) -> None:
     server = make_swift(limits={"container_listing_limit": 50})
-    one = Machine(tmp_path / "one", tempauth_door(server), Place(container="c", prefix="p/"))
+    one = Machine(tmp_path / "one", tempauth_door(server), ContainerPath(container="c", prefix="p/"))
     for n in range(220):
         one.write(f"d{n % 9}/f{n}", b"%d" % n)
     one.settled()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from syncer.engine.model import Done, Failed, Obstacle, Stale, Trouble
-from syncer.engine.ports import Removal, Rename
+from syncer.engine.interfaces import DeleteRequest, RenameRequest
+from syncer.engine.model import BlockedEntry, BlockReason, Done, Failed, Stale
 from syncer.errors import (
     AuthError,
     ChangedUnderUs,
@@ -24,10 +24,9 @@ from syncer.errors import (
     Unreadable,
 )
 from syncer.stores.retry import RetryingStore
-from syncer.stores.swift.connection import Call
-from syncer.stores.swift.exchange import Body
-from syncer.stores.swift.planning import Thresholds
-from syncer.stores.swift.refusals import refusal
+from syncer.stores.swift.client import Body, Call
+from syncer.stores.swift.errors import refusal
+from syncer.stores.swift.slo.layout import LayoutLimits
 from tests.contract.doubles import BytesSource
 from tests.contract.rigs import in_order
 from tests.contract.swift_rig import SwiftRig, tempauth_door
@@ -39,7 +38,7 @@ LARGE = os.urandom((8 << 20) + 12345)
 class StreamingRig(SwiftRig):
     """Long files are single objects, as on a cluster without static large objects."""
 
-    thresholds = Thresholds(worth=1 << 40)
+    thresholds = LayoutLimits(worth=1 << 40)
 
 
 @pytest.fixture
@@ -153,7 +152,7 @@ def test_a_lost_answer_to_a_delete_is_found_to_have_taken_effect(swift: Swift, r
     rig.write("f", b"old")
     swift.rule("lose-answer", method="DELETE")
     store = RetryingStore(rig.store, sleep=rig.clock.sleep)
-    assert in_order(store.delete([Removal(path="f", expected=rig.entry("f"))]), 1) == [Done()]
+    assert in_order(store.delete([DeleteRequest(path="f", expected=rig.entry("f"))]), 1) == [Done()]
     assert rig.kept() == [b"old"]
 
 
@@ -161,7 +160,7 @@ def test_a_lost_answer_to_a_delete_is_found_to_have_taken_effect(swift: Swift, r
 def test_a_lost_answer_to_a_rename_loses_nothing(swift: Swift, rig: SwiftRig, request_method: str) -> None:
     rig.write("f", b"x")
     swift.rule("lose-answer", method=request_method)
-    in_order(rig.store.rename([Rename(origin="f", path="g", expected=rig.entry("f"))]), 1)
+    in_order(rig.store.rename([RenameRequest(origin="f", path="g", expected=rig.entry("f"))]), 1)
     assert b"x" in [rig.read(p) for p in ("f", "g") if rig.store.look(p)]
     swift.clear()
 
@@ -300,7 +299,7 @@ def test_a_cluster_without_info_and_bulk_deletes_one_by_one(swift: Swift, rig: S
     items = []
     for n in range(12):
         rig.write(f"f{n}", b"x")
-        items.append(Removal(path=f"f{n}", expected=rig.entry(f"f{n}")))
+        items.append(DeleteRequest(path=f"f{n}", expected=rig.entry(f"f{n}")))
     assert in_order(rig.store.delete(items), 12) == [Done()] * 12
     assert len(swift.requests(method="DELETE", status=204)) == 12 and len(rig.kept()) == 12
 
@@ -329,4 +328,4 @@ def test_a_redirect_is_not_followed(swift: Swift, rig: SwiftRig) -> None:
     elsewhere = {"Location": "http://127.0.0.1:9/elsewhere"}
     swift.rule("status", method="HEAD", path="*/f", status=302, headers=elsewhere)
     seen = rig.store.look("f")
-    assert isinstance(seen, Obstacle) and seen.trouble is Trouble.UNREADABLE
+    assert isinstance(seen, BlockedEntry) and seen.trouble is BlockReason.UNREADABLE

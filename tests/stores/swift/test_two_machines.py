@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from syncer.engine.scope import EVERYTHING, Places, Scope
-from syncer.stores.swift.names import Place
+from syncer.stores.swift.names import ContainerPath
 from tests.contents import noise
 from tests.contract.swift_rig import Hands, tempauth_door
 from tests.stores.swift.large import SMALL
@@ -96,7 +96,7 @@ def held(machines: list[Machine]) -> set[bytes]:
 
 
 def campaign(swift: Swift, folder: Path, seed: int, steps: int, lag: float) -> None:
-    place = Place(container=swift.fresh_name(), prefix="p/")
+    place = ContainerPath(container=swift.fresh_name(), prefix="p/")
     machines = [
         Machine(folder / name, tempauth_door(swift), place, thresholds=SMALL) for name in ("one", "two")
     ]

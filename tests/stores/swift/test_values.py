@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from syncer.engine.model import Entry, Kind
 from syncer.errors import TransientError, Unholdable, Unreadable
-from syncer.stores.swift import metadata, versions
-from syncer.stores.swift.cutting import Cutter
-from syncer.stores.swift.names import Place, checked, reachable
+from syncer.stores.swift import metadata, objects
+from syncer.stores.swift.listing import DirectoryBuilder
+from syncer.stores.swift.names import ContainerPath, checked, reachable
 from syncer.stores.swift.objects import head_in
 
 ETAG = "900150983cd24fb0d6963f7d28e17f72"
@@ -21,11 +21,11 @@ ETAG = "900150983cd24fb0d6963f7d28e17f72"
     [("c", "c", ""), ("c/", "c", ""), ("c/a/b", "c", "a/b/"), ("/c/a/", "c", "a/"), ("", "default", "")],
 )
 def test_the_first_part_of_a_location_is_the_container(path: str, container: str, prefix: str) -> None:
-    assert Place.of(path, default="default") == Place(container=container, prefix=prefix)
+    assert ContainerPath.of(path, default="default") == ContainerPath(container=container, prefix=prefix)
 
 
 def test_names_are_percent_encoded_with_their_slashes_left() -> None:
-    place = Place(container="c d", prefix="p/")
+    place = ContainerPath(container="c d", prefix="p/")
     assert place.url("p/ä?#%/+") == "c%20d/p/%C3%A4%3F%23%25/%2B"
 
 
@@ -50,19 +50,19 @@ def test_what_http_clients_would_resolve_is_not_asked_for(path: str, told: bool)
 
 
 def test_a_listing_and_a_head_name_the_same_moment() -> None:
-    ticks, step = versions.by_listing("2026-11-21T14:23:05.961300")
-    assert (ticks, step) == (versions.by_timestamp("1795270985.96130"), 1)
-    head = versions.Stamp(versions.by_timestamp("1795270985.96130"), ETAG)
-    assert versions.Stamp(ticks, ETAG).version == head.version
-    assert (versions.etag_in(head.version), versions.ticks_in(head.version)) == (ETAG, ticks)
+    ticks, step = objects.by_listing("2026-11-21T14:23:05.961300")
+    assert (ticks, step) == (objects.by_timestamp("1795270985.96130"), 1)
+    head = objects.Stamp(objects.by_timestamp("1795270985.96130"), ETAG)
+    assert objects.Stamp(ticks, ETAG).version == head.version
+    assert (objects.etag_in(head.version), objects.ticks_in(head.version)) == (ETAG, ticks)
 
 
 def test_a_coarse_listing_agrees_with_every_moment_that_it_may_mean() -> None:
-    ticks, step = versions.by_listing("2026-11-21T14:23:05.961Z")
-    coarse = versions.Stamp(ticks, ETAG, step)
-    assert step == 100 and coarse.may_be(versions.by_timestamp("1795270985.96130"), ETAG)
-    assert not coarse.may_be(versions.by_timestamp("1795270985.96230"), ETAG)
-    assert not coarse.may_be(versions.by_timestamp("1795270985.96130"), "0" * 32)
+    ticks, step = objects.by_listing("2026-11-21T14:23:05.961Z")
+    coarse = objects.Stamp(ticks, ETAG, step)
+    assert step == 100 and coarse.may_be(objects.by_timestamp("1795270985.96130"), ETAG)
+    assert not coarse.may_be(objects.by_timestamp("1795270985.96230"), ETAG)
+    assert not coarse.may_be(objects.by_timestamp("1795270985.96130"), "0" * 32)
 
 
 @pytest.mark.parametrize(
@@ -74,16 +74,16 @@ def test_a_coarse_listing_agrees_with_every_moment_that_it_may_mean() -> None:
     ],
 )
 def test_timestamps_are_read_with_fewer_digits_and_with_offsets(text: str, ticks: int) -> None:
-    assert versions.by_timestamp(text) == ticks
+    assert objects.by_timestamp(text) == ticks
 
 
 def test_etags_are_compared_without_quotes() -> None:
-    assert versions.bare(f'"{ETAG}"') == versions.bare(f'W/"{ETAG.upper()}"') == ETAG
+    assert objects.bare(f'"{ETAG}"') == objects.bare(f'W/"{ETAG.upper()}"') == ETAG
 
 
 def test_other_etags_than_md5_make_versions_of_the_same_length() -> None:
-    one, other = (versions.Stamp(1, etag).version for etag in ("abc-3", "abc-4"))
-    assert len(one) == len(other) == len(versions.Stamp(1, ETAG).version) and one != other
+    one, other = (objects.Stamp(1, etag).version for etag in ("abc-3", "abc-4"))
+    assert len(one) == len(other) == len(objects.Stamp(1, ETAG).version) and one != other
 
 
 @given(st.integers(min_value=-(1 << 62), max_value=1 << 62), st.booleans() | st.none())
@@ -138,11 +138,11 @@ def test_an_answer_without_a_time_is_no_answer() -> None:
 def test_a_directory_without_end_is_given_up() -> None:
     """A service may say of every page that there is another one: all of it was held."""
     entry = Entry(kind=Kind.FILE, size=1, version=b"v" * 24)
-    cutter = Cutter()
+    cutter = DirectoryBuilder()
     shown = (found for number in range(500_000) for found in cutter.add((f"d/e/{number:06}", entry)))
     with pytest.raises(Unreadable, match=r"d/e: the service lists more .* than can be held") as caught:
         list(shown)
     assert caught.value.path == "d/e" and "ignore" in caught.value.hint
-    cutter = Cutter()
+    cutter = DirectoryBuilder()
     complete = [found for number in range(3000) for found in cutter.add((f"d{number:05}/{'x' * 200}", entry))]
     assert len(complete) == 2999, "those that are complete are held by nobody"

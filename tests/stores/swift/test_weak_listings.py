@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from syncer.engine.model import Done, Entry, Kind, Obstacle, Trouble
-from syncer.engine.ports import Removal
-from syncer.stores.swift.known import Fact, Known
-from syncer.stores.swift.overlay import GRACE_SECONDS
+from syncer.engine.interfaces import DeleteRequest
+from syncer.engine.model import BlockedEntry, BlockReason, Done, Entry, Kind
+from syncer.stores.swift.cache import CachedObject, ObjectCache
+from syncer.stores.swift.consistency import GRACE_SECONDS
 from tests.contract.rigs import in_order
 from tests.contract.swift_rig import SwiftRig
 from tests.swift.server import Swift
@@ -48,7 +48,7 @@ def test_a_deleted_object_that_is_still_listed_is_gone(swift: Swift, rig: SwiftR
     rig.write("theirs", b"2")
     swift.lag(None)
     rig.remove("theirs")
-    in_order(rig.store.delete([Removal(path="ours", expected=rig.entry("ours"))]), 1)
+    in_order(rig.store.delete([DeleteRequest(path="ours", expected=rig.entry("ours"))]), 1)
     assert len(rig.hands.names(rig.place.name("ours"))) == 1
     for store in (rig.store, rig.opened()):
         assert dict(store.list("").entries) == {} and store.look("ours") is None
@@ -99,7 +99,7 @@ def test_what_cannot_be_asked_for_waits(swift: Swift, rig: SwiftRig) -> None:
     swift.rule("status", kind="object", path="*/f", status=503, times=None)
     found = rig.store.list("")
     seen = found.entries["f"]
-    assert isinstance(seen, Obstacle) and seen.trouble is Trouble.BUSY and found.fingerprint is None
+    assert isinstance(seen, BlockedEntry) and seen.trouble is BlockReason.BUSY and found.fingerprint is None
     assert isinstance(found.entries["g"], Entry)
 
 
@@ -108,22 +108,22 @@ def test_a_directory_s_removal_is_not_kept_up_by_late_rows(swift: Swift, rig: Sw
     entry = rig.put("d/f", b"x")
     assert isinstance(entry, Done) and entry.entry is not None
     swift.lag(None)
-    in_order(rig.store.delete([Removal(path="d/f", expected=entry.entry)]), 1)
+    in_order(rig.store.delete([DeleteRequest(path="d/f", expected=entry.entry)]), 1)
     assert [type(o) for _, o in rig.store.remove_directories(["d"])] == [Done]
     assert rig.store.look("d") is None
 
 
 # -- the file behind it ---------------------------------------------------------------
 
-FACT = Fact(name="p/ä", ticks=7, listed="e", entry=Entry(kind=Kind.FILE, size=1, version=b"v" * 24))
+FACT = CachedObject(name="p/ä", ticks=7, listed="e", entry=Entry(kind=Kind.FILE, size=1, version=b"v" * 24))
 
 
 def test_facts_outlive_the_run(tmp_path: Path) -> None:
-    known = Known(tmp_path / "cache")
+    known = ObjectCache(tmp_path / "cache")
     known.remember([FACT])
     assert known.missing_since("q", 5) == 5
     known.close()
-    again = Known(tmp_path / "cache")
+    again = ObjectCache(tmp_path / "cache")
     assert again.fact("p/ä") == FACT and again.between("p/", "p/\U0010ffff") == [FACT]
     assert again.missing_since("q", 9) == 5 and again.missing_since("q", 3) == 3
     again.forget(["p/ä"])
@@ -136,22 +136,22 @@ def test_a_damaged_file_knows_nothing_and_is_made_anew(tmp_path: Path, damage: b
     file = tmp_path / "cache" / "objects.sqlite"
     file.parent.mkdir()
     file.write_bytes(damage)
-    known = Known(tmp_path / "cache")
+    known = ObjectCache(tmp_path / "cache")
     assert known.fact("p/ä") is None
     known.remember([FACT])
     known.close()
-    again = Known(tmp_path / "cache")
+    again = ObjectCache(tmp_path / "cache")
     assert again.fact("p/ä") == FACT
     again.close()
 
 
 def test_a_file_of_another_format_is_thrown_away(tmp_path: Path) -> None:
-    Known(tmp_path).close()
+    ObjectCache(tmp_path).close()
     with sqlite3.connect(tmp_path / "objects.sqlite") as db:
         db.execute("PRAGMA user_version = 99")
         db.execute("DROP TABLE facts")
     db.close()
-    known = Known(tmp_path)
+    known = ObjectCache(tmp_path)
     known.remember([FACT])
     assert known.fact("p/ä") == FACT
     known.close()
@@ -159,7 +159,7 @@ def test_a_file_of_another_format_is_thrown_away(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_costs_memory_only(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    known = Known(tmp_path / "file" / "cache")
+    known = ObjectCache(tmp_path / "file" / "cache")
     known.remember([FACT])
     assert known.fact("p/ä") == FACT
     known.close()

@@ -1,6 +1,6 @@
 """Doors to Swift: who asks is handed a storage URL and a token, and another when that one is spent.
 
-`Door` is all that the store sees. A `Login` is one way to get in, a frozen value with no
+`TokenProvider` is all that the store sees. A `Login` is one way to get in, a frozen value with no
 memory: one module each for `v1`, `keystone`, `hubic`, `ovh` and `token`. `RenewingDoor` is what
 makes a door of a login: it remembers, renews in time, and logs in once however many ask.
 """
@@ -34,7 +34,7 @@ class Login(Protocol):
         ...
 
 
-class Door(Protocol):
+class TokenProvider(Protocol):
     """Hands out what opens Swift. Any number of threads may call it at once."""
 
     def open(self) -> Access:

@@ -15,13 +15,13 @@ from html.parser import HTMLParser
 from threading import Lock
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
-from syncer.engine.ports import Clock
+from syncer.engine.interfaces import Clock
 from syncer.errors import AuthError, StoreError, TransientError
 from syncer.stores.http.origins import bound, onward, place
 from syncer.stores.retry_policy import attempts, counted
 from syncer.stores.swift.auth import Access
-from syncer.stores.swift.auth.asking import (
-    Answer,
+from syncer.stores.swift.auth.http import (
+    AuthAnswer,
     Secret,
     ask,
     by_date,
@@ -42,7 +42,7 @@ _REDIRECTS = (301, 302, 307, 308)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Application:
+class HubicApplication:
     """What was registered with Hubic, and who uses it: `password` or `refresh_token`, or both."""
 
     client_id: str
@@ -65,7 +65,7 @@ class Application:
         redirect_uri: str | None = None,
         insecure: bool = False,
         **given: Secret | None,
-    ) -> Application:
+    ) -> HubicApplication:
         """What is not given comes from HUBIC_*, its secrets for the endpoint that HUBIC_API_URL names.
 
         Raises AuthError without an id and a secret, ConfigError.
@@ -139,7 +139,7 @@ class HubicLogin:
     that a login by password brought is kept, and used for the next ones.
     """
 
-    def __init__(self, application: Application, *, clock: Clock) -> None:
+    def __init__(self, application: HubicApplication, *, clock: Clock) -> None:
         self._application = application
         self._clock = clock
         self._lock = Lock()
@@ -160,7 +160,7 @@ class HubicLogin:
         **given: Secret | None,
     ) -> HubicLogin:
         """What is not given comes from HUBIC_*. Raises AuthError where something is missing."""
-        application = Application.settled(
+        application = HubicApplication.settled(
             environ,
             client_id=client_id,
             username=username,
@@ -211,7 +211,7 @@ class HubicLogin:
 
     # -- the REST API ----------------------------------------------------------
 
-    def _api(self, path: str) -> Answer:
+    def _api(self, path: str) -> AuthAnswer:
         """Asks with the bearer; a refused one is renewed once."""
         with self._lock:
             answer = self._with(self._living(), path)
@@ -224,7 +224,7 @@ class HubicLogin:
             raise TransientError(f"{answer.host}: an empty or broken answer")
         return answer
 
-    def _with(self, bearer: _Bearer, path: str) -> Answer:
+    def _with(self, bearer: _Bearer, path: str) -> AuthAnswer:
         headers = {"Authorization": f"Bearer {bearer.token}"}
         return ask("GET", urljoin(self._base, path), headers=headers)
 
@@ -258,12 +258,12 @@ class HubicLogin:
             raise _refused(answer, f"refuses {what}", hint)
         return self._kept(answer)
 
-    def _kept(self, answer: Answer) -> _Bearer:
+    def _kept(self, answer: AuthAnswer) -> _Bearer:
         self._refresh = answer.text("refresh_token") or self._refresh
         life = (answer.fields() or {}).get("expires_in")
         return _Bearer(token=answer.text("access_token"), expires_at=by_seconds(life, self._clock))
 
-    def _token(self, form: list[tuple[str, str]]) -> Answer:
+    def _token(self, form: list[tuple[str, str]]) -> AuthAnswer:
         """The token endpoint; an empty 200 is its way of saying "not now".
 
         Redirects lead on only within its own origin.
@@ -279,7 +279,7 @@ class HubicLogin:
                 tries.wait(counted(empty, f"POST {url}"), self._clock.sleep)
 
     @staticmethod
-    def _post(url: str, form: list[tuple[str, str]], basic: tuple[str, str]) -> Answer:
+    def _post(url: str, form: list[tuple[str, str]], basic: tuple[str, str]) -> AuthAnswer:
         for _ in range(_HOPS):
             answer = ask("POST", url, form=form, basic=basic)
             target = onward(url, answer.headers.get("Location", ""))
@@ -326,7 +326,7 @@ class _Form(HTMLParser):
     number = ""
 
     @classmethod
-    def of(cls, page: Answer) -> _Form:
+    def of(cls, page: AuthAnswer) -> _Form:
         form = cls()
         form.feed(page.body.decode("utf-8", "replace"))
         return form
@@ -346,7 +346,7 @@ _APPLICATION = "check client_id, client_secret and redirect_uri (HUBIC_CLIENT_ID
 _USER = "check username and password (HUBIC_USERNAME, HUBIC_PASSWORD)"
 
 
-def _refused(answer: Answer, what: str, hint: str) -> StoreError:
+def _refused(answer: AuthAnswer, what: str, hint: str) -> StoreError:
     """The service's own words are shown where they are its error codes."""
     code = answer.text("error")
     said = code if code.replace("_", "").isalpha() else ""

@@ -6,22 +6,192 @@ references, v3 (`POST /v3/auth/tokens`) and v2.0 (`POST /v2.0/tokens`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from syncer.engine.ports import Clock
+from syncer.engine.interfaces import Clock
 from syncer.errors import AuthError, StoreError, TransientError
 from syncer.stores.http.failures import error_of
-from syncer.stores.http.origins import place
+from syncer.stores.http.origins import place, same_origin
 from syncer.stores.retry_policy import counted
 from syncer.stores.swift.auth import Access
-from syncer.stores.swift.auth.asking import TIMEOUT, Secret, by_date, guarded, host_of, storage_of
-from syncer.stores.swift.auth.clouds import Files
-from syncer.stores.swift.auth.openstack import gathered
+from syncer.stores.swift.auth.http import (
+    TIMEOUT,
+    Secret,
+    by_date,
+    guarded,
+    host_of,
+    storage_of,
+    wanted,
+)
 
 if TYPE_CHECKING:
     from keystoneauth1.identity.base import BaseIdentityPlugin
+
+
+# -- One cloud's login of a clouds.yaml, as the OpenStack tools read it ---------
+#
+# The file is the one that the account names, or the first of $OS_CLIENT_CONFIG_FILE, ~/.config/openstack
+# and /etc/openstack; secure.yaml from the same places is laid over it, and `profile` names a cloud of
+# clouds-public.yaml below it. Unlike those tools, none is taken from the current directory: it may be a
+# synced folder, where whoever writes to the other side would choose where the password is sent. Vendor
+# profiles shipped with the OpenStack SDK are not known here. Source: "Configuring OpenStack SDK
+# Applications" of openstacksdk's documentation.
+
+
+Table: TypeAlias = "dict[str, Any]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """What the account names: they are the only ones of their kind then."""
+
+    clouds: Path | None = None
+    secure: Path | None = None
+
+
+def read_cloud(name: str, environ: Mapping[str, str], files: Files | None = None) -> dict[str, str]:
+    """The cloud's settings by the names that OS_* variables have, in lower case and without the prefix.
+
+    Raises AuthError if there is no such cloud, or a file cannot be read.
+    """
+    found = _merged(name, environ, files or Files())
+    flat = {key: value for key, value in found.items() if not isinstance(value, dict | list)}
+    flat |= found.get("auth") or {}
+    if isinstance(regions := found.get("regions"), list) and "region_name" not in flat and regions:
+        first = regions[0]
+        flat["region_name"] = first.get("name") if isinstance(first, dict) else first
+    return {key: str(value) for key, value in flat.items() if value is not None}
+
+
+def _merged(name: str, environ: Mapping[str, str], files: Files) -> Table:
+    named = files.clouds or _named(environ, "OS_CLIENT_CONFIG_FILE")
+    clouds = _section("clouds.yaml", "clouds", environ, named)
+    if name not in clouds:
+        raise AuthError(
+            f"no cloud named {name!r} in clouds.yaml",
+            hint=f"known: {', '.join(sorted(clouds)) or 'none, or no clouds.yaml was found'}",
+        )
+    named = files.secure or _named(environ, "OS_CLIENT_SECURE_FILE")
+    secrets = _section("secure.yaml", "clouds", environ, named)
+    own = _over(clouds[name], secrets.get(name) or {})
+    profile = own.pop("profile", None) or own.pop("cloud", None)
+    public = _section("clouds-public.yaml", "public-clouds", environ, None) if profile else {}
+    return _over(public.get(profile) or {}, own)
+
+
+def _named(environ: Mapping[str, str], variable: str) -> Path | None:
+    return Path(environ[variable]) if environ.get(variable) else None
+
+
+def _section(file: str, section: str, environ: Mapping[str, str], named: Path | None) -> Table:
+    for path in [named] if named else _places(file, environ):
+        if path.is_file():
+            found = _load(path).get(section)
+            return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _places(file: str, environ: Mapping[str, str]) -> Iterator[Path]:
+    home = Path(environ.get("HOME") or Path.home())
+    yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "openstack" / file
+    yield Path("/etc/openstack") / file
+
+
+def _load(path: Path) -> Table:
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        # The parser's own words may quote a line with a password.
+        raise AuthError(f"cannot read {path}: {type(error).__name__}") from None
+    return found if isinstance(found, dict) else {}
+
+
+def _over(below: Table, above: Table) -> Table:
+    """`above` laid over `below`, tables within as well."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+# --------------------------------------------------------------------------------
+#
+# What a Keystone login needs, gathered: an account's keys, then clouds.yaml or else the OS_* variables.
+#
+# Names are those of the variables, in lower case and without `OS_`: `auth_url`, `project_name`, …
+
+
+Values: TypeAlias = "dict[str, str | Secret]"
+_SECRETS = ("password", "application_credential_secret", "token")
+_ALIASES = (  # older names of the same things, and one domain for both user and project
+    ("tenant_name", "project_name"),
+    ("tenant_id", "project_id"),
+    ("endpoint_type", "interface"),
+    ("default_domain", "user_domain_id"),
+    ("default_domain", "project_domain_id"),
+    ("domain_name", "user_domain_name"),
+    ("domain_id", "user_domain_id"),
+)
+
+
+def gathered(
+    environ: Mapping[str, str],
+    cloud: str | None,
+    given: Mapping[str, str | Secret | None],
+    files: Files | None = None,
+) -> Values:
+    """`given` laid over the named cloud, or over the variables; OS_CLOUD counts where no auth_url is given.
+
+    Raises AuthError for a cloud that is unknown, and for what is missing in the end.
+    """
+    own = {key: value for key, value in given.items() if value}
+    name = cloud or (None if own.get("auth_url") else environ.get("OS_CLOUD"))
+    below = _renamed(read_cloud(name, environ, files) if name else _variables(environ))
+    if not _same_endpoint(own.get("auth_url"), below.get("auth_url")):
+        # A password belongs to the endpoint that it was written down with.
+        below = {key: value for key, value in below.items() if key not in _SECRETS}
+    if own.get("password"):  # else a credential from elsewhere would be taken in its place
+        below = {key: value for key, value in below.items() if not key.startswith("application_credential")}
+    found = below | own
+    _check(found)
+    return found
+
+
+def _same_endpoint(one: object, other: object) -> bool:
+    return not one or not other or same_origin(str(one), str(other))
+
+
+def _variables(environ: Mapping[str, str]) -> dict[str, str]:
+    return {key[3:].lower(): value for key, value in environ.items() if key.startswith("OS_") and value}
+
+
+def _renamed(words: Mapping[str, str]) -> Values:
+    found: Values = dict(words)
+    for old, new in _ALIASES:
+        if old in found:
+            found.setdefault(new, found[old])
+    # `publicURL` is the v2.0 way of saying `public`.
+    if "interface" in found:
+        found["interface"] = str(found["interface"]).removesuffix("URL")
+    return found
+
+
+def _check(found: Values) -> None:
+    wanted("keystone", auth_url=found.get("auth_url"))
+    if found.get("application_credential_secret"):
+        ident = found.get("application_credential_id") or found.get("application_credential_name")
+        wanted("keystone", application_credential_id=ident)
+        return
+    user = found.get("username") or found.get("user_id")
+    project = found.get("project_name") or found.get("project_id")
+    wanted("keystone", username=user, password=found.get("password"), project=project)
+
 
 _DEFAULT_DOMAIN = "default"  # the id of the domain that every Keystone begins with
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from syncer.errors import AuthError
 from syncer.stores.swift.auth import Access
-from syncer.stores.swift.auth.asking import Secret, guarded, host_of, storage_of
+from syncer.stores.swift.auth.http import Secret, guarded, host_of, storage_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenDoor:
+class StaticTokenProvider:
     """A `Door`. `token` is asked each time, so one that comes from a file or a command may change."""
 
     storage_url: str

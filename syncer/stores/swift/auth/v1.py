@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from syncer.engine.ports import Clock
+from syncer.engine.interfaces import Clock
 from syncer.errors import AuthError
 from syncer.stores.http.origins import bound
 from syncer.stores.swift.auth import Access
-from syncer.stores.swift.auth.asking import (
-    Answer,
+from syncer.stores.swift.auth.http import (
+    AuthAnswer,
     Secret,
     ask,
     by_seconds,
@@ -75,7 +75,7 @@ class V1Login:
         return None
 
 
-def _refusal(answer: Answer) -> AuthError:
+def _refusal(answer: AuthAnswer) -> AuthError:
     if answer.status in (401, 403):
         return AuthError(
             f"{answer.host}: user or key refused ({answer.status})",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import requests
 
-from syncer.stores.swift.auth import Access, Door
+from syncer.stores.swift.auth import Access, TokenProvider
 from tests.swift.server import Swift
 
 
@@ -16,7 +16,7 @@ def works(access: Access) -> bool:
     return status != 401
 
 
-def opens_again(door: Door, swift: Swift) -> None:
+def opens_again(door: TokenProvider, swift: Swift) -> None:
     """The token of TempAuth dies, Swift says 401, the door finds another."""
     access = door.open()
     assert works(access)

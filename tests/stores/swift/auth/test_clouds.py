@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from syncer.errors import AuthError
-from syncer.stores.swift.auth.clouds import Files, cloud
-from syncer.stores.swift.auth.keystone import KeystoneLogin
+from syncer.stores.swift.auth.keystone import Files, KeystoneLogin, read_cloud
 from tests.stores.swift.auth.clocks import HandClock
 from tests.stores.swift.auth.opening import works
 from tests.swift.identity import Cloud
@@ -40,7 +39,7 @@ def home(tmp_path: Path) -> dict[str, str]:
 
 
 def test_secrets_may_stand_in_a_file_of_their_own(home: dict[str, str]) -> None:
-    found = cloud("home", home)
+    found = read_cloud("home", home)
     assert (found["username"], found["password"]) == ("alice", "made-up-alice")
     assert (found["region_name"], found["interface"], found["identity_api_version"]) == (
         "RegionOne",
@@ -50,7 +49,7 @@ def test_secrets_may_stand_in_a_file_of_their_own(home: dict[str, str]) -> None:
 
 
 def test_a_profile_is_what_a_cloud_starts_from(home: dict[str, str]) -> None:
-    found = cloud("other", home)
+    found = read_cloud("other", home)
     assert (found["auth_url"], found["username"]) == ("https://vendor.example/v3", "alice")
     assert found["region_name"] == "First"
 
@@ -58,7 +57,9 @@ def test_a_profile_is_what_a_cloud_starts_from(home: dict[str, str]) -> None:
 def test_a_file_may_be_named(home: dict[str, str], tmp_path: Path) -> None:
     named = tmp_path / "mine.yaml"
     named.write_text("clouds: {mine: {auth: {auth_url: 'https://mine.example'}}}")
-    assert cloud("mine", home | {"OS_CLIENT_CONFIG_FILE": str(named)}) == {"auth_url": "https://mine.example"}
+    assert read_cloud("mine", home | {"OS_CLIENT_CONFIG_FILE": str(named)}) == {
+        "auth_url": "https://mine.example"
+    }
 
 
 @pytest.mark.parametrize("planted", ["clouds.yaml", "secure.yaml", "clouds-public.yaml"])
@@ -75,7 +76,7 @@ def test_no_file_of_the_current_directory_is_read(
     (folder / planted).write_text(section.replace("%s", bad))
     monkeypatch.chdir(folder)
     for name in ("home", "other"):
-        found = cloud(name, home)
+        found = read_cloud(name, home)
         assert "attacker" not in found["auth_url"] and found["password"] != "theirs"
 
 
@@ -83,7 +84,7 @@ def test_files_that_the_account_names_are_read(home: dict[str, str], tmp_path: P
     clouds, secure = tmp_path / "c.yaml", tmp_path / "s.yaml"
     clouds.write_text("clouds: {mine: {auth: {auth_url: 'https://mine.example'}}}")
     secure.write_text("clouds: {mine: {auth: {password: p}}}")
-    found = cloud("mine", home, Files(clouds=clouds, secure=secure))
+    found = read_cloud("mine", home, Files(clouds=clouds, secure=secure))
     assert found == {"auth_url": "https://mine.example", "password": "p"}
 
 
@@ -104,7 +105,7 @@ def test_a_password_is_not_sent_to_another_endpoint_than_it_was_written_down_wit
 
 def test_an_unknown_cloud_is_told_with_those_that_are_known(home: dict[str, str]) -> None:
     with pytest.raises(AuthError, match="no cloud named 'hom'") as caught:
-        cloud("hom", home)
+        read_cloud("hom", home)
     assert "home, other" in caught.value.hint
 
 
@@ -112,14 +113,14 @@ def test_a_broken_file_is_told_without_what_stands_in_it(home: dict[str, str]) -
     path = Path(home["HOME"]) / ".config/openstack/secure.yaml"
     path.write_text("clouds: {home: {auth: {password: made-up-alice")
     with pytest.raises(AuthError, match=r"secure\.yaml") as caught:
-        cloud("home", home)
+        read_cloud("home", home)
     assert "made-up" not in str(caught.value)
 
 
 @pytest.mark.parametrize("chosen", ["by the account", "by OS_CLOUD"])
 def test_a_cloud_opens(home: dict[str, str], cloud: Cloud, clock: HandClock, chosen: str) -> None:
     path = Path(home["HOME"]) / ".config/openstack/clouds.yaml"
-    path.write_text(CLOUDS.replace("AUTH_URL", cloud.auth_url))
+    path.write_text(CLOUDS.replace("AUTH_URL", read_cloud.auth_url))
     if chosen == "by OS_CLOUD":
         login = KeystoneLogin.settled(home | {"OS_CLOUD": "home"}, clock=clock)
     else:

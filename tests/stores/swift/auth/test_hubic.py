@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from syncer.errors import AuthError, TransientError
-from syncer.stores.swift.auth.hubic import Application, HubicLogin
-from syncer.stores.swift.auth.renewing import RenewingDoor
+from syncer.stores.swift.auth.hubic import HubicApplication, HubicLogin
+from syncer.stores.swift.auth.session import RenewingTokenProvider
 from tests.doubles.faults import Answer, Fault, Lost, Reset
 from tests.doubles.hubic import HubicDouble
 from tests.stores.swift.auth.clocks import HandClock
@@ -21,13 +21,15 @@ def by_password(url: str, clock: HandClock, **other: str) -> HubicLogin:
     password = other.pop("password", HubicDouble.password)
     secret = other.pop("client_secret", HubicDouble.client_secret)
     words = {"client_id": HubicDouble.client_id, "username": HubicDouble.user} | other
-    application = Application(api_url=url, client_secret=lambda: secret, password=lambda: password, **words)
+    application = HubicApplication(
+        api_url=url, client_secret=lambda: secret, password=lambda: password, **words
+    )
     return HubicLogin(application, clock=clock)
 
 
 def by_refresh(url: str, clock: HandClock, refresh: str, **other: str) -> HubicLogin:
     secret = other.pop("client_secret", HubicDouble.client_secret)
-    application = Application(
+    application = HubicApplication(
         api_url=url, client_id=HubicDouble.client_id, client_secret=lambda: secret,
         refresh_token=lambda: refresh, **other,
     )  # fmt: skip
@@ -36,11 +38,11 @@ def by_refresh(url: str, clock: HandClock, refresh: str, **other: str) -> HubicL
 
 def test_a_refresh_token_opens_and_opens_again(hubic: HubicDouble, hubic_url: str, clock: HandClock) -> None:
     login = by_refresh(hubic_url, clock, hubic.authorize())
-    opens_again(RenewingDoor(login, clock=clock), hubic.tokens.swift)
+    opens_again(RenewingTokenProvider(login, clock=clock), hubic.tokens.swift)
 
 
 def test_user_and_password_open_and_open_again(hubic: HubicDouble, hubic_url: str, clock: HandClock) -> None:
-    opens_again(RenewingDoor(by_password(hubic_url, clock), clock=clock), hubic.tokens.swift)
+    opens_again(RenewingTokenProvider(by_password(hubic_url, clock), clock=clock), hubic.tokens.swift)
 
 
 def test_the_form_is_filled_in_once_and_its_refresh_token_used_from_then_on(
@@ -92,7 +94,7 @@ def test_a_refusal_that_no_bearer_cures_is_final(
 def test_the_endpoint_may_move_when_a_token_is_renewed(
     hubic: HubicDouble, hubic_url: str, clock: HandClock
 ) -> None:
-    door = RenewingDoor(by_refresh(hubic_url, clock, hubic.authorize()), clock=clock)
+    door = RenewingTokenProvider(by_refresh(hubic_url, clock, hubic.authorize()), clock=clock)
     spent = door.open()
     hubic.host = "localhost"
     moved = door.renew(spent)
@@ -112,7 +114,7 @@ def test_an_end_in_the_past_does_not_keep_anybody_out(
     hubic: HubicDouble, hubic_url: str, clock: HandClock
 ) -> None:
     hubic.token_life = -3600.0
-    door = RenewingDoor(by_refresh(hubic_url, clock, hubic.authorize()), clock=clock)
+    door = RenewingTokenProvider(by_refresh(hubic_url, clock, hubic.authorize()), clock=clock)
     assert works(door.open()) and door.open() is door.open()
 
 
@@ -264,15 +266,15 @@ def test_secrets_of_the_environment_go_to_their_own_endpoint_only(clock: HandClo
     environ = {"HUBIC_CLIENT_ID": "i", "HUBIC_CLIENT_SECRET": "s", "HUBIC_REFRESH_TOKEN": "r"}
     other = "https://other.example/"
     with pytest.raises(AuthError, match="client_secret missing") as caught:
-        Application.settled(environ, api_url=other)
+        HubicApplication.settled(environ, api_url=other)
     assert "HUBIC_API_URL" in caught.value.hint and "https://api.hubic.com/" in caught.value.hint
-    own = Application.settled(environ, api_url=other, client_secret=lambda: "own")
+    own = HubicApplication.settled(environ, api_url=other, client_secret=lambda: "own")
     assert own.client_secret() == "own" and own.refresh_token is None and own.password is None
-    assert Application.settled({**environ, "HUBIC_API_URL": other}, api_url=other).client_secret() == "s"
-    assert Application.settled({**environ, "HUBIC_API_URL": other}).api_url == other
-    assert Application.settled(environ).client_secret() == "s"
+    assert HubicApplication.settled({**environ, "HUBIC_API_URL": other}, api_url=other).client_secret() == "s"
+    assert HubicApplication.settled({**environ, "HUBIC_API_URL": other}).api_url == other
+    assert HubicApplication.settled(environ).client_secret() == "s"
     with pytest.raises(AuthError):
-        Application.settled({**environ, "HUBIC_API_URL": other}, api_url="https://api.hubic.com/")
+        HubicApplication.settled({**environ, "HUBIC_API_URL": other}, api_url="https://api.hubic.com/")
 
 
 def test_what_nobody_gives_is_named(clock: HandClock) -> None:

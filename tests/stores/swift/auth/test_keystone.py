@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from syncer.errors import AuthError, TransientError
 from syncer.stores.swift.auth.keystone import KeystoneLogin
-from syncer.stores.swift.auth.renewing import RenewingDoor
+from syncer.stores.swift.auth.session import RenewingTokenProvider
 from tests.doubles.faults import Answer, Faults, Lost, Reset
 from tests.doubles.serving import Served
 from tests.doubles.swift_tokens import SwiftTokens
@@ -39,7 +39,7 @@ def variables(cloud: Cloud) -> dict[str, str]:
 
 
 def test_it_opens_and_opens_again(cloud: Cloud, clock: HandClock) -> None:
-    door = RenewingDoor(login_to(cloud, clock), clock=clock)
+    door = RenewingTokenProvider(login_to(cloud, clock), clock=clock)
     spent = door.open()
     assert works(spent)
     cloud.revoke(spent.token)
@@ -258,7 +258,7 @@ def old_login(
 
 
 def test_the_old_version_opens_and_opens_again(old: OldKeystone, old_url: str, clock: HandClock) -> None:
-    opens_again(RenewingDoor(old_login(old_url, clock), clock=clock), old.tokens.swift)
+    opens_again(RenewingTokenProvider(old_login(old_url, clock), clock=clock), old.tokens.swift)
 
 
 def test_the_old_version_knows_interfaces_and_dates(old: OldKeystone, old_url: str, clock: HandClock) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from syncer.errors import AuthError, TransientError
 from syncer.stores.swift.auth.ovh import OvhLogin
-from syncer.stores.swift.auth.renewing import RenewingDoor
+from syncer.stores.swift.auth.session import RenewingTokenProvider
 from tests.doubles.faults import Answer, Fault, Lost, Reset
 from tests.doubles.ovh import OvhDouble, Project
 from tests.stores.swift.auth.clocks import HandClock
@@ -43,18 +43,18 @@ def by_oauth(url: str, *, secret: str = OvhDouble.client_secret) -> OvhLogin:
 
 
 def test_a_consumer_key_opens_and_opens_again(ovh: OvhDouble, ovh_url: str, clock: HandClock) -> None:
-    opens_again(RenewingDoor(signed(ovh_url), clock=clock), ovh.tokens.swift)
+    opens_again(RenewingTokenProvider(signed(ovh_url), clock=clock), ovh.tokens.swift)
 
 
 def test_a_service_account_opens_and_opens_again(ovh: OvhDouble, ovh_url: str, clock: HandClock) -> None:
-    opens_again(RenewingDoor(by_oauth(ovh_url), clock=clock), ovh.tokens.swift)
+    opens_again(RenewingTokenProvider(by_oauth(ovh_url), clock=clock), ovh.tokens.swift)
 
 
 def test_the_old_token_may_be_dead_as_soon_as_there_is_a_new_one(
     ovh: OvhDouble, ovh_url: str, clock: HandClock
 ) -> None:
     ovh.tokens.revoking = True
-    door = RenewingDoor(signed(ovh_url), clock=clock)
+    door = RenewingTokenProvider(signed(ovh_url), clock=clock)
     spent = door.open()
     door.renew(spent)
     assert not works(spent)
@@ -68,7 +68,7 @@ def test_a_clock_that_is_off_does_not_matter(ovh: OvhDouble, ovh_url: str, skew:
 
 
 def test_the_clock_is_read_anew_for_each_login(ovh: OvhDouble, ovh_url: str, clock: HandClock) -> None:
-    door = RenewingDoor(signed(ovh_url), clock=clock)
+    door = RenewingTokenProvider(signed(ovh_url), clock=clock)
     spent = door.open()
     ovh.skew = 5000
     assert works(door.renew(spent))
@@ -125,7 +125,7 @@ def test_a_region_that_is_not_named_or_not_there_is_told_with_those_that_are(
 
 
 def test_endpoints_may_change_when_a_token_is_renewed(ovh: OvhDouble, ovh_url: str, clock: HandClock) -> None:
-    door = RenewingDoor(signed(ovh_url), clock=clock)
+    door = RenewingTokenProvider(signed(ovh_url), clock=clock)
     spent = door.open()
     ovh.projects[ovh.project].regions["GRA"] = "localhost"
     assert door.renew(spent).storage_url.startswith("http://localhost:")

@@ -11,7 +11,7 @@ import pytest
 
 from syncer.errors import AuthError, TransientError
 from syncer.stores.swift.auth import Access
-from syncer.stores.swift.auth.renewing import RenewingDoor
+from syncer.stores.swift.auth.session import RenewingTokenProvider
 from tests.stores.swift.auth.clocks import HandClock
 
 
@@ -46,17 +46,17 @@ def login(clock: HandClock) -> ToldLogin:
 
 
 @pytest.fixture
-def door(login: ToldLogin, clock: HandClock) -> RenewingDoor:
-    return RenewingDoor(login, clock=clock)
+def door(login: ToldLogin, clock: HandClock) -> RenewingTokenProvider:
+    return RenewingTokenProvider(login, clock=clock)
 
 
-def test_nothing_is_asked_before_somebody_wants_in(door: RenewingDoor, login: ToldLogin) -> None:
+def test_nothing_is_asked_before_somebody_wants_in(door: RenewingTokenProvider, login: ToldLogin) -> None:
     assert login.logins == 0
     assert door.open() is door.open()
     assert login.logins == 1
 
 
-def test_many_who_come_at_once_log_in_once(door: RenewingDoor, login: ToldLogin) -> None:
+def test_many_who_come_at_once_log_in_once(door: RenewingTokenProvider, login: ToldLogin) -> None:
     everybody = threading.Barrier(16)
 
     def come(_: int) -> Access:
@@ -69,7 +69,7 @@ def test_many_who_come_at_once_log_in_once(door: RenewingDoor, login: ToldLogin)
     assert login.logins == 1
 
 
-def test_many_who_meet_a_401_at_once_renew_once(door: RenewingDoor, login: ToldLogin) -> None:
+def test_many_who_meet_a_401_at_once_renew_once(door: RenewingTokenProvider, login: ToldLogin) -> None:
     spent = door.open()
     everybody = threading.Barrier(16)
 
@@ -84,7 +84,7 @@ def test_many_who_meet_a_401_at_once_renew_once(door: RenewingDoor, login: ToldL
 
 
 def test_who_waits_for_a_login_that_fails_hears_of_it_without_another(
-    door: RenewingDoor, login: ToldLogin
+    door: RenewingTokenProvider, login: ToldLogin
 ) -> None:
     arrived, go = threading.Semaphore(0), threading.Event()
 
@@ -105,13 +105,15 @@ def test_who_waits_for_a_login_that_fails_hears_of_it_without_another(
     assert login.logins == 1
 
 
-def waiting(door: RenewingDoor) -> int:
+def waiting(door: RenewingTokenProvider) -> int:
     """How many threads wait for the login under way."""
     assert door._flight is not None
     return len(door._flight._condition._waiters)  # type: ignore[attr-defined]
 
 
-def test_who_comes_late_with_an_old_token_gets_the_new_one(door: RenewingDoor, login: ToldLogin) -> None:
+def test_who_comes_late_with_an_old_token_gets_the_new_one(
+    door: RenewingTokenProvider, login: ToldLogin
+) -> None:
     first = door.open()
     second = door.renew(first)
     assert door.renew(first) is second
@@ -120,7 +122,7 @@ def test_who_comes_late_with_an_old_token_gets_the_new_one(door: RenewingDoor, l
 
 @pytest.mark.parametrize(("life", "early"), [(86400.0, 60.0), (20.0, 2.0)])
 def test_a_token_is_renewed_shortly_before_its_end(
-    door: RenewingDoor, login: ToldLogin, clock: HandClock, life: float, early: float
+    door: RenewingTokenProvider, login: ToldLogin, clock: HandClock, life: float, early: float
 ) -> None:
     login.life = life
     first = door.open()
@@ -131,7 +133,7 @@ def test_a_token_is_renewed_shortly_before_its_end(
 
 
 def test_a_token_that_still_lives_is_used_on_when_its_early_renewal_fails(
-    door: RenewingDoor, login: ToldLogin, clock: HandClock
+    door: RenewingTokenProvider, login: ToldLogin, clock: HandClock
 ) -> None:
     login.life = 100.0
     first = door.open()
@@ -146,7 +148,7 @@ def test_a_token_that_still_lives_is_used_on_when_its_early_renewal_fails(
 
 
 def test_while_one_renews_early_the_others_go_on(
-    door: RenewingDoor, login: ToldLogin, clock: HandClock
+    door: RenewingTokenProvider, login: ToldLogin, clock: HandClock
 ) -> None:
     login.life = 100.0
     first = door.open()
@@ -159,7 +161,7 @@ def test_while_one_renews_early_the_others_go_on(
 
 
 def test_a_service_that_gives_the_same_token_until_its_end_is_asked_once_before_and_once_after(
-    door: RenewingDoor, login: ToldLogin, clock: HandClock
+    door: RenewingTokenProvider, login: ToldLogin, clock: HandClock
 ) -> None:
     login.stubborn, login.life = True, 100.0
     door.open()
@@ -175,7 +177,7 @@ def test_a_service_that_gives_the_same_token_until_its_end_is_asked_once_before_
 
 
 def test_a_token_given_twice_is_spent_once_for_all(
-    door: RenewingDoor, login: ToldLogin, clock: HandClock
+    door: RenewingTokenProvider, login: ToldLogin, clock: HandClock
 ) -> None:
     """Whoever still holds the first handing-out of it must not get the second when it died."""
     login.stubborn, login.life = True, 100.0
@@ -188,14 +190,16 @@ def test_a_token_given_twice_is_spent_once_for_all(
 
 
 def test_an_end_in_the_past_is_a_wrong_clock_and_no_reason_to_log_in_for_ever(
-    door: RenewingDoor, login: ToldLogin
+    door: RenewingTokenProvider, login: ToldLogin
 ) -> None:
     login.life = -3600.0
     assert door.open() is door.open()
     assert login.logins == 1
 
 
-def test_a_refusal_is_remembered_for_a_while(door: RenewingDoor, login: ToldLogin, clock: HandClock) -> None:
+def test_a_refusal_is_remembered_for_a_while(
+    door: RenewingTokenProvider, login: ToldLogin, clock: HandClock
+) -> None:
     login.trouble = AuthError("wrong key", hint="check the key")
     for _ in range(5):
         with pytest.raises(AuthError) as caught:
@@ -207,7 +211,7 @@ def test_a_refusal_is_remembered_for_a_while(door: RenewingDoor, login: ToldLogi
     assert door.open().token == "token0"
 
 
-def test_a_login_broken_off_by_a_signal_blocks_nobody(door: RenewingDoor, login: ToldLogin) -> None:
+def test_a_login_broken_off_by_a_signal_blocks_nobody(door: RenewingTokenProvider, login: ToldLogin) -> None:
     login.trouble = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         door.open()
@@ -215,9 +219,9 @@ def test_a_login_broken_off_by_a_signal_blocks_nobody(door: RenewingDoor, login:
     assert door.open().token == "token0"
 
 
-def test_no_token_is_shown(door: RenewingDoor) -> None:
+def test_no_token_is_shown(door: RenewingTokenProvider) -> None:
     assert "token0" not in repr(door.open())
 
 
-def test_free_space_is_the_logins(door: RenewingDoor) -> None:
+def test_free_space_is_the_logins(door: RenewingTokenProvider) -> None:
     assert door.free_space() == 7

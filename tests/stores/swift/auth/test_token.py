@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from syncer.errors import AuthError
-from syncer.stores.swift.auth.token import TokenDoor
+from syncer.stores.swift.auth.token import StaticTokenProvider
 from tests.stores.swift.auth.opening import works
 from tests.swift.server import Swift
 
 
 def test_it_opens_until_the_token_dies(swift: Swift) -> None:
     url, token = swift.log_in()
-    door = TokenDoor(storage_url=url + "/", token=lambda: token)
+    door = StaticTokenProvider(storage_url=url + "/", token=lambda: token)
     access = door.open()
     assert works(access) and access.storage_url == url
     swift.expire()
@@ -26,7 +26,7 @@ def test_it_opens_until_the_token_dies(swift: Swift) -> None:
 def test_a_new_token_laid_down_meanwhile_is_taken(swift: Swift) -> None:
     url, token = swift.log_in()
     found = [token]
-    door = TokenDoor(storage_url=url, token=lambda: found[-1])
+    door = StaticTokenProvider(storage_url=url, token=lambda: found[-1])
     spent = door.open()
     swift.expire()
     found.append(swift.log_in()[1])

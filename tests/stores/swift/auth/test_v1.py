@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncer.errors import AuthError, TransientError
-from syncer.stores.swift.auth.renewing import RenewingDoor
+from syncer.stores.swift.auth.session import RenewingTokenProvider
 from syncer.stores.swift.auth.v1 import V1Login
 from tests.stores.swift.auth.clocks import HandClock
 from tests.stores.swift.auth.opening import opens_again, works
@@ -20,7 +20,7 @@ def login_to(swift: Swift, clock: HandClock, *, key: str = Swift.key) -> V1Login
 
 
 def test_it_opens_and_opens_again(swift: Swift, clock: HandClock) -> None:
-    opens_again(RenewingDoor(login_to(swift, clock), clock=clock), swift)
+    opens_again(RenewingTokenProvider(login_to(swift, clock), clock=clock), swift)
 
 
 def test_the_life_of_a_token_is_in_seconds_from_now(make_swift: MakeSwift, clock: HandClock) -> None:

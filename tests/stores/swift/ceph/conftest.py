@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from syncer.stores.swift.planning import Thresholds
+from syncer.stores.swift.slo.layout import LayoutLimits
 from tests.contract.swift_rig import SwiftRig, tempauth_door
 from tests.stores.swift.bench import Bench
 from tests.stores.swift.large import SMALL, Machine
@@ -34,7 +34,7 @@ def rig(rgw: Rgw, tmp_path: Path) -> Iterator[SwiftRig]:
 class CephBench(Bench):
     """Here a file of 4 MiB has 64 segments: some requests for each of 512 would take seconds."""
 
-    def machine(self, name: str = "a", thresholds: Thresholds | None = COARSE) -> Machine:
+    def machine(self, name: str = "a", thresholds: LayoutLimits | None = COARSE) -> Machine:
         return super().machine(name, thresholds)
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from syncer.engine.interfaces import RenameRequest, SetAttributesRequest
 from syncer.engine.model import Failed, Kind, Method
-from syncer.engine.ports import Amend, Rename
 from syncer.errors import TransientError
-from syncer.stores.swift.companions import FOLDER
-from syncer.stores.swift.planning import Dialect, Thresholds, fresh, segment_size, suited
+from syncer.stores.swift.slo.companions import FOLDER
+from syncer.stores.swift.slo.layout import LayoutLimits, SloFeatures, fresh, segment_size, suited
 from tests.contents import noise
 from tests.contract.rigs import in_order
 from tests.stores.swift.bench import MIB, Bench, edit
 from tests.stores.swift.ceph.conftest import COARSE
 from tests.stores.swift.large import Here, Machine
 
-SEGMENT = suited(COARSE, Dialect(ranges=False, inline=False)).segment
+SEGMENT = suited(COARSE, SloFeatures(ranges=False, inline=False)).segment
 
 
 def crossed(bench: Bench, method: str) -> int:
@@ -25,8 +25,8 @@ def crossed(bench: Bench, method: str) -> int:
 
 
 def test_the_usual_segments_are_a_mebibyte_and_a_large_file_fits_into_a_manifest() -> None:
-    dialect = Dialect(ranges=False, inline=False, parts=1000)
-    usual = suited(Thresholds(), dialect)
+    dialect = SloFeatures(ranges=False, inline=False, parts=1000)
+    usual = suited(LayoutLimits(), dialect)
     assert segment_size(64 * MIB, dialect, usual) == MIB
     for size in (512 * MIB, 3 << 30, 100 << 30):
         steps = fresh(size, dialect, usual)
@@ -74,12 +74,14 @@ def test_what_is_known_of_the_segments_goes_along(bench: Bench, deed: str) -> No
     name = "big"
     if deed == "renamed":
         name = "new"
-        in_order(here.store.rename([Rename(origin="big", path="new", expected=entry)]), 1)
+        in_order(here.store.rename([RenameRequest(origin="big", path="new", expected=entry)]), 1)
     elif deed == "copied by another tool":
         name = "copy"
         bench.hands.ask("COPY", "big", headers={"Destination": f"{bench.container}/copy"})
     else:
-        item = Amend(path="big", expected=entry, mtime_ns=1_600_000_000_000_000_000, executable=True)
+        item = SetAttributesRequest(
+            path="big", expected=entry, mtime_ns=1_600_000_000_000_000_000, executable=True
+        )
         in_order(here.store.amend([item]), 1)
     assert there.get(name) == data
     changed = edit(data, 2, edits=1)
@@ -135,7 +137,7 @@ def test_an_answer_to_the_companion_that_is_lost_is_no_harm(bench: Bench) -> Non
 @pytest.mark.long
 def test_edits_of_half_a_gibibyte_stay_within_the_bars(bench: Bench) -> None:
     """20 edits of 4 KiB and an insert of 1 KiB: 25 MB up, 25 MB down on another machine; one byte: 2.2 MB."""
-    usual = Thresholds()
+    usual = LayoutLimits()
     here, there = bench.machine("a", usual), bench.machine("b", usual)
     data = b"".join(noise(n, 16 * MIB) for n in range(32))
     entry = here.put("big", data).entry

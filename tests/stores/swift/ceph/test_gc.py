@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from syncer.cli.gc import sweep
+from syncer.engine.interfaces import DeleteRequest, RenameRequest, SetAttributesRequest
 from syncer.engine.model import Done, Failed
-from syncer.engine.ports import Amend, Removal, Rename
 from syncer.errors import Unreadable
-from syncer.stores.swift.companions import FOLDER
-from syncer.stores.swift.gc import Collector
-from syncer.stores.swift.uploading import GRACE_SECONDS
+from syncer.stores.swift.slo.companions import FOLDER
+from syncer.stores.swift.slo.gc import Collector
+from syncer.stores.swift.slo.upload import GRACE_SECONDS
 from tests.contents import noise
 from tests.contract.doubles import SteppingClock
 from tests.contract.rigs import in_order
@@ -71,7 +71,10 @@ def test_files_that_were_edited_renamed_or_copied_keep_their_segments(bench: Ben
     contents["edited"] = edit(contents["edited"], 9)
     machine.put("edited", contents["edited"], over=entries["edited"])
     [done] = in_order(
-        machine.store.rename([Rename(origin="renamed", path="new name é", expected=entries["renamed"])]), 1
+        machine.store.rename(
+            [RenameRequest(origin="renamed", path="new name é", expected=entries["renamed"])]
+        ),
+        1,
     )
     assert isinstance(done, Done)
     contents["new name é"] = contents.pop("renamed")
@@ -81,7 +84,9 @@ def test_files_that_were_edited_renamed_or_copied_keep_their_segments(bench: Ben
         contents[name] = contents["copied"]
     bench.hands.ask("DELETE", "copied")
     del contents["copied"]
-    amend = Amend(path="amended", expected=entries["amended"], mtime_ns=10**18, executable=True)
+    amend = SetAttributesRequest(
+        path="amended", expected=entries["amended"], mtime_ns=10**18, executable=True
+    )
     assert isinstance(in_order(machine.store.amend([amend]), 1)[0], Done)
     assert Sweeper(bench, grace=GRACE_SECONDS).find().orphans == ()
     for _ in range(2):  # as long as the trash names the old ones, and when it does no more
@@ -98,7 +103,7 @@ def test_the_trash_keeps_what_it_holds_until_it_is_emptied(bench: Bench) -> None
     machine, data = bench.machine(), noise(1, MIB)
     entry = machine.put("big", data).entry
     assert entry is not None
-    assert isinstance(in_order(machine.store.delete([Removal(path="big", expected=entry)]), 1)[0], Done)
+    assert isinstance(in_order(machine.store.delete([DeleteRequest(path="big", expected=entry)]), 1)[0], Done)
     there = len(bench.segments.names())
     assert Sweeper(bench).sweep().segments == 0
     [kept] = bench.hands.names(".syncer/trash/")

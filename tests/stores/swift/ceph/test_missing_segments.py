@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from syncer.engine.model import Entry, Failed, Obstacle, Stale
-from syncer.engine.ports import Removal, Rename
+from syncer.engine.interfaces import DeleteRequest, RenameRequest
+from syncer.engine.model import BlockedEntry, Entry, Failed, Stale
 from syncer.errors import Unreadable
 from tests.contents import noise
 from tests.contract.rigs import in_order
@@ -120,8 +120,8 @@ def test_nothing_is_renamed_onto_a_broken_object_nor_is_it_deleted(bench: Bench)
     store = machine.store  # type: ignore[attr-defined]
     other = machine.put("other", b"other").entry  # type: ignore[attr-defined]
     outcomes = [
-        in_order(store.rename([Rename(origin="other", path="big", expected=other)]), 1)[0],
-        in_order(store.delete([Removal(path="big", expected=entry)]), 1)[0],
+        in_order(store.rename([RenameRequest(origin="other", path="big", expected=other)]), 1)[0],
+        in_order(store.delete([DeleteRequest(path="big", expected=entry)]), 1)[0],
     ]
     assert all(isinstance(outcome, Failed | Stale) for outcome in outcomes), outcomes
     assert bench.read("other") == b"other"
@@ -131,7 +131,7 @@ def test_nothing_is_renamed_onto_a_broken_object_nor_is_it_deleted(bench: Bench)
 def test_a_look_at_a_broken_object_says_what_is_wrong(bench: Bench) -> None:
     machine, _, _ = broken(bench)
     seen = machine.store.look("big")  # type: ignore[attr-defined]
-    assert isinstance(seen, Obstacle) and "segment missing" in seen.message
+    assert isinstance(seen, BlockedEntry) and "segment missing" in seen.message
 
 
 def test_an_object_that_is_really_gone_is_gone(bench: Bench) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from syncer.engine.interfaces import DeleteRequest
 from syncer.engine.model import Done, Stale
-from syncer.engine.ports import Removal
 from syncer.errors import NotFound
-from syncer.stores.swift.connection import Connection
-from syncer.stores.swift.names import Place
-from syncer.stores.swift.offered import Offered
+from syncer.stores.swift.capabilities import ClusterInfo
+from syncer.stores.swift.client import Connection
+from syncer.stores.swift.names import ContainerPath
 from tests.contents import noise
 from tests.contract.doubles import BytesSource
 from tests.contract.rigs import in_order
@@ -32,7 +32,9 @@ def world(rgw: Rgw, tmp_path: Path) -> Iterator[CloudWorld]:
 
 
 def test_ceph_is_told_from_swift(rgw: Rgw, rig: SwiftRig) -> None:
-    limits = Offered(Connection(tempauth_door(rgw), clock=rig.clock), Place(container="any")).limits
+    limits = ClusterInfo(
+        Connection(tempauth_door(rgw), clock=rig.clock), ContainerPath(container="any")
+    ).limits
     assert limits.is_ceph and limits.hides_manifests and limits.bulk_delete == 1000
     assert limits.dialect is not None and not limits.dialect.ranges and not limits.dialect.inline
     assert limits.dialect.parts == 1000
@@ -42,7 +44,7 @@ def test_many_deletions_go_by_bulk(rgw: Rgw, rig: SwiftRig) -> None:
     items = []
     for n in range(60):
         rig.write(f"d/{n}", b"%d" % n)
-        items.append(Removal(path=f"d/{n}", expected=rig.entry(f"d/{n}")))
+        items.append(DeleteRequest(path=f"d/{n}", expected=rig.entry(f"d/{n}")))
     rgw.clear()
     assert in_order(rig.store.delete(items), 60) == [Done()] * 60
     assert len(rgw.requests(kind="account", method="POST")) == 2

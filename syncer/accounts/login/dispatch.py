@@ -1,0 +1,50 @@
+"""Which login an account takes. Where there is nothing to log in to, its credentials are tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from syncer.accounts.login.base import Dialogue, LoggedIn
+from syncer.config.accounts import Account, Orange, SmartFile, SwiftHubic, SwiftOvh
+
+
+def log_in(account: Account, dialogue: Dialogue) -> LoggedIn | None:
+    """The login under way, to its end; None where the account has all that it needs, or needs none.
+
+    Raises AuthError, TransientError, PermanentError, ConfigError, StateError. Only a login that
+    came to a good end is kept.
+    """
+    match account:
+        case Orange():
+            from syncer.accounts.login import orange
+
+            return orange.log_in(account, dialogue)
+        case SwiftHubic() if not _given(account, "refresh_token", dialogue.environ):
+            from syncer.accounts.login import hubic
+
+            return hubic.log_in(account, dialogue)
+        case SwiftOvh() if _keyless(account):
+            from syncer.accounts.login import ovh
+
+            return ovh.log_in(account, dialogue)
+        case SmartFile():
+            from syncer.accounts.login import smartfile
+
+            return (
+                smartfile.log_in(account, dialogue) if smartfile.wanted(account, dialogue.environ) else None
+            )
+    return None
+
+
+def _given(account: SwiftHubic, field: str, environ: Mapping[str, str]) -> bool:
+    return getattr(account, field) is not None or bool(environ.get(f"HUBIC_{field.upper()}"))
+
+
+def _keyless(account: SwiftOvh) -> bool:
+    """A service account (OAuth 2) has no consumer key, and one that is set is not to be replaced."""
+    from syncer.stores.swift.auth.ovh import OvhLogin
+
+    known = OvhLogin(endpoint=account.endpoint, conf_file=account.conf_file)
+    if account.client_id or (not account.application_key and known.configured("client_id")):
+        return False
+    return account.consumer_key is None and not known.configured("consumer_key")

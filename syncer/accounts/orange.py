@@ -1,0 +1,69 @@
+"""Accounts of type `orange`: where the two hosts are, whose application it is, where the login is kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syncer.accounts.spec import StoreSpec
+from syncer.engine.interfaces import Store
+from syncer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from syncer.config.accounts import Account
+    from syncer.stores.orange.oauth import OAuth2Application
+    from syncer.stores.orange.token import Tokens
+
+
+def application(account: Account) -> OAuth2Application:
+    """What an account says of the application, its secret still covered. Raises ConfigError."""
+    from syncer.config.accounts import Orange
+    from syncer.stores.orange.oauth import AUTH_URL, OAuth2Application
+
+    if not isinstance(account, Orange):
+        raise ConfigError(f"accounts.{account.name}: not an account of type orange")
+    return OAuth2Application(
+        client_id=account.client_id,
+        client_secret=account.client_secret.reveal,
+        redirect_uri=account.redirect_uri,
+        account=account.name,
+        auth_url=account.auth_url or AUTH_URL,
+    )
+
+
+def connecting(where: StoreSpec, tokens: Tokens) -> Store:
+    """The store of a folder of an Orange account; nothing is sent yet. Raises ConfigError."""
+    from functools import partial
+
+    from syncer.config.accounts import Orange
+    from syncer.stores.http.origins import in_the_clear
+    from syncer.stores.orange.api import API_URL, CONTENT_URL, Api
+    from syncer.stores.orange.oauth import refresh
+    from syncer.stores.orange.session import OrangeSession
+    from syncer.stores.orange.store import OrangeStore
+    from syncer.stores.orange.token import Bearer
+
+    account = where.account
+    registered = application(account)
+    assert isinstance(account, Orange)
+    for key, url in (("api_url", account.api_url), ("content_url", account.content_url)):
+        if url and in_the_clear(url) and not account.insecure:
+            raise ConfigError(
+                f"accounts.{account.name}.{key}: {url}: the token would cross the network unencrypted",
+                hint="write https://, or `insecure = true` in the account to accept that",
+            )
+    bearer = Bearer(
+        tokens, partial(refresh, registered, clock=where.clock), clock=where.clock, again=registered.again
+    )
+    api = Api(
+        OrangeSession(bearer, clock=where.clock, account=account.name),
+        api_url=account.api_url or API_URL,
+        content_url=account.content_url or CONTENT_URL,
+    )
+    return OrangeStore(
+        api,
+        where.path,
+        identity=f"{account.identity}/{where.path.strip('/')}",
+        clock=where.clock,
+        cache=where.cache,
+        tag=where.tag,
+    )

@@ -1,0 +1,302 @@
+"""`sync`: one run of every chosen job; one job's trouble does not stop the others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from syncer import jobs
+from syncer.cli import json_output, text_output
+from syncer.cli.common import (
+    SCHEMA,
+    CliContext,
+    complain,
+    print_json,
+    put,
+    session_of,
+    shared,
+    stoppable,
+)
+from syncer.cli.job_selection import PairOptions, Selection, pair, select
+from syncer.cli.progress import telling
+from syncer.config import JobSettings, Settings
+from syncer.engine.model import ConflictPolicy, MaxDelete, Mode
+from syncer.engine.report import RunReport
+from syncer.errors import Interrupted, SyncerError, UsageError
+from syncer.formatting import parse_max_delete
+from syncer.jobs import Environment, RunOptions, overlap, results, saved_plan
+from syncer.jobs.cancellation import CancelToken, StoppableClock
+from syncer.jobs.results import JobResult
+from syncer.jobs.saved_plan import Origin, SavedPlan
+
+Work = Callable[[Environment, JobSettings, RunOptions], JobResult]
+_F = TypeVar("_F", bound=Callable[..., object])
+
+
+def run_options(command: _F) -> _F:
+    """The options that `sync` and `plan` share."""
+    for option in reversed(
+        (
+            click.option(
+                "--max-delete", metavar="N", help="Let up to N (or 50%) deletions through this time."
+            ),
+            click.option(
+                "--yes", "-y", is_flag=True, help="Let all deletions through, accept replaced roots."
+            ),
+            click.option("--full", is_flag=True, help="Trust no time stamp: read and hash everything."),
+            click.option("--conflict", metavar="RULE", help=_allowed(ConflictPolicy)),
+            click.option("--mode", metavar="MODE", help=_allowed(Mode)),
+            click.option(
+                "--ignore", metavar="PATTERN", multiple=True, help="LOCAL REMOTE only; gitignore syntax."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _allowed(kind: type[ConflictPolicy] | type[Mode]) -> str:
+    return f"LOCAL REMOTE only; one of {', '.join(member.value for member in kind)}."
+
+
+def wish_of(max_delete: str | None, yes: bool, full: bool) -> RunOptions:
+    """Raises UsageError."""
+    limit: MaxDelete | None = None
+    if max_delete is not None:
+        try:
+            limit = parse_max_delete(max_delete)
+        except ValueError as error:
+            raise UsageError(f"--max-delete: {error}") from error
+    return RunOptions(max_delete=limit, yes=yes, full=full)
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[JOB]... | LOCAL REMOTE")
+@click.option("--dry-run", "-n", is_flag=True, help="Only show what would be done, like `plan`.")
+@run_options
+@click.option("--settle", metavar="TIME", help="LOCAL REMOTE only; files younger than this wait (0: none).")
+@shared
+@session_of
+def sync(
+    session: CliContext,
+    words: tuple[str, ...],
+    dry_run: bool,
+    max_delete: str | None,
+    yes: bool,
+    full: bool,
+    conflict: str | None,
+    mode: str | None,
+    ignore: tuple[str, ...],
+    settle: str | None,
+) -> int:
+    """Bring both sides of each JOB in step (all jobs of the config if none is named).
+
+    LOCAL REMOTE syncs a folder without any config; REMOTE is ACCOUNT:PATH or a path.
+    """
+    session.start_logging()
+    wish = wish_of(max_delete, yes, full)
+    options = PairOptions(conflict=conflict, mode=mode, ignore=ignore, settle=settle)
+    selection = select(session, words, options)
+    if dry_run:
+        return show_plans(session, selection, wish)
+    found = each(session, selection, wish, jobs.sync, tell)
+    if session.json:
+        print_json(json_output.jobs(found))
+    return results.worst(result.exit_code for result in found)
+
+
+def show_plans(session: CliContext, selection: Selection, wish: RunOptions) -> int:
+    """Plans of all chosen jobs: on stdout, since they are what was asked for."""
+    found = each(session, selection, wish, jobs.plan, _show if not session.json else tell)
+    if session.json:
+        print_json(json_output.jobs(found))
+    return results.worst(result.exit_code for result in found)
+
+
+def each(
+    session: CliContext,
+    selection: Selection,
+    wish: RunOptions,
+    work: Work,
+    told: Callable[[CliContext, JobResult], None],
+) -> Sequence[JobResult]:
+    """Work on one job after the other; a signal ends it."""
+    found: list[JobResult] = []
+    with stoppable() as stop:
+        for job in selection.jobs:
+            with telling(session, stop, job.name) as reporter:
+                world = Environment(
+                    settings=selection.settings, reporter=reporter, clock=StoppableClock(stop)
+                )
+                result = _guarded(session, work, world, job, wish)
+            told(session, result)
+            found.append(result)
+            if stop.signum:
+                _stopped(session, found, stop)
+                break
+    return found
+
+
+def _stopped(session: CliContext, found: list[JobResult], stop: CancelToken) -> None:
+    """The last job's result says that the rest was not done, also if it ended just in time itself."""
+    last = found[-1]
+    if not isinstance(last.error, Interrupted):
+        session.talk("stopped by a signal")
+        found.append(JobResult(job=last.job, error=Interrupted(stop.signum)))
+
+
+def _guarded(
+    session: CliContext, work: Work, world: Environment, job: JobSettings, wish: RunOptions
+) -> JobResult:
+    """A bug met in one job must not keep the others from being synced."""
+    try:
+        return work(world, job, wish)
+    except Exception as error:  # noqa: BLE001 - see above; -vv shows the traceback
+        if session.verbose >= 2:
+            import traceback
+
+            traceback.print_exc()
+        unexpected = SyncerError(
+            f"unexpected {type(error).__name__}: {error}",
+            hint="this is a bug of Syncer; run again with -vv and report what it prints",
+        )
+        return JobResult(job=job.name, error=unexpected)
+
+
+def tell(session: CliContext, result: JobResult) -> None:
+    """What there is to say after a job, on stderr; its actions were told while they were done."""
+    for line in text_output.remarks(result):
+        session.talk(line)
+    if session.verbose:
+        for line in text_output.ignored(result):
+            session.talk(line)
+    if result.error:
+        complain(result.error)
+    session.talk(text_output.summary(result))
+
+
+def _show(session: CliContext, result: JobResult) -> None:
+    if result.plan:
+        for action in result.plan.actions:
+            if results.loud(action):
+                put(text_output.action(action))
+    for line in text_output.remarks(result):
+        put(line)
+    if session.verbose:
+        for line in text_output.ignored(result):
+            put(line)
+    if result.error:
+        complain(result.error)
+    put(text_output.summary(result))
+
+
+# -- `apply`: runs a plan that `plan -o` saved, or what a person left of it -----
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--max-delete", metavar="N", help="Let up to N (or 50%) deletions through this time.")
+@click.option("--yes", "-y", is_flag=True, help="Let all deletions of the plan through.")
+@shared
+@session_of
+def apply(session: CliContext, file: Path, max_delete: str | None, yes: bool) -> int:
+    """Run the plan in FILE, which `syncer plan -o FILE` saved.
+
+    Actions may have been removed from the file: they wait for the next sync. What the others were
+    planned on is looked at again; where it is not so any more, nothing is done (exit 3).
+    """
+    session.start_logging()
+    wish = wish_of(max_delete, yes, full=False)
+    settings = session.settings()
+    overlap.check(settings, settings.jobs.values())
+    plans: dict[str, SavedPlan] = {}
+    chosen: list[JobSettings] = []
+    for plan in saved_plan.read(file):
+        job = _job(settings, plan.origin, file)
+        saved_plan.fits(file, plan, settings, job)
+        plans[job.name] = plan
+        chosen.append(job)
+    selection = Selection(settings=settings, jobs=tuple(chosen))
+    found = each(session, selection, wish, _applied(plans), tell)
+    if session.json:
+        print_json(json_output.jobs(found))
+    return results.worst(result.exit_code for result in found)
+
+
+def _job(settings: Settings, origin: Origin, file: Path) -> JobSettings:
+    """The job that a plan was made for. Raises ConfigError, UsageError."""
+    if origin.named:
+        return settings.job(origin.name)
+    if origin.name in settings.jobs:
+        hint = "make a new plan: syncer plan -o FILE"
+        raise UsageError(f"{file}: {origin.name} was a pair of folders, and is a job now", hint=hint)
+    options = PairOptions(conflict=origin.conflict, mode=origin.mode, ignore=origin.ignore)
+    return replace(pair(settings, origin.local, origin.remote, options), name=origin.name)
+
+
+def _applied(plans: Mapping[str, SavedPlan]) -> Work:
+    """Runs each job's part of the file."""
+
+    def work(world: Environment, job: JobSettings, wish: RunOptions) -> JobResult:
+        plan = plans[job.name]
+        if not plan.actions:
+            return JobResult(job=job.name, report=RunReport())
+        chosen = replace(wish, choice=plan.choice(), full=plan.origin.full, trigger="apply")
+        return jobs.sync(world, job, chosen)
+
+    return work
+
+
+# -- `plan`: what `sync` would do, and why --------------------------------------
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[JOB]... | LOCAL REMOTE")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Save the plan to a file.")
+@run_options
+@shared
+@session_of
+def plan(
+    session: CliContext,
+    words: tuple[str, ...],
+    output: Path | None,
+    max_delete: str | None,
+    yes: bool,
+    full: bool,
+    conflict: str | None,
+    mode: str | None,
+    ignore: tuple[str, ...],
+) -> int:
+    """Show what `sync` would do with each JOB, and why. Nothing is changed."""
+    session.start_logging()
+    wish = wish_of(max_delete, yes, full)
+    selection = select(session, words, PairOptions(conflict=conflict, mode=mode, ignore=ignore))
+    if output is None:
+        return show_plans(session, selection, wish)
+    found = each(session, selection, wish, jobs.plan, tell)
+    document = _document(selection, wish, found)
+    _save(output, document)
+    session.talk(f"saved to {output}")
+    if session.json:
+        print_json(document)
+    return results.worst(result.exit_code for result in found)
+
+
+def _document(selection: Selection, wish: RunOptions, found: Sequence[JobResult]) -> json_output.Document:
+    """The plans with what `apply` has to know of them; a signal may have ended the list early or late."""
+    settings = selection.settings
+    known = {job.name: saved_plan.planned(settings, job, wish) for job in selection.jobs}
+    return {"jobs": [json_output.saved(result, known[result.job]) for result in found]}
+
+
+def _save(path: Path, document: json_output.Document) -> None:
+    text = json.dumps({"schema": SCHEMA, **document}, indent=1, ensure_ascii=True)
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""Signatures, deltas and block indexes: the rsync algorithm, and librsync."""

@@ -1,0 +1,295 @@
+"""Looks at both sides: which directories changed, and what stands in them.
+
+The eyes of the reconciler (`SnapshotReader` is its `Sight`), and the loop that takes it through
+every directory that is not, on both sides, what it was when everything in it was
+agreed. Reads only.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from syncer.engine import paths, refusals
+from syncer.engine.ignore import LIMIT, Compiler, IgnoreFileError, Rules
+from syncer.engine.interfaces import BaseStore, Reporter, Store
+from syncer.engine.model import (
+    SIDES,
+    BaseEntry,
+    BlockedEntry,
+    BlockReason,
+    Entry,
+    Listing,
+    Policy,
+    RelPath,
+    Seen,
+    Side,
+)
+from syncer.engine.mounts import NONE, Mounts, known_below
+from syncer.engine.reconcile import Reconciler
+from syncer.engine.reconciliation import Reconciliation
+from syncer.engine.refusals import Refusal
+from syncer.engine.scope import EVERYTHING, Scope
+from syncer.engine.spelling import Respelt
+from syncer.errors import (
+    ChangedUnderUs,
+    LocalError,
+    NotFound,
+    PermanentError,
+    SyncerError,
+    TransientError,
+)
+
+MACHINE_RULES = "machine_rules"  # the setting that `machine_rules` reads
+DEEPEST = 2000  # levels; more than 2048 fit in no path that a system call takes (PATH_MAX)
+NOTHING_MOUNTED: Mapping[Side, Mounts] = dict.fromkeys(SIDES, NONE)
+_FRAMES = 8  # calls that the reconciler makes for one level, and some to spare
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanResult:
+    """Which known directories to open, in tree order.
+
+    `whole`: every other one was found to be what it was, so what a run does not meet is not there.
+    `forced`: they are opened although their fingerprints may say that nothing moved.
+    """
+
+    directories: Sequence[RelPath]
+    whole: bool = True
+    forced: bool = False
+
+
+class SnapshotReader:
+    """Sees the two stores and the memory; trouble with one directory becomes an obstacle."""
+
+    def __init__(
+        self,
+        stores: Mapping[Side, Store],
+        memory: BaseStore,
+        reporter: Reporter,
+        mounted: Mapping[Side, Mounts] = NOTHING_MOUNTED,
+    ) -> None:
+        self.capabilities = {side: store.capabilities for side, store in stores.items()}
+        self.absent = {side: dict(mounts.absent) for side, mounts in mounted.items()}
+        self._stores = stores
+        self._memory = memory
+        self._reporter = reporter
+        self._mounted = mounted
+        self._refusals = refusals.known(memory)
+        self._waiting = {side: _names_that_wait(mounts) for side, mounts in mounted.items()}
+
+    def rows(self, directory: RelPath) -> Mapping[str, BaseEntry]:
+        return self._memory.rows(directory)
+
+    def list(self, side: Side, directory: RelPath) -> Listing | BlockedEntry:
+        self._reporter.scanning(1)
+        if directory.count("/") >= DEEPEST:
+            return BlockedEntry(BlockReason.UNHOLDABLE, f"it is nested more than {DEEPEST} levels deep")
+        mounts = self._mounted[side]
+        point = mounts.absent_above(directory)
+        if point is not None:
+            return BlockedEntry(BlockReason.UNMOUNTED, mounts.absent[point])
+        try:
+            listing = self._stores[side].list(directory)
+        except (NotFound, ChangedUnderUs) as error:
+            return BlockedEntry(BlockReason.BUSY, f"it changed while we looked: {error}")
+        except (PermanentError, TransientError, LocalError) as error:
+            return self._dead(side, directory, _unread(error, str(error)))
+        return self._as_mounted(side, directory, listing) if mounts.told else listing
+
+    def _as_mounted(self, side: Side, directory: RelPath, listing: Listing) -> Listing | BlockedEntry:
+        """The listing with the mount points in it that wait, if it is of what is mounted there."""
+        mounts = self._mounted[side]
+        point = mounts.at(directory)
+        if listing.mount != ("" if point is None else mounts.now[point]):
+            return BlockedEntry(BlockReason.BUSY, "something was mounted or unmounted there while we looked")
+        waiting: dict[str, Entry | BlockedEntry] = {}
+        for name, obstacle in self._waiting[side].get(directory, {}).items():
+            path = paths.join(directory, name)
+            if path in mounts.absent or name not in listing.entries:
+                waiting[name] = obstacle
+        for name in mounts.points_in(directory):
+            seen = listing.entries.get(name)
+            if name not in waiting and isinstance(seen, BlockedEntry):
+                waiting[name] = self._dead(side, paths.join(directory, name), seen)
+        if not waiting:
+            return listing
+        return replace(listing, entries={**listing.entries, **waiting}, fingerprint=None)
+
+    def _dead(self, side: Side, directory: RelPath, obstacle: BlockedEntry) -> BlockedEntry:
+        """What is mounted there does not answer (EIO, ESTALE): it waits like a mount that is not there."""
+        if directory not in self._mounted[side].now or not known_below(self._memory, directory):
+            return obstacle
+        message = f"what is mounted there cannot be read: {obstacle.message}"
+        self.absent[side][directory] = message
+        return BlockedEntry(BlockReason.UNMOUNTED, message)
+
+    def left_out(self, side: Side, paths: Sequence[RelPath]) -> Sequence[Seen]:
+        """Trouble with the question is an obstacle to each of the names: none of them is taken for gone."""
+        try:
+            return self._stores[side].left_out(paths)
+        except (PermanentError, TransientError, LocalError) as error:
+            return [_unread(error, str(error))] * len(paths)
+
+    def digests(self, side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
+        return list(self._stores[side].digests(wanted)) if wanted else ()
+
+    def refusal(self, side: Side, path: RelPath) -> Refusal | None:
+        return self._refusals.get((side, path))
+
+    def is_mount(self, side: Side, path: RelPath) -> bool:
+        mounts = self._mounted[side]
+        return path in mounts.now or path in mounts.absent
+
+    def read_rules(self, side: Side, path: RelPath) -> bytes:
+        """The text of a rules file, b"" where there is none; one too long ends beyond the limit.
+
+        Raises Illegible.
+        """
+        try:
+            return self._stores[side].read_small(path, LIMIT + 1)
+        except (PermanentError, TransientError, LocalError) as error:
+            raise IgnoreFileError(_unread(error, f"its ignore rules: {error}"), side) from error
+
+
+def machine_rules(memory: BaseStore) -> Mapping[RelPath, str]:
+    """Digests of the machine's own ignore files by directory, as they were when all below was judged."""
+    found: Mapping[RelPath, str] = json.loads(memory.setting(MACHINE_RULES) or "{}")
+    return found
+
+
+def _names_that_wait(mounts: Mounts) -> Mapping[RelPath, Mapping[str, BlockedEntry]]:
+    """By directory: absent mount points, and the directories above them, which may be gone with them."""
+    found: dict[RelPath, dict[str, BlockedEntry]] = {}
+    for point, reason in mounts.absent.items():
+        for path in paths.upwards(point):
+            if path:
+                directory, name = paths.split(path)
+                message = reason if path == point else f"{paths.split(point)[1]} in it: {reason}"
+                found.setdefault(directory, {})[name] = BlockedEntry(BlockReason.UNMOUNTED, message)
+    return found
+
+
+def _unread(error: SyncerError, message: str) -> BlockedEntry:
+    """What may be over in a moment is worth another look soon; the rest waits for a person."""
+    over_soon = isinstance(error, TransientError)
+    return BlockedEntry(BlockReason.BUSY if over_soon else BlockReason.UNREADABLE, message)
+
+
+def observe(
+    stores: Mapping[Side, Store],
+    memory: BaseStore,
+    policy: Policy,
+    compiler: Compiler,
+    reporter: Reporter,
+    look: ScanResult,
+    mounted: Mapping[Side, Mounts] = NOTHING_MOUNTED,
+) -> Reconciliation:
+    """What is to be done about what stands in these directories, and in new ones below them."""
+    eyes = SnapshotReader(stores, memory, reporter, mounted)
+    sight = Respelt(eyes)
+    rules = Rules(
+        policy.ignore,
+        compiler,
+        lambda side, path: eyes.read_rules(side, sight.at(side, path)),
+        machine_rules(memory),
+        lambda: reporter.scanning(0),
+    )
+    reconciler = Reconciler(sight, policy, rules)
+    reconciler.findings.machine_rules = rules.machine
+    if not look.whole:
+        for store in stores.values():
+            store.expect(look.directories)
+    _allow_depth()
+    for directory in look.directories:
+        reconciler.visit(directory)
+    _revisit(reconciler, memory)
+    if look.forced or reconciler.findings.rules_moved:
+        reconciler.reopen()
+    reconciler.findings.absent = eyes.absent
+    return reconciler.findings
+
+
+def _allow_depth() -> None:
+    """Python's own limit would end a run at some 200 levels of new directories.
+
+    It is one limit for all threads, and another job may be deep in its own run: it is never lowered again.
+    """
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), _FRAMES * DEEPEST + 1000))
+
+
+def _revisit(reconciler: Reconciler, memory: BaseStore) -> None:
+    """Where ignore rules changed, look at all that stands below: unchanged files may be judged anew.
+
+    Such directories do not count as settled: if both sides changed the rules, those that will
+    hold after this run are not known yet.
+    """
+    findings = reconciler.findings
+    if not findings.rules_moved:
+        return
+    moved = tuple(findings.rules_moved)
+    for directory, _, _ in memory.directories():
+        if any(paths.is_below(reconciler.spelt(directory), top) for top in moved):
+            reconciler.visit(directory)
+    findings.settled = [
+        s for s in findings.settled if not any(s[0] == top or paths.is_below(s[0], top) for top in moved)
+    ]
+
+
+def look(
+    stores: Mapping[Side, Store],
+    memory: BaseStore,
+    reporter: Reporter,
+    *,
+    scope: Scope = EVERYTHING,
+    forced: bool = False,
+) -> ScanResult:
+    """Known directories in the scope that changed on a side (or all there are); the root if nothing is known.
+
+    Directories above those of the scope are in it: what is new, or gone, shows in the one it stands in.
+    """
+    known: dict[Side, list[tuple[RelPath, bytes]]] = {side: [] for side in Side}
+    dirty: set[RelPath] = set()
+    whole = forced or scope.everywhere
+    rooted = False
+    for path, prints, asked in _candidates(memory, EVERYTHING if forced else scope):
+        rooted = True
+        if forced or None in prints.values():
+            dirty.add(path)
+            continue
+        for side in asked:
+            known[side].append((path, prints[side] or b""))
+    if not rooted and (scope or forced):
+        return ScanResult(directories=[""], forced=forced)
+    for changed in _survey(stores, known):
+        dirty.update(changed)
+    reporter.scanning(sum(map(len, known.values())))
+    return ScanResult(directories=sorted(dirty, key=paths.tree_key), whole=whole, forced=forced)
+
+
+def _candidates(
+    memory: BaseStore, scope: Scope
+) -> Iterator[tuple[RelPath, Mapping[Side, bytes | None], Collection[Side]]]:
+    """Known directories that may have changed, with their fingerprints, and on which sides to ask."""
+    if scope.local == scope.remote:
+        for path, local, remote in memory.directories(scope.local):
+            yield path, {Side.LOCAL: local, Side.REMOTE: remote}, SIDES
+        return
+    for side, places in ((Side.LOCAL, scope.local), (Side.REMOTE, scope.remote)):
+        for path, local, remote in memory.directories(places):
+            yield path, {Side.LOCAL: local, Side.REMOTE: remote}, (side,)
+
+
+def _survey(
+    stores: Mapping[Side, Store], known: Mapping[Side, list[tuple[RelPath, bytes]]]
+) -> Iterator[list[RelPath]]:
+    """Ask both stores: at once if one is far away, one after the other if both would use this machine."""
+    asked = [side for side in stores if known[side]]
+    if len(asked) < 2 or all(store.capabilities.local for store in stores.values()):
+        yield from (list(stores[side].changed(known[side])) for side in asked)
+        return
+    with ThreadPoolExecutor(len(asked), thread_name_prefix="survey") as pool:
+        yield from pool.map(lambda side: list(stores[side].changed(known[side])), asked)

@@ -1,0 +1,400 @@
+"""One run: observe both sides, reconcile, guard, plan, execute, record.
+
+The run sees two stores, a memory and a policy, and nothing else. Three trees are
+compared: the base (what both sides agreed on last), local, remote. Nothing that is
+pending is stored; after a crash the next run observes afresh.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from syncer.engine import (
+    conflict_copies,
+    echo,
+    guards,
+    mounts,
+    ordering,
+    paths,
+    refusals,
+    renames,
+    selection,
+    settle,
+)
+from syncer.engine import (
+    guards as roots,
+)
+from syncer.engine.execute import Executor
+from syncer.engine.ignore import READING, Compiler, byte_text
+from syncer.engine.interfaces import (
+    BaseStore,
+    Clock,
+    ForgetBase,
+    Reporter,
+    RootState,
+    Store,
+)
+from syncer.engine.model import (
+    Action,
+    BlockReason,
+    Delete,
+    Done,
+    Entry,
+    Forget,
+    KeepBoth,
+    Kind,
+    MakeDirectory,
+    Move,
+    Policy,
+    RelPath,
+    RemoveDirectory,
+    Seen,
+    Side,
+    Transfer,
+)
+from syncer.engine.mounts import Mounts
+from syncer.engine.reconciliation import Reconciliation
+from syncer.engine.report import ActionReport, ConflictReport, Plan, Resolution, RunReport
+from syncer.engine.scan import MACHINE_RULES, ScanResult, machine_rules, observe
+from syncer.engine.scan import look as look_at
+from syncer.engine.scope import EVERYTHING, Places, Scope
+from syncer.engine.selection import Choice
+from syncer.errors import GuardTripped, LocalError, StoreError
+
+IGNORE = "ignore"  # the setting that remembers under which rules the fingerprints were taken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncContext:
+    """Two stores and what is known and wanted of them."""
+
+    local: Store
+    remote: Store
+    memory: BaseStore
+    policy: Policy
+    clock: Clock
+    reporter: Reporter
+    compiler: Compiler
+    workers: int = 2
+    choice: Choice = selection.everything  # what of the plan is to be done
+    echoes: echo.Echoes | None = None  # what the roots remember, where other jobs may have them too
+    roots: Mapping[Side, RootState] | None = None  # as they were when the run began, where that is known
+
+    @property
+    def full(self) -> Collection[Side]:
+        """Sides whose root held something when the run began."""
+        return [side for side, state in self.roots.items() if not state.empty] if self.roots else []
+
+    @property
+    def stores(self) -> dict[Side, Store]:
+        return {Side.LOCAL: self.local, Side.REMOTE: self.remote}
+
+
+def survey(pair: SyncContext) -> Plan:
+    """What a run would do; changes nothing. Raises GuardTripped, StateError, AuthError, StoreError."""
+    pair = replace(pair, policy=replace(pair.policy, settle_ns=0))  # what a run does once files have settled
+    disks = mounted(pair)
+    return _planned(pair, _observed(pair, look(pair), disks), disks)
+
+
+def mounted(pair: SyncContext) -> Mapping[Side, Mounts]:
+    """What is mounted inside either root, and what is not there any more. Raises StoreError."""
+    found: dict[Side, Mounts] = {}
+    for side, store in pair.stores.items():
+        state = pair.roots.get(side) if pair.roots is not None else store.root()
+        now = None if state is None else state.mounts
+        found[side] = mounts.judge(side, store, pair.memory, now, pair.policy)
+    return found
+
+
+def look(pair: SyncContext, scope: Scope = EVERYTHING) -> ScanResult:
+    """Which directories in the scope a run has to open; everything where the job's own rules changed.
+
+    Raises AuthError, StateError, StoreError.
+    """
+    rules_changed = pair.memory.setting(IGNORE) != _rules_text(pair.policy)
+    return look_at(
+        pair.stores, pair.memory, pair.reporter, scope=scope, forced=rules_changed or pair.policy.full
+    )
+
+
+def run(pair: SyncContext, seen: ScanResult | None = None) -> RunReport:
+    """Bring both sides in step, as far as was looked (None: now, everywhere).
+
+    Raises what `survey` raises, and Interrupted.
+    """
+    markers = _markers(pair)
+    seen = look(pair) if seen is None else seen
+    disks = mounted(pair)
+    findings = _observed(pair, seen, disks)
+    _verify_roots(pair, markers, disks)
+    for side in Side:
+        mounts.remember(pair.memory, side, disks[side])
+    todo = _planned(pair, findings, disks)
+    if _swept(pair, findings):
+        findings = _observed(pair, seen, disks)  # a name whose renaming was cut off is there again
+        todo = _planned(pair, findings, disks)
+    pair.memory.seal((directory, None, None) for directory in findings.reopened)
+    _announce(pair, todo.actions)
+    executor = Executor(
+        pair.stores,
+        pair.memory,
+        pair.reporter,
+        workers=_workers(pair),
+        before_deletes=lambda: _verify_roots(pair, markers, disks),
+    )
+    reports = _carried_out(pair, executor, todo.actions, disks)
+    _seal(pair, findings, reports, (*todo.left, *todo.young))
+    refusals.remember(pair.memory, pair.stores, reports, findings.visited, findings.refused)
+    return RunReport(
+        actions=reports,
+        conflicts=todo.conflicts,
+        problems=todo.problems,
+        holds=todo.holds,
+        looked=None if seen.whole else frozenset(findings.visited),
+        passed=frozenset() if seen.whole else frozenset(findings.passed - findings.visited),
+        left=frozenset(a.path for a in todo.left),
+        young={a.path: a.source if isinstance(a, Transfer) else selection.side_of(a) for a in todo.young},
+        settles_ns=todo.settles_ns,
+        missed=todo.missed,
+        ignored=todo.ignored,
+    )
+
+
+def _swept(pair: SyncContext, findings: Reconciliation) -> bool:
+    """Whether a dead run had left anything behind, which is out of the way now."""
+    left = [side for side in Side if findings.leftovers[side] and pair.policy.mode.may_change(side)]
+    for side in left:
+        pair.stores[side].sweep(findings.leftovers[side])
+    return bool(left)
+
+
+def _observed(pair: SyncContext, seen: ScanResult, disks: Mapping[Side, Mounts]) -> Reconciliation:
+    policy = replace(pair.policy, now_ns=pair.clock.now_ns())
+    return observe(pair.stores, pair.memory, policy, pair.compiler, pair.reporter, seen, disks)
+
+
+def _carried_out(
+    pair: SyncContext, executor: Executor, actions: Sequence[Action], disks: Mapping[Side, Mounts]
+) -> tuple[ActionReport, ...]:
+    """How the actions ended. What was put below a mount point that lost its disk meanwhile is not remembered.
+
+    It may lie in the directory beneath, out of sight as soon as the disk is back: missing then, and not
+    deleted by anybody.
+    """
+    reports: list[ActionReport] = []
+    try:
+        reports.extend(executor.run(actions))
+    finally:
+        done = [r.action for r in reports if isinstance(r.outcome, Done) and _puts(r.action)]
+        below = [*(a.path for a in done), *(a.copy for a in done if isinstance(a, KeepBoth))]
+        doubtful = [path for path in below if any(d.at(path) is not None for d in disks.values())]
+        if doubtful and any(_remounted(pair.stores[side], disks[side]) for side in Side):
+            pair.memory.record(ForgetBase(path=path) for path in doubtful)
+    return tuple(reports)
+
+
+def _puts(action: Action) -> bool:
+    return not isinstance(action, Delete | RemoveDirectory | Forget)
+
+
+def _remounted(store: Store, disks: Mounts) -> bool:
+    """Whether something else is mounted inside the root than when the run began; unknown counts as yes."""
+    try:
+        state = store.root()
+    except StoreError:
+        return True
+    return state is None or (disks.told and state.mounts != disks.now)
+
+
+def _rules_text(policy: Policy) -> str:
+    """The mode, how rules are read, the job's own: what makes an unchanged directory mean something else."""
+    return byte_text("\n".join((f"{policy.mode.value} {READING}", *policy.ignore)))
+
+
+def _planned(pair: SyncContext, findings: Reconciliation, disks: Mapping[Side, Mounts]) -> Plan:
+    """Guard and order what was found; the pure half of a run, but for digests of candidates for a move."""
+    full = {side for side in findings.emptied if side in pair.full or _holds_something(pair.stores[side])}
+    guards.refuse_emptied(findings.actions, findings.emptied, pair.policy, lately_full=full)
+    settled = _without_echoes(pair, findings)
+    found = renames.find(settled.actions, _learner(pair), directories=_renaming(pair))
+    picked = pair.choice(mounts.in_place(found, disks))
+    actions = picked.actions
+    near = [side for side, store in pair.stores.items() if store.capabilities.local]
+    actions, young, settles_ns = settle.sort_out(actions, near, pair.clock.now_ns(), pair.policy.settle_ns)
+    known = pair.memory.known() if guards.need_known(actions) else 0
+    kept, restored = guards.hold_went_back(actions, known, pair.policy)
+    kept, holds = guards.hold_mass_delete(kept, known, pair.policy)
+    problems = [
+        p for p in findings.problems if p.code != BlockReason.UNMOUNTED.value
+    ]  # their holds name them
+    return Plan(
+        actions=ordering.ordered(kept),
+        conflicts=tuple(_concerned(settled.conflicts, [*picked.left, *young])),
+        problems=(*problems, *guards.warn_mass_change(kept, known)),
+        holds=(*settled.holds, *restored, *holds, *guards.hold_unmounted(findings.absent)),
+        left=tuple(picked.left),
+        young=tuple(young),
+        settles_ns=settles_ns,
+        missed=tuple(picked.missed),
+        ignored=findings.ignored,
+    )
+
+
+def _concerned(conflicts: Iterable[ConflictReport], left: Iterable[Action]) -> Iterable[ConflictReport]:
+    """Without the conflicts whose settling was left out: those wait for a later run."""
+    waiting = {a.path for a in left}
+    return (c for c in conflicts if c.resolution is Resolution.ASKED or c.path not in waiting)
+
+
+def _without_echoes(pair: SyncContext, findings: Reconciliation) -> echo.Settled:
+    """What was found without old content that comes back, and without a second copy of a conflict's loser."""
+
+    def learn(side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
+        return list(pair.stores[side].digests(wanted))
+
+    def beside(side: Side, directory: RelPath) -> Mapping[str, Entry]:
+        try:
+            entries = pair.stores[side].list(directory).entries
+        except (StoreError, LocalError):
+            return {}
+        return {name: e for name, e in entries.items() if isinstance(e, Entry) and e.kind is Kind.FILE}
+
+    settled = echo.Settled(actions=findings.actions, conflicts=findings.conflicts)
+    if pair.echoes is not None:
+        settled = echo.settle(
+            findings.actions, findings.conflicts, pair.echoes, pair.policy, learn, findings.mixed
+        )
+    actions, conflicts = conflict_copies.once(
+        settled.actions, settled.conflicts, pair.policy.mode, beside, learn
+    )
+    return replace(settled, actions=actions, conflicts=conflicts)
+
+
+def _learner(pair: SyncContext) -> renames.Learn:
+    def learn(side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
+        """Digests where they cost no transfer; elsewhere a move is a deletion and a new file."""
+        able = pair.stores[side].capabilities
+        if not pair.stores[side.other].capabilities.moves or not (able.local or able.digests):
+            return [None] * len(wanted)
+        return list(pair.stores[side].digests(wanted))
+
+    return learn
+
+
+def _renaming(pair: SyncContext) -> frozenset[Side]:
+    return frozenset(s for s, store in pair.stores.items() if store.capabilities.moves_directories)
+
+
+def _workers(pair: SyncContext) -> int:
+    """Threads hide the waiting for a network; between two local folders they only get in each other's way."""
+    near = pair.local.capabilities.local and pair.remote.capabilities.local
+    return 1 if near else pair.workers
+
+
+def _announce(pair: SyncContext, actions: Sequence[Action]) -> None:
+    sizes = [a.seen.size for a in actions if isinstance(a, Transfer)]
+    pair.reporter.transferring(len(sizes), sum(sizes))
+
+
+# Roots
+
+
+def _holds_something(store: Store) -> bool:
+    state = store.root()
+    return state is not None and not state.empty
+
+
+def _markers(pair: SyncContext) -> Mapping[Side, str]:
+    """The identities of both roots as the memory has them; "" where it has none."""
+    return {side: pair.memory.setting(f"{side.value}_root") for side in Side}
+
+
+def _verify_roots(pair: SyncContext, markers: Mapping[Side, str], disks: Mapping[Side, Mounts]) -> None:
+    """Absence is concluded only at an identified root: look again after the scan and before deletions."""
+    for side, store in pair.stores.items():
+        state = store.root()
+        if state is None or (markers[side] and not roots.stands_for(markers[side], state.marker)):
+            raise GuardTripped(
+                "root-missing" if state is None else "root-replaced",
+                f"the {side.value} root vanished or was replaced during the run; nothing more was changed",
+                hint="is a disk or mount gone? put it back and run again",
+                path=store.identity,
+            )
+        if disks[side].told and state.mounts != disks[side].now:
+            raise GuardTripped(
+                guards.UNMOUNTED,
+                f"something was mounted or unmounted inside the {side.value} root during the run; "
+                "nothing more was changed",
+                hint="run again",
+                path=store.identity,
+            )
+
+
+# Afterwards
+
+
+def _seal(
+    pair: SyncContext, findings: Reconciliation, reports: Sequence[ActionReport], left: Sequence[Action]
+) -> None:
+    """Remember which directories need no look next time, unless something in them changes.
+
+    Not those in which something was `left` undone. And that the others need one even if nothing does: what is
+    wrong in them may go as it came, and leave them looking as they did when all was agreed. First under
+    which rules: a death in between must not leave fingerprints that are believed under others.
+    """
+    rules = _rules_text(pair.policy)
+    if pair.memory.setting(IGNORE) != rules:
+        pair.memory.set(**{IGNORE: rules})
+    _remember_machine_rules(pair.memory, findings.machine_rules)
+    waiting = {d for action in left for d in _touched(action)}
+    unspelt = {
+        r.action.path
+        for r in reports
+        if isinstance(r.action, Move) and r.action.respells and not isinstance(r.outcome, Done)
+    }
+    agreed = [
+        sealed
+        for sealed in findings.settled
+        if sealed[0] not in waiting and not (unspelt and unspelt.intersection(paths.upwards(sealed[0])))
+    ]
+    pair.memory.seal(agreed)
+    settled = {path for path, _, _ in agreed}
+    undone = {d for r in reports if not isinstance(r.outcome, Done) for d in _touched(r.action)} | waiting
+    touched = {d for r in reports for d in _touched(r.action)} - settled - findings.mixed - findings.lopsided
+    pair.memory.seal(pair.memory.sealable(sorted(touched - undone)))
+    _open_again(pair.memory, (findings.visited - settled - touched) | (undone - settled))
+
+
+def _remember_machine_rules(memory: BaseStore, seen: Mapping[RelPath, str]) -> None:
+    """What the rules of this machine are now, where they were looked at; mostly nothing is new."""
+    known = machine_rules(memory)
+    now = {path: digest for path, digest in {**known, **seen}.items() if digest}
+    if now != known:
+        memory.set(**{MACHINE_RULES: json.dumps(now)})
+
+
+def _open_again(memory: BaseStore, directories: Collection[RelPath]) -> None:
+    """Void their fingerprints; mostly they are, and then nothing is written."""
+    if directories:
+        known = memory.directories(Places(directories=frozenset(directories)))
+        sealed = [path for path, local, remote in known if path in directories and (local or remote)]
+        memory.seal((path, None, None) for path in sealed)
+
+
+def _touched(action: Action) -> Iterable[RelPath]:
+    """The directories whose contents an action changed."""
+    yield paths.split(action.path)[0]
+    match action:
+        case MakeDirectory() | KeepBoth():
+            yield action.path
+        case Forget() if action.now:
+            yield action.now
+        case Move():
+            yield paths.split(action.origin)[0]
+            yield action.path
+            yield from {paths.split(a.path)[0] for a in action.below}
+        case _:
+            return

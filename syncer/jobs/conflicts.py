@@ -1,0 +1,199 @@
+"""What a person does between runs: settling conflicts, getting things out of the trash.
+
+Each change takes the job's lock and goes through the local store, so that what it
+takes away is in the trash and the next run carries it to the other side. Runs
+themselves are `jobs`' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from syncer.config import JobSettings
+from syncer.engine import sync
+from syncer.engine.interfaces import DeleteRequest, RenameRequest, Store
+from syncer.engine.model import Done, Entry, Kind, Reason, RelPath, Side
+from syncer.engine.paths import printable
+from syncer.errors import UsageError
+from syncer.jobs import (
+    Environment,
+    OpenJob,
+    RunOptions,
+    conflict_choices,
+    factory,
+    holding,
+    relocation,
+    retention,
+)
+from syncer.jobs.results import message_of
+from syncer.state import ConflictSide, OpenConflict
+from syncer.stores.local.trash_restore import Trashed
+
+LATER = "the next sync applies it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """What became of one conflict. `settled` is False where it stays open; `message` says why or how."""
+
+    path: RelPath
+    copy: RelPath
+    settled: bool
+    message: str
+
+
+def resolve(world: Environment, job: JobSettings, paths: Collection[RelPath], take: str) -> list[Resolved]:
+    """Settle the open conflicts at these paths, or whose copies stand there (no paths at all: every one).
+
+    `take` is "local", "remote" or "both". Raises what `jobs.holding` raises.
+    """
+    with holding(world, job, RunOptions()) as opened:
+        found = [c for c in opened.state.ledger.conflicts() if not paths or set(names(c)) & set(paths)]
+        return [_settle(opened, conflict, take) for conflict in found]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InTrash:
+    """One thing in the trash of one side."""
+
+    side: Side
+    thing: Trashed
+
+
+def trashed(world: Environment, job: JobSettings) -> list[InTrash]:
+    """What the job's folders keep, oldest first. Raises StoreError."""
+    place = relocation.seen_from_here(world.settings, job)
+    with factory.stores(world.settings, job, place, clock=world.clock) as stores:
+        return list(_in_trash(stores))
+
+
+def _in_trash(stores: factory.Stores) -> Iterator[InTrash]:
+    for side, folder in stores.folders.items():
+        for thing in folder.trashed() if folder.root() else ():
+            yield InTrash(side=side, thing=thing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """One thing that was asked back, where it went, and why not ("" if it did)."""
+
+    side: Side
+    path: RelPath
+    to: RelPath
+    failure: str
+
+
+def restore(
+    world: Environment, job: JobSettings, paths: Collection[RelPath], *, run: str = "", to: RelPath = ""
+) -> list[Restored]:
+    """Put the newest version of each path back on the side it was taken from (of one run, if named)."""
+    with holding(world, job, RunOptions()) as opened:
+        found = [
+            one for one in _in_trash(opened.stores) if one.thing.path in paths and run in ("", one.thing.run)
+        ]
+        newest = {one.thing.path: one for one in sorted(found, key=lambda one: one.thing.taken_ns)}
+        if to and len(newest) > 1:
+            raise UsageError("--to is for one path, and several are named")
+        return [_restored(opened, one, to or path) for path, one in newest.items()]
+
+
+def _restored(opened: OpenJob, one: InTrash, to: RelPath) -> Restored:
+    disks = sync.mounted(opened.pair)[one.side]
+    point = disks.absent_above(to)
+    if point is not None:  # it would lie beneath the mount point, out of sight as soon as the disk is back
+        failure = f"{printable(point)}: {disks.absent[point]}"
+        return Restored(side=one.side, path=one.thing.path, to=to, failure=failure)
+    folder = opened.stores.folders[one.side]
+    outcome = folder.restore(one.thing.kept, to)
+    retention.resize(opened.state, one.side, folder)
+    return Restored(side=one.side, path=one.thing.path, to=to, failure=message_of(outcome))
+
+
+def empty(world: Environment, job: JobSettings, *, older_than_ns: int) -> tuple[int, int]:
+    """Remove for good what earlier runs kept; files and bytes removed."""
+    with holding(world, job, RunOptions()) as opened:
+        removed = [f.empty_trash(older_than_ns=older_than_ns) for f in opened.stores.folders.values()]
+    return sum(files for files, _ in removed), sum(size for _, size in removed)
+
+
+def names(conflict: OpenConflict) -> list[RelPath]:
+    """By which a person may call a conflict: its path and its copy's."""
+    return [name for name in (conflict.path, conflict.copy) if name]
+
+
+def _settle(opened: OpenJob, conflict: OpenConflict, take: str) -> Resolved:
+    if not conflict.copy:
+        conflict_choices.choose(opened.state.memory, [conflict], take)
+        return _said(conflict, True, f"{take} is chosen; {LATER}")
+    if take == "both":
+        return _closed(opened, conflict, "both stay as they are")
+    if conflict.reason == Reason.KIND_CLASH.value:
+        return _said(conflict, False, "one of them is a directory: rename or delete by hand, or take both")
+    wanted, other = conflict.local, conflict.remote
+    if take == "remote":
+        wanted, other = other, wanted
+    return _keep_one(opened, conflict, wanted, other)
+
+
+def _keep_one(opened: OpenJob, conflict: OpenConflict, wanted: ConflictSide, other: ConflictSide) -> Resolved:
+    """Leave the wanted content at the path and put the other into the trash, if both are what they were."""
+    store = opened.stores.local
+    named, kept = _file(store, conflict.path), _file(store, conflict.copy)
+    if named is None or kept is None:
+        return _closed(opened, conflict, "one of the two is gone already")
+    if _is(named, wanted) and _is(kept, other):
+        return _dropped(opened, conflict, kept)
+    if _is(named, other) and _is(kept, wanted):
+        return _swapped(opened, conflict, named, kept)
+    return _said(conflict, False, "a file was edited since: decide by hand, or take both")
+
+
+def _dropped(opened: OpenJob, conflict: OpenConflict, kept: Entry) -> Resolved:
+    failure = _delete(opened.stores.local, conflict.copy, kept)
+    return (
+        _said(conflict, False, failure)
+        if failure
+        else _closed(opened, conflict, f"the copy is in the trash; {LATER}")
+    )
+
+
+def _swapped(opened: OpenJob, conflict: OpenConflict, named: Entry, kept: Entry) -> Resolved:
+    failure = _delete(opened.stores.local, conflict.path, named)
+    if failure:
+        return _said(conflict, False, failure)
+    rename = RenameRequest(origin=conflict.copy, path=conflict.path, expected=kept)
+    ((_, outcome),) = opened.stores.local.rename([rename])
+    if not isinstance(outcome, Done):
+        return _said(conflict, False, f"the other is in the trash, but: {message_of(outcome)}")
+    return _closed(opened, conflict, f"the copy took the name, the other is in the trash; {LATER}")
+
+
+def _delete(store: Store, path: RelPath, expected: Entry) -> str:
+    """Why it is still there, "" if it is in the trash."""
+    ((_, outcome),) = store.delete([DeleteRequest(path=path, expected=expected)])
+    return message_of(outcome)
+
+
+def _file(store: Store, path: RelPath) -> Entry | None:
+    """A file or symlink with its digest, None for anything else."""
+    entry = store.look(path)
+    if not isinstance(entry, Entry) or entry.kind is Kind.DIRECTORY:
+        return None
+    known = next(iter(store.digests([(path, entry)])))
+    return known if isinstance(known, Entry) else None
+
+
+def _is(entry: Entry, then: ConflictSide) -> bool:
+    if then.digest and entry.digest:
+        return entry.digest == then.digest
+    return (entry.size, entry.mtime_ns) == (then.size, then.mtime_ns)
+
+
+def _closed(opened: OpenJob, conflict: OpenConflict, message: str) -> Resolved:
+    opened.state.ledger.settle_conflicts([(conflict.path, conflict.copy)])
+    return _said(conflict, True, message)
+
+
+def _said(conflict: OpenConflict, settled: bool, message: str) -> Resolved:
+    return Resolved(path=conflict.path, copy=conflict.copy, settled=settled, message=message)

@@ -1,0 +1,249 @@
+"""Where the tokens of a login are kept: the system's keyring if there is one, else a private file.
+
+One document for each account in `tokens/` below the state directory (0700, files 0600). It is there in
+both cases: with a keyring it says only that the values are in it. What they mean, and how they were got,
+is not known here; nothing of it goes into the config, the database or a message.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+from typing import Protocol
+from urllib.parse import quote
+
+from syncer.errors import AuthError, StateError
+
+_SERVICE = "syncer"
+_SCHEMA = 1
+_LARGEST = 1 << 20  # bytes
+_SAFE_NAME = (
+    180  # bytes of a file name: the quoted name of an account, ".json", and what a temporary one adds
+)
+
+
+class SystemKeyring(Protocol):
+    """A keyring: texts by service and user, as the `keyring` package has them. May raise anything."""
+
+    def get_password(self, service: str, user: str) -> str | None: ...
+
+    def set_password(self, service: str, user: str, password: str) -> None: ...
+
+    def delete_password(self, service: str, user: str) -> None: ...
+
+
+def system_vault() -> SystemKeyring | None:
+    """The keyring of this session; None without the package, or without a back end that it recommends."""
+    try:
+        import keyring
+    except ImportError:
+        return None
+    try:
+        backend = keyring.get_keyring()
+        # 1 is where the package draws its line: below are the ones that keep nothing, or keep it in the clear
+        found: SystemKeyring | None = backend if backend.priority >= 1 else None
+    except Exception:  # noqa: BLE001 - back ends raise what they like; then there is a file
+        return None
+    return found
+
+
+class CredentialStore:
+    """The tokens of one account, as named texts.
+
+    They are bound to what they were got for: who asks with another `purpose` (the account now points to
+    another service, or another application) gets none, so that no token is sent to a strange place.
+    """
+
+    def __init__(
+        self, state_dir: Path, account: str, *, vault: Callable[[], SystemKeyring | None] = system_vault
+    ) -> None:
+        """`vault` is asked for a keyring when one is needed; None: there is none."""
+        name = quote(account, safe="")
+        if len(name) > _SAFE_NAME:
+            raise StateError(f"the name of the account {account[:40]}… is too long to keep a login for it")
+        self.account = account
+        self.path = state_dir / "tokens" / f"{name}.json"
+        self._find_vault = vault
+
+    def load(self, purpose: str) -> Mapping[str, str] | None:
+        """What was saved last for this purpose, None if nothing was. Raises AuthError, StateError."""
+        document = self._document()
+        if document is None or document.get("for") != purpose:
+            return None
+        if document.get("kept") == "keyring":
+            return self._from_vault()
+        return _texts(document.get("values"), self._broken)
+
+    def save(self, purpose: str, values: Mapping[str, str]) -> str:
+        """Keeps them durably, in place of what was there; tells "keyring" or "file". Raises StateError."""
+        document: dict[str, object] = {"schema": _SCHEMA, "for": purpose}
+        with self._locked():
+            if self._into_vault(json.dumps(dict(values))):
+                self._write({**document, "kept": "keyring"})
+                return "keyring"
+            self._write({**document, "kept": "file", "values": dict(values)})
+            return "file"
+
+    def forget(self) -> bool:
+        """Removes all, whatever it was for; False if there was nothing. Raises AuthError, StateError."""
+        if not self.path.parent.is_dir():
+            return False
+        with self._locked():
+            there = self.path.exists()
+            if there:
+                self._out_of_vault()  # first: the document is what tells that there is something
+            with _translated(self.path):
+                self.path.unlink(missing_ok=True)
+                _sync(self.path.parent)
+            return there
+
+    # -- the keyring ---------------------------------------------------------------
+
+    @property
+    def _user(self) -> str:
+        return str(self.path)  # of two state directories with an account of the same name each has its own
+
+    def _into_vault(self, text: str) -> bool:
+        vault = self._find_vault()
+        if vault is None:
+            return False
+        try:
+            vault.set_password(_SERVICE, self._user, text)
+        except Exception:  # noqa: BLE001 - locked, full, gone: then the file it is
+            return False
+        return True
+
+    def _from_vault(self) -> Mapping[str, str]:
+        try:
+            vault = self._find_vault()
+            text = vault.get_password(_SERVICE, self._user) if vault else None
+        except Exception as error:  # noqa: BLE001 - back ends raise what they like
+            raise AuthError(
+                f"the keyring with the login of {self.account} failed: {type(error).__name__}",
+                hint=f"unlock it, or log in again: syncer login {self.account}",
+            ) from None
+        if text is None:
+            raise AuthError(
+                f"the keyring does not hold the login of {self.account} (any more)", hint=self._again
+            )
+        return _texts(_parsed(text), self._broken)
+
+    def _out_of_vault(self) -> None:
+        """What a file was written over may be in the keyring still: so it is asked in both cases."""
+        vault = self._find_vault()
+        try:
+            if vault is not None and vault.get_password(_SERVICE, self._user) is not None:
+                vault.delete_password(_SERVICE, self._user)
+        except Exception as error:  # noqa: BLE001 - back ends raise what they like
+            raise self._stuck(type(error).__name__) from None
+        if vault is None and self._says_vault():
+            raise self._stuck("it cannot be reached now")
+
+    def _says_vault(self) -> bool:
+        try:
+            return (self._document() or {}).get("kept") == "keyring"
+        except AuthError:
+            return False
+
+    def _stuck(self, why: str) -> AuthError:
+        return AuthError(
+            f"the keyring does not let go of the login of {self.account}: {why}",
+            hint="log out where the keyring is unlocked, so that nothing stays in it",
+        )
+
+    # -- the file ------------------------------------------------------------------
+
+    def _document(self) -> Mapping[str, object] | None:
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StateError(f"{self.path} cannot be read: {error.strerror}") from None
+        with open(descriptor, "rb") as file, _translated(self.path):
+            if os.fstat(descriptor).st_mode & 0o077:
+                os.fchmod(descriptor, 0o600)  # somebody copied it carelessly
+            document = _parsed(file.read(_LARGEST))
+        if not isinstance(document, dict) or document.get("schema") != _SCHEMA:
+            raise self._broken
+        return document
+
+    def _write(self, document: Mapping[str, object]) -> None:
+        """The old one or the new one stands there at any moment, whole."""
+        temporary = self.path.with_name(f"{self.path.name}.{token_hex(6)}.tmp")
+        with _translated(self.path):
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                with open(descriptor, "wb") as file:
+                    file.write(json.dumps(document).encode())
+                    file.flush()
+                    os.fsync(descriptor)
+                os.rename(temporary, self.path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            _sync(self.path.parent)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One writer at a time, so what a killed one left of this account can be told and swept."""
+        from syncer.state.directory import prepare
+
+        directory = self.path.parent
+        prepare(directory)
+        with _translated(directory):
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with _translated(directory):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                for name in os.listdir(directory):
+                    if name.startswith(f"{self.path.name}.") and name.endswith(".tmp"):
+                        (directory / name).unlink(missing_ok=True)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @property
+    def _again(self) -> str:
+        return f"log in again: syncer login {self.account}"
+
+    @property
+    def _broken(self) -> AuthError:
+        return AuthError(f"{self.path} is no login that this version understands", hint=self._again)
+
+
+def _parsed(text: str | bytes) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _texts(value: object, broken: AuthError) -> Mapping[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise broken
+    return value
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StateError(
+            f"{path}: the login cannot be kept: {error.strerror}",
+            hint="make state_dir writable for this user, or name another one",
+        ) from None

@@ -1,0 +1,1 @@
+"""A folder on this machine as one side of a job."""

@@ -1,0 +1,359 @@
+"""Putting files and symlinks into a folder: the exact protocol, for a batch at a time.
+
+1. *stage*: all content goes to temporary names in the directories it is meant for (`staging`),
+   with the help of what is there: the old file, or what a broken-off put left (`staging`);
+2. *keep*: what is to be replaced gets a second name in the trash;
+3. *sync*: staged bytes and trash are durable;
+4. *place*: NOREPLACE for a free name; for a taken one EXCHANGE, look at what really was there, and
+   exchange back if it is not what was planned on (`write`);
+5. *sync* the directories;
+6. *look* for the stamp to remember, late enough for it to be trusted.
+
+The look of one batch waits until the next one is in place, so it costs no time. An error
+before 4 leaves nothing behind but the outcome; whatever kills the process leaves whole files
+under users' names and temporaries that the next run moves to the trash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from os import stat_result
+
+from syncer.engine.interfaces import Results, WriteRequest
+from syncer.engine.model import Done, Entry, Kind, Method, Outcome
+from syncer.engine.paths import printable
+from syncer.errors import Unholdable
+from syncer.stores.local import stat
+from syncer.stores.local.batch import (
+    FEW,
+    MOST,
+    BatchOutcomes,
+    drop_quietly,
+    in_order,
+    is_same,
+    late_look,
+    name_it,
+    planned_on,
+    settle,
+    stat_afresh,
+    sync_everything,
+)
+from syncer.stores.local.delete import give_back, take, takes
+from syncer.stores.local.errors import NOT_THE_NAME, StaleError, refused
+from syncer.stores.local.filesystem import UNSUPPORTED
+from syncer.stores.local.root import DirectoryCursor, FolderRoot
+from syncer.stores.local.staging import Staged, stage
+from syncer.stores.local.trash import Trash, TrashSession
+
+# --------------------------------------------------------------------------------
+#
+# Giving staged content its name, without ever losing what somebody else put there meanwhile.
+#
+# Step 4 of the protocol in `write`. What is replaced lies in the trash already, durably.
+
+
+def claim(ground: FolderRoot, staged: Staged, name: str, dir_fd: int) -> None:
+    """Takes a free name; raises Unexpected if somebody was faster, Unholdable if it is refused."""
+    path = staged.item.path
+    try:
+        name_it(ground.fs, staged.temporary, dir_fd, name, dir_fd, spare=True)
+    except FileExistsError:
+        raise StaleError(f"{printable(path)} is there by now") from None
+    except OSError as error:
+        if error.errno in NOT_THE_NAME or not _takes_another(ground, staged.temporary, dir_fd):
+            raise
+        try:
+            name_it(ground.fs, staged.temporary, dir_fd, name, dir_fd, spare=True)  # was it only that once?
+        except FileExistsError:
+            raise StaleError(f"{printable(path)} is there by now") from None
+        except OSError as again:
+            raise refused(path, again) from None
+
+
+def _takes_another(ground: FolderRoot, temporary: str, dir_fd: int) -> bool:
+    """Whether the same file can be given a name of ours: then it is the other name that is the trouble.
+
+    What is said of that differs: EINVAL, EILSEQ, EIO, and ENOENT by exFAT through FUSE.
+    """
+    other = ground.temporary()
+    try:
+        ground.fs.rename(temporary, dir_fd, other, dir_fd)
+        ground.fs.rename(other, dir_fd, temporary, dir_fd)
+    except OSError:
+        return False
+    return True
+
+
+class Replacement:
+    """One staged file or symlink taking the name of an old one."""
+
+    def __init__(
+        self, ground: FolderRoot, staged: Staged, name: str, dir_fd: int, session: TrashSession
+    ) -> None:
+        self._ground = ground
+        self._fs = ground.fs
+        self._staged = staged
+        self._name = name
+        self._dir_fd = dir_fd
+        self._session = session
+
+    def make(self) -> None:
+        """Raises Unexpected, with everything as it was, if the old one is not what was planned on."""
+        temporary, dir_fd = self._staged.temporary, self._dir_fd
+        if takes(self._ground, self._session, dir_fd):
+            return self._make_by_taking()
+        try:
+            self._fs.exchange(temporary, dir_fd, self._name, dir_fd)
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:
+                raise
+            return self._make_aside()
+        if self._is_old(temporary):
+            return drop_quietly(self._fs, temporary, dir_fd)
+        self._exchange_back()
+        raise self._too_late()
+
+    def _exchange_back(self) -> None:
+        """Somebody wrote between the look and the exchange: that edit gets its name again."""
+        temporary, dir_fd = self._staged.temporary, self._dir_fd
+        try:
+            self._fs.exchange(temporary, dir_fd, self._name, dir_fd)
+        except FileNotFoundError:  # and now the name is gone as well
+            return name_it(self._fs, temporary, dir_fd, self._name, dir_fd)
+        self._fs.sync(dir_fd)  # before the temporary goes: a power cut may undo either exchange
+        if not is_same(self._fs, temporary, dir_fd, self._staged.ours):
+            self._take(temporary)  # yet another edit, made to our file
+        self._forget_kept()
+
+    def _make_aside(self) -> None:
+        """Without EXCHANGE: the old file steps aside, is looked at, and the new one is named.
+
+        The name is missing for a moment; a death then is healed from the trash, where the
+        old file is already.
+        """
+        aside = self._ground.temporary()
+        self._fs.rename(self._name, self._dir_fd, aside, self._dir_fd)
+        if not self._is_old(aside):
+            self._return(aside)
+            raise self._too_late()
+        try:
+            claim(self._ground, self._staged, self._name, self._dir_fd)
+        except (OSError, Unholdable):
+            self._return(aside)
+            raise
+        finally:
+            self._drop_old(aside)
+
+    def _make_by_taking(self) -> None:
+        """Without hard links: the old file itself goes to the trash, and the new one is named.
+
+        The name is missing for a moment, as in `_make_aside`, and nothing is copied, nor dropped.
+        """
+        staged = self._staged
+        assert staged.old is not None
+        kept = take(self._session, self._dir_fd, self._name, staged.item.path, staged.old)
+        try:
+            claim(self._ground, staged, self._name, self._dir_fd)
+        except (OSError, Unholdable):
+            give_back(self._session, kept, self._dir_fd, self._name)
+            raise
+
+    def _return(self, aside: str) -> None:
+        try:
+            name_it(self._fs, aside, self._dir_fd, self._name, self._dir_fd)
+        except FileExistsError:
+            return self._take(aside)
+        self._forget_kept()
+
+    def _drop_old(self, aside: str) -> None:
+        if self._is_old(aside):
+            drop_quietly(self._fs, aside, self._dir_fd)
+
+    def _take(self, name: str) -> None:
+        self._session.take(name, self._dir_fd, self._staged.item.path)
+        self._session.sync()
+
+    def _is_old(self, name: str) -> bool:
+        old = self._staged.old
+        return old is not None and is_same(self._fs, name, self._dir_fd, old)
+
+    def _forget_kept(self) -> None:
+        if self._staged.kept is None:
+            return
+        try:
+            self._session.discard(self._staged.kept, self._name, self._dir_fd)
+        except OSError:
+            return  # a second name too many in the trash harms nobody
+
+    def _too_late(self) -> StaleError:
+        return StaleError(f"{printable(self._staged.item.path)} changed at the last moment")
+
+
+_HEAVY = 256 << 20  # bytes after which a batch is closed even if it has few items
+
+
+def put(ground: FolderRoot, trash: Trash, items: Sequence[WriteRequest]) -> Results:
+    """See `engine.interfaces.Store.put`."""
+    before: _Batch | None = None
+    for indices in _groups(items):
+        with ground.cursor() as cursor, trash.session() as session:
+            batch = _Batch(ground, {i: items[i] for i in indices}, cursor, session)
+            batch.install()
+        if before is not None:
+            yield from before.settled()
+        before = batch
+    if before is not None:
+        yield from before.settled()
+
+
+def _groups(items: Sequence[WriteRequest]) -> Iterator[list[int]]:
+    group: list[int] = []
+    weight = 0
+    for index in in_order(range(len(items)), lambda i: items[i].path):
+        if group and (len(group) >= MOST or weight >= _HEAVY):
+            yield group
+            group, weight = [], 0
+        group.append(index)
+        weight += items[index].size
+    if group:
+        yield group
+
+
+class _Batch:
+    """The items of one batch and how far each has come."""
+
+    def __init__(
+        self,
+        ground: FolderRoot,
+        items: dict[int, WriteRequest],
+        cursor: DirectoryCursor,
+        session: TrashSession,
+    ) -> None:
+        self._ground = ground
+        self._fs = ground.fs
+        self._items = items
+        self._cursor = cursor
+        self._session = session
+        self._tally = BatchOutcomes(ground)
+        self._staged: dict[int, Staged] = {}
+        self._bulk = len(items) >= FEW
+        self._since = 0
+
+    def install(self) -> None:
+        """Steps 1 to 5. Raises only what ends the run."""
+        self._each(self._items, self._stage)
+        self._each(self._staged, self._keep)
+        self._make_durable()
+        self._each(self._staged, self._place)
+        self._tally.sync_directories(self._cursor)
+        self._since = self._ground.clock.now_ns()
+
+    def settled(self) -> Results:
+        """Step 6, once everything is in place."""
+        with self._ground.cursor() as cursor:
+            placed = [i for i in self._staged if i not in self._tally.ended]
+            if placed:
+                settle(self._ground, self._since)
+            for index in placed:
+                self._tally.ended[index] = self._done(self._staged[index], cursor)
+        yield from self._tally.results()
+
+    def _each(
+        self, indices: dict[int, WriteRequest] | dict[int, Staged], step: Callable[[int], None]
+    ) -> None:
+        for index in list(indices):
+            if index not in self._tally.ended:
+                self._attempt(index, partial(step, index))
+
+    def _attempt(self, index: int, step: Callable[[], None]) -> None:
+        if not self._tally.attempt(index, self._items[index].path, step):
+            self._unstage(index)
+
+    def _unstage(self, index: int) -> None:
+        """Removes a temporary that will not be used, provided that it still is what we made.
+
+        Where its directory was moved meanwhile, it goes with that, or with the next sweep.
+        """
+        staged = self._staged.get(index)
+        if staged is None:
+            return
+        try:
+            directory_fd, _ = self._cursor.parent(staged.item.path)
+            if is_same(self._fs, staged.temporary, directory_fd, staged.ours):
+                return drop_quietly(self._fs, staged.temporary, directory_fd)
+        except OSError:
+            pass
+        self._ground.abandoned[staged.temporary] = staged.ours
+
+    def _stage(self, index: int) -> None:
+        item = self._items[index]
+        directory_fd, name = self._cursor.parent(item.path)
+        old = self._old(item, name, directory_fd)
+        self._staged[index] = stage(self._ground, item, name, directory_fd, old, sync=not self._bulk)
+
+    def _old(self, item: WriteRequest, name: str, directory_fd: int) -> stat_result | None:
+        if item.expected is None:
+            return None
+        if item.expected.kind is Kind.DIRECTORY:
+            raise StaleError(f"{printable(item.path)} is a directory: content never replaces one")
+        return planned_on(self._ground, name, directory_fd, item.expected)
+
+    def _keep(self, index: int) -> None:
+        staged = self._staged[index]
+        if staged.old is None:
+            return
+        directory_fd, name = self._cursor.parent(staged.item.path)
+        staged.old = self._old(staged.item, name, directory_fd)
+        assert staged.old is not None
+        if not takes(self._ground, self._session, directory_fd):
+            staged.kept = self._session.keep(name, directory_fd, staged.item.path, staged.old)
+
+    def _make_durable(self) -> None:
+        """After a failed sync nothing of the batch is believed, and nothing is synced again."""
+        try:
+            if self._bulk and not sync_everything(self._ground):
+                self._each(self._staged, self._sync_one)
+            self._session.sync()
+        except OSError as error:
+            self._each(self._staged, partial(_fail, error))
+
+    def _sync_one(self, index: int) -> None:
+        staged = self._staged[index]
+        if staged.item.kind is Kind.SYMLINK:
+            return
+        directory_fd, _ = self._cursor.parent(staged.item.path)
+        fd = self._fs.open_read(staged.temporary, directory_fd)
+        try:
+            self._fs.sync(fd)
+        finally:
+            self._fs.close(fd)
+
+    def _place(self, index: int) -> None:
+        staged = self._staged[index]
+        directory_fd, name = self._cursor.parent(staged.item.path)
+        if staged.old is None:
+            claim(self._ground, staged, name, directory_fd)
+        else:
+            Replacement(self._ground, staged, name, directory_fd, self._session).make()
+        self._tally.touched(index, staged.item.path)
+        named = stat_afresh(self._fs, name, directory_fd)
+        # RACE: a write just before that look which restores size and mtime
+        if stat.identity(named) == stat.identity(staged.ours):
+            staged.ours = named  # with the ctime of its naming: from here on any write shows
+
+    def _done(self, staged: Staged, cursor: DirectoryCursor) -> Outcome:
+        now = self._ground.clock.now_ns()
+        found, untouched = late_look(self._ground, cursor, staged.item.path, staged.ours)
+        entry = _entry(staged, found, now if untouched else 0)
+        return Done(entry=entry, method=Method.WHOLE, sent=entry.size - staged.start)
+
+
+def _fail(error: OSError, index: int) -> None:
+    raise error
+
+
+def _entry(staged: Staged, found: stat_result, now_ns: int) -> Entry:
+    if staged.item.kind is Kind.SYMLINK:
+        return stat.link_entry(found, staged.item.target or "", staged.digest or b"", now_ns)
+    return stat.file_entry(found, now_ns, staged.digest)

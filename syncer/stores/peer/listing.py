@@ -1,0 +1,257 @@
+"""Looking at directories from afar: few questions for many listings.
+
+The reconciler asks for one directory after the other, in tree order, and needs few of
+them. Those that are known to have changed come in one stream; a directory that nothing is known of comes
+with all that is below it. What was sent ahead is handed out once, when it is asked for; from the next look
+at the root or change on, it counts for nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from hashlib import blake2b
+
+from syncer.engine.model import Listing, RelPath
+from syncer.engine.paths import tree_key
+from syncer.errors import LocalError, StoreError, TransientError
+from syncer.stores.peer.client import PeerClient, parsed
+from syncer.stores.peer.large_listings import LARGE, large_listing, weight
+from syncer.wire.bounded_json import Json
+from syncer.wire.schema import error_in, listing_in, malformed, path, take
+from syncer.wire.validation import believable_child, believable_listing, can_be_spelt
+
+_KEPT = 32 << 20  # bytes of entries that were sent ahead and are not asked for yet
+_KNOWN = 12 << 20  # bytes of one list of known directories
+_FEW = 100  # directories whose fingerprints are sent unasked
+_AHEAD = 2000  # directories asked for at once
+
+Told = Listing | StoreError | LocalError
+
+
+class Listings:
+    """The directories of one root. Several threads may ask; one stream answers them in turn."""
+
+    def __init__(self, link: PeerClient) -> None:
+        self._link = link
+        self._lock = threading.Lock()
+        self._known: frozenset[RelPath] = frozenset()
+        self._changed: Sequence[RelPath] = ()
+        self._position: dict[RelPath, int] = {}  # of each changed directory among the changed
+        self._streams: list[_Stream] = []
+        self._ready = _Ready()
+
+    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
+        """See `engine.interfaces.Store.changed`; by the name of the list where the server still has it."""
+        pairs = list(known)
+        self.forget()
+        found = [path for some in _cut(pairs) for path in self._link.patiently(partial(self._ask, some))]
+        with self._lock:
+            self._known = frozenset(p for p, _ in pairs)
+            self._changed = found
+            self._position = {p: at for at, p in enumerate(found)}
+        return iter(found)
+
+    def _ask(self, pairs: Sequence[tuple[RelPath, bytes]]) -> list[RelPath]:
+        told: Json = [[p, print_.hex()] for p, print_ in pairs]
+        name = list_name(told)
+        few = len(pairs) <= _FEW  # as many as a look at what was heard of has: one question, not two
+        answer = {"unknown": True} if few else self._link.ask("changed", {"name": name}, unpacks=True)
+        if answer.get("unknown"):
+            answer = self._link.ask("changed", {"name": name, "known": told}, packs=True, unpacks=True)
+        changed = {path(p) for p in take(answer.get("changed"), list, "a list of directories")}
+        return [p for p, _ in pairs if p in changed]
+
+    def expect(self, directories: Sequence[RelPath]) -> None:
+        """See `engine.interfaces.Store.expect`: in one stream, and not with all that is below them."""
+        self.forget()
+        with self._lock:
+            self._known = frozenset(directories)
+            self._changed = tuple(directories)
+            self._position = {p: at for at, p in enumerate(directories)}
+
+    def forget(self) -> None:
+        """What was sent ahead is of another time."""
+        with self._lock:
+            self._ready.clear()
+            while self._streams:
+                self._streams.pop().close()
+            self._known, self._changed, self._position = frozenset(), (), {}
+
+    def list(self, directory: RelPath) -> Listing:
+        """See `engine.interfaces.Store.list`."""
+        with self._lock:
+            found = self._ahead(directory)
+        if found is None:
+            found = self._single(directory)
+        if isinstance(found, Listing):
+            return found
+        raise found
+
+    def _ahead(self, directory: RelPath) -> Told | None:
+        """What was sent ahead of the directory, or is in the stream that begins with it."""
+        found = self._ready.take(directory)
+        if found is None:
+            found = next((f for s in self._streams if (f := self._pull(s, directory)) is not None), None)
+        if found is None and (stream := self._begin(directory)) is not None:
+            self._streams.append(stream)
+            found = self._pull(stream, directory)
+        return found
+
+    def _begin(self, directory: RelPath) -> _Stream | None:
+        """A stream that begins with the directory, where more are likely to be asked for."""
+        at = self._position.get(directory)
+        if at is not None:
+            wanted: list[Json] = [*self._changed[at : at + _AHEAD]]
+            return _Stream(self._link, "list", {"paths": wanted, "mounts": True}) if len(wanted) > 1 else None
+        if directory in self._known:
+            return None
+        return _Stream(self._link, "tree", {"path": directory, "mounts": True})
+
+    def _pull(self, stream: _Stream, directory: RelPath) -> Told | None:
+        """Reads on until the directory comes; what comes before it waits until it is asked for."""
+        key = tree_key(directory)
+        try:
+            while stream.next_key is not None and stream.next_key <= key:
+                came, listing = stream.pop()
+                if came == directory:
+                    return listing
+                self._ready.add(came, listing)
+        except (StoreError, LocalError) as error:
+            self._drop(stream)
+            if not isinstance(error, TransientError):
+                raise
+            return None
+        if stream.next_key is None:
+            self._drop(stream)
+        return None
+
+    def _drop(self, stream: _Stream) -> None:
+        stream.close()
+        self._streams = [s for s in self._streams if s is not stream]
+
+    def _single(self, directory: RelPath) -> Told:
+        found: Told | None = None
+        with self._link.open("list", {"paths": [directory], "mounts": True}, unpacks=True) as answer:
+            for came, listing in _listings(answer.texts()):
+                if came == directory:
+                    found = listing
+        if found is None:
+            raise TransientError("the server left out a listing", path=directory)
+        return found
+
+    def close(self) -> None:
+        """Ends what is still being sent."""
+        self.forget()
+
+
+class _Stream:
+    """Listings as they come, the next one known by its place in tree order before it is taken."""
+
+    def __init__(self, link: PeerClient, call: str, told: Json) -> None:
+        self._answer = link.open(call, told, unpacks=True)
+        self._listings = _listings(self._answer.texts())
+        self._next: tuple[RelPath, Told] | None = None
+        self.next_key: bytes | None = None
+        try:
+            self._advance()
+        except BaseException:
+            self._answer.close()
+            raise
+
+    def pop(self) -> tuple[RelPath, Told]:
+        """The next one; the one after it is read when it is looked for."""
+        assert self._next is not None
+        found = self._next
+        self._advance()
+        return found
+
+    def _advance(self) -> None:
+        self._next = next(self._listings, None)
+        self.next_key = tree_key(self._next[0]) if self._next is not None else None
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+class _Ready:
+    """Listings that nobody asked for yet; the oldest go where they are too many."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[RelPath, tuple[Told, int]] = OrderedDict()
+        self._weight = 0
+
+    def add(self, directory: RelPath, listing: Told) -> None:
+        self.take(directory)
+        heavy = _weight(listing)
+        if heavy > _KEPT:
+            return  # it is asked for by itself
+        self._found[directory] = listing, heavy
+        self._weight += heavy
+        while self._weight > _KEPT:
+            _, (_, dropped) = self._found.popitem(last=False)
+            self._weight -= dropped
+
+    def take(self, directory: RelPath) -> Told | None:
+        found = self._found.pop(directory, None)
+        if found is None:
+            return None
+        self._weight -= found[1]
+        return found[0]
+
+    def clear(self) -> None:
+        self._found.clear()
+        self._weight = 0
+
+
+def _weight(listing: Told) -> int:
+    return 1000 + (weight(listing) if isinstance(listing, Listing) else 0)
+
+
+def _listings(lines: Iterator[bytearray]) -> Iterator[tuple[RelPath, Told]]:
+    for text in lines:
+        if len(text) >= LARGE:
+            yield _large(text)
+            continue
+        match parsed(text):
+            case [directory, {"error": error}]:
+                yield _told(directory), error_in(error)
+            case [directory, listing]:
+                yield _told(directory), believable_listing(listing_in(listing))
+            case _:
+                raise malformed("a listing")
+
+
+def _large(text: bytearray) -> tuple[RelPath, Told]:
+    directory, told = large_listing(text, believable_child)
+    if not isinstance(told, Listing):
+        told_error = take(told, dict, "a listing")
+        return _told(directory), error_in(told_error.get("error"))
+    return _told(directory), told
+
+
+def _told(value: Json) -> RelPath:
+    """A directory that has a place in tree order."""
+    found = path(value)
+    if not can_be_spelt(found):
+        raise malformed("a path")
+    return found
+
+
+def _cut(pairs: Sequence[tuple[RelPath, bytes]]) -> Iterator[Sequence[tuple[RelPath, bytes]]]:
+    """Pieces that fit one request, always the same for the same directories."""
+    start = size = 0
+    for at, (directory, _) in enumerate(pairs):
+        size += 6 * len(directory) + 64  # a character takes six bytes at most, as JSON escapes it
+        if size > _KNOWN or at + 1 == len(pairs):
+            yield pairs[start : at + 1]
+            start, size = at + 1, 0
+
+
+def list_name(told: Json) -> str:
+    """What a list of known directories is called: BLAKE2b-256 of its JSON without blanks, in hex."""
+    text = json.dumps(told, separators=(",", ":")).encode("ascii")
+    return blake2b(text, digest_size=32).hexdigest()

@@ -1,0 +1,152 @@
+"""Objects and directories go: copied to the trash first, looked at again right before.
+
+A directory lasts until it is removed itself: before the last of its files may go, it gets a marker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from syncer.engine.interfaces import DeleteRequest, MkdirRequest, Results
+from syncer.engine.model import Done, Entry, Failed, Kind, Outcome, RelPath
+from syncer.engine.paths import depth, printable
+from syncer.errors import StoreError
+from syncer.stores.swift import metadata
+from syncer.stores.swift.bulk_delete import delete_many
+from syncer.stores.swift.consistency import fact_of
+from syncer.stores.swift.context import StaleError, SwiftContext, attempt
+from syncer.stores.swift.listing import DIRECTORY
+from syncer.stores.swift.objects import OVERTAKEN
+from syncer.stores.swift.trash import Trash
+from syncer.stores.swift.versioning import VersionHistory
+
+FEW = 8  # objects that are deleted one by one
+GROUP = 48  # objects of a bulk delete: the time between the last look and the end is a round of HEADs
+
+
+class Deleter:
+    """Deletes, and the making and removing of directories."""
+
+    def __init__(self, ground: SwiftContext, trash: Trash, history: VersionHistory) -> None:
+        self._ground = ground
+        self._trash = trash
+        self._history = history
+
+    # -- files and symlinks --------------------------------------------------------
+
+    def delete(self, items: Sequence[DeleteRequest]) -> Results:
+        """See `engine.interfaces.Store.delete`."""
+        if len(items) < FEW or not self._ground.offered.limits.bulk_delete:
+            yield from self._ground.each(items, lambda item: item.path, self._delete)
+            return
+        for start in range(0, len(items), GROUP):
+            group = items[start : start + GROUP]
+            for index, outcome in enumerate(self._together(group)):
+                yield start + index, outcome
+
+    def _delete(self, item: DeleteRequest) -> Done:
+        self._kept(item)
+        self._ground.objects.delete(self._ground.name(item.path))
+        return self._gone(item)
+
+    def _kept(self, item: DeleteRequest) -> Done:
+        """The object is as expected, and in the trash."""
+        head = self._ground.planned_on(item.path, item.expected)
+        if head.kind(self._ground.name(item.path)) is Kind.DIRECTORY:
+            raise StaleError(f"{printable(item.path)} is a directory")
+        self._ground.keep_directory(item.path)
+        self._trash.keep(item.path, head)
+        return Done()
+
+    def _gone(self, item: DeleteRequest) -> Done:
+        self._ground.known.forget([self._ground.place.name(item.path)])
+        self._history.rescue(item.path, planned_on=item.expected.version, ours=None)
+        return Done()
+
+    def _together(self, group: Sequence[DeleteRequest]) -> list[Outcome]:
+        outcomes = [o for _, o in self._ground.each(group, lambda item: item.path, self._kept)]
+        left = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, Done)]
+        looked = self._ground.each([group[i] for i in left], lambda item: item.path, self._again)
+        for i, (_, outcome) in zip(left, looked, strict=True):
+            outcomes[i] = outcome
+        left = [i for i in left if isinstance(outcomes[i], Done)]
+        names = [self._ground.place.name(group[i].path) for i in left]
+
+        def bulk() -> Done:
+            trouble.update(delete_many(self._ground.objects, self._ground.offered.limits, names))
+            return Done()
+
+        trouble: dict[str, StoreError] = {}
+        whole = attempt("", bulk)
+        for i, name in zip(left, names, strict=True):
+            outcomes[i] = self._judged(group[i], whole, trouble.get(name))
+        return outcomes
+
+    def _again(self, item: DeleteRequest) -> Done:
+        self._ground.planned_on(item.path, item.expected)
+        return Done()
+
+    def _judged(self, item: DeleteRequest, whole: Outcome, error: StoreError | None) -> Outcome:
+        if not isinstance(whole, Done):
+            return whole
+        if error is not None:
+            return Failed(error=error)
+        return attempt(item.path, lambda: self._gone(item))
+
+    # -- directories -----------------------------------------------------------------
+
+    def make_directories(self, items: Sequence[MkdirRequest]) -> Results:
+        """See `engine.interfaces.Store.make_directories`."""
+        levels: dict[int, list[int]] = {}
+        for index, item in enumerate(items):
+            levels.setdefault(depth(item.path), []).append(index)
+        for _, indices in sorted(levels.items()):
+            made = self._ground.each([items[i] for i in indices], lambda item: item.path, self._make)
+            yield from ((i, outcome) for i, (_, outcome) in zip(indices, made, strict=True))
+
+    def _make(self, item: MkdirRequest) -> Done:
+        self._ground.name(item.path)
+        self._ground.standing_parent(item.path)
+        if item.replaces is not None and item.replaces.kind is not Kind.DIRECTORY:
+            self._replace(item.path, item.replaces)
+        else:
+            self._ground.mark_directory(item.path)
+        return Done(entry=DIRECTORY)
+
+    def _replace(self, path: RelPath, expected: Entry) -> None:
+        """A file's name becomes a directory's marker, in one write."""
+        name, objects = self._ground.name(path), self._ground.objects
+        head = self._ground.planned_on(path, expected)
+        self._trash.keep(path, head)
+        reply = objects.put(name, b"", content_type=metadata.MARKER)
+        now = objects.head(name, newest=True)
+        if reply.status == OVERTAKEN or now is None or now.kind(name) is not Kind.DIRECTORY:
+            raise StaleError(f"{printable(path)} was written by somebody else at the same time")
+        self._ground.known.remember([fact_of(name, now)])
+        self._history.rescue(path, planned_on=expected.version, ours=now.version)
+
+    def remove_directories(self, paths: Sequence[RelPath]) -> Results:
+        """See `engine.interfaces.Store.remove_directories`."""
+        for index, path in enumerate(paths):
+            yield index, attempt(path, lambda path=path: self._remove(path))  # type: ignore[misc]
+
+    def _remove(self, path: RelPath) -> Done:
+        """Only markers go: whatever is written below meanwhile keeps the directory by being there."""
+        name, objects = self._ground.name(path), self._ground.objects
+        head = objects.head(name, newest=True)
+        if head is not None and head.kind(name) is not Kind.DIRECTORY:
+            raise StaleError(f"{printable(path)} is not a directory")
+        if self._ground.learner.occupied(name + "/"):
+            raise StaleError(f"{printable(path)} is not empty")
+        if head is not None:
+            self._ground.keep_directory(path)  # the parent may have stood by this one alone
+        for marker in (name, name + "/"):
+            if marker == name and head is None:
+                continue
+            if marker != name and objects.head(marker, newest=True) is None:
+                continue
+            objects.delete(marker)
+            self._ground.known.forget([marker])
+        with self._ground.lock:
+            self._ground.standing.discard(path)
+        return Done()

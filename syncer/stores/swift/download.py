@@ -1,0 +1,583 @@
+"""A large object read against an older version that is here: only the bytes that changed come over the wire.
+
+Two manifests tell which those are: that of the object, and that remembered of the older content. What both
+take from the same bytes of the same segment is the same (segments are never overwritten); what stands in
+the manifest came with it; the rest is fetched by ranges of the object, each only if it still is the version
+that is meant. The digest of the whole is compared before the last piece is handed out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import TYPE_CHECKING, TypeAlias
+
+from blake3 import blake3
+
+from syncer.engine.interfaces import LocalBasis, Source, TransferStats
+from syncer.engine.model import Entry, Method, RelPath
+from syncer.engine.paths import printable
+from syncer.errors import AuthError, ChangedUnderUs, NotFound, StoreError, TransientError, Unreadable
+from syncer.stores.local.read import beyond
+from syncer.stores.retry_policy import Attempts
+from syncer.stores.swift import objects
+from syncer.stores.swift.client import PIECE
+from syncer.stores.swift.context import SwiftContext
+from syncer.stores.swift.objects import ObjectHead, etag_in, head_in
+from syncer.stores.swift.slo.manifest import Inline, Manifest, Segment
+from syncer.stores.swift.slo.upload import Segments
+from syncer.stores.swift.upload import confirmed
+
+if TYPE_CHECKING:
+    from syncer.delta.block_index import BlockIndex
+    from syncer.delta.index_cache import IndexingReader
+
+
+# --------------------------------------------------------------------------------
+#
+# The content of one object: what was planned on or nothing, gone on with after a broken line, verified.
+#
+# Swift hands out one version from the first byte to the last; a second request says by If-Match which one
+# it goes on with. The whole is checked against our digest where there is one, and against the MD5 where the
+# ETag is that, before the last piece is handed out.
+
+
+SMALL = 1 << 20  # bytes; such a file is fetched ahead of its turn
+_QUEUED = 4  # small files for each thread
+_HELD = 24 << 20  # bytes of small files that are on their way
+
+
+class SwiftSource:
+    """`ahead` hands out what was fetched before it was asked for."""
+
+    def __init__(
+        self,
+        ground: SwiftContext,
+        path: RelPath,
+        expected: Entry,
+        ahead: Ahead | None = None,
+        position: int = 0,
+    ) -> None:
+        self._ground = ground
+        self._path = path
+        self._expected = expected
+        self._ahead = ahead
+        self._position = position
+        self._entry: Entry | None = None
+        self._received = 0
+
+    @property
+    def entry(self) -> Entry:
+        if self._entry is None:
+            raise ChangedUnderUs(f"{printable(self._path)} was not read to its end", path=self._path)
+        return self._entry
+
+    @property
+    def traffic(self) -> TransferStats | None:
+        return TransferStats(method=Method.WHOLE, received=self._received)
+
+    def chunks(self, basis: LocalBasis | None = None) -> Iterator[bytes]:
+        """See `engine.interfaces.Source.chunks`."""
+        self._entry, self._received = None, 0
+        if self._ahead is not None and (basis is None or not basis.start):
+            data, self._entry, self._received = self._ahead.take(self._position)
+            yield from (data[i : i + PIECE] for i in range(0, len(data), PIECE))
+            return
+        yield from self._verified(basis)
+
+    def whole(self) -> tuple[bytes, Entry, int]:
+        """All of it, verified; with the entry, and how many bytes came."""
+        return b"".join(self._verified(None)), self.entry, self._received
+
+    def _verified(self, basis: LocalBasis | None) -> Iterator[bytes]:
+        self._entry, self._received = None, 0
+        start = basis.start if basis is not None else 0
+        sums = _Sums()
+        for place in range(0, start, PIECE):
+            assert basis is not None
+            sums.add(basis.read(place, min(PIECE, start - place)))
+        held, count, reading = b"", 0, _Reading(self._ground, self._path, self._expected, start)
+        for piece in reading.pieces():
+            sums.add(piece)
+            self._received += len(piece)
+            if held:
+                yield held
+            held, count = piece, count + 1
+        if count != 1:
+            reading.still_the_same()
+        digest = sums.checked(self._path, self._expected, reading.head)
+        self._entry = replace(self._expected, digest=digest)
+        if held:
+            yield held
+
+
+class _Sums:
+    """Both hashes of what came so far."""
+
+    def __init__(self) -> None:
+        self._blake3 = blake3()
+        self._md5 = hashlib.md5(usedforsecurity=False)
+
+    def add(self, piece: bytes) -> None:
+        self._blake3.update(piece)
+        self._md5.update(piece)
+
+    def checked(self, path: RelPath, expected: Entry, head: ObjectHead | None) -> bytes:
+        """BLAKE3-256 of the whole. Raises TransientError for other content than was promised."""
+        digest = self._blake3.digest()
+        plain = head is not None and head.plain and not head.linked and len(head.etag) == 32
+        if expected.digest not in (None, digest) or (plain and head and self._md5.hexdigest() != head.etag):
+            raise TransientError(f"{printable(path)}: other bytes came than were stored", path=path)
+        return digest
+
+
+class _Reading:
+    """One pass over the bytes from `start` on, by as many requests as it takes."""
+
+    def __init__(self, ground: SwiftContext, path: RelPath, expected: Entry, start: int) -> None:
+        self._ground = ground
+        self._path = path
+        self._expected = expected
+        self._place = start
+        self.head: ObjectHead | None = None
+
+    def pieces(self) -> Iterator[bytes]:
+        failures, tries = 0, Attempts()
+        while self._place < self._expected.size or self.head is None:
+            if self._place and self._place >= self._expected.size:
+                return self.still_the_same()
+            before = self._place
+            try:
+                yield from self._request(tries)
+            except TransientError as error:
+                if self._place > before:
+                    failures = 0
+                    tries.progress()
+                failures += 1
+                tries.wait(error, self._ground.clock.sleep, failures)
+
+    def _request(self, tries: Attempts) -> Iterator[bytes]:
+        name = self._ground.place.name(self._path)
+        # Ceph compares with the MD5 of nothing where the object is a large one: what its ETag is would never
+        # match. Time and ETag of each answer are compared below, here and there.
+        hides = self._ground.offered.limits.hides_manifests
+        etag = self.head.etag if self.head is not None and (self.head.plain or not hides) else ""
+        try:
+            with tries.shared():
+                begun = self._ground.objects.get(name, start=self._place, if_match=etag)
+        except NotFound as error:
+            raise lost(self._ground, self._path, self._expected) or error from None
+        with begun as answer:
+            if answer.status in (412, 416):
+                raise self._changed()
+            head = head_in(answer.headers, size=self._expected.size)
+            if head.version != self._expected.version or (self._place and answer.status != 206):
+                raise self._changed()
+            self.head = head
+            for piece in answer.pieces():
+                self._place += len(piece)
+                if self._place > self._expected.size:
+                    raise self._changed()
+                yield piece
+        if self._place < self._expected.size:
+            raise TransientError(
+                f"{printable(self._path)}: fewer bytes came than it is long", path=self._path
+            )
+
+    def still_the_same(self) -> None:
+        """Raises ChangedUnderUs where somebody wrote since."""
+        head = self._ground.objects.head(self._ground.place.name(self._path), newest=True)
+        if head is None or head.version != self._expected.version:
+            raise self._changed()
+        self.head = head
+
+    def _changed(self) -> ChangedUnderUs:
+        return ChangedUnderUs(f"{printable(self._path)} changed since it was planned on", path=self._path)
+
+
+def lost(ground: SwiftContext, path: RelPath, expected: Entry) -> StoreError | None:
+    """The error for a 404 to a GET where the object still is the version that is meant; None where it is not.
+
+    Ceph answers so for the part of a large object whose segment is missing. Raises what a HEAD does.
+    """
+    name = ground.place.name(path)
+    head = ground.objects.head(name, newest=True)
+    return ground.objects.broken(name) if head is not None and head.version == expected.version else None
+
+
+class Ahead:
+    """Small files of a batch, fetched by many threads ahead of the one who reads them in order."""
+
+    def __init__(self, ground: SwiftContext, wanted: Sequence[tuple[RelPath, Entry]]) -> None:
+        self._ground = ground
+        self._wanted = wanted
+        self._lock = Lock()
+        self._running: dict[int, Future[tuple[bytes, Entry, int]]] = {}
+        self._begun = 0
+        self._held = 0  # bytes of those that are running
+        self._same: frozenset[str] | None = None  # objects that are what came early
+
+    def take(self, position: int) -> tuple[bytes, Entry, int]:
+        """The content, the entry, and how many bytes came. Raises what reading does."""
+        with self._lock:
+            if self._same is None:
+                self._same = self._still_the_same()
+            self._begun = max(self._begun, position)
+            while self._begun < len(self._wanted) and self._room(position):
+                self._begin(self._begun)
+                self._begun += 1
+            future = self._running.pop(position, None)
+            if future is not None:
+                self._held -= self._wanted[position][1].size
+        return future.result() if future is not None else self._fetch(position)
+
+    def _room(self, position: int) -> bool:
+        """More wait than there are threads, so that none of them ever does."""
+        near = self._begun < position + self._ground.crew.size * _QUEUED
+        return near and (self._begun == position or self._held < _HELD)
+
+    def _begin(self, position: int) -> None:
+        path, entry = self._wanted[position]
+        if entry.size <= SMALL and self._name(path) not in (self._same or ()):
+            self._running[position] = self._ground.crew.pool.submit(self._fetch, position)
+            self._held += entry.size
+
+    def _fetch(self, position: int) -> tuple[bytes, Entry, int]:
+        path, entry = self._wanted[position]
+        if self._name(path) in (self._same or ()):
+            data = self._ground.learner.early.take(self._name(path), entry.version)
+            digest = blake3(data).digest() if data is not None else None
+            if data is not None and entry.digest in (None, digest):
+                return data, replace(entry, digest=digest), len(data)
+        return SwiftSource(self._ground, path, entry).whole()
+
+    def _still_the_same(self) -> frozenset[str]:
+        """Of the objects whose content came early, those that did not change since."""
+        early = self._ground.learner.early
+        held = {self._name(path): entry.version for path, entry in self._wanted}
+        held = {name: version for name, version in held.items() if early.has(name, version)}
+        try:
+            etags = {name: etag_in(version) for name, version in held.items()}
+            now = confirmed(self._ground.objects, self._ground.crew, etags)
+        except AuthError:
+            raise
+        except StoreError:
+            return frozenset()  # each is asked for again
+        heads = ((name, now[name]) for name in held)
+        return frozenset(name for name, head in heads if head is not None and head.version == held[name])
+
+    def _name(self, path: RelPath) -> str:
+        return self._ground.place.name(path)
+
+
+def opened(ground: SwiftContext, wanted: Sequence[tuple[RelPath, Entry]]) -> list[Source]:
+    """Sources for many files, the small ones fetched ahead as they are read."""
+    ahead = Ahead(ground, wanted) if len(wanted) > 1 else None
+    return [
+        SwiftSource(ground, path, entry, ahead if entry.size <= SMALL else None, position)
+        for position, (path, entry) in enumerate(wanted)
+    ]
+
+
+_NEAR = 32 << 10  # bytes that are here, but cost less to fetch than another request does
+_MOST = 0.9  # share of the content beyond which it is fetched whole
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """`size` bytes of the older version from `offset`."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """`size` bytes of the object from `start`."""
+
+    start: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Bytes of the manifest."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+
+Run: TypeAlias = Here | There | Told
+
+
+def runs(new: Manifest, old: Manifest) -> list[Run]:
+    """Where each byte of the new content comes from, in order."""
+    return list(_joined(_runs(new, old)))
+
+
+def _runs(new: Manifest, old: Manifest) -> Iterator[Run]:
+    known = _known(old)
+    at = 0
+    for part in new.parts:
+        if isinstance(part, Inline):
+            yield Told(part.data)
+        else:
+            yield from _within(part, at, known.get((part.path, part.etag), ()))
+        at += part.length
+
+
+def _known(old: Manifest) -> dict[tuple[str, str], list[tuple[int, int, int]]]:
+    """For each segment which of its bytes stand where in the old content: (start, end, offset), sorted."""
+    found: dict[tuple[str, str], list[tuple[int, int, int]]] = {}
+    at = 0
+    for part in old.parts:
+        if isinstance(part, Segment):
+            found.setdefault((part.path, part.etag), []).append((part.start, part.end, at))
+        at += part.length
+    for places in found.values():
+        places.sort()
+    return found
+
+
+def _within(part: Segment, at: int, known: Sequence[tuple[int, int, int]]) -> Iterator[Run]:
+    place = part.start
+    for start, end, offset in known:
+        low, high = max(start, place), min(end, part.end)
+        if low >= high:
+            continue
+        if low > place:
+            yield There(at + place - part.start, low - place)
+        yield Here(offset + low - start, high - low)
+        place = high
+    if place < part.end:
+        yield There(at + place - part.start, part.end - place)
+
+
+def _joined(found: Iterator[Run]) -> Iterator[Run]:
+    """Neighbours as one; and a little that is here between two fetches is fetched along."""
+    held: list[Run] = []
+    for run in found:
+        match held, run:
+            case [*_, Here() as last], Here() if last.offset + last.size == run.offset:
+                held[-1] = Here(last.offset, last.size + run.size)
+            case [There() as first, Here() as gap], There() if gap.size < _NEAR:
+                held = [There(first.start, first.size + gap.size + run.size)]
+            case [There() as last], There():
+                held = [There(last.start, last.size + run.size)]
+            case [There()], Here():
+                held.append(run)
+            case _:
+                yield from held
+                held = [run]
+    yield from held
+
+
+class RangedSource:
+    """Implements `engine.interfaces.Source` for objects that may be large ones."""
+
+    def __init__(self, segments: Segments, path: RelPath, expected: Entry) -> None:
+        self._segments = segments
+        self._ground = segments.ground
+        self._path = path
+        self._expected = expected
+        self._entry: Entry | None = None
+        self._traffic = TransferStats()
+
+    @property
+    def entry(self) -> Entry:
+        if self._entry is None:
+            raise ChangedUnderUs(f"{printable(self._path)} was not read to its end", path=self._path)
+        return self._entry
+
+    @property
+    def traffic(self) -> TransferStats | None:
+        return self._traffic
+
+    def chunks(self, basis: LocalBasis | None = None) -> Iterator[bytes]:
+        """See `engine.interfaces.Source.chunks`."""
+        self._entry, self._traffic = None, TransferStats()
+        older = basis.older if basis is not None and basis.start else basis
+        old = self._segments.manifests.get(older.digest) if older is not None else None
+        if basis is None or older is None or old is None or old.size != older.size:
+            yield from self._whole(basis)
+            return
+        new = self._manifest()
+        found = runs(new, old) if new is not None and new.size == self._expected.size else None
+        far = sum(run.size for run in found if isinstance(run, There)) if found is not None else 0
+        if new is None or found is None or far > self._expected.size * _MOST:
+            yield from self._whole(basis)
+            return
+        yield from self._by_ranges(basis, older, new, found)
+
+    # -- all of it ---------------------------------------------------------------------
+
+    def _whole(self, basis: LocalBasis | None) -> Iterator[bytes]:
+        inner = SwiftSource(self._ground, self._path, self._expected)
+        watched = self._watched(inner.chunks(basis), basis)
+        for piece in watched:
+            yield piece
+            self._traffic = inner.traffic or TransferStats()
+        self._entry, self._traffic = inner.entry, inner.traffic or TransferStats()
+        self._keep(watched, basis, None)
+
+    # -- what changed ------------------------------------------------------------------
+
+    def _by_ranges(
+        self, basis: LocalBasis, older: LocalBasis, new: Manifest, found: Sequence[Run]
+    ) -> Iterator[bytes]:
+        hasher, held = blake3(), b""
+        for place in range(0, basis.start, PIECE):
+            hasher.update(basis.read(place, min(PIECE, basis.start - place)))
+        watched = self._watched(beyond(self._pieces(found, older), basis.start), basis)
+        for piece in watched:
+            hasher.update(piece)
+            if held:
+                yield held
+            held = piece
+        self._still_the_same()
+        digest = hasher.digest()
+        if self._expected.digest not in (None, digest):
+            assert older.digest is not None
+            self._segments.manifests.discard(older.digest)
+            raise TransientError(
+                f"{printable(self._path)}: what changed and what is here make another content; "
+                "it is fetched whole next time",
+                path=self._path,
+            )
+        self._entry = replace(self._expected, digest=digest)
+        self._keep(watched, basis, new)
+        if held:
+            yield held
+
+    def _pieces(self, found: Sequence[Run], older: LocalBasis) -> Iterator[bytes]:
+        at = 0
+        for run in found:
+            match run:
+                case Told():
+                    yield from (run.data[i : i + PIECE] for i in range(0, run.size, PIECE))
+                case There():
+                    yield from self._fetched(run.start, run.start + run.size)
+                case Here():
+                    yield from self._read(older, run, at)
+            at += run.size
+
+    def _read(self, older: LocalBasis, run: Here, at: int) -> Iterator[bytes]:
+        """From here; what the disk does not give back is fetched after all."""
+        for place in range(0, run.size, PIECE):
+            size = min(PIECE, run.size - place)
+            try:
+                data = older.read(run.offset + place, size)
+            except Unreadable:
+                yield from self._fetched(at + place, at + run.size)
+                return
+            yield data
+
+    def _fetched(self, start: int, end: int) -> Iterator[bytes]:
+        failures, tries = 0, Attempts()
+        while start < end:
+            before = start
+            try:
+                for piece in self._request(start, end, tries):
+                    start += len(piece)
+                    yield piece
+            except TransientError as error:
+                if start > before:
+                    failures = 0
+                    tries.progress()
+                failures += 1
+                tries.wait(error, self._ground.clock.sleep, failures)
+
+    def _request(self, start: int, end: int, tries: Attempts) -> Iterator[bytes]:
+        name, left = self._ground.place.name(self._path), end - start
+        hides = self._ground.offered.limits.hides_manifests  # see `download`: then it would never match
+        etag = "" if hides else objects.etag_in(self._expected.version)
+        try:
+            with tries.shared():
+                begun = self._ground.objects.get(name, start=start, end=end, if_match=etag)
+        except NotFound as error:
+            raise lost(self._ground, self._path, self._expected) or error from None
+        with begun as answer:
+            if answer.status != 206:
+                raise self._changed()
+            if head_in(answer.headers, size=self._expected.size).version != self._expected.version:
+                raise self._changed()
+            for piece in answer.pieces():
+                left -= len(piece)
+                if left < 0:
+                    raise self._changed()
+                self._count(len(piece))
+                yield piece
+        if left:
+            raise TransientError(f"{printable(self._path)}: fewer bytes came than asked for", path=self._path)
+
+    # -- what is remembered ----------------------------------------------------------------
+
+    def _manifest(self) -> Manifest | None:
+        found = self._segments.layout(self._path, self._expected.version)
+        if found is None:
+            return None
+        self._count(found[1])
+        return found[0]
+
+    def _watched(self, pieces: Iterator[bytes], basis: LocalBasis | None) -> _Pieces | IndexingReader:
+        keeper = self._segments.keeper
+        if keeper is None or (basis is not None and basis.start):  # half a content has no sketch
+            return _Pieces(pieces)
+        old = keeper.sketch(basis.digest, basis.size) if basis is not None else None
+        return keeper.watched(pieces, old, self._expected.size)
+
+    def _keep(
+        self, watched: _Pieces | IndexingReader, basis: LocalBasis | None, manifest: Manifest | None
+    ) -> None:
+        """For the next time, in either direction."""
+        digest = self.entry.digest
+        older = basis.digest if basis is not None and not basis.start else None
+        if manifest is None and self._segments.keeper is not None:
+            manifest = self._manifest()
+        if digest is None:
+            return
+        if manifest is not None:
+            self._segments.manifests.keep(digest, manifest, instead=older)
+        if self._segments.keeper is not None:
+            self._segments.keeper.keep(watched.sketch, digest)
+            self._segments.keeper.drop(older, unless=digest)
+
+    # -- small things ------------------------------------------------------------------------
+
+    def _count(self, received: int) -> None:
+        now = self._traffic
+        method = now.method if now.method is Method.WHOLE else Method.SEGMENTS
+        self._traffic = replace(now, method=method, received=now.received + received)
+
+    def _still_the_same(self) -> None:
+        head = self._ground.objects.head(self._ground.place.name(self._path), newest=True)
+        if head is None or head.version != self._expected.version:
+            raise self._changed()
+
+    def _changed(self) -> ChangedUnderUs:
+        return ChangedUnderUs(f"{printable(self._path)} changed since it was planned on", path=self._path)
+
+
+class _Pieces:
+    """Pieces of which no sketch is made."""
+
+    sketch: BlockIndex | None = None
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
+
+
+def source(segments: Segments, path: RelPath, expected: Entry) -> Source | None:
+    """The source for an object that may be a large one; None for one that is too small for that."""
+    if expected.size < segments.thresholds.worth:
+        return None
+    return RangedSource(segments, path, expected)

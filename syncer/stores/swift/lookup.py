@@ -1,0 +1,104 @@
+"""Single names looked at afresh, digests learned, small files read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from syncer.engine.model import (
+    BlockedEntry,
+    BlockReason,
+    Entry,
+    Kind,
+    RelPath,
+    Seen,
+)
+from syncer.errors import ChangedUnderUs, NotFound, PermanentError, Unreadable
+from syncer.stores.swift import metadata
+from syncer.stores.swift.context import SwiftContext
+from syncer.stores.swift.download import SwiftSource
+from syncer.stores.swift.listing import DIRECTORY
+from syncer.stores.swift.names import wrong
+
+_WINDOW = 64  # entries that are asked about at once
+
+
+class Lookup:
+    """Reads only."""
+
+    def __init__(self, ground: SwiftContext, is_broken: Callable[[RelPath, Entry], bool]) -> None:
+        """`is_broken`: whether a large object surely lacks a segment, as far as that can be told unread."""
+        self._ground = ground
+        self._is_broken = is_broken
+
+    def look(self, path: RelPath) -> Seen:
+        """See `engine.interfaces.Store.look`; not for the root."""
+        if wrong(path):
+            return None
+        name = self._ground.place.name(path)
+        try:
+            fact = self._ground.learner.fact(name)
+            if fact is not None:
+                self._ground.known.remember([fact])
+                return fact.entry
+            return DIRECTORY if self._ground.learner.occupied(name + "/", marker_counts=True) else None
+        except PermanentError as error:
+            return BlockedEntry(BlockReason.UNREADABLE, error.message)
+
+    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+        """See `engine.interfaces.Store.digests`: from the metadata where it is there, else by reading."""
+        for start in range(0, len(wanted), _WINDOW):
+            paths = [path for path, _ in wanted[start : start + _WINDOW]]
+            yield from self._ground.crew.each(self._digest, paths)
+
+    def _digest(self, path: RelPath) -> Seen:
+        seen = self.look(path)
+        if not isinstance(seen, Entry) or seen.kind is not Kind.FILE:
+            return seen
+        if seen.digest is not None:
+            return self._whole(path, seen)
+        source = SwiftSource(self._ground, path, seen)
+        try:
+            for _ in source.chunks():
+                pass
+        except ChangedUnderUs as error:
+            return BlockedEntry(BlockReason.BUSY, error.message)
+        except PermanentError as error:
+            return (
+                None if isinstance(error, NotFound) else BlockedEntry(BlockReason.UNREADABLE, error.message)
+            )
+        self._keep(path, source.entry)
+        return source.entry
+
+    def _whole(self, path: RelPath, seen: Entry) -> Entry | BlockedEntry:
+        """One whose digest its metadata tells; that says nothing of the segments it is made of."""
+        try:
+            broken = self._is_broken(path, seen)
+        except PermanentError as error:
+            return BlockedEntry(BlockReason.UNREADABLE, error.message)
+        if broken:
+            name = self._ground.place.name(path)
+            return BlockedEntry(BlockReason.UNREADABLE, self._ground.objects.broken(name).message)
+        return seen
+
+    def _keep(self, path: RelPath, entry: Entry) -> None:
+        """What was read need not be read again."""
+        fact = self._ground.known.fact(self._ground.place.name(path))
+        if fact is not None and fact.entry.version == entry.version and not fact.volatile:
+            self._ground.known.remember([replace(fact, entry=entry)])
+
+    def read_small(self, path: RelPath, limit: int) -> bytes:
+        """See `engine.interfaces.Store.read_small`."""
+        if wrong(path):
+            return b""
+        try:
+            with self._ground.objects.get(self._ground.place.name(path), end=limit) as answer:
+                kind = metadata.plain_type(answer.headers.get("Content-Type", ""))
+                content = answer.read()
+                if answer.status >= 300 or kind == metadata.SYMLINK or kind in metadata.MARKERS:
+                    return b""
+                return content[:limit]
+        except NotFound:
+            return b""
+        except PermanentError as error:
+            raise Unreadable(error.message, path=path) from error

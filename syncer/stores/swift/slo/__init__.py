@@ -1,0 +1,1 @@
+"""Static large objects: segments, manifests, layouts, and the removal of orphans."""

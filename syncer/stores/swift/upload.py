@@ -1,0 +1,307 @@
+"""Content takes a name: looked at right before, kept in the trash, sent with its MD5, looked at right after.
+
+Up to `WHOLE` bytes a file is read as a whole before anything is sent: then its MD5 goes with it (what
+arrives in another shape is refused by Swift, 422), its digest is in its metadata from the start, and a file
+that changes while it is read is never sent. Longer ones go in `upload`, or stream (see `upload`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
+
+from blake3 import blake3
+
+from syncer.engine.interfaces import Results, Source, WriteRequest
+from syncer.engine.model import Done, Failed, Kind, Method, Outcome
+from syncer.engine.paths import printable
+from syncer.errors import AuthError, ChangedUnderUs, StoreError, TransientError, Unholdable
+from syncer.stores.local.staging import link_digest
+from syncer.stores.swift import metadata
+from syncer.stores.swift import objects as versions
+from syncer.stores.swift.client import Body
+from syncer.stores.swift.consistency import WorkerPool
+from syncer.stores.swift.context import attempt
+from syncer.stores.swift.listing import behind
+from syncer.stores.swift.objects import ObjectHead, Objects
+from syncer.stores.swift.preconditions import MANY, Before, Preconditions, meta_of, ours, taken
+from syncer.stores.swift.slo.upload import Segments, put_segmented
+
+# --------------------------------------------------------------------------------
+#
+# Whether new objects are there as they were written: by pages of the listing where they are many.
+#
+# A listing that shows the ETag that was sent tells when it was stored, for thousands of objects in one
+# request. What it does not show so is asked for itself. RACE: a late listing may show ours where somebody
+# overwrote it since; then the next run sees theirs as a change, which it is.
+
+
+FEW = 16  # objects that are asked for one by one
+_WORTH = 8  # objects that a page must show, or the rest is asked for one by one
+
+
+def confirmed(objects: Objects, crew: WorkerPool, sent: Mapping[str, str]) -> dict[str, ObjectHead | None]:
+    """What is there now of the names that were sent with these ETags; None where nothing is.
+
+    A head from the listing has no metadata. Raises AuthError, StoreError.
+    """
+    found: dict[str, ObjectHead | None] = dict(_listed(objects, sent)) if len(sent) >= FEW else {}
+    left = [name for name in sent if name not in found]
+    found.update(zip(left, crew.each(lambda name: objects.head(name, newest=True), left), strict=True))
+    return found
+
+
+def _listed(objects: Objects, sent: Mapping[str, str]) -> Iterator[tuple[str, ObjectHead]]:
+    left = sorted(sent, key=str.encode)
+    while left:
+        rows = objects.rows(prefix=objects.place.prefix, marker=left[0][:-1], end=behind(left[-1]))
+        if not rows:
+            return
+        hits = [row for row in rows if not row.is_prefix and sent.get(row.name) == row.stamp.etag]
+        for row in hits:
+            if row.stamp.step == 1:
+                yield row.name, ObjectHead(stamp=row.stamp, size=row.size, content_type=row.content_type)
+        last = rows[-1].name.encode()
+        before, left = len(left), [name for name in left if name.encode() > last]
+        if len(hits) < _WORTH or len(left) == before:
+            return
+
+
+# -- One file that is too long to be held in memory, as one object --------------
+#
+# It is neither read twice (that costs all its bytes from the disk again, and counts them twice against a
+# limit of bytes per second) nor sent without its length, which quotas go by: a source that breaks off does
+# not reach that length, so Swift stores nothing. The answered ETag is compared with the MD5 of what was
+# sent, and the digest is added by a POST.
+
+
+def stream(placing: Preconditions, item: WriteRequest) -> Done:
+    """Puts the item. Raises Unexpected, StoreError, and what the source raises."""
+    ground, objects = placing.ground, placing.ground.objects
+    most = ground.offered.limits.max_file_size
+    if item.source is None or item.size > most:
+        raise Unholdable(f"{printable(item.path)}: longer than the {most} bytes of an object", path=item.path)
+    name, before = ground.name(item.path), placing.before(item)
+    sent = _Hashed(item.source, item)
+    body = Body(open=sent.chunks, length=item.size)
+    reply = objects.put(name, body, meta=meta_of(item, before.head, None), only_new=before.heeded)
+    taken(item, reply)
+    stored = versions.bare(reply.headers.get("Etag", ""))
+    if stored != sent.etag:
+        _take_back(placing, item, before, stored)
+    head = placing.after(item, sent.etag)
+    placing.rescue(item, head)
+    objects.post(name, head, meta_of(item, before.head, sent.digest, sent.etag))
+    done = ground.made(item.path, placing.after(item, sent.etag), digest=sent.digest)
+    return replace(done, method=Method.WHOLE, sent=item.size)
+
+
+def _take_back(placing: Preconditions, item: WriteRequest, before: Before, stored: str) -> None:
+    """What arrived in another shape than it was sent in goes again, if it is still there."""
+    ground, objects = placing.ground, placing.ground.objects
+    name = ground.name(item.path)
+    head = objects.head(name, newest=True)
+    if head is not None and head.etag == stored:
+        if before.head is not None:
+            objects.copy(before.kept, name, before.head)
+        else:
+            objects.delete(name)
+    raise TransientError(f"{printable(item.path)}: it arrived in another shape than it was sent in")
+
+
+class _Hashed:
+    """A source on its way out: counted and hashed; one of another length than planned breaks off."""
+
+    def __init__(self, source: Source, item: WriteRequest) -> None:
+        self._source = source
+        self._item = item
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._blake3 = blake3()
+
+    @property
+    def etag(self) -> str:
+        return self._md5.hexdigest()
+
+    @property
+    def digest(self) -> bytes:
+        return self._blake3.digest()
+
+    def chunks(self) -> Iterator[bytes]:
+        """From the start each time: after a refused token all of it is sent again."""
+        self._md5, self._blake3, left = hashlib.md5(usedforsecurity=False), blake3(), self._item.size
+        for chunk in self._source.chunks():
+            left -= len(chunk)
+            if left < 0:
+                break
+            self._md5.update(chunk)
+            self._blake3.update(chunk)
+            yield chunk
+        if left:
+            path = self._item.path
+            raise ChangedUnderUs(f"{printable(path)}: another length than planned on", path=path)
+
+
+WHOLE = 8 << 20  # bytes of a file that is held in memory
+_HELD = 32 << 20  # bytes of all of them at once
+_QUEUED = 4  # files for each thread that are read before it is their turn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Content:
+    """What is to be stored, its hashes known."""
+
+    data: bytes
+    digest: bytes
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sent:
+    """What was stored under a name that was free, still to be confirmed."""
+
+    etag: str
+    digest: bytes
+    size: int
+    meta: metadata.Meta
+    target: str | None
+
+
+class Uploader:
+    """Sources are read in order, by the caller's thread; what was read is sent by many."""
+
+    def __init__(self, placing: Preconditions, segments: Segments) -> None:
+        self._placing = placing
+        self._segments = segments
+        self._ground = placing.ground
+
+    def put(self, items: Sequence[WriteRequest]) -> Results:
+        """See `engine.interfaces.Store.put`."""
+        flight, sent = _Flight(self._ground.crew), dict[int, _Sent]()
+        self._placing.many = sum(item.expected is None for item in items) >= MANY
+        for index, item in enumerate(items):
+            while flight.full(item.size):
+                yield from _told(flight.landed(), sent)
+            ready = self._prepared(index, item, sent)
+            if callable(ready):
+                flight.begin(index, item, ready)
+            else:
+                yield index, ready
+        while flight.count:
+            yield from _told(flight.landed(), sent)
+        yield from self._confirmed(items, sent)
+
+    def _prepared(
+        self, index: int, item: WriteRequest, sent: dict[int, _Sent]
+    ) -> Outcome | Callable[[], Done]:
+        """What is left to do once the source was read; or how the item ended already."""
+        steps: list[Callable[[], Done]] = []
+
+        def read() -> Done:
+            self._ground.name(item.path)
+            if self._segments.wanted(item):
+                return put_segmented(self._placing, self._segments, item)
+            if item.kind is Kind.FILE and item.size > WHOLE:
+                return stream(self._placing, item)
+            content = _read(item)
+            steps.append(lambda: self._store(index, item, content, sent))
+            return Done()
+
+        ended = attempt(item.path, read)
+        return steps[0] if steps else ended
+
+    def _store(self, index: int, item: WriteRequest, content: _Content, sent: dict[int, _Sent]) -> Done:
+        """What replaces something is confirmed at once; what is new with all others of the batch (`sent`)."""
+        etag = hashlib.md5(content.data, usedforsecurity=False).hexdigest()
+        before = self._placing.before(item)
+        meta = meta_of(item, before.head, content.digest, etag)
+        reply = self._ground.objects.put(
+            self._ground.name(item.path),
+            content.data,
+            meta=meta,
+            etag=etag,
+            content_type=metadata.SYMLINK if item.kind is Kind.SYMLINK else "",
+            only_new=before.heeded,
+        )
+        taken(item, reply)
+        stored = _Sent(
+            etag=etag, digest=content.digest, size=len(content.data), meta=meta, target=content.target
+        )
+        if item.expected is None:
+            sent[index] = stored
+            return Done()
+        return self._done(item, self._placing.after(item, etag), stored)
+
+    def _confirmed(self, items: Sequence[WriteRequest], sent: dict[int, _Sent]) -> Results:
+        names = {self._ground.place.name(items[i].path): s.etag for i, s in sent.items()}
+        try:
+            found = confirmed(self._ground.objects, self._ground.crew, names)
+        except AuthError:
+            raise
+        except StoreError as error:
+            yield from ((index, Failed(error=error)) for index in sent)
+            return
+        for index, stored in sent.items():
+            item = items[index]
+            head = found[self._ground.place.name(item.path)]
+            yield index, attempt(item.path, lambda i=item, h=head, s=stored: self._new(i, h, s))  # type: ignore[misc]
+
+    def _new(self, item: WriteRequest, head: ObjectHead | None, stored: _Sent) -> Done:
+        head = ours(item, head, stored.etag)
+        return self._done(item, head if head.meta else replace(head, meta=stored.meta), stored)
+
+    def _done(self, item: WriteRequest, head: ObjectHead, stored: _Sent) -> Done:
+        self._placing.rescue(item, head)
+        done = self._ground.made(item.path, head, digest=stored.digest, target=stored.target)
+        return replace(done, method=Method.WHOLE, sent=stored.size)
+
+
+def _read(item: WriteRequest) -> _Content:
+    """All of the source. Raises ChangedUnderUs for another length than was planned on, and what it raises."""
+    if item.kind is Kind.SYMLINK:
+        target = item.target or ""
+        return _Content(data=os.fsencode(target), digest=link_digest(target), target=target)
+    if item.kind is not Kind.FILE or item.source is None:
+        raise Unholdable(f"{printable(item.path)}: no content", path=item.path)
+    held = bytearray()
+    for chunk in item.source.chunks():
+        held += chunk
+        if len(held) > item.size:
+            break
+    if len(held) != item.size:
+        raise ChangedUnderUs(f"{printable(item.path)}: another length than planned on", path=item.path)
+    return _Content(data=bytes(held), digest=blake3(held).digest())
+
+
+class _Flight:
+    """What was read and is being sent. More waits than there are threads, so that none of them ever does."""
+
+    def __init__(self, crew: WorkerPool) -> None:
+        self.count = 0
+        self._held = 0
+        self._crew = crew
+        self._ended: SimpleQueue[tuple[int, int, Future[Outcome]]] = SimpleQueue()
+
+    def full(self, size: int) -> bool:
+        """Whether so many bytes more have to wait."""
+        return bool(self.count) and (self.count >= self._crew.size * _QUEUED or self._held + size > _HELD)
+
+    def begin(self, index: int, item: WriteRequest, ready: Callable[[], Done]) -> None:
+        self.count, self._held = self.count + 1, self._held + item.size
+        future = self._crew.pool.submit(attempt, item.path, ready)
+        future.add_done_callback(lambda ended: self._ended.put((index, item.size, ended)))
+
+    def landed(self) -> tuple[int, Outcome]:
+        """The next one that is at its end; waits for it. Raises AuthError."""
+        index, size, future = self._ended.get()
+        self.count, self._held = self.count - 1, self._held - size
+        return index, future.result()
+
+
+def _told(ended: tuple[int, Outcome], sent: Mapping[int, _Sent]) -> Results:
+    """What is in `sent` still has to be confirmed."""
+    if ended[0] not in sent:
+        yield ended

@@ -1,0 +1,1 @@
+"""Stores for tests: in memory, and with scripted failures."""
