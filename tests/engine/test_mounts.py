@@ -25,10 +25,17 @@ class Shown:
         return Listing(entries={}, mount=self.mount)
 
 
+class Blank:
+    """A base that remembers nothing."""
+
+    def setting(self, key: str) -> str:
+        return ""
+
+
 def seen(mount: str, mounts: Mounts, directory: str) -> Listing | BlockedEntry:
     stores = {side: cast(Store, Shown(mount)) for side in Side}
     eyes = SnapshotReader(
-        stores, cast(BaseStore, None), cast(Reporter, Ears()), {Side.LOCAL: mounts, Side.REMOTE: NONE}
+        stores, cast(BaseStore, Blank()), cast(Reporter, Ears()), {Side.LOCAL: mounts, Side.REMOTE: NONE}
     )
     return eyes.list(Side.LOCAL, directory)
 

@@ -55,7 +55,7 @@ def merged(
     Of `unsure` names nothing is said: directories that cannot go for what is ignored in them.
     """
     local, remote = before["local"], before["remote"]
-    asked = _clashing(local, remote) if policy is ConflictPolicy.ASK else set()
+    asked = _clashing(base, local, remote) if policy is ConflictPolicy.ASK else set()
     for path in sorted((base.keys() | local.keys() | remote.keys()) - set(unsure)):
         if any(path == clash or path.startswith(f"{clash}/") for clash in asked):
             for side, tree in before.items():
@@ -65,10 +65,20 @@ def merged(
     _nothing_invented(before, after)
 
 
-def _clashing(local: Snapshot, remote: Snapshot) -> set[str]:
-    """Names that are a directory on one side and something else on the other: they wait as a whole."""
+def _clashing(base: Snapshot, local: Snapshot, remote: Snapshot) -> set[str]:
+    """Names that are a directory on one side and something else on the other: they wait as a whole.
+
+    Where only one side changed, the other follows it, as with an edit.
+    """
     both = local.keys() & remote.keys()
-    return {p for p in both if (local[p].kind == "directory") is not (remote[p].kind == "directory")}
+    kinds = {p for p in both if (local[p].kind == "directory") is not (remote[p].kind == "directory")}
+    return {p for p in kinds if _changed(base, local, p) and _changed(base, remote, p)}
+
+
+def _changed(base: Snapshot, side: Snapshot, path: str) -> bool:
+    """Whether a side differs from what was agreed, at a path or below it."""
+    names = (p for p in base.keys() | side.keys() if p == path or p.startswith(f"{path}/"))
+    return any(_leaf(base.get(p)) != _leaf(side.get(p)) for p in names)
 
 
 def _judge(

@@ -263,6 +263,16 @@ def test_every_policy_and_mode_keeps_what_it_promises(conflict: ConflictPolicy, 
     tell(machine_for(conflict, mode), 8)
 
 
+def test_where_conflicts_ask_a_change_of_kind_on_one_side_was_expected_to_wait() -> None:
+    """The oracle forgot the base: what only one side changed is no conflict."""
+    machine = machine_for(ConflictPolicy.ASK, Mode.TWO_WAY)()
+    machine.begin(known={"a", "b", "e/a"})
+    machine.change_type("remote", "b", "directory")
+    machine.swap("remote", "e", "a")
+    machine.run(plan=True, seconds=1)
+    machine.teardown()
+
+
 @pytest.mark.parametrize("name", ODD)
 def test_on_file_systems_unlike_ext4_nothing_is_lost_either_and_all_comes_to_rest(name: str) -> None:
     tell(machine_on(name), 8)

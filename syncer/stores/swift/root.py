@@ -83,11 +83,15 @@ class Root:
         connection = self._objects.connection
         if container(connection, self._place) is None:
             connection.ask(Call(method="PUT", path=self._place.url(), body=b""))
-        if self._place.prefix and not self._has_marker():
-            name = self._place.prefix.removesuffix("/")
-            if self._objects.head(name, newest=True) is not None:
-                raise PermanentError(f"{self._place.container}/{name} is an object, and no directory")
+        name = self._place.prefix.removesuffix("/")
+        if not name:
+            return
+        # One look: between two, another machine's first run may make the directory.
+        head = self._objects.head(name, newest=True)
+        if head is None:
             self._objects.put(name, b"", content_type=metadata.MARKER, only_new=True)
+        elif head.kind(name) is not Kind.DIRECTORY:
+            raise PermanentError(f"{self._place.container}/{name} is an object, and no directory")
 
     def mark(self, marker: str, *, only_first: bool = False) -> None:
         """Writes the identity, and reads it again; `only_first`: one that is there stands. Raises StoreError.

@@ -17,6 +17,7 @@ from tests.stores.swift.machines import Machine
 from tests.swift.server import Swift
 
 MACHINES = 3
+DIRECTORY = {"Content-Type": "application/directory"}
 
 
 class Together(Connection):
@@ -75,6 +76,31 @@ def test_of_several_first_runs_at_once_one_marker_stands_whatever_the_cluster_he
     assert {tuple(machine.tree()) for machine in machines} == {("of-0", "of-1", "of-2")}
     pauses = [machine.clock.pauses for machine in machines if isinstance(machine.clock, Pausing)]
     assert pauses == [0 if heeded else 1] * MACHINES
+
+
+class Overtaken(Connection):
+    """Another machine makes the directory of the root as soon as this one has seen that there is none."""
+
+    def ask(self, call: Call) -> SwiftReply:
+        reply = super().ask(call)
+        if call.method == "HEAD" and call.path.endswith("/p") and reply.status == 404:
+            super().ask(Call(method="PUT", path=call.path, body=b"", headers=DIRECTORY))
+        return reply
+
+
+def test_a_directory_that_another_machine_made_meanwhile_was_taken_for_an_object(
+    swift: Swift, tmp_path: Path
+) -> None:
+    machine = Machine(
+        tmp_path / "m",
+        tempauth_door(swift),
+        ContainerPath(container=swift.fresh_name(), prefix="p/"),
+        SystemClock(),
+    )
+    machine.write("f", b"x")
+    machine.connect = lambda: Overtaken(machine.door, clock=machine.clock)  # type: ignore[method-assign]
+    machine.run()
+    assert machine.tree().keys() == {"f"}
 
 
 def _together(machine: Machine, looked: threading.Barrier) -> Connection:

@@ -120,7 +120,7 @@ def test_a_broken_file_is_told_without_what_stands_in_it(home: dict[str, str]) -
 @pytest.mark.parametrize("chosen", ["by the account", "by OS_CLOUD"])
 def test_a_cloud_opens(home: dict[str, str], cloud: Cloud, clock: HandClock, chosen: str) -> None:
     path = Path(home["HOME"]) / ".config/openstack/clouds.yaml"
-    path.write_text(CLOUDS.replace("AUTH_URL", read_cloud.auth_url))
+    path.write_text(CLOUDS.replace("AUTH_URL", cloud.auth_url))
     if chosen == "by OS_CLOUD":
         login = KeystoneLogin.settled(home | {"OS_CLOUD": "home"}, clock=clock)
     else:
