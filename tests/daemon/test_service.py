@@ -246,9 +246,14 @@ def test_installing_twice_changes_nothing_the_second_time(units: UserManager) ->
         "systemctl --user daemon-reload",
         "systemctl --user enable --now syncer.service",
     ]
-    stamp = units.path.stat()
+    before = units.path.stat()
     second = installer.install(units, WANTED, commands, start=True, force=False)
-    assert (second.before, units.path.stat()) == (UnitFileState.CURRENT, stamp)
+    after = units.path.stat()  # reading moves the time of access
+    assert (second.before, after.st_ino, after.st_ctime_ns) == (
+        UnitFileState.CURRENT,
+        before.st_ino,
+        before.st_ctime_ns,
+    )
     assert [file.name for file in units.path.parent.iterdir()] == ["syncer.service"]
     assert units.path.stat().st_mode & 0o777 == 0o644
 
