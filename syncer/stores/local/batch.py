@@ -18,10 +18,11 @@ from syncer.engine.model import Done, Entry, Failed, Outcome, RelPath
 from syncer.engine.paths import directory_key, printable, split, tree_key
 from syncer.errors import AuthError, LocalError, StoreError, Unholdable
 from syncer.stores.local import stat
-from syncer.stores.local.errors import GONE, StaleError, outcome
+from syncer.stores.local.errors import GONE, outcome
 from syncer.stores.local.filesystem import UNSUPPORTED, FileSystem
 from syncer.stores.local.root import DirectoryCursor, FolderRoot, is_ours
 from syncer.stores.local.stat import identity
+from syncer.stores.stale import StaleError
 
 # --------------------------------------------------------------------------------
 #

@@ -24,10 +24,11 @@ from syncer.stores.local.batch import (
     planned_on,
     runs,
 )
-from syncer.stores.local.errors import GONE, NOT_THE_NAME, StaleError, refused
+from syncer.stores.local.errors import GONE, NOT_THE_NAME, refused
 from syncer.stores.local.filesystem import UNSUPPORTED
 from syncer.stores.local.root import DirectoryCursor, FolderRoot
 from syncer.stores.local.trash import Kept, Trash, TrashSession
+from syncer.stores.stale import StaleError
 
 # --------------------------------------------------------------------------------
 #

@@ -25,6 +25,7 @@ from syncer.errors import (
     Unmovable,
     Unreadable,
 )
+from syncer.stores.stale import StaleError
 
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """A walk that meets a missing name, a file or a symlink where a directory was."""
@@ -87,7 +88,3 @@ def outcome(error: Exception, path: RelPath) -> Outcome:
             return Stale(message=f"{printable(path)}: its place is gone ({os.strerror(error.errno)})")
         return Failed(error=translate(error, path))
     raise error
-
-
-class StaleError(Exception):
-    """What stands at a name is not what was planned on: the item is stale, and stays as it is."""

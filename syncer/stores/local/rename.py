@@ -24,11 +24,11 @@ from syncer.stores.local.batch import (
     runs,
     stat_afresh,
 )
-from syncer.stores.local.errors import StaleError
 from syncer.stores.local.root import DirectoryCursor, FolderRoot, is_ours
 from syncer.stores.local.scan import on_its_way
 from syncer.stores.local.staging import with_executable
 from syncer.stores.local.trash import Trash, TrashSession
+from syncer.stores.stale import StaleError
 
 
 class _Changes:

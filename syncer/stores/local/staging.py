@@ -24,9 +24,9 @@ from syncer.engine.paths import printable
 from syncer.errors import ChangedUnderUs, Interrupted, TransientError, Unholdable, Unreadable
 from syncer.stores.local import stat
 from syncer.stores.local.batch import MEBIBYTE, drop_quietly, write_all
-from syncer.stores.local.errors import StaleError
 from syncer.stores.local.root import TOKEN_LENGTH, FolderRoot
 from syncer.stores.local.trash import Kept
+from syncer.stores.stale import StaleError
 
 # --------------------------------------------------------------------------------
 #

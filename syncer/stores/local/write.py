@@ -40,11 +40,12 @@ from syncer.stores.local.batch import (
     sync_everything,
 )
 from syncer.stores.local.delete import give_back, take, takes
-from syncer.stores.local.errors import NOT_THE_NAME, StaleError, refused
+from syncer.stores.local.errors import NOT_THE_NAME, refused
 from syncer.stores.local.filesystem import UNSUPPORTED
 from syncer.stores.local.root import DirectoryCursor, FolderRoot
 from syncer.stores.local.staging import Staged, stage
 from syncer.stores.local.trash import Trash, TrashSession
+from syncer.stores.stale import StaleError
 
 # --------------------------------------------------------------------------------
 #

@@ -13,11 +13,12 @@ from syncer.engine.model import Done, Kind, RelPath
 from syncer.engine.paths import is_below, printable
 from syncer.errors import Unholdable
 from syncer.stores.orange.cache import FILE, FOLDER, GONE, CachedItem
-from syncer.stores.orange.context import Item, OrangeContext, StaleError
+from syncer.stores.orange.context import Item, OrangeContext
 from syncer.stores.orange.items import DIRECTORY, File, Folder
 from syncer.stores.orange.listing import Lister
 from syncer.stores.orange.moves import carry, make
 from syncer.stores.orange.trash import Trash
+from syncer.stores.stale import StaleError
 
 
 def delete(ground: OrangeContext, trash: Trash, item: DeleteRequest, *, now_ns: int) -> Done:

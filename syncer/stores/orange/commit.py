@@ -19,11 +19,12 @@ from dataclasses import replace
 from syncer.engine.model import Done, Entry, Method
 from syncer.errors import LocalError, StoreError
 from syncer.stores.orange.cache import FILE, CachedItem
-from syncer.stores.orange.context import Item, OrangeContext, StaleError
+from syncer.stores.orange.context import Item, OrangeContext
 from syncer.stores.orange.items import MARGIN_NS, File
 from syncer.stores.orange.moves import carry
 from syncer.stores.orange.staging import Staged, Staging
 from syncer.stores.orange.trash import Trash
+from syncer.stores.stale import StaleError
 
 _PATIENCE_NS = 3 * MARGIN_NS
 

@@ -28,6 +28,7 @@ from syncer.stores.orange.ids import Ids
 from syncer.stores.orange.items import DIRECTORY, File, Folder, Malformed
 from syncer.stores.orange.items import file as read_file
 from syncer.stores.orange.items import folder as read_folder
+from syncer.stores.stale import StaleError
 
 ItemT = TypeVar("ItemT")
 Item: TypeAlias = File | Folder
@@ -41,10 +42,6 @@ WINDOW = (
 CAPABILITIES = Capabilities(
     symlinks=False, executable=False, mtime_granularity_ns=0, any_bytes=False, window=WINDOW
 )
-
-
-class StaleError(Exception):
-    """What stands at a name is not what was planned on: the item is stale, and stays as it is."""
 
 
 @dataclass(slots=True, kw_only=True)

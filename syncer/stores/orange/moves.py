@@ -20,8 +20,9 @@ from syncer.errors import (
     TransientError,
     Unholdable,
 )
-from syncer.stores.orange.context import Item, OrangeContext, StaleError
+from syncer.stores.orange.context import Item, OrangeContext
 from syncer.stores.orange.items import Folder
+from syncer.stores.stale import StaleError
 
 TRIES = 3
 

@@ -11,13 +11,14 @@ from syncer.engine.interfaces import RootState
 from syncer.engine.paths import PRIVATE, is_private, printable, split
 from syncer.errors import NotFound, PermanentError, TransientError
 from syncer.stores.http.bodies import Body
-from syncer.stores.orange.context import OrangeContext, StaleError
+from syncer.stores.orange.context import OrangeContext
 from syncer.stores.orange.download import small
 from syncer.stores.orange.items import Folder
 from syncer.stores.orange.listing import Lister
 from syncer.stores.orange.moves import carry, ensure, make
 from syncer.stores.orange.staging import Staging
 from syncer.stores.orange.trash import Trash
+from syncer.stores.stale import StaleError
 
 MARKER = f"{PRIVATE}/root-id"
 SETTLING = 2.0  # seconds after which the marker of another machine's first run shows

@@ -18,8 +18,9 @@ from syncer.engine.model import RelPath
 from syncer.engine.paths import TEMPORARY, join, printable, split
 from syncer.errors import ChangedUnderUs, NotFound, StoreError, TransientError, Unholdable
 from syncer.stores.http.bodies import Body
-from syncer.stores.orange.context import OrangeContext, StaleError
+from syncer.stores.orange.context import OrangeContext
 from syncer.stores.orange.items import File
+from syncer.stores.stale import StaleError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

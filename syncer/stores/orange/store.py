@@ -52,12 +52,13 @@ from syncer.stores.orange import changes, root
 from syncer.stores.orange.api import Api
 from syncer.stores.orange.cache import ItemCache
 from syncer.stores.orange.commit import install, settle
-from syncer.stores.orange.context import OrangeContext, StaleError, each, outcome
+from syncer.stores.orange.context import OrangeContext, each, outcome
 from syncer.stores.orange.download import RemoteSource, small
 from syncer.stores.orange.items import DIRECTORY
 from syncer.stores.orange.listing import AT_ONCE, Lister
 from syncer.stores.orange.staging import Staged, Staging
 from syncer.stores.orange.trash import Trash
+from syncer.stores.stale import StaleError
 
 log = logging.getLogger(__name__)
 ItemT = TypeVar("ItemT")

@@ -17,10 +17,11 @@ from syncer.engine.model import RelPath
 from syncer.engine.paths import PRIVATE, TEMPORARY, join, parts, printable, split
 from syncer.errors import NotFound, StoreError
 from syncer.stores.http.bodies import Body
-from syncer.stores.orange.context import Item, OrangeContext, StaleError
+from syncer.stores.orange.context import Item, OrangeContext
 from syncer.stores.orange.items import MARGIN_NS, File, Folder, Malformed
 from syncer.stores.orange.items import folder as read_folder
 from syncer.stores.orange.moves import carry, ensure
+from syncer.stores.stale import StaleError
 from syncer.stores.trash_runs import age_ns, run_name
 
 log = logging.getLogger(__name__)

@@ -13,10 +13,11 @@ from syncer.engine.model import Done, Entry, Kind, RelPath
 from syncer.engine.paths import is_below, printable
 from syncer.errors import NotFound, StoreError, TransientError, Unholdable
 from syncer.stores.smartfile.attributes import Mark
-from syncer.stores.smartfile.context import SmartFileContext, StaleError
+from syncer.stores.smartfile.context import SmartFileContext
 from syncer.stores.smartfile.info import DIRECTORY, Info
 from syncer.stores.smartfile.listing import Lister
 from syncer.stores.smartfile.trash import look, move
+from syncer.stores.stale import StaleError
 
 
 def delete(ground: SmartFileContext, item: DeleteRequest) -> Done:

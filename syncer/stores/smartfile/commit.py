@@ -17,10 +17,11 @@ from syncer.engine.model import Done, Entry, RelPath
 from syncer.engine.paths import printable
 from syncer.errors import StoreError, TransientError
 from syncer.stores.smartfile import attributes
-from syncer.stores.smartfile.context import SmartFileContext, StaleError
+from syncer.stores.smartfile.context import SmartFileContext
 from syncer.stores.smartfile.info import MARGIN_NS, Info
 from syncer.stores.smartfile.staging import Staged
 from syncer.stores.smartfile.trash import look, move
+from syncer.stores.stale import StaleError
 
 _PATIENCE_NS = 5 * 10**9
 _LOOKS, _PAUSE = 6, 0.4  # seconds

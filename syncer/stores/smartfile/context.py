@@ -28,6 +28,7 @@ from syncer.stores.smartfile.api import Api
 from syncer.stores.smartfile.info import Info
 from syncer.stores.smartfile.staging import Staging
 from syncer.stores.smartfile.trash import Trash, join_root, look, move
+from syncer.stores.stale import StaleError
 
 log = logging.getLogger(__name__)
 ItemT = TypeVar("ItemT")
@@ -37,10 +38,6 @@ WINDOW = (
     "absent for an instant, and after a kill in it until the next run; old versions are in .syncer/trash"
 )
 CAPABILITIES = Capabilities(any_bytes=False, window=WINDOW)
-
-
-class StaleError(Exception):
-    """What stands at a name is not what was planned on: the item is stale, and stays as it is."""
 
 
 @dataclass(slots=True)

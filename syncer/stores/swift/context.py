@@ -16,6 +16,7 @@ from syncer.engine.interfaces import Clock, Results
 from syncer.engine.model import Done, Entry, Failed, Kind, Outcome, RelPath, Stale
 from syncer.engine.paths import printable, split
 from syncer.errors import AuthError, LocalError, PreconditionFailed, StoreError, TransientError
+from syncer.stores.stale import StaleError
 from syncer.stores.swift import metadata
 from syncer.stores.swift.cache import ObjectCache
 from syncer.stores.swift.capabilities import ClusterInfo
@@ -33,10 +34,6 @@ WINDOW_OF_CEPH = (
 )
 
 ItemT = TypeVar("ItemT")
-
-
-class StaleError(Exception):
-    """What was planned on is no longer so; str() says what is so instead."""
 
 
 @dataclass(slots=True)

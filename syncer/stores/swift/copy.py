@@ -13,8 +13,9 @@ from syncer.engine.interfaces import RenameRequest, Results, SetAttributesReques
 from syncer.engine.model import Done, Kind
 from syncer.engine.paths import is_below, printable
 from syncer.errors import Unholdable, Unmovable
+from syncer.stores.stale import StaleError
 from syncer.stores.swift import metadata
-from syncer.stores.swift.context import StaleError, SwiftContext
+from syncer.stores.swift.context import SwiftContext
 from syncer.stores.swift.listing import DIRECTORY
 from syncer.stores.swift.objects import COPIED, ObjectHead
 from syncer.stores.swift.versioning import VersionHistory

@@ -11,10 +11,11 @@ from syncer.engine.interfaces import DeleteRequest, MkdirRequest, Results
 from syncer.engine.model import Done, Entry, Failed, Kind, Outcome, RelPath
 from syncer.engine.paths import depth, printable
 from syncer.errors import StoreError
+from syncer.stores.stale import StaleError
 from syncer.stores.swift import metadata
 from syncer.stores.swift.bulk_delete import delete_many
 from syncer.stores.swift.consistency import fact_of
-from syncer.stores.swift.context import StaleError, SwiftContext, attempt
+from syncer.stores.swift.context import SwiftContext, attempt
 from syncer.stores.swift.listing import DIRECTORY
 from syncer.stores.swift.objects import OVERTAKEN
 from syncer.stores.swift.trash import Trash

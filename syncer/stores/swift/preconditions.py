@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from syncer.engine.interfaces import WriteRequest
 from syncer.engine.model import Kind
 from syncer.engine.paths import printable
+from syncer.stores.stale import StaleError
 from syncer.stores.swift import metadata
 from syncer.stores.swift.client import SwiftReply
-from syncer.stores.swift.context import StaleError, SwiftContext
+from syncer.stores.swift.context import SwiftContext
 from syncer.stores.swift.objects import OVERTAKEN, ObjectHead
 from syncer.stores.swift.trash import Trash
 from syncer.stores.swift.versioning import VersionHistory

@@ -18,9 +18,9 @@ from syncer.engine.interfaces import Clock
 from syncer.engine.model import RelPath
 from syncer.engine.paths import printable
 from syncer.errors import PermanentError
+from syncer.stores.stale import StaleError
 from syncer.stores.swift.bulk_delete import delete_many
 from syncer.stores.swift.capabilities import ClusterInfo
-from syncer.stores.swift.context import StaleError
 from syncer.stores.swift.listing import pages
 from syncer.stores.swift.objects import COPIED, TICKS, ObjectHead, Objects
 from syncer.stores.swift.slo.manifest import asked
