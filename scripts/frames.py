@@ -105,10 +105,10 @@ def to_server(work: Path) -> list[list[str]]:
         config.chmod(0o600)
         os.environ["SYNCER_CONFIG"] = str(config)
         content = bytearray(os.urandom(LARGE))
-        _edit(local / "file", content)
+        _edit(local / "file", bytes(content))
         _sync(str(local), "box:", "--config", str(config))
         content[LARGE // 2] ^= 1
-        _edit(local / "file", content)
+        _edit(local / "file", bytes(content))
         stacks: list[list[str]] = []
         with _at_first("read", lambda _, stack: any("stores/peer" in frame for frame in stack), stacks):
             _sync(str(local), "box:", "--config", str(config))

@@ -53,11 +53,15 @@ def sessions(text: str) -> list[list[Step]]:
     ]
 
 
-def settled(output: str) -> str:
-    """The output with everything that differs from run to run replaced by a placeholder."""
+def settled(output: str) -> list[str]:
+    """The lines of an output, sorted, with what differs from run to run replaced by a placeholder.
+
+    Sorted, because a file that was just written is synced at the end of the run on a quick machine (it has
+    to settle), and in its turn on a slow one.
+    """
     for pattern, placeholder in _VARIABLE:
         output = pattern.sub(placeholder, output)
-    return "\n".join(line.rstrip() for line in output.splitlines())
+    return sorted(line.rstrip() for line in output.splitlines())
 
 
 def run(steps: Iterable[Step], home: Path) -> Iterator[Step]:

@@ -74,6 +74,13 @@ class CliContext:
         if not self.quiet:
             say(line)
 
+    def report(self, line: str) -> None:
+        """A line of what was asked for: on stdout, or on stderr where stdout carries the JSON document."""
+        if self.json:
+            say(line)
+        else:
+            put(line)
+
 
 def shared(command: _F) -> _F:
     """Add the shared options to a command or group."""
@@ -94,7 +101,12 @@ def shared(command: _F) -> _F:
             help="Print one JSON document on stdout.",
         ),
         click.option(
-            "--quiet", "-q", is_flag=True, expose_value=False, callback=_store("quiet"), help="Only errors."
+            "--quiet",
+            "-q",
+            is_flag=True,
+            expose_value=False,
+            callback=_store("quiet"),
+            help="Only what somebody must act on.",
         ),
         click.option(
             "--verbose",

@@ -1,6 +1,6 @@
-"""How a run is told while it goes on: lines off a terminal, bars on one; both stop at a signal.
+"""Progress of a run: a line per action on stdout, and bars on stderr where that is a terminal.
 
-Everything goes to stderr. Calls come from several threads.
+Both stop the run at a signal. Calls come from several threads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from syncer.cli import text_output
 from syncer.cli.common import CliContext
-from syncer.engine.model import Action, Done, Outcome, Side
+from syncer.engine.model import Action, Done, Failed, Outcome, Side
 from syncer.jobs import results
 from syncer.jobs.cancellation import CancelToken
 
@@ -27,7 +27,7 @@ _MANY = 500  # more transfers than this are told by the bar alone, unless -v
 
 
 class Lines:
-    """`engine.interfaces.Reporter`: a line per action that was tried, none at all with -q."""
+    """`engine.interfaces.Reporter`: a line per action that was tried; with -q only of those that failed."""
 
     def __init__(self, session: CliContext, stop: CancelToken) -> None:
         self._session = session
@@ -48,10 +48,10 @@ class Lines:
         self._stop.check()
 
     def _wants(self, outcome: Outcome) -> bool:
-        return not self._session.quiet
+        return not self._session.quiet or isinstance(outcome, Failed)
 
     def _tell(self, line: str) -> None:
-        self._session.talk(line)
+        self._session.report(line)
 
 
 class Bars(Lines):
@@ -101,7 +101,10 @@ class Bars(Lines):
         return not self._many or not isinstance(outcome, Done) or self._session.verbose > 0
 
     def _tell(self, line: str) -> None:
-        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        if sys.stdout.isatty():  # the same terminal: above the bars, which rich draws again below
+            self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            super()._tell(line)
 
 
 @contextmanager

@@ -169,15 +169,19 @@ def _guarded(
 
 
 def tell(session: CliContext, result: JobResult) -> None:
-    """What there is to say after a job, on stderr; its actions were told while they were done."""
-    for line in text_output.remarks(result):
-        session.talk(line)
+    """Print what a job ended as; its actions were printed while they were done.
+
+    With -q only what somebody must act on: deletions that are held, conflicts that wait, failures.
+    """
+    for line in text_output.remarks(result, only_urgent=session.quiet):
+        session.report(line)
     if session.verbose:
         for line in text_output.ignored(result):
-            session.talk(line)
+            session.report(line)
     if result.error:
         complain(result.error)
-    session.talk(text_output.summary(result))
+    if not session.quiet or (result.exit_code and not result.error):
+        session.report(text_output.summary(result))
 
 
 def _show(session: CliContext, result: JobResult) -> None:

@@ -102,16 +102,24 @@ def hold(held: Hold) -> Iterator[str]:
         yield f"{'':<{_COLUMN}}hint: {held.hint}"
 
 
-def remarks(result: JobResult) -> Iterator[str]:
-    """Conflicts, holds and problems, after the actions and before the summary."""
-    yield from (printable(note) for note in result.notes)
+def remarks(result: JobResult, *, only_urgent: bool = False) -> Iterator[str]:
+    """Conflicts, holds and problems, after the actions and before the summary.
+
+    `only_urgent` leaves out notes, conflicts that were decided, and files that are still being written.
+    """
+    if not only_urgent:
+        yield from (printable(note) for note in result.notes)
     whole = result.report or result.plan
     if not whole:
         return
-    yield from (conflict(c) for c in whole.conflicts)
+    for met in whole.conflicts:
+        if not only_urgent or met.resolution is Resolution.ASKED:
+            yield conflict(met)
     for held in whole.holds:
         yield from hold(held)
     for problem in (*whole.missed, *whole.problems):
+        if only_urgent and problem.code == UNSETTLED:
+            continue
         where = f"{printable(problem.path) or 'the whole side'} ({problem.side.value})"
         yield f"{'problem':<{_COLUMN}}{where}: {without(problem.path, problem.message)}"
 

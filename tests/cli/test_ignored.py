@@ -27,7 +27,7 @@ def ruled(machine: Machine) -> Machine:
 
 
 def test_the_last_line_of_a_sync_names_the_rule_that_ignored_most(ruled: Machine) -> None:
-    said = ruled.call("sync").err.splitlines()[-1]
+    said = ruled.call("sync").out.splitlines()[-1]
     assert said.endswith("6 ignored by 4 rules, 3 of them by .syncignore:2:*.o")
     assert sorted(p.name for p in ruled.remote.rglob("*") if ".syncer" not in p.parts) == [
         ".syncignore",
@@ -39,7 +39,7 @@ def test_the_last_line_of_a_sync_names_the_rule_that_ignored_most(ruled: Machine
 def test_a_single_rule_is_named_whole(machine: Machine) -> None:
     machine.write("local", "a.o", "1")
     machine.write("local", ".syncignore", "*.o")
-    assert machine.call("sync").err.endswith("1 ignored by .syncignore:1:*.o\n")
+    assert machine.call("sync").out.endswith("1 ignored by .syncignore:1:*.o\n")
 
 
 def test_every_rule_is_listed_with_its_count(ruled: Machine) -> None:
@@ -169,7 +169,7 @@ def test_rules_that_come_by_sync_and_are_beyond_bounds_are_a_named_problem(machi
     assert answer.code == 1
     assert (
         "problem         d (remote): its ignore rules: .syncignore:2: the pattern has more than 64 stars"
-        in answer.err
+        in answer.out
     )
     assert (machine.remote / "a").read_text() == "22", "the rest is synced"
     for command in ("status", "check", "plan", "explain"):

@@ -289,18 +289,18 @@ def test_kept_conflicts_were_told_once_and_never_again(machine: Machine) -> None
         machine.write("local", name, "mine", 1e9)
         machine.write("remote", name, "yours!", 1.1e9)
     first = machine.call("sync")
-    assert (first.code, "2 conflicts kept, see `syncer conflicts`" in first.err.splitlines()[-1]) == (0, True)
+    assert (first.code, "2 conflicts kept, see `syncer conflicts`" in first.out.splitlines()[-1]) == (0, True)
     again = machine.call("sync")
-    assert (again.code, "2 conflicts kept, see `syncer conflicts`" in again.err.splitlines()[-1]) == (0, True)
+    assert (again.code, "2 conflicts kept, see `syncer conflicts`" in again.out.splitlines()[-1]) == (0, True)
     assert machine.call("plan").out.splitlines()[-1] == (
         "docs: nothing to do, 2 conflicts kept, see `syncer conflicts`"
     )
     assert machine.call("sync", "--json").job["kept_conflicts"] == 2
     assert machine.call("status").code == 0
     machine.call("conflicts", "resolve", "x", "--take", "both")
-    assert "1 conflict kept, see `syncer conflicts`" in machine.call("sync").err
+    assert "1 conflict kept, see `syncer conflicts`" in machine.call("sync").out
     machine.call("conflicts", "resolve", "y", "--take", "both")
-    assert machine.call("sync").err == "docs: in sync\n"
+    assert machine.call("sync").out == "docs: in sync\n"
 
 
 def test_explain_names_the_versions_in_the_trash_of_both_sides(machine: Machine) -> None:

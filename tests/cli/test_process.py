@@ -153,7 +153,9 @@ def test_on_a_terminal_there_are_bars_and_the_same_lines(machine: Machine) -> No
 
 def on_a_terminal(*words: str) -> str:
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(program(*words), env={**environment(), "TERM": "xterm"}, stderr=theirs)
+    process = subprocess.Popen(
+        program(*words), env={**environment(), "TERM": "xterm"}, stdout=theirs, stderr=theirs
+    )
     os.close(theirs)
     seen = b""
     try:

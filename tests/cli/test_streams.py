@@ -30,7 +30,7 @@ def shell(line: str, **environ: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "streams",
-    ["2>/dev/full", "2>&-", ">&-", ">&- 2>&-", "<&- >&- 2>&-", ">/dev/full", "2>&1 | cat >/dev/null"],
+    ["2>/dev/full", "2>&-", ">&-", ">&- 2>&-", "<&- >&- 2>&-", "2>&1 | cat >/dev/null"],
 )
 def test_a_run_with_nobody_to_tell_ended_before_it_had_done_anything(machine: Machine, streams: str) -> None:
     machine.write("local", "x", "1")
@@ -48,7 +48,9 @@ def test_who_closes_stdout_still_gets_the_exit_code(machine: Machine, command: s
     )
 
 
-@pytest.mark.parametrize("command", ["status", "status --json", "plan", "check", "--help", "--version"])
+@pytest.mark.parametrize(
+    "command", ["sync", "status", "status --json", "plan", "check", "--help", "--version"]
+)
 def test_an_answer_that_a_full_disk_took_is_no_success(machine: Machine, command: str) -> None:
     machine.write("local", "x", "1")
     shell("syncer sync")

@@ -49,14 +49,33 @@ def test_a_second_sync_has_nothing_to_do(machine: Machine) -> None:
     assert (job["run"], job["actions"], job["exit"]) == (2, [], 0)
 
 
-def test_people_get_a_line_per_action_and_a_summary_on_stderr(machine: Machine) -> None:
+def test_people_get_a_line_per_action_and_a_summary_on_stdout(machine: Machine) -> None:
     machine.write("local", "x", "1")
     answer = machine.call("sync")
-    assert answer.out == ""
-    lines = answer.err.splitlines()
+    assert answer.err == ""
+    lines = answer.out.splitlines()
     assert lines[0].split() == ["upload", "x", "(1", "B,", "local-new)"]
     assert lines[-1] == "docs: in sync, 1 up (1 B)"
-    assert machine.call("sync", "-q").err == ""
+    machine.write("local", "y", "1")
+    quiet = machine.call("sync", "-q")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+
+
+def test_quiet_prints_only_what_somebody_must_act_on(machine: Machine) -> None:
+    machine.configure(machine.job('conflict = "ask"\nmax_delete = 1'))
+    for name in ("a", "b", "c", "kept"):
+        machine.write("local", name, "1")
+    machine.call("sync")
+    for name in ("a", "b", "c"):
+        (machine.local / name).unlink()
+    machine.write("local", "kept", "mine")
+    machine.write("remote", "kept", "yours!")
+    machine.write("local", "new", "1")
+    answer = machine.call("sync", "-q")
+    assert (answer.code, answer.err) == (4, "")
+    heads = [line.split()[0] for line in answer.out.splitlines() if not line.startswith(" ")]
+    assert heads == ["conflict", "held", "docs:"]
+    assert (machine.remote / "new").read_text() == "1"
 
 
 def test_a_deleted_file_goes_to_the_trash(machine: Machine) -> None:
