@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from types import TracebackType
+from typing import Protocol, Self, TypeAlias
 
 from syncer.engine.model import (
     Action,
@@ -199,6 +200,44 @@ class RootState:
 
 Results: TypeAlias = Iterator[tuple[int, Outcome]]
 
+KnownDirectories: TypeAlias = Sequence[tuple[RelPath, bytes | None]]
+"""Known directories in tree order (`engine.paths.tree_key`), each with its last fingerprint.
+
+None: the directory is known, and will be listed whatever its fingerprint is now.
+"""
+
+
+class Scan(Protocol):
+    """One look at a store: which known directories changed, and what stands in directories.
+
+    A store may read ahead what the engine is likely to list: directories that changed, and everything below a
+    directory that is not known. What was read ahead belongs to the scan: it is handed out at most once, and
+    dropped when the scan is closed. So a scan shows a directory as it was at some moment between the begin of
+    the scan and the call. `changed` is called at most once, before any `list`. For one thread at a time.
+    """
+
+    def changed(self) -> Iterable[RelPath]:
+        """The known directories whose fingerprint is another one now, or cannot be told, in any order.
+
+        Directories that are gone are among them; those that came with None are neither compared nor
+        answered. Costs as little as the store can manage, and must not raise for a single directory.
+        """
+        ...
+
+    def list(self, path: RelPath) -> Listing:
+        """The directory `path`, complete. Raises NotFound, Unreadable, TransientError."""
+        ...
+
+    def close(self) -> None:
+        """Drop what was read ahead."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
 
 class Store(Protocol):
     """One side of a job.
@@ -246,24 +285,12 @@ class Store(Protocol):
         """
         ...
 
-    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
-        """Those of the known directories whose fingerprint is not (or cannot be told to be) the known one.
-
-        `known` comes in tree order (see `engine.paths.tree_key`); a directory that is gone is among the
-        answers. Costs as little as the store can manage, and must not raise for one
-        directory.
-        """
-        ...
-
-    def expect(self, directories: Sequence[RelPath]) -> None:
-        """A look begins that needs no `changed`: what was seen before counts for nothing.
-
-        These known directories will be listed, in this order, and new ones that are met in them.
-        """
+    def scan(self, known: KnownDirectories) -> Scan:
+        """Begin a scan over these directories and those that are found below them. Asks nothing yet."""
         ...
 
     def list(self, path: RelPath) -> Listing:
-        """The directory `path`, complete. Raises NotFound, Unreadable, TransientError."""
+        """The directory `path` as it is now, complete. Raises NotFound, Unreadable, TransientError."""
         ...
 
     def look(self, path: RelPath) -> Seen:

@@ -8,7 +8,8 @@ pending is stored; after a crash the next run observes afresh.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from syncer.engine import (
@@ -20,6 +21,7 @@ from syncer.engine import (
     paths,
     refusals,
     renames,
+    scan,
     selection,
     settle,
 )
@@ -34,6 +36,7 @@ from syncer.engine.interfaces import (
     ForgetBase,
     Reporter,
     RootState,
+    Scan,
     Store,
 )
 from syncer.engine.model import (
@@ -58,7 +61,6 @@ from syncer.engine.mounts import Mounts
 from syncer.engine.reconciliation import Reconciliation
 from syncer.engine.report import ActionReport, ConflictReport, Plan, Resolution, RunReport
 from syncer.engine.scan import MACHINE_RULES, ScanResult, machine_rules, observe
-from syncer.engine.scan import look as look_at
 from syncer.engine.scope import EVERYTHING, Places, Scope
 from syncer.engine.selection import Choice
 from syncer.errors import GuardTripped, LocalError, StoreError
@@ -95,8 +97,10 @@ class SyncContext:
 def survey(pair: SyncContext) -> Plan:
     """What a run would do; changes nothing. Raises GuardTripped, StateError, AuthError, StoreError."""
     pair = replace(pair, policy=replace(pair.policy, settle_ns=0))  # what a run does once files have settled
-    disks = mounted(pair)
-    return _planned(pair, _observed(pair, look(pair), disks), disks)
+    with _scanned(pair) as (seen, scans):
+        disks = mounted(pair)
+        findings = _observed(pair, scans, seen, disks)
+    return _planned(pair, findings, disks)
 
 
 def mounted(pair: SyncContext) -> Mapping[Side, Mounts]:
@@ -114,27 +118,42 @@ def look(pair: SyncContext, scope: Scope = EVERYTHING) -> ScanResult:
 
     Raises AuthError, StateError, StoreError.
     """
+    with _scanned(pair, scope) as (seen, _):
+        return seen
+
+
+@contextmanager
+def _scanned(
+    pair: SyncContext, scope: Scope = EVERYTHING, seen: ScanResult | None = None
+) -> Iterator[tuple[ScanResult, Mapping[Side, Scan]]]:
+    """Open scans of both sides, with the directories to open; `seen`: as an earlier scan found them."""
+    if seen is not None:
+        with scan.resume(pair.stores, seen) as scans:
+            yield seen, scans
+        return
     rules_changed = pair.memory.setting(IGNORE) != _rules_text(pair.policy)
-    return look_at(
-        pair.stores, pair.memory, pair.reporter, scope=scope, forced=rules_changed or pair.policy.full
-    )
+    forced = rules_changed or pair.policy.full
+    with scan.begin(pair.stores, pair.memory, pair.reporter, scope=scope, forced=forced) as begun:
+        yield begun
 
 
-def run(pair: SyncContext, seen: ScanResult | None = None) -> RunReport:
+def run(pair: SyncContext, looked: ScanResult | None = None) -> RunReport:
     """Bring both sides in step, as far as was looked (None: now, everywhere).
 
     Raises what `survey` raises, and Interrupted.
     """
     markers = _markers(pair)
-    seen = look(pair) if seen is None else seen
-    disks = mounted(pair)
-    findings = _observed(pair, seen, disks)
+    with _scanned(pair, seen=looked) as (seen, scans):
+        disks = mounted(pair)
+        findings = _observed(pair, scans, seen, disks)
     _verify_roots(pair, markers, disks)
     for side in Side:
         mounts.remember(pair.memory, side, disks[side])
     todo = _planned(pair, findings, disks)
     if _swept(pair, findings):
-        findings = _observed(pair, seen, disks)  # a name whose renaming was cut off is there again
+        # A file whose renaming was cut off is there again, under its name: the listings are taken anew.
+        with scan.resume(pair.stores, seen) as scans:
+            findings = _observed(pair, scans, seen, disks)
         todo = _planned(pair, findings, disks)
     pair.memory.seal((directory, None, None) for directory in findings.reopened)
     _announce(pair, todo.actions)
@@ -171,9 +190,11 @@ def _swept(pair: SyncContext, findings: Reconciliation) -> bool:
     return bool(left)
 
 
-def _observed(pair: SyncContext, seen: ScanResult, disks: Mapping[Side, Mounts]) -> Reconciliation:
+def _observed(
+    pair: SyncContext, scans: Mapping[Side, Scan], seen: ScanResult, disks: Mapping[Side, Mounts]
+) -> Reconciliation:
     policy = replace(pair.policy, now_ns=pair.clock.now_ns())
-    return observe(pair.stores, pair.memory, policy, pair.compiler, pair.reporter, seen, disks)
+    return observe(pair.stores, scans, pair.memory, policy, pair.compiler, pair.reporter, seen, disks)
 
 
 def _carried_out(

@@ -1,22 +1,70 @@
-"""A store that is another store: what every decorator starts from. It changes nothing itself."""
+"""Base classes for stores: `StoreWrapper`, which every decorator of a store extends, and scans.
+
+`ScanBase` makes a context manager of a scan; `DirectScan` is the scan of a store that reads nothing ahead.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Self
 
 from syncer.engine.interfaces import (
     Capabilities,
     DeleteRequest,
+    KnownDirectories,
     MkdirRequest,
     RenameRequest,
     Results,
     RootState,
+    Scan,
     SetAttributesRequest,
     Source,
     Store,
     WriteRequest,
 )
 from syncer.engine.model import Entry, Listing, RelPath, Seen
+
+
+class ScanBase:
+    """The part of `engine.interfaces.Scan` that is the same for all: a context that closes the scan."""
+
+    def close(self) -> None:
+        """Drop what was read ahead."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class DirectScan(ScanBase):
+    """A scan that reads nothing ahead: `changed` and `list_directory` are calls of the store.
+
+    `changed` is given the known directories that have a fingerprint, as (path, fingerprint).
+    """
+
+    def __init__(
+        self,
+        known: KnownDirectories,
+        *,
+        changed: Callable[[Sequence[tuple[RelPath, bytes]]], Iterable[RelPath]],
+        list_directory: Callable[[RelPath], Listing],
+    ) -> None:
+        self._known = known
+        self._changed = changed
+        self.list = list_directory
+
+    def changed(self) -> Iterable[RelPath]:
+        return self._changed(with_fingerprint(self._known))
+
+
+def with_fingerprint(known: KnownDirectories) -> list[tuple[RelPath, bytes]]:
+    """The directories that a scan has to compare with what they are now."""
+    return [(path, print_) for path, print_ in known if print_ is not None]
 
 
 class StoreWrapper:
@@ -42,11 +90,8 @@ class StoreWrapper:
     def mark(self, marker: str, *, only_first: bool = False) -> None:
         self.inner.mark(marker, only_first=only_first)
 
-    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
-        return self.inner.changed(known)
-
-    def expect(self, directories: Sequence[RelPath]) -> None:
-        self.inner.expect(directories)
+    def scan(self, known: KnownDirectories) -> Scan:
+        return self.inner.scan(known)
 
     def list(self, path: RelPath) -> Listing:
         return self.inner.list(path)

@@ -18,11 +18,13 @@ from blake3 import blake3
 
 from syncer.engine.interfaces import (
     DeleteRequest,
+    KnownDirectories,
     LocalBasis,
     MkdirRequest,
     RenameRequest,
     Results,
     RootState,
+    Scan,
     SetAttributesRequest,
     Source,
     Store,
@@ -31,7 +33,7 @@ from syncer.engine.interfaces import (
 )
 from syncer.engine.model import Done, Entry, Failed, Kind, Listing, Method, Outcome, RelPath, Seen
 from syncer.errors import LocalError, StoreError, SyncerError, TransientError
-from syncer.stores.base import StoreWrapper
+from syncer.stores.base import ScanBase, StoreWrapper
 from syncer.stores.retry_policy import POLICY, Attempts, RetryPolicy
 
 # --------------------------------------------------------------------------------
@@ -122,6 +124,9 @@ class RetryingStore(StoreWrapper):
     def mark(self, marker: str, *, only_first: bool = False) -> None:
         self._again(lambda: self.inner.mark(marker, only_first=only_first))
 
+    def scan(self, known: KnownDirectories) -> Scan:
+        return _RetryingScan(self.inner.scan(known), self._again)
+
     def list(self, path: RelPath) -> Listing:
         return self._again(lambda: self.inner.list(path))
 
@@ -155,9 +160,6 @@ class RetryingStore(StoreWrapper):
 
     def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
         return [_WatchedSource(source, self._circuit) for source in self.inner.open_many(wanted)]
-
-    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
-        return self.inner.changed(known)
 
     def _again(
         self,
@@ -310,6 +312,23 @@ class RetryingStore(StoreWrapper):
             return None
         right = item.mtime_ns in (None, found.mtime_ns) and item.executable in (None, found.executable)
         return Done(entry=replace(found, trusted=False)) if right else None
+
+
+class _RetryingScan(ScanBase):
+    """A scan whose listings are tried again. Stores do that for `changed` themselves, request by request."""
+
+    def __init__(self, inner: Scan, again: Callable[[Callable[[], Listing]], Listing]) -> None:
+        self._inner = inner
+        self._again = again
+
+    def changed(self) -> Iterable[RelPath]:
+        return self._inner.changed()
+
+    def list(self, path: RelPath) -> Listing:
+        return self._again(lambda: self._inner.list(path))
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 class _WatchedSource:

@@ -14,11 +14,13 @@ from typing import TypeVar
 
 from syncer.engine.interfaces import (
     DeleteRequest,
+    KnownDirectories,
     LocalBasis,
     MkdirRequest,
     RenameRequest,
     Results,
     RootState,
+    Scan,
     SetAttributesRequest,
     Source,
     Store,
@@ -27,7 +29,7 @@ from syncer.engine.interfaces import (
 )
 from syncer.engine.model import Entry, Failed, Listing, Outcome, RelPath, Seen
 from syncer.errors import AuthError, SyncerError
-from syncer.stores.base import StoreWrapper
+from syncer.stores.base import ScanBase, StoreWrapper
 
 ItemT = TypeVar("ItemT")
 
@@ -95,8 +97,15 @@ class FaultyStore(StoreWrapper):
     def look(self, path: RelPath) -> Seen:
         return self._call("look", path, lambda: self.inner.look(path))
 
+    def scan(self, known: KnownDirectories) -> Scan:
+        """Its listings fail as `list` does."""
+        return _FaultyScan(self.inner.scan(known), self._listed)
+
     def list(self, path: RelPath) -> Listing:
-        found = self._call("list", path, lambda: self.inner.list(path))
+        return self._listed(path, self.inner.list)
+
+    def _listed(self, path: RelPath, list_inner: Callable[[RelPath], Listing]) -> Listing:
+        found = self._call("list", path, lambda: list_inner(path))
         lost = {n for n in found.entries if (f"{path}/{n}" if path else n) in self.missing}
         if not lost:
             return found
@@ -161,6 +170,23 @@ def _outcome(fault: Fault) -> Outcome:
     if isinstance(fault.error, AuthError):
         raise fault.error
     return Failed(error=fault.error)
+
+
+class _FaultyScan(ScanBase):
+    def __init__(
+        self, inner: Scan, listed: Callable[[RelPath, Callable[[RelPath], Listing]], Listing]
+    ) -> None:
+        self._inner = inner
+        self._listed = listed
+
+    def changed(self) -> Iterable[RelPath]:
+        return self._inner.changed()
+
+    def list(self, path: RelPath) -> Listing:
+        return self._listed(path, self._inner.list)
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 class _FaultySource:

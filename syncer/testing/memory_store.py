@@ -18,11 +18,13 @@ from syncer.engine.fingerprint import fingerprint
 from syncer.engine.interfaces import (
     Capabilities,
     DeleteRequest,
+    KnownDirectories,
     LocalBasis,
     MkdirRequest,
     RenameRequest,
     Results,
     RootState,
+    Scan,
     SetAttributesRequest,
     Source,
     TransferStats,
@@ -53,6 +55,7 @@ from syncer.errors import (
     Unholdable,
     Unreadable,
 )
+from syncer.stores.base import DirectScan
 from syncer.stores.local.root import check_name, is_ours
 from syncer.stores.local.staging import link_digest
 
@@ -222,7 +225,10 @@ class MemoryStore:
 
     # -- looking ---------------------------------------------------------------
 
-    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
+    def scan(self, known: KnownDirectories) -> Scan:
+        return DirectScan(known, changed=self._changed, list_directory=self.list)
+
+    def _changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
         for path, remembered in known:
             try:
                 now = self.list(path).fingerprint
@@ -230,9 +236,6 @@ class MemoryStore:
                 now = None
             if now != remembered:
                 yield path
-
-    def expect(self, directories: Sequence[RelPath]) -> None:
-        return  # nothing is kept from one look to the next
 
     def list(self, path: RelPath) -> Listing:
         with self._lock:

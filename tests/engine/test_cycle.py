@@ -10,11 +10,12 @@ import pytest
 
 from syncer.engine import sync
 from syncer.engine.check import check
+from syncer.engine.interfaces import KnownDirectories, Scan
 from syncer.engine.model import Mode, Policy
 from syncer.engine.report import RunReport
 from syncer.engine.scope import NOTHING, NOWHERE, Places, Scope
 from syncer.errors import GuardTripped, Interrupted, TransientError
-from syncer.stores.base import StoreWrapper
+from syncer.stores.base import DirectScan, StoreWrapper
 from syncer.testing.faulty_store import Fault
 from tests.desk import Desk, desk_in
 
@@ -214,8 +215,11 @@ def test_a_first_run_looks_everywhere_wherever_it_was_sent(tmp_path: Path) -> No
 
 def test_a_side_that_nothing_is_said_of_is_not_asked(desk: Desk) -> None:
     class Down(StoreWrapper):
-        def changed(self, known: Iterable[tuple[str, bytes]]) -> Iterator[str]:
-            raise TransientError("the line is down")
+        def scan(self, known: KnownDirectories) -> Scan:
+            def changed(known: object) -> Iterator[str]:
+                raise TransientError("the line is down")
+
+            return DirectScan(known, changed=changed, list_directory=self.list)
 
     desk.pair = replace(desk.pair, remote=Down(desk.remote))
     assert over(desk, at("d")).actions == ()

@@ -25,6 +25,7 @@ from syncer.stores.local.store import FolderStore
 from syncer.stores.local.trash import Trash
 from tests.contract.doubles import HookedDisk, SteppingClock, failing, let_the_disk_tick, once_before
 from tests.contract.rigs import FolderRig, in_order
+from tests.scans import changed_directories
 
 OWN, OTHER = ".syncer-tmp-0123abcd00000000", ".syncer-tmp-ffffffff00000000"
 
@@ -61,7 +62,7 @@ def test_an_unreadable_directory_is_unreadable_and_not_empty(rig: FolderRig) -> 
     rig.disk.before = failing("open_directory", errno.EACCES)
     with pytest.raises(Unreadable):
         rig.store.list("d")
-    assert list(rig.store.changed([("d", b"x")])) == ["d"]
+    assert changed_directories(rig.store, [("d", b"x")]) == ["d"]
     assert isinstance(rig.store.look("d/f"), BlockedEntry)
 
 
@@ -142,9 +143,9 @@ def test_own_leftovers_are_reported_at_once_and_others_after_a_day(rig: FolderRi
 def test_a_directory_with_leftovers_is_looked_at(rig: FolderRig) -> None:
     rig.mkdir("d")
     known = rig.store.list("d").fingerprint
-    assert known is not None and list(rig.store.changed([("d", known)])) == []
+    assert known is not None and changed_directories(rig.store, [("d", known)]) == []
     rig.write(f"d/{OWN}", b"staged")
-    assert list(rig.store.changed([("d", known)])) == ["d"]
+    assert changed_directories(rig.store, [("d", known)]) == ["d"]
 
 
 def test_leftovers_are_swept_into_the_trash(rig: FolderRig) -> None:
@@ -214,7 +215,7 @@ def test_the_root_may_be_missing_a_file_or_unreadable(tmp_path: Path) -> None:
         missing.list("")
     with pytest.raises(StoreError):
         list(missing.remove_directories(["d"]))
-    assert list(missing.changed([("", b"")])) == [""] and missing.free_space() is None
+    assert changed_directories(missing, [("", b"")]) == [""] and missing.free_space() is None
     (tmp_path / "file").write_text("")
     with pytest.raises(PermanentError):
         FolderStore(str(tmp_path / "file"), fs=disk, clock=SteppingClock(), tag="0" * 8).root()

@@ -260,4 +260,5 @@ def changed(call: Call) -> Answer:
         known = lists.get(store.below, name) if given is None else lists.keep(store.below, name, given)
         if known is None:
             return one({"unknown": True})
-        return one({"changed": list(store.changed(known))})
+        with store.scan([*known]) as scan:
+            return one({"changed": list(scan.changed())})

@@ -8,17 +8,19 @@ decides nothing about syncing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from syncer.engine.interfaces import (
     Capabilities,
     Clock,
     DeleteRequest,
+    KnownDirectories,
     MkdirRequest,
     RenameRequest,
     Results,
     RootState,
+    Scan,
     SetAttributesRequest,
     Source,
     WriteRequest,
@@ -34,6 +36,7 @@ from syncer.errors import (
     Unidentified,
     Unreadable,
 )
+from syncer.stores.base import DirectScan
 from syncer.stores.local import (
     delete,
     mounts,
@@ -189,22 +192,21 @@ class FolderStore:
 
     # -- looking -------------------------------------------------------------
 
-    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
-        pairs = list(known)
+    def scan(self, known: KnownDirectories) -> Scan:
+        """Nothing is read ahead: each directory is opened when it is compared or listed."""
+        return DirectScan(known, changed=self._changed, list_directory=self.list)
+
+    def _changed(self, known: Sequence[tuple[RelPath, bytes]]) -> Sequence[RelPath]:
         try:
             root_fd = self._ground.root_fd()
         except OSError:
-            yield from (path for path, _ in pairs)
-            return
+            return [path for path, _ in known]
 
         def differing(share: Sequence[tuple[RelPath, bytes]]) -> list[int]:
             found = scan.fingerprints(self._ground.fs, root_fd, (path for path, _ in share))
             return [i for i, now in enumerate(found) if now != share[i][1]]
 
-        yield from (pairs[i][0] for i in parallel_scan.select(pairs, differing, worth=_WORTH_FORKING))
-
-    def expect(self, directories: Sequence[RelPath]) -> None:
-        return  # nothing is kept from one look to the next
+        return [known[i][0] for i in parallel_scan.select(known, differing, worth=_WORTH_FORKING)]
 
     def list(self, path: RelPath) -> Listing:
         now = self._ground.clock.now_ns()

@@ -19,10 +19,12 @@ from syncer.engine.interfaces import (
     Capabilities,
     Clock,
     DeleteRequest,
+    KnownDirectories,
     MkdirRequest,
     RenameRequest,
     Results,
     RootState,
+    Scan,
     SetAttributesRequest,
     Source,
     WriteRequest,
@@ -48,6 +50,7 @@ from syncer.errors import (
     Unreadable,
 )
 from syncer.stores import absence
+from syncer.stores.base import DirectScan
 from syncer.stores.orange import changes, root
 from syncer.stores.orange.api import Api
 from syncer.stores.orange.cache import ItemCache
@@ -117,7 +120,10 @@ class OrangeStore:
 
     # -- looking -----------------------------------------------------------------
 
-    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
+    def scan(self, known: KnownDirectories) -> Scan:
+        return _OrangeScan(known, self._lister, changed=self._changed)
+
+    def _changed(self, known: Sequence[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
         pending, surveyed = iter(known), False
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="look") as pool:
             while piece := list(islice(pending, 16 * AT_ONCE)):
@@ -135,12 +141,7 @@ class OrangeStore:
         except StoreError:
             return None
 
-    def expect(self, directories: Sequence[RelPath]) -> None:
-        self._lister.outdated()
-
     def list(self, path: RelPath) -> Listing:
-        if not path:
-            self._lister.survey()
         return self._lister.listing(path)
 
     def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
@@ -291,6 +292,29 @@ class OrangeStore:
     def _noted(self, ended: Outcome) -> Outcome:
         self._failed = self._failed or not isinstance(ended, Done)
         return ended
+
+
+class _OrangeScan(DirectScan):
+    """A scan that takes one flat listing of the whole tree, before `changed` or with the root's listing."""
+
+    def __init__(
+        self,
+        known: KnownDirectories,
+        lister: Lister,
+        *,
+        changed: Callable[[Sequence[tuple[RelPath, bytes]]], Iterable[RelPath]],
+    ) -> None:
+        super().__init__(known, changed=changed, list_directory=self._list)
+        self._lister = lister
+        lister.outdated()  # a flat listing of an earlier scan
+
+    def _list(self, path: RelPath) -> Listing:
+        if not path:
+            self._lister.survey()
+        return self._lister.listing(path)
+
+    def close(self) -> None:
+        self._lister.outdated()
 
 
 def _groups(items: Sequence[WriteRequest]) -> Iterator[range]:

@@ -7,7 +7,7 @@ is replaced or deleted lies in the server's trash.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +16,12 @@ from syncer.delta.index_cache import BlockIndexService
 from syncer.engine.interfaces import (
     Capabilities,
     DeleteRequest,
+    KnownDirectories,
     MkdirRequest,
     RenameRequest,
     Results,
     RootState,
+    Scan,
     SetAttributesRequest,
     Source,
     WriteRequest,
@@ -35,7 +37,7 @@ from syncer.stores.peer.download import (
     MultiplexedDownload,
     PeerSource,
 )
-from syncer.stores.peer.listing import Listings
+from syncer.stores.peer.listing import PeerScan, listed
 from syncer.stores.peer.queries import Queries, Quota
 from syncer.stores.peer.upload import UploadEncoder, Uploads
 from syncer.wire import VERSION
@@ -68,7 +70,6 @@ class PeerStore:
         """`version` of the extension: the one agreed on with the server (`wire.versions`)."""
         self._link = PeerClient(session, root, version)
         self._asking = Queries(self._link)
-        self._listings = Listings(self._link)
         keeper = BlockIndexService(cache / "sketches", session.clock)
         self._means = DownloadContext(
             link=self._link, keeper=keeper, distrust=DeltaBlocklist(cache / "wrong-deltas")
@@ -94,7 +95,6 @@ class PeerStore:
         return self._writer.repaired
 
     def root(self) -> RootState | None:
-        self._listings.forget()
         return self._asking.root()
 
     def create_root(self) -> None:
@@ -127,14 +127,11 @@ class PeerStore:
 
     # -- looking -------------------------------------------------------------
 
-    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
-        return self._listings.changed(known)
-
-    def expect(self, directories: Sequence[RelPath]) -> None:
-        self._listings.expect(directories)
+    def scan(self, known: KnownDirectories) -> Scan:
+        return PeerScan(self._link, known)
 
     def list(self, path: RelPath) -> Listing:
-        return self._listings.list(path)
+        return listed(self._link, path)
 
     def look(self, path: RelPath) -> Seen:
         [seen] = self._asking.look([path])
@@ -192,5 +189,4 @@ class PeerStore:
             self._link.ask("sweep", {"paths": [*leftovers]})
 
     def close(self) -> None:
-        self._listings.close()
         self._link.close()

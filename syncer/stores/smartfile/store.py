@@ -7,7 +7,7 @@ one wait for the service's clock serves many files.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -17,10 +17,12 @@ from syncer.engine.interfaces import (
     Capabilities,
     Clock,
     DeleteRequest,
+    KnownDirectories,
     MkdirRequest,
     RenameRequest,
     Results,
     RootState,
+    Scan,
     SetAttributesRequest,
     Source,
     WriteRequest,
@@ -46,6 +48,7 @@ from syncer.errors import (
     Unreadable,
 )
 from syncer.stores import absence
+from syncer.stores.base import DirectScan
 from syncer.stores.http.client import HttpSession
 from syncer.stores.smartfile import changes, expiry, root
 from syncer.stores.smartfile.api import Api
@@ -109,7 +112,10 @@ class SmartFileStore:
 
     # -- looking -----------------------------------------------------------------
 
-    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
+    def scan(self, known: KnownDirectories) -> Scan:
+        return DirectScan(known, changed=self._changed, list_directory=self.list)
+
+    def _changed(self, known: Sequence[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
         pending = iter(known)
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="look") as pool:
             while piece := list(islice(pending, 16 * AT_ONCE)):
@@ -123,9 +129,6 @@ class SmartFileStore:
             raise
         except StoreError:
             return None
-
-    def expect(self, directories: Sequence[RelPath]) -> None:
-        return  # nothing is kept from one look to the next
 
     def list(self, path: RelPath) -> Listing:
         try:

@@ -9,17 +9,19 @@ as a conflict copy. `ground.WINDOW` says what is left open.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from syncer.engine.interfaces import (
     Capabilities,
     Clock,
     DeleteRequest,
+    KnownDirectories,
     MkdirRequest,
     RenameRequest,
     Results,
     RootState,
+    Scan,
     SetAttributesRequest,
     Source,
     WriteRequest,
@@ -35,7 +37,7 @@ from syncer.stores.swift.copy import Renamer
 from syncer.stores.swift.delete import Deleter
 from syncer.stores.swift.download import SwiftSource, opened
 from syncer.stores.swift.download import source as large
-from syncer.stores.swift.listing import DIRECTORY, Survey
+from syncer.stores.swift.listing import DIRECTORY, SingleDirectoryLister, SwiftScan, listed
 from syncer.stores.swift.lookup import Lookup
 from syncer.stores.swift.names import MAX_NAME_BYTES, ContainerPath
 from syncer.stores.swift.objects import Objects
@@ -99,11 +101,10 @@ class SwiftStore:
             heeds_new=lambda: not offered.limits.is_ceph and self._root.heeds_new(),
         )
         self._ground = ground
-        self._survey = Survey(
+        self._single_lister = SingleDirectoryLister(
             learner,
             crew,
             lambda: ListingVerifier(place=place, known=known, learner=learner, crew=crew, clock=clock),
-            self._root.stands,
         )
         self._trash = Trash(objects, offered, clock, tag, kept_days=trash_days)
         history = VersionHistory(objects, offered)
@@ -144,7 +145,6 @@ class SwiftStore:
         return pulse(self._connection, self._ground.place)
 
     def close(self) -> None:
-        self._survey.forget()
         self._ground.crew.close()
         self._ground.learner.early.close()
         if self._trash.used:
@@ -157,14 +157,11 @@ class SwiftStore:
 
     # -- looking -------------------------------------------------------------
 
-    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
-        return self._survey.changed(known)
-
-    def expect(self, directories: Sequence[RelPath]) -> None:
-        self._survey.begin()
+    def scan(self, known: KnownDirectories) -> Scan:
+        return SwiftScan(self._single_lister, known, self._root.stands)
 
     def list(self, path: RelPath) -> Listing:
-        return self._survey.list(path)
+        return listed(self._single_lister, path, self._root.stands)
 
     def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
         return [None] * len(paths)  # a listing is doubted before it is handed out
@@ -187,30 +184,24 @@ class SwiftStore:
     def read_small(self, path: RelPath, limit: int) -> bytes:
         return self._looking.read_small(path, limit)
 
-    # -- changing: what was set aside of a listing is of another time then -------
+    # -- changing ----------------------------------------------------------------
 
     def put(self, items: Sequence[WriteRequest]) -> Results:
-        self._survey.forget()
         return self._putting.put(items)
 
     def delete(self, items: Sequence[DeleteRequest]) -> Results:
-        self._survey.forget()
         return self._removing.delete(items)
 
     def make_directories(self, items: Sequence[MkdirRequest]) -> Results:
-        self._survey.forget()
         return self._removing.make_directories(items)
 
     def remove_directories(self, paths: Sequence[RelPath]) -> Results:
-        self._survey.forget()
         return self._removing.remove_directories(paths)
 
     def rename(self, items: Sequence[RenameRequest]) -> Results:
-        self._survey.forget()
         return self._moving.rename(items)
 
     def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
-        self._survey.forget()
         return self._moving.amend(items)
 
     def sweep(self, leftovers: Sequence[RelPath]) -> None:

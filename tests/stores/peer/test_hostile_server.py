@@ -206,10 +206,8 @@ def test_outcomes_that_are_none_end_in_an_error_or_a_failure(tmp_path: Path, ans
 )  # fmt: skip
 def test_a_listing_that_is_none_is_no_listing(tmp_path: Path, call: str, line: Json) -> None:
     peer, _ = store(tmp_path, list=lines(line), tree=lines(line))
-    if call == "list":
-        peer._listings._known = frozenset({""})
     with pytest.raises(StoreError):
-        peer.list("")
+        peer.list("") if call == "list" else peer.scan([]).list("")
 
 
 def test_a_listing_that_breaks_off_is_no_listing(tmp_path: Path) -> None:
@@ -217,6 +215,8 @@ def test_a_listing_that_breaks_off_is_no_listing(tmp_path: Path) -> None:
     peer, _ = store(tmp_path, list=half, tree=half)
     with pytest.raises(TransientError):
         peer.list("wanted")
+    with pytest.raises(TransientError):
+        peer.scan([]).list("wanted")
 
 
 @pytest.mark.parametrize(
