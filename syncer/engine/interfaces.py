@@ -184,7 +184,7 @@ class SetAttributesRequest:
 class RootState:
     """What stands at the root of a store.
 
-    `marker` is the random identity written by `mark` ("" where there is none yet),
+    `marker` is the random identity written by `write_root_id` ("" where there is none yet),
     `device` names the file system ("" where that says nothing), `empty` tells
     whether nothing but our own files is there. `mounts` has the mount points inside the root, each with an
     opaque identity of what is mounted there (None: the store cannot tell). `folder` is the same for the same
@@ -243,7 +243,7 @@ class Store(Protocol):
     """One side of a job.
 
     **Outcomes are values.** The batch methods (`put`, `delete`, `make_directories`,
-    `remove_directories`, `rename`, `amend`) take many items, yield `(index, outcome)` exactly
+    `remove_directories`, `rename`, `set_attributes`) take many items, yield `(index, outcome)` exactly
     once for each, in any order, and never raise for trouble with one path. They
     raise only what ends the run: AuthError, GuardTripped, a dead store.
 
@@ -277,7 +277,7 @@ class Store(Protocol):
         """Make the root (its parent must exist). Raises NotFound, PermanentError."""
         ...
 
-    def mark(self, marker: str, *, only_first: bool = False) -> None:
+    def write_root_id(self, marker: str, *, only_first: bool = False) -> None:
         """Write the root's identity durably. Raises StoreError, LocalError.
 
         `only_first`: one that is there, or that another machine writes at the same time, stands, and this
@@ -293,7 +293,7 @@ class Store(Protocol):
         """The directory `path` as it is now, complete. Raises NotFound, Unreadable, TransientError."""
         ...
 
-    def look(self, path: RelPath) -> Seen:
+    def stat(self, path: RelPath) -> Seen:
         """One name, looked at freshly; never raises for what it finds there."""
         ...
 
@@ -306,7 +306,7 @@ class Store(Protocol):
         """
         ...
 
-    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+    def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         """The entries again, in order, each with its digest (of content that did not change meanwhile)."""
         ...
 
@@ -321,7 +321,7 @@ class Store(Protocol):
         """
         ...
 
-    def read_small(self, path: RelPath, limit: int) -> bytes:
+    def read_file(self, path: RelPath, limit: int) -> bytes:
         """At most `limit` bytes of a small file; b"" if there is none of that name.
 
         Raises Unreadable, TransientError where it is there (or may be) and cannot be read.
@@ -347,9 +347,9 @@ class Store(Protocol):
 
     def rename(self, items: Sequence[RenameRequest]) -> Results: ...
 
-    def amend(self, items: Sequence[SetAttributesRequest]) -> Results: ...
+    def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results: ...
 
-    def sweep(self, leftovers: Sequence[RelPath]) -> None:
+    def clean_leftovers(self, leftovers: Sequence[RelPath]) -> None:
         """Move our temporary files that a dead run left behind to the trash."""
         ...
 
@@ -414,21 +414,21 @@ class BaseStore(Protocol):
         """Write all or nothing, durably. Raises StateError."""
         ...
 
-    def seal(self, fingerprints: Iterable[tuple[RelPath, bytes | None, bytes | None]]) -> None:
+    def set_fingerprints(self, fingerprints: Iterable[tuple[RelPath, bytes | None, bytes | None]]) -> None:
         """Store the fingerprints of directories in which everything is agreed (None: void)."""
         ...
 
-    def sealable(
+    def compute_fingerprints(
         self, directories: Iterable[RelPath]
     ) -> Iterator[tuple[RelPath, bytes | None, bytes | None]]:
-        """What `seal` wants to know of these directories, computed from what is remembered.
+        """What `set_fingerprints` wants to know of these directories, computed from what is remembered.
 
         None for a side where a version is not trusted; directories of which nothing is known are
         left out.
         """
         ...
 
-    def setting(self, key: str) -> str:
+    def get_setting(self, key: str) -> str:
         """A remembered text, "" where there is none."""
         ...
 

@@ -141,7 +141,7 @@ class SnapshotReader:
             return [_unread(error, str(error))] * len(paths)
 
     def digests(self, side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
-        return list(self._stores[side].digests(wanted)) if wanted else ()
+        return list(self._stores[side].with_digests(wanted)) if wanted else ()
 
     def refusal(self, side: Side, path: RelPath) -> Refusal | None:
         return self._refusals.get((side, path))
@@ -156,14 +156,14 @@ class SnapshotReader:
         Raises Illegible.
         """
         try:
-            return self._stores[side].read_small(path, LIMIT + 1)
+            return self._stores[side].read_file(path, LIMIT + 1)
         except (PermanentError, TransientError, LocalError) as error:
             raise IgnoreFileError(_unread(error, f"its ignore rules: {error}"), side) from error
 
 
 def machine_rules(memory: BaseStore) -> Mapping[RelPath, str]:
     """Digests of the machine's own ignore files by directory, as they were when all below was judged."""
-    found: Mapping[RelPath, str] = json.loads(memory.setting(MACHINE_RULES) or "{}")
+    found: Mapping[RelPath, str] = json.loads(memory.get_setting(MACHINE_RULES) or "{}")
     return found
 
 

@@ -131,7 +131,7 @@ def _scanned(
         with scan.resume(pair.stores, seen) as scans:
             yield seen, scans
         return
-    rules_changed = pair.memory.setting(IGNORE) != _rules_text(pair.policy)
+    rules_changed = pair.memory.get_setting(IGNORE) != _rules_text(pair.policy)
     forced = rules_changed or pair.policy.full
     with scan.begin(pair.stores, pair.memory, pair.reporter, scope=scope, forced=forced) as begun:
         yield begun
@@ -155,7 +155,7 @@ def run(pair: SyncContext, looked: ScanResult | None = None) -> RunReport:
         with scan.resume(pair.stores, seen) as scans:
             findings = _observed(pair, scans, seen, disks)
         todo = _planned(pair, findings, disks)
-    pair.memory.seal((directory, None, None) for directory in findings.reopened)
+    pair.memory.set_fingerprints((directory, None, None) for directory in findings.reopened)
     _announce(pair, todo.actions)
     executor = Executor(
         pair.stores,
@@ -186,7 +186,7 @@ def _swept(pair: SyncContext, findings: Reconciliation) -> bool:
     """Whether a dead run had left anything behind, which is out of the way now."""
     left = [side for side in Side if findings.leftovers[side] and pair.policy.mode.may_change(side)]
     for side in left:
-        pair.stores[side].sweep(findings.leftovers[side])
+        pair.stores[side].clean_leftovers(findings.leftovers[side])
     return bool(left)
 
 
@@ -274,7 +274,7 @@ def _without_echoes(pair: SyncContext, findings: Reconciliation) -> echo.Settled
     """What was found without old content that comes back, and without a second copy of a conflict's loser."""
 
     def learn(side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
-        return list(pair.stores[side].digests(wanted))
+        return list(pair.stores[side].with_digests(wanted))
 
     def beside(side: Side, directory: RelPath) -> Mapping[str, Entry]:
         try:
@@ -300,7 +300,7 @@ def _learner(pair: SyncContext) -> renames.Learn:
         able = pair.stores[side].capabilities
         if not pair.stores[side.other].capabilities.moves or not (able.local or able.digests):
             return [None] * len(wanted)
-        return list(pair.stores[side].digests(wanted))
+        return list(pair.stores[side].with_digests(wanted))
 
     return learn
 
@@ -330,7 +330,7 @@ def _holds_something(store: Store) -> bool:
 
 def _markers(pair: SyncContext) -> Mapping[Side, str]:
     """The identities of both roots as the memory has them; "" where it has none."""
-    return {side: pair.memory.setting(f"{side.value}_root") for side in Side}
+    return {side: pair.memory.get_setting(f"{side.value}_root") for side in Side}
 
 
 def _verify_roots(pair: SyncContext, markers: Mapping[Side, str], disks: Mapping[Side, Mounts]) -> None:
@@ -367,7 +367,7 @@ def _seal(
     which rules: a death in between must not leave fingerprints that are believed under others.
     """
     rules = _rules_text(pair.policy)
-    if pair.memory.setting(IGNORE) != rules:
+    if pair.memory.get_setting(IGNORE) != rules:
         pair.memory.set(**{IGNORE: rules})
     _remember_machine_rules(pair.memory, findings.machine_rules)
     waiting = {d for action in left for d in _touched(action)}
@@ -381,11 +381,11 @@ def _seal(
         for sealed in findings.settled
         if sealed[0] not in waiting and not (unspelt and unspelt.intersection(paths.upwards(sealed[0])))
     ]
-    pair.memory.seal(agreed)
+    pair.memory.set_fingerprints(agreed)
     settled = {path for path, _, _ in agreed}
     undone = {d for r in reports if not isinstance(r.outcome, Done) for d in _touched(r.action)} | waiting
     touched = {d for r in reports for d in _touched(r.action)} - settled - findings.mixed - findings.lopsided
-    pair.memory.seal(pair.memory.sealable(sorted(touched - undone)))
+    pair.memory.set_fingerprints(pair.memory.compute_fingerprints(sorted(touched - undone)))
     _open_again(pair.memory, (findings.visited - settled - touched) | (undone - settled))
 
 
@@ -402,7 +402,7 @@ def _open_again(memory: BaseStore, directories: Collection[RelPath]) -> None:
     if directories:
         known = memory.directories(Places(directories=frozenset(directories)))
         sealed = [path for path, local, remote in known if path in directories and (local or remote)]
-        memory.seal((path, None, None) for path in sealed)
+        memory.set_fingerprints((path, None, None) for path in sealed)
 
 
 def _touched(action: Action) -> Iterable[RelPath]:

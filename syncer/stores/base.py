@@ -87,8 +87,8 @@ class StoreWrapper:
     def create_root(self) -> None:
         self.inner.create_root()
 
-    def mark(self, marker: str, *, only_first: bool = False) -> None:
-        self.inner.mark(marker, only_first=only_first)
+    def write_root_id(self, marker: str, *, only_first: bool = False) -> None:
+        self.inner.write_root_id(marker, only_first=only_first)
 
     def scan(self, known: KnownDirectories) -> Scan:
         return self.inner.scan(known)
@@ -96,14 +96,14 @@ class StoreWrapper:
     def list(self, path: RelPath) -> Listing:
         return self.inner.list(path)
 
-    def look(self, path: RelPath) -> Seen:
-        return self.inner.look(path)
+    def stat(self, path: RelPath) -> Seen:
+        return self.inner.stat(path)
 
     def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
         return self.inner.left_out(paths)
 
-    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
-        return self.inner.digests(wanted)
+    def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+        return self.inner.with_digests(wanted)
 
     def open(self, path: RelPath, expected: Entry) -> Source:
         return self.inner.open(path, expected)
@@ -111,8 +111,8 @@ class StoreWrapper:
     def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
         return self.inner.open_many(wanted)
 
-    def read_small(self, path: RelPath, limit: int) -> bytes:
-        return self.inner.read_small(path, limit)
+    def read_file(self, path: RelPath, limit: int) -> bytes:
+        return self.inner.read_file(path, limit)
 
     def put(self, items: Sequence[WriteRequest]) -> Results:
         return self.inner.put(items)
@@ -129,11 +129,11 @@ class StoreWrapper:
     def rename(self, items: Sequence[RenameRequest]) -> Results:
         return self.inner.rename(items)
 
-    def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
-        return self.inner.amend(items)
+    def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results:
+        return self.inner.set_attributes(items)
 
-    def sweep(self, leftovers: Sequence[RelPath]) -> None:
-        self.inner.sweep(leftovers)
+    def clean_leftovers(self, leftovers: Sequence[RelPath]) -> None:
+        self.inner.clean_leftovers(leftovers)
 
     def free_space(self) -> int | None:
         return self.inner.free_space()

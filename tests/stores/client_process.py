@@ -126,9 +126,9 @@ def _delta(store: Store) -> object:
 CALLS: dict[str, Callable[[Store], object]] = {
     "list": lambda store: len(store.list("").entries),
     "root": lambda store: store.root(),
-    "look": lambda store: store.look("f"),
+    "look": lambda store: store.stat("f"),
     "changed": lambda store: changed_directories(store, [("", b"f")]),
-    "small": lambda store: store.read_small("f", 1000),
+    "small": lambda store: store.read_file("f", 1000),
     "read": lambda store: sum(len(piece) for piece in store.open("f", OLD).chunks()),
     "delta": _delta,
     "put": _put,

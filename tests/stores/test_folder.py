@@ -42,8 +42,8 @@ def test_fifo_and_socket_are_obstacles_and_are_never_opened(rig: FolderRig) -> N
     for name in ("fifo", "socket"):
         entry = found.entries[name]
         assert isinstance(entry, BlockedEntry) and entry.trouble is BlockReason.UNSUPPORTED
-        assert isinstance(rig.store.look(name), BlockedEntry)
-        assert rig.store.read_small(name, 10) == b""
+        assert isinstance(rig.store.stat(name), BlockedEntry)
+        assert rig.store.read_file(name, 10) == b""
 
 
 def test_a_file_that_became_a_fifo_is_not_waited_for(rig: FolderRig) -> None:
@@ -53,7 +53,7 @@ def test_a_file_that_became_a_fifo_is_not_waited_for(rig: FolderRig) -> None:
     os.mkfifo(rig.root / "f")
     with pytest.raises(Exception, match="changed"):
         list(rig.store.open("f", entry).chunks())
-    assert isinstance(next(iter(rig.store.digests([("f", entry)]))), BlockedEntry)
+    assert isinstance(next(iter(rig.store.with_digests([("f", entry)]))), BlockedEntry)
     assert isinstance(rig.put("f", b"new", expected=entry), Stale)
 
 
@@ -63,7 +63,7 @@ def test_an_unreadable_directory_is_unreadable_and_not_empty(rig: FolderRig) -> 
     with pytest.raises(Unreadable):
         rig.store.list("d")
     assert changed_directories(rig.store, [("d", b"x")]) == ["d"]
-    assert isinstance(rig.store.look("d/f"), BlockedEntry)
+    assert isinstance(rig.store.stat("d/f"), BlockedEntry)
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EMFILE, errno.ENOMEM])
@@ -80,7 +80,7 @@ def test_an_unreadable_file_is_found_out_when_it_is_read(rig: FolderRig) -> None
     rig.disk.before = failing("open_read", errno.EACCES)
     with pytest.raises(Unreadable):
         list(rig.store.open("f", entry).chunks())
-    assert isinstance(next(iter(rig.store.digests([("f", entry)]))), BlockedEntry)
+    assert isinstance(next(iter(rig.store.with_digests([("f", entry)]))), BlockedEntry)
 
 
 def test_a_file_that_never_rests_is_busy(rig: FolderRig) -> None:
@@ -95,7 +95,7 @@ def test_a_file_that_never_rests_is_busy(rig: FolderRig) -> None:
                 os.truncate(rig.root / "f", 0)
 
     rig.disk.before = grow
-    seen = next(iter(rig.store.digests([("f", entry)])))
+    seen = next(iter(rig.store.with_digests([("f", entry)])))
     assert isinstance(seen, BlockedEntry) and seen.trouble is BlockReason.BUSY
 
 
@@ -103,7 +103,7 @@ def test_a_file_that_changed_once_is_read_again(rig: FolderRig) -> None:
     rig.write("f", b"x")
     entry = rig.entry("f")
     rig.disk.before = once_before("read", lambda: rig.write("f", b"edited"))
-    seen = next(iter(rig.store.digests([("f", entry)])))
+    seen = next(iter(rig.store.with_digests([("f", entry)])))
     assert isinstance(seen, Entry) and seen.size == 6
 
 
@@ -152,7 +152,7 @@ def test_leftovers_are_swept_into_the_trash(rig: FolderRig) -> None:
     rig.write(OWN, b"perhaps the last copy")
     os.symlink("target", rig.root / (OWN + "1"))
     os.mkdir(rig.root / (OWN + "2"))
-    rig.store.sweep([*rig.store.list("").leftovers, "not/there"])
+    rig.store.clean_leftovers([*rig.store.list("").leftovers, "not/there"])
     assert rig.store.list("").leftovers == ()
     assert sorted(rig.kept()) == [b"perhaps the last copy", b"target"]
 
@@ -167,7 +167,7 @@ def test_leftovers_are_copied_where_the_trash_is_elsewhere(rig: FolderRig) -> No
             raise OSError(errno.EXDEV, "elsewhere")
 
     rig.disk.before = elsewhere
-    rig.store.sweep(rig.store.list("").leftovers)
+    rig.store.clean_leftovers(rig.store.list("").leftovers)
     assert rig.store.list("").leftovers == () and rig.kept() == [b"perhaps the last copy"]
 
 
@@ -238,12 +238,12 @@ def test_a_symlink_in_place_of_our_own_directory_is_not_followed(rig: FolderRig)
     with pytest.raises(StoreError):
         rig.store.root()
     with pytest.raises(StoreError):
-        rig.store.mark("cd" * 16)
+        rig.store.write_root_id("cd" * 16)
 
 
 def test_the_marker_is_durable_before_it_is_said_to_be(rig: FolderRig) -> None:
     rig.disk.calls.clear()
-    rig.store.mark("cd" * 16)
+    rig.store.write_root_id("cd" * 16)
     steps = [name for name in rig.disk.names() if name in ("write", "sync", "rename")]
     probe, whole = ["sync", "rename"], ["write", "sync", "rename"]
     steps = steps[steps.index("sync") :]  # after what was tried
@@ -336,7 +336,7 @@ def test_an_amended_time_hides_no_edit(rig: FolderRig) -> None:
     planned = rig.entry("f")
     rig.disk.before = once_before("set_times", lambda: rig.write("f", b"new"))
     item = SetAttributesRequest(path="f", expected=planned, mtime_ns=5, executable=None)
-    outcome = in_order(rig.store.amend([item]), 1)[0]
+    outcome = in_order(rig.store.set_attributes([item]), 1)[0]
     assert isinstance(outcome, Done) and outcome.entry is not None and not outcome.entry.trusted
 
 
@@ -347,7 +347,7 @@ def test_a_trash_elsewhere_keeps_what_is_taken(tmp_path: Path) -> None:
     trash = Trash.at(str(tmp_path / "state"), fs=disk, clock=clock, run="12")
     store = FolderStore(str(tmp_path / "root"), fs=disk, clock=clock, tag="0" * 8, trash=trash)
     (tmp_path / "root" / "f").write_bytes(b"old")
-    entry = store.look("f")
+    entry = store.stat("f")
     assert isinstance(entry, Entry)
     in_order(store.delete([DeleteRequest(path="f", expected=entry)]), 1)
     (batch,) = (tmp_path / "state" / "trash").iterdir()
@@ -399,7 +399,7 @@ def _refusals(rig: FolderRig, entry: Entry) -> int:
         os.setuid(65534)
     outcomes = [rig.put("closed/new", b"y"), rig.put("closed/f", b"y", expected=entry), rig.make("closed/d")]
     wrong = sum(not isinstance(outcome, Failed) for outcome in outcomes)
-    return wrong + (not isinstance(next(iter(rig.store.digests([("closed/f", entry)]))), BlockedEntry))
+    return wrong + (not isinstance(next(iter(rig.store.with_digests([("closed/f", entry)]))), BlockedEntry))
 
 
 def test_a_users_own_file_that_only_begins_like_a_temporary_is_never_swept(rig: FolderRig) -> None:

@@ -169,7 +169,7 @@ class FolderStore:
         except OSError as error:
             raise translate(error, self._root) from error
 
-    def mark(self, marker: str, *, only_first: bool = False) -> None:
+    def write_root_id(self, marker: str, *, only_first: bool = False) -> None:
         try:
             root_marker.write_marker(self._ground, marker, only_first=only_first)
         except OSError as error:
@@ -261,13 +261,13 @@ class FolderStore:
     def _mount(self, path: RelPath, fd: int) -> str:
         return self._mounts.of(self._ground.fs, self._ground.root_fd(), fd) if path else ""
 
-    def look(self, path: RelPath) -> Seen:
+    def stat(self, path: RelPath) -> Seen:
         return read.look(self._ground, path)
 
     def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
         return [*read.look_at_each(self._ground, paths)]
 
-    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+    def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         return read.digests(self._ground, wanted)
 
     def open(self, path: RelPath, expected: Entry) -> Source:
@@ -276,8 +276,8 @@ class FolderStore:
     def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
         return [self.open(path, expected) for path, expected in wanted]
 
-    def read_small(self, path: RelPath, limit: int) -> bytes:
-        return read.read_small(self._ground, path, limit)
+    def read_file(self, path: RelPath, limit: int) -> bytes:
+        return read.read_file(self._ground, path, limit)
 
     # -- changing ------------------------------------------------------------
 
@@ -310,12 +310,12 @@ class FolderStore:
     def rename(self, items: Sequence[RenameRequest]) -> Results:
         return self._guarded(rename.rename(self._ground, items))
 
-    def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
-        return self._guarded(rename.amend(self._ground, items))
+    def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results:
+        return self._guarded(rename.set_attributes(self._ground, items))
 
-    def sweep(self, leftovers: Sequence[RelPath]) -> None:
+    def clean_leftovers(self, leftovers: Sequence[RelPath]) -> None:
         try:
-            rename.sweep(self._ground, self.trash, leftovers)
+            rename.clean_leftovers(self._ground, self.trash, leftovers)
         except OSError:
             return  # the next run tries again
 

@@ -114,7 +114,7 @@ class OrangeStore:
         self._lister.outdated()
         root.create(self._ground, self._staging)
 
-    def mark(self, marker: str, *, only_first: bool = False) -> None:
+    def write_root_id(self, marker: str, *, only_first: bool = False) -> None:
         self._lister.outdated()
         root.mark(self._ground, self._staging, self._trash, marker, only_first=only_first)
 
@@ -145,21 +145,21 @@ class OrangeStore:
         return self._lister.listing(path)
 
     def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
-        return absence.confirmed(paths, self.look, sleep=self._clock.sleep)
+        return absence.confirmed(paths, self.stat, sleep=self._clock.sleep)
 
-    def look(self, path: RelPath) -> Seen:
+    def stat(self, path: RelPath) -> Seen:
         try:
             found = self._ground.look(path)
         except (PermanentError, PreconditionFailed) as error:
             return BlockedEntry(BlockReason.UNREADABLE, str(error))
         return None if found is None else self._ground.entry(path, found)
 
-    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+    def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         for path, _ in wanted:
             yield self._with_digest(path)
 
     def _with_digest(self, path: RelPath) -> Seen:
-        found = self.look(path)
+        found = self.stat(path)
         if not isinstance(found, Entry) or found is DIRECTORY or (found.digest is not None and found.trusted):
             return found
         source = self.open(path, replace(found, digest=None))
@@ -180,7 +180,7 @@ class OrangeStore:
     def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
         return [self.open(path, expected) for path, expected in wanted]
 
-    def read_small(self, path: RelPath, limit: int) -> bytes:
+    def read_file(self, path: RelPath, limit: int) -> bytes:
         return small(self._ground, path, limit)
 
     def free_space(self) -> int | None:
@@ -258,10 +258,10 @@ class OrangeStore:
             lambda i, now: changes.rename(self._ground, self._trash, i, tag=self._tag, now_ns=now),
         )
 
-    def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
+    def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results:
         yield from self._each(items, lambda i: i.path, lambda i, _: changes.amend(self._ground, i))
 
-    def sweep(self, leftovers: Sequence[RelPath]) -> None:
+    def clean_leftovers(self, leftovers: Sequence[RelPath]) -> None:
         """What a dead run of this pair staged: into the trash, since nobody knows what is in it."""
         for path in leftovers:
             found = self._ground.look(path)

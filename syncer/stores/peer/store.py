@@ -100,7 +100,7 @@ class PeerStore:
     def create_root(self) -> None:
         self._asking.settle("create-root", {})
 
-    def mark(self, marker: str, *, only_first: bool = False) -> None:
+    def write_root_id(self, marker: str, *, only_first: bool = False) -> None:
         self._asking.settle("mark", {"marker": marker, "only_first": only_first})
 
     def free_space(self) -> int | None:
@@ -133,14 +133,14 @@ class PeerStore:
     def list(self, path: RelPath) -> Listing:
         return listed(self._link, path)
 
-    def look(self, path: RelPath) -> Seen:
+    def stat(self, path: RelPath) -> Seen:
         [seen] = self._asking.look([path])
         return seen
 
     def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
         return [*self._asking.look(paths)]
 
-    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+    def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         return self._asking.digests(wanted)
 
     def open(self, path: RelPath, expected: Entry) -> Source:
@@ -161,7 +161,7 @@ class PeerStore:
             for position, (path, expected) in enumerate(wanted)
         ]
 
-    def read_small(self, path: RelPath, limit: int) -> bytes:
+    def read_file(self, path: RelPath, limit: int) -> bytes:
         return self._asking.read_small(path, limit)
 
     # -- changing ------------------------------------------------------------
@@ -181,10 +181,10 @@ class PeerStore:
     def rename(self, items: Sequence[RenameRequest]) -> Results:
         return sifted(items, lambda i: (i.origin, i.path), self._changing.rename)
 
-    def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
+    def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results:
         return sifted(items, lambda i: (i.path,), self._changing.amend)
 
-    def sweep(self, leftovers: Sequence[RelPath]) -> None:
+    def clean_leftovers(self, leftovers: Sequence[RelPath]) -> None:
         if leftovers:
             self._link.ask("sweep", {"paths": [*leftovers]})
 

@@ -130,7 +130,7 @@ class SwiftStore:
     def create_root(self) -> None:
         self._root.create()
 
-    def mark(self, marker: str, *, only_first: bool = False) -> None:
+    def write_root_id(self, marker: str, *, only_first: bool = False) -> None:
         self._root.mark(marker, only_first=only_first)
 
     def free_space(self) -> int | None:
@@ -166,12 +166,12 @@ class SwiftStore:
     def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
         return [None] * len(paths)  # a listing is doubted before it is handed out
 
-    def look(self, path: RelPath) -> Seen:
+    def stat(self, path: RelPath) -> Seen:
         if not path:
             return DIRECTORY if self._root.stands() else None
         return self._looking.look(path)
 
-    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+    def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         return self._looking.digests(wanted)
 
     def open(self, path: RelPath, expected: Entry) -> Source:
@@ -181,7 +181,7 @@ class SwiftStore:
         found = opened(self._ground, wanted)
         return [large(self._segments, *one) or source for one, source in zip(wanted, found, strict=True)]
 
-    def read_small(self, path: RelPath, limit: int) -> bytes:
+    def read_file(self, path: RelPath, limit: int) -> bytes:
         return self._looking.read_small(path, limit)
 
     # -- changing ----------------------------------------------------------------
@@ -201,8 +201,8 @@ class SwiftStore:
     def rename(self, items: Sequence[RenameRequest]) -> Results:
         return self._moving.rename(items)
 
-    def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
+    def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results:
         return self._moving.amend(items)
 
-    def sweep(self, leftovers: Sequence[RelPath]) -> None:
+    def clean_leftovers(self, leftovers: Sequence[RelPath]) -> None:
         """Nothing: an upload that broke off leaves nothing behind."""

@@ -54,7 +54,7 @@ def test_a_listing_whose_pages_shift_is_taken_again(tmp_path: Path) -> None:
     rig = OrangeRig(tmp_path, Options(page_cap=20))
     for n in range(50):
         rig.write(f"d/{n}", b"x")
-    rig.store.look("d")
+    rig.store.stat("d")
     shift = Meanwhile(hand=lambda: rig.remove("d/0"))
     rig.double.misbehave("GET", "^/cloud/v1/folders/", shift, skip=1)
     assert names(rig, "d") == {str(n) for n in range(1, 50)}

@@ -253,5 +253,5 @@ def test_missing_credentials_are_not_renewed(rig: OrangeRig) -> None:
     body = b'{"code": 40, "message": "Missing credentials"}'
     rig.double.misbehave("GET", "/files/", Answer(status=401, body=body))
     with pytest.raises(AuthError):
-        rig.store.look("f")
+        rig.store.stat("f")
     assert rig.double.login.refreshes == 0

@@ -124,7 +124,7 @@ def test_a_change_whose_request_or_answer_was_lost_takes_effect_once(
         "make": lambda: rig.store.make_directories([MkdirRequest(path="new")]),
         "remove": lambda: rig.store.remove_directories(["d"]),
         "rename": lambda: rig.store.rename([RenameRequest(origin="f", path="g", expected=entry)]),
-        "amend": lambda: rig.store.amend(
+        "amend": lambda: rig.store.set_attributes(
             [SetAttributesRequest(path="f", expected=entry, mtime_ns=10**18, executable=True)]
         ),
     }[what]()
@@ -250,7 +250,7 @@ def test_all_calls_go_through_one_connection(rig: BrokenRig) -> None:
         list(source.chunks())
     rig.put("new", b"1")
     rig.put("large", old, expected=entries["large"])
-    rig.store.read_small("small", 5)
+    rig.store.read_file("small", 5)
     rig.store.root()
     assert rig.proxy.connections <= 1  # a signature is asked for while its delta is sent: that needs a second
 

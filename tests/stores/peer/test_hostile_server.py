@@ -226,7 +226,7 @@ def test_a_listing_that_breaks_off_is_no_listing(tmp_path: Path) -> None:
 def test_a_small_file_is_no_larger_than_asked_for_and_of_bytes(tmp_path: Path, answer: bytes) -> None:
     peer, _ = store(tmp_path, read_small=answer)
     with pytest.raises(StoreError):
-        peer.read_small("f", 1)
+        peer.read_file("f", 1)
 
 
 def test_what_is_packed_a_thousandfold_is_not_all_held(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_metadata_survives_an_amendment_and_a_manifest_too(rig: SwiftRig) -> Non
         name("d"), X_Object_Manifest=manifest, X_Object_Meta_Colour="grün".encode(), X_Delete_At="4000000000"
     )
     item = SetAttributesRequest(path="d", expected=rig.entry("d"), mtime_ns=7 * 10**9, executable=True)
-    assert [type(o) for _, o in rig.store.amend([item])] == [Done]
+    assert [type(o) for _, o in rig.store.set_attributes([item])] == [Done]
     headers = rig.hands.ask("HEAD", name("d")).headers
     assert (
         headers["X-Object-Meta-Colour"].encode("latin-1").decode() == "grün"
@@ -253,7 +253,7 @@ def test_digests_of_foreign_objects_are_read_once(swift: Swift, rig: SwiftRig) -
     rig.write("f", b"content")
     entry = rig.entry("f")
     swift.clear()
-    first = [*rig.store.digests([("f", entry)])]
+    first = [*rig.store.with_digests([("f", entry)])]
     assert isinstance(first[0], Entry) and first[0].digest == blake3(b"content").digest()
     assert len(swift.requests(method="GET", kind="object")) == 1
     listed = rig.store.list("").entries["f"]

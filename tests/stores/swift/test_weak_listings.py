@@ -52,7 +52,7 @@ def test_a_deleted_object_that_is_still_listed_is_gone(swift: Swift, rig: SwiftR
     in_order(rig.store.delete([DeleteRequest(path="ours", expected=rig.entry("ours"))]), 1)
     assert len(rig.hands.names(rig.place.name("ours"))) == 1
     for store in (rig.store, rig.opened()):
-        assert dict(store.list("").entries) == {} and store.look("ours") is None
+        assert dict(store.list("").entries) == {} and store.stat("ours") is None
 
 
 def test_a_file_that_vanishes_from_the_listing_alone_is_not_gone(swift: Swift, rig: SwiftRig) -> None:
@@ -113,7 +113,7 @@ def test_a_directory_s_removal_is_not_kept_up_by_late_rows(swift: Swift, rig: Sw
     swift.lag(None)
     in_order(rig.store.delete([DeleteRequest(path="d/f", expected=entry.entry)]), 1)
     assert [type(o) for _, o in rig.store.remove_directories(["d"])] == [Done]
-    assert rig.store.look("d") is None
+    assert rig.store.stat("d") is None
 
 
 # -- the file behind it ---------------------------------------------------------------
