@@ -87,10 +87,10 @@ class Machine:
             self.connection, self.place, whereabouts="here", clock=clock, cache=cache, tag="0123abcd"
         )
         self.store.create_root()
-        self.store.mark("ab" * 16)
+        self.store.write_root_id("ab" * 16)
 
     def entry(self, name: str) -> Entry:
-        found = self.store.look(name)
+        found = self.store.stat(name)
         assert isinstance(found, Entry), found
         return found
 

@@ -45,14 +45,14 @@ class Honest:
         self.inner.record(told)
 
     def judge(self, fact: Fact, store: MemoryStore) -> None:
-        found = store.look(fact.path)
+        found = store.stat(fact.path)
         match fact:
             case SetBase():
                 assert isinstance(found, Entry) and found.kind is fact.entry.kind, f"not there: {fact}"
                 if fact.entry.kind is Kind.FILE:
                     assert blake3(store.content(fact.path)).digest() == fact.entry.digest, f"not so: {fact}"
             case MoveBase():
-                assert found is not None and store.look(fact.origin) is None, f"did not move: {fact}"
+                assert found is not None and store.stat(fact.origin) is None, f"did not move: {fact}"
             case ForgetBase():
                 assert found is None or self.may_forget, f"still there: {fact}"
 
@@ -84,7 +84,7 @@ class Desk:
         self.far = FaultyStore(self.remote)
         self.ears = Ears()
         for side, store in (("local", self.local), ("remote", self.remote)):
-            store.mark(side)
+            store.write_root_id(side)
             self.memory.inner.set(**{f"{side}_root": side})
         self.pair = sync.SyncContext(
             local=self.local,

@@ -83,7 +83,7 @@ def _alone(settings: Settings, where: Location, clock: Clock) -> Entries:
     if folder.folder is not None and not folder.folder.is_dir():
         raise lost
     with _store(settings, folder, clock) as store:
-        seen = store.look(name) if store.root() is not None else None
+        seen = store.stat(name) if store.root() is not None else None
     if seen is None or (isinstance(seen, Entry) and seen.kind is Kind.DIRECTORY):
         raise lost
     return {name: seen}

@@ -8,6 +8,7 @@ from syncer.engine import paths
 from syncer.engine.changes import same_bytes
 from syncer.engine.ignore import FILE, MACHINE_FILE, IgnoreFileError, Rules
 from syncer.engine.model import (
+    SIDES,
     BlockedEntry,
     BlockReason,
     Entry,
@@ -18,13 +19,18 @@ from syncer.engine.model import (
 )
 from syncer.engine.name_matching import NameTriple, pair
 from syncer.engine.report import CheckDifference
-from syncer.engine.scan import SnapshotReader
+from syncer.engine.scan import SnapshotReader, opened
 from syncer.engine.sync import SyncContext, mounted
 
 
 def check(job: SyncContext) -> Iterator[CheckDifference]:
     """Every path whose content differs, is on one side only, or cannot be read, in tree order."""
-    eyes = SnapshotReader(job.stores, job.memory, job.reporter, mounted(job))
+    with opened(job.stores, dict.fromkeys(SIDES, ())) as scans:
+        eyes = SnapshotReader(job.stores, job.memory, job.reporter, mounted(job), scans)
+        yield from _compare_below(job, eyes)
+
+
+def _compare_below(job: SyncContext, eyes: SnapshotReader) -> Iterator[CheckDifference]:
     rules = Rules(job.policy.ignore, job.compiler, eyes.read_rules, pulse=lambda: job.reporter.scanning(0))
     pending = [""]
     while pending:

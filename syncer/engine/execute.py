@@ -179,7 +179,7 @@ class Executor:
                 moves = [_rename(a) for a in group if isinstance(a, Move)]
                 return dict(store.rename(moves))
             case _:
-                return dict(store.amend([_amend(a) for a in group if isinstance(a, Touch)]))
+                return dict(store.set_attributes([_amend(a) for a in group if isinstance(a, Touch)]))
 
     def _spellings(self, group: Sequence[Action]) -> Iterator[list[Result]]:
         """Parents before children, each known by its new path before the next: only files go together."""
@@ -287,7 +287,7 @@ class Executor:
         amend = SetAttributesRequest(
             path=action.path, expected=read, mtime_ns=None, executable=action.executable
         )
-        ((_, outcome),) = self._stores[action.source].amend([amend])
+        ((_, outcome),) = self._stores[action.source].set_attributes([amend])
         if isinstance(outcome, Done) and outcome.entry is not None:
             return replace(outcome.entry, digest=read.digest)
         return None

@@ -52,7 +52,7 @@ def explain(job: SyncContext, path: RelPath) -> Explanation:
         refusal = f"the whole job is refused by the guard {error.guard}: {error.message}"
     directory, name = paths.split(path)
     base = job.memory.rows(directory).get(name)
-    local, remote = job.local.look(path), job.remote.look(path)
+    local, remote = job.local.stat(path), job.remote.stat(path)
     ignored, above = _ignore_rule(job, path)
     rule = _rule(todo, path, base, local, remote)
     if ignored is not None and not ignored.negated:
@@ -82,18 +82,18 @@ def _ignore_rule(job: SyncContext, path: RelPath) -> tuple[IgnoreRule | None, Re
     for name in paths.parts(path):
         here = paths.join(directory, name)
         rows, file = job.memory.rows(directory), paths.join(directory, FILE)
-        machine = job.local.look(paths.join(directory, MACHINE_FILE))
+        machine = job.local.stat(paths.join(directory, MACHINE_FILE))
         alone = bool(directory) and None in seen
         try:
             rules.visit(
                 directory,
                 rows.get(FILE),
-                job.local.look(file),
-                job.remote.look(file),
+                job.local.stat(file),
+                job.remote.stat(file),
                 machine=machine,
                 alone=alone,
             )
-            seen = job.local.look(here), job.remote.look(here)
+            seen = job.local.stat(here), job.remote.stat(here)
             kinds = {x.kind for x in (rows.get(name), *seen) if isinstance(x, Entry | BaseEntry)}
             rule = rules.deciding(here, is_directory=here != path or Kind.DIRECTORY in kinds)
         except IgnoreFileError:

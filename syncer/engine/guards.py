@@ -245,9 +245,9 @@ class Remembered:
 def remembered(memory: BaseStore, side: Side) -> Remembered:
     """What the memory says of one side's root."""
     return Remembered(
-        marker=memory.setting(f"{side.value}_root"),
-        device=memory.setting(f"{side.value}_device"),
-        folder=memory.setting(f"{side.value}_folder"),
+        marker=memory.get_setting(f"{side.value}_root"),
+        device=memory.get_setting(f"{side.value}_device"),
+        folder=memory.get_setting(f"{side.value}_folder"),
     )
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from types import TracebackType
+from typing import Protocol, Self, TypeAlias
 
 from syncer.engine.model import (
     Action,
@@ -183,7 +184,7 @@ class SetAttributesRequest:
 class RootState:
     """What stands at the root of a store.
 
-    `marker` is the random identity written by `mark` ("" where there is none yet),
+    `marker` is the random identity written by `write_root_id` ("" where there is none yet),
     `device` names the file system ("" where that says nothing), `empty` tells
     whether nothing but our own files is there. `mounts` has the mount points inside the root, each with an
     opaque identity of what is mounted there (None: the store cannot tell). `folder` is the same for the same
@@ -199,12 +200,50 @@ class RootState:
 
 Results: TypeAlias = Iterator[tuple[int, Outcome]]
 
+KnownDirectories: TypeAlias = Sequence[tuple[RelPath, bytes | None]]
+"""Known directories in tree order (`engine.paths.tree_key`), each with its last fingerprint.
+
+None: the directory is known, and will be listed whatever its fingerprint is now.
+"""
+
+
+class Scan(Protocol):
+    """One look at a store: which known directories changed, and what stands in directories.
+
+    A store may read ahead what the engine is likely to list: directories that changed, and everything below a
+    directory that is not known. What was read ahead belongs to the scan: it is handed out at most once, and
+    dropped when the scan is closed. So a scan shows a directory as it was at some moment between the begin of
+    the scan and the call. `changed` is called at most once, before any `list`. For one thread at a time.
+    """
+
+    def changed(self) -> Iterable[RelPath]:
+        """The known directories whose fingerprint is another one now, or cannot be told, in any order.
+
+        Directories that are gone are among them; those that came with None are neither compared nor
+        answered. Costs as little as the store can manage, and must not raise for a single directory.
+        """
+        ...
+
+    def list(self, path: RelPath) -> Listing:
+        """The directory `path`, complete. Raises NotFound, Unreadable, TransientError."""
+        ...
+
+    def close(self) -> None:
+        """Drop what was read ahead."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
 
 class Store(Protocol):
     """One side of a job.
 
     **Outcomes are values.** The batch methods (`put`, `delete`, `make_directories`,
-    `remove_directories`, `rename`, `amend`) take many items, yield `(index, outcome)` exactly
+    `remove_directories`, `rename`, `set_attributes`) take many items, yield `(index, outcome)` exactly
     once for each, in any order, and never raise for trouble with one path. They
     raise only what ends the run: AuthError, GuardTripped, a dead store.
 
@@ -238,7 +277,7 @@ class Store(Protocol):
         """Make the root (its parent must exist). Raises NotFound, PermanentError."""
         ...
 
-    def mark(self, marker: str, *, only_first: bool = False) -> None:
+    def write_root_id(self, marker: str, *, only_first: bool = False) -> None:
         """Write the root's identity durably. Raises StoreError, LocalError.
 
         `only_first`: one that is there, or that another machine writes at the same time, stands, and this
@@ -246,27 +285,15 @@ class Store(Protocol):
         """
         ...
 
-    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
-        """Those of the known directories whose fingerprint is not (or cannot be told to be) the known one.
-
-        `known` comes in tree order (see `engine.paths.tree_key`); a directory that is gone is among the
-        answers. Costs as little as the store can manage, and must not raise for one
-        directory.
-        """
-        ...
-
-    def expect(self, directories: Sequence[RelPath]) -> None:
-        """A look begins that needs no `changed`: what was seen before counts for nothing.
-
-        These known directories will be listed, in this order, and new ones that are met in them.
-        """
+    def scan(self, known: KnownDirectories) -> Scan:
+        """Begin a scan over these directories and those that are found below them. Asks nothing yet."""
         ...
 
     def list(self, path: RelPath) -> Listing:
-        """The directory `path`, complete. Raises NotFound, Unreadable, TransientError."""
+        """The directory `path` as it is now, complete. Raises NotFound, Unreadable, TransientError."""
         ...
 
-    def look(self, path: RelPath) -> Seen:
+    def stat(self, path: RelPath) -> Seen:
         """One name, looked at freshly; never raises for what it finds there."""
         ...
 
@@ -279,7 +306,7 @@ class Store(Protocol):
         """
         ...
 
-    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+    def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         """The entries again, in order, each with its digest (of content that did not change meanwhile)."""
         ...
 
@@ -294,7 +321,7 @@ class Store(Protocol):
         """
         ...
 
-    def read_small(self, path: RelPath, limit: int) -> bytes:
+    def read_file(self, path: RelPath, limit: int) -> bytes:
         """At most `limit` bytes of a small file; b"" if there is none of that name.
 
         Raises Unreadable, TransientError where it is there (or may be) and cannot be read.
@@ -320,9 +347,9 @@ class Store(Protocol):
 
     def rename(self, items: Sequence[RenameRequest]) -> Results: ...
 
-    def amend(self, items: Sequence[SetAttributesRequest]) -> Results: ...
+    def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results: ...
 
-    def sweep(self, leftovers: Sequence[RelPath]) -> None:
+    def clean_leftovers(self, leftovers: Sequence[RelPath]) -> None:
         """Move our temporary files that a dead run left behind to the trash."""
         ...
 
@@ -387,21 +414,21 @@ class BaseStore(Protocol):
         """Write all or nothing, durably. Raises StateError."""
         ...
 
-    def seal(self, fingerprints: Iterable[tuple[RelPath, bytes | None, bytes | None]]) -> None:
+    def set_fingerprints(self, fingerprints: Iterable[tuple[RelPath, bytes | None, bytes | None]]) -> None:
         """Store the fingerprints of directories in which everything is agreed (None: void)."""
         ...
 
-    def sealable(
+    def compute_fingerprints(
         self, directories: Iterable[RelPath]
     ) -> Iterator[tuple[RelPath, bytes | None, bytes | None]]:
-        """What `seal` wants to know of these directories, computed from what is remembered.
+        """What `set_fingerprints` wants to know of these directories, computed from what is remembered.
 
         None for a side where a version is not trusted; directories of which nothing is known are
         left out.
         """
         ...
 
-    def setting(self, key: str) -> str:
+    def get_setting(self, key: str) -> str:
         """A remembered text, "" where there is none."""
         ...
 

@@ -136,7 +136,7 @@ def _reason(point: RelPath, known: Mapping[RelPath, str], now: Mapping[RelPath, 
 
 def remembered(memory: BaseStore, side: Side) -> Mapping[RelPath, str] | None:
     """What was mounted inside the root when it was looked at last; None where that was never told."""
-    text = memory.setting(f"{side.value}_mounts")
+    text = memory.get_setting(f"{side.value}_mounts")
     found: Mapping[RelPath, str] | None = json.loads(text) if text else None
     return found
 

@@ -37,7 +37,7 @@ Refusals = Mapping[tuple[Side, RelPath], Refusal]
 
 def known(memory: BaseStore) -> Refusals:
     """By the side that refused, and the path."""
-    text = memory.setting(REFUSED)
+    text = memory.get_setting(REFUSED)
     rows = json.loads(text) if text else []
     return {(Side(side), path): Refusal(token, message) for side, path, token, message in rows}
 

@@ -11,11 +11,12 @@ import json
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from syncer.engine import paths, refusals
 from syncer.engine.ignore import LIMIT, Compiler, IgnoreFileError, Rules
-from syncer.engine.interfaces import BaseStore, Reporter, Store
+from syncer.engine.interfaces import BaseStore, KnownDirectories, Reporter, Scan, Store
 from syncer.engine.model import (
     SIDES,
     BaseEntry,
@@ -55,11 +56,13 @@ class ScanResult:
 
     `whole`: every other one was found to be what it was, so what a run does not meet is not there.
     `forced`: they are opened although their fingerprints may say that nothing moved.
+    `first`: the base is empty, so the only directory is the root, which is not a known one.
     """
 
     directories: Sequence[RelPath]
     whole: bool = True
     forced: bool = False
+    first: bool = False
 
 
 class SnapshotReader:
@@ -71,10 +74,13 @@ class SnapshotReader:
         memory: BaseStore,
         reporter: Reporter,
         mounted: Mapping[Side, Mounts] = NOTHING_MOUNTED,
+        scans: Mapping[Side, Scan] | None = None,
     ) -> None:
+        """`scans` list the directories; None: the stores do, one by one."""
         self.capabilities = {side: store.capabilities for side, store in stores.items()}
         self.absent = {side: dict(mounts.absent) for side, mounts in mounted.items()}
         self._stores = stores
+        self._scans: Mapping[Side, Scan | Store] = stores if scans is None else scans
         self._memory = memory
         self._reporter = reporter
         self._mounted = mounted
@@ -93,7 +99,7 @@ class SnapshotReader:
         if point is not None:
             return BlockedEntry(BlockReason.UNMOUNTED, mounts.absent[point])
         try:
-            listing = self._stores[side].list(directory)
+            listing = self._scans[side].list(directory)
         except (NotFound, ChangedUnderUs) as error:
             return BlockedEntry(BlockReason.BUSY, f"it changed while we looked: {error}")
         except (PermanentError, TransientError, LocalError) as error:
@@ -135,7 +141,7 @@ class SnapshotReader:
             return [_unread(error, str(error))] * len(paths)
 
     def digests(self, side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
-        return list(self._stores[side].digests(wanted)) if wanted else ()
+        return list(self._stores[side].with_digests(wanted)) if wanted else ()
 
     def refusal(self, side: Side, path: RelPath) -> Refusal | None:
         return self._refusals.get((side, path))
@@ -150,14 +156,14 @@ class SnapshotReader:
         Raises Illegible.
         """
         try:
-            return self._stores[side].read_small(path, LIMIT + 1)
+            return self._stores[side].read_file(path, LIMIT + 1)
         except (PermanentError, TransientError, LocalError) as error:
             raise IgnoreFileError(_unread(error, f"its ignore rules: {error}"), side) from error
 
 
 def machine_rules(memory: BaseStore) -> Mapping[RelPath, str]:
     """Digests of the machine's own ignore files by directory, as they were when all below was judged."""
-    found: Mapping[RelPath, str] = json.loads(memory.setting(MACHINE_RULES) or "{}")
+    found: Mapping[RelPath, str] = json.loads(memory.get_setting(MACHINE_RULES) or "{}")
     return found
 
 
@@ -181,6 +187,7 @@ def _unread(error: SyncerError, message: str) -> BlockedEntry:
 
 def observe(
     stores: Mapping[Side, Store],
+    scans: Mapping[Side, Scan],
     memory: BaseStore,
     policy: Policy,
     compiler: Compiler,
@@ -189,7 +196,7 @@ def observe(
     mounted: Mapping[Side, Mounts] = NOTHING_MOUNTED,
 ) -> Reconciliation:
     """What is to be done about what stands in these directories, and in new ones below them."""
-    eyes = SnapshotReader(stores, memory, reporter, mounted)
+    eyes = SnapshotReader(stores, memory, reporter, mounted, scans)
     sight = Respelt(eyes)
     rules = Rules(
         policy.ignore,
@@ -200,9 +207,6 @@ def observe(
     )
     reconciler = Reconciler(sight, policy, rules)
     reconciler.findings.machine_rules = rules.machine
-    if not look.whole:
-        for store in stores.values():
-            store.expect(look.directories)
     _allow_depth()
     for directory in look.directories:
         reconciler.visit(directory)
@@ -239,35 +243,63 @@ def _revisit(reconciler: Reconciler, memory: BaseStore) -> None:
     ]
 
 
-def look(
+@contextmanager
+def begin(
     stores: Mapping[Side, Store],
     memory: BaseStore,
     reporter: Reporter,
     *,
     scope: Scope = EVERYTHING,
     forced: bool = False,
-) -> ScanResult:
-    """Known directories in the scope that changed on a side (or all there are); the root if nothing is known.
+) -> Iterator[tuple[ScanResult, Mapping[Side, Scan]]]:
+    """Scan both stores for known directories in the scope that changed; the root if nothing is known.
 
-    Directories above those of the scope are in it: what is new, or gone, shows in the one it stands in.
+    `forced`: all known directories, whatever the scope. Directories above those of the scope are in it: a
+    name that is new, or gone, shows in the directory it stands in. In the context the scans list directories.
     """
-    known: dict[Side, list[tuple[RelPath, bytes]]] = {side: [] for side in Side}
+    known: dict[Side, list[tuple[RelPath, bytes | None]]] = {side: [] for side in SIDES}
     dirty: set[RelPath] = set()
-    whole = forced or scope.everywhere
-    rooted = False
+    compared = 0
     for path, prints, asked in _candidates(memory, EVERYTHING if forced else scope):
-        rooted = True
-        if forced or None in prints.values():
+        void = forced or None in prints.values()
+        if void:
             dirty.add(path)
-            continue
         for side in asked:
-            known[side].append((path, prints[side] or b""))
-    if not rooted and (scope or forced):
-        return ScanResult(directories=[""], forced=forced)
-    for changed in _survey(stores, known):
-        dirty.update(changed)
-    reporter.scanning(sum(map(len, known.values())))
-    return ScanResult(directories=sorted(dirty, key=paths.tree_key), whole=whole, forced=forced)
+            known[side].append((path, None if void else prints[side]))
+            compared += not void
+    first = not any(known.values()) and bool(scope or forced)
+    with opened(stores, known) as scans:
+        near = all(store.capabilities.local for store in stores.values())
+        for changed in _changed(scans, known, at_once=not near):
+            dirty.update(changed)
+        if not first:
+            reporter.scanning(compared)
+        yield (
+            ScanResult(
+                directories=[""] if first else sorted(dirty, key=paths.tree_key),
+                whole=first or forced or scope.everywhere,
+                forced=forced,
+                first=first,
+            ),
+            scans,
+        )
+
+
+@contextmanager
+def resume(stores: Mapping[Side, Store], seen: ScanResult) -> Iterator[Mapping[Side, Scan]]:
+    """Scans that list the directories which an earlier scan found to have changed."""
+    known = [] if seen.first else [(path, None) for path in seen.directories]
+    with opened(stores, dict.fromkeys(SIDES, known)) as scans:
+        yield scans
+
+
+@contextmanager
+def opened(
+    stores: Mapping[Side, Store], known: Mapping[Side, KnownDirectories]
+) -> Iterator[Mapping[Side, Scan]]:
+    """A scan of each store, closed with the context."""
+    with ExitStack() as stack:
+        yield {side: stack.enter_context(store.scan(known[side])) for side, store in stores.items()}
 
 
 def _candidates(
@@ -283,13 +315,13 @@ def _candidates(
             yield path, {Side.LOCAL: local, Side.REMOTE: remote}, (side,)
 
 
-def _survey(
-    stores: Mapping[Side, Store], known: Mapping[Side, list[tuple[RelPath, bytes]]]
-) -> Iterator[list[RelPath]]:
-    """Ask both stores: at once if one is far away, one after the other if both would use this machine."""
-    asked = [side for side in stores if known[side]]
-    if len(asked) < 2 or all(store.capabilities.local for store in stores.values()):
-        yield from (list(stores[side].changed(known[side])) for side in asked)
+def _changed(
+    scans: Mapping[Side, Scan], known: Mapping[Side, KnownDirectories], *, at_once: bool
+) -> Iterator[Sequence[RelPath]]:
+    """Ask the sides that have a fingerprint to compare; `at_once`, unless both would use this machine."""
+    asked = [side for side in scans if any(print_ is not None for _, print_ in known[side])]
+    if len(asked) < 2 or not at_once:
+        yield from (list(scans[side].changed()) for side in asked)
         return
     with ThreadPoolExecutor(len(asked), thread_name_prefix="survey") as pool:
-        yield from pool.map(lambda side: list(stores[side].changed(known[side])), asked)
+        yield from pool.map(lambda side: list(scans[side].changed()), asked)

@@ -8,7 +8,8 @@ pending is stored; after a crash the next run observes afresh.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from syncer.engine import (
@@ -20,6 +21,7 @@ from syncer.engine import (
     paths,
     refusals,
     renames,
+    scan,
     selection,
     settle,
 )
@@ -34,6 +36,7 @@ from syncer.engine.interfaces import (
     ForgetBase,
     Reporter,
     RootState,
+    Scan,
     Store,
 )
 from syncer.engine.model import (
@@ -58,7 +61,6 @@ from syncer.engine.mounts import Mounts
 from syncer.engine.reconciliation import Reconciliation
 from syncer.engine.report import ActionReport, ConflictReport, Plan, Resolution, RunReport
 from syncer.engine.scan import MACHINE_RULES, ScanResult, machine_rules, observe
-from syncer.engine.scan import look as look_at
 from syncer.engine.scope import EVERYTHING, Places, Scope
 from syncer.engine.selection import Choice
 from syncer.errors import GuardTripped, LocalError, StoreError
@@ -95,8 +97,10 @@ class SyncContext:
 def survey(pair: SyncContext) -> Plan:
     """What a run would do; changes nothing. Raises GuardTripped, StateError, AuthError, StoreError."""
     pair = replace(pair, policy=replace(pair.policy, settle_ns=0))  # what a run does once files have settled
-    disks = mounted(pair)
-    return _planned(pair, _observed(pair, look(pair), disks), disks)
+    with _scanned(pair) as (seen, scans):
+        disks = mounted(pair)
+        findings = _observed(pair, scans, seen, disks)
+    return _planned(pair, findings, disks)
 
 
 def mounted(pair: SyncContext) -> Mapping[Side, Mounts]:
@@ -114,29 +118,44 @@ def look(pair: SyncContext, scope: Scope = EVERYTHING) -> ScanResult:
 
     Raises AuthError, StateError, StoreError.
     """
-    rules_changed = pair.memory.setting(IGNORE) != _rules_text(pair.policy)
-    return look_at(
-        pair.stores, pair.memory, pair.reporter, scope=scope, forced=rules_changed or pair.policy.full
-    )
+    with _scanned(pair, scope) as (seen, _):
+        return seen
 
 
-def run(pair: SyncContext, seen: ScanResult | None = None) -> RunReport:
+@contextmanager
+def _scanned(
+    pair: SyncContext, scope: Scope = EVERYTHING, seen: ScanResult | None = None
+) -> Iterator[tuple[ScanResult, Mapping[Side, Scan]]]:
+    """Open scans of both sides, with the directories to open; `seen`: as an earlier scan found them."""
+    if seen is not None:
+        with scan.resume(pair.stores, seen) as scans:
+            yield seen, scans
+        return
+    rules_changed = pair.memory.get_setting(IGNORE) != _rules_text(pair.policy)
+    forced = rules_changed or pair.policy.full
+    with scan.begin(pair.stores, pair.memory, pair.reporter, scope=scope, forced=forced) as begun:
+        yield begun
+
+
+def run(pair: SyncContext, looked: ScanResult | None = None) -> RunReport:
     """Bring both sides in step, as far as was looked (None: now, everywhere).
 
     Raises what `survey` raises, and Interrupted.
     """
     markers = _markers(pair)
-    seen = look(pair) if seen is None else seen
-    disks = mounted(pair)
-    findings = _observed(pair, seen, disks)
+    with _scanned(pair, seen=looked) as (seen, scans):
+        disks = mounted(pair)
+        findings = _observed(pair, scans, seen, disks)
     _verify_roots(pair, markers, disks)
     for side in Side:
         mounts.remember(pair.memory, side, disks[side])
     todo = _planned(pair, findings, disks)
     if _swept(pair, findings):
-        findings = _observed(pair, seen, disks)  # a name whose renaming was cut off is there again
+        # A file whose renaming was cut off is there again, under its name: the listings are taken anew.
+        with scan.resume(pair.stores, seen) as scans:
+            findings = _observed(pair, scans, seen, disks)
         todo = _planned(pair, findings, disks)
-    pair.memory.seal((directory, None, None) for directory in findings.reopened)
+    pair.memory.set_fingerprints((directory, None, None) for directory in findings.reopened)
     _announce(pair, todo.actions)
     executor = Executor(
         pair.stores,
@@ -167,13 +186,15 @@ def _swept(pair: SyncContext, findings: Reconciliation) -> bool:
     """Whether a dead run had left anything behind, which is out of the way now."""
     left = [side for side in Side if findings.leftovers[side] and pair.policy.mode.may_change(side)]
     for side in left:
-        pair.stores[side].sweep(findings.leftovers[side])
+        pair.stores[side].clean_leftovers(findings.leftovers[side])
     return bool(left)
 
 
-def _observed(pair: SyncContext, seen: ScanResult, disks: Mapping[Side, Mounts]) -> Reconciliation:
+def _observed(
+    pair: SyncContext, scans: Mapping[Side, Scan], seen: ScanResult, disks: Mapping[Side, Mounts]
+) -> Reconciliation:
     policy = replace(pair.policy, now_ns=pair.clock.now_ns())
-    return observe(pair.stores, pair.memory, policy, pair.compiler, pair.reporter, seen, disks)
+    return observe(pair.stores, scans, pair.memory, policy, pair.compiler, pair.reporter, seen, disks)
 
 
 def _carried_out(
@@ -253,7 +274,7 @@ def _without_echoes(pair: SyncContext, findings: Reconciliation) -> echo.Settled
     """What was found without old content that comes back, and without a second copy of a conflict's loser."""
 
     def learn(side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
-        return list(pair.stores[side].digests(wanted))
+        return list(pair.stores[side].with_digests(wanted))
 
     def beside(side: Side, directory: RelPath) -> Mapping[str, Entry]:
         try:
@@ -279,7 +300,7 @@ def _learner(pair: SyncContext) -> renames.Learn:
         able = pair.stores[side].capabilities
         if not pair.stores[side.other].capabilities.moves or not (able.local or able.digests):
             return [None] * len(wanted)
-        return list(pair.stores[side].digests(wanted))
+        return list(pair.stores[side].with_digests(wanted))
 
     return learn
 
@@ -309,7 +330,7 @@ def _holds_something(store: Store) -> bool:
 
 def _markers(pair: SyncContext) -> Mapping[Side, str]:
     """The identities of both roots as the memory has them; "" where it has none."""
-    return {side: pair.memory.setting(f"{side.value}_root") for side in Side}
+    return {side: pair.memory.get_setting(f"{side.value}_root") for side in Side}
 
 
 def _verify_roots(pair: SyncContext, markers: Mapping[Side, str], disks: Mapping[Side, Mounts]) -> None:
@@ -346,7 +367,7 @@ def _seal(
     which rules: a death in between must not leave fingerprints that are believed under others.
     """
     rules = _rules_text(pair.policy)
-    if pair.memory.setting(IGNORE) != rules:
+    if pair.memory.get_setting(IGNORE) != rules:
         pair.memory.set(**{IGNORE: rules})
     _remember_machine_rules(pair.memory, findings.machine_rules)
     waiting = {d for action in left for d in _touched(action)}
@@ -360,11 +381,11 @@ def _seal(
         for sealed in findings.settled
         if sealed[0] not in waiting and not (unspelt and unspelt.intersection(paths.upwards(sealed[0])))
     ]
-    pair.memory.seal(agreed)
+    pair.memory.set_fingerprints(agreed)
     settled = {path for path, _, _ in agreed}
     undone = {d for r in reports if not isinstance(r.outcome, Done) for d in _touched(r.action)} | waiting
     touched = {d for r in reports for d in _touched(r.action)} - settled - findings.mixed - findings.lopsided
-    pair.memory.seal(pair.memory.sealable(sorted(touched - undone)))
+    pair.memory.set_fingerprints(pair.memory.compute_fingerprints(sorted(touched - undone)))
     _open_again(pair.memory, (findings.visited - settled - touched) | (undone - settled))
 
 
@@ -381,7 +402,7 @@ def _open_again(memory: BaseStore, directories: Collection[RelPath]) -> None:
     if directories:
         known = memory.directories(Places(directories=frozenset(directories)))
         sealed = [path for path, local, remote in known if path in directories and (local or remote)]
-        memory.seal((path, None, None) for path in sealed)
+        memory.set_fingerprints((path, None, None) for path in sealed)
 
 
 def _touched(action: Action) -> Iterable[RelPath]:

@@ -123,7 +123,7 @@ def _known(opened: OpenJob, candidates: Sequence[RelPath]) -> RelPath:
     for path in candidates:
         directory, name = split(path)
         in_base = not path or name in opened.state.memory.rows(directory)
-        if in_base or any(store.look(path) is not None for store in opened.pair.stores.values()):
+        if in_base or any(store.stat(path) is not None for store in opened.pair.stores.values()):
             return path
     kept = {thing.path for folder in opened.stores.folders.values() for thing in folder.trashed()}
     return next((path for path in candidates if path in kept), candidates[0])

@@ -39,7 +39,7 @@ def choose(memory: BaseStore, conflicts: Iterable[OpenConflict], take: str) -> N
 
 def chosen(memory: BaseStore, path: RelPath) -> str:
     """The choice that is kept for a path, "" if there is none."""
-    return memory.setting(_key(path))
+    return memory.get_setting(_key(path))
 
 
 def made(memory: BaseStore, conflicts: Iterable[OpenConflict]) -> list[RelPath]:
@@ -78,5 +78,5 @@ def forget(memory: BaseStore, paths: Iterable[RelPath]) -> None:
 
 
 def _shows(store: Store, path: RelPath, then: ConflictSide) -> bool:
-    now = store.look(path)
+    now = store.stat(path)
     return isinstance(now, Entry) and (now.size, now.mtime_ns) == (then.size, then.mtime_ns)

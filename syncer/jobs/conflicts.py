@@ -177,10 +177,10 @@ def _delete(store: Store, path: RelPath, expected: Entry) -> str:
 
 def _file(store: Store, path: RelPath) -> Entry | None:
     """A file or symlink with its digest, None for anything else."""
-    entry = store.look(path)
+    entry = store.stat(path)
     if not isinstance(entry, Entry) or entry.kind is Kind.DIRECTORY:
         return None
-    known = next(iter(store.digests([(path, entry)])))
+    known = next(iter(store.with_digests([(path, entry)])))
     return known if isinstance(known, Entry) else None
 
 

@@ -87,13 +87,13 @@ def remember_holds(memory: BaseStore, holds: Sequence[Hold]) -> None:
     text = json.dumps(
         [{"guard": h.guard, "side": h.side.value, "message": h.message, "paths": h.paths} for h in holds]
     )
-    if text != (memory.setting(_HELD) or "[]"):
+    if text != (memory.get_setting(_HELD) or "[]"):
         memory.set(**{_HELD: text})
 
 
 def held(memory: BaseStore) -> list[dict[str, Any]]:
     """What the last run held back, as plain values."""
-    found: list[dict[str, Any]] = json.loads(memory.setting(_HELD) or "[]")
+    found: list[dict[str, Any]] = json.loads(memory.get_setting(_HELD) or "[]")
     return found
 
 
@@ -104,7 +104,7 @@ def remember_put_back(memory: BaseStore, paths: Sequence[RelPath]) -> None:
 
 def put_back(memory: BaseStore) -> list[RelPath]:
     """Those paths."""
-    found: list[RelPath] = json.loads(memory.setting(_PUT_BACK) or "[]")
+    found: list[RelPath] = json.loads(memory.get_setting(_PUT_BACK) or "[]")
     return found
 
 
@@ -221,4 +221,4 @@ def _rename_copies(ledger: RunHistory, report: RunReport) -> None:
 def _settled(conflict: OpenConflict, asked: set[RelPath], stores: Sequence[Store]) -> bool:
     if conflict.resolution == Resolution.ASKED.value:
         return conflict.path not in asked
-    return all(store.look(conflict.copy) is None for store in stores)
+    return all(store.stat(conflict.copy) is None for store in stores)

@@ -141,9 +141,9 @@ def remember(memory: BaseStore, settings: Settings, job: JobSettings, place: Pai
     """In the memory itself, and beside it: where its roots are, and on which machine it is used."""
     texts = _texts(settings, job)
     new = {**{_TEXTS[side]: text for side, text in texts.items()}, _MACHINE: installation.machine()}
-    if any(memory.setting(key) != text for key, text in new.items()):
+    if any(memory.get_setting(key) != text for key, text in new.items()):
         memory.set(**new)
-    markers = {side: memory.setting(f"{side.value}_root") for side in Side}
+    markers = {side: memory.get_setting(f"{side.value}_root") for side in Side}
     before = _written_down(place.directory)
     if before is None or (before.texts, before.markers) != (texts, markers):
         _write_down(place.directory, Known(place=place, texts=texts, markers=markers, used_ns=0))
@@ -155,7 +155,7 @@ def begin_anew(memory: BaseStore, stores: factory.Stores) -> list[str]:
     Two would have one memory otherwise, each of its own moment, and what one of them lacks would be deleted
     at the other. Nothing is deleted by a run after this. The answer is what there is to say.
     """
-    before, now = memory.setting(_MACHINE), installation.machine()
+    before, now = memory.get_setting(_MACHINE), installation.machine()
     if not before or not now or before == now:
         return []
     known, folder = remembered(memory, Side.LOCAL), stores.folders[Side.LOCAL]
@@ -168,7 +168,7 @@ def begin_anew(memory: BaseStore, stores: factory.Stores) -> list[str]:
     memory.set(**{f"{side.value}_{what}": "" for side in Side for what in ("root", "device", "folder")})
     told = "the state directory and the local folder were copied from another machine: "
     try:
-        folder.mark(token_hex(16))
+        folder.write_root_id(token_hex(16))
         told += "the folder got a marker of its own, and "
     except StoreError:
         pass  # a folder that can only be read
@@ -291,19 +291,19 @@ def mark_copies(stores: factory.Stores, originals: dict[Side, str], source: Side
     for side, original in originals.items():
         if side not in stores.folders:
             if side is not source:
-                stores.remote.mark(token_hex(16))
+                stores.remote.write_root_id(token_hex(16))
                 notes.append(f"the {side.value} root is a copy of {original}: it got a marker of its own")
             continue
         folder, fresh = stores.folders[side], token_hex(16)
         before = _marker(f"{_HERE}{original}")
         try:
-            folder.mark(fresh)
+            folder.write_root_id(fresh)
         except StoreError:
             if side is not source:
                 raise
             continue
         if _marker(f"{_HERE}{original}") == fresh:
-            folder.mark(before)
+            folder.write_root_id(before)
         else:
             notes.append(f"the {side.value} root is a copy of {original}: it got a marker of its own")
     return notes

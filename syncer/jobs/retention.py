@@ -89,7 +89,7 @@ def resize(state: State, side: Side, folder: FolderStore) -> None:
 
 def told(memory: BaseStore) -> list[str]:
     """What `status` says of the trash: whether the bound by size took something before its time."""
-    found = [memory.setting(f"{_EARLY}.{side.value}") for side in Side]
+    found = [memory.get_setting(f"{_EARLY}.{side.value}") for side in Side]
     return [text.partition(" ")[2] for text in found if text]
 
 
@@ -229,7 +229,7 @@ class _Keeper:
     def _hush(self) -> None:
         """After a day `status` no longer speaks of it."""
         key = f"{_EARLY}.{self._side}"
-        said = self._state.memory.setting(key)
+        said = self._state.memory.get_setting(key)
         if said and self._age.ns - int(said.partition(" ")[0]) > DAY_NS:
             self._state.memory.set(**{key: ""})
 

@@ -83,7 +83,7 @@ def _marked_again(
     if state is None or not _lost_its_marker(memory, side, store, state):
         return state
     try:
-        store.mark(guards.remembered(memory, side).marker, only_first=True)
+        store.write_root_id(guards.remembered(memory, side).marker, only_first=True)
     except StoreError as error:
         if not only_read or isinstance(error, TransientError):
             raise
@@ -218,7 +218,8 @@ def _marked(store: Store, *, only_read: bool) -> RootState:
     seen = store.root()
     if seen is not None and not seen.marker:
         try:
-            store.mark(token_hex(16), only_first=True)  # of several first runs at once one marker stands
+            # Of several first runs at once one marker stands.
+            store.write_root_id(token_hex(16), only_first=True)
         except StoreError as error:
             if not only_read or isinstance(error, TransientError):
                 raise

@@ -315,7 +315,7 @@ class Runner:
         job, clock = self._job, world.clock
         names = session.names(job)
         notes += relocation.begin_anew(state.memory, stores)
-        if not state.memory.setting("local_root"):
+        if not state.memory.get_setting("local_root"):
             originals = relocation.copied(world.settings, job, clock)
             notes += relocation.mark_copies(stores, originals, job.mode.source)
         found = root_identity.admit(

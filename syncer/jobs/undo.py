@@ -292,7 +292,7 @@ def _carried_out(opened: OpenJob, todo: Sequence[UndoStep], own: int) -> Iterato
     """The steps in groups; each is in the history before the next begins."""
     memory, ledger = opened.state.memory, opened.state.ledger
     touched = {split(path)[0] for step in todo for path in (step.path, step.origin) if path}
-    memory.seal((directory, None, None) for directory in sorted(touched))
+    memory.set_fingerprints((directory, None, None) for directory in sorted(touched))
     for _, members in groupby(todo, key=lambda step: (step.what, step.side, bool(step.obstacle))):
         group = list(members)
         opened.pair.reporter.scanning(0)  # may stop here

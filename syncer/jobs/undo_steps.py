@@ -260,14 +260,14 @@ class UndoExecutor:
             case What.UNMAKE:
                 return self._unforeseen(step.path, freed)
             case What.MAKE:
-                seen = self._store.look(step.path)
+                seen = self._store.stat(step.path)
                 return CHANGED if _is_file(seen) and step.path not in freed else ""
             case What.RENAME:
                 judged = self._judge_rename(step, freed)
             case What.REMOVE:
                 judged = self._judge_removal(step)
             case What.PUT_BACK:
-                judged = self._judge(step, None if step.path in freed else self._store.look(step.path))
+                judged = self._judge(step, None if step.path in freed else self._store.stat(step.path))
         if isinstance(judged, Ended) and isinstance(judged.outcome, Stale):
             return judged.outcome.message
         return ""
@@ -296,7 +296,7 @@ class UndoExecutor:
         over: dict[int, tuple[Kept, Entry]] = {}
         for index, step in enumerate(steps):
             assert step.kept is not None  # a step without it has an obstacle
-            judged = self._judge(step, self._store.look(step.path))
+            judged = self._judge(step, self._store.stat(step.path))
             if isinstance(judged, Ended):
                 ended[index] = judged
             elif judged is None:
@@ -327,7 +327,7 @@ class UndoExecutor:
 
     def _restored(self, step: UndoStep, kept: Kept) -> Ended:
         ended = _ended(self._store.restore(kept))
-        seen = self._store.look(step.path) if ended.changed else None
+        seen = self._store.stat(step.path) if ended.changed else None
         known = self._known(step.path, seen) if isinstance(seen, Entry) else None
         return replace(ended, digest=known.digest if known else None)
 
@@ -349,7 +349,7 @@ class UndoExecutor:
         return [(step, ended[index]) for index, step in enumerate(steps)]
 
     def _judge_removal(self, step: UndoStep) -> Entry | Ended:
-        seen = self._store.look(step.path)
+        seen = self._store.stat(step.path)
         if seen is None:
             return _NOTHING_TO_DO  # gone already
         known = self._known(step.path, seen)
@@ -359,7 +359,7 @@ class UndoExecutor:
 
     def _unforeseen(self, path: RelPath, freed: Collection[RelPath]) -> str:
         """Why a directory could not be removed: a file stands there, or something is in it."""
-        seen = self._store.look(path)
+        seen = self._store.stat(path)
         if seen is None:
             return ""
         if not isinstance(seen, Entry) or seen.kind is not Kind.DIRECTORY:
@@ -384,7 +384,7 @@ class UndoExecutor:
 
     def _judge_rename(self, step: UndoStep, freed: Collection[RelPath]) -> Entry | Ended:
         """What is to get its old name back, or how the step ends without that."""
-        seen = None if step.path in freed else self._store.look(step.path)
+        seen = None if step.path in freed else self._store.stat(step.path)
         taken = step.origin not in freed and self._is_taken(step)
         if seen is None:
             if taken:
@@ -401,7 +401,7 @@ class UndoExecutor:
 
     def _is_taken(self, step: UndoStep) -> bool:
         """Whether something has the old name; where the disk folds, not only another spelling of it."""
-        if self._store.look(step.origin) is None:
+        if self._store.stat(step.origin) is None:
             return False
         able = self._store.capabilities
         same = [fold(path, case=able.folds_case, form=able.folds_form) for path in (step.origin, step.path)]
@@ -412,7 +412,7 @@ class UndoExecutor:
         """A file or symlink with its digest."""
         if not isinstance(seen, Entry) or seen.kind is Kind.DIRECTORY:
             return None
-        (known,) = self._store.digests([(path, seen)])
+        (known,) = self._store.with_digests([(path, seen)])
         return known if isinstance(known, Entry) and known.digest is not None else None
 
     def _is_as_left(self, step: UndoStep, known: Entry) -> bool:

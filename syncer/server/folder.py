@@ -457,7 +457,7 @@ class ServedFolder:
         known = self.digests.find(join(store.below, path), entry.version) if entry.trusted else None
         if known is not None:
             return replace(entry, digest=known)
-        [found] = store.digests([(path, entry)])
+        [found] = store.with_digests([(path, entry)])
         if not isinstance(found, Entry) or found.version != entry.version:
             raise Unreadable(f"{printable(path)} changed while it was read", path=path)
         self.learn(store, path, found)

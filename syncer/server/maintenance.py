@@ -73,7 +73,7 @@ class Maintenance:
             for path in leftovers(self._served):
                 if self._stop.is_set():
                     break
-                store.sweep([path])
+                store.clean_leftovers([path])
                 count += 1
         return count
 

@@ -83,7 +83,7 @@ class BaseTable:
                 self._drop(fact.path) if isinstance(fact, ForgetBase) else self._relocate(fact)
             batch.flush(self._database)
 
-    def seal(self, fingerprints: Iterable[Sealed]) -> None:
+    def set_fingerprints(self, fingerprints: Iterable[Sealed]) -> None:
         stream = iter(fingerprints)
         first = list(islice(stream, _PAGE))
         if not first:
@@ -94,7 +94,7 @@ class BaseTable:
                 self._database.execute_many(sql.SEAL, rows)
                 first = list(islice(stream, _PAGE))
 
-    def sealable(self, directories: Iterable[RelPath]) -> Iterator[Sealed]:
+    def compute_fingerprints(self, directories: Iterable[RelPath]) -> Iterator[Sealed]:
         """The directories' fingerprints as the remembered rows make them (`engine.interfaces.BaseStore`)."""
         for path in directories:
             key = tree_key(path)
@@ -102,7 +102,7 @@ class BaseTable:
             if rows or self._database.value(sql.EXISTS, (key,)) is not None:
                 yield path, _fingerprint(rows, 2), _fingerprint(rows, 3)
 
-    def setting(self, key: str) -> str:
+    def get_setting(self, key: str) -> str:
         return str(self._database.value(sql.SETTING, (key,)) or "")
 
     def set(self, **settings: str) -> None:

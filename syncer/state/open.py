@@ -251,9 +251,9 @@ def _is_big(path: Path) -> bool:
 
 def _recently_sound(database: Database, moment: int) -> bool:
     memory = BaseTable(database)
-    checked = memory.setting(CHECKED)
+    checked = memory.get_setting(CHECKED)
     age = moment - int(checked) if checked.isdecimal() else -1
-    return memory.setting(CLEAN) == "1" and 0 <= age < CHECK_EVERY_NS
+    return memory.get_setting(CLEAN) == "1" and 0 <= age < CHECK_EVERY_NS
 
 
 def _view(path: Path, migrations: Sequence[Migration]) -> Database:

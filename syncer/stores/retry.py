@@ -18,11 +18,13 @@ from blake3 import blake3
 
 from syncer.engine.interfaces import (
     DeleteRequest,
+    KnownDirectories,
     LocalBasis,
     MkdirRequest,
     RenameRequest,
     Results,
     RootState,
+    Scan,
     SetAttributesRequest,
     Source,
     Store,
@@ -31,7 +33,7 @@ from syncer.engine.interfaces import (
 )
 from syncer.engine.model import Done, Entry, Failed, Kind, Listing, Method, Outcome, RelPath, Seen
 from syncer.errors import LocalError, StoreError, SyncerError, TransientError
-from syncer.stores.base import StoreWrapper
+from syncer.stores.base import ScanBase, StoreWrapper
 from syncer.stores.retry_policy import POLICY, Attempts, RetryPolicy
 
 # --------------------------------------------------------------------------------
@@ -119,34 +121,37 @@ class RetryingStore(StoreWrapper):
     def create_root(self) -> None:
         self._again(self.inner.create_root)
 
-    def mark(self, marker: str, *, only_first: bool = False) -> None:
-        self._again(lambda: self.inner.mark(marker, only_first=only_first))
+    def write_root_id(self, marker: str, *, only_first: bool = False) -> None:
+        self._again(lambda: self.inner.write_root_id(marker, only_first=only_first))
+
+    def scan(self, known: KnownDirectories) -> Scan:
+        return _RetryingScan(self.inner.scan(known), self._again)
 
     def list(self, path: RelPath) -> Listing:
         return self._again(lambda: self.inner.list(path))
 
-    def look(self, path: RelPath) -> Seen:
-        return self._again(lambda: self.inner.look(path))
+    def stat(self, path: RelPath) -> Seen:
+        return self._again(lambda: self.inner.stat(path))
 
     def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
         return self._again(lambda: self.inner.left_out(paths))
 
-    def read_small(self, path: RelPath, limit: int) -> bytes:
-        return self._again(lambda: self.inner.read_small(path, limit))
+    def read_file(self, path: RelPath, limit: int) -> bytes:
+        return self._again(lambda: self.inner.read_file(path, limit))
 
-    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+    def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         """Goes on where it broke off."""
         self._circuit.check()
         done = 0
         while done < len(wanted):
-            found = self.inner.digests(wanted[done:])
+            found = self.inner.with_digests(wanted[done:])
             try:
                 for seen in found:
                     yield seen
                     done += 1
                 return
             except TransientError as error:
-                one = partial(self.inner.digests, wanted[done : done + 1])
+                one = partial(self.inner.with_digests, wanted[done : done + 1])
                 yield from self._again(lambda one=one: [*one()], failed=error)  # type: ignore[misc]
                 done += 1
 
@@ -155,9 +160,6 @@ class RetryingStore(StoreWrapper):
 
     def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
         return [_WatchedSource(source, self._circuit) for source in self.inner.open_many(wanted)]
-
-    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
-        return self.inner.changed(known)
 
     def _again(
         self,
@@ -215,8 +217,8 @@ class RetryingStore(StoreWrapper):
     def rename(self, items: Sequence[RenameRequest]) -> Results:
         return self._batches(items, self.inner.rename, self._was_renamed)
 
-    def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
-        return self._batches(items, self.inner.amend, self._was_amended)
+    def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results:
+        return self._batches(items, self.inner.set_attributes, self._was_amended)
 
     def _batches(
         self,
@@ -273,7 +275,7 @@ class RetryingStore(StoreWrapper):
 
     def _was_put(self, item: WriteRequest) -> Outcome | None:
         """Done if the name holds exactly what was to be put (and did not before)."""
-        found = self.inner.look(item.path)
+        found = self.inner.stat(item.path)
         if not isinstance(found, Entry) or found.kind is not item.kind:
             return None
         if item.expected is not None and found.version == item.expected.version:
@@ -282,22 +284,22 @@ class RetryingStore(StoreWrapper):
             return _done(found) if found.target == item.target else None
         if found.size != item.size or item.source is None:
             return None
-        seen = next(iter(self.inner.digests([(item.path, found)])), None)
+        seen = next(iter(self.inner.with_digests([(item.path, found)])), None)
         if isinstance(seen, Entry) and seen.digest is not None and seen.digest == _digest(item.source):
             return _done(seen)
         return None
 
     def _was_deleted(self, item: DeleteRequest) -> Outcome | None:
-        return Done() if self.inner.look(item.path) is None else None
+        return Done() if self.inner.stat(item.path) is None else None
 
     def _was_made(self, item: MkdirRequest) -> Outcome | None:
-        found = self.inner.look(item.path)
+        found = self.inner.stat(item.path)
         return Done(entry=found) if isinstance(found, Entry) and found.kind is Kind.DIRECTORY else None
 
     def _was_renamed(self, item: RenameRequest) -> Outcome | None:
         """Done if the origin is gone and something like it is at the path."""
-        found = self.inner.look(item.path)
-        if self.inner.look(item.origin) is not None or not isinstance(found, Entry):
+        found = self.inner.stat(item.path)
+        if self.inner.stat(item.origin) is not None or not isinstance(found, Entry):
             return None
         if found.kind is not item.expected.kind or found.size != item.expected.size:
             return None
@@ -305,11 +307,28 @@ class RetryingStore(StoreWrapper):
 
     def _was_amended(self, item: SetAttributesRequest) -> Outcome | None:
         """Done if it looks as it should; untrusted, so that its content is looked at again."""
-        found = self.inner.look(item.path)
+        found = self.inner.stat(item.path)
         if not isinstance(found, Entry) or found.size != item.expected.size:
             return None
         right = item.mtime_ns in (None, found.mtime_ns) and item.executable in (None, found.executable)
         return Done(entry=replace(found, trusted=False)) if right else None
+
+
+class _RetryingScan(ScanBase):
+    """A scan whose listings are tried again. Stores do that for `changed` themselves, request by request."""
+
+    def __init__(self, inner: Scan, again: Callable[[Callable[[], Listing]], Listing]) -> None:
+        self._inner = inner
+        self._again = again
+
+    def changed(self) -> Iterable[RelPath]:
+        return self._inner.changed()
+
+    def list(self, path: RelPath) -> Listing:
+        return self._again(lambda: self._inner.list(path))
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 class _WatchedSource:

@@ -10,15 +10,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from syncer.engine.interfaces import (
     DeleteRequest,
+    KnownDirectories,
     LocalBasis,
     MkdirRequest,
     RenameRequest,
     Results,
     RootState,
+    Scan,
     SetAttributesRequest,
     Source,
     Store,
@@ -27,7 +30,7 @@ from syncer.engine.interfaces import (
 )
 from syncer.engine.model import Entry, Failed, Listing, Outcome, RelPath, Seen
 from syncer.errors import AuthError, SyncerError
-from syncer.stores.base import StoreWrapper
+from syncer.stores.base import ScanBase, StoreWrapper
 
 ItemT = TypeVar("ItemT")
 
@@ -89,14 +92,21 @@ class FaultyStore(StoreWrapper):
     def create_root(self) -> None:
         self._call("create_root", "", self.inner.create_root)
 
-    def mark(self, marker: str, *, only_first: bool = False) -> None:
-        self._call("mark", "", lambda: self.inner.mark(marker, only_first=only_first))
+    def write_root_id(self, marker: str, *, only_first: bool = False) -> None:
+        self._call("write_root_id", "", lambda: self.inner.write_root_id(marker, only_first=only_first))
 
-    def look(self, path: RelPath) -> Seen:
-        return self._call("look", path, lambda: self.inner.look(path))
+    def stat(self, path: RelPath) -> Seen:
+        return self._call("stat", path, lambda: self.inner.stat(path))
+
+    def scan(self, known: KnownDirectories) -> Scan:
+        """Its listings fail as `list` does."""
+        return _FaultyScan(self.inner.scan(known), self._listed)
 
     def list(self, path: RelPath) -> Listing:
-        found = self._call("list", path, lambda: self.inner.list(path))
+        return self._listed(path, self.inner.list)
+
+    def _listed(self, path: RelPath, list_inner: Callable[[RelPath], Listing]) -> Listing:
+        found = self._call("list", path, lambda: list_inner(path))
         lost = {n for n in found.entries if (f"{path}/{n}" if path else n) in self.missing}
         if not lost:
             return found
@@ -108,9 +118,12 @@ class FaultyStore(StoreWrapper):
         found = self._call("left_out", "", lambda: self.inner.left_out(paths))
         return [None if path in self.missing else seen for path, seen in zip(paths, found, strict=True)]
 
-    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+    def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         for item in wanted:
-            yield from self._call("digests", item[0], lambda item=item: [*self.inner.digests([item])])  # type: ignore[misc]
+            yield from self._call("with_digests", item[0], partial(self._with_digest, item))
+
+    def _with_digest(self, item: tuple[RelPath, Entry]) -> list[Seen]:
+        return [*self.inner.with_digests([item])]
 
     def open(self, path: RelPath, expected: Entry) -> Source:
         return _FaultySource(self._next("read", path), self.inner.open(path, expected))
@@ -119,8 +132,8 @@ class FaultyStore(StoreWrapper):
         faults = [self._next("read", path) for path, _ in wanted]
         return [_FaultySource(f, s) for f, s in zip(faults, self.inner.open_many(wanted), strict=True)]
 
-    def read_small(self, path: RelPath, limit: int) -> bytes:
-        return self._call("read_small", path, lambda: self.inner.read_small(path, limit))
+    def read_file(self, path: RelPath, limit: int) -> bytes:
+        return self._call("read_file", path, lambda: self.inner.read_file(path, limit))
 
     def put(self, items: Sequence[WriteRequest]) -> Results:
         return self._batch("put", [i.path for i in items], items, self.inner.put)
@@ -137,8 +150,8 @@ class FaultyStore(StoreWrapper):
     def rename(self, items: Sequence[RenameRequest]) -> Results:
         return self._batch("rename", [i.path for i in items], items, self.inner.rename)
 
-    def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
-        return self._batch("amend", [i.path for i in items], items, self.inner.amend)
+    def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results:
+        return self._batch("set_attributes", [i.path for i in items], items, self.inner.set_attributes)
 
     def _batch(
         self,
@@ -161,6 +174,23 @@ def _outcome(fault: Fault) -> Outcome:
     if isinstance(fault.error, AuthError):
         raise fault.error
     return Failed(error=fault.error)
+
+
+class _FaultyScan(ScanBase):
+    def __init__(
+        self, inner: Scan, listed: Callable[[RelPath, Callable[[RelPath], Listing]], Listing]
+    ) -> None:
+        self._inner = inner
+        self._listed = listed
+
+    def changed(self) -> Iterable[RelPath]:
+        return self._inner.changed()
+
+    def list(self, path: RelPath) -> Listing:
+        return self._listed(path, self._inner.list)
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 class _FaultySource:

@@ -18,11 +18,13 @@ from syncer.engine.fingerprint import fingerprint
 from syncer.engine.interfaces import (
     Capabilities,
     DeleteRequest,
+    KnownDirectories,
     LocalBasis,
     MkdirRequest,
     RenameRequest,
     Results,
     RootState,
+    Scan,
     SetAttributesRequest,
     Source,
     TransferStats,
@@ -53,6 +55,7 @@ from syncer.errors import (
     Unholdable,
     Unreadable,
 )
+from syncer.stores.base import DirectScan
 from syncer.stores.local.root import check_name, is_ours
 from syncer.stores.local.staging import link_digest
 
@@ -159,7 +162,7 @@ class MemoryStore:
     def create_root(self) -> None:
         self.exists = True
 
-    def mark(self, marker: str, *, only_first: bool = False) -> None:
+    def write_root_id(self, marker: str, *, only_first: bool = False) -> None:
         if not (only_first and self._marker):
             self._marker = marker
 
@@ -222,7 +225,10 @@ class MemoryStore:
 
     # -- looking ---------------------------------------------------------------
 
-    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
+    def scan(self, known: KnownDirectories) -> Scan:
+        return DirectScan(known, changed=self._changed, list_directory=self.list)
+
+    def _changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
         for path, remembered in known:
             try:
                 now = self.list(path).fingerprint
@@ -230,9 +236,6 @@ class MemoryStore:
                 now = None
             if now != remembered:
                 yield path
-
-    def expect(self, directories: Sequence[RelPath]) -> None:
-        return  # nothing is kept from one look to the next
 
     def list(self, path: RelPath) -> Listing:
         with self._lock:
@@ -245,19 +248,19 @@ class MemoryStore:
         )
 
     def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
-        return [self.look(path) for path in paths]
+        return [self.stat(path) for path in paths]
 
-    def look(self, path: RelPath) -> Seen:
+    def stat(self, path: RelPath) -> Seen:
         with self._lock:
             if not path:
                 return Entry(kind=Kind.DIRECTORY, size=0, version=b"") if self.exists else None
             node = self._nodes.get(self._key(path))
             return None if node is None else self._entry(node)
 
-    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+    def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         for path, _ in wanted:
             with self._lock:
-                found: Seen = self.look(path)
+                found: Seen = self.stat(path)
                 node = self._nodes.get(self._key(path))
                 if node is not None and not node.readable:
                     found = BlockedEntry(BlockReason.UNREADABLE, "permission denied")
@@ -271,7 +274,7 @@ class MemoryStore:
     def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
         return [self.open(path, expected) for path, expected in wanted]
 
-    def read_small(self, path: RelPath, limit: int) -> bytes:
+    def read_file(self, path: RelPath, limit: int) -> bytes:
         node = self._nodes.get(self._key(path))
         if node is None or node.kind is not Kind.FILE:
             return b""
@@ -308,10 +311,10 @@ class MemoryStore:
     def rename(self, items: Sequence[RenameRequest]) -> Results:
         return self._each(items, self._rename)
 
-    def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
+    def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results:
         return self._each(items, self._amend)
 
-    def sweep(self, leftovers: Sequence[RelPath]) -> None:
+    def clean_leftovers(self, leftovers: Sequence[RelPath]) -> None:
         return
 
     def _each(self, items: Sequence[ItemT], do: Callable[[ItemT], Done]) -> Results:

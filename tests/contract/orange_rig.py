@@ -77,7 +77,7 @@ class OrangeRig(Rig):
         self.orange = self.opened("cache")
         self.store = OwnDouble(self.double, self.orange)
         self.store.create_root()
-        self.store.mark("ab" * 16)
+        self.store.write_root_id("ab" * 16)
 
     @property
     def application(self) -> OAuth2Application:

@@ -94,7 +94,7 @@ class PeerRig(Rig):
         self._caches = (base / f"cache{number}" for number in itertools.count())
         self.store = self.another()
         self.store.create_root()
-        self.store.mark("ab" * 16)
+        self.store.write_root_id("ab" * 16)
 
     def another(self) -> Store:
         return PeerStore(self.server.session(), self.below, cache=next(self._caches))

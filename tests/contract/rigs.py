@@ -74,7 +74,7 @@ class Rig(ABC):
     # -- short words for what most tests do --------------------------------------
 
     def entry(self, path: str) -> Entry:
-        found = self.store.look(path)
+        found = self.store.stat(path)
         assert isinstance(found, Entry), found
         return found
 
@@ -115,7 +115,7 @@ class FolderRig(Rig):
         self.clock = SteppingClock()
         self.store = self.another()
         self.store.create_root()
-        self.store.mark("ab" * 16)
+        self.store.write_root_id("ab" * 16)
 
     def another(self) -> Store:
         return FolderStore(str(self.root), fs=self.disk, clock=self.clock, tag="0123abcd")
@@ -161,7 +161,7 @@ class MemoryRig(Rig):
     def __init__(self, base: Path) -> None:
         self.memory = MemoryStore()
         self.store = self.memory
-        self.memory.mark("ab" * 16)
+        self.memory.write_root_id("ab" * 16)
 
     def another(self) -> Store:
         return self.memory  # it stands nowhere but in this object

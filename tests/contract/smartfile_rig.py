@@ -54,7 +54,7 @@ class SmartFileRig(Rig):
         self.clock = SteppingClock()
         self.store = OwnDouble(self.double, self.another())
         self.store.create_root()
-        self.store.mark("ab" * 16)
+        self.store.write_root_id("ab" * 16)
 
     def another(self) -> SmartFileStore:
         """Another client, as of another run or machine."""

@@ -95,7 +95,7 @@ class SwiftRig(Rig):
         self.connection = HookedConnection(door, clock=self.clock)
         self.store = self.opened(self.connection, base / "cache")
         self.store.create_root()
-        self.store.mark("ab" * 16)
+        self.store.write_root_id("ab" * 16)
 
     def opened(self, connection: Connection | None = None, cache: Path | None = None) -> SwiftStore:
         """Another store of the same root, as of another machine; ends with the rig."""

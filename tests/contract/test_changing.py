@@ -91,7 +91,7 @@ def test_a_file_deleted_since_the_plan_stays_deleted(rig: Rig) -> None:
     planned = rig.entry("f")
     rig.remove("f")
     assert isinstance(rig.put("f", b"new", expected=planned), Stale)
-    assert rig.store.look("f") is None
+    assert rig.store.stat("f") is None
 
 
 def test_a_source_that_breaks_off_publishes_nothing(rig: Rig) -> None:
@@ -106,7 +106,7 @@ def test_a_source_that_breaks_off_publishes_nothing(rig: Rig) -> None:
 def test_a_source_shorter_than_planned_publishes_nothing(rig: Rig) -> None:
     outcome = rig.put("f", b"planned size", source=BytesSource(b"short"))
     assert isinstance(outcome, Failed)
-    assert rig.store.look("f") is None and rig.store.list("").leftovers == ()
+    assert rig.store.stat("f") is None and rig.store.list("").leftovers == ()
 
 
 def test_a_transient_error_of_the_source_fails_that_item_only(rig: Rig) -> None:
@@ -185,7 +185,7 @@ def test_nothing_is_put_through_a_symlink(rig: Rig) -> None:
 
 def test_nothing_is_put_where_the_directory_is_gone(rig: Rig) -> None:
     assert isinstance(rig.put("gone/f", b"x"), Stale)
-    assert rig.store.look("gone") is None
+    assert rig.store.stat("gone") is None
 
 
 @pytest.mark.parametrize(
@@ -230,14 +230,14 @@ def test_a_delete_moves_the_file_to_the_trash(rig: Rig) -> None:
     rig.write("f", b"precious")
     outcome = in_order(rig.store.delete([DeleteRequest(path="f", expected=rig.entry("f"))]), 1)[0]
     assert outcome == Done(entry=None)
-    assert rig.store.look("f") is None and rig.kept() == [b"precious"]
+    assert rig.store.stat("f") is None and rig.kept() == [b"precious"]
 
 
 def test_a_symlink_is_deleted_and_not_what_it_points_to(rig: Rig) -> None:
     rig.write("f", b"x")
     rig.link("l", "f")
     in_order(rig.store.delete([DeleteRequest(path="l", expected=rig.entry("l"))]), 1)
-    assert rig.store.look("l") is None and rig.read("f") == b"x" and rig.kept() == [b"f"]
+    assert rig.store.stat("l") is None and rig.read("f") == b"x" and rig.kept() == [b"f"]
 
 
 def test_an_edited_file_is_not_deleted(rig: Rig) -> None:
@@ -283,7 +283,7 @@ def test_only_empty_directories_are_removed(rig: Rig) -> None:
     rig.mkdir("a/b")
     outcomes = in_order(rig.store.remove_directories(["full", "file", "a/b", "a", "missing"]), 5)
     assert [type(outcome) for outcome in outcomes] == [Stale, Stale, Done, Done, Done]
-    assert rig.read("full/f") == b"x" and rig.store.look("a") is None
+    assert rig.read("full/f") == b"x" and rig.store.stat("a") is None
 
 
 def rename(rig: Rig, origin: str, path: str, expected: Entry | None = None) -> object:
@@ -295,14 +295,14 @@ def test_a_file_is_renamed_with_its_content(rig: Rig) -> None:
     rig.write("a/f", b"x")
     rig.make("b")
     entry = done(rename(rig, "a/f", "b/g"))
-    assert rig.store.look("a/f") is None and rig.read("b/g") == b"x"
+    assert rig.store.stat("a/f") is None and rig.read("b/g") == b"x"
     assert rig.entry("b/g").version == entry.version
 
 
 def test_a_directory_is_renamed_with_all_that_is_below(rig: Rig) -> None:
     rig.write("a/deep/f", b"x")
     done(rename(rig, "a", "b"))
-    assert rig.store.look("a") is None and rig.read("b/deep/f") == b"x"
+    assert rig.store.stat("a") is None and rig.read("b/deep/f") == b"x"
 
 
 def test_a_rename_never_clobbers(rig: Rig) -> None:
@@ -329,7 +329,7 @@ def test_a_directory_does_not_move_into_itself(rig: Rig) -> None:
 
 def amend(rig: Rig, path: str, expected: Entry, mtime_ns: int | None, executable: bool | None) -> object:
     item = SetAttributesRequest(path=path, expected=expected, mtime_ns=mtime_ns, executable=executable)
-    return in_order(rig.store.amend([item]), 1)[0]
+    return in_order(rig.store.set_attributes([item]), 1)[0]
 
 
 def test_time_and_permission_are_amended_and_the_content_stays(rig: Rig) -> None:
@@ -359,5 +359,5 @@ def test_nothing_at_all_to_do_is_done_at_once(rig: Rig) -> None:
         store.remove_directories([]),
     ):
         assert list(results) == []
-    assert list(store.rename([])) == list(store.amend([])) == []
-    store.sweep([])
+    assert list(store.rename([])) == list(store.set_attributes([])) == []
+    store.clean_leftovers([])

@@ -17,6 +17,7 @@ from syncer.engine.interfaces import DeleteRequest, RenameRequest, Store
 from syncer.engine.model import Done, Entry, Stale
 from syncer.engine.paths import join
 from tests.contract.rigs import RIGS, Rig, build, in_order
+from tests.scans import changed_directories
 
 CLIENTS = 6
 ROUNDS = 12
@@ -118,7 +119,7 @@ def test_what_did_not_change_has_not_changed_for_any_client(
 
     def look(store: Store) -> None:
         for _ in range(ROUNDS):
-            wrong.extend(store.changed(known))
+            wrong.extend(changed_directories(store, known))
 
     if known:
         at_once([lambda s=store: look(s) for store in stores])
@@ -145,7 +146,7 @@ def test_a_name_that_one_client_overwrites_is_not_taken_for_deleted_by_another(
     def overwrite(store: Store) -> None:
         try:
             for number in range(ROUNDS):
-                found = store.look(path)
+                found = store.stat(path)
                 assert isinstance(found, Entry)
                 item = rig.item(path, b"again %d" % number, expected=found)
                 [outcome] = in_order(store.put([item]), 1)
@@ -168,7 +169,7 @@ def comes_back(store: Store, path: str) -> bool:
     """Whether a name is seen again within an instant."""
     until = time.monotonic() + INSTANT
     while time.monotonic() < until:
-        if store.look(path) is not None:
+        if store.stat(path) is not None:
             return True
     return False
 
@@ -204,7 +205,7 @@ def test_clients_that_work_beside_each_other_do_not_disturb_each_other(
     def work(store: Store, paths: Sequence[str]) -> None:
         """Replaces, renames and deletes files of its own, next to those of all others."""
         for first, second, third in zip(paths[0:9:3], paths[1:9:3], paths[2:9:3], strict=True):
-            seen = [store.look(path) for path in (first, second, third)]
+            seen = [store.stat(path) for path in (first, second, third)]
             assert all(isinstance(entry, Entry) for entry in seen), seen
             done = [
                 *in_order(store.put([rig.item(first, b"new", expected=seen[0])]), 1),

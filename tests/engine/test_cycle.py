@@ -10,11 +10,12 @@ import pytest
 
 from syncer.engine import sync
 from syncer.engine.check import check
+from syncer.engine.interfaces import KnownDirectories, Scan
 from syncer.engine.model import Mode, Policy
 from syncer.engine.report import RunReport
 from syncer.engine.scope import NOTHING, NOWHERE, Places, Scope
 from syncer.errors import GuardTripped, Interrupted, TransientError
-from syncer.stores.base import StoreWrapper
+from syncer.stores.base import DirectScan, StoreWrapper
 from syncer.testing.faulty_store import Fault
 from tests.desk import Desk, desk_in
 
@@ -70,7 +71,7 @@ def test_a_death_while_sealing_under_new_rules_hides_nothing_from_the_old_ones(t
     with desk_in(tmp_path, Policy()) as desk:
         desk.agree({"d/a": b"agreed"})
         desk.local.write("d/n.tmp", b"ignored for one run")
-        seal = desk.memory.inner.seal
+        seal = desk.memory.inner.set_fingerprints
 
         def seal_and_die(found: Iterable[tuple[str, bytes | None, bytes | None]]) -> None:
             told = list(found)
@@ -95,7 +96,7 @@ def test_a_machine_s_own_rules_that_change_are_heard_by_all_that_stands_below(de
     desk.local.write("d/deep/down/g.tmp", b"edited")
     assert desk.run().actions == ()
     assert desk.remote.content("d/deep/down/g.tmp") == b"scratch"
-    assert desk.remote.look("d/.syncignore.local") is None
+    assert desk.remote.stat("d/.syncignore.local") is None
     desk.local.remove("d/.syncignore.local")
     desk.run()
     assert "d/deep/down/g.tmp" in desk.rows()
@@ -123,7 +124,7 @@ def test_a_death_while_sealing_under_a_machine_s_own_rules_hides_nothing_afterwa
         desk.agree({"d/deep/a": b"agreed"})
         desk.local.write("d/deep/n.tmp", b"ignored for one run")
         desk.local.write("d/.syncignore.local", b"*.tmp")
-        seal = desk.memory.inner.seal
+        seal = desk.memory.inner.set_fingerprints
 
         def seal_and_die(found: Iterable[tuple[str, bytes | None, bytes | None]]) -> None:
             told = list(found)
@@ -214,8 +215,11 @@ def test_a_first_run_looks_everywhere_wherever_it_was_sent(tmp_path: Path) -> No
 
 def test_a_side_that_nothing_is_said_of_is_not_asked(desk: Desk) -> None:
     class Down(StoreWrapper):
-        def changed(self, known: Iterable[tuple[str, bytes]]) -> Iterator[str]:
-            raise TransientError("the line is down")
+        def scan(self, known: KnownDirectories) -> Scan:
+            def changed(known: object) -> Iterator[str]:
+                raise TransientError("the line is down")
+
+            return DirectScan(known, changed=changed, list_directory=self.list)
 
     desk.pair = replace(desk.pair, remote=Down(desk.remote))
     assert over(desk, at("d")).actions == ()
@@ -237,7 +241,7 @@ def test_a_place_that_is_none_does_no_harm_and_hides_nothing(desk: Desk, place: 
 def test_a_directory_that_is_gone_is_found_by_its_own_name_as_well(desk: Desk) -> None:
     desk.local.remove("d")
     assert paths_of(over(desk, at("d"))) == ["d/f", "d/f.tmp", "d"]
-    assert desk.remote.look("d") is None and desk.run().actions == ()
+    assert desk.remote.stat("d") is None and desk.run().actions == ()
 
 
 def test_a_new_tree_is_found_whole_by_the_place_it_stands_in(desk: Desk) -> None:
@@ -275,7 +279,7 @@ def test_rules_above_a_part_hold_in_it_although_nobody_looked_at_them(desk: Desk
     desk.agree({"d/.syncignore": b"*.bak\n", "d/deep/g": b"kept"})
     desk.local.write("d/deep/g.bak", b"private")
     assert paths_of(over(desk, at("d/deep"))) == []
-    assert desk.remote.look("d/deep/g.bak") is None
+    assert desk.remote.stat("d/deep/g.bak") is None
 
 
 def test_what_is_wrong_with_a_directory_is_not_over_because_its_parent_was_looked_at(desk: Desk) -> None:
@@ -323,7 +327,7 @@ def test_a_place_that_is_ignored_is_left_alone(desk: Desk) -> None:
     desk.local.write("d/cache/deep/x", b"private")
     for places in (at("d/cache"), at("d/cache/deep"), at(trees=["d/cache"])):
         assert over(desk, places, places).actions == ()
-    assert desk.remote.look("d/cache") is None and "d/cache" not in desk.rows()
+    assert desk.remote.stat("d/cache") is None and "d/cache" not in desk.rows()
 
 
 def test_a_directory_with_trouble_is_opened_again_although_it_looks_as_it_did_before(desk: Desk) -> None:

@@ -68,7 +68,7 @@ CHANGES = [
     (delete, "delete"),
     (make_directory, "make_directories"),
     (remove_directory, "remove_directories"),
-    (make_executable, "amend"),
+    (make_executable, "set_attributes"),
     (rename, "rename"),
     (rename_directory, "rename"),
     (conflict, "rename"),
@@ -157,7 +157,7 @@ def test_a_root_that_is_another_one_by_the_time_of_the_deletions_loses_nothing(d
 
     def swap() -> None:
         if when == "another":
-            desk.local.mark("somebody else's")
+            desk.local.write_root_id("somebody else's")
         else:
             desk.local.exists = False
 
@@ -175,13 +175,13 @@ def test_an_executable_bit_that_cannot_be_set_at_the_source_is_not_lost_at_the_t
     edited, marked = (desk.local, desk.remote) if side is Side.LOCAL else (desk.remote, desk.local)
     edited.write("f", b"edited", mtime_ns=LATE)
     marked.write("f", b"first", mtime_ns=EARLY, executable=True)
-    refusing = FaultyStore(edited, [Fault(method="amend", error=PermanentError("no"))])
+    refusing = FaultyStore(edited, [Fault(method="set_attributes", error=PermanentError("no"))])
     here, there = (refusing, desk.remote) if side is Side.LOCAL else (desk.local, refusing)
     desk.pair = replace(desk.pair, local=here, remote=there)
     desk.run()
     desk.comes_to_rest()
     for store in (desk.local, desk.remote):
-        found = store.look("f")
+        found = store.stat("f")
         assert isinstance(found, Entry) and found.executable and store.content("f") == b"edited"
 
 

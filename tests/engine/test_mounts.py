@@ -28,7 +28,7 @@ class Shown:
 class Blank:
     """A base that remembers nothing."""
 
-    def setting(self, key: str) -> str:
+    def get_setting(self, key: str) -> str:
         return ""
 
 

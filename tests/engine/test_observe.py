@@ -32,14 +32,14 @@ def test_while_ignore_rules_cannot_be_read_nothing_in_their_directory_is_decided
     desk.remote.write("d/.syncignore", b"*.tmp\n*.bak\n")
     desk.remote.write("d/new.bak", b"private")
     desk.local.write("d/f", b"edited")
-    desk.far.faults.append(Fault(method="read_small", error=trouble, path="d/.syncignore", times=None))
+    desk.far.faults.append(Fault(method="read_file", error=trouble, path="d/.syncignore", times=None))
     report = desk.run()
     assert report.exit_code == 1
     assert [(p.path, p.code) for p in report.problems] == [("d", code)]
-    assert desk.local.look("d/new.bak") is None and desk.remote.content("d/f") == b"first"
+    assert desk.local.stat("d/new.bak") is None and desk.remote.content("d/f") == b"first"
     desk.far.faults.clear()
     assert desk.run().exit_code == 0
-    assert desk.local.look("d/new.bak") is None and desk.remote.content("d/f") == b"edited"
+    assert desk.local.stat("d/new.bak") is None and desk.remote.content("d/f") == b"edited"
 
 
 @pytest.mark.parametrize(("trouble", "code"), TROUBLES)

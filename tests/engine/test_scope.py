@@ -57,7 +57,7 @@ def becomes(store: MemoryStore, before: Tree, after: Tree) -> None:
         if path not in after or after[path].kind is not before[path].kind:
             store.remove(path)
     for path, node in after.items():
-        if before.get(path) == node and store.look(path) is not None:
+        if before.get(path) == node and store.stat(path) is not None:
             continue
         if node.kind is Kind.DIRECTORY:
             store.make_directory(path)

@@ -104,9 +104,9 @@ def test_of_two_machines_that_mark_a_root_at_once_both_find_the_marker_of_the_fi
     (tmp_path / "root").mkdir()
     other = store(tmp_path / "root", "22222222")
     disk = HookedDisk()
-    disk.before = once_before(call, lambda: other.mark("bb" * 16, only_first=True))
+    disk.before = once_before(call, lambda: other.write_root_id("bb" * 16, only_first=True))
     one = store(tmp_path / "root", "11111111", disk)
-    one.mark("aa" * 16, only_first=True)
+    one.write_root_id("aa" * 16, only_first=True)
     states = one.root(), other.root()
     assert [state.marker for state in states if state] == ["bb" * 16] * 2
     names = {path.name for path in (tmp_path / "root/.syncer").iterdir()}

@@ -107,7 +107,7 @@ def test_a_first_run_marks_both_roots_and_remembers_them(desk: Desk) -> None:
     assert desk.sync().exit_code == 0
     with ledger(desk) as state:
         for name, side in (("local", desk.local), ("remote", desk.remote)):
-            assert state.memory.setting(f"{name}_root") == desk.marker(side).strip()
+            assert state.memory.get_setting(f"{name}_root") == desk.marker(side).strip()
     assert desk.marker(desk.local) != desk.marker(desk.remote)
 
 

@@ -338,7 +338,7 @@ def test_a_digest_is_computed_once_for_a_version(tmp_path: Path) -> None:
     file.write_bytes(b"abc")
     os.utime(file, (1, 1))
     with served.store(ALL) as store:
-        entry = eventually(lambda: (found := store.look("a")) and found.trusted and found)
+        entry = eventually(lambda: (found := store.stat("a")) and found.trusted and found)
         assert served.digest_of(store, "a", entry).digest == blake3(b"abc").digest()
         assert served.digests.find("a", entry.version) == blake3(b"abc").digest()
         assert served.digests.of_directory("") == {b"a": (entry.version, blake3(b"abc").digest())}
@@ -397,7 +397,7 @@ def test_a_trash_batch_does_not_outlive_its_hour_and_is_emptied_by_age(tmp_path:
     def remove(name: str) -> None:
         (tmp_path / "folder" / name).write_bytes(name.encode())
         with served.store(ALL) as store:
-            entry = store.look(name)
+            entry = store.stat(name)
             assert entry is not None
             [(_, outcome)] = store.delete([DeleteRequest(path=name, expected=entry)])  # type: ignore[arg-type]
             assert isinstance(outcome, Done), outcome
@@ -470,7 +470,7 @@ def test_versions_of_a_large_file_in_the_servers_trash_take_the_room_of_one(tmp_
         place.write_bytes(data)
         kept.append(bytes(data))
         with served.store(ALL) as store:
-            entry = store.look("large")
+            entry = store.stat("large")
             assert isinstance(entry, Entry)
             [(_, outcome)] = store.delete([DeleteRequest(path="large", expected=entry)])
             assert isinstance(outcome, Done), outcome

@@ -36,7 +36,7 @@ class Trashed:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(word.ljust(SIZE))
         with self.served.store(ALL) as store:
-            entry = store.look(path)
+            entry = store.stat(path)
             assert entry is not None
             [(_, outcome)] = store.delete([DeleteRequest(path=path, expected=entry)])  # type: ignore[arg-type]
             assert isinstance(outcome, Done), outcome

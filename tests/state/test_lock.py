@@ -76,7 +76,7 @@ def test_one_can_look_at_the_state_while_the_lock_is_held(place: Path) -> None:
     with PairLock.acquire(place), open_state(place) as state:
         state.memory.set(key="value")
         with view_state(place) as view:
-            assert view.memory.setting("key") == "value"
+            assert view.memory.get_setting("key") == "value"
 
 
 def test_what_a_stranger_wrote_into_the_file_is_not_repeated(place: Path) -> None:

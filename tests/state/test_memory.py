@@ -53,7 +53,7 @@ def test_the_state_is_a_memory_of_the_engine(state: State) -> None:
 def test_nothing_is_known_at_first(state: State) -> None:
     assert paths(state.memory) == []
     assert state.memory.rows("") == {}
-    assert state.memory.setting("root") == ""
+    assert state.memory.get_setting("root") == ""
 
 
 def test_every_field_comes_back(state: State) -> None:
@@ -220,7 +220,7 @@ def test_odd_names_can_be_relocated_and_dropped(state: State) -> None:
 
 def test_what_is_sealed_is_told_again(state: State) -> None:
     remember(state.memory, "a/f")
-    state.memory.seal([("", b"L", None), ("a", b"l" * 16, b"r" * 16)])
+    state.memory.set_fingerprints([("", b"L", None), ("a", b"l" * 16, b"r" * 16)])
     assert list(state.memory.directories()) == [("", b"L", None), ("a", b"l" * 16, b"r" * 16)]
 
 
@@ -240,7 +240,7 @@ def test_a_fact_voids_the_directories_it_touches_and_no_other(
     state: State, fact: Fact, void: set[str]
 ) -> None:
     remember(state.memory, "a/f", "a/b/f", "c/f")
-    state.memory.seal((path, b"l", b"r") for path in paths(state.memory))
+    state.memory.set_fingerprints((path, b"l", b"r") for path in paths(state.memory))
     state.memory.record([fact])
     found = {path for path, local, remote in state.memory.directories() if local is None and remote is None}
     assert found == void
@@ -251,7 +251,7 @@ def test_sealable_fingerprints_are_those_a_scan_would_make(state: State) -> None
     remember(state.memory, "a/d", entry=DIRECTORY)
     pairs = [("f", b"l1"), ("g", b"l1"), ("d", b"")]
     theirs = [("f", b"r1"), ("g", b"r1"), ("d", b"")]
-    found = list(state.memory.sealable(["a", "unknown", "a/d"]))
+    found = list(state.memory.compute_fingerprints(["a", "unknown", "a/d"]))
     assert found == [
         ("a", fingerprint(pairs), fingerprint(theirs)),
         ("a/d", fingerprint([]), fingerprint([])),
@@ -260,22 +260,26 @@ def test_sealable_fingerprints_are_those_a_scan_would_make(state: State) -> None
 
 def test_an_untrusted_version_leaves_its_side_unsealed(state: State) -> None:
     remember(state.memory, "f", entry=BaseEntry(kind=Kind.FILE, local_version=None, remote_version=b"r"))
-    assert list(state.memory.sealable([""])) == [("", None, fingerprint([("f", b"r")]))]
+    assert list(state.memory.compute_fingerprints([""])) == [("", None, fingerprint([("f", b"r")]))]
 
 
 def test_seal_can_be_fed_from_sealable(state: State) -> None:
     remember(state.memory, *(f"{number}/f" for number in range(2100)))
     known = paths(state.memory)
-    state.memory.seal(state.memory.sealable(known))
+    state.memory.set_fingerprints(state.memory.compute_fingerprints(known))
     unsealed = [path for path, local, remote in state.memory.directories() if None in (local, remote)]
     assert unsealed == []
-    state.memory.seal([])
+    state.memory.set_fingerprints([])
 
 
 def test_settings_are_kept_and_replaced(state: State) -> None:
     state.memory.set(local_root="abc", remote_root="def")
     state.memory.set(local_root="xyz")
-    assert [state.memory.setting(key) for key in ("local_root", "remote_root", "other")] == ["xyz", "def", ""]
+    assert [state.memory.get_setting(key) for key in ("local_root", "remote_root", "other")] == [
+        "xyz",
+        "def",
+        "",
+    ]
 
 
 def test_facts_survive_closing(place: Path) -> None:
@@ -284,7 +288,7 @@ def test_facts_survive_closing(place: Path) -> None:
         state.memory.set(key="value")
     with open_state(place) as state:
         assert remembered(state.memory) == {"a/f": FILE}
-        assert state.memory.setting("key") == "value"
+        assert state.memory.get_setting("key") == "value"
         assert state.note == ""
 
 
@@ -306,5 +310,5 @@ def test_recording_nothing_commits_nothing(place: Path) -> None:
 
     with open_state(place, commit=count) as state:
         state.memory.record([])
-        state.memory.seal([])
+        state.memory.set_fingerprints([])
     assert commits == []

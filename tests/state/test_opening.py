@@ -259,7 +259,7 @@ def test_an_older_file_is_backed_up_and_migrated(place: Path) -> None:
     with open_state(place, migrations=[add_what_is_new]) as state:
         assert state.note == ""
         assert state.memory.rows("")["f"].local_mtime_ns == 7
-        assert state.memory.setting("root") == "abc"
+        assert state.memory.get_setting("root") == "abc"
         assert state.database.value("PRAGMA user_version") == 2
         assert state.database.value("PRAGMA foreign_keys") == 1
         assert state.ledger.start_run("cli") == 1
@@ -318,7 +318,7 @@ def test_a_check_of_a_big_file_is_remembered(place: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(opening_module, "ALWAYS_CHECKED_BELOW", 0)
     filled(place, 5)
     with open_state(place, now_ns=lambda: NOON) as state:
-        assert state.memory.setting(CHECKED) == str(NOON)
+        assert state.memory.get_setting(CHECKED) == str(NOON)
 
 
 def test_looking_where_nothing_is_makes_nothing(place: Path) -> None:

@@ -20,6 +20,7 @@ from syncer.engine.model import Entry, Kind
 from syncer.errors import SyncerError
 from tests.contents import Held, noise
 from tests.contract.doubles import BytesSource, SteppingClock
+from tests.scans import changed_directories
 
 CLOCK = SteppingClock()
 OLD = Entry(kind=Kind.FILE, size=1 << 40, version=b"v1")
@@ -125,13 +126,13 @@ def _delta(store: Store) -> object:
 CALLS: dict[str, Callable[[Store], object]] = {
     "list": lambda store: len(store.list("").entries),
     "root": lambda store: store.root(),
-    "look": lambda store: store.look("f"),
-    "changed": lambda store: list(store.changed([("", b"f")])),
-    "small": lambda store: store.read_small("f", 1000),
+    "look": lambda store: store.stat("f"),
+    "changed": lambda store: changed_directories(store, [("", b"f")]),
+    "small": lambda store: store.read_file("f", 1000),
     "read": lambda store: sum(len(piece) for piece in store.open("f", OLD).chunks()),
     "delta": _delta,
     "put": _put,
-    "all": lambda store: len(list(store.changed([]))) + len(store.list("").entries),
+    "all": lambda store: len(changed_directories(store, [])) + len(store.list("").entries),
 }
 STORES: dict[str, Callable[[str, Path], Store]] = {
     "peer": _peer,

@@ -23,6 +23,6 @@ def test_a_stamp_that_changed_when_the_file_got_its_name_is_remembered_as_it_is_
 
     rig.disk.before = before
     outcome = rig.put("f", b"new", expected=expected)
-    found = rig.store.look("f")
+    found = rig.store.stat("f")
     assert isinstance(outcome, Done) and outcome.entry is not None and isinstance(found, Entry)
     assert outcome.entry.version == found.version

@@ -25,6 +25,7 @@ from syncer.stores.local.store import FolderStore
 from syncer.stores.local.trash import Trash
 from tests.contract.doubles import HookedDisk, SteppingClock, failing, let_the_disk_tick, once_before
 from tests.contract.rigs import FolderRig, in_order
+from tests.scans import changed_directories
 
 OWN, OTHER = ".syncer-tmp-0123abcd00000000", ".syncer-tmp-ffffffff00000000"
 
@@ -41,8 +42,8 @@ def test_fifo_and_socket_are_obstacles_and_are_never_opened(rig: FolderRig) -> N
     for name in ("fifo", "socket"):
         entry = found.entries[name]
         assert isinstance(entry, BlockedEntry) and entry.trouble is BlockReason.UNSUPPORTED
-        assert isinstance(rig.store.look(name), BlockedEntry)
-        assert rig.store.read_small(name, 10) == b""
+        assert isinstance(rig.store.stat(name), BlockedEntry)
+        assert rig.store.read_file(name, 10) == b""
 
 
 def test_a_file_that_became_a_fifo_is_not_waited_for(rig: FolderRig) -> None:
@@ -52,7 +53,7 @@ def test_a_file_that_became_a_fifo_is_not_waited_for(rig: FolderRig) -> None:
     os.mkfifo(rig.root / "f")
     with pytest.raises(Exception, match="changed"):
         list(rig.store.open("f", entry).chunks())
-    assert isinstance(next(iter(rig.store.digests([("f", entry)]))), BlockedEntry)
+    assert isinstance(next(iter(rig.store.with_digests([("f", entry)]))), BlockedEntry)
     assert isinstance(rig.put("f", b"new", expected=entry), Stale)
 
 
@@ -61,8 +62,8 @@ def test_an_unreadable_directory_is_unreadable_and_not_empty(rig: FolderRig) -> 
     rig.disk.before = failing("open_directory", errno.EACCES)
     with pytest.raises(Unreadable):
         rig.store.list("d")
-    assert list(rig.store.changed([("d", b"x")])) == ["d"]
-    assert isinstance(rig.store.look("d/f"), BlockedEntry)
+    assert changed_directories(rig.store, [("d", b"x")]) == ["d"]
+    assert isinstance(rig.store.stat("d/f"), BlockedEntry)
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EMFILE, errno.ENOMEM])
@@ -79,7 +80,7 @@ def test_an_unreadable_file_is_found_out_when_it_is_read(rig: FolderRig) -> None
     rig.disk.before = failing("open_read", errno.EACCES)
     with pytest.raises(Unreadable):
         list(rig.store.open("f", entry).chunks())
-    assert isinstance(next(iter(rig.store.digests([("f", entry)]))), BlockedEntry)
+    assert isinstance(next(iter(rig.store.with_digests([("f", entry)]))), BlockedEntry)
 
 
 def test_a_file_that_never_rests_is_busy(rig: FolderRig) -> None:
@@ -94,7 +95,7 @@ def test_a_file_that_never_rests_is_busy(rig: FolderRig) -> None:
                 os.truncate(rig.root / "f", 0)
 
     rig.disk.before = grow
-    seen = next(iter(rig.store.digests([("f", entry)])))
+    seen = next(iter(rig.store.with_digests([("f", entry)])))
     assert isinstance(seen, BlockedEntry) and seen.trouble is BlockReason.BUSY
 
 
@@ -102,7 +103,7 @@ def test_a_file_that_changed_once_is_read_again(rig: FolderRig) -> None:
     rig.write("f", b"x")
     entry = rig.entry("f")
     rig.disk.before = once_before("read", lambda: rig.write("f", b"edited"))
-    seen = next(iter(rig.store.digests([("f", entry)])))
+    seen = next(iter(rig.store.with_digests([("f", entry)])))
     assert isinstance(seen, Entry) and seen.size == 6
 
 
@@ -142,16 +143,16 @@ def test_own_leftovers_are_reported_at_once_and_others_after_a_day(rig: FolderRi
 def test_a_directory_with_leftovers_is_looked_at(rig: FolderRig) -> None:
     rig.mkdir("d")
     known = rig.store.list("d").fingerprint
-    assert known is not None and list(rig.store.changed([("d", known)])) == []
+    assert known is not None and changed_directories(rig.store, [("d", known)]) == []
     rig.write(f"d/{OWN}", b"staged")
-    assert list(rig.store.changed([("d", known)])) == ["d"]
+    assert changed_directories(rig.store, [("d", known)]) == ["d"]
 
 
 def test_leftovers_are_swept_into_the_trash(rig: FolderRig) -> None:
     rig.write(OWN, b"perhaps the last copy")
     os.symlink("target", rig.root / (OWN + "1"))
     os.mkdir(rig.root / (OWN + "2"))
-    rig.store.sweep([*rig.store.list("").leftovers, "not/there"])
+    rig.store.clean_leftovers([*rig.store.list("").leftovers, "not/there"])
     assert rig.store.list("").leftovers == ()
     assert sorted(rig.kept()) == [b"perhaps the last copy", b"target"]
 
@@ -166,7 +167,7 @@ def test_leftovers_are_copied_where_the_trash_is_elsewhere(rig: FolderRig) -> No
             raise OSError(errno.EXDEV, "elsewhere")
 
     rig.disk.before = elsewhere
-    rig.store.sweep(rig.store.list("").leftovers)
+    rig.store.clean_leftovers(rig.store.list("").leftovers)
     assert rig.store.list("").leftovers == () and rig.kept() == [b"perhaps the last copy"]
 
 
@@ -214,7 +215,7 @@ def test_the_root_may_be_missing_a_file_or_unreadable(tmp_path: Path) -> None:
         missing.list("")
     with pytest.raises(StoreError):
         list(missing.remove_directories(["d"]))
-    assert list(missing.changed([("", b"")])) == [""] and missing.free_space() is None
+    assert changed_directories(missing, [("", b"")]) == [""] and missing.free_space() is None
     (tmp_path / "file").write_text("")
     with pytest.raises(PermanentError):
         FolderStore(str(tmp_path / "file"), fs=disk, clock=SteppingClock(), tag="0" * 8).root()
@@ -237,12 +238,12 @@ def test_a_symlink_in_place_of_our_own_directory_is_not_followed(rig: FolderRig)
     with pytest.raises(StoreError):
         rig.store.root()
     with pytest.raises(StoreError):
-        rig.store.mark("cd" * 16)
+        rig.store.write_root_id("cd" * 16)
 
 
 def test_the_marker_is_durable_before_it_is_said_to_be(rig: FolderRig) -> None:
     rig.disk.calls.clear()
-    rig.store.mark("cd" * 16)
+    rig.store.write_root_id("cd" * 16)
     steps = [name for name in rig.disk.names() if name in ("write", "sync", "rename")]
     probe, whole = ["sync", "rename"], ["write", "sync", "rename"]
     steps = steps[steps.index("sync") :]  # after what was tried
@@ -335,7 +336,7 @@ def test_an_amended_time_hides_no_edit(rig: FolderRig) -> None:
     planned = rig.entry("f")
     rig.disk.before = once_before("set_times", lambda: rig.write("f", b"new"))
     item = SetAttributesRequest(path="f", expected=planned, mtime_ns=5, executable=None)
-    outcome = in_order(rig.store.amend([item]), 1)[0]
+    outcome = in_order(rig.store.set_attributes([item]), 1)[0]
     assert isinstance(outcome, Done) and outcome.entry is not None and not outcome.entry.trusted
 
 
@@ -346,7 +347,7 @@ def test_a_trash_elsewhere_keeps_what_is_taken(tmp_path: Path) -> None:
     trash = Trash.at(str(tmp_path / "state"), fs=disk, clock=clock, run="12")
     store = FolderStore(str(tmp_path / "root"), fs=disk, clock=clock, tag="0" * 8, trash=trash)
     (tmp_path / "root" / "f").write_bytes(b"old")
-    entry = store.look("f")
+    entry = store.stat("f")
     assert isinstance(entry, Entry)
     in_order(store.delete([DeleteRequest(path="f", expected=entry)]), 1)
     (batch,) = (tmp_path / "state" / "trash").iterdir()
@@ -398,7 +399,7 @@ def _refusals(rig: FolderRig, entry: Entry) -> int:
         os.setuid(65534)
     outcomes = [rig.put("closed/new", b"y"), rig.put("closed/f", b"y", expected=entry), rig.make("closed/d")]
     wrong = sum(not isinstance(outcome, Failed) for outcome in outcomes)
-    return wrong + (not isinstance(next(iter(rig.store.digests([("closed/f", entry)]))), BlockedEntry))
+    return wrong + (not isinstance(next(iter(rig.store.with_digests([("closed/f", entry)]))), BlockedEntry))
 
 
 def test_a_users_own_file_that_only_begins_like_a_temporary_is_never_swept(rig: FolderRig) -> None:

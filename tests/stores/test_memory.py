@@ -35,7 +35,7 @@ def test_a_full_store_takes_no_more_and_keeps_what_it_has() -> None:
 def test_a_store_that_folds_takes_two_spellings_for_one_name() -> None:
     store = MemoryStore(able=Capabilities(folds_case=True, folds_form=True))
     store.write("Caf\u00e9", b"x")
-    assert isinstance(store.look("CAFE\u0301"), Entry)
+    assert isinstance(store.stat("CAFE\u0301"), Entry)
     assert not isinstance(put(store, "caf\u00e9", b"y"), Done)
     assert list(store.list("").entries) == ["Caf\u00e9"]
 
@@ -68,7 +68,7 @@ def test_an_unreadable_directory_or_file_says_so() -> None:
     store.deny("d/f")
     with pytest.raises(Unreadable):
         list(store.open("d/f", entry).chunks())
-    assert isinstance(next(iter(store.digests([("d/f", entry)]))), BlockedEntry)
+    assert isinstance(next(iter(store.with_digests([("d/f", entry)]))), BlockedEntry)
     store.deny("d")
     with pytest.raises(Unreadable):
         store.list("d")

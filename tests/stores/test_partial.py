@@ -18,6 +18,7 @@ from syncer.stores.local.scan import PARTIAL_NS
 from syncer.stores.local.store import FolderStore
 from tests.contract.doubles import FarSource, failing, let_the_disk_tick
 from tests.contract.rigs import FolderRig, in_order
+from tests.scans import changed_directories
 from tests.stores.partials import (
     DATA,
     HALF,
@@ -35,7 +36,7 @@ from tests.stores.partials import (
 
 def test_a_broken_off_put_is_gone_on_with_where_it_ended(rig: FolderRig) -> None:
     left = broken_off(rig)
-    assert left.read_bytes() == DATA[:HALF] and rig.store.look("f") is None
+    assert left.read_bytes() == DATA[:HALF] and rig.store.stat("f") is None
     source = FarSource(DATA)
     outcome = put(rig, source, mtime_ns=77)
     whole(rig, outcome)
@@ -112,7 +113,7 @@ def test_a_beginning_of_other_content_is_found_out_and_dropped(rig: FolderRig) -
     left.write_bytes(b"x" * HALF)
     outcome = put(rig, FarSource(DATA))
     assert isinstance(outcome, Failed) and isinstance(outcome.error, ChangedUnderUs)
-    assert rig.store.look("f") is None and temporaries(rig) == []
+    assert rig.store.stat("f") is None and temporaries(rig) == []
     source = FarSource(DATA)
     whole(rig, put(rig, source))
     assert source.starts == [0]
@@ -124,7 +125,7 @@ def test_a_source_that_ends_too_soon_or_too_late_is_not_believed(rig: FolderRig)
         source = FarSource(DATA)
         item = WriteRequest(path="f", kind=Kind.FILE, source=source, size=size, expected=None, token=TOKEN)
         assert isinstance(rig.put_all([item])[0], Failed)
-        assert rig.store.look("f") is None and temporaries(rig) == []
+        assert rig.store.stat("f") is None and temporaries(rig) == []
 
 
 def test_a_token_of_larger_content_starts_anew_with_smaller(rig: FolderRig) -> None:
@@ -285,8 +286,8 @@ def test_what_takes_a_partial_s_place_while_it_is_written_is_not_named(rig: Fold
             left.write_bytes(b"not what was sent")
 
     assert isinstance(put(rig, FarSource(DATA, during=meanwhile)), Stale)
-    assert rig.store.look("f") is None
-    rig.store.sweep(rig.store.list("").leftovers)
+    assert rig.store.stat("f") is None
+    rig.store.clean_leftovers(rig.store.list("").leftovers)
     assert b"not what was sent" in rig.kept()
 
 
@@ -324,7 +325,7 @@ def test_an_old_partial_is_swept_like_any_leftover(rig: FolderRig) -> None:
     broken_off(rig)
     rig.clock.sleep((PARTIAL_NS + 60 * 10**9) / 1e9)
     assert rig.store.list("").leftovers == (NAME,)
-    rig.store.sweep(rig.store.list("").leftovers)
+    rig.store.clean_leftovers(rig.store.list("").leftovers)
     assert temporaries(rig) == [] and rig.kept() == [DATA[:HALF]]
 
 
@@ -347,10 +348,10 @@ def test_a_directory_with_a_partial_is_listed_each_time(rig: FolderRig) -> None:
     let_the_disk_tick(rig.root)
     rig.clock.sleep(10)
     known = rig.store.list("").fingerprint
-    assert known is not None and list(rig.store.changed([("", known)])) == []
+    assert known is not None and changed_directories(rig.store, [("", known)]) == []
     broken_off(rig)
     rig.clock.sleep(10)
-    assert rig.store.list("").fingerprint == known and list(rig.store.changed([("", known)])) == [""]
+    assert rig.store.list("").fingerprint == known and changed_directories(rig.store, [("", known)]) == [""]
 
 
 # -- how much of it is here --------------------------------------------------------------

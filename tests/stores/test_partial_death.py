@@ -36,7 +36,7 @@ def _story(root: Path, calls: Calls) -> None:
     store = FolderStore(str(root), fs=fs, clock=SteppingClock(), tag="0123abcd")
     try:
         source = FarSource(DATA, piece=64 << 10)
-        entry = store.look("f")
+        entry = store.stat("f")
         item = WriteRequest(
             path="f", kind=Kind.FILE, source=source, size=len(DATA), expected=entry, token=TOKEN, mtime_ns=5
         )
@@ -70,7 +70,7 @@ def test_a_death_at_any_call_of_a_put_that_goes_on_tears_nothing(tmp_path: Path,
         assert rig.read("f") in (OLD, DATA), k
         assert rig.read("f") == OLD or OLD in rig.kept(), k
         listed = rig.store.list("")
-        rig.store.sweep(listed.leftovers)
+        rig.store.clean_leftovers(listed.leftovers)
         assert rig.read("f") in (OLD, DATA) and set(temporaries(rig)) <= {NAME}, k
         if rig.read("f") == OLD:
             whole(rig, put(rig, FarSource(DATA), expected=rig.entry("f")))
@@ -85,7 +85,7 @@ def _on(disk: Disk) -> FolderStore:
 def _put_on(disk: Disk, source: FarSource) -> Outcome:
     store = _on(disk)
     item = WriteRequest(
-        path="f", kind=Kind.FILE, source=source, size=len(source.data), expected=store.look("f"), token=TOKEN
+        path="f", kind=Kind.FILE, source=source, size=len(source.data), expected=store.stat("f"), token=TOKEN
     )
     outcome = in_order(store.put([item]), 1)[0]
     store.close()
@@ -130,7 +130,7 @@ def _recovered(disk: Disk, old: bytes | None) -> str:
     if _shown(disk) == DATA:
         return "there"
     disk.clock.sleep(10)
-    _on(disk).sweep(_on(disk).list("").leftovers)
+    _on(disk).clean_leftovers(_on(disk).list("").leftovers)
     source = FarSource(DATA)
     outcome = _put_on(disk, source)
     if not isinstance(outcome, Done):

@@ -31,7 +31,7 @@ def test_a_private_directory_of_another_user_is_not_used(tmp_path: Path) -> None
         store(tmp_path).root()
     assert "chown" in found.value.hint
     with pytest.raises(LocalError, match="belongs to another user"):
-        store(tmp_path).mark("1" * 32)
+        store(tmp_path).write_root_id("1" * 32)
     with pytest.raises(LocalError, match="belongs to another user"):
         Trash.inside(str(tmp_path), fs=FileSystem(), clock=SteppingClock(), run="r").open(make=True)
     assert (planted / "root-id").read_text() == "0" * 32 + "\n"

@@ -49,11 +49,11 @@ def fault(method: str, error: SyncerError = LATER, **more: object) -> Fault:
 
 
 def test_a_passing_trouble_is_not_seen() -> None:
-    world = World(fault("list", times=3), fault("root"), fault("look"), fault("digests"))
+    world = World(fault("list", times=3), fault("root"), fault("stat"), fault("with_digests"))
     entry = world.memory.write("f", b"x")
     assert list(world.store.list("").entries) == ["f"]
-    assert world.store.root() is not None and isinstance(world.store.look("f"), Entry)
-    assert len(list(world.store.digests([("f", entry), ("f", entry)]))) == 2
+    assert world.store.root() is not None and isinstance(world.store.stat("f"), Entry)
+    assert len(list(world.store.with_digests([("f", entry), ("f", entry)]))) == 2
     assert len(world.slept) == 6
 
 
@@ -138,7 +138,7 @@ def test_a_put_that_somebody_was_faster_with_is_stale(theirs: bytes) -> None:
 
 @pytest.mark.parametrize("after", [False, True])
 def test_every_change_is_repeated_without_harm(after: bool) -> None:
-    methods = ("delete", "make_directories", "remove_directories", "rename", "amend")
+    methods = ("delete", "make_directories", "remove_directories", "rename", "set_attributes")
     world = World(*(fault(method, after=after) for method in methods))
     write, store = world.memory.write, world.store
     gone, moved, touched = write("gone", b"1"), write("moved", b"2"), write("touched", b"3")
@@ -146,7 +146,9 @@ def test_every_change_is_repeated_without_harm(after: bool) -> None:
         store.delete([DeleteRequest(path="gone", expected=gone)]),
         store.make_directories([MkdirRequest(path="new")]),
         store.rename([RenameRequest(origin="moved", path="new/place", expected=moved)]),
-        store.amend([SetAttributesRequest(path="touched", expected=touched, mtime_ns=5, executable=None)]),
+        store.set_attributes(
+            [SetAttributesRequest(path="touched", expected=touched, mtime_ns=5, executable=None)]
+        ),
     ]
     assert all(isinstance(in_order(result, 1)[0], Done) for result in results)
     world.memory.make_directory("empty")
@@ -169,7 +171,7 @@ def silent(*methods: str) -> list[Fault]:
     return [fault(method, times=None) for method in methods]
 
 
-ALL = ("root", "list", "look", "put", "delete", "digests", "read", "read_small", "make_directories")
+ALL = ("root", "list", "stat", "put", "delete", "with_digests", "read", "read_file", "make_directories")
 
 
 def items(count: int) -> list[WriteRequest]:
@@ -215,10 +217,10 @@ def test_after_that_the_next_batch_ends_the_run() -> None:
     for ask in (
         lambda: list(world.store.delete([DeleteRequest(path="f", expected=entry)])),
         lambda: list(world.store.make_directories([MkdirRequest(path="d")])),
-        lambda: list(world.store.digests([("f", entry)])),
+        lambda: list(world.store.with_digests([("f", entry)])),
         lambda: world.store.list(""),
-        lambda: world.store.look("f"),
-        lambda: world.store.read_small("f", 9),
+        lambda: world.store.stat("f"),
+        lambda: world.store.read_file("f", 9),
         lambda: list(world.store.open("f", entry).chunks()),
     ):
         with pytest.raises(TransientError, match="does not answer"):

@@ -74,7 +74,7 @@ def test_versions_of_one_path_that_go_to_the_trash_at_once_are_all_kept(rig: Fol
         for step in range(10):
             rig.write(f"d/{number}", b"%d %d" % (number, step))
             os.rename(rig.root / f"d/{number}", rig.root / "d/f")
-            found = rig.store.look("d/f")
+            found = rig.store.stat("d/f")
             if found is None:
                 continue
             assert isinstance(found, Entry)
@@ -95,7 +95,7 @@ def test_digests_of_one_directory_are_right_for_every_thread(rig: FolderRig) -> 
 
     def look(number: int) -> None:
         turned = [*wanted[number:], *wanted[:number]]
-        found = list(rig.store.digests(turned))
+        found = list(rig.store.with_digests(turned))
         assert [e.digest for e in found if isinstance(e, Entry)] == [
             blake3(name.encode()).digest() for name, _ in turned
         ]

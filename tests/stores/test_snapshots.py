@@ -90,7 +90,7 @@ def test_a_read_only_snapshot_was_sent_whole_with_its_marker_and_trash(
     seen = shown(rig, ".snapshots/1", "snapshot")
     assert isinstance(seen, BlockedEntry) and seen.trouble is BlockReason.UNSUPPORTED
     assert "read-only snapshot" in seen.message
-    assert rig.store.look(".snapshots/1/snapshot") == seen
+    assert rig.store.stat(".snapshots/1/snapshot") == seen
     assert rig.store.list(".snapshots/1").fingerprint is None
     for inside in ("", "/deep"):
         (rig.root / ".snapshots/1/snapshot/deep").mkdir(exist_ok=True)

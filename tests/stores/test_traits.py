@@ -122,7 +122,7 @@ def test_a_root_whose_file_system_fails_at_links_could_not_be_marked(
     """A first marker is named so that it replaces none: by a link, where that works."""
     rig = on(manner)
     (rig.root / ".syncer/root-id").unlink()
-    again_at(rig).store.mark("ef" * 16, only_first=True)
+    again_at(rig).store.write_root_id("ef" * 16, only_first=True)
     assert (rig.root / ".syncer/root-id").read_text() == "ef" * 16 + "\n"
 
 
@@ -182,7 +182,7 @@ def test_what_a_death_left_while_trying_is_cleared(on: Callable[[Manner], Folder
     left = rig.root / ".syncer" / ".syncer-tmp-0123abcd00000000"
     left.mkdir()
     (left / "x").write_bytes(b"")
-    rig.store.mark("cd" * 16)
+    rig.store.write_root_id("cd" * 16)
     assert not left.exists()
 
 
@@ -352,7 +352,7 @@ def test_a_bit_that_means_nothing_was_handed_to_the_other_side(
     assert isinstance(shown, Entry) and shown.executable is None
     for wanted in (True, False):
         item = SetAttributesRequest(path="f", expected=rig.entry("f"), mtime_ns=5 * 10**9, executable=wanted)
-        assert isinstance(in_order(rig.store.amend([item]), 1)[0], Done)
+        assert isinstance(in_order(rig.store.set_attributes([item]), 1)[0], Done)
         assert isinstance(rig.put(f"g{wanted}", b"y", executable=wanted), Done)
 
 
@@ -375,7 +375,7 @@ def test_the_time_of_a_symlink_was_given_to_its_target_outside_the_root(
         change = SetAttributesRequest(
             path=name, expected=rig.entry(name), mtime_ns=2 * 10**18, executable=None
         )
-        assert isinstance(in_order(rig.store.amend([change]), 1)[0], Done)
+        assert isinstance(in_order(rig.store.set_attributes([change]), 1)[0], Done)
     assert os.stat(outside).st_mtime_ns == 7 and os.stat(rig.root / "target").st_mtime_ns == before
 
 

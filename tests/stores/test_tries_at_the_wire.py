@@ -30,8 +30,8 @@ TROUBLE = {
 CALLS: dict[str, Callable[[Store], object]] = {
     "root": lambda store: store.root(),
     "list": lambda store: store.list(""),
-    "look": lambda store: store.look("f"),
-    "small": lambda store: store.read_small("f", 9),
+    "look": lambda store: store.stat("f"),
+    "small": lambda store: store.read_file("f", 9),
     "read": lambda store: list(store.open("f", Entry(kind=Kind.FILE, size=9, version=b"v" * 24)).chunks()),
     "put": lambda store: list(
         store.put([WriteRequest(path="f", kind=Kind.FILE, source=BytesSource(b"x"), size=1, expected=None)])
@@ -85,7 +85,7 @@ def test_a_pause_longer_than_a_run_waits_fails_that_request_at_once(
     with serving(script) as hostile:
         store = RetryingStore(STORES[kind](hostile.url, tmp_path), sleep=client_process.CLOCK.sleep)
         with pytest.raises(TransientError, match=r"asks to wait 2h, until \d\d:\d\d, and a run waits 1m"):
-            store.look("f")
+            store.stat("f")
         store.close()
     assert slept == [] and len([one for one in hostile.asked if "hello" not in one[1]]) == 1
 

@@ -113,7 +113,7 @@ class Operations:
     def _renamed(self, store: ServedStore, origin: RelPath, path: RelPath, found: Entry) -> Entry:
         if not origin or not path or origin == path or is_below(path, origin):
             raise Refused(400, "It cannot be moved there.", fields={"dst": ["It cannot be moved there."]})
-        if store.look(path) is not None:
+        if store.stat(path) is not None:
             raise Refused(409, _TAKEN, fields={"dst": [_TAKEN]})
         directory_at(store, split(path)[0], missing=409, field="dst")
         outcome = one(store.rename([RenameRequest(origin=origin, path=path, expected=found)]))
@@ -145,7 +145,7 @@ class Operations:
         with self._served.store(key) as store:
             if not origin or path == origin or is_below(path, origin):
                 raise Refused(400, "It cannot be copied there.")
-            if store.look(path) is not None:
+            if store.stat(path) is not None:
                 raise Refused(409, _TAKEN)
             self._copy(store, origin, path, existing(store, origin))
 

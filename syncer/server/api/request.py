@@ -64,7 +64,7 @@ def etag(entry: Entry) -> str:
 
 def seen(store: ServedStore, path: RelPath) -> Entry | None:
     """A file or directory, None where there is nothing that this API can show (a symlink, a device)."""
-    found = store.look(path)
+    found = store.stat(path)
     shown = isinstance(found, Entry) and found.kind in (Kind.FILE, Kind.DIRECTORY)
     return found if shown and isinstance(found, Entry) else None
 

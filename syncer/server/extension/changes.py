@@ -88,7 +88,7 @@ def amend(call: Call) -> Answer:
         )
         for f in _objects(call)
     ]
-    return _applied(call, items, lambda i: (i.path,), lambda store, some: store.amend(some))
+    return _applied(call, items, lambda i: (i.path,), lambda store, some: store.set_attributes(some))
 
 
 def moment(value: Json) -> int | None:
@@ -189,7 +189,7 @@ def mark(call: Call) -> Answer:
         raise schema.malformed("a marker")
     with call.store() as store:
         try:
-            store.mark(marker, only_first=only_first)
+            store.write_root_id(marker, only_first=only_first)
         except SyncerError as error:
             return one({"outcome": call.outcome(Failed(error=error))})
     return one({"outcome": call.outcome(Done())})

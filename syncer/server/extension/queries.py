@@ -223,7 +223,7 @@ def _hashed(
     """In order; what has no known digest in its present version is read, all such names in one go."""
     seen = _seen(served, store, [path for path, _ in wanted])
     unread = {i: (wanted[i][0], e) for i, e in enumerate(seen) if isinstance(e, Entry) and _needs_reading(e)}
-    read = store.digests(list(unread.values()))
+    read = store.with_digests(list(unread.values()))
     for index, known in enumerate(seen):
         if index not in unread:
             yield known
@@ -245,7 +245,7 @@ def read_small(call: Call) -> Answer:
     limit = min(schema.number(fields.get("limit"), "a limit"), SMALL)
     with call.store() as store:
         try:
-            return one({"content": store.read_small(checked(path), limit).hex()})
+            return one({"content": store.read_file(checked(path), limit).hex()})
         except SyncerError as error:
             return one(call.trouble(error))
 
@@ -260,4 +260,5 @@ def changed(call: Call) -> Answer:
         known = lists.get(store.below, name) if given is None else lists.keep(store.below, name, given)
         if known is None:
             return one({"unknown": True})
-        return one({"changed": list(store.changed(known))})
+        with store.scan([*known]) as scan:
+            return one({"changed": list(scan.changed())})

@@ -1,7 +1,7 @@
 """What the batch protocols of a folder share: order, outcomes per item, durability, the late look.
 
 No protocol of its own: `write` (put), `delete` (delete, directories) and `rename`
-(rename, amend) are built on it.
+(rename, attributes) are built on it.
 """
 
 from __future__ import annotations

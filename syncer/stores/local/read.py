@@ -175,7 +175,7 @@ def changed(path: RelPath) -> ChangedUnderUs:
 
 
 def digests(ground: FolderRoot, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
-    """See `engine.interfaces.Store.digests`: each as it is now, if it stays so while it is read."""
+    """See `engine.interfaces.Store.with_digests`: each as it is now, if it stays so while it is read."""
     with ground.cursor() as cursor:
         for path, entry in wanted:
             yield _digest(ground, cursor, path, entry)
@@ -248,8 +248,8 @@ def _hash(ground: FolderRoot, name: str, dir_fd: int, entry: Entry) -> bytes | N
         fs.close(fd)
 
 
-def read_small(ground: FolderRoot, path: RelPath, limit: int) -> bytes:
-    """See `engine.interfaces.Store.read_small`."""
+def read_file(ground: FolderRoot, path: RelPath, limit: int) -> bytes:
+    """See `engine.interfaces.Store.read_file`."""
     try:
         with ground.cursor() as cursor:
             dir_fd, name = cursor.parent(path)
@@ -274,7 +274,7 @@ def _at_most(ground: FolderRoot, fd: int, limit: int) -> bytes:
 
 
 def look(ground: FolderRoot, path: RelPath) -> Seen:
-    """See `engine.interfaces.Store.look`."""
+    """See `engine.interfaces.Store.stat`."""
     return next(look_at_each(ground, [path]))
 
 

@@ -135,7 +135,8 @@ def _shows(ground: FolderRoot, name: str, dir_fd: int) -> bool:
 def _respell_by_steps(ground: FolderRoot, name: str, new: str, dir_fd: int) -> None:
     """APFS, NTFS and exFAT do it at once. For ext4 and vfat both names are one file, and they do nothing.
 
-    There the file is away for a moment, in a directory of ours and by its new name: `sweep` brings it back.
+    There the file is away for a moment, in a directory of ours and by its new name: after a death
+    `clean_leftovers` brings it back.
     """
     fs, aside = ground.fs, ground.temporary()
     fs.mkdir(aside, dir_fd, 0o700)
@@ -154,11 +155,11 @@ def _respell_by_steps(ground: FolderRoot, name: str, new: str, dir_fd: int) -> N
         remove_quietly(fs, aside, dir_fd)
 
 
-# -- amend -------------------------------------------------------------------
+# -- attributes --------------------------------------------------------------
 
 
-def amend(ground: FolderRoot, items: Sequence[SetAttributesRequest]) -> Results:
-    """See `engine.interfaces.Store.amend`.
+def set_attributes(ground: FolderRoot, items: Sequence[SetAttributesRequest]) -> Results:
+    """See `engine.interfaces.Store.set_attributes`.
 
     What is set changes the ctime, and may hide a write made just before: untrusted as well.
     """
@@ -207,11 +208,11 @@ def _amend_file(ground: FolderRoot, name: str, dir_fd: int, item: SetAttributesR
         fs.close(fd)
 
 
-# -- sweep -------------------------------------------------------------------
+# -- leftovers -------------------------------------------------------------------
 
 
-def sweep(ground: FolderRoot, trash: Trash, leftovers: Sequence[RelPath]) -> None:
-    """See `engine.interfaces.Store.sweep`. What cannot be moved now is tried again by the next run."""
+def clean_leftovers(ground: FolderRoot, trash: Trash, leftovers: Sequence[RelPath]) -> None:
+    """See `engine.interfaces.Store.clean_leftovers`. What cannot be moved now waits for the next run."""
     with ground.cursor() as cursor, trash.session() as session:
         for path in leftovers:
             try:

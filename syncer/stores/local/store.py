@@ -8,17 +8,19 @@ decides nothing about syncing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from syncer.engine.interfaces import (
     Capabilities,
     Clock,
     DeleteRequest,
+    KnownDirectories,
     MkdirRequest,
     RenameRequest,
     Results,
     RootState,
+    Scan,
     SetAttributesRequest,
     Source,
     WriteRequest,
@@ -34,6 +36,7 @@ from syncer.errors import (
     Unidentified,
     Unreadable,
 )
+from syncer.stores.base import DirectScan
 from syncer.stores.local import (
     delete,
     mounts,
@@ -166,7 +169,7 @@ class FolderStore:
         except OSError as error:
             raise translate(error, self._root) from error
 
-    def mark(self, marker: str, *, only_first: bool = False) -> None:
+    def write_root_id(self, marker: str, *, only_first: bool = False) -> None:
         try:
             root_marker.write_marker(self._ground, marker, only_first=only_first)
         except OSError as error:
@@ -189,22 +192,21 @@ class FolderStore:
 
     # -- looking -------------------------------------------------------------
 
-    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
-        pairs = list(known)
+    def scan(self, known: KnownDirectories) -> Scan:
+        """Nothing is read ahead: each directory is opened when it is compared or listed."""
+        return DirectScan(known, changed=self._changed, list_directory=self.list)
+
+    def _changed(self, known: Sequence[tuple[RelPath, bytes]]) -> Sequence[RelPath]:
         try:
             root_fd = self._ground.root_fd()
         except OSError:
-            yield from (path for path, _ in pairs)
-            return
+            return [path for path, _ in known]
 
         def differing(share: Sequence[tuple[RelPath, bytes]]) -> list[int]:
             found = scan.fingerprints(self._ground.fs, root_fd, (path for path, _ in share))
             return [i for i, now in enumerate(found) if now != share[i][1]]
 
-        yield from (pairs[i][0] for i in parallel_scan.select(pairs, differing, worth=_WORTH_FORKING))
-
-    def expect(self, directories: Sequence[RelPath]) -> None:
-        return  # nothing is kept from one look to the next
+        return [known[i][0] for i in parallel_scan.select(known, differing, worth=_WORTH_FORKING)]
 
     def list(self, path: RelPath) -> Listing:
         now = self._ground.clock.now_ns()
@@ -259,13 +261,13 @@ class FolderStore:
     def _mount(self, path: RelPath, fd: int) -> str:
         return self._mounts.of(self._ground.fs, self._ground.root_fd(), fd) if path else ""
 
-    def look(self, path: RelPath) -> Seen:
+    def stat(self, path: RelPath) -> Seen:
         return read.look(self._ground, path)
 
     def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
         return [*read.look_at_each(self._ground, paths)]
 
-    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+    def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         return read.digests(self._ground, wanted)
 
     def open(self, path: RelPath, expected: Entry) -> Source:
@@ -274,8 +276,8 @@ class FolderStore:
     def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
         return [self.open(path, expected) for path, expected in wanted]
 
-    def read_small(self, path: RelPath, limit: int) -> bytes:
-        return read.read_small(self._ground, path, limit)
+    def read_file(self, path: RelPath, limit: int) -> bytes:
+        return read.read_file(self._ground, path, limit)
 
     # -- changing ------------------------------------------------------------
 
@@ -308,12 +310,12 @@ class FolderStore:
     def rename(self, items: Sequence[RenameRequest]) -> Results:
         return self._guarded(rename.rename(self._ground, items))
 
-    def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
-        return self._guarded(rename.amend(self._ground, items))
+    def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results:
+        return self._guarded(rename.set_attributes(self._ground, items))
 
-    def sweep(self, leftovers: Sequence[RelPath]) -> None:
+    def clean_leftovers(self, leftovers: Sequence[RelPath]) -> None:
         try:
-            rename.sweep(self._ground, self.trash, leftovers)
+            rename.clean_leftovers(self._ground, self.trash, leftovers)
         except OSError:
             return  # the next run tries again
 

@@ -19,10 +19,12 @@ from syncer.engine.interfaces import (
     Capabilities,
     Clock,
     DeleteRequest,
+    KnownDirectories,
     MkdirRequest,
     RenameRequest,
     Results,
     RootState,
+    Scan,
     SetAttributesRequest,
     Source,
     WriteRequest,
@@ -48,6 +50,7 @@ from syncer.errors import (
     Unreadable,
 )
 from syncer.stores import absence
+from syncer.stores.base import DirectScan
 from syncer.stores.orange import changes, root
 from syncer.stores.orange.api import Api
 from syncer.stores.orange.cache import ItemCache
@@ -111,13 +114,16 @@ class OrangeStore:
         self._lister.outdated()
         root.create(self._ground, self._staging)
 
-    def mark(self, marker: str, *, only_first: bool = False) -> None:
+    def write_root_id(self, marker: str, *, only_first: bool = False) -> None:
         self._lister.outdated()
         root.mark(self._ground, self._staging, self._trash, marker, only_first=only_first)
 
     # -- looking -----------------------------------------------------------------
 
-    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
+    def scan(self, known: KnownDirectories) -> Scan:
+        return _OrangeScan(known, self._lister, changed=self._changed)
+
+    def _changed(self, known: Sequence[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
         pending, surveyed = iter(known), False
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="look") as pool:
             while piece := list(islice(pending, 16 * AT_ONCE)):
@@ -135,30 +141,25 @@ class OrangeStore:
         except StoreError:
             return None
 
-    def expect(self, directories: Sequence[RelPath]) -> None:
-        self._lister.outdated()
-
     def list(self, path: RelPath) -> Listing:
-        if not path:
-            self._lister.survey()
         return self._lister.listing(path)
 
     def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
-        return absence.confirmed(paths, self.look, sleep=self._clock.sleep)
+        return absence.confirmed(paths, self.stat, sleep=self._clock.sleep)
 
-    def look(self, path: RelPath) -> Seen:
+    def stat(self, path: RelPath) -> Seen:
         try:
             found = self._ground.look(path)
         except (PermanentError, PreconditionFailed) as error:
             return BlockedEntry(BlockReason.UNREADABLE, str(error))
         return None if found is None else self._ground.entry(path, found)
 
-    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+    def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         for path, _ in wanted:
             yield self._with_digest(path)
 
     def _with_digest(self, path: RelPath) -> Seen:
-        found = self.look(path)
+        found = self.stat(path)
         if not isinstance(found, Entry) or found is DIRECTORY or (found.digest is not None and found.trusted):
             return found
         source = self.open(path, replace(found, digest=None))
@@ -179,7 +180,7 @@ class OrangeStore:
     def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
         return [self.open(path, expected) for path, expected in wanted]
 
-    def read_small(self, path: RelPath, limit: int) -> bytes:
+    def read_file(self, path: RelPath, limit: int) -> bytes:
         return small(self._ground, path, limit)
 
     def free_space(self) -> int | None:
@@ -257,10 +258,10 @@ class OrangeStore:
             lambda i, now: changes.rename(self._ground, self._trash, i, tag=self._tag, now_ns=now),
         )
 
-    def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
+    def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results:
         yield from self._each(items, lambda i: i.path, lambda i, _: changes.amend(self._ground, i))
 
-    def sweep(self, leftovers: Sequence[RelPath]) -> None:
+    def clean_leftovers(self, leftovers: Sequence[RelPath]) -> None:
         """What a dead run of this pair staged: into the trash, since nobody knows what is in it."""
         for path in leftovers:
             found = self._ground.look(path)
@@ -291,6 +292,29 @@ class OrangeStore:
     def _noted(self, ended: Outcome) -> Outcome:
         self._failed = self._failed or not isinstance(ended, Done)
         return ended
+
+
+class _OrangeScan(DirectScan):
+    """A scan that takes one flat listing of the whole tree, before `changed` or with the root's listing."""
+
+    def __init__(
+        self,
+        known: KnownDirectories,
+        lister: Lister,
+        *,
+        changed: Callable[[Sequence[tuple[RelPath, bytes]]], Iterable[RelPath]],
+    ) -> None:
+        super().__init__(known, changed=changed, list_directory=self._list)
+        self._lister = lister
+        lister.outdated()  # a flat listing of an earlier scan
+
+    def _list(self, path: RelPath) -> Listing:
+        if not path:
+            self._lister.survey()
+        return self._lister.listing(path)
+
+    def close(self) -> None:
+        self._lister.outdated()
 
 
 def _groups(items: Sequence[WriteRequest]) -> Iterator[range]:

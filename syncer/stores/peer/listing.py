@@ -2,22 +2,22 @@
 
 The reconciler asks for one directory after the other, in tree order, and needs few of
 them. Those that are known to have changed come in one stream; a directory that nothing is known of comes
-with all that is below it. What was sent ahead is handed out once, when it is asked for; from the next look
-at the root or change on, it counts for nothing.
+with all that is below it. What was sent ahead belongs to one scan, and is handed out once.
 """
 
 from __future__ import annotations
 
 import json
-import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from hashlib import blake2b
 
+from syncer.engine.interfaces import KnownDirectories
 from syncer.engine.model import Listing, RelPath
 from syncer.engine.paths import tree_key
 from syncer.errors import LocalError, StoreError, TransientError
+from syncer.stores.base import ScanBase, with_fingerprint
 from syncer.stores.peer.client import PeerClient, parsed
 from syncer.stores.peer.large_listings import LARGE, large_listing, weight
 from syncer.wire.bounded_json import Json
@@ -32,28 +32,33 @@ _AHEAD = 2000  # directories asked for at once
 Told = Listing | StoreError | LocalError
 
 
-class Listings:
-    """The directories of one root. Several threads may ask; one stream answers them in turn."""
+class PeerScan(ScanBase):
+    """Implements `engine.interfaces.Scan`.
 
-    def __init__(self, link: PeerClient) -> None:
+    Listings of the known directories that changed, or that came without a fingerprint, are asked for in
+    pieces of `_AHEAD`, by one stream each; a directory that is not known begins a stream of all below it.
+    """
+
+    def __init__(self, link: PeerClient, known: KnownDirectories) -> None:
         self._link = link
-        self._lock = threading.Lock()
-        self._known: frozenset[RelPath] = frozenset()
-        self._changed: Sequence[RelPath] = ()
-        self._position: dict[RelPath, int] = {}  # of each changed directory among the changed
+        self._all = known
+        self._known = frozenset(p for p, _ in known)
+        self._expect([p for p, print_ in known if print_ is None])
         self._streams: list[_Stream] = []
         self._ready = _Ready()
 
-    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
-        """See `engine.interfaces.Store.changed`; by the name of the list where the server still has it."""
-        pairs = list(known)
-        self.forget()
+    def changed(self) -> Sequence[RelPath]:
+        """See `engine.interfaces.Scan`; by the name of the list where the server still has it."""
+        pairs = with_fingerprint(self._all)
         found = [path for some in _cut(pairs) for path in self._link.patiently(partial(self._ask, some))]
-        with self._lock:
-            self._known = frozenset(p for p, _ in pairs)
-            self._changed = found
-            self._position = {p: at for at, p in enumerate(found)}
-        return iter(found)
+        differing = set(found)
+        self._expect([p for p, print_ in self._all if print_ is None or p in differing])
+        return found
+
+    def _expect(self, directories: Sequence[RelPath]) -> None:
+        """These known directories will be listed, in this order."""
+        self._wanted = directories
+        self._position = {p: at for at, p in enumerate(directories)}
 
     def _ask(self, pairs: Sequence[tuple[RelPath, bytes]]) -> list[RelPath]:
         told: Json = [[p, print_.hex()] for p, print_ in pairs]
@@ -65,31 +70,15 @@ class Listings:
         changed = {path(p) for p in take(answer.get("changed"), list, "a list of directories")}
         return [p for p, _ in pairs if p in changed]
 
-    def expect(self, directories: Sequence[RelPath]) -> None:
-        """See `engine.interfaces.Store.expect`: in one stream, and not with all that is below them."""
-        self.forget()
-        with self._lock:
-            self._known = frozenset(directories)
-            self._changed = tuple(directories)
-            self._position = {p: at for at, p in enumerate(directories)}
-
-    def forget(self) -> None:
-        """What was sent ahead is of another time."""
-        with self._lock:
-            self._ready.clear()
-            while self._streams:
-                self._streams.pop().close()
-            self._known, self._changed, self._position = frozenset(), (), {}
-
     def list(self, directory: RelPath) -> Listing:
-        """See `engine.interfaces.Store.list`."""
-        with self._lock:
-            found = self._ahead(directory)
-        if found is None:
-            found = self._single(directory)
-        if isinstance(found, Listing):
-            return found
-        raise found
+        found = self._ahead(directory)
+        return listed(self._link, directory) if found is None else _sound(found)
+
+    def close(self) -> None:
+        """Drop what was sent ahead, and end what is still being sent."""
+        self._ready.clear()
+        while self._streams:
+            self._streams.pop().close()
 
     def _ahead(self, directory: RelPath) -> Told | None:
         """What was sent ahead of the directory, or is in the stream that begins with it."""
@@ -105,7 +94,7 @@ class Listings:
         """A stream that begins with the directory, where more are likely to be asked for."""
         at = self._position.get(directory)
         if at is not None:
-            wanted: list[Json] = [*self._changed[at : at + _AHEAD]]
+            wanted: list[Json] = [*self._wanted[at : at + _AHEAD]]
             return _Stream(self._link, "list", {"paths": wanted, "mounts": True}) if len(wanted) > 1 else None
         if directory in self._known:
             return None
@@ -133,19 +122,23 @@ class Listings:
         stream.close()
         self._streams = [s for s in self._streams if s is not stream]
 
-    def _single(self, directory: RelPath) -> Told:
-        found: Told | None = None
-        with self._link.open("list", {"paths": [directory], "mounts": True}, unpacks=True) as answer:
-            for came, listing in _listings(answer.texts()):
-                if came == directory:
-                    found = listing
-        if found is None:
-            raise TransientError("the server left out a listing", path=directory)
-        return found
 
-    def close(self) -> None:
-        """Ends what is still being sent."""
-        self.forget()
+def listed(link: PeerClient, directory: RelPath) -> Listing:
+    """One directory, by a request of its own. Raises NotFound, Unreadable, TransientError."""
+    found: Told | None = None
+    with link.open("list", {"paths": [directory], "mounts": True}, unpacks=True) as answer:
+        for came, listing in _listings(answer.texts()):
+            if came == directory:
+                found = listing
+    if found is None:
+        raise TransientError("the server left out a listing", path=directory)
+    return _sound(found)
+
+
+def _sound(found: Told) -> Listing:
+    if isinstance(found, Listing):
+        return found
+    raise found
 
 
 class _Stream:

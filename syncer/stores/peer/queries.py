@@ -104,7 +104,7 @@ class Queries:
             raise TransientError(f"{call}: the server left out an answer")
 
     def read_small(self, path: RelPath, limit: int) -> bytes:
-        """See `engine.interfaces.Store.read_small`."""
+        """See `engine.interfaces.Store.read_file`."""
         told = self._link.ask("read-small", {"path": path, "limit": limit})
         if "error" in told:
             raise error_in(told["error"])

@@ -7,7 +7,7 @@ is replaced or deleted lies in the server's trash.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +16,12 @@ from syncer.delta.index_cache import BlockIndexService
 from syncer.engine.interfaces import (
     Capabilities,
     DeleteRequest,
+    KnownDirectories,
     MkdirRequest,
     RenameRequest,
     Results,
     RootState,
+    Scan,
     SetAttributesRequest,
     Source,
     WriteRequest,
@@ -35,7 +37,7 @@ from syncer.stores.peer.download import (
     MultiplexedDownload,
     PeerSource,
 )
-from syncer.stores.peer.listing import Listings
+from syncer.stores.peer.listing import PeerScan, listed
 from syncer.stores.peer.queries import Queries, Quota
 from syncer.stores.peer.upload import UploadEncoder, Uploads
 from syncer.wire import VERSION
@@ -68,7 +70,6 @@ class PeerStore:
         """`version` of the extension: the one agreed on with the server (`wire.versions`)."""
         self._link = PeerClient(session, root, version)
         self._asking = Queries(self._link)
-        self._listings = Listings(self._link)
         keeper = BlockIndexService(cache / "sketches", session.clock)
         self._means = DownloadContext(
             link=self._link, keeper=keeper, distrust=DeltaBlocklist(cache / "wrong-deltas")
@@ -94,13 +95,12 @@ class PeerStore:
         return self._writer.repaired
 
     def root(self) -> RootState | None:
-        self._listings.forget()
         return self._asking.root()
 
     def create_root(self) -> None:
         self._asking.settle("create-root", {})
 
-    def mark(self, marker: str, *, only_first: bool = False) -> None:
+    def write_root_id(self, marker: str, *, only_first: bool = False) -> None:
         self._asking.settle("mark", {"marker": marker, "only_first": only_first})
 
     def free_space(self) -> int | None:
@@ -127,23 +127,20 @@ class PeerStore:
 
     # -- looking -------------------------------------------------------------
 
-    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
-        return self._listings.changed(known)
-
-    def expect(self, directories: Sequence[RelPath]) -> None:
-        self._listings.expect(directories)
+    def scan(self, known: KnownDirectories) -> Scan:
+        return PeerScan(self._link, known)
 
     def list(self, path: RelPath) -> Listing:
-        return self._listings.list(path)
+        return listed(self._link, path)
 
-    def look(self, path: RelPath) -> Seen:
+    def stat(self, path: RelPath) -> Seen:
         [seen] = self._asking.look([path])
         return seen
 
     def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
         return [*self._asking.look(paths)]
 
-    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+    def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         return self._asking.digests(wanted)
 
     def open(self, path: RelPath, expected: Entry) -> Source:
@@ -164,7 +161,7 @@ class PeerStore:
             for position, (path, expected) in enumerate(wanted)
         ]
 
-    def read_small(self, path: RelPath, limit: int) -> bytes:
+    def read_file(self, path: RelPath, limit: int) -> bytes:
         return self._asking.read_small(path, limit)
 
     # -- changing ------------------------------------------------------------
@@ -184,13 +181,12 @@ class PeerStore:
     def rename(self, items: Sequence[RenameRequest]) -> Results:
         return sifted(items, lambda i: (i.origin, i.path), self._changing.rename)
 
-    def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
+    def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results:
         return sifted(items, lambda i: (i.path,), self._changing.amend)
 
-    def sweep(self, leftovers: Sequence[RelPath]) -> None:
+    def clean_leftovers(self, leftovers: Sequence[RelPath]) -> None:
         if leftovers:
             self._link.ask("sweep", {"paths": [*leftovers]})
 
     def close(self) -> None:
-        self._listings.close()
         self._link.close()

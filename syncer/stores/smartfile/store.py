@@ -7,7 +7,7 @@ one wait for the service's clock serves many files.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -17,10 +17,12 @@ from syncer.engine.interfaces import (
     Capabilities,
     Clock,
     DeleteRequest,
+    KnownDirectories,
     MkdirRequest,
     RenameRequest,
     Results,
     RootState,
+    Scan,
     SetAttributesRequest,
     Source,
     WriteRequest,
@@ -46,6 +48,7 @@ from syncer.errors import (
     Unreadable,
 )
 from syncer.stores import absence
+from syncer.stores.base import DirectScan
 from syncer.stores.http.client import HttpSession
 from syncer.stores.smartfile import changes, expiry, root
 from syncer.stores.smartfile.api import Api
@@ -104,12 +107,15 @@ class SmartFileStore:
     def create_root(self) -> None:
         root.create(self._ground)
 
-    def mark(self, marker: str, *, only_first: bool = False) -> None:
+    def write_root_id(self, marker: str, *, only_first: bool = False) -> None:
         root.mark(self._ground, marker, only_first=only_first)
 
     # -- looking -----------------------------------------------------------------
 
-    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
+    def scan(self, known: KnownDirectories) -> Scan:
+        return DirectScan(known, changed=self._changed, list_directory=self.list)
+
+    def _changed(self, known: Sequence[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
         pending = iter(known)
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="look") as pool:
             while piece := list(islice(pending, 16 * AT_ONCE)):
@@ -124,9 +130,6 @@ class SmartFileStore:
         except StoreError:
             return None
 
-    def expect(self, directories: Sequence[RelPath]) -> None:
-        return  # nothing is kept from one look to the next
-
     def list(self, path: RelPath) -> Listing:
         try:
             children = self._lister.children(self._ground.at(path))
@@ -137,9 +140,9 @@ class SmartFileStore:
         return listing(children, at_root=not path)
 
     def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
-        return absence.confirmed(paths, self.look, sleep=self._clock.sleep)
+        return absence.confirmed(paths, self.stat, sleep=self._clock.sleep)
 
-    def look(self, path: RelPath) -> Seen:
+    def stat(self, path: RelPath) -> Seen:
         try:
             found = self._ground.look(path)
         except (PermanentError, PreconditionFailed) as error:
@@ -148,12 +151,12 @@ class SmartFileStore:
             return None
         return found.entry() if path else DIRECTORY
 
-    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+    def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         for path, _ in wanted:
             yield self._with_digest(path)
 
     def _with_digest(self, path: RelPath) -> Seen:
-        found = self.look(path)
+        found = self.stat(path)
         if not isinstance(found, Entry) or found is DIRECTORY or found.digest is not None:
             return found
         source = self.open(path, found)
@@ -174,7 +177,7 @@ class SmartFileStore:
     def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
         return [self.open(path, expected) for path, expected in wanted]
 
-    def read_small(self, path: RelPath, limit: int) -> bytes:
+    def read_file(self, path: RelPath, limit: int) -> bytes:
         return small(self._ground, path, limit)
 
     def free_space(self) -> int | None:
@@ -245,11 +248,11 @@ class SmartFileStore:
         ground = self._ground
         yield from each(items, lambda i: i.path, lambda i: changes.rename(ground, i))
 
-    def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
+    def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results:
         ground = self._ground
         yield from each(items, lambda i: i.path, lambda i: changes.amend(ground, i))
 
-    def sweep(self, leftovers: Sequence[RelPath]) -> None:
+    def clean_leftovers(self, leftovers: Sequence[RelPath]) -> None:
         """Nothing of ours is ever staged beside a user's files."""
 
     def close(self) -> None:

@@ -33,7 +33,7 @@ class Renamer:
         yield from self._ground.each(items, lambda item: item.path, self._rename)
 
     def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
-        """See `engine.interfaces.Store.amend`."""
+        """See `engine.interfaces.Store.set_attributes`."""
         yield from self._ground.each(items, lambda item: item.path, self._amend)
 
     def _rename(self, item: RenameRequest) -> Done:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
 from syncer.engine.fingerprint import fingerprint
+from syncer.engine.interfaces import KnownDirectories
 from syncer.engine.model import (
     BlockedEntry,
     BlockReason,
@@ -20,6 +20,7 @@ from syncer.engine.model import (
 )
 from syncer.engine.paths import join, printable
 from syncer.errors import NotFound, TransientError, Unreadable
+from syncer.stores.base import ScanBase, with_fingerprint
 from syncer.stores.swift.consistency import (
     ListingVerifier,
     ObjectProber,
@@ -291,9 +292,9 @@ class ListingSpool:
 
 # --------------------------------------------------------------------------------
 #
-# Looking at a whole root by one listing, or at a few directories by one each: what changed, what is there.
+# A scan of a whole root by one listing, or of a few directories by one each: what changed, what is there.
 #
-# One listing serves a run: it streams by, and what differs from the fingerprints that are known is set
+# One listing serves a scan: it streams by, and what differs from the fingerprints that are known is set
 # aside on disk until it is asked for, once. A few directories of many are listed on their own, and so is
 # one that is asked for without a look at all before; after some of these in a row a look at all is cheaper.
 
@@ -301,64 +302,59 @@ class ListingSpool:
 FEW = 16  # directories that are asked for one by one before all are looked at
 
 
-class Survey:
-    """Several threads may ask. `overlay` makes a fresh `ListingVerifier` for each look."""
+def listed(singles: SingleDirectoryLister, path: RelPath, stands: Callable[[], bool]) -> Listing:
+    """One directory, by a listing of its own; `stands` tells whether the root does. Raises NotFound."""
+    return _sound(singles.look([path])[path], path, stands)
+
+
+def _sound(listing: Listing | None, path: RelPath, stands: Callable[[], bool]) -> Listing:
+    if listing is None:
+        raise NotFound(f"{printable(path)} is not a directory there", path=path)
+    if not path and not listing.entries and not stands():
+        raise NotFound("the root is not there")
+    return listing
+
+
+class SwiftScan(ScanBase):
+    """Implements `engine.interfaces.Scan`."""
 
     def __init__(
-        self,
-        learner: ObjectProber,
-        crew: WorkerPool,
-        overlay: Callable[[], ListingVerifier],
-        stands: Callable[[], bool],
+        self, singles: SingleDirectoryLister, known: KnownDirectories, stands: Callable[[], bool]
     ) -> None:
-        self._learner = learner
-        self._singles = SingleDirectoryLister(learner, crew, overlay)
-        self._objects = learner.objects
-        self._place = learner.objects.place
-        self._overlay = overlay
+        self._singles = singles
+        self._wanted = dict(with_fingerprint(known))
+        self._learner = singles.learner
+        self._objects = singles.learner.objects
+        self._place = singles.learner.objects.place
+        self._overlay = singles.overlay
         self._stands = stands
-        self._lock = threading.RLock()
+        self._learner.early.forget()  # contents that were fetched beside an earlier scan's listings
         self._aside: ListingSpool | None = None
         self._unchanged: dict[RelPath, bytes] = {}  # directories that the listing showed as they were known
         self._whole = False  # whether that look was at everything
         self._alone = 0  # directories asked for since, one by one
 
-    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
-        """See `engine.interfaces.Store.changed`. A run begins with it: former looks are forgotten."""
-        wanted = dict(known)
-        with self._lock:
-            self.begin()
-            if wanted and self._singles.cheaper(list(wanted)):
-                return iter(self._sorted_out(wanted, self._singles.look(list(wanted)).items()))
-            return iter(self._take(wanted) if wanted else ())
+    def changed(self) -> Sequence[RelPath]:
+        wanted = self._wanted
+        if not wanted:
+            return ()
+        if self._singles.cheaper(list(wanted)):
+            return self._sorted_out(wanted, self._singles.look(list(wanted)).items())
+        return self._take(wanted)
 
     def list(self, path: RelPath) -> Listing:
-        """See `engine.interfaces.Store.list`."""
-        with self._lock:
+        listing = self._set_aside(path)
+        if listing is None and not self._whole and self._many(path):
+            self._take({})
             listing = self._set_aside(path)
-            if listing is None and not self._whole and self._many(path):
-                self._take({})
-                listing = self._set_aside(path)
         if listing is None:
-            listing = self._singles.look([path])[path]
-        if listing is None:
-            raise NotFound(f"{printable(path)} is not a directory there", path=path)
-        if not path and not listing.entries and not self._stands():
-            raise NotFound("the root is not there")
-        return listing
+            return listed(self._singles, path, self._stands)
+        return _sound(listing, path, self._stands)
 
-    def begin(self) -> None:
-        """A new look: nothing that an earlier one showed counts any more."""
-        with self._lock:
-            self.forget()
-            self._learner.early.forget()
-
-    def forget(self) -> None:
-        """What was set aside is of another time."""
-        with self._lock:
-            if self._aside is not None:
-                self._aside.close()
-            self._aside, self._unchanged, self._whole, self._alone = None, {}, False, 0
+    def close(self) -> None:
+        if self._aside is not None:
+            self._aside.close()
+        self._aside, self._unchanged = None, {}
 
     def _set_aside(self, path: RelPath) -> Listing | None:
         """What the last look showed of a directory, once."""
@@ -402,8 +398,8 @@ class Survey:
         except BaseException:
             aside.close()
             raise
-        self.forget()
-        self._aside, self._unchanged = aside, same
+        self.close()
+        self._aside, self._unchanged, self._alone = aside, same, 0
         return [*changed, *left]
 
     def _cut(self, overlay: ListingVerifier) -> Iterator[Cut]:

@@ -32,7 +32,7 @@ class Lookup:
         self._is_broken = is_broken
 
     def look(self, path: RelPath) -> Seen:
-        """See `engine.interfaces.Store.look`; not for the root."""
+        """See `engine.interfaces.Store.stat`; not for the root."""
         if wrong(path):
             return None
         name = self._ground.place.name(path)
@@ -46,7 +46,7 @@ class Lookup:
             return BlockedEntry(BlockReason.UNREADABLE, error.message)
 
     def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
-        """See `engine.interfaces.Store.digests`: from the metadata where it is there, else by reading."""
+        """See `engine.interfaces.Store.with_digests`: from the metadata, or else by reading."""
         for start in range(0, len(wanted), _WINDOW):
             paths = [path for path, _ in wanted[start : start + _WINDOW]]
             yield from self._ground.crew.each(self._digest, paths)
@@ -88,7 +88,7 @@ class Lookup:
             self._ground.known.remember([replace(fact, entry=entry)])
 
     def read_small(self, path: RelPath, limit: int) -> bytes:
-        """See `engine.interfaces.Store.read_small`."""
+        """See `engine.interfaces.Store.read_file`."""
         if wrong(path):
             return b""
         try:

@@ -9,17 +9,19 @@ as a conflict copy. `ground.WINDOW` says what is left open.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from syncer.engine.interfaces import (
     Capabilities,
     Clock,
     DeleteRequest,
+    KnownDirectories,
     MkdirRequest,
     RenameRequest,
     Results,
     RootState,
+    Scan,
     SetAttributesRequest,
     Source,
     WriteRequest,
@@ -35,7 +37,7 @@ from syncer.stores.swift.copy import Renamer
 from syncer.stores.swift.delete import Deleter
 from syncer.stores.swift.download import SwiftSource, opened
 from syncer.stores.swift.download import source as large
-from syncer.stores.swift.listing import DIRECTORY, Survey
+from syncer.stores.swift.listing import DIRECTORY, SingleDirectoryLister, SwiftScan, listed
 from syncer.stores.swift.lookup import Lookup
 from syncer.stores.swift.names import MAX_NAME_BYTES, ContainerPath
 from syncer.stores.swift.objects import Objects
@@ -99,11 +101,10 @@ class SwiftStore:
             heeds_new=lambda: not offered.limits.is_ceph and self._root.heeds_new(),
         )
         self._ground = ground
-        self._survey = Survey(
+        self._single_lister = SingleDirectoryLister(
             learner,
             crew,
             lambda: ListingVerifier(place=place, known=known, learner=learner, crew=crew, clock=clock),
-            self._root.stands,
         )
         self._trash = Trash(objects, offered, clock, tag, kept_days=trash_days)
         history = VersionHistory(objects, offered)
@@ -129,7 +130,7 @@ class SwiftStore:
     def create_root(self) -> None:
         self._root.create()
 
-    def mark(self, marker: str, *, only_first: bool = False) -> None:
+    def write_root_id(self, marker: str, *, only_first: bool = False) -> None:
         self._root.mark(marker, only_first=only_first)
 
     def free_space(self) -> int | None:
@@ -144,7 +145,6 @@ class SwiftStore:
         return pulse(self._connection, self._ground.place)
 
     def close(self) -> None:
-        self._survey.forget()
         self._ground.crew.close()
         self._ground.learner.early.close()
         if self._trash.used:
@@ -157,24 +157,21 @@ class SwiftStore:
 
     # -- looking -------------------------------------------------------------
 
-    def changed(self, known: Iterable[tuple[RelPath, bytes]]) -> Iterator[RelPath]:
-        return self._survey.changed(known)
-
-    def expect(self, directories: Sequence[RelPath]) -> None:
-        self._survey.begin()
+    def scan(self, known: KnownDirectories) -> Scan:
+        return SwiftScan(self._single_lister, known, self._root.stands)
 
     def list(self, path: RelPath) -> Listing:
-        return self._survey.list(path)
+        return listed(self._single_lister, path, self._root.stands)
 
     def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
         return [None] * len(paths)  # a listing is doubted before it is handed out
 
-    def look(self, path: RelPath) -> Seen:
+    def stat(self, path: RelPath) -> Seen:
         if not path:
             return DIRECTORY if self._root.stands() else None
         return self._looking.look(path)
 
-    def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
+    def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         return self._looking.digests(wanted)
 
     def open(self, path: RelPath, expected: Entry) -> Source:
@@ -184,34 +181,28 @@ class SwiftStore:
         found = opened(self._ground, wanted)
         return [large(self._segments, *one) or source for one, source in zip(wanted, found, strict=True)]
 
-    def read_small(self, path: RelPath, limit: int) -> bytes:
+    def read_file(self, path: RelPath, limit: int) -> bytes:
         return self._looking.read_small(path, limit)
 
-    # -- changing: what was set aside of a listing is of another time then -------
+    # -- changing ----------------------------------------------------------------
 
     def put(self, items: Sequence[WriteRequest]) -> Results:
-        self._survey.forget()
         return self._putting.put(items)
 
     def delete(self, items: Sequence[DeleteRequest]) -> Results:
-        self._survey.forget()
         return self._removing.delete(items)
 
     def make_directories(self, items: Sequence[MkdirRequest]) -> Results:
-        self._survey.forget()
         return self._removing.make_directories(items)
 
     def remove_directories(self, paths: Sequence[RelPath]) -> Results:
-        self._survey.forget()
         return self._removing.remove_directories(paths)
 
     def rename(self, items: Sequence[RenameRequest]) -> Results:
-        self._survey.forget()
         return self._moving.rename(items)
 
-    def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
-        self._survey.forget()
+    def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results:
         return self._moving.amend(items)
 
-    def sweep(self, leftovers: Sequence[RelPath]) -> None:
+    def clean_leftovers(self, leftovers: Sequence[RelPath]) -> None:
         """Nothing: an upload that broke off leaves nothing behind."""

@@ -143,9 +143,9 @@ def test_amending_changes_nothing_and_checks_what_was_planned_on(rig: OrangeRig)
     rig.write("f", b"old")
     planned = replace(rig.entry("f"), digest=b"d" * 32)
     item = SetAttributesRequest(path="f", expected=planned, mtime_ns=7, executable=True)
-    assert in_order(rig.store.amend([item]), 1) == [Done(entry=planned)]
+    assert in_order(rig.store.set_attributes([item]), 1) == [Done(entry=planned)]
     rig.write("f", b"edited")
-    assert isinstance(in_order(rig.store.amend([item]), 1)[0], Stale)
+    assert isinstance(in_order(rig.store.set_attributes([item]), 1)[0], Stale)
 
 
 def test_a_symlink_is_refused(rig: OrangeRig) -> None:
@@ -185,5 +185,5 @@ def test_what_is_no_directory_is_not_listed_and_what_is_no_file_not_read(rig: Or
     for path in ("missing", "f", "f/below"):
         with pytest.raises(Exception, match=r"no such folder|not found"):
             rig.store.list(path)
-    assert rig.store.read_small("f", 4) == b"1234" and rig.store.read_small("f", 100) == b"123456"
-    assert [rig.store.read_small(p, 9) for p in ("missing", "d", "f/below")] == [b""] * 3
+    assert rig.store.read_file("f", 4) == b"1234" and rig.store.read_file("f", 100) == b"123456"
+    assert [rig.store.read_file(p, 9) for p in ("missing", "d", "f/below")] == [b""] * 3

@@ -17,6 +17,7 @@ from tests.contract.orange_rig import OrangeRig
 from tests.contract.rigs import in_order
 from tests.doubles.faults import Altered, Answer, Meanwhile
 from tests.doubles.orange import Options
+from tests.scans import changed_directories
 
 MANY = 130
 
@@ -53,7 +54,7 @@ def test_a_listing_whose_pages_shift_is_taken_again(tmp_path: Path) -> None:
     rig = OrangeRig(tmp_path, Options(page_cap=20))
     for n in range(50):
         rig.write(f"d/{n}", b"x")
-    rig.store.look("d")
+    rig.store.stat("d")
     shift = Meanwhile(hand=lambda: rig.remove("d/0"))
     rig.double.misbehave("GET", "^/cloud/v1/folders/", shift, skip=1)
     assert names(rig, "d") == {str(n) for n in range(1, 50)}
@@ -64,9 +65,10 @@ def test_a_whole_tree_is_listed_by_one_answer(rig: OrangeRig) -> None:
     for n in range(60):
         rig.write(f"é {n % 6}/ça {n % 3}/l’été {n}", b"%d" % n)
     rig.double.log.clear()
-    assert names(rig, "") == {f"é {n}" for n in range(6)}
-    below = {f"é {n}/{name}" for n in range(6) for name in names(rig, f"é {n}")}
-    assert sum(len(names(rig, path)) for path in below) == 60
+    with rig.orange.scan([]) as scan:
+        assert set(scan.list("").entries) == {f"é {n}" for n in range(6)}
+        below = {f"é {n}/{name}" for n in range(6) for name in scan.list(f"é {n}").entries}
+        assert sum(len(scan.list(path).entries) for path in below) == 60
     listings = rig.double.asked("GET", "/cloud/v1/folders")
     assert len([r for r in listings if "limit=1" not in r.query]) <= 3
 
@@ -77,17 +79,17 @@ def test_an_unchanged_tree_is_found_unchanged_by_a_few_requests(rig: OrangeRig) 
     directories = ["", *sorted(f"d{n}" for n in range(6))]
     known = [(path, rig.orange.list(path).fingerprint or b"") for path in directories]
     rig.double.log.clear()
-    assert list(rig.orange.changed(known)) == [] and len(rig.double.log) <= 5
+    assert changed_directories(rig.orange, known) == [] and len(rig.double.log) <= 5
     rig.write("d3/9", b"edited")
     rig.remove("d5")
-    assert list(rig.orange.changed(known)) == ["", "d3", "d5"]
+    assert changed_directories(rig.orange, known) == ["", "d3", "d5"]
 
 
 def test_a_flat_answer_that_is_none_does_not_empty_the_folders(tmp_path: Path) -> None:
     rig = OrangeRig(tmp_path, Options(flat=False))
     rig.write("d/e/f", b"x")
     known = [(path, rig.orange.list(path).fingerprint or b"") for path in ("", "d", "d/e")]
-    assert list(rig.orange.changed(known)) == []
+    assert changed_directories(rig.orange, known) == []
     assert (names(rig, ""), names(rig, "d"), names(rig, "d/e")) == ({"d"}, {"e"}, {"f"})
     rig.store.close()
 

@@ -17,6 +17,7 @@ from tests.contract.doubles import SteppingClock
 from tests.contract.orange_rig import KeptTokens, OrangeRig
 from tests.doubles.faults import Answer, Lost
 from tests.doubles.orange import OrangeDouble
+from tests.scans import changed_directories
 
 CLOCK = SteppingClock()
 
@@ -236,7 +237,7 @@ def test_a_login_that_cannot_be_renewed_ends_the_run(rig: OrangeRig) -> None:
         rig.put("f", b"x")
     assert found.value.hint == "log in again: syncer login cloud"
     with pytest.raises(AuthError):
-        list(rig.store.changed([("", b"known")]))
+        changed_directories(rig.store, [("", b"known")])
 
 
 def test_a_write_that_is_refused_in_spite_of_a_new_token_is_not_tried_for_ever(rig: OrangeRig) -> None:
@@ -252,5 +253,5 @@ def test_missing_credentials_are_not_renewed(rig: OrangeRig) -> None:
     body = b'{"code": 40, "message": "Missing credentials"}'
     rig.double.misbehave("GET", "/files/", Answer(status=401, body=body))
     with pytest.raises(AuthError):
-        rig.store.look("f")
+        rig.store.stat("f")
     assert rig.double.login.refreshes == 0

@@ -193,7 +193,7 @@ def test_what_a_dead_run_staged_is_swept_into_the_trash_by_the_next(tmp_path: Pa
     assert other.list("").leftovers == ()  # somebody else's
     again = rig.opened("cache")
     [left] = again.list("").leftovers
-    again.sweep([left])
+    again.clean_leftovers([left])
     assert again.list("").leftovers == () and rig.kept() == [b"staged and left"]
     assert shown(rig) == {}
     for store in (other, again):

@@ -130,7 +130,7 @@ def test_too_many_requests_for_too_long_is_a_trouble_of_the_moment(
     body = json.dumps({"error": {"code": code, "message": "later"}}).encode()
     rig.double.misbehave("GET", "/files/", Answer(status=status, body=body), times=None)
     with pytest.raises(TransientError) as found:
-        rig.store.look("f")
+        rig.store.stat("f")
     assert found.value.attempts == 5 and len(rig.clock.slept) == 4
 
 

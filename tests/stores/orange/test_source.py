@@ -161,10 +161,10 @@ def test_a_digest_learnt_once_is_on_record_for_the_next_run(rig: OrangeRig) -> N
     [entry] = again.list("").entries.values()
     assert entry.digest == blake3(DATA).digest()  # type: ignore[union-attr]
     rig.double.log.clear()
-    [seen] = again.digests([("f", entry)])  # type: ignore[list-item]
+    [seen] = again.with_digests([("f", entry)])  # type: ignore[list-item]
     assert seen == entry and rig.double.asked("GET", CONTENT) == []
     other = rig.opened("another")
-    assert other.look("f").digest is None  # type: ignore[union-attr]
+    assert other.stat("f").digest is None  # type: ignore[union-attr]
     for store in (again, other):
         store.close()
 

@@ -115,7 +115,7 @@ def test_a_folder_renamed_behind_our_back_leaves_no_stale_ids(tmp_path: Path) ->
         expected = rig.entry("a/b/f")
         rig.double.rename(rig.at("a"), rig.at("z"))
         rig.write("a/other", b"2")
-        assert rig.store.look("a/b/f") is None and rig.entry("z/b/f").version == expected.version
+        assert rig.store.stat("a/b/f") is None and rig.entry("z/b/f").version == expected.version
         outcome = rig.put("a/b/f", b"new", expected=expected)
         assert isinstance(outcome, Stale) and rig.read("z/b/f") == b"1"
         with pytest.raises(NotFound):

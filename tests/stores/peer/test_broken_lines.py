@@ -26,6 +26,7 @@ from tests.contract.doubles import BytesSource, SteppingClock
 from tests.contract.peer_rig import PeerRig
 from tests.contract.rigs import in_order
 from tests.doubles.proxy import Direction, Proxy
+from tests.scans import changed_directories
 
 MIB = 1 << 20
 
@@ -123,7 +124,7 @@ def test_a_change_whose_request_or_answer_was_lost_takes_effect_once(
         "make": lambda: rig.store.make_directories([MkdirRequest(path="new")]),
         "remove": lambda: rig.store.remove_directories(["d"]),
         "rename": lambda: rig.store.rename([RenameRequest(origin="f", path="g", expected=entry)]),
-        "amend": lambda: rig.store.amend(
+        "amend": lambda: rig.store.set_attributes(
             [SetAttributesRequest(path="f", expected=entry, mtime_ns=10**18, executable=True)]
         ),
     }[what]()
@@ -198,26 +199,40 @@ def test_listings_come_through_a_line_that_breaks(rig: BrokenRig, after: int) ->
         rig.write(f"d{n:02}/sub/f", b"x")
     rig.proxy.cut(Direction.DOWN, after=after)
     retrying = RetryingStore(rig.store, sleep=SteppingClock().sleep)
-    found = [sorted(retrying.list(f"d{n:02}/sub").entries) for n in range(40)]
+    with retrying.scan([]) as scan:
+        found = [sorted(scan.list(f"d{n:02}/sub").entries) for n in range(40)]
     assert found == [["f"]] * 40
     known = [(f"d{n:02}/sub", b"x" * 16) for n in range(40)]
     rig.proxy.cut(Direction.DOWN, after=after)
-    assert list(retrying.changed(known)) == [p for p, _ in known]
+    assert changed_directories(retrying, known) == [p for p, _ in known]
 
 
 def test_one_stream_brings_a_new_tree_and_one_question_all_changed_directories(rig: BrokenRig) -> None:
     for n in range(40):
         rig.write(f"top/d{n:02}/f", b"x")
     rig.proxy.zero()
-    assert len(rig.store.list("top").entries) == 40
-    for n in range(40):
-        assert list(rig.store.list(f"top/d{n:02}").entries) == ["f"]
+    with rig.store.scan([]) as scan:
+        assert len(scan.list("top").entries) == 40
+        for n in range(40):
+            assert list(scan.list(f"top/d{n:02}").entries) == ["f"]
     assert rig.proxy.up.messages == 1
     known = [(f"top/d{n:02}", b"old fingerprint!") for n in range(40)]
-    assert len(list(rig.store.changed(known))) == 40
+    with rig.store.scan(known) as scan:
+        assert len(list(scan.changed())) == 40
+        rig.proxy.zero()
+        for path, _ in known[::3]:
+            assert list(scan.list(path).entries) == ["f"]
+    assert rig.proxy.up.messages == 1
+
+
+def test_known_directories_that_came_without_a_fingerprint_are_listed_by_one_question(rig: BrokenRig) -> None:
+    for n in range(40):
+        rig.write(f"top/d{n:02}/f", b"x")
     rig.proxy.zero()
-    for path, _ in known[::3]:
-        assert list(rig.store.list(path).entries) == ["f"]
+    with rig.store.scan([(f"top/d{n:02}", None) for n in range(40)]) as scan:
+        assert list(scan.changed()) == [] and rig.proxy.up.messages == 0
+        for n in range(0, 40, 3):
+            assert list(scan.list(f"top/d{n:02}").entries) == ["f"]
     assert rig.proxy.up.messages == 1
 
 
@@ -235,24 +250,26 @@ def test_all_calls_go_through_one_connection(rig: BrokenRig) -> None:
         list(source.chunks())
     rig.put("new", b"1")
     rig.put("large", old, expected=entries["large"])
-    rig.store.read_small("small", 5)
+    rig.store.read_file("small", 5)
     rig.store.root()
     assert rig.proxy.connections <= 1  # a signature is asked for while its delta is sent: that needs a second
 
 
-def test_what_was_sent_ahead_is_of_no_use_after_the_next_look_at_the_root(rig: BrokenRig) -> None:
+def test_what_was_sent_ahead_is_of_no_use_after_the_scan(rig: BrokenRig) -> None:
     rig.write("d/f", b"x")
-    rig.store.list("")
-    rig.write("d/g", b"x")
-    rig.store.root()
-    assert sorted(rig.store.list("d").entries) == ["f", "g"]
+    with rig.store.scan([]) as scan:
+        scan.list("")
+        rig.write("d/g", b"x")
+        assert sorted(rig.store.list("d").entries) == ["f", "g"]
+    with rig.store.scan([]) as scan:
+        assert sorted(scan.list("d").entries) == ["f", "g"]
 
 
 def test_known_directories_are_named_and_not_sent_again(rig: BrokenRig) -> None:
     known = [(f"some/long/directory/{n}", bytes([n]) * 16) for n in range(200)]
-    list(rig.store.changed(known))
+    changed_directories(rig.store, known)
     rig.proxy.zero()
-    assert len(list(rig.store.changed(known))) == 200
+    assert len(changed_directories(rig.store, known)) == 200
     assert rig.proxy.up.body < 200
 
 

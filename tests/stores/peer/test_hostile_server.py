@@ -206,10 +206,8 @@ def test_outcomes_that_are_none_end_in_an_error_or_a_failure(tmp_path: Path, ans
 )  # fmt: skip
 def test_a_listing_that_is_none_is_no_listing(tmp_path: Path, call: str, line: Json) -> None:
     peer, _ = store(tmp_path, list=lines(line), tree=lines(line))
-    if call == "list":
-        peer._listings._known = frozenset({""})
     with pytest.raises(StoreError):
-        peer.list("")
+        peer.list("") if call == "list" else peer.scan([]).list("")
 
 
 def test_a_listing_that_breaks_off_is_no_listing(tmp_path: Path) -> None:
@@ -217,6 +215,8 @@ def test_a_listing_that_breaks_off_is_no_listing(tmp_path: Path) -> None:
     peer, _ = store(tmp_path, list=half, tree=half)
     with pytest.raises(TransientError):
         peer.list("wanted")
+    with pytest.raises(TransientError):
+        peer.scan([]).list("wanted")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_listing_that_breaks_off_is_no_listing(tmp_path: Path) -> None:
 def test_a_small_file_is_no_larger_than_asked_for_and_of_bytes(tmp_path: Path, answer: bytes) -> None:
     peer, _ = store(tmp_path, read_small=answer)
     with pytest.raises(StoreError):
-        peer.read_small("f", 1)
+        peer.read_file("f", 1)
 
 
 def test_what_is_packed_a_thousandfold_is_not_all_held(tmp_path: Path) -> None:

@@ -81,8 +81,9 @@ def test_a_name_that_no_disk_can_spell_is_malformed(tmp_path: Path, name: str) -
     there = [None, {name: schema.entry_out(entry(b"x"))}, []]
     for answer in (lines(["", there]), lines(["", [None, {}, []]], [name, [None, {}, []]])):
         peer, _ = store(tmp_path, tree=answer)
+        scan = peer.scan([])
         with pytest.raises(PermanentError):
-            [peer.list(directory) for directory in ("", name)]
+            [scan.list(directory) for directory in ("", name)]
 
 
 def shown(**lies: Json) -> Json:
@@ -107,9 +108,9 @@ def test_what_no_disk_can_hold_is_malformed(tmp_path: Path, lie: dict[str, Json]
     wrong = shown(**lie)
     done = lines([0, ["done", wrong, "none"]])
     there = lines(["", [None, {"f": wrong}, []]])
-    peer, _ = store(tmp_path, look=lines(wrong), tree=there, rename=done)
+    peer, _ = store(tmp_path, look=lines(wrong), list=there, tree=there, rename=done)
     rename = RenameRequest(origin="a", path="b", expected=entry(b"x"))
-    for ask in (lambda: peer.look("f"), lambda: peer.list(""), lambda: list(peer.rename([rename]))):
+    for ask in (lambda: peer.stat("f"), lambda: peer.list(""), lambda: list(peer.rename([rename]))):
         with pytest.raises(PermanentError):
             ask()
 
@@ -126,4 +127,4 @@ def test_the_farthest_times_and_odd_bytes_are_taken(tmp_path: Path) -> None:
     answers = [shown(mtime_ns=(1 << 63) - 1), shown(mtime_ns=-(1 << 63)), shown(target="\udcff")]
     peer, _ = store(tmp_path, look=[lines(answer) for answer in answers])
     for answer in answers:
-        assert schema.entry_out(peer.look("f")) == answer  # type: ignore[arg-type]
+        assert schema.entry_out(peer.stat("f")) == answer  # type: ignore[arg-type]

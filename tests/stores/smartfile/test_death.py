@@ -78,7 +78,7 @@ def test_death_at_any_request_loses_nothing_and_the_next_run_goes_on(
         seen = {p: data for p, data in rig.double.contents().items() if data is not None}
         assert old in seen.values(), number
         assert all(data in (old, new) for p, data in seen.items() if "/.syncer/" not in p), number
-        found = rig.store.look("f")
+        found = rig.store.stat("f")
         assert found is None or isinstance(found, Entry)
         assert isinstance(rig.put("f", b"of the next run", expected=found), Done), number
         rig.store.close()

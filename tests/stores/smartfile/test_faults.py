@@ -45,7 +45,8 @@ def renamed(rig: SmartFileRig, old: Entry) -> Outcome:
 
 def amended(rig: SmartFileRig, old: Entry) -> Outcome:
     return in_order(
-        rig.store.amend([SetAttributesRequest(path="f", expected=old, mtime_ns=5, executable=True)]), 1
+        rig.store.set_attributes([SetAttributesRequest(path="f", expected=old, mtime_ns=5, executable=True)]),
+        1,
     )[0]
 
 

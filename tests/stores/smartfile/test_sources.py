@@ -175,7 +175,7 @@ def test_a_throttled_download_is_waited_for(rig: SmartFileRig) -> None:
 def test_a_file_that_calls_itself_json_is_given_as_bytes(rig: SmartFileRig) -> None:
     rig.double.write("/base/root/f", b'{"a": 1}', kind="application/json")
     assert read(rig) == b'{"a": 1}'
-    assert rig.store.read_small("f", 100) == b'{"a": 1}'
+    assert rig.store.read_file("f", 100) == b'{"a": 1}'
 
 
 def test_the_digest_of_what_cannot_be_read_is_an_obstacle(rig: SmartFileRig) -> None:
@@ -183,7 +183,7 @@ def test_the_digest_of_what_cannot_be_read_is_an_obstacle(rig: SmartFileRig) -> 
         rig.write(name, b"x")
     wanted = [(name, rig.entry(name)) for name in ("e", "f")]
     rig.double.misbehave("GET", "/path/data/.*/e/", refused(403, {"detail": "not yours"}))
-    first, second = rig.store.digests(wanted)
+    first, second = rig.store.with_digests(wanted)
     assert isinstance(first, BlockedEntry)
     assert isinstance(second, Entry) and second.digest == blake3(b"x").digest()
 

@@ -30,6 +30,7 @@ from tests.contract.smartfile_rig import ROOT, SmartFileRig
 from tests.doubles.faults import Aborted, Answer, Meanwhile
 from tests.doubles.smartfile import Options, Script
 from tests.doubles.smartfile.misbehaviour import out_of_space, refused, throttled, wrong_checksum
+from tests.scans import changed_directories
 from tests.stores.smartfile.bases import NEW, OLD
 
 DAY = 86_400
@@ -59,7 +60,7 @@ def test_a_life_with_every_habit_of_the_service(tmp_path: Path, habit: str) -> N
     entry = done(one(rig.store.rename([RenameRequest(origin="f", path="d/g", expected=again(rig, entry))])))
     entry = done(
         one(
-            rig.store.amend(
+            rig.store.set_attributes(
                 [
                     SetAttributesRequest(
                         path="d/g", expected=again(rig, entry, "d/g"), mtime_ns=7, executable=None
@@ -153,7 +154,7 @@ def test_a_checksum_that_does_not_come_is_no_success(rig: SmartFileRig, what: st
     rig.double.script_tasks(TASKS[what])
     outcome = rig.put("f", b"x")
     assert isinstance(outcome, Failed) and isinstance(outcome.error, TransientError)
-    assert rig.store.look("f") is None
+    assert rig.store.stat("f") is None
     assert sum(rig.clock.slept) < 500
 
 
@@ -184,7 +185,7 @@ def test_content_that_arrived_damaged_is_not_given_the_name(rig: SmartFileRig) -
     rig.double.misbehave("GET", "/task/", wrong_checksum(), skip=2)
     outcome = rig.put("f", b"x")
     assert isinstance(outcome, Failed) and isinstance(outcome.error, TransientError)
-    assert rig.store.look("f") is None and rig.store.list("").entries == {}
+    assert rig.store.stat("f") is None and rig.store.list("").entries == {}
 
 
 def test_a_service_without_checksums_is_read_back(rig: SmartFileRig) -> None:
@@ -200,7 +201,7 @@ def test_an_upload_that_failed_with_a_status_of_200_is_a_failure(rig: SmartFileR
     rig.double.misbehave("POST", "/path/data/", midway)
     outcome = rig.put("f", b"x")
     assert isinstance(outcome, Failed) and isinstance(outcome.error, PermanentError)
-    assert rig.store.look("f") is None
+    assert rig.store.stat("f") is None
 
 
 def test_an_upload_throttled_in_its_middle_arrives_whole(rig: SmartFileRig) -> None:
@@ -257,12 +258,12 @@ def test_a_login_that_is_revoked_ends_the_run(rig: SmartFileRig) -> None:
     rig.double.revoke()
     for call in (
         lambda: rig.store.list(""),
-        lambda: rig.store.look("f"),
+        lambda: rig.store.stat("f"),
         rig.store.root,
-        lambda: list(rig.store.changed([("", b"")])),
+        lambda: changed_directories(rig.store, [("", b"")]),
         lambda: rig.put("g", b"x"),
         lambda: list(rig.store.delete([DeleteRequest(path="f", expected=entry)])),
-        lambda: list(rig.store.digests([("f", entry)])),
+        lambda: list(rig.store.with_digests([("f", entry)])),
         rig.store.free_space,
     ):
         with pytest.raises(AuthError):
@@ -386,7 +387,7 @@ def test_no_secret_is_in_any_log(rig: SmartFileRig, caplog: pytest.LogCaptureFix
         rig.put("f", NEW, expected=rig.entry("f"))
         rig.double.misbehave("GET", "/path/info/", Answer(status=500), times=2)
         with pytest.raises(TransientError):
-            rig.store.look("f")
+            rig.store.stat("f")
     assert rig.double.password not in caplog.text
 
 
@@ -404,7 +405,11 @@ def test_a_digest_is_noted_only_of_what_cannot_have_changed_since(rig: SmartFile
     expected = replace(rig.entry("f"), digest=bytes(32))
     assert expected.trusted is not young
     done(
-        one(rig.store.amend([SetAttributesRequest(path="f", expected=expected, mtime_ns=7, executable=True)]))
+        one(
+            rig.store.set_attributes(
+                [SetAttributesRequest(path="f", expected=expected, mtime_ns=7, executable=True)]
+            )
+        )
     )
     mark = attributes.read(rig.double.attributes(f"{ROOT}/f"))
     assert mark is not None and (mark.mtime_ns, mark.executable) == (7, True)

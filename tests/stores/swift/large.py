@@ -98,11 +98,11 @@ class Machine:
         )
         self.store.create_root()
         if not getattr(self.store.root(), "marker", ""):
-            self.store.mark("ab" * 16)
+            self.store.write_root_id("ab" * 16)
         self.traffic = TransferStats()
 
     def entry(self, path: str) -> Entry:
-        seen = self.store.look(path)
+        seen = self.store.stat(path)
         assert isinstance(seen, Entry), seen
         return seen
 

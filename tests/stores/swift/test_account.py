@@ -33,7 +33,7 @@ def test_an_account_leads_to_a_container_that_is_made(swift: Swift, tmp_path: Pa
     store = store_of(v1(swift), f"{name}/some/folder", tmp_path)
     assert store.root() is None
     store.create_root()
-    store.mark("ab" * 16)
+    store.write_root_id("ab" * 16)
     state = store.root()
     assert state is not None and (state.marker, state.empty) == ("ab" * 16, True)
     store.close()

@@ -111,7 +111,7 @@ def test_a_rename_whose_origin_is_edited_meanwhile_leaves_both_names_as_they_wer
     outcome = meanwhile(
         rule, lambda: in_order(rig.store.rename([item]), 1)[0], lambda: rig.write("f", b"edit")
     )
-    assert isinstance(outcome, Stale) and rig.read("f") == b"edit" and rig.store.look("g") is None
+    assert isinstance(outcome, Stale) and rig.read("f") == b"edit" and rig.store.stat("g") is None
 
 
 def test_a_rename_keeps_time_bit_and_digest(rig: SwiftRig) -> None:
@@ -233,7 +233,7 @@ def test_a_clock_that_runs_ahead_prunes_nothing(rig: SwiftRig) -> None:
     rig.clock.slept.append((KEPT_DAYS + 1) * DAY)
     later = rig.opened(Connection(rig.door, clock=rig.clock))
     rig.write("h", b"y")
-    (outcome,) = in_order(later.delete([DeleteRequest(path="h", expected=later.look("h"))]), 1)
+    (outcome,) = in_order(later.delete([DeleteRequest(path="h", expected=later.stat("h"))]), 1)
     assert isinstance(outcome, Done)
     later.close()
     assert sorted(rig.kept()) == [b"x", b"y"]

@@ -47,7 +47,7 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SwiftRig]:
 def test_a_name_that_is_not_utf8_is_refused(rig: SwiftRig) -> None:
     outcome = rig.put("latin-\udce9", b"x")
     assert isinstance(outcome, Failed) and isinstance(outcome.error, Unholdable)
-    assert not rig.store.capabilities.any_bytes and rig.store.look("latin-\udce9") is None
+    assert not rig.store.capabilities.any_bytes and rig.store.stat("latin-\udce9") is None
 
 
 def test_a_directory_is_not_moved_at_once(rig: SwiftRig) -> None:

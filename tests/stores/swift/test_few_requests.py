@@ -19,6 +19,7 @@ from syncer.stores.swift.listing import FEW
 from syncer.stores.swift.objects import ListingRow, ObjectHead, Stamp
 from syncer.stores.swift.prefetch import TINY, TinyObjectPrefetch
 from tests.contract.swift_rig import SwiftRig
+from tests.scans import changed_directories
 from tests.swift.server import Swift
 
 MANY = 5000  # objects elsewhere, known and not to be asked for
@@ -114,7 +115,7 @@ def test_what_came_early_must_have_the_digest_that_was_promised(rig: SwiftRig) -
 def test_what_came_early_in_one_run_is_not_held_for_the_next(
     swift: Swift, rig: SwiftRig, theirs: list[tuple[str, Entry]]
 ) -> None:
-    assert list(rig.store.changed([])) == []
+    rig.store.scan([]).close()
     swift.clear()
     assert [read(s) for s in rig.store.open_many(theirs)] == [name.encode() for name in NAMES]
     assert count(swift, kind="object", method="GET") == len(NAMES)
@@ -182,7 +183,8 @@ def wide(swift: Swift, rig: SwiftRig) -> SwiftRig:
         for n in range(3):
             rig.write(f"{directory}/f{n}", b"x" * n)
     rig.write("far/there", b"x")
-    rig.store.list("")
+    with rig.store.scan([]) as scan:
+        scan.list("")  # learns of all objects
     known_too(rig, MANY)
     swift.clear()
     return rig
@@ -196,23 +198,22 @@ def known_too(rig: SwiftRig, many: int) -> None:
 
 
 def known_of(rig: SwiftRig) -> list[tuple[str, bytes]]:
-    found = [(path, rig.store.list(path).fingerprint or b"") for path in "abc"]
-    assert list(rig.store.changed([])) == []
-    return found
+    return [(path, rig.store.list(path).fingerprint or b"") for path in "abc"]
 
 
 def test_a_few_directories_of_many_are_listed_alone(swift: Swift, wide: SwiftRig) -> None:
     known = known_of(wide)
     swift.clear()
-    assert list(wide.store.changed(known)) == []
+    assert changed_directories(wide.store, known) == []
     assert count(swift) == count(swift, kind="container") == 2 * len(known)
     wide.write("b/f1", b"edited")
     wide.write("c/new/deep", b"new")
     swift.clear()
-    assert list(wide.store.changed(known)) == ["b", "c"]
-    assert set(wide.store.list("b").entries) == {"f0", "f1", "f2"}
-    assert set(wide.store.list("c").entries) == {"f0", "f1", "f2", "new"}
-    assert set(wide.store.list("a").entries) == {"f0", "f1", "f2"}, "unchanged, from what is known"
+    with wide.store.scan(known) as scan:
+        assert list(scan.changed()) == ["b", "c"]
+        assert set(scan.list("b").entries) == {"f0", "f1", "f2"}
+        assert set(scan.list("c").entries) == {"f0", "f1", "f2", "new"}
+        assert set(scan.list("a").entries) == {"f0", "f1", "f2"}, "unchanged, from what is known"
     assert count(swift) == 2 * len(known) + 1, "the edit was asked about"
     assert count(swift, path=wide.place.container) == 2 * len(known)
 
@@ -220,10 +221,11 @@ def test_a_few_directories_of_many_are_listed_alone(swift: Swift, wide: SwiftRig
 def test_the_root_among_a_few_directories_is_listed_alone(swift: Swift, wide: SwiftRig) -> None:
     root = wide.store.list("")
     assert set(root.entries) == {"a", "b", "c", "far"}
-    assert list(wide.store.changed([("", root.fingerprint or b"")])) == []
+    assert changed_directories(wide.store, [("", root.fingerprint or b"")]) == []
     wide.write("new", b"new")
-    assert list(wide.store.changed([("", root.fingerprint or b"")])) == [""]
-    assert set(wide.store.list("").entries) == {"a", "b", "c", "far", "new"}
+    with wide.store.scan([("", root.fingerprint or b"")]) as scan:
+        assert list(scan.changed()) == [""]
+        assert set(scan.list("").entries) == {"a", "b", "c", "far", "new"}
     assert count(swift, kind="object", method="GET") == 1 and count(swift, kind="container") == 6
 
 
@@ -232,14 +234,14 @@ def test_all_directories_of_a_small_tree_are_listed_at_once(swift: Swift, rig: S
         rig.write(f"{directory}/f", b"x")
     known = [(path, rig.store.list(path).fingerprint or b"") for path in ("", *"abc")]
     swift.clear()
-    assert list(rig.store.changed(known)) == []
+    assert changed_directories(rig.store, known) == []
     assert count(swift) == 2
 
 
 def test_directories_that_hold_nearly_everything_are_listed_at_once(swift: Swift, wide: SwiftRig) -> None:
-    assert wide.store._survey._singles.cheaper(["a", "b"])
-    assert not wide.store._survey._singles.cheaper(["a", "far"])
-    assert not wide.store._survey._singles.cheaper([f"d{n}" for n in range(51)])
+    assert wide.store._single_lister.cheaper(["a", "b"])
+    assert not wide.store._single_lister.cheaper(["a", "far"])
+    assert not wide.store._single_lister.cheaper([f"d{n}" for n in range(51)])
 
 
 def test_a_listing_that_lags_hides_nothing_of_ours_in_a_few_directories(swift: Swift, wide: SwiftRig) -> None:
@@ -247,7 +249,7 @@ def test_a_listing_that_lags_hides_nothing_of_ours_in_a_few_directories(swift: S
     swift.lag(None)
     outcome = wide.put("a/ours", b"new")
     assert isinstance(outcome, Done)
-    assert list(wide.store.changed(known)) == ["a"]
+    assert changed_directories(wide.store, known) == ["a"]
     assert set(wide.store.list("a").entries) == {"f0", "f1", "f2", "ours"}
 
 
@@ -256,7 +258,7 @@ def test_files_that_vanish_from_the_listing_alone_are_not_gone_from_a_few_direct
 ) -> None:
     known = known_of(wide)
     rule = swift.rule("status", method="GET", kind="container", status=200, body="[]", times=None)
-    assert list(wide.store.changed(known)) == [] and rule.hits() > 0
+    assert changed_directories(wide.store, known) == [] and rule.hits() > 0
 
 
 def test_files_missing_from_a_few_directories_are_waited_for_once(swift: Swift, wide: SwiftRig) -> None:
@@ -264,21 +266,21 @@ def test_files_missing_from_a_few_directories_are_waited_for_once(swift: Swift, 
     wide.remove("a/f1")
     wide.remove("b")
     swift.clear()
-    assert list(wide.store.changed(known)) == ["a", "b"]
-    assert sum(wide.clock.slept) >= GRACE_SECONDS * 0.9 and len(wide.clock.slept) == 1
-    assert (
-        count(swift, kind="object", status=404, path=f"{wide.place.container}/{wide.place.name('a/f1')}") == 2
-    )
-    assert set(wide.store.list("a").entries) == {"f0", "f2"}
-    with pytest.raises(NotFound):
-        wide.store.list("b")
+    with wide.store.scan(known) as scan:
+        assert list(scan.changed()) == ["a", "b"]
+        assert sum(wide.clock.slept) >= GRACE_SECONDS * 0.9 and len(wide.clock.slept) == 1
+        asked = f"{wide.place.container}/{wide.place.name('a/f1')}"
+        assert count(swift, kind="object", status=404, path=asked) == 2
+        assert set(scan.list("a").entries) == {"f0", "f2"}
+        with pytest.raises(NotFound):
+            scan.list("b")
 
 
 def test_a_file_missing_once_of_a_few_directories_was_never_gone(swift: Swift, wide: SwiftRig) -> None:
     known = known_of(wide)
     swift.rule("status", method="HEAD", kind="object", path="*/a/f1", status=404)
     page = swift.rule("status", method="GET", kind="container", status=200, body="[]", times=6)
-    assert list(wide.store.changed(known)) == [] and page.hits() >= 3
+    assert changed_directories(wide.store, known) == [] and page.hits() >= 3
     assert len(wide.clock.slept) == 1
 
 
@@ -286,8 +288,9 @@ def test_what_cannot_be_asked_for_makes_its_directory_differ(swift: Swift, wide:
     known = known_of(wide)
     wide.write("b/f1", b"edited")
     swift.rule("status", kind="object", path="*/b/f1", status=503, times=None)
-    assert list(wide.store.changed(known)) == ["b"]
-    listing: Listing = wide.store.list("b")
+    with wide.store.scan(known) as scan:
+        assert list(scan.changed()) == ["b"]
+        listing: Listing = scan.list("b")
     assert isinstance(listing.entries["f1"], BlockedEntry) and listing.fingerprint is None
 
 
@@ -297,15 +300,18 @@ def test_a_few_directories_of_a_container_that_is_gone_are_not_empty(wide: Swift
         wide.hands.ask("DELETE", name)
     wide.hands.ask("DELETE")
     with pytest.raises(StoreError):
-        list(wide.store.changed(known))
+        changed_directories(wide.store, known)
 
 
-def test_each_look_forgets_the_one_before(wide: SwiftRig) -> None:
+def test_what_a_scan_set_aside_is_of_no_use_to_the_next_scan_or_listing(wide: SwiftRig) -> None:
     known = known_of(wide)
-    assert list(wide.store.changed(known)) == []
-    wide.write("a/new", b"new")
-    assert list(wide.store.changed([])) == []
-    assert "new" in wide.store.list("a").entries
+    with wide.store.scan(known) as scan:
+        assert list(scan.changed()) == []
+        wide.write("a/new", b"new")
+        assert "new" in wide.store.list("a").entries
+        assert "new" not in scan.list("a").entries
+    with wide.store.scan([("a", None)]) as scan:
+        assert "new" in scan.list("a").entries
 
 
 def test_after_some_directories_one_by_one_all_are_looked_at(swift: Swift, rig: SwiftRig) -> None:
@@ -316,7 +322,8 @@ def test_after_some_directories_one_by_one_all_are_looked_at(swift: Swift, rig: 
     known_too(rig, 700)
     swift.rule("status", method="HEAD", kind="object", path="*/far/*", status=404, times=None)
     swift.clear()
-    assert all(set(rig.store.list(path).entries) == {"f"} for path in paths)
+    with rig.store.scan([]) as scan:
+        assert all(set(scan.list(path).entries) == {"f"} for path in paths)
     listings = swift.requests(kind="container")
     assert len([asked for asked in listings if "delimiter" in asked.query]) == 2 * FEW
     assert len(listings) == 2 * FEW + 2 * 2, "and two looks at all, for what was not found"
@@ -326,9 +333,9 @@ def test_a_first_look_lists_everything_once(swift: Swift, rig: SwiftRig) -> None
     for n in range(5):
         rig.write(f"d{n}/f", b"x" * 5000)
     swift.clear()
-    fresh = rig.opened()
-    assert sorted(fresh.list("").entries) == [f"d{n}" for n in range(5)]
-    assert all(set(fresh.list(f"d{n}").entries) == {"f"} for n in range(5))
+    with rig.opened().scan([]) as fresh:
+        assert sorted(fresh.list("").entries) == [f"d{n}" for n in range(5)]
+        assert all(set(fresh.list(f"d{n}").entries) == {"f"} for n in range(5))
     assert count(swift, kind="container") == 2 and count(swift, kind="object") == 5
 
 

@@ -19,6 +19,7 @@ from syncer.engine.model import (
 )
 from syncer.errors import StoreError
 from tests.contract.swift_rig import SwiftRig, tempauth_door
+from tests.scans import changed_directories
 from tests.swift.fixtures import MakeSwift
 from tests.swift.server import Swift
 
@@ -67,19 +68,20 @@ def test_a_run_with_nothing_to_do_asks_for_pages_only(paged: tuple[Swift, SwiftR
     known = [(p, rig.store.list(p).fingerprint) for p in ("", *(f"d{n}" for n in range(6)))]
     again = rig.opened(cache=rig.base / "cache")
     server.clear()
-    assert list(again.changed(known)) == []
+    assert changed_directories(again, known) == []
     asked = server.requests()
     objects = 6 * 5 + 6 + 1  # files, markers, the root's identity
     assert {a.kind for a in asked} <= {"container", "other"} and len(asked) <= -(-objects // 4) + 3
     server.clear()
     rig.write("d3/f1", b"changed")
-    assert list(again.changed(known)) == ["d3"]
-    assert [(a.method, a.path) for a in server.requests(kind="object", method="HEAD")] == [
-        ("HEAD", f"c/{rig.place.name('d3/f1')}")
-    ]
-    server.clear()
-    assert len(again.list("d3").entries) == 5 and len(again.list("d2").entries) == 5
-    assert server.requests() == []
+    with again.scan(known) as scan:
+        assert list(scan.changed()) == ["d3"]
+        assert [(a.method, a.path) for a in server.requests(kind="object", method="HEAD")] == [
+            ("HEAD", f"c/{rig.place.name('d3/f1')}")
+        ]
+        server.clear()
+        assert len(scan.list("d3").entries) == 5 and len(scan.list("d2").entries) == 5
+        assert server.requests() == []
 
 
 def test_the_trash_is_jumped_over(paged: tuple[Swift, SwiftRig]) -> None:
@@ -140,12 +142,9 @@ def test_names_that_are_no_paths_are_obstacles_where_they_begin(rig: SwiftRig, w
         assert rig.hands.session.send(request).status_code == 201
     assert len(rig.hands.session.get(listing).json()) >= 5
     rig.write("d/good", b"x")
-    if whole:
-        top = rig.store.list("")
-        assert seen(top) == {"/": BlockReason.UNSAFE_NAME, "d": Kind.DIRECTORY}
-    else:
-        rig.store.list("")
-    found = rig.store.list("d") if whole else rig.opened().list("d")
+    with rig.store.scan([]) as scan:
+        assert seen(scan.list("")) == {"/": BlockReason.UNSAFE_NAME, "d": Kind.DIRECTORY}
+        found = scan.list("d") if whole else rig.opened().list("d")
     assert seen(found)["good"] is Kind.FILE
     assert {n for n, e in found.entries.items() if isinstance(e, BlockedEntry)} >= {".", "..", "/"}
     assert found.fingerprint is None
@@ -211,7 +210,7 @@ def test_metadata_survives_an_amendment_and_a_manifest_too(rig: SwiftRig) -> Non
         name("d"), X_Object_Manifest=manifest, X_Object_Meta_Colour="grün".encode(), X_Delete_At="4000000000"
     )
     item = SetAttributesRequest(path="d", expected=rig.entry("d"), mtime_ns=7 * 10**9, executable=True)
-    assert [type(o) for _, o in rig.store.amend([item])] == [Done]
+    assert [type(o) for _, o in rig.store.set_attributes([item])] == [Done]
     headers = rig.hands.ask("HEAD", name("d")).headers
     assert (
         headers["X-Object-Meta-Colour"].encode("latin-1").decode() == "grün"
@@ -239,7 +238,7 @@ def test_a_listing_that_is_none_is_no_empty_one(swift: Swift, rig: SwiftRig, bod
     with pytest.raises(StoreError):
         rig.store.list("")
     with pytest.raises(StoreError):
-        list(rig.store.changed([("", b"x")]))
+        changed_directories(rig.store, [("", b"x")])
 
 
 def test_a_listing_that_goes_round_ends(swift: Swift, rig: SwiftRig) -> None:
@@ -254,7 +253,7 @@ def test_digests_of_foreign_objects_are_read_once(swift: Swift, rig: SwiftRig) -
     rig.write("f", b"content")
     entry = rig.entry("f")
     swift.clear()
-    first = [*rig.store.digests([("f", entry)])]
+    first = [*rig.store.with_digests([("f", entry)])]
     assert isinstance(first[0], Entry) and first[0].digest == blake3(b"content").digest()
     assert len(swift.requests(method="GET", kind="object")) == 1
     listed = rig.store.list("").entries["f"]
@@ -271,4 +270,4 @@ def test_a_container_that_is_gone_is_no_empty_root(rig: SwiftRig) -> None:
     with pytest.raises(StoreError):
         rig.store.list("")
     with pytest.raises(StoreError):
-        list(rig.store.changed([("", b"x")]))
+        changed_directories(rig.store, [("", b"x")])

@@ -258,7 +258,7 @@ def test_another_time_for_a_large_file_leaves_it_a_large_one(bench: Bench) -> No
     item = SetAttributesRequest(
         path="big", expected=entry, mtime_ns=1_600_000_000_000_000_000, executable=True
     )
-    [done] = in_order(machine.store.amend([item]), 1)
+    [done] = in_order(machine.store.set_attributes([item]), 1)
     assert isinstance(done, Done) and done.entry == machine.entry("big")
     assert done.entry is not None and done.entry.executable and done.entry.digest == entry.digest
     changed = edit(data, 1)

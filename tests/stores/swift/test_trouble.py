@@ -76,7 +76,7 @@ def test_a_token_that_dies_between_the_pieces_of_a_download_is_renewed(swift: Sw
 def test_a_token_that_is_never_taken_ends_the_run(swift: Swift, rig: SwiftRig) -> None:
     swift.rule("status", kind="object", status=401, times=None)
     with pytest.raises(AuthError):
-        rig.store.look("f")
+        rig.store.stat("f")
     with pytest.raises(AuthError):
         rig.put("f", b"x")
 
@@ -100,7 +100,7 @@ def test_a_pause_without_a_length_grows(swift: Swift, rig: SwiftRig) -> None:
 def test_a_service_that_never_answers_is_given_up(swift: Swift, rig: SwiftRig) -> None:
     swift.rule("status", kind="object", status=503, retry_after=2, times=None)
     with pytest.raises(TransientError) as caught:
-        rig.store.look("f")
+        rig.store.stat("f")
     assert caught.value.retry_after == 2.0
     outcome = rig.put("f", b"x")
     assert isinstance(outcome, Failed) and isinstance(outcome.error, TransientError)
@@ -113,7 +113,7 @@ def test_a_write_that_was_not_stored_is_stale(swift: Swift, rig: SwiftRig) -> No
     assert isinstance(rig.put("f", b"ours", expected=planned), Stale)
     swift.rule("status", method="PUT", path="*/g", status=202)
     assert isinstance(rig.put("g", b"ours"), Stale)
-    assert rig.read("f") == b"theirs, newer" and rig.store.look("g") is None
+    assert rig.read("f") == b"theirs, newer" and rig.store.stat("g") is None
 
 
 def test_a_write_that_is_overwritten_at_once_is_stale_and_theirs_stays(swift: Swift, rig: SwiftRig) -> None:
@@ -161,7 +161,7 @@ def test_a_lost_answer_to_a_rename_loses_nothing(swift: Swift, rig: SwiftRig, re
     rig.write("f", b"x")
     swift.rule("lose-answer", method=request_method)
     in_order(rig.store.rename([RenameRequest(origin="f", path="g", expected=rig.entry("f"))]), 1)
-    assert b"x" in [rig.read(p) for p in ("f", "g") if rig.store.look(p)]
+    assert b"x" in [rig.read(p) for p in ("f", "g") if rig.store.stat(p)]
     swift.clear()
 
 
@@ -192,7 +192,7 @@ def test_a_large_source_that_breaks_off_publishes_nothing(rig: SwiftRig, old: by
     short = rig.put("f", LARGE, expected=planned, source=BytesSource(LARGE[:-1]))
     long = rig.put("f", LARGE, expected=planned, source=BytesSource(LARGE + b"!"))
     assert isinstance(short, Failed) and isinstance(long, Failed)
-    assert (rig.read("f") if old else rig.store.look("f")) == old
+    assert (rig.read("f") if old else rig.store.stat("f")) == old
 
 
 def test_a_large_file_is_put_with_its_digest_and_time(rig: SwiftRig) -> None:
@@ -214,7 +214,7 @@ def test_a_large_file_that_arrives_in_another_shape_is_taken_back(
     outcome = rig.put("f", LARGE, expected=planned)
     rig.connection.changed = lambda call: call
     assert isinstance(outcome, Failed) and isinstance(outcome.error, TransientError)
-    assert (rig.read("f") if old else rig.store.look("f")) == old
+    assert (rig.read("f") if old else rig.store.stat("f")) == old
 
 
 def garbled(call: Call) -> Call:
@@ -231,7 +231,7 @@ def test_a_small_file_that_arrives_in_another_shape_is_refused_by_swift(rig: Swi
     rig.connection.changed = lambda call: replace(call, body=b"?") if call.body == b"x" else call
     outcome = rig.put("f", b"x")
     assert isinstance(outcome, Failed) and isinstance(outcome.error, TransientError)
-    assert rig.store.look("f") is None
+    assert rig.store.stat("f") is None
 
 
 @pytest.mark.parametrize("size", [0, 1, 2 << 20, (7 << 20) + 3])
@@ -327,5 +327,5 @@ def test_a_redirect_is_not_followed(swift: Swift, rig: SwiftRig) -> None:
     rig.write("f", b"x")
     elsewhere = {"Location": "http://127.0.0.1:9/elsewhere"}
     swift.rule("status", method="HEAD", path="*/f", status=302, headers=elsewhere)
-    seen = rig.store.look("f")
+    seen = rig.store.stat("f")
     assert isinstance(seen, BlockedEntry) and seen.trouble is BlockReason.UNREADABLE

@@ -13,6 +13,7 @@ from syncer.stores.swift.cache import CachedObject, ObjectCache
 from syncer.stores.swift.consistency import GRACE_SECONDS
 from tests.contract.rigs import in_order
 from tests.contract.swift_rig import SwiftRig
+from tests.scans import changed_directories
 from tests.swift.server import Swift
 
 
@@ -51,14 +52,14 @@ def test_a_deleted_object_that_is_still_listed_is_gone(swift: Swift, rig: SwiftR
     in_order(rig.store.delete([DeleteRequest(path="ours", expected=rig.entry("ours"))]), 1)
     assert len(rig.hands.names(rig.place.name("ours"))) == 1
     for store in (rig.store, rig.opened()):
-        assert dict(store.list("").entries) == {} and store.look("ours") is None
+        assert dict(store.list("").entries) == {} and store.stat("ours") is None
 
 
 def test_a_file_that_vanishes_from_the_listing_alone_is_not_gone(swift: Swift, rig: SwiftRig) -> None:
     rig.write("d/f", b"x")
     known = [(p, rig.store.list(p).fingerprint or b"") for p in ("", "d")]
     rule = swift.rule("status", method="GET", kind="container", status=200, body="[]", times=None)
-    assert list(rig.store.changed(known)) == []
+    assert changed_directories(rig.store, known) == []
     assert list(rig.store.list("d").entries) == ["f"] and rule.hits() > 0
 
 
@@ -67,8 +68,9 @@ def test_a_missing_file_is_gone_after_two_looks_a_while_apart(swift: Swift, rig:
     print_ = rig.store.list("").fingerprint or b""
     rig.remove("f")
     swift.clear()
-    assert list(rig.store.changed([("", print_)])) == [""]
-    assert dict(rig.store.list("").entries) == {}
+    with rig.store.scan([("", print_)]) as scan:
+        assert list(scan.changed()) == [""]
+        assert dict(scan.list("").entries) == {}
     looks = swift.requests(method="HEAD", kind="object", status=404)
     assert len(looks) == 2 and sum(rig.clock.slept) >= GRACE_SECONDS * 0.9
 
@@ -78,7 +80,7 @@ def test_a_missing_file_that_comes_back_in_between_was_never_gone(swift: Swift, 
     print_ = rig.store.list("").fingerprint or b""
     swift.rule("status", method="HEAD", kind="object", status=404)
     swift.rule("status", method="GET", kind="container", status=200, body="[]", times=2)
-    assert list(rig.store.changed([("", print_)])) == []
+    assert changed_directories(rig.store, [("", print_)]) == []
     assert len(rig.clock.slept) == 1
 
 
@@ -89,8 +91,9 @@ def test_a_whole_tree_that_goes_is_waited_for_once(rig: SwiftRig) -> None:
     known = [(p, rig.store.list(p).fingerprint or b"") for p in ("", *(f"d{n}" for n in range(5)))]
     for n in range(5):
         rig.remove(f"d{n}")
-    assert sorted(rig.store.changed(known)) == sorted(p for p, _ in known)
-    assert list(rig.store.list("").entries) == ["keep"] and len(rig.clock.slept) == 1
+    with rig.store.scan(known) as scan:
+        assert sorted(scan.changed()) == sorted(p for p, _ in known)
+        assert list(scan.list("").entries) == ["keep"] and len(rig.clock.slept) == 1
 
 
 def test_what_cannot_be_asked_for_waits(swift: Swift, rig: SwiftRig) -> None:
@@ -110,7 +113,7 @@ def test_a_directory_s_removal_is_not_kept_up_by_late_rows(swift: Swift, rig: Sw
     swift.lag(None)
     in_order(rig.store.delete([DeleteRequest(path="d/f", expected=entry.entry)]), 1)
     assert [type(o) for _, o in rig.store.remove_directories(["d"])] == [Done]
-    assert rig.store.look("d") is None
+    assert rig.store.stat("d") is None
 
 
 # -- the file behind it ---------------------------------------------------------------

@@ -82,7 +82,7 @@ def test_what_is_known_of_the_segments_goes_along(bench: Bench, deed: str) -> No
         item = SetAttributesRequest(
             path="big", expected=entry, mtime_ns=1_600_000_000_000_000_000, executable=True
         )
-        in_order(here.store.amend([item]), 1)
+        in_order(here.store.set_attributes([item]), 1)
     assert there.get(name) == data
     changed = edit(data, 2, edits=1)
     assert there.put(name, changed, over=there.entry(name)).method is Method.SEGMENTS

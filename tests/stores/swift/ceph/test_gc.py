@@ -87,7 +87,7 @@ def test_files_that_were_edited_renamed_or_copied_keep_their_segments(bench: Ben
     amend = SetAttributesRequest(
         path="amended", expected=entries["amended"], mtime_ns=10**18, executable=True
     )
-    assert isinstance(in_order(machine.store.amend([amend]), 1)[0], Done)
+    assert isinstance(in_order(machine.store.set_attributes([amend]), 1)[0], Done)
     assert Sweeper(bench, grace=GRACE_SECONDS).find().orphans == ()
     for _ in range(2):  # as long as the trash names the old ones, and when it does no more
         Sweeper(bench).sweep()

@@ -130,7 +130,7 @@ def test_nothing_is_renamed_onto_a_broken_object_nor_is_it_deleted(bench: Bench)
 
 def test_a_look_at_a_broken_object_says_what_is_wrong(bench: Bench) -> None:
     machine, _, _ = broken(bench)
-    seen = machine.store.look("big")  # type: ignore[attr-defined]
+    seen = machine.store.stat("big")  # type: ignore[attr-defined]
     assert isinstance(seen, BlockedEntry) and "segment missing" in seen.message
 
 
@@ -138,7 +138,7 @@ def test_an_object_that_is_really_gone_is_gone(bench: Bench) -> None:
     machine = bench.machine()
     machine.put("big", noise(1, MIB))
     bench.hands.ask("DELETE", "big")
-    assert machine.store.look("big") is None and machine.store.look("never") is None
+    assert machine.store.stat("big") is None and machine.store.stat("never") is None
 
 
 def test_a_download_that_meets_a_missing_segment_says_so(bench: Bench) -> None:
@@ -180,7 +180,7 @@ def test_an_object_that_is_written_between_two_looks_is_not_broken(bench: Bench)
     name = f"{bench.container}/new"
     rule = bench.swift.rule("hold", method="HEAD", path=name, query="multipart-manifest=get")
     found: list[object] = []
-    thread = threading.Thread(target=lambda: found.append(machine.store.look("new")))
+    thread = threading.Thread(target=lambda: found.append(machine.store.stat("new")))
     thread.start()
     rule.hits(at_least=1)
     bench.hands.put("new", b"written")
