@@ -97,10 +97,10 @@ class ControlServer:
             made,
             Answers(controlled, clock or SystemClock()),
             refusal,
-            admit=self._stranger,
+            forbid=self._stranger,
             renew=self._renew,
-            every=renewed,
-            patience=patience,
+            renew_interval=renewed,
+            timeout=patience,
         )
 
     def stop(self) -> None:
@@ -241,7 +241,7 @@ def guarded(call: Callable[[HttpRequest], HttpResponse], request: HttpRequest) -
 def exposition(standing: DaemonStatus, clock: Clock) -> HttpResponse:
     """The metrics of this moment."""
     body = metrics.text(standing, now=clock.now_ns() / 1e9).encode()
-    return HttpResponse(body=body, kind=metrics.CONTENT_TYPE)
+    return HttpResponse(body=body, content_type=metrics.CONTENT_TYPE)
 
 
 def _jobs(request: HttpRequest) -> tuple[str, ...]:

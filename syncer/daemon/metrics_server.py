@@ -64,7 +64,7 @@ def serve_metrics(
         return guarded(lambda _: exposition(standing(), time), request)
 
     sock = _bound(*loopback(address))
-    return MetricsServer(sock, HttpServer(sock, answer, refusal, patience=patience))
+    return MetricsServer(sock, HttpServer(sock, answer, refusal, timeout=patience))
 
 
 def loopback(text: str) -> tuple[str, int]:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from syncer.daemon.control_api import MOST_WAITING, ControlServer
-from syncer.daemon.http_server import MOST_BODY, MOST_CONNECTIONS
+from syncer.daemon.http_server import MAX_BODY, MAX_CONNECTIONS
 from syncer.daemon.instance import InstanceLock, socket_path
 from syncer.errors import ConfigError, SyncerError, UsageError
 from tests.daemon.pretending import Pretended, pretending
@@ -214,7 +214,7 @@ def test_a_bug_in_the_daemon_is_a_500_and_the_next_call_works(
         (b"GET /status HTTP/1.1\r\n" + b"X: 1\r\n" * 100 + b"\r\n", b"431"),
         (b"POST /pause HTTP/1.1\r\nContent-Length: -1\r\n\r\n", b"400"),
         (b"POST /pause HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", b"400"),
-        (b"POST /pause HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (MOST_BODY + 1), b"413"),
+        (b"POST /pause HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY + 1), b"413"),
         (b"POST /pause HTTP/1.1\r\nContent-Length: 999999999999\r\n\r\n", b"413"),
         (b"POST /pause HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", b"411"),
     ],
@@ -228,7 +228,7 @@ def test_what_is_no_request_of_ours_is_refused(
 
 
 def test_a_body_too_large_gets_its_refusal_although_it_is_not_read(path: Path, daemon: Pretended) -> None:
-    status, document = ask(path, "POST", "/pause", b" " * (MOST_BODY * 4))
+    status, document = ask(path, "POST", "/pause", b" " * (MAX_BODY * 4))
     assert status == 413 and "65,536" in document["error"]["message"]
 
 
@@ -287,7 +287,7 @@ def test_socket_and_directory_are_private(path: Path) -> None:
 
 def test_silent_clients_hold_nothing_and_are_cut_off(state: Path) -> None:
     with pretending(state, patience=0.3):
-        silent = [dial(socket_path(state)) for _ in range(MOST_CONNECTIONS + 8)]
+        silent = [dial(socket_path(state)) for _ in range(MAX_CONNECTIONS + 8)]
         try:
             assert ask(socket_path(state), "GET", "/status")[0] == 200, "its turn comes when they are cut off"
             assert everything(silent[0]) == b""
