@@ -1,4 +1,4 @@
-"""A daemon's standing as metrics: Prometheus' text format 0.0.4. Pure text.
+"""A daemon's status as metrics: Prometheus' text format 0.0.4. Pure text.
 
 Names and units follow https://prometheus.io/docs/practices/naming/, the format
 https://prometheus.io/docs/instrumenting/exposition_formats/. A time that there is none of is 0, so that an
@@ -46,12 +46,12 @@ _PROGRESS: Final = {
 }
 
 
-def text(standing: DaemonStatus, *, now: float) -> str:
+def text(status: DaemonStatus, *, now: float) -> str:
     """All metrics. `now` in seconds since 1970: whether a job is stale depends on it."""
-    jobs = standing.jobs
+    jobs = status.jobs
     parts = [
-        _metric("build_info", "gauge", "The version that runs.", [({"version": standing.version}, 1)]),
-        _metric("start_timestamp_seconds", "gauge", "When the daemon began.", [({}, standing.started)]),
+        _metric("build_info", "gauge", "The version that runs.", [({"version": status.version}, 1)]),
+        _metric("start_timestamp_seconds", "gauge", "When the daemon began.", [({}, status.started)]),
         _metric("jobs", "gauge", "Jobs that the daemon keeps in step.", [({}, len(jobs))]),
         _of_jobs(jobs, now),
     ]

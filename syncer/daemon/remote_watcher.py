@@ -28,7 +28,7 @@ _log = logging.getLogger("syncer.daemon")
 class RemoteWatcher:
     """Listens to one service in a thread of its own, from `start` to `stop`.
 
-    `heard` is told where something may have changed, `regained` that a line which was broken works again.
+    `heard` is told where something may have changed, `recovered` that a line which was broken works again.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class RemoteWatcher:
         connect: Callable[[], Store],
         *,
         heard: Callable[[Places], None],
-        regained: Callable[[], None],
+        recovered: Callable[[], None],
         probe: float = PROBE,
         first: float = FIRST,
     ) -> None:
@@ -45,7 +45,7 @@ class RemoteWatcher:
         self._job = job
         self._connect = connect
         self._heard = heard
-        self._regained = regained
+        self._regained = recovered
         self._probe = probe
         self._first = first
         self._stopped = threading.Event()

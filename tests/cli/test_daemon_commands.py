@@ -236,7 +236,7 @@ def test_status_tells_the_ledger_although_the_daemon_makes_no_sense(two: Machine
 def _strange(state: Path, reply: bytes) -> None:
     """In a child: something that holds the lock and talks nonsense."""
     try:
-        with InstanceLock.acquire(state) as tenure, bind(tenure.socket) as sock:
+        with InstanceLock.acquire(state) as lock, bind(lock.socket) as sock:
             while True:
                 found, _ = sock.accept()
                 found.recv(65536)

@@ -35,8 +35,8 @@ class Pretended:
     stopped: threading.Event = field(default_factory=threading.Event)
     version: str = __version__
 
-    def standing(self) -> DaemonStatus:
-        self._asked("standing", None)
+    def status(self) -> DaemonStatus:
+        self._asked("status", None)
         return DaemonStatus(
             pid=os.getpid(), started=1_000.0, version=self.version, config="/c.toml", jobs=tuple(self.jobs)
         )
@@ -77,13 +77,13 @@ class Pretended:
 def pretending(state_dir: Path, **options: object) -> Iterator[Pretended]:
     """A daemon of that state directory, in this process; it ends when it is told to, or with the block."""
     daemon = Pretended()
-    with InstanceLock.acquire(state_dir) as tenure:
-        server = ControlServer(tenure, daemon, **options)  # type: ignore[arg-type]
+    with InstanceLock.acquire(state_dir) as lock:
+        server = ControlServer(lock, daemon, **options)  # type: ignore[arg-type]
 
         def end() -> None:
             daemon.stopped.wait()
             server.stop()
-            tenure.release()
+            lock.release()
 
         ending = threading.Thread(target=end)
         ending.start()

@@ -44,7 +44,7 @@ def state(tmp_path: Path) -> Path:
 @contextmanager
 def answering(state: Path, reply: bytes) -> Iterator[None]:
     """Something in the place of a daemon, that answers each connection with these bytes."""
-    with InstanceLock.acquire(state) as tenure, bind(tenure.socket) as sock:
+    with InstanceLock.acquire(state) as lock, bind(lock.socket) as sock:
 
         def serve() -> None:
             while True:
@@ -63,7 +63,7 @@ def answering(state: Path, reply: bytes) -> Iterator[None]:
         finally:
             sock.shutdown(socket.SHUT_RDWR)
             thread.join(20)
-            tenure.socket.unlink()
+            lock.socket.unlink()
 
 
 def test_without_a_daemon_there_is_no_client(state: Path) -> None:
@@ -80,7 +80,7 @@ def test_the_standing_arrives_whole(state: Path) -> None:
         )
         client = connect(state)
         assert client is not None and client.pid == os.getpid()
-        assert client.standing() == daemon.standing()
+        assert client.status() == daemon.status()
 
 
 def test_every_call_arrives_with_its_arguments(state: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_wait_may_be_longer_than_an_answer_may_take(state: Path) -> None:
         assert client is not None
         assert client.flush([], wait=20)
         with pytest.raises(SyncerError, match=r"no answer within 0\.3 s"):
-            client.standing()
+            client.status()
 
 
 def test_a_daemon_that_does_not_answer_is_named_by_its_process(state: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_daemon_that_does_not_answer_is_named_by_its_process(state: Path) -> N
             client = connect(state, patience=0.3)
             assert client is not None
             with pytest.raises(SyncerError, match=f"process {process.pid}.*does not answer") as caught:
-                client.standing()
+                client.status()
             assert f"kill {process.pid}" in caught.value.hint
             assert not client.ended(within=0.1)
         finally:
@@ -169,17 +169,17 @@ def test_a_daemon_whose_socket_is_gone_is_told_with_its_place(state: Path) -> No
         assert client is not None
         Path(client._holder.socket).unlink()
         with pytest.raises(SyncerError, match=r"nobody listens at .*sock"):
-            client.standing()
+            client.status()
 
 
 def test_a_daemon_that_just_starts_is_waited_for(state: Path) -> None:
-    with InstanceLock.acquire(state) as tenure:
+    with InstanceLock.acquire(state) as lock:
         client = connect(state, patience=20)
         assert client is not None
         servers: list[ControlServer] = []
-        later = threading.Timer(0.3, lambda: servers.append(ControlServer(tenure, Pretended())))
+        later = threading.Timer(0.3, lambda: servers.append(ControlServer(lock, Pretended())))
         later.start()
-        assert client.standing().pid == os.getpid()
+        assert client.status().pid == os.getpid()
         later.join()
         servers[0].stop()
 
@@ -189,7 +189,7 @@ def test_a_daemon_that_ended_since_is_told(state: Path) -> None:
         client = connect(state)
         assert client is not None
     with pytest.raises(SyncerError, match="has just ended"):
-        client.standing()
+        client.status()
 
 
 def test_a_daemon_that_dies_while_it_is_asked_is_told(state: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_daemon_that_dies_while_it_is_asked_is_told(state: Path) -> None:
         client = connect(state)
         assert client is not None
         with pytest.raises(SyncerError, match="ended while it was asked"):
-            client.standing()
+            client.status()
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_what_answers_and_is_no_daemon_is_told_so(state: Path, reply: bytes) -> 
         client = connect(state)
         assert client is not None
         with pytest.raises(SyncerError, match=r"is no daemon of this version") as caught:
-            client.standing()
+            client.status()
         assert str(os.getpid()) in caught.value.message and caught.value.hint
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from syncer.daemon.control_api import MOST_WAITING, ControlServer
+from syncer.daemon.control_api import MAX_WAITING, ControlServer
 from syncer.daemon.http_server import MAX_BODY, MAX_CONNECTIONS
 from syncer.daemon.instance import InstanceLock, socket_path
 from syncer.errors import ConfigError, SyncerError, UsageError
@@ -317,7 +317,7 @@ def test_those_who_wait_for_a_flush_do_not_keep_others_out(state: Path) -> None:
     with pretending(state, patience=0.2) as daemon:
         daemon.before = lambda: release.wait(60) and None
         path = socket_path(state)
-        waiting = [dial(path) for _ in range(MOST_WAITING)]
+        waiting = [dial(path) for _ in range(MAX_WAITING)]
         try:
             for sock in waiting:
                 sock.sendall(b"POST /flush?wait=60 HTTP/1.1\r\n\r\n")
@@ -373,8 +373,8 @@ def test_stop_waits_for_nobody_and_leaves_no_socket(state: Path) -> None:
         stuck.wait(60)
 
     daemon = Pretended(before=before)
-    with InstanceLock.acquire(state) as tenure:
-        server = ControlServer(tenure, daemon)
+    with InstanceLock.acquire(state) as lock:
+        server = ControlServer(lock, daemon)
         silent, half, busy = (dial(server.path) for _ in range(3))
         half.sendall(b"POST /pause HTTP/1.1\r\nHost")
         busy.sendall(b"POST /flush?wait=60 HTTP/1.1\r\n\r\n")
@@ -415,8 +415,8 @@ def test_a_socket_is_touched_so_that_nobody_takes_it_for_forsaken(state: Path) -
 
 
 def test_a_socket_of_another_daemon_is_not_removed(state: Path, tmp_path: Path) -> None:
-    with InstanceLock.acquire(state) as tenure:
-        server = ControlServer(tenure, Pretended())
+    with InstanceLock.acquire(state) as lock:
+        server = ControlServer(lock, Pretended())
         path = server.path
         path.unlink()
         with socket.socket(socket.AF_UNIX) as other:

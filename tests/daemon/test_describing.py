@@ -1,4 +1,4 @@
-"""Standings as JSON and back: the same value; and nothing else than a standing is taken for one."""
+"""Standings as JSON and back: the same value; and nothing else than a status is taken for one."""
 
 from __future__ import annotations
 

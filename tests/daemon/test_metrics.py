@@ -1,4 +1,4 @@
-"""Metrics: the text is what Prometheus reads, says what the standing says, and no name can break it."""
+"""Metrics: the text is what Prometheus reads, says what the status says, and no name can break it."""
 
 from __future__ import annotations
 

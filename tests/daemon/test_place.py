@@ -33,8 +33,8 @@ KEEPER = """
 import sys, time
 from pathlib import Path
 from syncer.daemon.instance import InstanceLock, bind
-tenure = InstanceLock.acquire(Path(sys.argv[1]))
-sock = bind(tenure.socket)
+lock = InstanceLock.acquire(Path(sys.argv[1]))
+sock = bind(lock.socket)
 print("ready", flush=True)
 time.sleep(120)
 """
@@ -51,11 +51,11 @@ def test_without_a_daemon_there_is_no_holder_and_looking_makes_nothing(state: Pa
 
 
 def test_the_holder_says_who_it_is_and_where_it_listens(state: Path) -> None:
-    with InstanceLock.acquire(state) as tenure:
-        assert holder(state) == InstanceInfo(pid=os.getpid(), socket=str(tenure.socket))
+    with InstanceLock.acquire(state) as lock:
+        assert holder(state) == InstanceInfo(pid=os.getpid(), socket=str(lock.socket))
         assert (state / LOCK).stat().st_mode & 0o777 == 0o600
     assert holder(state) is None, "although the file stays"
-    tenure.release()
+    lock.release()
 
 
 def test_a_second_daemon_is_refused_and_told_who_is_there(state: Path) -> None:
@@ -114,8 +114,8 @@ def test_a_directory_in_place_of_the_socket_is_told_and_left_alone(state: Path) 
     private(path.parent)
     path.mkdir()
     try:
-        with InstanceLock.acquire(state) as tenure, pytest.raises(StateError, match="in the way") as refused:
-            ControlServer(tenure, Pretended())
+        with InstanceLock.acquire(state) as lock, pytest.raises(StateError, match="in the way") as refused:
+            ControlServer(lock, Pretended())
         assert str(path) in refused.value.message and path.is_dir()
     finally:
         path.rmdir()
@@ -254,6 +254,6 @@ def test_a_lock_that_is_a_pipe_makes_nobody_wait(state: Path) -> None:
 
 
 def test_the_socket_listens_when_bind_returns(state: Path) -> None:
-    with InstanceLock.acquire(state) as tenure, bind(tenure.socket), socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(tenure.socket))
-    tenure.socket.unlink()
+    with InstanceLock.acquire(state) as lock, bind(lock.socket), socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(lock.socket))
+    lock.socket.unlink()

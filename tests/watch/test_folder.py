@@ -13,9 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
-from watchdog.observers import Observer
 
-from syncer.watch.backend import system_observer
+from syncer.watch.backend import WatchdogEvents, open_events
 from syncer.watch.dispatcher import Dispatcher
 from syncer.watch.executor import Executor
 from tests.watch.hearing import Follower, Heard, watching
@@ -25,12 +24,12 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux'")
 
 
 def refusing(number):
-    """An observer that is not to be had."""
+    """A source of events that cannot be opened."""
 
-    def observer():
+    def opened(*_):
         raise OSError(number, os.strerror(number))
 
-    return observer
+    return opened
 
 
 class Time:
@@ -50,18 +49,18 @@ class Time:
 
 
 class Made:
-    """Observers that are really made, and kept for the test to break."""
+    """Sources of events that are really opened, and kept for the test to break."""
 
-    def __init__(self, make=system_observer):
+    def __init__(self, make=open_events):
         self._make = make
         self.all = []
         self.refusals = []
 
-    def __call__(self):
+    def __call__(self, *arguments):
         if self.refusals:
             number = self.refusals.pop()
             raise OSError(number, os.strerror(number))
-        self.all.append(self._make())
+        self.all.append(self._make(*arguments))
         return self.all[-1]
 
 
@@ -82,8 +81,8 @@ def means(request):
     """The ways to notice something."""
     return {
         "ours": {"poll": 0.05},
-        "stock": {"poll": 0.05, "observer": Observer},
-        "looks": {"poll": 0.01, "observer": refusing(errno.ENOSYS)},
+        "stock": {"poll": 0.05, "open_events": WatchdogEvents},
+        "looks": {"poll": 0.01, "open_events": refusing(errno.ENOSYS)},
     }[request.param]
 
 
@@ -216,7 +215,7 @@ def test_who_looks_where_he_is_told_to_ends_up_knowing_everything(root, tmp_path
 
 @pytest.mark.parametrize("seed", range(3))
 def test_who_looks_where_looks_tell_him_to_ends_up_knowing_everything(root, tmp_path, seed):
-    stir(root, tmp_path / "outside", seed, {"observer": refusing(errno.ENOSYS), "poll": 0.01}, turns=20)
+    stir(root, tmp_path / "outside", seed, {"open_events": refusing(errno.ENOSYS), "poll": 0.01}, turns=20)
 
 
 @pytest.mark.long
@@ -271,7 +270,7 @@ def test_more_than_the_system_keeps_is_told_as_everywhere_and_said_once(root, he
 def test_without_events_there_are_looks_and_the_remedy_is_said_once(root, heard, number, setting):
     clock, made = Time(), Made()
     made.refusals = [number] * 3
-    with watching(root, heard, observer=made, poll=0.01, clock=clock) as watch:
+    with watching(root, heard, open_events=made, poll=0.01, clock=clock) as watch:
         assert watch.mode == "polling"
         for n in range(3):
             heard.forget()
@@ -302,7 +301,7 @@ def test_a_look_that_takes_long_is_not_repeated_soon(root, heard):
 
     clock, looks = Ticking(), []
     options = {
-        "observer": refusing(errno.ENOSYS),
+        "open_events": refusing(errno.ENOSYS),
         "clock": clock,
         "wanted": lambda: bool(looks.append(1)) or True,
     }
@@ -315,7 +314,7 @@ def test_a_look_that_takes_long_is_not_repeated_soon(root, heard):
 def test_what_changes_between_the_last_look_and_the_first_event_is_told(root, heard):
     clock, made = Time(), Made()
     made.refusals = [errno.ENOSPC]
-    with watching(root, heard, observer=made, poll=0.01, clock=clock, wanted=lambda: False) as watch:
+    with watching(root, heard, open_events=made, poll=0.01, clock=clock, wanted=lambda: False) as watch:
         (root / "d" / "f").write_bytes(b"1")
         time.sleep(0.1)
         assert heard.times == 0  # nobody wants looks
@@ -326,10 +325,10 @@ def test_what_changes_between_the_last_look_and_the_first_event_is_told(root, he
 
 def test_an_observer_that_dies_is_replaced(root, heard):
     made = Made()
-    with watching(root, heard, observer=made, poll=0.05) as watch:
+    with watching(root, heard, open_events=made, poll=0.05) as watch:
         for n in range(3):
             heard.forget()
-            made.all[n].stop()
+            made.all[n].close()
             heard.until(lambda: heard.everywhere > 0)
             assert watch.mode == "events"
             heard.forget()
@@ -341,9 +340,9 @@ def test_an_observer_that_dies_is_replaced(root, heard):
 
 
 def test_an_observer_whose_emitter_dies_is_replaced(root, heard):
-    made = Made()
-    with watching(root, heard, observer=made, poll=0.05):
-        for emitter in made.all[0].emitters:
+    made = Made(WatchdogEvents)
+    with watching(root, heard, open_events=made, poll=0.05):
+        for emitter in made.all[0].observer.emitters:
             emitter.stop()
         heard.until(lambda: heard.everywhere > 0)
         heard.forget()
@@ -362,7 +361,7 @@ def test_a_listener_that_fails_ends_nothing(root, heard):
 
     bad = Heard()
     bad.changed, bad.say = changed, heard.say
-    with watching(root, bad, observer=refusing(errno.ENOSYS), poll=0.01):
+    with watching(root, bad, open_events=refusing(errno.ENOSYS), poll=0.01):
         (root / "d" / "f").write_bytes(b"1")
         heard.until(lambda: not failures and heard.everywhere > 0)
         heard.forget()
@@ -555,7 +554,7 @@ def test_no_descriptor_is_left_behind(root, heard):
     for _ in range(5):
         with watching(root, heard):
             (root / "d" / "f").write_bytes(b"1")
-    with pytest.raises(AssertionError), watching(root, heard, observer=refusing(errno.ENOSPC)):
+    with pytest.raises(AssertionError), watching(root, heard, open_events=refusing(errno.ENOSPC)):
         raise AssertionError
     assert set(os.listdir("/proc/self/fd")) == before
 

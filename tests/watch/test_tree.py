@@ -234,3 +234,22 @@ def test_who_looks_where_he_is_told_to_knows_everything(root, outside, grown, se
 @pytest.mark.parametrize("seed", range(1000, 3000))
 def test_who_looks_where_he_is_told_to_knows_everything_long(root, outside, grown, seed):
     follow(root, outside, grown(root), seed, turns=60)
+
+
+def test_a_snapshot_inside_the_root_was_watched_although_nothing_in_it_is_synced(root, queue):
+    """With everything below; each snapshot took as many watches as the whole tree."""
+    (root / ".snapshots" / "1" / "snapshot" / "deep").mkdir(parents=True)
+
+    def select(directory, names):
+        return [name for name in names if name != "snapshot"]
+
+    tree = Grown(root, queue, select)
+    assert len(tree.subscription.watches) == 3
+    (root / ".snapshots" / "1" / "snapshot" / "deep" / "f").write_bytes(b"1")
+    (root / "d" / "snapshot").mkdir(parents=True)
+    assert read(tree).trees >= {"d"}, "a new one is reported, and the scan says what it is"
+    assert len(tree.subscription.watches) == 4
+    (root / "d" / "sub").mkdir()
+    read(tree)
+    assert len(tree.subscription.watches) == 5
+    tree.close()

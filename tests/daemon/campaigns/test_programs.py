@@ -42,7 +42,7 @@ def comes_equal(machine: Machine, *roots: Path, within: float = 120.0) -> float:
         return machine.is_quiet() and all(t == trees[0] for t in trees)
 
     def told() -> str:
-        return f"{difference(*map(tree, (machine.local, *roots)))}\n{machine.standing}\n{machine.log[-2000:]}"
+        return f"{difference(*map(tree, (machine.local, *roots)))}\n{machine.status}\n{machine.log[-2000:]}"
 
     return eventually(equal, within, told)
 

@@ -52,7 +52,7 @@ def soak(base: Path, report: Path, load: Load) -> Recorder:
         print(f"samples and plot: {report.absolute()}", flush=True)
         world.nothing_is_lost()
         world.nobody_stumbled()
-        assert world.machines[0].standing.retries == (NEVER,)
+        assert world.machines[0].status.retries == (NEVER,)
         return world.recorder
 
 

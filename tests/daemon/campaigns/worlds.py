@@ -162,7 +162,7 @@ class Scene:
 
     def _stands(self, machine: Machine) -> str:
         try:
-            return f"{machine.standing}\n{machine.log[-1500:]}"
+            return f"{machine.status}\n{machine.log[-1500:]}"
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs into the report
             return f"{machine.home.name}: {error}\n{machine.log[-1500:]}"
 
