@@ -397,7 +397,7 @@ def watchers_of(settings: Settings, job: JobSettings) -> WatcherFactory:
             job.name,
             # A store of its own: a long poll must not block the connection that runs use.
             lambda: factory.service(settings, job, place_of(settings, job), clock),
-            heard=worker.notice_service,
+            changed=worker.notice_service,
             recovered=worker.reset_backoff,
         )
 

@@ -92,7 +92,7 @@ def listening(script: Script, heard: Heard, *, probe: float = 0.01) -> Iterator[
         return cast(Store, script)
 
     ear = RemoteWatcher(
-        "docs", connect, heard=heard.places.append, recovered=heard.regain, probe=probe, first=0.01
+        "docs", connect, changed=heard.places.append, recovered=heard.regain, probe=probe, first=0.01
     )
     ear.start()
     try:
@@ -183,7 +183,7 @@ def test_a_service_that_cannot_be_reached_at_first_is_tried_again() -> None:
             raise TransientError("no route")
         return cast(Store, script)
 
-    ear = RemoteWatcher("docs", connect, heard=heard.places.append, recovered=heard.regain, first=0.01)
+    ear = RemoteWatcher("docs", connect, changed=heard.places.append, recovered=heard.regain, first=0.01)
     ear.start()
     assert script.exhausted.wait(LONG)
     ear.stop()
@@ -210,7 +210,7 @@ def test_one_who_stopped_listening_tells_nothing_any_more() -> None:
 def test_an_ear_that_was_stopped_before_it_began_asks_nobody() -> None:
     script = Feeds()
     ear = RemoteWatcher(
-        "docs", lambda: cast(Store, script), heard=lambda places: None, recovered=lambda: None
+        "docs", lambda: cast(Store, script), changed=lambda places: None, recovered=lambda: None
     )
     ear.stop()
     ear.start()
@@ -257,7 +257,7 @@ def test_changes_in_the_folder_of_a_real_server_are_heard(tmp_path: Path) -> Non
         def connect() -> Store:
             return factory.service(settings, job, place_of(settings, job), SystemClock())
 
-        ear = RemoteWatcher("docs", connect, heard=heard.places.append, recovered=heard.regain, first=0.01)
+        ear = RemoteWatcher("docs", connect, changed=heard.places.append, recovered=heard.regain, first=0.01)
         ear.start()
         try:
             eventually(lambda: ear.mode == "feed")
