@@ -113,7 +113,18 @@ class Client:
             try:
                 return call(self._instance.socket, method, target, body, timeout=self._patience + wait)
             except NotListening as error:
-                self._wait_for_socket(str(error), deadline)
+                # The daemon may be starting, or binding its socket again: the lock says where it listens now.
+                instance = holder(self._state_dir)
+                if instance is None:
+                    raise SyncerError(
+                        f"the daemon ({self._instance}) has just ended",
+                        hint="start it again with: syncer daemon",
+                    ) from None
+                self._instance = instance
+                if time.monotonic() >= deadline:
+                    where = instance.socket or "its socket"
+                    raise self._unresponsive(f"nobody listens at {where} ({error})") from None
+                time.sleep(_POLL)
             except InvalidResponse as error:
                 raise self._invalid(str(error)) from None
             except TimeoutError:
@@ -123,18 +134,6 @@ class Client:
                     f"the daemon ({self._instance}) ended while it was asked: {error.strerror or error}",
                     hint="its log says why; syncer status says whether one runs",
                 ) from None
-
-    def _wait_for_socket(self, reason: str, deadline: float) -> None:
-        """The daemon may be starting, or binding its socket again: read the lock for where it listens now."""
-        now = holder(self._state_dir)
-        if now is None:
-            raise SyncerError(
-                f"the daemon ({self._instance}) has just ended", hint="start it again with: syncer daemon"
-            )
-        self._instance = now
-        if time.monotonic() >= deadline:
-            raise self._unresponsive(f"nobody listens at {now.socket or 'its socket'} ({reason})")
-        time.sleep(_POLL)
 
     def _unresponsive(self, reason: str) -> SyncerError:
         instance = self._instance

@@ -12,7 +12,7 @@ from enum import Enum
 
 from syncer.daemon.status import AHEAD, JobStatus
 from syncer.engine.model import Failed
-from syncer.engine.report import ConflictReport, Hold, Resolution, RunReport
+from syncer.engine.report import ConflictReport, Resolution, RunReport
 from syncer.errors import (
     Busy,
     ChangedUnderUs,
@@ -101,7 +101,18 @@ def events_of(result: JobResult) -> tuple[Event, ...]:
     if result.report is None:
         return ()
     report = result.report
-    return (*map(_of_conflict, report.conflicts), *map(_of_hold, report.holds), *_of_failures(report))
+    # One event per guard and side: more paths under the same guard are no new event.
+    holds = [
+        Event(
+            event=EventKind.GUARD,
+            key=f"{hold.guard} {hold.side.value}",
+            paths=hold.paths,
+            message=hold.message,
+            hint=hold.hint,
+        )
+        for hold in report.holds
+    ]
+    return (*map(_of_conflict, report.conflicts), *holds, *_of_failures(report))
 
 
 def stale(status: JobStatus, *, began: float, now: float) -> tuple[Event, ...]:
@@ -147,12 +158,6 @@ def _of_conflict(report: ConflictReport) -> Event:
         versions = [f"{entry.size} {entry.mtime_ns}" for entry in (report.local, report.remote)]
         key, hint = "\0".join((report.path, report.copy, *versions)), ""
     return Event(event=EventKind.CONFLICT, key=key, paths=(report.path,), message=message, hint=hint)
-
-
-def _of_hold(hold: Hold) -> Event:
-    """One event per guard and side: more paths under the same guard are no new event."""
-    key = f"{hold.guard} {hold.side.value}"
-    return Event(event=EventKind.GUARD, key=key, paths=hold.paths, message=hold.message, hint=hold.hint)
 
 
 # Retried automatically: a timeout, a file that is being written. If they last, the job becomes stale.

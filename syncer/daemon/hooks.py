@@ -283,20 +283,17 @@ class Hooks:
 
     def _work(self, key: tuple[str, str]) -> None:
         """Run the calls of one lane until none waits."""
-        while (pending := self._next(key)) is not None:
+        while True:
+            with self._lock:
+                lane = self._lanes[key]
+                pending, lane.pending = lane.pending, None
+                if pending is None or self._stop.is_set():
+                    del self._lanes[key]
+                    return
             try:
                 self._run(key[1], pending)
             except Exception:  # noqa: BLE001 - one bad call must not end the lane
                 _log.exception("the hook %s of %s could not be run", key[1], key[0])
-
-    def _next(self, key: tuple[str, str]) -> _Pending | None:
-        with self._lock:
-            lane = self._lanes[key]
-            pending, lane.pending = lane.pending, None
-            if pending is None or self._stop.is_set():
-                del self._lanes[key]
-                return None
-            return pending
 
     def _run(self, name: str, pending: _Pending) -> None:
         call = pending.call

@@ -99,7 +99,13 @@ def holder(state_dir: Path) -> InstanceInfo | None:
         raise StateError(f"{lock} cannot be read: {error.strerror}") from None
     try:
         with translated(lock):
-            return _parse(os.pread(descriptor, _MAX_CONTENT, 0)) if _is_held(descriptor) else None
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return None
+            except OSError as error:
+                if error.errno not in _HELD:
+                    raise
+            return _parse(os.pread(descriptor, _MAX_CONTENT, 0))
     finally:
         os.close(descriptor)
 
@@ -242,16 +248,6 @@ def _lock(descriptor: int, state_dir: Path) -> None:
                     hint="stop it with syncer stop, or give this one a state_dir of its own",
                 ) from error
         time.sleep(_RETRY)
-
-
-def _is_held(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _HELD:
-            return True
-        raise
-    return False
 
 
 def _parse(text: bytes) -> InstanceInfo:

@@ -104,22 +104,17 @@ def line_of(action: Action, outcome: Outcome) -> str:
     end = results.result_of(outcome)
     if message := results.message_of(outcome):
         end += f": {printable(message)}"
-    return f"{results.name_of(action)} {_paths(action)}: {end} ({', '.join(facts)})"
+    name, path, other = results.name_of(action), printable(action.path), results.other_path(action)
+    if other and name.startswith("move-"):
+        path = f"{printable(other)} → {path}"
+    elif other:
+        path = f"{path} and {printable(other)}"
+    return f"{name} {path}: {end} ({', '.join(facts)})"
 
 
 def level_of(outcome: Outcome) -> int:
     """WARNING for a failure, else INFO (also for what is postponed)."""
     return logging.WARNING if isinstance(outcome, Failed) else logging.INFO
-
-
-def _paths(action: Action) -> str:
-    other = results.other_path(action)
-    name = results.name_of(action)
-    if not other:
-        return printable(action.path)
-    if name.startswith("move-"):
-        return f"{printable(other)} → {printable(action.path)}"
-    return f"{printable(action.path)} and {printable(other)}"
 
 
 class _OneLine(logging.Formatter):

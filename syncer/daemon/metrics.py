@@ -49,13 +49,42 @@ _PROGRESS: Final = {
 def text(status: DaemonStatus, *, now: float) -> str:
     """All metrics as text. `now`: seconds since 1970, to decide which jobs are stale."""
     jobs = status.jobs
-    parts = [
-        _metric("build_info", "gauge", "The version that runs.", [({"version": status.version}, 1)]),
-        _metric("start_timestamp_seconds", "gauge", "When the daemon started.", [({}, status.started)]),
-        _metric("jobs", "gauge", "Jobs that the daemon runs.", [({}, len(jobs))]),
-        _of_jobs(jobs, now),
+    lines = [
+        *_metric("build_info", "gauge", "The version that runs.", [({"version": status.version}, 1)]),
+        *_metric("start_timestamp_seconds", "gauge", "When the daemon started.", [({}, status.started)]),
+        *_metric("jobs", "gauge", "Jobs that the daemon runs.", [({}, len(jobs))]),
     ]
-    return "".join(line + "\n" for part in parts for line in part)
+    phases = [({"job": j.job, "phase": p.value}, float(j.phase is p)) for j in jobs for p in Phase]
+    lines += _metric("job_phase", "gauge", "1 for the current phase of the job.", phases)
+    old = [({"job": j.job}, float(stale(j, now))) for j in jobs]
+    lines += _metric("job_stale", "gauge", "1 if the last success is older than max_age.", old)
+    retries = [({"job": j.job}, float(len(j.retries))) for j in jobs]
+    lines += _metric("job_retry_paths", "gauge", "Paths that are retried later.", retries)
+    watches = [
+        ({"job": j.job, "side": side, "how": how}, 1.0)
+        for j in jobs
+        for side, how in (("local", j.local_watch), ("remote", j.remote_watch))
+        if how
+    ]
+    lines += _metric("job_watch_info", "gauge", "How changes on a side are detected.", watches)
+    for name, (help_, field) in _GAUGES.items():
+        values = [({"job": j.job}, float(getattr(j, field) or 0)) for j in jobs]
+        lines += _metric(f"job_{name}", "gauge", help_, values)
+    for name, (help_, field) in _COUNTERS.items():
+        values = [({"job": j.job}, float(getattr(j.counters, field))) for j in jobs]
+        lines += _metric(f"job_{name}", "counter", help_, values)
+    done = [({"job": j.job, "action": a}, float(getattr(j.counters, a))) for j in jobs for a in _ACTIONS]
+    lines += _metric("job_files_total", "counter", "Files by what was done to them.", done)
+    transferred = [
+        ({"job": j.job, "direction": direction}, float(size))
+        for j in jobs
+        for direction, size in (("sent", j.counters.bytes_sent), ("received", j.counters.bytes_received))
+    ]
+    lines += _metric("job_transferred_bytes_total", "counter", "Bytes of content transferred.", transferred)
+    for name, (help_, field) in _PROGRESS.items():
+        values = [({"job": j.job}, float(getattr(j.progress, field))) for j in jobs if j.progress]
+        lines += _metric(f"job_{name}", "gauge", help_, values)
+    return "".join(line + "\n" for line in lines)
 
 
 def stale(job: JobStatus, now: float) -> bool:
@@ -67,64 +96,20 @@ def stale(job: JobStatus, now: float) -> bool:
     return now - job.last_success > job.max_age
 
 
-def _of_jobs(jobs: tuple[JobStatus, ...], now: float) -> Iterator[str]:
-    phases = [({"job": j.job, "phase": p.value}, float(j.phase is p)) for j in jobs for p in Phase]
-    yield from _metric("job_phase", "gauge", "1 for the current phase of the job.", phases)
-    old = [({"job": j.job}, float(stale(j, now))) for j in jobs]
-    yield from _metric("job_stale", "gauge", "1 if the last success is older than max_age.", old)
-    retries = [({"job": j.job}, float(len(j.retries))) for j in jobs]
-    yield from _metric("job_retry_paths", "gauge", "Paths that are retried later.", retries)
-    watches = [
-        ({"job": j.job, "side": side, "how": how}, 1.0)
-        for j in jobs
-        for side, how in (("local", j.local_watch), ("remote", j.remote_watch))
-        if how
-    ]
-    yield from _metric("job_watch_info", "gauge", "How changes on a side are detected.", watches)
-    for name, (help_, field) in _GAUGES.items():
-        values = [({"job": j.job}, float(getattr(j, field) or 0)) for j in jobs]
-        yield from _metric(f"job_{name}", "gauge", help_, values)
-    yield from _of_runs(jobs)
-
-
-def _of_runs(jobs: tuple[JobStatus, ...]) -> Iterator[str]:
-    for name, (help_, field) in _COUNTERS.items():
-        values = [({"job": j.job}, float(getattr(j.counters, field))) for j in jobs]
-        yield from _metric(f"job_{name}", "counter", help_, values)
-    done = [({"job": j.job, "action": a}, float(getattr(j.counters, a))) for j in jobs for a in _ACTIONS]
-    yield from _metric("job_files_total", "counter", "Files by what was done to them.", done)
-    crossed = [
-        ({"job": j.job, "direction": direction}, float(size))
-        for j in jobs
-        for direction, size in (("sent", j.counters.bytes_sent), ("received", j.counters.bytes_received))
-    ]
-    yield from _metric("job_transferred_bytes_total", "counter", "Bytes of content that crossed.", crossed)
-    for name, (help_, field) in _PROGRESS.items():
-        far = [({"job": j.job}, float(getattr(j.progress, field))) for j in jobs if j.progress]
-        yield from _metric(f"job_{name}", "gauge", help_, far)
-
-
 def _metric(name: str, kind: str, help_: str, samples: Iterable[Sample]) -> Iterator[str]:
     """The lines of one metric; none without samples."""
-    lines = [f"syncer_{name}{_labels(labels)} {_number(value)}" for labels, value in samples]
+    lines = []
+    for labels, value in samples:
+        escaped = ",".join(f'{key}="{_escape(text)}"' for key, text in labels.items())
+        number = str(int(value)) if float(value).is_integer() else repr(float(value))
+        lines.append(f"syncer_{name}{{{escaped}}} {number}" if labels else f"syncer_{name} {number}")
     if lines:
         yield f"# HELP syncer_{name} {help_}"
         yield f"# TYPE syncer_{name} {kind}"
         yield from lines
 
 
-def _labels(labels: Labels) -> str:
-    if not labels:
-        return ""
-    return "{" + ",".join(f'{key}="{_escaped(value)}"' for key, value in labels.items()) + "}"
-
-
-def _escaped(value: str) -> str:
+def _escape(value: str) -> str:
     """Escape a label value. Bytes of a name that are not UTF-8 appear as \\udcXX."""
     legible = value.encode("utf-8", "backslashreplace").decode("utf-8")
     return legible.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _number(value: float) -> str:
-    """Whole numbers without a fraction, others with all digits."""
-    return str(int(value)) if float(value).is_integer() else repr(float(value))

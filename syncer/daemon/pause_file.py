@@ -34,21 +34,6 @@ def paused(state_dir: Path) -> frozenset[str]:
         return frozenset()
     except OSError as error:
         raise StateError(f"{path} cannot be read: {error.strerror}") from None
-    return _parsed(text, path)
-
-
-def set_paused(state_dir: Path, jobs: Iterable[str], on: bool) -> frozenset[str]:
-    """Pause or resume jobs, durably; returns all jobs that are paused now. Raises StateError."""
-    prepare(state_dir)
-    with _locked(state_dir):
-        before = paused(state_dir)
-        after = before | frozenset(jobs) if on else before - frozenset(jobs)
-        if after != before:
-            _write(state_dir / NAME, after)
-    return after
-
-
-def _parsed(text: bytes, path: Path) -> frozenset[str]:
     try:
         document = json.loads(text)
         names = document["paused"]
@@ -61,6 +46,17 @@ def _parsed(text: bytes, path: Path) -> frozenset[str]:
         f"{path} is damaged, or from a newer version: it does not say which jobs are paused",
         hint="remove it (then none is), and pause again what has to be",
     )
+
+
+def set_paused(state_dir: Path, jobs: Iterable[str], on: bool) -> frozenset[str]:
+    """Pause or resume jobs, durably; returns all jobs that are paused now. Raises StateError."""
+    prepare(state_dir)
+    with _locked(state_dir):
+        before = paused(state_dir)
+        after = before | frozenset(jobs) if on else before - frozenset(jobs)
+        if after != before:
+            _write(state_dir / NAME, after)
+    return after
 
 
 @contextmanager

@@ -144,6 +144,9 @@ def _object(value: object, name: str) -> Mapping[str, object]:
     return value
 
 
+_hints = cache(get_type_hints)
+
+
 def _decode(kind: Any, value: object, name: str) -> Any:
     """Convert JSON to the annotated type: dataclass, enum, tuple, `X | None`, str, int or float."""
     if is_dataclass(kind):
@@ -167,8 +170,3 @@ def _decode(kind: Any, value: object, name: str) -> Any:
     if type(value) is not kind:  # isinstance() would take True for a number
         raise ValueError(f"{name} is not of type {kind.__name__}: {str(value)[:80]!r}")
     return value
-
-
-@cache
-def _hints(kind: Any) -> Mapping[str, Any]:
-    return get_type_hints(kind)

@@ -37,7 +37,11 @@ class Systemd:
         self._clock = clock or SystemClock()
         self._pid = os.getpid() if pid is None else pid
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
-        self._socket = _opened() if self._address else None
+        self._socket: socket.socket | None = None
+        if self._address:
+            with suppress(OSError):
+                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                self._socket.setblocking(False)  # a full queue at the other end must not block a sync
         self._period = _period(environment, self._pid)
         self._last_status = ""
         self._end = threading.Event()
@@ -112,14 +116,6 @@ def _address(text: str) -> str:
     return text if text.startswith("/") else ""
 
 
-def _opened() -> socket.socket | None:
-    with suppress(OSError):
-        created = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        created.setblocking(False)  # a full queue at the other end must not block a sync
-        return created
-    return None
-
-
 def _period(environment: Mapping[str, str], pid: int) -> float | None:
     """Seconds within which WATCHDOG=1 is due; None without a watchdog, or if it is for another process."""
     owner = environment.get("WATCHDOG_PID", "")
@@ -153,7 +149,11 @@ def _describe(job: JobStatus) -> str:
     name = printable(job.job)
     match job.phase:
         case Phase.RUNNING:
-            return f"{name} running{_progress(job)}"
+            progress = job.progress
+            if progress and progress.files:
+                return f"{name} running {progress.files_done:,}/{progress.files:,} files"
+            scanned = progress.directories if progress else 0
+            return f"{name} running" + (f" ({scanned:,} directories looked at)" if scanned else "")
         case Phase.HELD:
             return f"{name} held back" + (f" ({counted(job.held, 'deletion')})" if job.held else "")
         case Phase.BACKING_OFF:
@@ -167,12 +167,3 @@ def _describe(job: JobStatus) -> str:
             return f"{name} tries {retries} again" if job.retries else f"{name} is incomplete"
         case Phase.STARTING | Phase.PAUSED | Phase.STOPPED:
             return f"{name} {job.phase.value}"
-
-
-def _progress(job: JobStatus) -> str:
-    progress = job.progress
-    if progress is None:
-        return ""
-    if progress.files:
-        return f" {progress.files_done:,}/{progress.files:,} files"
-    return f" ({progress.directories:,} directories looked at)" if progress.directories else ""

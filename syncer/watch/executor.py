@@ -94,7 +94,12 @@ class Executor:
             self._finish(call, last)
         elif call.thread is not threading.current_thread():
             call.over.wait(seconds)
-        self._leave()
+        with self._changed:  # after the last call the threads end
+            threads = set() if self._calls else self._threads - {threading.current_thread()}
+            self._changed.notify_all()
+        deadline = monotonic() + _LEAVE
+        for thread in threads:
+            thread.join(max(0.0, deadline - monotonic()))
 
     # -- the threads -------------------------------------------------------------------
 
@@ -122,7 +127,15 @@ class Executor:
                 self._leader = self._leader or me
                 left = self._left(me, monotonic())
                 if left <= 0:
-                    return self._taken(me)
+                    call = heapq.heappop(self._due)[2]
+                    call.at, call.thread, call.again = None, me, False
+                    self._leader, self._since = me, monotonic()
+                    if not self._waiting:
+                        try:
+                            self._begin_thread()
+                        except RuntimeError as error:  # no threads left: the other calls wait for this one
+                            _log.debug("no second thread for the watches: %s", error)
+                    return call
                 self._waiting += 1
                 self._changed.wait(min(left, threading.TIMEOUT_MAX))
                 self._waiting -= 1
@@ -134,25 +147,16 @@ class Executor:
 
     def _left(self, me: threading.Thread, now: float) -> float:
         """Seconds until this thread may have to make a call; 0 or less: now."""
-        at = self._earliest()
-        if at is None:
+        while self._due and self._due[0][2].at != self._due[0][0]:  # void
+            heapq.heappop(self._due)
+        if not self._due:
             return math.inf
+        at = self._due[0][0]
         if self._leader is me:
             return at - now
         if self._since is None:  # the leader will make it; check again when that call should be over
             return max(at - now, 0.0) + _GRACE
         return max(at, self._since + _GRACE) - now
-
-    def _taken(self, me: threading.Thread) -> Call:
-        call = heapq.heappop(self._due)[2]
-        call.at, call.thread, call.again = None, me, False
-        self._leader, self._since = me, monotonic()
-        if not self._waiting:
-            try:
-                self._begin_thread()
-            except RuntimeError as error:  # no threads left: the other calls wait for this one
-                _log.debug("no second thread for the watches: %s", error)
-        return call
 
     def _begin_thread(self) -> None:
         thread = threading.Thread(target=self._work, name=self._name, daemon=True)
@@ -162,11 +166,6 @@ class Executor:
         except RuntimeError:
             self._threads.discard(thread)
             raise
-
-    def _earliest(self) -> float | None:
-        while self._due and self._due[0][2].at != self._due[0][0]:
-            heapq.heappop(self._due)
-        return self._due[0][0] if self._due else None
 
     def _again(self, call: Call) -> None:
         if call.again:
@@ -187,15 +186,6 @@ class Executor:
             last()
         finally:
             call.over.set()
-
-    def _leave(self) -> None:
-        """After the last call was removed, wait for the threads to end."""
-        with self._changed:
-            threads = set() if self._calls else self._threads - {threading.current_thread()}
-            self._changed.notify_all()
-        deadline = monotonic() + _LEAVE
-        for thread in threads:
-            thread.join(max(0.0, deadline - monotonic()))
 
 
 EXECUTOR = Executor("syncer-watch")  # of all folders that this process watches

@@ -85,9 +85,17 @@ class Instance:
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._woken)
         try:
-            return list(_parsed(os.read(self._descriptor, _BUFFER)))
+            data = os.read(self._descriptor, _BUFFER)
         except BlockingIOError:
             return []
+        events: list[InotifyEvent] = []
+        at = 0
+        while at + _HEAD.size <= len(data):
+            watch, mask, _, length = _HEAD.unpack_from(data, at)
+            at += _HEAD.size
+            events.append(InotifyEvent(watch, mask, os.fsdecode(data[at : at + length].rstrip(b"\0"))))
+            at += length
+        return events
 
     def wake(self) -> None:
         """End the current `read`, or the next one."""
@@ -110,14 +118,3 @@ class Instance:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
         return result
-
-
-def _parsed(data: bytes) -> list[InotifyEvent]:
-    found: list[InotifyEvent] = []
-    at = 0
-    while at + _HEAD.size <= len(data):
-        watch, mask, _, length = _HEAD.unpack_from(data, at)
-        at += _HEAD.size
-        found.append(InotifyEvent(watch, mask, os.fsdecode(data[at : at + length].rstrip(b"\0"))))
-        at += length
-    return found

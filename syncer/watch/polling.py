@@ -10,7 +10,6 @@ look, because an edit right after a look may leave every stamp as it was.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from hashlib import blake2b
 
 from syncer import mounts
@@ -34,20 +33,17 @@ class Looks:
 
     def differing(self) -> list[RelPath]:
         """The directories that changed since the last call, new and deleted ones among them."""
-        now = dict(self._walk())
+        now: dict[RelPath, bytes] = {}
+        pending: list[RelPath] = [""]
+        while pending:
+            path = pending.pop()
+            names, now[path] = self._digest(path)
+            selected = self._select(os.path.join(self._root, path), names) if names else names
+            pending += (join(path, name) for name in selected)
         before, self._known = self._known, now
         return [
             p for p in {**before, **now} if before.get(p) != now.get(p) or before.get(p, b"")[-1:] == b"y"
         ]
-
-    def _walk(self) -> Iterator[tuple[RelPath, bytes]]:
-        pending: list[RelPath] = [""]
-        while pending:
-            path = pending.pop()
-            names, digest = self._digest(path)
-            yield path, digest
-            selected = self._select(os.path.join(self._root, path), names) if names else names
-            pending += (join(path, name) for name in selected)
 
     def _digest(self, path: RelPath) -> tuple[list[str], bytes]:
         """The subdirectories, and a digest of names and stamps, followed by "y" if one of them is young."""

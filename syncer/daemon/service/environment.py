@@ -36,8 +36,13 @@ def lacking(settings: Settings, text: str, environment: Mapping[str, str]) -> di
     `text`: content of the config file.
     """
     found: dict[str, str] = {}
+    secrets = [
+        (str(secret.where), f"accounts.{name}.{field}")
+        for name, field, secret in _all_secrets(settings)
+        if secret.source == "env"
+    ]
     for name, where in (
-        *_secrets(settings),
+        *secrets,
         *_fallbacks(settings, environment),
         *((name, where) for name, where in _paths(tomllib.loads(text), "") if name in environment),
         *((name, "the network") for name in environment if name.lower() in _NETWORK),
@@ -60,12 +65,6 @@ def unfound(settings: Settings, find: Finder) -> dict[str, str]:
         for name, where in _programs(settings)
         if "/" not in name and find(name, None) and not find(name, _PLAIN_PATH)
     }
-
-
-def _secrets(settings: Settings) -> Iterator[tuple[str, str]]:
-    for name, field, secret in _all_secrets(settings):
-        if secret.source == "env":
-            yield str(secret.where), f"accounts.{name}.{field}"
 
 
 def _all_secrets(settings: Settings) -> Iterator[tuple[str, str, Secret]]:

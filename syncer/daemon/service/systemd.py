@@ -68,15 +68,15 @@ def path(value: str) -> str:
 def _quoted(word: str) -> str:
     if word and all(c.isascii() and (c.isalnum() or c in "-_./:=@+,%") for c in word):
         return word
-    return '"' + "".join(map(_escaped, word)) + '"'
-
-
-def _escaped(char: str) -> str:
-    if char in _NAMED:
-        return _NAMED[char]
-    if char.isprintable():
-        return char
-    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(char))
+    quoted = ""
+    for char in word:
+        if char in _NAMED:
+            quoted += _NAMED[char]
+        elif char.isprintable():
+            quoted += char
+        else:
+            quoted += "".join(f"\\x{byte:02x}" for byte in os.fsencode(char))
+    return f'"{quoted}"'
 
 
 NAME = "syncer.service"
