@@ -207,7 +207,14 @@ class ControlApi:
         return document({})
 
     def _flush(self, request: HttpRequest) -> HttpResponse:
-        jobs, wait = _jobs(request), _wait(request)
+        jobs = _jobs(request)
+        text = parse_qs(urlsplit(request.target).query).get("wait", ["0"])[-1]
+        try:
+            wait = float(text)
+        except ValueError:
+            wait = -1.0
+        if not isfinite(wait) or not 0 <= wait <= MAX_WAIT:
+            raise UsageError(f"wait={text[:40]}: that is no number of seconds from 0 to {MAX_WAIT:.0f}")
         if wait and not self._waiting.acquire(blocking=False):
             busy = Busy(f"{MAX_WAITING} wait for a flush already", hint="flush without waiting, or try later")
             return complaint(busy, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -255,15 +262,3 @@ def _jobs(request: HttpRequest) -> tuple[str, ...]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UsageError("the body does not name jobs", hint='send JSON such as {"jobs": ["docs"]}')
     return tuple(names)
-
-
-def _wait(request: HttpRequest) -> float:
-    """Seconds from the query of /flush. Raises UsageError."""
-    text = parse_qs(urlsplit(request.target).query).get("wait", ["0"])[-1]
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not isfinite(seconds) or not 0 <= seconds <= MAX_WAIT:
-        raise UsageError(f"wait={text[:40]}: that is no number of seconds from 0 to {MAX_WAIT:.0f}")
-    return seconds

@@ -177,7 +177,13 @@ def bind(path: Path) -> socket.socket:
         except BaseException:
             listening.close()
             raise
-        _sweep(path)
+        # Sockets of dead daemons with other state directories go: a running daemon touches its own.
+        oldest = os.lstat(path).st_mtime - _ABANDONED
+        for other in path.parent.glob("daemon-*.sock"):
+            with suppress(OSError):
+                st = os.lstat(other)
+                if stat.S_ISSOCK(st.st_mode) and st.st_mtime < oldest:
+                    os.unlink(other)
     return listening
 
 
@@ -220,16 +226,6 @@ def _clear(path: Path) -> None:
             hint="look what it is, and remove it",
         )
     os.unlink(path)
-
-
-def _sweep(fresh: Path) -> None:
-    """Remove the sockets of dead daemons with other state directories: a running one touches its own."""
-    oldest = os.lstat(fresh).st_mtime - _ABANDONED
-    for path in fresh.parent.glob("daemon-*.sock"):
-        with suppress(OSError):
-            found = os.lstat(path)
-            if stat.S_ISSOCK(found.st_mode) and found.st_mtime < oldest:
-                os.unlink(path)
 
 
 def _lock(descriptor: int, state_dir: Path) -> None:

@@ -45,7 +45,7 @@ class RemoteWatcher:
         self._job = job
         self._connect = connect
         self._changed = changed
-        self._regained = recovered
+        self._recovered = recovered
         self._probe = probe
         self._first = first
         self._stopped = threading.Event()
@@ -134,4 +134,4 @@ class RemoteWatcher:
         if self._broken:
             self._broken = 0
             _log.info("%s: the remote is watched again", self._job)
-            self._regained()
+            self._recovered()

@@ -139,39 +139,41 @@ class Schedule:
             # The parent of each path, and the path itself, since it may be a directory.
             around = on_both_sides(place for path in ready for place in (path, split(path)[0]))
             scope, trigger = scope | around, trigger or "retry"
+        # In a full run changes need not settle: whatever comes after this moment belongs to the next run.
         gathered = self._debouncer.take(None if scope.everywhere else now)
         scope, trigger = scope | gathered, trigger or "watch"
         self._pending, self._pending_trigger, self._flush_requested = NOTHING, "", False
         return Task(scope=EVERYTHING if scope.everywhere else scope, trigger=trigger)
 
     def ended(self, task: Task, ending: Ending, now: float) -> None:
-        """Record the end of a run; what it failed to scan stays pending."""
+        """Record the end of a run; what it failed to scan stays pending.
+
+        A path that failed again waits twice as long. One that was handled is dropped from the retries, which
+        may be long before its retry is due, because something changed there.
+        """
         if ending.broken_off:
             self._pending, self._pending_trigger = self._pending | task.scope, task.trigger
             return
         if ending.delay:
+            # Runs that only found the lock held elsewhere must not make the next real failure wait as
+            # if it were one of many.
             self._failed = max(1, self._failed) if ending.constant_delay else self._failed + 1
             grown = ending.delay if ending.constant_delay else ending.delay * 2 ** min(self._failed - 1, 20)
             self._not_before = now + self.spread(min(grown, max(LAST_JOB, ending.delay)))
             self._pending, self._pending_trigger = self._pending | task.scope, task.trigger
             return
         self._failed, self._not_before = 0, 0.0
-        self._looked(task.scope, now)
-        self._mark(task.scope, ending, now)
-
-    def _looked(self, scope: Scope, now: float) -> None:
-        if scope.everywhere:
+        if task.scope.everywhere:
             self._scan_at = now + self.intervals.scan
-        if scope.remote.everywhere and self.intervals.interval is not None:
+        if task.scope.remote.everywhere and self.intervals.interval is not None:
+            # Jitter only shortens: the user was promised a look at least once in an interval.
             self._interval_at = now + min(self.intervals.interval, self.spread(self.intervals.interval))
-
-    def _mark(self, scope: Scope, ending: Ending, now: float) -> None:
-        """Update the retries: a path that failed again waits twice as long; one that was handled is dropped.
-
-        A path may be handled long before its retry is due, because something changed there.
-        """
         before = self._retries
-        kept = {p: retry for p, retry in before.items() if not (ending.settled(p) or _is_in(p, scope))}
+        kept = {
+            path: retry
+            for path, retry in before.items()
+            if not (ending.settled(path) or _is_in(path, task.scope))
+        }
         for path in ending.paths:
             times = before[path].times + 1 if path in before else 1
             delay = min(FIRST_PATH * 2 ** min(times - 1, 20), LAST_PATH)

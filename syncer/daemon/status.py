@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from enum import Enum
 from functools import cache
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 AHEAD = 60.0
 """Seconds by which a last success may lie in the future: clocks are corrected by small steps."""
@@ -150,10 +150,11 @@ _hints = cache(get_type_hints)
 def _decode(kind: Any, value: object, name: str) -> Any:
     """Convert JSON to the annotated type: dataclass, enum, tuple, `X | None`, str, int or float."""
     if is_dataclass(kind):
-        found = _object(value, name)
-        decoded = {key: _decode(hint, found[key], key) for key, hint in _hints(kind).items() if key in found}
+        found, create = _object(value, name), cast(Any, kind)
+        hints = _hints(create)
+        decoded = {key: _decode(hints[key], found[key], key) for key in hints if key in found}
         try:
-            return kind(**decoded)
+            return create(**decoded)
         except TypeError as error:
             raise ValueError(f"{name}: {error}") from None
     kinds = get_args(kind)

@@ -256,6 +256,7 @@ class Supervisor:
             for name, job in jobs.items()
             if name not in same
         }
+        # Everything that can fail is done: only now are jobs stopped that could not be started again.
         self._finish(gone, signal.SIGTERM)
         self._settings = settings
         self._workers = {name: same.get(name) or new[name] for name in jobs}

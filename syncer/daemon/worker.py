@@ -18,7 +18,7 @@ from syncer.config import JobSettings, Settings
 from syncer.daemon.progress import Listener
 from syncer.daemon.remote_watcher import RemoteWatcher
 from syncer.daemon.schedule import Intervals, Schedule, Task, ending_of
-from syncer.daemon.status import Counters, JobStatus, Phase
+from syncer.daemon.status import JobStatus, Phase
 from syncer.engine.interfaces import Clock
 from syncer.engine.scope import NOWHERE, Places, Scope
 from syncer.errors import GuardTripped, NoCommonVersion, SyncerError
@@ -203,6 +203,7 @@ class Worker:
         idle = Listener(self.job.name, self.stopping)
         runner = Runner(Environment(settings=self._settings, reporter=idle, clock=self._clock), self.job)
         try:
+            # Watchers first: what changes before the first run is then reported, not missed.
             self._start_watchers()
             while (taken := self._next()) is not None:
                 self._run(runner, *taken)
@@ -299,6 +300,25 @@ class Worker:
             before = replace(
                 before, problems=waiting.problems, conflicts=waiting.conflicts, held=waiting.held
             )
+        counters = replace(
+            before.counters,
+            runs=before.counters.runs + 1,
+            full_runs=before.counters.full_runs + task.scope.everywhere,
+            failed_runs=before.counters.failed_runs + (result.exit_code not in (0, 1)),
+            seconds=before.counters.seconds + seconds,
+        )
+        if result.report:
+            done = totals(result.report)
+            counters = replace(
+                counters,
+                uploaded=counters.uploaded + done.uploaded,
+                downloaded=counters.downloaded + done.downloaded,
+                deleted=counters.deleted + done.deleted,
+                moved=counters.moved + done.moved,
+                conflicts=counters.conflicts + done.conflicts,
+                bytes_sent=counters.bytes_sent + done.bytes_sent,
+                bytes_received=counters.bytes_received + done.bytes_received,
+            )
         return replace(
             before,
             last_success=now if succeeded and (full or before.last_full) else before.last_success,
@@ -306,7 +326,7 @@ class Worker:
             last_exit=result.exit_code,
             message=error.message if error else "",
             hint=error.hint if error else "",
-            counters=_counted(before.counters, task, result, seconds),
+            counters=counters,
         )
 
     def _now(self) -> float:
@@ -324,29 +344,6 @@ def _bug(error: Exception) -> SyncerError:
 
 def _mode(watcher: Watcher | None) -> str:
     return watcher.mode if watcher is not None else ""
-
-
-def _counted(before: Counters, task: Task, result: JobResult, seconds: float) -> Counters:
-    done = totals(result.report) if result.report else None
-    counted = replace(
-        before,
-        runs=before.runs + 1,
-        full_runs=before.full_runs + task.scope.everywhere,
-        failed_runs=before.failed_runs + (result.exit_code not in (0, 1)),
-        seconds=before.seconds + seconds,
-    )
-    if done is None:
-        return counted
-    return replace(
-        counted,
-        uploaded=counted.uploaded + done.uploaded,
-        downloaded=counted.downloaded + done.downloaded,
-        deleted=counted.deleted + done.deleted,
-        moved=counted.moved + done.moved,
-        conflicts=counted.conflicts + done.conflicts,
-        bytes_sent=counted.bytes_sent + done.bytes_sent,
-        bytes_received=counted.bytes_received + done.bytes_received,
-    )
 
 
 def intervals_of(settings: Settings, job: JobSettings) -> Intervals:

@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from syncer.engine.model import RelPath
 from syncer.engine.paths import is_private, parts
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Changed = Callable[[Places], None]
 Broke = Callable[[Break, int], None]  # with the errno of Break.REFUSED, else 0
 
+_HAS_INOTIFY: Final = sys.platform == "linux"
 _STOP_TIMEOUT = 1.0  # seconds to wait for a callback that runs
 _READ_ONLY_EVENTS = ("opened", "closed_no_write")  # types of watchdog events that change nothing
 
@@ -53,7 +54,7 @@ OpenEvents = Callable[[str, Changed, Broke], EventSource]
 
 def open_events(root: str, changed: Changed, broke: Broke, select: Select = every_one) -> EventSource:
     """The events of this system. `select` says which subdirectories are watched. Raises OSError."""
-    if sys.platform.startswith("linux"):
+    if _HAS_INOTIFY:
         return InotifyEvents(root, changed, broke, select)
     return WatchdogEvents(root, changed, broke)
 

@@ -115,6 +115,8 @@ class _Side:
             self._directories, self._trees, self._together = {}, {}, {}
             self._first = self._due = None
         else:
+            # Only what has settled, together with what was reported at the same time: a run over one end of a
+            # rename alone would see a deletion or a new file.
             places = self._take_quiet(now - self._quiet)
         return EVERYWHERE if places.everywhere else places
 

@@ -88,7 +88,11 @@ class Dispatcher:
 
     def subscribe(self, notify: Callable[[], None]) -> Subscription:
         """`notify` is called when events came. Raises OSError: no instances or descriptors left."""
-        subscription = Subscription(self, notify, _most_queued())
+        try:  # the limit of the kernel's queue
+            most = int(_QUEUE.read_text())
+        except (OSError, ValueError):
+            most = 16384
+        subscription = Subscription(self, notify, most)
         with self._lock:
             if self._instance is None:
                 self._open(Instance())
@@ -130,6 +134,8 @@ class Dispatcher:
             except OSError as refused:
                 error = refused
             with self._lock:
+                # The kernel answers with the number of the watch that a directory has already. If that watch
+                # was removed for another subscription after the call, the number is void: ask again.
                 valid = instance is self._instance and watch not in self._removed
                 self._adding -= 1
                 if not self._adding:
@@ -210,7 +216,8 @@ class Dispatcher:
                 if events:
                     now = monotonic()
                     began = now if now - last > _CALM else began
-                    sleep(_LONG_PAUSE if now - began > _BURST else _PAUSE)  # not woken for each single write
+                    # Lets events gather in the kernel, which merges equal ones: one wakeup for many writes.
+                    sleep(_LONG_PAUSE if now - began > _BURST else _PAUSE)
                     last = monotonic()
         except Exception:  # noqa: BLE001 - each folder notices that its subscription is dead, and begins anew
             _log.exception("unhandled error in the thread that reads inotify events")
@@ -227,7 +234,7 @@ class Dispatcher:
         """Hand events to their subscriptions; returns the instance to read from now on."""
         notified: set[Subscription] = set()
         with self._lock:
-            if self._instance is not instance:
+            if self._instance is not instance:  # the last subscription closed meanwhile
                 return instance
             for event in events:
                 if event.mask & inotify.OVERFLOW:
@@ -236,8 +243,12 @@ class Dispatcher:
                 for subscription in self._interested.get(event.watch, ()):
                     subscription.push(event)
                     notified.add(subscription)
-                if event.mask & inotify.IGNORED:
-                    self._ended(event.watch)
+                if event.mask & inotify.IGNORED:  # the kernel removed the watch: its directory is gone
+                    for subscription in self._interested.pop(event.watch, ()):
+                        subscription.watches.discard(event.watch)
+                    self._orphans.discard(event.watch)
+                    if self._adding:  # an `add` under way may have got this number before it ended
+                        self._removed.add(event.watch)
             else:
                 replaced = instance
                 self._remove_orphans(instance)
@@ -263,14 +274,6 @@ class Dispatcher:
             subscription.pending, subscription.lost, subscription.refused = [], True, number
         return self._instance
 
-    def _ended(self, watch: int) -> None:
-        """IN_IGNORED: the kernel removed the watch, because the directory is gone."""
-        for subscription in self._interested.pop(watch, ()):
-            subscription.watches.discard(watch)
-        self._orphans.discard(watch)
-        if self._adding:
-            self._removed.add(watch)
-
     def _remove_orphans(self, instance: Instance) -> None:
         for _ in range(min(_REMOVED, len(self._orphans))):
             watch = self._orphans.pop()
@@ -284,14 +287,6 @@ class Dispatcher:
         while self._orphans and monotonic() < deadline:
             sleep(_PAUSE)
         return len(self._orphans) < before
-
-
-def _most_queued() -> int:
-    """Maximum of pending events per folder: that of the kernel's queue."""
-    try:
-        return int(_QUEUE.read_text())
-    except (OSError, ValueError):
-        return 16384
 
 
 DISPATCHER = Dispatcher()  # of all folders that this process watches

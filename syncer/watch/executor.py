@@ -123,12 +123,14 @@ class Executor:
     def _next(self, me: threading.Thread) -> Call | None:
         """Wait for the next call of this thread; None if the thread is not needed any more."""
         with self._changed:
+            # A thread stays if it leads, or if no other one waits to take over from a leader that hangs.
             while self._calls and not (self._waiting and self._leader not in (me, None)):
                 self._leader = self._leader or me
                 left = self._left(me, monotonic())
                 if left <= 0:
                     call = heapq.heappop(self._due)[2]
                     call.at, call.thread, call.again = None, me, False
+                    # This thread leads now; a former leader that hangs ends when its call returns.
                     self._leader, self._since = me, monotonic()
                     if not self._waiting:
                         try:

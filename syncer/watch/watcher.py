@@ -117,23 +117,21 @@ class FolderWatch:
         return "events and interval" if self._least else "polling"
 
     def _attend(self) -> None:
+        """One turn: is it the same root, do the events work or can they be had again, is a poll due?"""
         try:
-            self._check()
+            self._missed = self._missed or self._is_off()
+            if self._missed:
+                # Watch first, report afterwards: what changes in between is reported by the new watch.
+                self._settle()
+                self._tell(EVERYWHERE)
+                self._missed = False
+            elif self._identity and self._events is None and self._clock.monotonic() >= self._retry_at:
+                self._reopen_events()
             if self._looks is not None and self._clock.monotonic() >= self._next_look and self._wanted():
                 self._tell_of(self._looks)
         except Exception:  # noqa: BLE001 - the next turn has to come, whatever this one ended in
             _log.exception("unhandled error in the watch of %s; continuing", printable(self._root))
             self._missed = True
-
-    def _check(self) -> None:
-        """Is it the same root, do the events work, can they be had again?"""
-        self._missed = self._missed or self._is_off()
-        if self._missed:
-            self._settle()
-            self._tell(EVERYWHERE)
-            self._missed = False
-        elif self._identity and self._events is None and self._clock.monotonic() >= self._retry_at:
-            self._reopen_events()
 
     def _is_off(self) -> bool:
         """Whether the watch has to begin anew."""

@@ -14,7 +14,7 @@ import pytest
 
 from syncer.clock import SystemClock
 from syncer.config import parse
-from syncer.daemon.remote_watcher import WAIT, RemoteWatcher
+from syncer.daemon.remote_watcher import LONG_POLL, RemoteWatcher
 from syncer.engine.interfaces import Store
 from syncer.engine.scope import EVERYWHERE, NOWHERE, Places
 from syncer.errors import AuthError, TransientError
@@ -127,7 +127,7 @@ def test_what_a_feed_tells_is_passed_on_and_the_next_question_goes_on_from_there
         Places(directories=frozenset({"a", "b/c"})),
         Places(directories=frozenset({"d"})),
     ]
-    assert script.asked == [(None, 0.0), ("1", WAIT), ("2", WAIT), ("3", WAIT)]
+    assert script.asked == [(None, 0.0), ("1", LONG_POLL), ("2", LONG_POLL), ("3", LONG_POLL)]
 
 
 def test_when_it_begins_to_listen_all_may_have_changed_before() -> None:
@@ -153,7 +153,7 @@ def test_a_line_that_breaks_is_made_anew_and_goes_on_from_its_cursor() -> None:
     heard = heard_of(script)
     assert heard.places == [EVERYWHERE, Places(directories=frozenset({"a"}))], "and not everything once more"
     assert heard.recovered == 1
-    assert script.asked[1:] == [("1", WAIT), ("1", 0.0), ("1", 0.0), ("1", 0.0), ("2", WAIT)]
+    assert script.asked[1:] == [("1", LONG_POLL), ("1", 0.0), ("1", 0.0), ("1", 0.0), ("2", LONG_POLL)]
     assert script.closed == 3 and script.connected == 4
 
 

@@ -41,9 +41,20 @@ def lacking(settings: Settings, text: str, environment: Mapping[str, str]) -> di
         for name, field, secret in _all_secrets(settings)
         if secret.source == "env"
     ]
+    prefixes = {  # of variables that an account reads where the config has no value
+        name: _PREFIXES.get(str(getattr(account, "auth", account.type)))
+        for name, account in settings.accounts.items()
+    }
+    fallbacks = [
+        (variable, f"accounts.{name}")
+        for name, prefix in prefixes.items()
+        if prefix
+        for variable in environment
+        if variable.startswith(prefix)
+    ]
     for name, where in (
         *secrets,
-        *_fallbacks(settings, environment),
+        *fallbacks,
         *((name, where) for name, where in _paths(tomllib.loads(text), "") if name in environment),
         *((name, "the network") for name in environment if name.lower() in _NETWORK),
     ):
@@ -72,14 +83,6 @@ def _all_secrets(settings: Settings) -> Iterator[tuple[str, str, Secret]]:
         for field, value in account:
             if isinstance(value, Secret):
                 yield name, field, value
-
-
-def _fallbacks(settings: Settings, environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Variables that accounts read where the config has no value."""
-    for name, account in settings.accounts.items():
-        prefix = _PREFIXES.get(str(getattr(account, "auth", account.type)))
-        if prefix:
-            yield from ((word, f"accounts.{name}") for word in environment if word.startswith(prefix))
 
 
 def _paths(table: Mapping[str, Any], key: str) -> Iterator[tuple[str, str]]:
