@@ -123,14 +123,14 @@ def daemon_of(document: object) -> DaemonStatus:
     body = _object(document, "the answer")
     if body.get("daemon") is None:
         raise ValueError("the answer has no daemon")
-    return _decode(
-        DaemonStatus, {**_object(body["daemon"], "daemon"), "jobs": body.get("jobs", [])}, "daemon"
-    )
+    whole = {**_object(body["daemon"], "daemon"), "jobs": body.get("jobs", [])}
+    return _decode(DaemonStatus, whole, "daemon")  # type: ignore[no-any-return]
 
 
 def jobs_of(document: object) -> tuple[JobStatus, ...]:
     """Decode the jobs of an answer. Raises ValueError."""
-    return _decode(tuple[JobStatus, ...], _object(document, "the answer").get("jobs", []), "jobs")  # type: ignore[no-any-return]
+    jobs = _object(document, "the answer").get("jobs", [])
+    return _decode(tuple[JobStatus, ...], jobs, "jobs")  # type: ignore[no-any-return]
 
 
 def job_of(document: object) -> JobStatus:

@@ -36,7 +36,7 @@ def eventually(true: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
-class Hand:
+class FakeWatcher:
     """`worker.Watcher`: tells what a test wants it to tell."""
 
     def __init__(self, told: Callable[[Places], None], started: Callable[[], None]) -> None:
@@ -88,11 +88,11 @@ class Bench:
         )  # fmt: skip
 
     def _watch_local(self, worker: Worker) -> Watcher:
-        self.local = Hand(worker.notice_local, self.at_start)
+        self.local = FakeWatcher(worker.notice_local, self.at_start)
         return self.local
 
     def _watch_remote(self, worker: Worker) -> Watcher:
-        self.remote = Hand(worker.notice_remote, lambda: None)
+        self.remote = FakeWatcher(worker.notice_remote, lambda: None)
         return self.remote
 
     def _ended(self, worker: Worker, task: Task, result: JobResult) -> None:

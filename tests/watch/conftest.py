@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.watch.reading import Grown, Queue
+from tests.watch.manual_queue import Grown, Queue
 
 
 @pytest.fixture

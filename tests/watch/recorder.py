@@ -21,7 +21,7 @@ from syncer.watch.watcher import FolderWatch
 LONG = 30.0  # seconds after which a test gives up
 
 
-class Heard:
+class Recorder:
     """All that a watch told and said."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class Heard:
 
 
 @contextmanager
-def watching(root: Path | str, heard: Heard, **options: object) -> Iterator[FolderWatch]:
+def watching(root: Path | str, heard: Recorder, **options: object) -> Iterator[FolderWatch]:
     """A watch that goes on during the block."""
     watch = FolderWatch(str(root), changed=heard.changed, said=heard.say, **options)  # type: ignore[arg-type]
     watch.start()

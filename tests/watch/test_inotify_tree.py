@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from syncer.watch.problems import Break
-from tests.watch.hearing import Follower
-from tests.watch.reading import Grown, places, read
-from tests.watch.stirring import Stirrer
+from tests.watch.manual_queue import Grown, places, read
+from tests.watch.random_changes import RandomChanges
+from tests.watch.recorder import Follower
 from tests.world import as_nobody
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux'")
@@ -207,7 +207,7 @@ def test_there_is_no_tree_without_a_root(tmp_path, grown):
 def follow(root: Path, outside: Path, tree: Grown, seed: int, *, turns: int) -> None:
     """Random changes, readings in between: in the end everything is known, every directory watched."""
     follower = Follower(root)
-    stirrer = Stirrer(root, outside, seed)
+    stirrer = RandomChanges(root, outside, seed)
     for turn in range(turns):
         stirrer.stir(1 + (seed + turn) % 7)
         if (seed + turn) % 3:

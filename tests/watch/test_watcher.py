@@ -17,8 +17,8 @@ import pytest
 from syncer.watch.backend import WatchdogEvents, open_events
 from syncer.watch.dispatcher import Dispatcher
 from syncer.watch.executor import Executor
-from tests.watch.hearing import Follower, Heard, watching
-from tests.watch.stirring import Stirrer
+from tests.watch.random_changes import RandomChanges
+from tests.watch.recorder import Follower, Recorder, watching
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux'")
 
@@ -73,7 +73,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def heard():
-    return Heard()
+    return Recorder()
 
 
 @pytest.fixture(params=["ours", "stock", "looks"])
@@ -195,10 +195,10 @@ def test_a_tree_that_is_made_in_one_go_is_told_completely(root, heard, tmp_path,
 def stir(root, outside, seed, options, *, turns):
     """Random changes while the watch listens in its own threads; in the end all of them are known."""
     outside.mkdir()
-    follower, heard = Follower(root), Heard()
+    follower, heard = Follower(root), Recorder()
     heard.changed = follower.changed
     with watching(root, heard, **options):
-        stirrer = Stirrer(root, outside, seed)
+        stirrer = RandomChanges(root, outside, seed)
         for turn in range(turns):
             stirrer.stir(5)
             if turn % 4 == 0:
@@ -239,7 +239,7 @@ def test_more_than_the_system_keeps_is_told_as_everywhere_and_said_once(root, he
         heard.changed(places)
         released.wait(60)
 
-    slow = Heard()
+    slow = Recorder()
     slow.changed, slow.say = changed, heard.say
     with watching(root, slow):
         descriptors = [os.open(root / f"{n}" / "f", os.O_CREAT | os.O_WRONLY) for n in range(100)]
@@ -359,7 +359,7 @@ def test_a_listener_that_fails_ends_nothing(root, heard):
             raise failures.pop()
         heard.changed(places)
 
-    bad = Heard()
+    bad = Recorder()
     bad.changed, bad.say = changed, heard.say
     with watching(root, bad, open_events=refusing(errno.ENOSYS), poll=0.01):
         (root / "d" / "f").write_bytes(b"1")
@@ -460,7 +460,7 @@ def test_a_deep_tree_is_watched_with_two_descriptors(root, heard):
 
 @linux
 def test_one_folder_s_listener_that_never_returns_is_no_other_folder_s(tmp_path, heard):
-    released, stuck = threading.Event(), Heard()
+    released, stuck = threading.Event(), Recorder()
     stuck.changed = lambda _: released.wait(60)
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
@@ -479,7 +479,7 @@ def test_one_folder_s_listener_that_never_returns_is_no_other_folder_s(tmp_path,
 
 @linux
 def test_a_reader_of_the_system_s_events_that_ends_in_a_bug_is_replaced(tmp_path, heard, monkeypatch, caplog):
-    second = Heard()
+    second = Recorder()
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
     with (
@@ -520,7 +520,7 @@ def test_a_listener_may_end_the_watch(root, heard, means):
         watches[0].stop()
         heard.changed(places)
 
-    ending = Heard()
+    ending = Recorder()
     ending.changed = changed
     watches = []
     before = threading.active_count()
@@ -538,7 +538,7 @@ def test_an_end_does_not_wait_for_a_listener_that_never_returns(root, heard, mea
         heard.changed(places)
         released.wait(60)
 
-    stuck = Heard()
+    stuck = Recorder()
     stuck.changed = changed
     with watching(root, stuck, **means) as watch:
         (root / "d" / "f").write_bytes(b"1")

@@ -1,6 +1,6 @@
 """A daemon that only pretends: it answers at a real control socket, and writes down what it was asked.
 
-with pretending(state_dir) as daemon:
+with fake_daemon(state_dir) as daemon:
     connect(state_dir).pause(["docs"])
     assert daemon.asked == [("pause", ("docs",))]
 """
@@ -26,7 +26,7 @@ def idle(job: str) -> JobStatus:
 
 
 @dataclass(slots=True, kw_only=True)
-class Pretended:
+class FakeDaemon:
     """`control.Controlled`. `before` is called first in each call: it may raise, or block."""
 
     jobs: list[JobStatus] = field(default_factory=lambda: [idle("docs"), idle("photos")])
@@ -74,9 +74,9 @@ class Pretended:
 
 
 @contextmanager
-def pretending(state_dir: Path, **options: object) -> Iterator[Pretended]:
+def fake_daemon(state_dir: Path, **options: object) -> Iterator[FakeDaemon]:
     """A daemon of that state directory, in this process; it ends when it is told to, or with the block."""
-    daemon = Pretended()
+    daemon = FakeDaemon()
     with InstanceLock.acquire(state_dir) as lock:
         server = ControlServer(lock, daemon, **options)  # type: ignore[arg-type]
 
