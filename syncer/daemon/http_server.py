@@ -212,7 +212,12 @@ class _Handler(BaseHTTPRequestHandler):
             request = self._read_request()
         except HttpError as error:
             self._write(self.server.refuse(error.status, str(error)))
-            self._drain()
+            # Read on for a moment: close(2) over unread bytes would reset the connection and the response.
+            self.connection.settimeout(_RETRY)
+            left = _MAX_DRAIN
+            with suppress(OSError):
+                while left > 0 and (count := len(self.connection.recv(min(left, 1 << 16)))):
+                    left -= count
             return
         self._write(self.server.answer(request), head_only=request.method == "HEAD")
 
@@ -270,11 +275,3 @@ class _Handler(BaseHTTPRequestHandler):
         if not head_only:
             self.wfile.write(response.body)
         self.connection.shutdown(socket.SHUT_WR)
-
-    def _drain(self) -> None:
-        """Read on for a moment: close(2) over unread bytes would discard the response."""
-        self.connection.settimeout(_RETRY)
-        left = _MAX_DRAIN
-        with suppress(OSError):
-            while left > 0 and (count := len(self.connection.recv(min(left, 1 << 16)))):
-                left -= count

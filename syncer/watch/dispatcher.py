@@ -251,7 +251,11 @@ class Dispatcher:
                         self._removed.add(event.watch)
             else:
                 replaced = instance
-                self._remove_orphans(instance)
+                for _ in range(min(_REMOVED, len(self._orphans))):
+                    watch = self._orphans.pop()
+                    instance.remove(watch)
+                    if self._adding:
+                        self._removed.add(watch)
         for subscription in notified:
             subscription.notify()
         return replaced
@@ -273,13 +277,6 @@ class Dispatcher:
         for subscription in self._subscriptions:
             subscription.pending, subscription.lost, subscription.refused = [], True, number
         return self._instance
-
-    def _remove_orphans(self, instance: Instance) -> None:
-        for _ in range(min(_REMOVED, len(self._orphans))):
-            watch = self._orphans.pop()
-            instance.remove(watch)
-            if self._adding:
-                self._removed.add(watch)
 
     def _made_room(self) -> bool:
         """Wait for orphaned watches to be removed; whether there are fewer now."""

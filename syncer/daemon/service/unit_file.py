@@ -71,7 +71,18 @@ def write(path: Path, text: str, *, force: bool) -> Path | None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = _keep(path) if found is UnitFileState.FOREIGN else None
-        _replace(path, text)
+        descriptor, temporary = tempfile.mkstemp(prefix=".syncer-tmp-", dir=path.parent)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(text.encode("utf-8", "surrogateescape"))
+                file.flush()
+                os.fchmod(file.fileno(), 0o644)
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
     except OSError as error:
         raise _trouble(path, "written", error) from None
     return kept
@@ -110,21 +121,6 @@ def _keep(path: Path) -> Path:
         if not os.path.lexists(kept):
             os.rename(path, kept)
             return kept
-
-
-def _replace(path: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=".syncer-tmp-", dir=path.parent)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(text.encode("utf-8", "surrogateescape"))
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
 
 
 def _digest(text: str) -> str:
