@@ -134,10 +134,10 @@ def status_line(status: DaemonStatus) -> str:
     """The status line, such as `3 jobs: 2 in step, docs running 120/3,400 files`."""
     well = [job for job in status.jobs if _in_step(job)]
     rest = [_describe(job) for job in status.jobs if not _in_step(job)]
-    said = [f"{len(well):,} in step"] if well else []
-    said += rest[:_MAX_NAMED]
-    said += [f"{len(rest) - _MAX_NAMED:,} more"] if len(rest) > _MAX_NAMED else []
-    text = f"{counted(len(status.jobs), 'job')}: {', '.join(said)}" if said else "no jobs"
+    parts = [f"{len(well):,} in step"] if well else []
+    parts += rest[:_MAX_NAMED]
+    parts += [f"{len(rest) - _MAX_NAMED:,} more"] if len(rest) > _MAX_NAMED else []
+    text = f"{counted(len(status.jobs), 'job')}: {', '.join(parts)}" if parts else "no jobs"
     return text if len(text) <= _MAX_STATUS else text[: _MAX_STATUS - 1] + "…"
 
 

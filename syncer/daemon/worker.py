@@ -370,7 +370,7 @@ def watchers_of(settings: Settings, job: JobSettings) -> WatcherFactory:
         return FolderWatch(
             str(job.local),
             changed=worker.notice_local,
-            said=worker.add_note,
+            on_problem=worker.add_note,
             interval=job.interval,
             select=without_snapshots,
         )
@@ -385,7 +385,7 @@ def watchers_of(settings: Settings, job: JobSettings) -> WatcherFactory:
             return FolderWatch(
                 str(folder),
                 changed=worker.notice_remote,
-                said=worker.add_note,
+                on_problem=worker.add_note,
                 interval=job.interval,
                 select=without_snapshots,
             )

@@ -43,7 +43,7 @@ class Watch:
         self._folder = FolderWatch(
             str(served.folder),
             changed=self._tell,
-            said=_warn,
+            on_problem=_warn,
             open_events=open_events,
             select=without_snapshots,
             poll=poll,

@@ -87,10 +87,10 @@ class Executor:
             if call not in self._calls:
                 return
             self._calls.remove(call)
-            call.at, here = None, call.thread is None
-            if not here:
+            call.at, idle = None, call.thread is None
+            if not idle:
                 call.last = last
-        if here:
+        if idle:
             self._finish(call, last)
         elif call.thread is not threading.current_thread():
             call.over.wait(seconds)

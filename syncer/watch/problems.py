@@ -13,7 +13,7 @@ from typing import Final
 from syncer.engine.interfaces import Clock
 from syncer.engine.paths import printable
 
-Said = Callable[[str, str], None]  # receives a message and its remedy
+OnProblem = Callable[[str, str], None]  # receives a message and its remedy
 
 _QUIET = 600.0  # seconds without a repetition after which a momentary problem is over
 _LIMITS = Path("/proc/sys/fs/inotify")
@@ -44,20 +44,20 @@ _MOMENTARY: Final = (WatchProblem.OVERFLOW, WatchProblem.BROKEN)
 class WatchProblems:
     """Remembers which problems of one folder were reported. Thread-safe."""
 
-    def __init__(self, said: Said, clock: Clock) -> None:
-        self._said = said
+    def __init__(self, on_problem: OnProblem, clock: Clock) -> None:
+        self._on_problem = on_problem
         self._clock = clock
         self._lock = threading.Lock()
         self._last: dict[WatchProblem, float] = {}
 
-    def say(self, problem: WatchProblem, message: str, remedy: str = "") -> None:
+    def report(self, problem: WatchProblem, message: str, remedy: str = "") -> None:
         """Report the problem, unless it was reported and is not over yet."""
         now = self._clock.monotonic()
         with self._lock:
             last = self._last.get(problem)
             self._last[problem] = now
         if last is None or (problem in _MOMENTARY and now - last > _QUIET):
-            self._said(message, remedy)
+            self._on_problem(message, remedy)
 
     def over(self, problem: WatchProblem) -> None:
         """The problem is over: report it again when it comes back."""

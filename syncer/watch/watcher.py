@@ -26,7 +26,7 @@ from syncer.watch.backend import EventSource, OpenEvents
 from syncer.watch.executor import EXECUTOR, Call
 from syncer.watch.inotify_tree import Select, every_one
 from syncer.watch.polling import Looks
-from syncer.watch.problems import Break, Said, WatchProblem, WatchProblems
+from syncer.watch.problems import Break, OnProblem, WatchProblem, WatchProblems
 
 Mode = Literal["events", "events and interval", "polling", "gone"]
 
@@ -47,7 +47,7 @@ class FolderWatch:
         root: str,
         *,
         changed: Callable[[Places], None],
-        said: Said,
+        on_problem: OnProblem,
         open_events: OpenEvents | None = None,
         select: Select = every_one,
         poll: float = POLL,
@@ -56,7 +56,7 @@ class FolderWatch:
         wanted: Callable[[], bool] = lambda: True,
         mountinfo: str = "/proc/self/mountinfo",
     ) -> None:
-        """`said` gets each problem once, with its remedy. `select`: the subdirectories that are watched.
+        """`on_problem` gets each problem once, with its remedy. `select`: the watched subdirectories.
 
         While `wanted` returns False nothing is polled. `interval`: seconds between two polls beside events
         that report only part of the changes, because the folder is a view of files elsewhere. `open_events`
@@ -70,7 +70,7 @@ class FolderWatch:
         self._interval = interval
         self._least = 0.0  # seconds until the next poll, at the earliest
         self._clock = clock or SystemClock()
-        self._problems = WatchProblems(said, self._clock)
+        self._problems = WatchProblems(on_problem, self._clock)
         self._wanted = wanted
         self._mountinfo = mountinfo
         self._lock = threading.Lock()
@@ -142,7 +142,7 @@ class FolderWatch:
         if self._events is None or (self._break is None and self._events.alive):
             return False
         if self._break is None:
-            self._problems.say(WatchProblem.BROKEN, *problems.broken(self._root))
+            self._problems.report(WatchProblem.BROKEN, *problems.broken(self._root))
         return True
 
     def _settle(self) -> None:
@@ -152,7 +152,7 @@ class FolderWatch:
         self._break = None
         self._identity, self._inside = _identity(self._root), self._mounted()
         if self._identity is None:
-            self._problems.say(WatchProblem.GONE, *problems.gone(self._root))
+            self._problems.report(WatchProblem.GONE, *problems.gone(self._root))
             return
         self._problems.over(WatchProblem.GONE)
         real = os.path.realpath(self._root)
@@ -171,7 +171,7 @@ class FolderWatch:
         """Whether the folder has to be polled beside its events; sets `_least`, how often."""
         kind = polling.network(real, self._mountinfo)
         if kind:
-            self._problems.say(WatchProblem.NETWORK, *problems.network(self._root, kind, self._poll))
+            self._problems.report(WatchProblem.NETWORK, *problems.network(self._root, kind, self._poll))
         else:
             self._problems.over(WatchProblem.NETWORK)
         stacked = not kind and self._events is not None and bool(polling.stacked(real, self._mountinfo))
@@ -199,7 +199,7 @@ class FolderWatch:
 
     def _say_refused(self, number: int) -> None:
         self._retry_at = self._clock.monotonic() + _RETRY_EVENTS
-        self._problems.say(WatchProblem.REFUSED, *problems.refused(self._root, number, self._poll))
+        self._problems.report(WatchProblem.REFUSED, *problems.refused(self._root, number, self._poll))
 
     def _close(self) -> None:
         if self._events is not None:
@@ -223,7 +223,7 @@ class FolderWatch:
     def _broke(self, kind: Break, number: int) -> None:
         """The events report a break. Their own thread cannot close them: that is left to the next turn."""
         if kind is Break.OVERFLOW:
-            self._problems.say(WatchProblem.OVERFLOW, *problems.overflow(self._root))
+            self._problems.report(WatchProblem.OVERFLOW, *problems.overflow(self._root))
             self._tell(EVERYWHERE)
         else:
             self._break = kind, number

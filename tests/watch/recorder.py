@@ -77,7 +77,7 @@ class Recorder:
 @contextmanager
 def watching(root: Path | str, heard: Recorder, **options: object) -> Iterator[FolderWatch]:
     """A watch that goes on during the block."""
-    watch = FolderWatch(str(root), changed=heard.changed, said=heard.say, **options)  # type: ignore[arg-type]
+    watch = FolderWatch(str(root), changed=heard.changed, on_problem=heard.say, **options)  # type: ignore[arg-type]
     watch.start()
     try:
         yield watch
