@@ -1,4 +1,4 @@
-"""A worker of the daemon in this process, over two real folders; who watches them is a test's own hand.
+"""WorkerBench: one worker of the daemon in this process, over two real folders, with fake watchers.
 
 with at_work(Bench(tmp_path)) as bench:
     bench.write("local/f", b"1")

@@ -1,4 +1,4 @@
-"""A daemon that only pretends: it answers at a real control socket, and writes down what it was asked.
+"""FakeDaemon: a control socket whose daemon only records the calls that it receives.
 
 with fake_daemon(state_dir) as daemon:
     connect(state_dir).pause(["docs"])

@@ -1,4 +1,4 @@
-"""The client: what it brings back, and what it says when the daemon is gone, deaf, strange or not there."""
+"""Client of the control API: results, and errors of a daemon that ended, hangs or is none."""
 
 from __future__ import annotations
 

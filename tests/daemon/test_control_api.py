@@ -1,4 +1,4 @@
-"""The control socket: what it answers, whom, and what nobody can do to it."""
+"""Control API over its socket: calls, malformed requests, limits, permissions, shutdown."""
 
 from __future__ import annotations
 

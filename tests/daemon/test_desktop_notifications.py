@@ -1,4 +1,4 @@
-"""Words on the desktop: by a program that is there, a few in a minute, and no name taken for markup."""
+"""Desktop notifications: their commands, the limit per minute, and no markup from names."""
 
 from __future__ import annotations
 

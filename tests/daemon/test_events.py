@@ -1,4 +1,4 @@
-"""What of a run is worth telling, and that each thing is told once until it is over."""
+"""Notification events of runs and of job status, and their deduplication."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hooks as real commands: what they are told, and that whatever they do costs one line of the log."""
+"""Hooks, run as real commands: input, environment, time and output limits, merging, shutdown."""
 
 from __future__ import annotations
 

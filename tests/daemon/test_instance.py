@@ -1,4 +1,4 @@
-"""Where the socket is, and one daemon for a state directory: locks, stale sockets, things in the way."""
+"""Instance lock and socket path: one daemon per state directory, stale sockets, obstacles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/metrics` on a port of this machine: all that is there, and under no other name than this machine's."""
+"""Metrics port: `/metrics` only, on loopback addresses and under loopback names only."""
 
 from __future__ import annotations
 

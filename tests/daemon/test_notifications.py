@@ -1,4 +1,4 @@
-"""From the end of a run to a command that was called: which one, the config decides, and each thing once."""
+"""Notifier: from the end of a run to the configured hook, each event once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The daemon before a real Swift: local changes go up as they happen, others' come down when it looks."""
+"""The daemon with a real Swift remote: uploads at once, downloads at its intervals."""
 
 from __future__ import annotations
 

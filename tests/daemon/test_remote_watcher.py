@@ -1,4 +1,4 @@
-"""Hearing of changes at a service, which is played here by a script; and once at a real server."""
+"""Remote watcher against a scripted service, and once against a real server."""
 
 from __future__ import annotations
 

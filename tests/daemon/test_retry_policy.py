@@ -1,4 +1,4 @@
-"""What a run's end means for the next one: a table."""
+"""Retry policy: what the end of a run means for the next one, as a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a job's next run is due, and over what; all time is made up here."""
+"""Schedule of a job with artificial times: when the next run is due, and what it scans."""
 
 from __future__ import annotations
 

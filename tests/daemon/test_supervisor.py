@@ -1,4 +1,4 @@
-"""All jobs together: reload, pause, flush, and an orderly end. Real folders under a real watch."""
+"""Supervisor with several jobs on real, watched folders: reload, pause, flush, shutdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who watches which side of which job, and at which times it is looked at."""
+"""Which watcher each side of a job gets, and at which intervals it is scanned."""
 
 from __future__ import annotations
 

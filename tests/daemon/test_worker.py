@@ -1,4 +1,4 @@
-"""One job's thread: it hears, it runs, it is paused, flushed and stopped; and no bug ends it."""
+"""Worker of one job: runs, pause, flush, stop, status, and errors that do not end it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders and trees for tests of what is under watch."""
+"""Fixtures for the tests of watching."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trees that are read when the test says so: so each race is one order of calls."""
+"""inotify trees that are read only when the test says so, so that each race is one order of calls."""
 
 from __future__ import annotations
 

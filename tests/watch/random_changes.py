@@ -1,4 +1,4 @@
-"""Random trouble in a folder: what programs do to files and directories, and what comes from outside."""
+"""Random changes in a folder, as programs and moves from outside make them."""
 
 from __future__ import annotations
 

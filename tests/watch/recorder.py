@@ -1,4 +1,4 @@
-"""Who listens to a watch: what was told so far, and whether it is enough to know the folder by.
+"""Recorder of what a watch reports, and a follower that checks whether the reports suffice.
 
 `Follower` is the contract put to the test: it knows a folder only by looking where it is told to, as a run
 does, and has to know all of it in the end.

@@ -1,4 +1,4 @@
-"""Several folders under watch on one queue of the kernel, which has one watch for each directory.
+"""Several watched folders on one inotify instance, which has one watch per directory.
 
 Roots that are the same, that lie in each other, that come and go: each folder is told all that happens in it,
 and what befalls one is no other's.

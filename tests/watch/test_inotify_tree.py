@@ -1,4 +1,4 @@
-"""Directories under watch while they come, go and are renamed, the reader as far behind as can be.
+"""Recursive inotify while directories come, go and are renamed, with the reader as late as possible.
 
 The tree is read only when the test says so: every race between a change and the reader is one order of calls.
 """

@@ -1,4 +1,4 @@
-"""What is said of troubles: once, with a remedy that helps, and again when it is new."""
+"""Problems of watching: reported once, with a remedy that helps, and again when they come back."""
 
 from __future__ import annotations
 

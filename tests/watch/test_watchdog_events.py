@@ -1,4 +1,4 @@
-"""watchdog's events as places: whichever way a system names a change, the right directories are told."""
+"""watchdog's events as places: however a system names a change, the right directories are reported."""
 
 from __future__ import annotations
 

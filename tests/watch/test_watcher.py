@@ -1,4 +1,4 @@
-"""A folder under watch: what happens is told at once; whatever goes wrong is told, said once and mended."""
+"""FolderWatch: changes are reported at once; failures are reported once, and recovered from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A soak: a server, two daemons on it, a folder-to-folder job behind one of them, and work of every kind.
+"""Soak: a server, two daemons on it, a folder-to-folder job behind one of them, and mixed load.
 
     one/local ── docs ──► served/docs ◄── docs ── two/local ── copy ──► mirror
 

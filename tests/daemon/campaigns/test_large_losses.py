@@ -1,4 +1,4 @@
-"""Much goes at once, by mistake or because a disk is gone: a daemon that looks on does not follow blindly."""
+"""Mass deletions and missing disks under a running daemon: the guards hold them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the system's events end: too few watches, too many events. All is found, and people are told."""
+"""Limits of inotify (watches, queue) in a running daemon: all changes are found, users are warned."""
 
 from __future__ import annotations
 

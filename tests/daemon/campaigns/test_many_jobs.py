@@ -1,4 +1,4 @@
-"""Very many jobs in one daemon: each is watched, an edit in any crosses, and at rest it costs little."""
+"""Hundreds of jobs in one daemon: each is watched and synced, and at rest they cost little."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What programs do to a folder, with a daemon behind them: the right result, and never half a file.
+"""Files written by real programs with a daemon behind them: correct result, never half a file.
 
 git, rsync, editors, and ten thousand files at once; folder to folder, and over a server to a second machine.
 """

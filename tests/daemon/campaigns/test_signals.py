@@ -1,4 +1,4 @@
-"""Signals and orders in the middle of work: a quick end, going on where it was, another config."""
+"""Signals and commands in the middle of work: quick end, resumption, reload."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The soak: an hour of 17 changes a second; everything levels off, all sides are equal, nothing is lost.
+"""The soak: an hour of 17 changes a second; resources level off, all sides are equal, nothing is lost.
 
     .venv/bin/pytest -m long -s tests/daemon/campaigns/test_soak.py
 

@@ -1,4 +1,4 @@
-"""Machines with a daemon each, a `syncer serve` between them or none, users, and what has to hold.
+"""Scenes for campaigns: machines with a daemon each, perhaps a server, users, and their invariants.
 
     with at_work(World(tmp_path, seed=7)) as world:
         world.begin()
