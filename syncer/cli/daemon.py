@@ -179,7 +179,7 @@ def _mark(session: CliContext, words: Sequence[str], *, on: bool) -> int:
 
 def _told(client: Client, names: Sequence[str], *, on: bool) -> Sequence[str]:
     (client.pause if on else client.resume)(names)
-    return names or [job.job for job in client.standing().jobs]
+    return names or [job.job for job in client.status().jobs]
 
 
 def _markable(settings: Settings, names: Sequence[str], *, on: bool) -> Sequence[str]:

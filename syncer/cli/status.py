@@ -81,7 +81,7 @@ def look(state_dir: Path, *, patience: float = 3.0) -> Live:
         if client is None:
             return now
         now = replace(now, pid=client.pid)
-        return replace(now, standing=client.standing())
+        return replace(now, standing=client.status())
     except SyncerError as error:
         return replace(now, error=error)
 

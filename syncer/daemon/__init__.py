@@ -1,1 +1,1 @@
-"""`syncer daemon`: every job kept in step for months, woken by what happens on either side."""
+"""`syncer daemon`: keeps all jobs in sync for months, woken by changes on either side."""

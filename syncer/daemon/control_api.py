@@ -1,15 +1,15 @@
-"""The control socket: what a running daemon answers to its own user, as HTTP/1.1 over a unix socket.
+"""Control API of a running daemon: HTTP/1.1 over a unix socket, for processes of the same user.
 
-    GET  /status              how all jobs stand
+    GET  /status              the status of all jobs
     GET  /metrics             the same for Prometheus
     POST /pause  /resume      {"jobs": ["docs"]}; no jobs: all of them
-    POST /flush?wait=30       look at everything now; wait so many seconds at most for it to end
-    POST /reload  /stop       read the config again; end
+    POST /flush?wait=30       scan everything now; wait up to so many seconds for the end of the run
+    POST /reload  /stop       read the config again; end the daemon
 
     curl --unix-socket "$XDG_RUNTIME_DIR"/syncer/daemon-*.sock http://daemon/status
 
-Errors are `{"schema": 1, "error": {"message", "hint", "exit"}}`, `exit` being the program's exit code. What
-the calls do is the daemon's affair (`Controlled`).
+Errors are `{"schema": 1, "error": {"message", "hint", "exit"}}`, `exit` being the program's exit code. The
+supervisor implements the calls (`Controlled`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from http import HTTPStatus
 from math import isfinite
 from typing import Final, Protocol
@@ -35,52 +36,62 @@ from syncer.engine.interfaces import Clock
 from syncer.errors import Busy, ConfigError, SyncerError, UsageError
 
 SCHEMA: Final = 1
-MOST_WAIT: Final = 86_400.0  # seconds
-MOST_WAITING: Final = 8  # clients that wait for a flush: the others must not be kept out by them
+MAX_WAIT: Final = 86_400.0  # seconds
+MAX_WAITING: Final = 8  # clients that wait for a flush; the other connections stay free for other calls
+
+_METHODS: Final = {
+    "/status": "GET",
+    "/metrics": "GET",
+    "/pause": "POST",
+    "/resume": "POST",
+    "/flush": "POST",
+    "/reload": "POST",
+    "/stop": "POST",
+}
 
 log = logging.getLogger(__name__)
 
 
 class Controlled(Protocol):
-    """The daemon as seen from its control socket. Called from several threads."""
+    """What the control API needs of the daemon. Called from several threads."""
 
-    def standing(self) -> DaemonStatus:
-        """How it stands. Quick: no lock is waited for that a run holds."""
+    def status(self) -> DaemonStatus:
+        """The status of all jobs. Never waits for a run."""
         ...
 
     def pause(self, jobs: Sequence[str]) -> None:
-        """No new runs of these jobs, () being all, until `resume`. Raises UsageError for an unknown one."""
+        """Start no runs of these jobs, () being all, until `resume`. Raises UsageError for an unknown job."""
         ...
 
     def resume(self, jobs: Sequence[str]) -> None:
-        """They run again. Raises UsageError."""
+        """Let the jobs run again. Raises UsageError."""
         ...
 
     def flush(self, jobs: Sequence[str], *, wait: float) -> Sequence[JobStatus]:
-        """Look at everything now; `wait` > 0: return once that ended, or after so many seconds.
+        """Scan everything now; `wait` > 0: return when the runs ended, or after so many seconds.
 
-        Raises UsageError.
+        Returns the status of the jobs. Raises UsageError.
         """
         ...
 
     def reload(self) -> None:
-        """The config again. Raises ConfigError, and goes on with the old one."""
+        """Read the config again. Raises ConfigError, and goes on with the old config."""
         ...
 
     def stop(self) -> None:
-        """End soon; returns at once."""
+        """End the daemon soon; returns at once."""
         ...
 
 
 class ControlServer:
-    """Answers at the tenure's socket until `stop`; the socket is gone then.
+    """Serves the control API at the socket of the instance lock until `stop`, which removes the socket.
 
-    Only processes of `uid` (default: our own) are answered, as far as the system tells who asks.
+    Only processes of user `uid` (default: the daemon's) are served, where the system tells who connects.
     """
 
     def __init__(
         self,
-        tenure: InstanceLock,
+        lock: InstanceLock,
         controlled: Controlled,
         *,
         clock: Clock | None = None,
@@ -88,24 +99,24 @@ class ControlServer:
         patience: float = 5.0,
         renewed: float = 60.0,
     ) -> None:
-        """Raises StateError where no socket can be made. `renewed`: how often it is looked after."""
-        self.path = tenure.socket
+        """`renewed`: seconds between two checks of the socket's file. Raises StateError."""
+        self.path = lock.socket
         self._uid = os.geteuid() if uid is None else uid
-        made = bind(self.path)
+        listening = bind(self.path)
         self._stamp = stamp(self.path)
-        self._listener = HttpServer(
-            made,
-            Answers(controlled, clock or SystemClock()),
+        self._server = HttpServer(
+            listening,
+            ControlApi(controlled, clock or SystemClock()),
             refusal,
-            admit=self._stranger,
+            forbid=self._forbid,
             renew=self._renew,
-            every=renewed,
-            patience=patience,
+            renew_interval=renewed,
+            timeout=patience,
         )
 
     def stop(self) -> None:
-        """Within a second, whoever is connected. Again: nothing."""
-        self._listener.stop()
+        """Stop within a second, whatever the clients do. Idempotent."""
+        self._server.stop()
         if self._stamp is not None and stamp(self.path) == self._stamp:
             with suppress(OSError):
                 self.path.unlink()
@@ -117,93 +128,95 @@ class ControlServer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _stranger(self, sock: socket.socket) -> str | None:
+    def _forbid(self, sock: socket.socket) -> str | None:
         uid = peer(sock)
         if uid is None or uid == self._uid:
             return None
         return f"this daemon belongs to the user {self._uid}, not to {uid}"
 
     def _renew(self, sock: socket.socket) -> socket.socket:
-        """What cleans up old files must not cut us off for the months to come."""
+        """Touch the socket, so that no cleaner of old files removes it; bind it again if one did."""
         if stamp(self.path) == self._stamp:
             with suppress(OSError):
                 os.utime(self.path)
             return sock
         try:
-            made = bind(self.path)
+            renewed = bind(self.path)
         except SyncerError as error:
-            log.warning("the control socket is gone and cannot be made anew: %s", error)
+            log.warning("the control socket was removed and cannot be created again: %s", error)
             return sock
-        log.warning("the control socket %s was gone: made anew", self.path)
+        log.warning("the control socket %s was removed: created again", self.path)
         self._stamp = stamp(self.path)
         sock.close()
-        return made
+        return renewed
 
 
 def document(content: Mapping[str, object], status: int = HTTPStatus.OK) -> HttpResponse:
-    """A JSON answer. ASCII only, as `--json` is."""
+    """A JSON response. ASCII only, like the output of `--json`."""
     return HttpResponse(status=status, body=json.dumps({"schema": SCHEMA, **content}).encode() + b"\n")
 
 
 def refusal(status: HTTPStatus, message: str) -> HttpResponse:
-    """An error of the request itself."""
+    """The response to a request that is wrong in itself."""
     return complaint(UsageError(message), status)
 
 
 def complaint(error: SyncerError, status: HTTPStatus) -> HttpResponse:
-    """An error of ours as an answer."""
-    told = {"message": error.message, "hint": error.hint, "exit": error.exit_code}
-    return document({"error": told}, status)
+    """An error as a response."""
+    return document(
+        {"error": {"message": error.message, "hint": error.hint, "exit": error.exit_code}}, status
+    )
 
 
-class Answers:
-    """What is answered to each request (`listening.Answer`)."""
+class ControlApi:
+    """Answers one request; safe to call from several threads."""
 
     def __init__(self, controlled: Controlled, clock: Clock) -> None:
         self._controlled = controlled
         self._clock = clock
-        self._waiting = threading.BoundedSemaphore(MOST_WAITING)
-        self._calls: Mapping[str, tuple[str, Callable[[HttpRequest], HttpResponse]]] = {
-            "/status": ("GET", self._status),
-            "/metrics": ("GET", self._metrics),
-            "/pause": ("POST", self._pause),
-            "/resume": ("POST", self._resume),
-            "/flush": ("POST", self._flush),
-            "/reload": ("POST", self._reload),
-            "/stop": ("POST", self._stop),
-        }
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         path = urlsplit(request.target).path
-        if path not in self._calls:
-            return refusal(HTTPStatus.NOT_FOUND, f"there is no {path}; there are {', '.join(self._calls)}")
-        method, call = self._calls[path]
+        if path not in _METHODS:
+            return refusal(HTTPStatus.NOT_FOUND, f"there is no {path}; there are {', '.join(_METHODS)}")
+        method = _METHODS[path]
         allowed = ("GET", "HEAD") if method == "GET" else (method,)
         if request.method not in allowed:
-            told = refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} is asked for with {method}")
-            return HttpResponse(status=told.status, body=told.body, allow=", ".join(allowed))
-        return guarded(call, request)
+            refused = refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} needs the method {method}")
+            return replace(refused, allow=", ".join(allowed))
+        return guarded(lambda request: self._respond(path, request), request)
 
-    def _status(self, request: HttpRequest) -> HttpResponse:
-        return document(daemon_document(self._controlled.standing()))
-
-    def _metrics(self, request: HttpRequest) -> HttpResponse:
-        return exposition(self._controlled.standing(), self._clock)
-
-    def _pause(self, request: HttpRequest) -> HttpResponse:
-        self._controlled.pause(_jobs(request))
-        return document({})
-
-    def _resume(self, request: HttpRequest) -> HttpResponse:
-        self._controlled.resume(_jobs(request))
+    def _respond(self, path: str, request: HttpRequest) -> HttpResponse:
+        daemon = self._controlled
+        match path:
+            case "/status":
+                return document(daemon_document(daemon.status()))
+            case "/metrics":
+                return exposition(daemon.status(), self._clock)
+            case "/flush":
+                return self._flush(request)
+            case "/pause":
+                daemon.pause(_jobs(request))
+            case "/resume":
+                daemon.resume(_jobs(request))
+            case "/reload":
+                daemon.reload()
+            case "/stop":
+                daemon.stop()
         return document({})
 
     def _flush(self, request: HttpRequest) -> HttpResponse:
-        jobs, wait = _jobs(request), _wait(request)
+        jobs = _jobs(request)
+        text = parse_qs(urlsplit(request.target).query).get("wait", ["0"])[-1]
+        try:
+            wait = float(text)
+        except ValueError:
+            wait = -1.0
+        if not isfinite(wait) or not 0 <= wait <= MAX_WAIT:
+            raise UsageError(f"wait={text[:40]}: that is no number of seconds from 0 to {MAX_WAIT:.0f}")
         if wait and not self._waiting.acquire(blocking=False):
-            busy = Busy(
-                f"{MOST_WAITING} wait for a flush already", hint="flush without waiting, or try later"
-            )
+            busy = Busy(f"{MAX_WAITING} wait for a flush already", hint="flush without waiting, or try later")
             return complaint(busy, HTTPStatus.SERVICE_UNAVAILABLE)
         try:
             ended = self._controlled.flush(jobs, wait=wait)
@@ -212,17 +225,9 @@ class Answers:
                 self._waiting.release()
         return document({"jobs": [job_document(job) for job in ended]})
 
-    def _reload(self, request: HttpRequest) -> HttpResponse:
-        self._controlled.reload()
-        return document({})
-
-    def _stop(self, request: HttpRequest) -> HttpResponse:
-        self._controlled.stop()
-        return document({})
-
 
 def guarded(call: Callable[[HttpRequest], HttpResponse], request: HttpRequest) -> HttpResponse:
-    """The call's answer, or its error as one."""
+    """The response of a call, or its exception as a response."""
     try:
         return call(request)
     except (UsageError, ConfigError) as error:
@@ -238,33 +243,22 @@ def guarded(call: Callable[[HttpRequest], HttpResponse], request: HttpRequest) -
         return complaint(bug, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def exposition(standing: DaemonStatus, clock: Clock) -> HttpResponse:
-    """The metrics of this moment."""
-    body = metrics.text(standing, now=clock.now_ns() / 1e9).encode()
-    return HttpResponse(body=body, kind=metrics.CONTENT_TYPE)
+def exposition(status: DaemonStatus, clock: Clock) -> HttpResponse:
+    """The metrics at this moment."""
+    body = metrics.text(status, now=clock.now_ns() / 1e9).encode()
+    return HttpResponse(body=body, content_type=metrics.CONTENT_TYPE)
 
 
 def _jobs(request: HttpRequest) -> tuple[str, ...]:
-    """The jobs that the body names, () for none. Raises UsageError."""
+    """The jobs named in the body, () for none. Raises UsageError."""
     if not request.body.strip():
         return ()
     try:
-        told = json.loads(request.body)
+        body = json.loads(request.body)
     except (ValueError, RecursionError):
-        told = None
-    names = told.get("jobs", []) if isinstance(told, dict) and not told.keys() - {"jobs"} else None
+        body = None
+    # Anything unexpected is refused: read as {} it would mean "all jobs".
+    names = body.get("jobs", []) if isinstance(body, dict) and not body.keys() - {"jobs"} else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UsageError("the body does not name jobs", hint='send JSON such as {"jobs": ["docs"]}')
     return tuple(names)
-
-
-def _wait(request: HttpRequest) -> float:
-    """Raises UsageError."""
-    text = parse_qs(urlsplit(request.target).query).get("wait", ["0"])[-1]
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not isfinite(seconds) or not 0 <= seconds <= MOST_WAIT:
-        raise UsageError(f"wait={text[:40]}: that is no number of seconds from 0 to {MOST_WAIT:.0f}")
-    return seconds

@@ -1,7 +1,7 @@
-"""What happens in a job that somebody may want to be told of, and which of it was not told yet.
+"""Notification events of a job (conflict, error, guard, stale), and their deduplication.
 
-Pure. A run's result, or how a job stands, comes in; happenings come out, each once. Nothing is kept on
-disk: a daemon that is started again tells once more what still is so.
+Pure: the result of a run, or the status of a job, comes in; events come out, each once. Nothing is stored on
+disk: a restarted daemon reports again what still holds.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from syncer.daemon.status import AHEAD, JobStatus
-from syncer.engine.model import Entry, Failed
-from syncer.engine.report import ConflictReport, Hold, Resolution, RunReport
+from syncer.engine.model import Failed
+from syncer.engine.report import ConflictReport, Resolution, RunReport
 from syncer.errors import (
     Busy,
     ChangedUnderUs,
@@ -27,7 +27,7 @@ from syncer.jobs.results import JobResult, error_code
 
 
 class EventKind(Enum):
-    """What a hook can be for; the keys of the config are `on_` and this."""
+    """The kinds of events that hooks can be configured for."""
 
     CONFLICT = "conflict"
     ERROR = "error"
@@ -36,17 +36,17 @@ class EventKind(Enum):
 
     @property
     def key(self) -> str:
-        """The key of the config."""
+        """The key of the config, such as `on_conflict`."""
         return f"on_{self.value}"
 
 
 _OF_RUNS = (EventKind.CONFLICT, EventKind.ERROR, EventKind.GUARD)
-_RAISED = "run "  # how the keys begin of what ended a run: any run that comes to its end has left it behind
+_RUN_FAILED = "run "  # prefix of the keys of errors that ended a run; any run that completes clears them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One thing. `key` tells it from others of its event: the same key is told once until it is over."""
+    """One event. Of events of one kind with the same key only the first is reported, until it is over."""
 
     event: EventKind
     key: str
@@ -56,82 +56,90 @@ class Event:
 
 
 class EventDeduplicator:
-    """What one job's happenings were told already."""
+    """Remembers which events of one job were reported already."""
 
     def __init__(self) -> None:
-        self._told: dict[EventKind, set[str]] = {event: set() for event in EventKind}
+        self._reported: dict[EventKind, set[str]] = {event: set() for event in EventKind}
 
     def of_run(self, result: JobResult, *, whole: bool) -> tuple[Event, ...]:
-        """What a run brought up and was not told yet.
+        """The events of a run that were not reported yet.
 
-        `whole`: the run looked everywhere, so that what it does not name is over. A run that looked
-        at some places, or that broke off, says nothing about the others.
+        `whole`: the run scanned everything, so that events which it does not repeat are over. A partial run,
+        or one that failed, says nothing about other places.
         """
-        found = happenings(result)
+        found = events_of(result)
         if result.report is not None:
-            seen = {(one.event, one.key) for one in found}
+            seen = {(event.event, event.key) for event in found}
             for event in _OF_RUNS:
-                self._told[event] = {
+                self._reported[event] = {
                     key
-                    for key in self._told[event]
-                    if (event, key) in seen or not (whole or key.startswith(_RAISED))
+                    for key in self._reported[event]
+                    if (event, key) in seen or not (whole or key.startswith(_RUN_FAILED))
                 }
         return self._new(found)
 
-    def of_standing(self, standing: JobStatus, *, began: float, now: float) -> tuple[Event, ...]:
-        """Whether the last success became too old. `began`: when the daemon took the job up."""
-        found = stale(standing, began=began, now=now)
+    def of_status(self, status: JobStatus, *, began: float, now: float) -> tuple[Event, ...]:
+        """A stale event if the last success became too old. `began`: when the daemon started the job."""
+        found = stale(status, began=began, now=now)
         if not found:
-            self._told[EventKind.STALE].clear()
+            self._reported[EventKind.STALE].clear()
         return self._new(found)
 
     def _new(self, found: Iterable[Event]) -> tuple[Event, ...]:
         fresh = []
-        for one in found:
-            if one.key not in self._told[one.event]:
-                self._told[one.event].add(one.key)
-                fresh.append(one)
+        for event in found:
+            if event.key not in self._reported[event.event]:
+                self._reported[event.event].add(event.key)
+                fresh.append(event)
         return tuple(fresh)
 
 
-def happenings(result: JobResult) -> tuple[Event, ...]:
-    """All that a run's end has to tell, told before or not."""
+def events_of(result: JobResult) -> tuple[Event, ...]:
+    """All events of a run, reported before or not."""
     if result.error is not None:
         return _of_error(result.error)
     if result.report is None:
         return ()
     report = result.report
-    return (*map(_of_conflict, report.conflicts), *map(_of_hold, report.holds), *_of_failures(report))
+    # One event per guard and side: more paths under the same guard are no new event.
+    holds = [
+        Event(
+            event=EventKind.GUARD,
+            key=f"{hold.guard} {hold.side.value}",
+            paths=hold.paths,
+            message=hold.message,
+            hint=hold.hint,
+        )
+        for hold in report.holds
+    ]
+    return (*map(_of_conflict, report.conflicts), *holds, *_of_failures(report))
 
 
-def stale(standing: JobStatus, *, began: float, now: float) -> tuple[Event, ...]:
-    """The last success is older than `max_age`; a job without one counts from when the daemon took it up."""
-    if standing.max_age is None:
+def stale(status: JobStatus, *, began: float, now: float) -> tuple[Event, ...]:
+    """A stale event if the last success is older than `max_age`; a job without one counts from `began`."""
+    if status.max_age is None:
         return ()
-    age = now - (began if standing.last_success is None else standing.last_success)
-    ahead = standing.last_success is not None and -age > AHEAD
-    if age <= standing.max_age and not ahead:
+    age = now - (began if status.last_success is None else status.last_success)
+    ahead = status.last_success is not None and -age > AHEAD
+    if age <= status.max_age and not ahead:
         return ()
-    what = "never succeeded" if standing.last_success is None else "had its last success"
-    ago = "" if standing.last_success is None else f" {show_duration(int(max(age, 0.0)))} ago"
+    what = "never succeeded" if status.last_success is None else "had its last success"
+    ago = "" if status.last_success is None else f" {show_duration(int(max(age, 0.0)))} ago"
     ago = " in the future: the clock was set back since" if ahead else ago
-    message = f"{standing.job} {what}{ago} (max_age {show_duration(standing.max_age)})"
-    if standing.message:
-        message += f": {standing.message}"
-    return (Event(event=EventKind.STALE, key="", message=message, hint=standing.hint),)
+    message = f"{status.job} {what}{ago} (max_age {show_duration(status.max_age)})"
+    if status.message:
+        message += f": {status.message}"
+    return (Event(event=EventKind.STALE, key="", message=message, hint=status.hint),)
 
 
 def _of_error(error: SyncerError) -> tuple[Event, ...]:
-    """A stop and a run by hand are no errors."""
+    """The event of an error that ended a run; a stop and a concurrent run are none."""
     if isinstance(error, Interrupted | Busy):
         return ()
     event = EventKind.GUARD if isinstance(error, GuardTripped) else EventKind.ERROR
     paths = (error.path,) if error.path else ()
-    return (
-        Event(
-            event=event, key=_RAISED + error_code(error), paths=paths, message=error.message, hint=error.hint
-        ),
-    )
+    key = _RUN_FAILED + error_code(error)
+    return (Event(event=event, key=key, paths=paths, message=error.message, hint=error.hint),)
 
 
 def _of_conflict(report: ConflictReport) -> Event:
@@ -144,43 +152,25 @@ def _of_conflict(report: ConflictReport) -> Event:
             message = (
                 f"changed on both sides; the {report.resolution.value} version won, the other is in the trash"
             )
-    hint = "choose with: syncer conflicts resolve" if report.resolution is Resolution.ASKED else ""
-    return Event(
-        event=EventKind.CONFLICT, key=_conflict_key(report), paths=(report.path,), message=message, hint=hint
-    )
+    # An open conflict stays the same however often the file is edited; a resolved one is new per version.
+    key, hint = report.path, "choose with: syncer conflicts resolve"
+    if report.resolution is not Resolution.ASKED:
+        versions = [f"{entry.size} {entry.mtime_ns}" for entry in (report.local, report.remote)]
+        key, hint = "\0".join((report.path, report.copy, *versions)), ""
+    return Event(event=EventKind.CONFLICT, key=key, paths=(report.path,), message=message, hint=hint)
 
 
-def _conflict_key(report: ConflictReport) -> str:
-    """An open conflict is its path, however often it is edited meanwhile; a settled one also its versions."""
-    if report.resolution is Resolution.ASKED:
-        return report.path
-    return "\0".join((report.path, report.copy, _version(report.local), _version(report.remote)))
-
-
-def _version(entry: Entry) -> str:
-    return f"{entry.size} {entry.mtime_ns}"
-
-
-def _of_hold(hold: Hold) -> Event:
-    """One for each guard and side; more paths under the same guard are not news."""
-    key = f"{hold.guard} {hold.side.value}"
-    return Event(event=EventKind.GUARD, key=key, paths=hold.paths, message=hold.message, hint=hold.hint)
-
-
-# Tried again by itself: a time-out, a file that is being written. What never works makes a job stale.
-_PASSING = (TransientError, ChangedUnderUs, PreconditionFailed)
+# Retried automatically: a timeout, a file that is being written. If they last, the job becomes stale.
+_TRANSIENT = (TransientError, ChangedUnderUs, PreconditionFailed)
 
 
 def _of_failures(report: RunReport) -> tuple[Event, ...]:
-    """What failed and will fail again, one for each kind of error."""
-    failed = [
-        (one.action.path, one.outcome.error)
-        for one in report.failures
-        if isinstance(one.outcome, Failed) and not isinstance(one.outcome.error, _PASSING)
-    ]
+    """Failures that will not pass by themselves: one event per kind of error."""
     by_code: dict[str, list[tuple[str, SyncerError]]] = {}
-    for path, error in failed:
-        by_code.setdefault(error_code(error), []).append((path, error))
+    for failure in report.failures:
+        if isinstance(failure.outcome, Failed) and not isinstance(failure.outcome.error, _TRANSIENT):
+            error = failure.outcome.error
+            by_code.setdefault(error_code(error), []).append((failure.action.path, error))
     return tuple(
         Event(
             event=EventKind.ERROR,

@@ -1,18 +1,18 @@
-"""The commands that a person wants run when something happens in a job: `on_conflict` and its like.
+"""Hooks: the commands of the config that run when a job has a conflict, an error, a guard or becomes stale.
 
 A hook gets one JSON document on stdin and, in its environment, SYNCER_EVENT and SYNCER_JOB beside the usual
-variables of a session (PATH, HOME, LANG, …) and those that `pass_env` names; no others, since the daemon's
-may hold passwords:
+variables of a session (PATH, HOME, LANG, …) and those that `pass_env` names. No others: the environment of
+the daemon may hold passwords.
 
     {"schema": 1, "event": "conflict", "job": "docs", "at": 1763740800.25,
      "paths": ["a/b.txt"], "more": 0, "message": "changed on both sides; …", "hint": "choose with: …"}
 
 `event` is conflict, error, guard or stale; `at` is in seconds since 1970; `more` counts paths beyond the
-first 1,000. The document is ASCII: a name that is not UTF-8 comes as \\udcXX, which reads back to its bytes.
+first 1,000. The document is ASCII: a name that is not UTF-8 comes as \\udcXX, which decodes to its bytes.
 
-Hooks run in the background and never hold up a sync. Of one job and event one runs at a time; what happens
-meanwhile is put together and told by one call more. A hook that fails, hangs or floods costs one line of the
-log. What is worth telling is settled in `events`, not here.
+Hooks run in background threads and never delay a sync. One hook per job and event runs at a time; events that
+come meanwhile are merged into one further call. A hook that fails, hangs or writes too much costs one line in
+the log. Which events are new is decided in `events`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import selectors
 import signal
 import subprocess
 import tempfile
@@ -28,28 +27,22 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from time import monotonic, sleep
+from typing import IO
 
-from syncer.clock import SystemClock
 from syncer.daemon.events import Event, EventKind
-from syncer.engine.interfaces import Clock
 from syncer.engine.paths import printable
 
-# --------------------------------------------------------------------------------
-#
-# A foreign command run to its end, whatever it does: bounded in time and in what is kept of its output.
-#
-# What it is told stands in an unlinked file, not in a pipe: a command that never reads holds nobody up. It
-# gets a process group of its own, and when its time is over, or ours is, the group goes with it. What it
-# leaves in the background when it ends by itself is its own affair, and is not waited for.
-
-
-KEPT = 4096  # bytes of its output
-_NAP = 0.05  # seconds between two looks whether it ended, or whether we have to
-_CHUNK = 1 << 16
-_FLOOD = 4 << 20  # bytes of output from which on they are taken slowly: reading on must not cost a core
-# What a program of the user's session needs. The daemon's environment holds more than it should hand on: the
-# passwords of accounts, and the socket that speaks to systemd in its name.
-_USUAL = (
+MAX_OUTPUT = 4096  # bytes of output that are kept
+MAX_PATHS = 1000  # paths in one document
+_POLL = 0.05  # seconds between two looks at a running command
+_READ_SIZE = 1 << 20  # bytes of output read at each of them: more would let a flood of output cost a core
+_STOP_TIMEOUT = 2.0  # seconds
+_LOGGED_OUTPUT = 400  # characters
+_log = logging.getLogger(__name__)
+# What a program in the user's session needs. The environment of the daemon holds more than it may pass on:
+# passwords of accounts, and NOTIFY_SOCKET, through which a hook could speak to systemd in the daemon's name.
+_USUAL_VARIABLES = (
     "DBUS_SESSION_BUS_ADDRESS",
     "DISPLAY",
     "HOME",
@@ -72,155 +65,122 @@ _USUAL = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How a command ended: `why` is "" if it did so by itself with status 0."""
+class CommandResult:
+    """How a command ended: `failure` is "" if it exited with status 0."""
 
-    why: str = ""
-    output: str = ""  # the first KEPT bytes of stdout and stderr
+    failure: str = ""
+    output: str = ""  # the first MAX_OUTPUT bytes of stdout and stderr
     dropped: int = 0  # bytes of output beyond these
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """Seconds: how long it may take, and how long between the polite end and the other."""
+class Timeouts:
+    """Seconds that a command may run, and that it gets between SIGTERM and SIGKILL."""
 
-    time: float = 60.0
+    run: float = 60.0
     grace: float = 1.0
 
 
-class Child:
-    """One command. `run` is called once, from a thread of its own."""
+def run_command(
+    command: Sequence[str],
+    stdin: bytes,
+    *,
+    timeouts: Timeouts,
+    stop: threading.Event,
+    environment: Mapping[str, str] | None = None,
+    pass_env: Collection[str] = (),
+) -> CommandResult:
+    """Run a command to its end, bounded in time and output; never raises for anything that the command does.
 
-    def __init__(
-        self,
-        words: Sequence[str],
-        *,
-        clock: Clock,
-        bounds: Bounds,
-        stop: threading.Event,
-        pass_env: Collection[str] = (),
-    ) -> None:
-        """`pass_env`: variables of ours that it gets beside the usual ones."""
-        self._pass_env = pass_env
-        self._words = list(words)
-        self._clock = clock
-        self._bounds = bounds
-        self._stop = stop
-        self._kept = bytearray()
-        self._dropped = 0
-
-    def run(self, told: bytes, environment: Mapping[str, str]) -> Ended:
-        """Start it, wait for its end or make one. Never raises for anything that the command does."""
-        try:
-            process = self._started(told, environment)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            return Ended(why=f"cannot be started: {reason}")
-        assert process.stdout is not None
-        with process.stdout as pipe, selectors.DefaultSelector() as selector:
-            os.set_blocking(pipe.fileno(), False)
-            selector.register(pipe, selectors.EVENT_READ)
-            late = self._attend(process, selector)
-            if late:
-                self._end(process, selector)
-            self._read(selector, 0)
-        return self._ended(late, process.returncode)
-
-    def _started(self, told: bytes, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    The command leads a process group of its own, which is ended as a whole after `timeouts.run` or once
+    `stop` is set. stdin is an unlinked file and not a pipe, so a command that never reads blocks nothing.
+    Background processes that the command leaves when it exits by itself go on, and are not waited for.
+    """
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _USUAL_VARIABLES or name.startswith("LC_") or name in pass_env
+    }
+    try:
         with tempfile.TemporaryFile() as file:
-            file.write(told)
+            file.write(stdin)
             file.seek(0)
-            return subprocess.Popen(
-                self._words,
+            process = subprocess.Popen(
+                list(command),
                 stdin=file,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**_inherited(self._pass_env), **environment},
+                env={**inherited, **(environment or {})},
                 start_new_session=True,
                 bufsize=0,
             )
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return CommandResult(failure=f"cannot be started: {reason}")
+    assert process.stdout is not None
+    # Not a file: what the command leaves running would fill the disk with it.
+    with process.stdout as pipe:
+        output = _Output(pipe)
+        deadline, failure = monotonic() + timeouts.run, ""
+        while not failure and process.poll() is None:
+            output.read()
+            if stop.wait(_POLL):
+                failure = "was ended: the daemon stops"
+            elif monotonic() >= deadline:
+                failure = f"was ended: it took longer than {timeouts.run:g} s"
+        if failure:
+            _end_group(process, output, timeouts.grace)
+        elif process.returncode:
+            status = process.returncode
+            failure = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+        output.read()
+    text = output.kept.decode("utf-8", "backslashreplace").strip()
+    return CommandResult(failure=failure, output=text, dropped=output.dropped)
 
-    def _attend(self, process: subprocess.Popen[bytes], selector: selectors.BaseSelector) -> str:
-        """Read along until it ends; else why it must not go on."""
-        deadline = self._clock.monotonic() + self._bounds.time
-        while process.poll() is None:
-            if self._stop.is_set():
-                return "was ended: the daemon stops"
-            if self._clock.monotonic() >= deadline:
-                return f"was ended: it took longer than {self._bounds.time:g} s"
-            self._read(selector, _NAP)
-        return ""
 
-    def _end(self, process: subprocess.Popen[bytes], selector: selectors.BaseSelector) -> None:
-        """TERM, then KILL to the whole group.
+def _end_group(process: subprocess.Popen[bytes], output: _Output, grace: float) -> None:
+    """SIGTERM, then SIGKILL to the whole process group.
 
-        In between nobody asks how the leader ended: until it is reaped its number is not given to
-        another process, so the second signal reaches this group or none.
-        """
-        self._signal(process, signal.SIGTERM)
-        deadline = self._clock.monotonic() + self._bounds.grace
-        while selector.get_map() and self._clock.monotonic() < deadline:
-            self._read(selector, _NAP)
-        self._signal(process, signal.SIGKILL)
-        with suppress(subprocess.TimeoutExpired):  # stuck in the kernel: nothing more can be done
-            process.wait(self._bounds.grace)
-
-    @staticmethod
-    def _signal(process: subprocess.Popen[bytes], signum: int) -> None:
+    The leader is not reaped in between: until then the kernel gives its number to no other process, so the
+    second signal reaches this group or nothing.
+    """
+    for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError, PermissionError):  # gone, or another user's by now (sudo)
-            os.killpg(process.pid, signum)
-
-    def _read(self, selector: selectors.BaseSelector, wait: float) -> None:
-        """What it said within `wait` seconds. Once all its ends are closed, only time passes."""
-        if not selector.get_map():
-            self._clock.sleep(wait)
-            return
-        for key, _ in selector.select(wait):
-            data = self._chunk(key.fd)
-            if data == b"":
-                selector.unregister(key.fileobj)
-            elif data:
-                room = KEPT - len(self._kept)
-                self._kept += data[:room]
-                self._dropped += len(data[room:])
-                if self._dropped > _FLOOD:
-                    self._clock.sleep(_NAP)
-
-    @staticmethod
-    def _chunk(fd: int) -> bytes | None:
-        try:
-            return os.read(fd, _CHUNK)
-        except BlockingIOError:
-            return None
-
-    def _ended(self, late: str, status: int | None) -> Ended:
-        if late or status == 0:
-            why = late
-        elif status is not None and status < 0:
-            why = f"was ended by signal {-status}"
-        else:
-            why = f"ended with status {status}"
-        output = self._kept.decode("utf-8", "backslashreplace").strip()
-        return Ended(why=why, output=output, dropped=self._dropped)
+            os.killpg(process.pid, number)
+        deadline = monotonic() + grace
+        while number == signal.SIGTERM and output.read() and monotonic() < deadline:
+            sleep(_POLL)
+    with suppress(subprocess.TimeoutExpired):  # stuck in the kernel: nothing more can be done
+        process.wait(grace)
 
 
-def _inherited(pass_env: Collection[str]) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name in _USUAL or name.startswith("LC_") or name in pass_env
-    }
+class _Output:
+    """Reads the pipe of a command without blocking, and keeps the beginning."""
 
+    def __init__(self, pipe: IO[bytes]) -> None:
+        os.set_blocking(pipe.fileno(), False)
+        self._pipe = pipe
+        self.kept = bytearray()
+        self.dropped = 0
 
-PATHS = 1000  # named in one document
-_log = logging.getLogger(__name__)
-_STOP_WITHIN = 2.0  # seconds
-_PLENTY = 400  # characters of output in the log
+    def read(self) -> bool:
+        """Take what is there, up to _READ_SIZE bytes; False once all writers have closed the pipe."""
+        left = _READ_SIZE
+        with suppress(BlockingIOError):
+            while left > 0:
+                data = os.read(self._pipe.fileno(), 1 << 16)
+                if not data:
+                    return False
+                left -= len(data)
+                room = MAX_OUTPUT - len(self.kept)
+                self.kept += data[:room]
+                self.dropped += len(data[room:])
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What one run of a hook is told."""
+    """The content of one call of a hook."""
 
     job: str
     event: EventKind
@@ -231,11 +191,11 @@ class Call:
     hint: str = ""
 
     def joined(self, later: Call) -> Call:
-        """Both in one: all paths, the later words."""
+        """Both calls as one: the paths of both, the text of the later one."""
         return _bounded(later, dict.fromkeys((*self.paths, *later.paths)), self.more + later.more)
 
     def document(self) -> bytes:
-        """As the hook reads it."""
+        """The JSON document that the hook reads."""
         words = {
             "schema": 1,
             "event": self.event.value,
@@ -249,56 +209,63 @@ class Call:
         return json.dumps(words).encode("ascii") + b"\n"
 
 
-def calls(job: str, happenings: Sequence[Event], *, at: float) -> list[Call]:
-    """One call for each event among the happenings; of several the first one speaks."""
-    made = []
-    for event in dict.fromkeys(one.event for one in happenings):
-        all_of_it = [one for one in happenings if one.event is event]
-        first = all_of_it[0]
-        others = f" (the first of {len(all_of_it):,})" if len(all_of_it) > 1 else ""
-        call = Call(job=job, event=event, at=at, message=first.message + others, hint=first.hint)
-        made.append(_bounded(call, dict.fromkeys(path for one in all_of_it for path in one.paths), 0))
-    return made
+def calls(job: str, events: Sequence[Event], *, at: float) -> list[Call]:
+    """One call for each kind of event, with the text of the first event and the paths of all."""
+    created = []
+    for kind in dict.fromkeys(event.event for event in events):
+        same = [event for event in events if event.event is kind]
+        others = f" (the first of {len(same):,})" if len(same) > 1 else ""
+        call = Call(job=job, event=kind, at=at, message=same[0].message + others, hint=same[0].hint)
+        created.append(_bounded(call, dict.fromkeys(path for event in same for path in event.paths), 0))
+    return created
 
 
 def _bounded(call: Call, paths: dict[str, None], more: int) -> Call:
     every = tuple(paths)
-    return replace(call, paths=every[:PATHS], more=more + len(every[PATHS:]))
+    return replace(call, paths=every[:MAX_PATHS], more=more + len(every[MAX_PATHS:]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A call that waits, and the command to run with it."""
+
+    command: tuple[str, ...]
+    call: Call
+    pass_env: frozenset[str]
 
 
 @dataclass(slots=True)
 class _Lane:
-    """What runs for one job and event, and the one call that waits behind it."""
+    """The thread of one job and event, and the call that waits for it."""
 
-    pending: tuple[tuple[str, ...], Call, frozenset[str]] | None = None
+    pending: _Pending | None = None
     thread: threading.Thread | None = None
 
 
 class Hooks:
     """Runs hooks in the background. Every method may be called from any thread."""
 
-    def __init__(self, *, clock: Clock | None = None, bounds: Bounds | None = None) -> None:
-        self._clock = clock or SystemClock()
-        self._bounds = bounds or Bounds()
+    def __init__(self, *, timeouts: Timeouts | None = None) -> None:
+        self._timeouts = timeouts or Timeouts()
         self._lock = threading.Lock()
         self._lanes: dict[tuple[str, str], _Lane] = {}
         self._stop = threading.Event()
 
-    def tell(
+    def call(
         self, command: Sequence[str], call: Call, *, lane: str = "", pass_env: Collection[str] = ()
     ) -> None:
-        """Run the command with the call; returns at once. `lane`: what it waits for, its event by default.
+        """Run the command with the call; returns at once.
 
-        `pass_env`: variables that it gets beside the usual ones.
+        Calls of one job and `lane` (by default their event) run one after the other. `pass_env`: variables
+        that the command gets beside the usual ones.
         """
         key = (call.job, lane or call.event.key)
         with self._lock:
             if self._stop.is_set() or not command:
                 return
             mine = self._lanes.setdefault(key, _Lane())
-            earlier = mine.pending
-            joined = earlier[1].joined(call) if earlier else call
-            mine.pending = (tuple(command), joined, frozenset(pass_env))
+            joined = mine.pending.call.joined(call) if mine.pending else call
+            mine.pending = _Pending(tuple(command), joined, frozenset(pass_env))
             if mine.thread is None:
                 mine.thread = threading.Thread(
                     target=self._work, args=(key,), name=f"hook {key}", daemon=True
@@ -306,50 +273,46 @@ class Hooks:
                 mine.thread.start()
 
     def stop(self) -> None:
-        """End what runs, forget what waits; within two seconds. Nothing is begun afterwards."""
+        """End what runs and drop what waits, within two seconds. No hook starts afterwards."""
         with self._lock:
             self._stop.set()
             threads = [lane.thread for lane in self._lanes.values() if lane.thread is not None]
-        deadline = self._clock.monotonic() + _STOP_WITHIN
+        deadline = monotonic() + _STOP_TIMEOUT
         for thread in threads:
-            thread.join(max(0.0, deadline - self._clock.monotonic()))
+            thread.join(max(0.0, deadline - monotonic()))
 
     def _work(self, key: tuple[str, str]) -> None:
-        """One lane, until nothing waits in it."""
-        while (taken := self._next(key)) is not None:
-            command, call, pass_env = taken
+        """Run the calls of one lane until none waits."""
+        while True:
+            with self._lock:
+                lane = self._lanes[key]
+                pending, lane.pending = lane.pending, None
+                if pending is None or self._stop.is_set():
+                    del self._lanes[key]
+                    return
             try:
-                self._run(key, command, call, pass_env)
+                self._run(key[1], pending)
             except Exception:  # noqa: BLE001 - one bad call must not end the lane
                 _log.exception("the hook %s of %s could not be run", key[1], key[0])
 
-    def _next(self, key: tuple[str, str]) -> tuple[tuple[str, ...], Call, frozenset[str]] | None:
-        with self._lock:
-            lane = self._lanes[key]
-            taken, lane.pending = lane.pending, None
-            if taken is None or self._stop.is_set():
-                del self._lanes[key]
-                return None
-            return taken
-
-    def _run(
-        self, key: tuple[str, str], command: tuple[str, ...], call: Call, pass_env: frozenset[str]
-    ) -> None:
-        child = Child(command, clock=self._clock, bounds=self._bounds, stop=self._stop, pass_env=pass_env)
-        environment = {"SYNCER_EVENT": call.event.value, "SYNCER_JOB": call.job}
-        ended = child.run(call.document(), environment)
-        level = logging.WARNING if ended.why else logging.INFO
-        _log.log(level, "%s: %s %s%s", call.job, key[1], _how(command, ended), _said(ended))
-
-
-def _how(command: Sequence[str], ended: Ended) -> str:
-    return f"({printable(command[0])}) {ended.why or 'done'}"
-
-
-def _said(ended: Ended) -> str:
-    """The beginning of its output in one line."""
-    if not ended.output:
-        return ""
-    text = " | ".join(line.strip() for line in ended.output.splitlines() if line.strip())
-    cut = len(text) > _PLENTY or ended.dropped > 0
-    return f"; it said: {text[:_PLENTY]}{' …' if cut else ''}"
+    def _run(self, name: str, pending: _Pending) -> None:
+        call = pending.call
+        result = run_command(
+            pending.command,
+            call.document(),
+            timeouts=self._timeouts,
+            stop=self._stop,
+            environment={"SYNCER_EVENT": call.event.value, "SYNCER_JOB": call.job},
+            pass_env=pending.pass_env,
+        )
+        text = " | ".join(line.strip() for line in result.output.splitlines() if line.strip())
+        more = " …" if len(text) > _LOGGED_OUTPUT or result.dropped else ""
+        _log.log(
+            logging.WARNING if result.failure else logging.INFO,
+            "%s: %s (%s) %s%s",
+            call.job,
+            name,
+            printable(pending.command[0]),
+            result.failure or "done",
+            f"; it said: {text[:_LOGGED_OUTPUT]}{more}" if text else "",
+        )

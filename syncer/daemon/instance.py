@@ -1,9 +1,8 @@
-"""Where a daemon can be reached, and that there is one at most for a state directory.
+"""Single instance: the lock that allows one daemon per state directory, and the path of its control socket.
 
-The lock lies in the state directory, so that a daemon is found from every environment (a cron job knows no
-XDG_RUNTIME_DIR); what it holds says where the socket is, whose path may be 107 bytes long only (unix(7)).
-The kernel drops the lock when the process dies, however it dies: there is no stale one. What is said over
-the socket is not known here.
+The lock file is in the state directory, so that a daemon is found from every environment (a cron job has no
+XDG_RUNTIME_DIR). Its content says where the socket is, whose path is limited to 107 bytes (unix(7)). The
+kernel releases the flock(2) when the process dies, so that there are no stale locks.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ from syncer.state import prepare
 from syncer.state.sqlite import translated
 
 LOCK: Final = "daemon.lock"
-MOST: Final = 100  # bytes of a socket's path: 107 on Linux, 103 on macOS
+MAX_PATH: Final = 100  # bytes of a socket's path; the limit is 107 on Linux, 103 on macOS
 _HELD = (errno.EWOULDBLOCK, errno.EACCES)
-_LARGEST = 4096  # bytes that a lock may say
+_MAX_CONTENT = 4096  # bytes read from a lock file
 _TRIES = 10
-_NAP = 0.05  # seconds
+_RETRY = 0.05  # seconds
 _PROC: Final = Path("/proc/self/fd")
-_FORSAKEN = 86_400.0  # seconds that nobody touched a socket
+_ABANDONED = 86_400.0  # seconds since a socket was last touched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceInfo:
-    """What the lock says of a daemon that runs. `pid` is 0 as long as it has not said so."""
+    """The content of the lock of a running daemon. `pid` is 0 while it starts."""
 
     pid: int = 0
     socket: str = ""
@@ -49,7 +48,7 @@ class InstanceInfo:
 
 
 class InstanceLock:
-    """The right to be a state directory's daemon, from `acquire` to `release` or the end of the process."""
+    """The lock of a state directory, from `acquire` to `release` or the end of the process."""
 
     def __init__(self, descriptor: int, path: Path) -> None:
         self._descriptor = descriptor
@@ -57,7 +56,7 @@ class InstanceLock:
 
     @classmethod
     def acquire(cls, state_dir: Path) -> InstanceLock:
-        """Raises Busy (exit 6) if another daemon runs, StateError where none can."""
+        """Raises Busy (exit 6) if another daemon holds the lock, StateError if it cannot be created."""
         prepare(state_dir)
         path = socket_path(state_dir)
         private(path.parent)
@@ -68,14 +67,16 @@ class InstanceLock:
         try:
             with translated(lock):
                 _lock(descriptor, state_dir)
-                _sign(descriptor, path)
+                os.fchmod(descriptor, 0o600)
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "socket": os.fspath(path)}).encode(), 0)
         except BaseException:
             os.close(descriptor)
             raise
         return cls(descriptor, path)
 
     def release(self) -> None:
-        """Let the next one in. Releasing again does nothing."""
+        """Release the lock. Idempotent."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -88,7 +89,7 @@ class InstanceLock:
 
 
 def holder(state_dir: Path) -> InstanceInfo | None:
-    """The daemon of a state directory, None if there is none. Makes nothing. Raises StateError."""
+    """The daemon that holds the lock of a state directory, or None. Creates nothing. Raises StateError."""
     lock = state_dir / LOCK
     try:
         descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -98,24 +99,32 @@ def holder(state_dir: Path) -> InstanceInfo | None:
         raise StateError(f"{lock} cannot be read: {error.strerror}") from None
     try:
         with translated(lock):
-            return _said(os.pread(descriptor, _LARGEST, 0)) if _is_held(descriptor) else None
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return None
+            except OSError as error:
+                if error.errno not in _HELD:
+                    raise
+            return _parse(os.pread(descriptor, _MAX_CONTENT, 0))
     finally:
         os.close(descriptor)
 
 
 def socket_path(state_dir: Path) -> Path:
-    """Where a daemon started here and now listens: a path of its own for each state directory."""
+    """The path where a daemon started in this environment listens, unique per state directory."""
     digits = blake2b(os.fsencode(os.path.realpath(state_dir)), digest_size=6).hexdigest()
-    places = [place / f"daemon-{digits}.sock" for place in _directories(state_dir)]
-    return next((place for place in places if _is_short(place)), places[-1])
+    directories = [state_dir / "run"]
+    # The runtime directory where there is one. Never /tmp, where another user could create the path first.
+    for runtime in (f"/run/user/{os.geteuid()}", os.environ.get("XDG_RUNTIME_DIR", "")):
+        if os.path.isabs(runtime) and _is_own_directory(Path(runtime)):
+            directories.insert(0, Path(runtime) / "syncer")
+    paths = [directory / f"daemon-{digits}.sock" for directory in directories]
+    return next((path for path in paths if _is_short(path)), paths[-1])
 
 
 @contextmanager
 def address(path: Path) -> Iterator[str]:
-    """The path as bind(2) and connect(2) take it: a long one by way of its open directory, on Linux.
-
-    Raises OSError.
-    """
+    """The path, short enough for bind(2) and connect(2): by /proc/self/fd on Linux. Raises OSError."""
     if _is_short(path) or not _PROC.is_dir():
         yield os.fspath(path)
         return
@@ -127,53 +136,59 @@ def address(path: Path) -> Iterator[str]:
 
 
 def _is_short(path: Path) -> bool:
-    return len(os.fsencode(path)) <= MOST
+    return len(os.fsencode(path)) <= MAX_PATH
 
 
 def private(directory: Path) -> None:
-    """Makes a directory that nobody else can enter, or sees that it is one. Raises StateError."""
+    """Create a directory of mode 0700, or check that it is this user's. Raises StateError."""
     with translated(directory):
         with suppress(FileExistsError):
             os.mkdir(directory, 0o700)
-        found = os.lstat(directory)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            what = "belongs to somebody else" if stat.S_ISDIR(found.st_mode) else "is not a directory"
+        st = os.lstat(directory)
+        if not stat.S_ISDIR(st.st_mode) or st.st_uid != os.geteuid():
+            what = "belongs to somebody else" if stat.S_ISDIR(st.st_mode) else "is not a directory"
             raise StateError(
                 f"{directory} {what}: the control socket would not be safe there",
                 hint="remove it, or set XDG_RUNTIME_DIR to a directory of your own",
             )
-        if stat.S_IMODE(found.st_mode) != 0o700:
+        if stat.S_IMODE(st.st_mode) != 0o700:
             os.chmod(directory, 0o700)
 
 
 def bind(path: Path) -> socket.socket:
-    """A socket that listens at the path, in place of what a dead daemon left. For the one with the tenure.
+    """Listen at the path, in place of the socket of a dead daemon. Only for the holder of the lock.
 
     Raises StateError.
     """
     private(path.parent)
     if not _is_short(path) and not _PROC.is_dir():
         raise StateError(
-            f"{path} is too long for a socket ({MOST} bytes at most)",
+            f"{path} is too long for a socket ({MAX_PATH} bytes at most)",
             hint="set XDG_RUNTIME_DIR to a directory of your own, or take a shorter state_dir",
         )
     with translated(path):
         _clear(path)
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             with address(path) as short:
-                made.bind(short)
+                listening.bind(short)
             os.chmod(path, 0o600)
-            made.listen(64)
+            listening.listen(64)
         except BaseException:
-            made.close()
+            listening.close()
             raise
-        _sweep(path)
-    return made
+        # Sockets of dead daemons with other state directories go: a running daemon touches its own.
+        oldest = os.lstat(path).st_mtime - _ABANDONED
+        for other in path.parent.glob("daemon-*.sock"):
+            with suppress(OSError):
+                st = os.lstat(other)
+                if stat.S_ISSOCK(st.st_mode) and st.st_mtime < oldest:
+                    os.unlink(other)
+    return listening
 
 
 def peer(sock: socket.socket) -> int | None:
-    """The user at the other end, None where the system does not say (then the directory's mode must do)."""
+    """The user id of the peer; None without SO_PEERCRED (then the mode of the directory protects)."""
     if not hasattr(socket, "SO_PEERCRED"):
         return None
     _, uid, _ = struct.unpack(
@@ -183,24 +198,16 @@ def peer(sock: socket.socket) -> int | None:
 
 
 def stamp(path: Path) -> tuple[int, int] | None:
-    """Which file a path is at the moment, None for none."""
+    """Device and inode of the file at the path, None for none."""
     try:
-        found = os.lstat(path)
+        st = os.lstat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return st.st_dev, st.st_ino
 
 
-def _directories(state_dir: Path) -> Iterator[Path]:
-    """The runtime directory, else one in the state directory. Never /tmp, where anybody may be faster."""
-    for runtime in (Path(os.environ.get("XDG_RUNTIME_DIR", "")), Path(f"/run/user/{os.geteuid()}")):
-        if runtime.is_absolute() and _is_ours(runtime):
-            yield runtime / "syncer"
-    yield state_dir / "run"
-
-
-def _is_ours(directory: Path) -> bool:
-    """Not so where another user's environment came along, as with sudo."""
+def _is_own_directory(directory: Path) -> bool:
+    """Whether it is this user's: with sudo the variable may name another user's runtime directory."""
     try:
         return directory.stat().st_uid == os.geteuid() and os.access(directory, os.W_OK | os.X_OK)
     except OSError:
@@ -208,7 +215,7 @@ def _is_ours(directory: Path) -> bool:
 
 
 def _clear(path: Path) -> None:
-    """Whoever left it is dead, or has lost the tenure: a socket of ours may go, nothing else."""
+    """Remove the socket that a dead daemon left; anything else in its place stays. Raises StateError."""
     try:
         found = os.lstat(path)
     except FileNotFoundError:
@@ -221,18 +228,8 @@ def _clear(path: Path) -> None:
     os.unlink(path)
 
 
-def _sweep(fresh: Path) -> None:
-    """Sockets of dead daemons whose state directory nobody uses any more: a living one touches its own."""
-    oldest = os.lstat(fresh).st_mtime - _FORSAKEN
-    for path in fresh.parent.glob("daemon-*.sock"):
-        with suppress(OSError):
-            found = os.lstat(path)
-            if stat.S_ISSOCK(found.st_mode) and found.st_mtime < oldest:
-                os.unlink(path)
-
-
 def _lock(descriptor: int, state_dir: Path) -> None:
-    """Tried for a moment: who asks whether a daemon runs holds the lock for an instant."""
+    """Retried for half a second: `holder` in another process takes the lock for an instant."""
     for left in reversed(range(_TRIES)):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -241,32 +238,16 @@ def _lock(descriptor: int, state_dir: Path) -> None:
             if error.errno not in _HELD:
                 raise
             if not left:
-                who = _said(os.pread(descriptor, _LARGEST, 0))
+                other = _parse(os.pread(descriptor, _MAX_CONTENT, 0))
                 raise Busy(
-                    f"another daemon runs with the state directory {state_dir}: {who}",
+                    f"another daemon runs with the state directory {state_dir}: {other}",
                     hint="stop it with syncer stop, or give this one a state_dir of its own",
                 ) from error
-        time.sleep(_NAP)
+        time.sleep(_RETRY)
 
 
-def _is_held(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _HELD:
-            return True
-        raise
-    return False
-
-
-def _sign(descriptor: int, path: Path) -> None:
-    os.fchmod(descriptor, 0o600)
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "socket": os.fspath(path)}).encode(), 0)
-
-
-def _said(text: bytes) -> InstanceInfo:
-    """What a lock says; nothing, if it is not what we would have written."""
+def _parse(text: bytes) -> InstanceInfo:
+    """The content of a lock file; an empty InstanceInfo if it is not valid."""
     try:
         document = json.loads(text)
         pid, path = document["pid"], document["socket"]

@@ -1,7 +1,7 @@
-"""The daemon's log: lines on stderr, in a form that journald sorts by level, or in one bounded file.
+"""Logging of the daemon: to stderr, with journald priorities where journald reads it, or to a rotated file.
 
-Each record is one line, whatever names or messages hold: control characters are escaped, so that a file's
-name cannot write a line of its own. Only a traceback takes several, each of them indented.
+A record is one line: control characters are escaped, so that the name of a file cannot forge a line of its
+own. Only tracebacks take further lines, which are indented.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from syncer.formatting import show_size
 from syncer.jobs import results
 
 FILES, FILE_SIZE = 3, 5 << 20  # bytes; the newest file and two older ones
-# syslog(3), as sd-daemon(3) has them at the beginning of a line.
+# Priorities of syslog(3), which sd-daemon(3) expects at the beginning of a line.
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.NOTSET, 7))
 
 
 def start(
     level: int, *, file: Path | None = None, stream: TextIO | None = None, requests: bool = False
 ) -> None:
-    """Log `syncer` from this level on, others' warnings too; may be called again, for another file.
+    """Log `syncer` from this level on, and warnings of libraries; may be called again for another file.
 
-    To the file if one is named, else to the stream (stderr). `requests`: each request to a service is a line,
-    which in a daemon of months is asked for (-v). Raises ConfigError if the file cannot be had.
+    Logs to the file, or without one to the stream (default: stderr). `requests`: log each request to a
+    service (-v). Raises ConfigError if the file cannot be opened.
     """
     handler = to_file(file) if file else to_stream(stream or sys.stderr)
     root = logging.getLogger()
@@ -49,14 +49,14 @@ def start(
 
 
 def to_stream(stream: TextIO, environment: Mapping[str, str] = os.environ) -> logging.Handler:
-    """With levels for journald where it reads the stream, which stamps the lines itself; else with times."""
+    """A handler with priorities if journald reads the stream (it adds the times), else with times."""
     handler = _Stream(stream)
     handler.setFormatter(ForJournal() if is_journal(stream, environment) else Timed())
     return handler
 
 
 def to_file(path: Path) -> logging.Handler:
-    """A file of ours, rotated before it grows beyond FILE_SIZE. Raises ConfigError."""
+    """A handler for a file that is rotated before it exceeds FILE_SIZE. Raises ConfigError."""
     try:
         handler = _File(path, maxBytes=FILE_SIZE, backupCount=FILES - 1, encoding="utf-8")
     except OSError as error:
@@ -69,7 +69,7 @@ def to_file(path: Path) -> logging.Handler:
 
 
 def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Whether the stream is the one that JOURNAL_STREAM names by device and inode (systemd.exec(5))."""
+    """Whether JOURNAL_STREAM names the stream by its device and inode (systemd.exec(5))."""
     try:
         found = os.fstat(stream.fileno())
     except (OSError, ValueError, io.UnsupportedOperation):
@@ -78,7 +78,7 @@ def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
 
 
 def check_place(settings: Settings) -> None:
-    """A log inside a root would wake the daemon with each of its lines. Raises ConfigError."""
+    """Refuse a log inside a root, where each line would be a change to sync. Raises ConfigError."""
     log = settings.daemon.log
     if log is None:
         return
@@ -93,7 +93,10 @@ def check_place(settings: Settings) -> None:
 
 
 def line_of(action: Action, outcome: Outcome) -> str:
-    """`upload a/b.txt: done (1.2 kB, local-changed, delta, 45 B crossed)`, in the words of `--json`."""
+    """The line of an action: `upload a/b.txt: done (1.2 kB, local-changed, delta, 45 B crossed)`.
+
+    Its terms are those of `--json`.
+    """
     facts = [show_size(results.size_of(action))] if isinstance(action, Transfer) else []
     facts.append(action.reason.value)
     if isinstance(outcome, Done) and isinstance(action, Transfer):
@@ -101,26 +104,21 @@ def line_of(action: Action, outcome: Outcome) -> str:
     end = results.result_of(outcome)
     if message := results.message_of(outcome):
         end += f": {printable(message)}"
-    return f"{results.name_of(action)} {_paths(action)}: {end} ({', '.join(facts)})"
+    name, path, other = results.name_of(action), printable(action.path), results.other_path(action)
+    if other and name.startswith("move-"):
+        path = f"{printable(other)} → {path}"
+    elif other:
+        path = f"{path} and {printable(other)}"
+    return f"{name} {path}: {end} ({', '.join(facts)})"
 
 
 def level_of(outcome: Outcome) -> int:
-    """What failed is a warning; what is only put off is not."""
+    """WARNING for a failure, else INFO (also for what is postponed)."""
     return logging.WARNING if isinstance(outcome, Failed) else logging.INFO
 
 
-def _paths(action: Action) -> str:
-    other = results.other_path(action)
-    name = results.name_of(action)
-    if not other:
-        return printable(action.path)
-    if name.startswith("move-"):
-        return f"{printable(other)} → {printable(action.path)}"
-    return f"{printable(action.path)} and {printable(other)}"
-
-
 class _OneLine(logging.Formatter):
-    """The record's text, made printable; a traceback below it."""
+    """Formats the message in printable characters, and a traceback below it."""
 
     def format(self, record: logging.LogRecord) -> str:
         return "\n".join(self._lines(record))
@@ -133,7 +131,7 @@ class _OneLine(logging.Formatter):
 
 
 class ForJournal(_OneLine):
-    """`<4>text`: the level as journald reads it, before each line."""
+    """`<4>message`: each line with its priority, as journald reads it."""
 
     def _lines(self, record: logging.LogRecord) -> Iterable[str]:
         number = next(number for level, number in _PRIORITIES if record.levelno >= level)
@@ -141,7 +139,7 @@ class ForJournal(_OneLine):
 
 
 class Timed(_OneLine):
-    """`2026-11-21T16:37:00.123Z WARNING text`."""
+    """`2026-11-21T16:37:00.123Z WARNING message`, in UTC."""
 
     def _lines(self, record: logging.LogRecord) -> Iterable[str]:
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
@@ -150,26 +148,25 @@ class Timed(_OneLine):
         return (f"{head} {first}", *rest)
 
 
-class _Quiet:
-    """A log that cannot be written (a full disk, a reader that went away) must not end the daemon."""
+class _IgnoreErrors:
+    """A log that cannot be written (full disk, closed pipe) must not end the daemon, or fill stderr."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         return
 
 
-class _Stream(_Quiet, logging.StreamHandler[TextIO]):
-    """stderr."""
+class _Stream(_IgnoreErrors, logging.StreamHandler[TextIO]):
+    """Handler for stderr."""
 
 
-class _File(_Quiet, RotatingFileHandler):
-    """Readable for its owner alone, whatever the umask says: it holds the names of files."""
+class _File(_IgnoreErrors, RotatingFileHandler):
+    """Handler for a file of mode 0600, whatever the umask: it contains names of files."""
 
     def _open(self) -> io.TextIOWrapper:
-        # Nobody at the other end of a pipe is an error, not a wait.
-        # Nobody at the other end of a pipe is an error, not a wait.
+        # O_NONBLOCK: opening a fifo without a reader fails instead of blocking.
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
         descriptor = os.open(self.baseFilename, flags, 0o600)
         found = os.fstat(descriptor)
         if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid():
-            os.fchmod(descriptor, 0o600)  # it may have been there before
+            os.fchmod(descriptor, 0o600)  # it may have existed before
         return open(descriptor, "a", encoding="utf-8", errors="backslashreplace")

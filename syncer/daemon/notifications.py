@@ -1,7 +1,7 @@
-"""A word on the desktop, where there is one: `notify-send`, or `osascript` on macOS.
+"""Notifications: passes new events of the jobs on to hooks and to the desktop (notify-send, osascript).
 
-An extra: nothing depends on it, and what goes wrong with it is a line in the log at most. Here is settled
-what is said and how often; `Hooks` runs the command as it runs every other.
+Desktop notifications are optional: a failure is one line in the log. At most four are shown in a minute.
+Their commands run like hooks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from syncer.formatting import counted
 from syncer.jobs.results import JobResult
 
 LANE = "desktop"
-_AT_MOST, _IN = 4, 60.0  # words within so many seconds
+_MAX_SHOWN, _WINDOW = 4, 60.0  # notifications in so many seconds
 _TITLES = {
     EventKind.CONFLICT: "Conflict",
     EventKind.ERROR: "Sync failed",
@@ -36,7 +36,7 @@ _BODIES = {
     EventKind.GUARD: "held back; `syncer status` says what and why",
     EventKind.STALE: "no success for longer than max_age; `syncer status` says more",
 }
-# The words come as arguments, never as part of the script.
+# The texts are arguments, never part of the script.
 _SCRIPT = (
     "on run argv",
     "display notification (item 2 of argv) with title (item 1 of argv)",
@@ -46,7 +46,7 @@ Finder = Callable[[str], str | None]
 
 
 class DesktopNotifications:
-    """Tells calls on the desktop, a few in a minute; how many were left out is said with the next one."""
+    """Shows calls on the desktop, at most four in a minute; the next one then says how many were left out."""
 
     def __init__(
         self,
@@ -60,30 +60,30 @@ class DesktopNotifications:
         self._clock = clock or SystemClock()
         self._find = find
         self._platform = platform
-        self._told: list[float] = []
-        self._left_out = 0
+        self._shown: list[float] = []
+        self._omitted = 0
 
-    def tell(self, call: Call) -> None:
-        """Show it, or count it where there were many. Does nothing where there is no way to show it."""
+    def show(self, call: Call) -> None:
+        """Show the call, or count it if there were too many. A no-op without a program that shows it."""
         title, body = words(call)
         now = self._clock.monotonic()
-        self._told = [moment for moment in self._told if now - moment < _IN]
-        if len(self._told) >= _AT_MOST:
-            self._left_out += 1
+        self._shown = [moment for moment in self._shown if now - moment < _WINDOW]
+        if len(self._shown) >= _MAX_SHOWN:
+            self._omitted += 1
             return
-        if self._left_out:
-            body += f" (and {counted(self._left_out, 'message')} before)"
+        if self._omitted:
+            body += f" (and {counted(self._omitted, 'message')} before)"
         command = command_for(title, body, find=self._find, platform=self._platform)
         if command is None:
             return
-        self._told.append(now)
-        self._left_out = 0
-        self._hooks.tell(command, call, lane=LANE)
+        self._shown.append(now)
+        self._omitted = 0
+        self._hooks.call(command, call, lane=LANE)
 
 
 def words(call: Call) -> tuple[str, str]:
-    """Title and body, in characters that can be shown. No name of a file and no message, which may hold some:
-    the arguments of a command are for every user of the machine to read.
+    """Title and body, printable. Without names of files, and without messages, which may contain names: the
+    arguments of a command are readable for every user of the machine (/proc/PID/cmdline).
     """
     number = len(call.paths) + call.more
     where = f"{counted(number, 'path')}: " if number else ""
@@ -91,58 +91,53 @@ def words(call: Call) -> tuple[str, str]:
 
 
 def command_for(title: str, body: str, *, find: Finder, platform: str) -> tuple[str, ...] | None:
-    """The command that shows it; None where the program for it is missing."""
+    """The command that shows a notification; None if the program for it is missing."""
     if platform == "darwin":
         program = find("osascript")
         script = [word for line in _SCRIPT for word in ("-e", line)]
         return (program, *script, "--", title, body) if program else None
     program = find("notify-send")
-    # A body may hold markup: what looks like it is a file's name and has to be seen as it is.
+    # notify-send takes markup in the body; whatever looks like markup here is text.
     return (program, "--app-name=Syncer", "--", title, escape(body, quote=False)) if program else None
 
 
-# --------------------------------------------------------------------------------
-#
-# What a person wants to be told of a job, passed on once: to hooks, to the desktop.
-
-
 class Notifier:
-    """For all jobs of a daemon. Every method may be called from any thread."""
+    """Notifies of the events of all jobs of a daemon, each once. Thread-safe."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._hooks = Hooks(clock=clock)
+        self._hooks = Hooks()
         self._desktop = DesktopNotifications(self._hooks, clock=clock)
         self._lock = threading.Lock()
-        self._news: dict[str, EventDeduplicator] = {}
+        self._reported: dict[str, EventDeduplicator] = {}
         self._began: dict[str, float] = {}
 
     def run_ended(self, settings: Settings, job: JobSettings, result: JobResult, *, whole: bool) -> None:
-        """Whatever is new in a run's result. `whole`: it looked everywhere."""
+        """Notify of the new events of a run. `whole`: the run scanned everything."""
         with self._lock:
-            told = self._of(job).of_run(result, whole=whole)
-        self._tell(settings, job, told)
+            events = self._of(job).of_run(result, whole=whole)
+        self._notify(settings, job, events)
 
-    def stands(self, settings: Settings, job: JobSettings, standing: JobStatus) -> None:
-        """To be called now and then: is the last success too long ago?"""
+    def check_stale(self, settings: Settings, job: JobSettings, status: JobStatus) -> None:
+        """Notify if the last success is too long ago; to be called regularly."""
         now = self._clock.now_ns() / 1e9
         with self._lock:
-            news = self._of(job)
-            told = news.of_standing(standing, began=self._began[job.name], now=now)
-        self._tell(settings, job, told)
+            reported = self._of(job)
+            events = reported.of_status(status, began=self._began[job.name], now=now)
+        self._notify(settings, job, events)
 
     def stop(self) -> None:
-        """Ends hooks that run, within two seconds."""
+        """End the hooks that run, within two seconds."""
         self._hooks.stop()
 
     def _of(self, job: JobSettings) -> EventDeduplicator:
         self._began.setdefault(job.name, self._clock.now_ns() / 1e9)
-        return self._news.setdefault(job.name, EventDeduplicator())
+        return self._reported.setdefault(job.name, EventDeduplicator())
 
-    def _tell(self, settings: Settings, job: JobSettings, told: Sequence[Event]) -> None:
+    def _notify(self, settings: Settings, job: JobSettings, events: Sequence[Event]) -> None:
         hooks = settings.hooks(job)
-        for call in calls(job.name, told, at=self._clock.now_ns() / 1e9):
+        for call in calls(job.name, events, at=self._clock.now_ns() / 1e9):
             command = hooks.get(call.event.key, ())
-            self._hooks.tell(command, call, pass_env=settings.daemon.pass_env)
+            self._hooks.call(command, call, pass_env=settings.daemon.pass_env)
             if settings.daemon.desktop:
-                self._desktop.tell(call)
+                self._desktop.show(call)

@@ -1,7 +1,6 @@
-"""Which jobs are paused, in a file of the state directory: a mark that outlives the daemon.
+"""Paused jobs, stored in `paused.json` of the state directory, so that a pause outlives the daemon.
 
-Set with or without one; a daemon that starts honours it. The names are taken as they are: whether there are
-such jobs is asked by whoever sets it.
+Written with or without a running daemon, and read when one starts. Names are not checked against the config.
 """
 
 from __future__ import annotations
@@ -22,34 +21,19 @@ from syncer.state.sqlite import translated
 
 NAME: Final = "paused.json"
 _SCHEMA: Final = 1
-_LARGEST: Final = 1 << 20  # bytes
+_MAX_SIZE: Final = 1 << 20  # bytes
 
 
 def paused(state_dir: Path) -> frozenset[str]:
-    """The names of the jobs that are paused. Makes nothing. Raises StateError."""
+    """The names of the paused jobs; creates nothing. Raises StateError for a damaged file."""
     path = state_dir / NAME
     try:
         with path.open("rb") as file:
-            text = file.read(_LARGEST)
+            text = file.read(_MAX_SIZE)
     except (FileNotFoundError, NotADirectoryError):
         return frozenset()
     except OSError as error:
         raise StateError(f"{path} cannot be read: {error.strerror}") from None
-    return _parsed(text, path)
-
-
-def set_paused(state_dir: Path, jobs: Iterable[str], on: bool) -> frozenset[str]:
-    """Pauses jobs, or lets them go on; tells all that are paused now. Durable. Raises StateError."""
-    prepare(state_dir)
-    with _locked(state_dir):
-        before = paused(state_dir)
-        after = before | frozenset(jobs) if on else before - frozenset(jobs)
-        if after != before:
-            _write(state_dir / NAME, after)
-    return after
-
-
-def _parsed(text: bytes, path: Path) -> frozenset[str]:
     try:
         document = json.loads(text)
         names = document["paused"]
@@ -64,24 +48,35 @@ def _parsed(text: bytes, path: Path) -> frozenset[str]:
     )
 
 
+def set_paused(state_dir: Path, jobs: Iterable[str], on: bool) -> frozenset[str]:
+    """Pause or resume jobs, durably; returns all jobs that are paused now. Raises StateError."""
+    prepare(state_dir)
+    with _locked(state_dir):
+        before = paused(state_dir)
+        after = before | frozenset(jobs) if on else before - frozenset(jobs)
+        if after != before:
+            _write(state_dir / NAME, after)
+    return after
+
+
 @contextmanager
 def _locked(state_dir: Path) -> Iterator[None]:
-    """One writer at a time, so that what a killed one left can be told and swept."""
+    """Lock out other writers, and remove the temporary files that killed ones left."""
     with translated(state_dir):
         descriptor = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with translated(state_dir):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            for left in state_dir.glob(f"{NAME}.*.tmp"):
+            for leftover in state_dir.glob(f"{NAME}.*.tmp"):
                 with suppress(FileNotFoundError):
-                    left.unlink()
+                    leftover.unlink()
         yield
     finally:
         os.close(descriptor)
 
 
 def _write(path: Path, names: Iterable[str]) -> None:
-    """The old one or the new one stands there at any moment, whole."""
+    """Replace the file atomically and durably."""
     temporary = path.with_name(f"{path.name}.{token_hex(6)}.tmp")
     text = json.dumps({"schema": _SCHEMA, "paused": sorted(names)})
     with translated(path):

@@ -1,4 +1,4 @@
-"""Hears how a run goes: for `status`, for the log, and to stop it between two steps."""
+"""Progress of a run in the daemon: shown in `status`, logged per action, and where a stop takes effect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _log = logging.getLogger("syncer.daemon")
 
 
 class Listener:
-    """An `engine.interfaces.Reporter` for one run; read by other threads."""
+    """The `engine.interfaces.Reporter` of one run; its `progress` is read by other threads.
+
+    All methods of the reporter raise Interrupted once the job is to stop.
+    """
 
     def __init__(self, job: str, stop: CancelToken) -> None:
         self._job = job
@@ -26,12 +29,12 @@ class Listener:
 
     @property
     def progress(self) -> Progress:
-        """How far the run is."""
+        """Progress of the run so far."""
         with self._lock:
             return self._progress
 
     def scanning(self, directories: int) -> None:
-        """Raises Interrupted when the job is to stop, like every method here."""
+        """See `engine.interfaces.Reporter`, like the following methods."""
         self._stop.check()
         with self._lock:
             seen = self._progress

@@ -1,7 +1,7 @@
-"""What systemd hears of the daemon: ready, reloading, stopping, alive, and a line of status.
+"""sd_notify(3): tells systemd that the daemon is ready, reloading, stopping or alive, and its status line.
 
-The protocol is sd_notify(3): datagrams to the socket that NOTIFY_SOCKET names. Without one nothing is
-said; that nobody listens is never an error. No library is needed for it.
+Sends datagrams to the socket that NOTIFY_SOCKET names; without that variable it does nothing. A socket at
+which nobody listens is never an error.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from syncer.engine.paths import printable
 from syncer.formatting import counted
 
 _log = logging.getLogger(__name__)
-_LONGEST = 240  # characters of status
-_NAMED = 3  # jobs that are named in it
+_MAX_STATUS = 240  # characters of the status line
+_MAX_NAMED = 3  # jobs that are named in it
 
 
 class Systemd:
-    """The connection to whoever started us. Every method may be called from any thread."""
+    """Connection to the service manager that started the daemon. Thread-safe."""
 
     def __init__(
         self,
@@ -37,38 +37,42 @@ class Systemd:
         self._clock = clock or SystemClock()
         self._pid = os.getpid() if pid is None else pid
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
-        self._socket = _opened() if self._address else None
+        self._socket: socket.socket | None = None
+        if self._address:
+            with suppress(OSError):
+                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                self._socket.setblocking(False)  # a full queue at the other end must not block a sync
         self._period = _period(environment, self._pid)
-        self._said = ""
+        self._last_status = ""
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
     def listening(self) -> bool:
-        """Whether anybody is told."""
+        """Whether there is a service manager."""
         return self._socket is not None
 
     def ready(self, status: str = "") -> None:
-        """Started, or reloaded, and at work."""
-        self._said = status or self._said
+        """The daemon has started, or reloaded its config."""
+        self._last_status = status or self._last_status
         self._send("READY=1", f"MAINPID={self._pid}", *_status(status))
 
     def status(self, status: str) -> None:
-        """One line for `systemctl status`; the same one is not sent again."""
-        if status != self._said:
-            self._said = status
+        """Set the line in `systemctl status`; an unchanged one is not sent again."""
+        if status != self._last_status:
+            self._last_status = status
             self._send(*_status(status))
 
     def reloading(self) -> None:
-        """The config is being read again; `ready` says when that is done, also if it failed."""
+        """The config is being read again; `ready` ends that, also after a failure."""
         self._send("RELOADING=1", f"MONOTONIC_USEC={int(self._clock.monotonic() * 1e6)}")
 
     def stopping(self) -> None:
-        """On the way out. The watchdog goes on until `close`: a stop that hangs has to be noticed."""
+        """The daemon is ending. The watchdog is fed until `close`: a stop that hangs must be noticed."""
         self._send("STOPPING=1", *_status("stopping"))
 
     def watch(self, alive: Callable[[], bool]) -> None:
-        """Tell the watchdog at half its time that we are well, as long as `alive` says so."""
+        """Feed the watchdog at half its period, as long as `alive` returns True."""
         if self._socket is None or self._period is None or self._thread is not None:
             return
         self._thread = threading.Thread(
@@ -77,7 +81,7 @@ class Systemd:
         self._thread.start()
 
     def close(self) -> None:
-        """Say nothing more."""
+        """Send nothing more."""
         self._end.set()
         if self._thread is not None:
             self._thread.join(1.0)
@@ -87,8 +91,11 @@ class Systemd:
 
     def _watch(self, alive: Callable[[], bool], pause: float) -> None:
         while True:
-            if _answers(alive):
-                self._send("WATCHDOG=1")
+            try:
+                if alive():
+                    self._send("WATCHDOG=1")
+            except Exception:  # noqa: BLE001 - counts as not alive
+                _log.exception("the watchdog could not ask how the daemon is")
             if self._end.wait(pause):
                 return
 
@@ -98,35 +105,19 @@ class Systemd:
             return
         try:
             connection.sendto("\n".join(lines).encode("utf-8"), self._address)
-        except OSError as error:  # it restarts, or its queue is full: it asks nobody, and we tell again
+        except OSError as error:  # systemd restarts, or its queue is full; the next message may arrive
             _log.debug("systemd was not told %s: %s", lines[0], error)
 
 
-def _answers(alive: Callable[[], bool]) -> bool:
-    try:
-        return alive()
-    except Exception:  # noqa: BLE001 - whatever it is, it is not well
-        _log.exception("the watchdog could not ask how the daemon is")
-        return False
-
-
 def _address(text: str) -> str:
-    """An absolute path, or a name in Linux's abstract space, which systemd writes with an "@"."""
+    """An absolute path, or a name in Linux's abstract namespace, which systemd writes with a leading "@"."""
     if text.startswith("@") and len(text) > 1:
         return "\0" + text[1:]
     return text if text.startswith("/") else ""
 
 
-def _opened() -> socket.socket | None:
-    with suppress(OSError):
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        made.setblocking(False)  # a full queue at the other end must not hold up a sync
-        return made
-    return None
-
-
 def _period(environment: Mapping[str, str], pid: int) -> float | None:
-    """Seconds within which a sign of life is due; None where none is, or another process owes it."""
+    """Seconds within which WATCHDOG=1 is due; None without a watchdog, or if it is for another process."""
     owner = environment.get("WATCHDOG_PID", "")
     text = environment.get("WATCHDOG_USEC", "")
     if owner not in ("", str(pid)) or not (text.isascii() and text.isdigit()) or int(text) == 0:
@@ -135,51 +126,44 @@ def _period(environment: Mapping[str, str], pid: int) -> float | None:
 
 
 def _status(text: str) -> tuple[str, ...]:
-    """A line end in it would begin another word of the protocol."""
+    """A line feed in the text would begin another variable of the protocol."""
     return (f"STATUS={printable(text)}",) if text else ()
 
 
-def status_line(standing: DaemonStatus) -> str:
-    """`3 jobs: 2 in step, docs running 120/3,400 files`."""
-    well = [job for job in standing.jobs if _in_step(job)]
-    rest = [_how(job) for job in standing.jobs if not _in_step(job)]
-    said = [f"{len(well):,} in step"] if well else []
-    said += rest[:_NAMED]
-    said += [f"{len(rest) - _NAMED:,} more"] if len(rest) > _NAMED else []
-    text = f"{counted(len(standing.jobs), 'job')}: {', '.join(said)}" if said else "no jobs"
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+def status_line(status: DaemonStatus) -> str:
+    """The status line, such as `3 jobs: 2 in step, docs running 120/3,400 files`."""
+    well = [job for job in status.jobs if _in_step(job)]
+    rest = [_describe(job) for job in status.jobs if not _in_step(job)]
+    parts = [f"{len(well):,} in step"] if well else []
+    parts += rest[:_MAX_NAMED]
+    parts += [f"{len(rest) - _MAX_NAMED:,} more"] if len(rest) > _MAX_NAMED else []
+    text = f"{counted(len(status.jobs), 'job')}: {', '.join(parts)}" if parts else "no jobs"
+    return text if len(text) <= _MAX_STATUS else text[: _MAX_STATUS - 1] + "…"
 
 
 def _in_step(job: JobStatus) -> bool:
     return job.phase in (Phase.IDLE, Phase.GATHERING) and job.last_exit in (0, None) and not job.retries
 
 
-def _how(job: JobStatus) -> str:
+def _describe(job: JobStatus) -> str:
     name = printable(job.job)
     match job.phase:
         case Phase.RUNNING:
-            return f"{name} running{_progress(job)}"
+            progress = job.progress
+            if progress and progress.files:
+                return f"{name} running {progress.files_done:,}/{progress.files:,} files"
+            scanned = progress.directories if progress else 0
+            return f"{name} running" + (f" ({scanned:,} directories looked at)" if scanned else "")
         case Phase.HELD:
             return f"{name} held back" + (f" ({counted(job.held, 'deletion')})" if job.held else "")
         case Phase.BACKING_OFF:
             return f"{name} tries again later" + (f" ({printable(job.message)})" if job.message else "")
         case Phase.IDLE | Phase.GATHERING:
-            return f"{name} {_waits(job)}"
+            if job.conflicts:
+                return f"{name} has {counted(job.conflicts, 'conflict')}"
+            if job.problems:
+                return f"{name} has {counted(job.problems, 'problem')}"
+            retries = counted(len(job.retries), "path")
+            return f"{name} tries {retries} again" if job.retries else f"{name} is incomplete"
         case Phase.STARTING | Phase.PAUSED | Phase.STOPPED:
             return f"{name} {job.phase.value}"
-
-
-def _waits(job: JobStatus) -> str:
-    if job.conflicts:
-        return f"has {counted(job.conflicts, 'conflict')}"
-    if job.problems:
-        return f"has {counted(job.problems, 'problem')}"
-    return f"tries {counted(len(job.retries), 'path')} again" if job.retries else "is incomplete"
-
-
-def _progress(job: JobStatus) -> str:
-    if job.progress is None:
-        return ""
-    if job.progress.files:
-        return f" {job.progress.files_done:,}/{job.progress.files:,} files"
-    return f" ({job.progress.directories:,} directories looked at)" if job.progress.directories else ""

@@ -1,7 +1,7 @@
-"""One job of the daemon: hears what happens on both sides, and runs when the schedule says so.
+"""Worker thread of one job: collects change notifications from both sides and runs the job when it is due.
 
-A thread of its own makes the runs, one after the other. What is heard is noted down at once, from any
-thread, also during a run. It decides neither when (`schedule`) nor what (the engine).
+One thread makes the runs, one after the other. Notifications are recorded from any thread, also during a run.
+When to run is decided by `schedule`, what to do by the engine.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from syncer.config import JobSettings, Settings
 from syncer.daemon.progress import Listener
 from syncer.daemon.remote_watcher import RemoteWatcher
 from syncer.daemon.schedule import Intervals, Schedule, Task, ending_of
-from syncer.daemon.status import Counters, JobStatus, Phase
-from syncer.engine.interfaces import Clock, Store
+from syncer.daemon.status import JobStatus, Phase
+from syncer.engine.interfaces import Clock
 from syncer.engine.scope import NOWHERE, Places, Scope
 from syncer.errors import GuardTripped, NoCommonVersion, SyncerError
 from syncer.jobs import Environment, Runner, RunOptions, factory
@@ -27,15 +27,16 @@ from syncer.jobs.cancellation import CancelToken, StoppableClock
 from syncer.jobs.results import JobResult, totals
 from syncer.jobs.runner import Waiting
 from syncer.jobs.state_dir import place_of
+from syncer.stores.local.snapshots import without_snapshots
 
-_TELLING = frozenset({"events", "polling", "feed", "probe"})  # ways to watch a side that leave nothing untold
-_HOLDS = (GuardTripped, NoCommonVersion)  # errors that wait for a person, and clear by themselves
-_FOREVER = 3600.0  # seconds that a wait may take; then it is looked again
+_COMPLETE = frozenset({"events", "polling", "feed", "probe"})  # watch modes that report every change
+_HELD = (GuardTripped, NoCommonVersion)  # errors that wait for a person, and clear by themselves
+_MAX_WAIT = 3600.0  # seconds
 _log = logging.getLogger("syncer.daemon")
 
 
 class Watcher(Protocol):
-    """Whoever tells that something happened on a side; `mode` says in a word how it knows."""
+    """Reports changes on one side; `mode` names how it detects them."""
 
     @property
     def mode(self) -> str: ...
@@ -47,41 +48,41 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatcherFactory:
-    """How a worker is made to hear: who watches either side. Called once, before the first run."""
+    """Makes the watchers of both sides, once, before the first run; None for a side without one."""
 
     local: Callable[[Worker], Watcher | None]
     remote: Callable[[Worker], Watcher | None]
 
 
 class Worker:
-    """From `start` to `stop`; every other method may be called from any thread in between."""
+    """Runs one job from `start` to `stop`. The methods in between may be called from any thread."""
 
     def __init__(
         self,
         settings: Settings,
         job: JobSettings,
         *,
-        cadence: Intervals,
-        outlook: WatcherFactory,
+        intervals: Intervals,
+        watchers: WatcherFactory,
         ended: Callable[[Worker, Task, JobResult], None],
         paused: bool = False,
     ) -> None:
-        """`ended` hears of each run, in the worker's thread."""
+        """`ended` is called after each run, in the worker's thread."""
         self.job = job
         self.stopping = CancelToken()
         self._settings = settings
         self._clock: Clock = StoppableClock(self.stopping)
-        self._outlook = outlook
-        self._told = ended
+        self._factory = watchers
+        self._ended = ended
         self._changed = threading.Condition()
-        self._schedule = Schedule(cadence, self._clock.monotonic())
+        self._schedule = Schedule(intervals, self._clock.monotonic())
         self._watchers: dict[str, Watcher | None] = {"local": None, "remote": None}
         self._listener: Listener | None = None
-        self._halt = CancelToken()  # the run that goes on
+        self._halt = CancelToken()  # of the current run
         self._paused = paused
-        self._flushed = 0  # calls of flush, and those that a run has answered
+        self._flushed = 0  # number of flush requests, and of those that a run has answered
         self._answered = 0
-        self._standing = JobStatus(
+        self._status = JobStatus(
             job=job.name,
             phase=Phase.PAUSED if paused else Phase.STARTING,
             since=self._now(),
@@ -89,29 +90,27 @@ class Worker:
         )
         self._thread = threading.Thread(target=self._work, name=f"job {job.name}", daemon=True)
 
-    # -- from outside ----------------------------------------------------------------
-
     def start(self) -> None:
-        """Begins to listen, then to run: in this order, so that nothing falls between."""
+        """Start the watchers, then the runs: in this order no change is missed in between."""
         self._thread.start()
 
     def stop(self, signum: int) -> None:
-        """No new runs, and the one that goes on ends between two steps; see `join`."""
+        """Start no more runs, and end the current one between two steps; `join` waits for that."""
         with self._changed:
             self.stopping.ask(signum)
             self._halt.ask(signum)
             self._changed.notify_all()
 
     def join(self, seconds: float) -> bool:
-        """Whether it has ended within that time; one that never began has."""
+        """Wait up to so long for the thread to end; returns whether it has (also if it never started)."""
         if self._thread.ident is not None:
             self._thread.join(max(0.0, seconds))
         return not self._thread.is_alive()
 
     def pause(self, paused: bool) -> None:
-        """No runs until it is taken back; one that goes on ends between two steps, to be gone on with.
+        """Start no runs while paused; the current one ends between two steps and is continued on resume.
 
-        What happens meanwhile is noted.
+        Changes are still recorded.
         """
         with self._changed:
             self._paused = paused
@@ -121,38 +120,42 @@ class Worker:
             self._changed.notify_all()
 
     def notice(self, scope: Scope, *, settled: bool = False) -> None:
-        """Something may have happened there; news of a whole side may be the end of what a guard holds."""
+        """Something may have changed there. `settled`: do not wait for more changes.
+
+        News of a whole side may mean that the reason for a guard is gone, such as an unmounted disk.
+        """
         with self._changed:
-            if self._standing.phase is Phase.HELD and (scope.local.everywhere or scope.remote.everywhere):
-                self._schedule.encouraged()
+            if self._status.phase is Phase.HELD and (scope.local.everywhere or scope.remote.everywhere):
+                self._schedule.reset_backoff()
             self._schedule.noticed(scope, self._clock.monotonic(), settled=settled)
             self._changed.notify_all()
 
     def notice_local(self, places: Places) -> None:
+        """Changes in the local folder."""
         self.notice(Scope(local=places, remote=NOWHERE))
 
     def notice_remote(self, places: Places) -> None:
-        """From a folder here: changes come one by one."""
+        """Changes in a folder of this machine: they come one by one, and are gathered."""
         self.notice(Scope(local=NOWHERE, remote=places))
 
-    def hear_remote(self, places: Places) -> None:
-        """From a service, which has gathered them."""
+    def notice_service(self, places: Places) -> None:
+        """Changes at a service, which has gathered them."""
         self.notice(Scope(local=NOWHERE, remote=places), settled=True)
 
-    def encourage(self) -> None:
-        """What was in the way may be gone: try at once what waits."""
+    def reset_backoff(self) -> None:
+        """Retry at once what waits for a retry."""
         with self._changed:
-            self._schedule.encouraged()
+            self._schedule.reset_backoff()
             self._changed.notify_all()
 
-    def say(self, message: str, remedy: str) -> None:
-        """Something about watching that a person should know, for `status`."""
+    def add_note(self, message: str, remedy: str) -> None:
+        """Show a problem with watching in `status`; the last eight are kept."""
         note = f"{message}; {remedy}" if remedy else message
         with self._changed:
-            self._standing = replace(self._standing, notes=(*self._standing.notes, note)[-8:])
+            self._status = replace(self._status, notes=(*self._status.notes, note)[-8:])
 
     def flush(self) -> int:
-        """Look at everything now, or as soon as it is no longer paused. The answer is for `flushed`."""
+        """Scan everything now, or as soon as the job is resumed. Returns a ticket for `flushed`."""
         with self._changed:
             self._schedule.asked()
             self._flushed += 1
@@ -160,7 +163,7 @@ class Worker:
             return self._flushed
 
     def flushed(self, ticket: int, seconds: float) -> bool:
-        """Waits until the run that answers a flush has ended, or none will; whether it has."""
+        """Wait for the run that answers the ticket to end; False if it did not, or none will come."""
 
         def over() -> bool:
             return self._answered >= ticket or self._paused or self.stopping.signum != 0
@@ -170,18 +173,18 @@ class Worker:
             return self._answered >= ticket
 
     @property
-    def standing(self) -> JobStatus:
-        """How the job stands at this moment."""
+    def status(self) -> JobStatus:
+        """Status of the job at this moment."""
         with self._changed:
             schedule, listener = self._schedule, self._listener
             due = schedule.due()
-            phase = self._standing.phase
+            phase = self._status.phase
             if phase is Phase.IDLE and schedule.gathering:
                 phase = Phase.GATHERING
             return replace(
-                self._standing,
+                self._status,
                 phase=phase,
-                last_success=self._now() if self._in_step(phase) else self._standing.last_success,
+                last_success=self._now() if self._in_step(phase) else self._status.last_success,
                 progress=listener.progress if listener else None,
                 waiting=schedule.waiting,
                 retries=tuple(schedule.retries),
@@ -191,25 +194,24 @@ class Worker:
             )
 
     def _in_step(self, phase: Phase) -> bool:
-        """Whether both sides are known to agree at this very moment: all is told, and nothing happened."""
+        """Whether both sides agree now: every change is reported, and none came since the last good run."""
         modes = {_mode(watcher) for watcher in self._watchers.values()}
-        well = self._standing.last_exit in (0, 1) and self._standing.last_full is not None
-        return phase is Phase.IDLE and well and not self._schedule.waiting and modes <= _TELLING
-
-    # -- the thread ----------------------------------------------------------------------
+        succeeded = self._status.last_exit in (0, 1) and self._status.last_full is not None
+        return phase is Phase.IDLE and succeeded and not self._schedule.waiting and modes <= _COMPLETE
 
     def _work(self) -> None:
         idle = Listener(self.job.name, self.stopping)
         runner = Runner(Environment(settings=self._settings, reporter=idle, clock=self._clock), self.job)
         try:
-            self._listen()
+            # Watchers first: what changes before the first run is then reported, not missed.
+            self._start_watchers()
             while (taken := self._next()) is not None:
                 self._run(runner, *taken)
         finally:
             with self._changed:
-                in_step = self._in_step(self._standing.phase)
+                in_step = self._in_step(self._status.phase)
             if in_step:
-                runner.note_in_step()  # else `status` would count from a run that may be long ago
+                runner.note_in_step()  # `status` would show the time of the last run, which may be long ago
             runner.close()
             for watcher in self._watchers.values():
                 if watcher is not None:
@@ -218,21 +220,21 @@ class Worker:
                 self._enter(Phase.STOPPED)
                 self._changed.notify_all()
 
-    def _listen(self) -> None:
-        for side, make in (("local", self._outlook.local), ("remote", self._outlook.remote)):
+    def _start_watchers(self) -> None:
+        for side, make in (("local", self._factory.local), ("remote", self._factory.remote)):
             try:
                 watcher = self._watchers[side] = make(self)
                 if watcher is not None:
                     watcher.start()
-            except Exception as error:  # noqa: BLE001 - a job that is not watched is still run
+            except Exception as error:  # noqa: BLE001 - without a watcher the job still runs at its intervals
                 _log.exception("%s: the %s side cannot be watched", self.job.name, side)
-                self.say(
+                self.add_note(
                     f"the {side} side is not watched: {_bug(error).message}",
                     "restart the daemon once it is mended",
                 )
 
     def _next(self) -> tuple[Task, int] | None:
-        """Waits until a run is due; None when the job is to stop."""
+        """Wait until a run is due: its task, and the flush requests that it answers. None to stop."""
         with self._changed:
             while not self.stopping.signum:
                 now = self._clock.monotonic()
@@ -241,7 +243,7 @@ class Worker:
                     self._enter(Phase.RUNNING)
                     self._halt = CancelToken()
                     return self._schedule.take(now), self._flushed
-                self._changed.wait(_FOREVER if self._paused else min(left, _FOREVER))
+                self._changed.wait(_MAX_WAIT if self._paused else min(left, _MAX_WAIT))
             return None
 
     def _run(self, runner: Runner, task: Task, ticket: int) -> None:
@@ -255,32 +257,27 @@ class Worker:
             self._schedule.ended(task, ending, now)
             if task.scope.everywhere and not ending.broken_off:
                 self._answered = max(self._answered, ticket)
-            self._standing = self._after(task, result, waiting, now - began)
+            self._status = self._after(task, result, waiting, now - began)
             self._enter(self._resting(result))
             self._changed.notify_all()
-        self._tell(task, result)
+        try:
+            self._ended(self, task, result)
+        except Exception:  # noqa: BLE001 - the next run matters more
+            _log.exception("%s: unhandled error after a run", self.job.name)
 
     def _guarded(self, runner: Runner, task: Task, listener: Listener) -> tuple[JobResult, Waiting | None]:
-        """A run, and what waits after it. A bug of ours ends the run, never the thread: it is tried again."""
+        """Make a run. An unexpected exception becomes the result of the run, and the next one tries again."""
         try:
             return runner.run(RunOptions(trigger=task.trigger), task.scope, listener), runner.waiting()
         except Exception as error:  # noqa: BLE001 - months of runs must not end with one
-            _log.exception("%s: a run ended in a bug", self.job.name)
+            _log.exception("%s: unhandled error in a run", self.job.name)
             with suppress(Exception):
                 runner.close()
             return JobResult(job=self.job.name, error=_bug(error)), None
 
-    def _tell(self, task: Task, result: JobResult) -> None:
-        try:
-            self._told(self, task, result)
-        except Exception:  # noqa: BLE001 - the next run matters more
-            _log.exception("%s: nobody could be told how a run ended", self.job.name)
-
-    # -- how it stands ---------------------------------------------------------------------
-
     def _enter(self, phase: Phase) -> None:
-        if phase is not self._standing.phase:
-            self._standing = replace(self._standing, phase=phase, since=self._now())
+        if phase is not self._status.phase:
+            self._status = replace(self._status, phase=phase, since=self._now())
 
     def _resting(self, result: JobResult | None = None) -> Phase:
         """The phase between two runs."""
@@ -288,38 +285,57 @@ class Worker:
             return Phase.RUNNING
         if self._paused:
             return Phase.PAUSED
-        if result is not None and (isinstance(result.error, _HOLDS) or result.exit_code == 4):
+        if result is not None and (isinstance(result.error, _HELD) or result.exit_code == 4):
             return Phase.HELD
         if self._schedule.backing_off:
             return Phase.BACKING_OFF
-        return Phase.IDLE if self._standing.counters.runs else Phase.STARTING
+        return Phase.IDLE if self._status.counters.runs else Phase.STARTING
 
     def _after(self, task: Task, result: JobResult, waiting: Waiting | None, seconds: float) -> JobStatus:
-        before, error = self._standing, result.error
-        well = result.exit_code in (0, 1) and not self._schedule.retries
+        before, error = self._status, result.error
+        succeeded = result.exit_code in (0, 1) and not self._schedule.retries
         now = self._now()
-        full = task.scope.everywhere and result.error is None  # what failed in it, is tried again singly
+        full = task.scope.everywhere and result.error is None  # paths that failed in it are retried singly
         if waiting is not None:
             before = replace(
                 before, problems=waiting.problems, conflicts=waiting.conflicts, held=waiting.held
             )
+        counters = replace(
+            before.counters,
+            runs=before.counters.runs + 1,
+            full_runs=before.counters.full_runs + task.scope.everywhere,
+            failed_runs=before.counters.failed_runs + (result.exit_code not in (0, 1)),
+            seconds=before.counters.seconds + seconds,
+        )
+        if result.report:
+            done = totals(result.report)
+            counters = replace(
+                counters,
+                uploaded=counters.uploaded + done.uploaded,
+                downloaded=counters.downloaded + done.downloaded,
+                deleted=counters.deleted + done.deleted,
+                moved=counters.moved + done.moved,
+                conflicts=counters.conflicts + done.conflicts,
+                bytes_sent=counters.bytes_sent + done.bytes_sent,
+                bytes_received=counters.bytes_received + done.bytes_received,
+            )
         return replace(
             before,
-            last_success=now if well and (full or before.last_full) else before.last_success,
+            last_success=now if succeeded and (full or before.last_full) else before.last_success,
             last_full=now if full else before.last_full,
             last_exit=result.exit_code,
             message=error.message if error else "",
             hint=error.hint if error else "",
-            counters=_counted(before.counters, task, result, seconds),
+            counters=counters,
         )
 
     def _now(self) -> float:
-        """Wall time, for people only."""
+        """Wall time in seconds since 1970, for display only."""
         return self._clock.now_ns() / 1e9
 
 
 def _bug(error: Exception) -> SyncerError:
-    """An exception that nobody foresaw, for people; the log has where it came from."""
+    """An unexpected exception as an error for people; its traceback is in the log."""
     return SyncerError(
         f"unexpected {type(error).__name__}: {error}",
         hint="this is a bug of Syncer; nothing is lost, and it is tried again. The log says more: report it",
@@ -330,49 +346,21 @@ def _mode(watcher: Watcher | None) -> str:
     return watcher.mode if watcher is not None else ""
 
 
-def _counted(before: Counters, task: Task, result: JobResult, seconds: float) -> Counters:
-    done = totals(result.report) if result.report else None
-    counted = replace(
-        before,
-        runs=before.runs + 1,
-        full_runs=before.full_runs + task.scope.everywhere,
-        failed_runs=before.failed_runs + (result.exit_code not in (0, 1)),
-        seconds=before.seconds + seconds,
-    )
-    if done is None:
-        return counted
-    return replace(
-        counted,
-        uploaded=counted.uploaded + done.uploaded,
-        downloaded=counted.downloaded + done.downloaded,
-        deleted=counted.deleted + done.deleted,
-        moved=counted.moved + done.moved,
-        conflicts=counted.conflicts + done.conflicts,
-        bytes_sent=counted.bytes_sent + done.bytes_sent,
-        bytes_received=counted.bytes_received + done.bytes_received,
-    )
-
-
-# --------------------------------------------------------------------------------
-#
-# Who watches the two sides of a job: folders by their events, services by what they tell.
-
-
-def cadence_of(settings: Settings, job: JobSettings) -> Intervals:
-    """A job's times. A folder that is watched need not be looked at in between."""
+def intervals_of(settings: Settings, job: JobSettings) -> Intervals:
+    """The intervals of a job. A remote folder that is watched needs no scan at an interval."""
     daemon = settings.daemon
-    told = job.watch and job.remote.folder is not None
+    watched = job.watch and job.remote.folder is not None
     return Intervals(
         quiet=daemon.quiet,
         gather=daemon.gather,
         scan=daemon.scan,
-        interval=None if told else job.interval,
+        interval=None if watched else job.interval,
         watch=job.watch,
     )
 
 
-def outlook_of(settings: Settings, job: JobSettings) -> WatcherFactory:
-    """Without `watch`, folders are only looked at, at every interval."""
+def watchers_of(settings: Settings, job: JobSettings) -> WatcherFactory:
+    """The watchers of a job. Without `watch` folders have none, and are scanned at every interval."""
 
     def local(worker: Worker) -> Watcher | None:
         from syncer.watch.watcher import FolderWatch
@@ -380,7 +368,11 @@ def outlook_of(settings: Settings, job: JobSettings) -> WatcherFactory:
         if not job.watch:
             return None
         return FolderWatch(
-            str(job.local), changed=worker.notice_local, said=worker.say, interval=job.interval
+            str(job.local),
+            changed=worker.notice_local,
+            on_problem=worker.add_note,
+            interval=job.interval,
+            select=without_snapshots,
         )
 
     def remote(worker: Worker) -> Watcher | None:
@@ -391,19 +383,19 @@ def outlook_of(settings: Settings, job: JobSettings) -> WatcherFactory:
             if not job.watch:
                 return None
             return FolderWatch(
-                str(folder), changed=worker.notice_remote, said=worker.say, interval=job.interval
+                str(folder),
+                changed=worker.notice_remote,
+                on_problem=worker.add_note,
+                interval=job.interval,
+                select=without_snapshots,
             )
+        clock = StoppableClock(worker.stopping)
         return RemoteWatcher(
             job.name,
-            lambda: _listening(settings, job, worker),
-            heard=worker.hear_remote,
-            regained=worker.encourage,
+            # A store of its own: a long poll must not block the connection that runs use.
+            lambda: factory.service(settings, job, place_of(settings, job), clock),
+            changed=worker.notice_service,
+            recovered=worker.reset_backoff,
         )
 
     return WatcherFactory(local=local, remote=remote)
-
-
-def _listening(settings: Settings, job: JobSettings, worker: Worker) -> Store:
-    """A store of its own: a question that is left open for long is in nobody's way."""
-    place = place_of(settings, job)
-    return factory.service(settings, job, place, StoppableClock(worker.stopping))

@@ -345,9 +345,17 @@ class Stale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """It did not work; nothing was changed that a user can see."""
+    """It did not work; nothing was changed that a user can see. The error loses its traceback."""
 
     error: SyncerError
+
+    def __post_init__(self) -> None:
+        # A traceback refers to the frames of the batch, and these to the outcomes of the batch: a reference
+        # cycle with all its entries, which only a late run of the garbage collector would free.
+        error: BaseException | None = self.error
+        while error is not None:
+            error.__traceback__ = None
+            error = error.__cause__ or error.__context__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

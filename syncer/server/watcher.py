@@ -8,7 +8,7 @@ directories are looked at while somebody waits.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from syncer.engine.model import RelPath
@@ -17,10 +17,11 @@ from syncer.engine.scope import Places
 from syncer.errors import SyncerError
 from syncer.server.change_feed import MOST, Feed
 from syncer.server.folder import Key, ServedFolder, ServedStore, is_hidden
+from syncer.stores.local.snapshots import without_snapshots
 from syncer.watch.watcher import POLL, FolderWatch
 
 if TYPE_CHECKING:
-    from syncer.watch.backend import Observer
+    from syncer.watch.backend import OpenEvents
 
 _log = logging.getLogger("syncer.server")
 
@@ -33,17 +34,18 @@ class Watch:
         served: ServedFolder,
         feed: Feed,
         *,
-        observer: Callable[[], Observer] | None = None,
+        open_events: OpenEvents | None = None,
         poll: float = POLL,
     ) -> None:
-        """`observer` is asked for events; where it raises OSError, `poll` seconds lie between two looks."""
+        """`open_events`: see `FolderWatch`; where it raises OSError, `poll` seconds lie between two looks."""
         self._served = served
         self._feed = feed
         self._folder = FolderWatch(
             str(served.folder),
             changed=self._tell,
-            said=_warn,
-            observer=observer,
+            on_problem=_warn,
+            open_events=open_events,
+            select=without_snapshots,
             poll=poll,
             wanted=lambda: feed.awaited,
         )

@@ -1,1 +1,1 @@
-"""Noticing that something happens in a folder: where to look, never what is there."""
+"""Watches folders for changes: reports the directories to scan, never their content."""

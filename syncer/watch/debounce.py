@@ -1,7 +1,7 @@
-"""When a run is due after something happened, and where it has to look: news gathered until there is quiet.
+"""Debounce: gathers reported changes until they settle, and says when a run is due and what it has to scan.
 
-Pure: the caller says what time it is. Both sides are gathered apart, each with its own quiet. What is
-gathered stays small: where too much happens, single directories become the trees they stand in.
+Pure: the caller passes the time. The two sides are debounced separately. Memory is bounded: where too much
+changes, single directories are replaced by the trees that contain them.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from syncer.engine.model import RelPath
 from syncer.engine.paths import depth, upwards
 from syncer.engine.scope import EVERYWHERE, NOWHERE, Places, Scope
 
-QUIET = 0.2  # seconds without news after which a run begins
-MOST = 5.0  # seconds after the first news at which it begins in any case
-CALM = 2.0  # times the quiet: a place that was quiet for so long does not wait for others that are not
-_TOGETHER = 4  # places told at once, up to which one is not looked at without the others
+QUIET = 0.2  # seconds without changes after which a run is due
+MOST = 5.0  # seconds after the first change at which it is due in any case
+CALM = 2.0  # multiple of QUIET after which a settled place does not wait for others that still change
+_TOGETHER = 4  # up to so many places reported at once are scanned together: perhaps a rename
 _MANY = 10_000  # places of one side
 
 
 class Debouncer:
-    """What happened since the last run. Times are monotonic seconds, going up."""
+    """The changes since the last run. Times are monotonic seconds."""
 
     def __init__(self, quiet: float = QUIET, most: float = MOST, many: int = _MANY) -> None:
         self._quiet = quiet
@@ -30,7 +30,7 @@ class Debouncer:
         self._local, self._remote = _Side(many), _Side(many)
 
     def add(self, scope: Scope, now: float, *, settled: bool = False) -> None:
-        """Something happened. `settled`: who says so has gathered already, there is nothing to wait for."""
+        """Changes were reported. `settled`: the reporter has debounced them already."""
         for side, places in ((self._local, scope.local), (self._remote, scope.remote)):
             if places:
                 side.add(places, now)
@@ -38,28 +38,28 @@ class Debouncer:
 
     @property
     def due(self) -> float | None:
-        """When to run; None if nothing happened."""
+        """When a run is due; None without changes."""
         times = [side.due for side in (self._local, self._remote) if side.due is not None]
         return min(times, default=None)
 
     @property
     def waiting(self) -> int:
-        """How many places will be looked at."""
+        """Number of directories and trees that will be scanned."""
         return len(self._local) + len(self._remote)
 
     def take(self, now: float | None = None) -> Scope:
-        """What was gathered, or of it only the sides that are due at that time; then it is no longer here."""
+        """Remove and return what was gathered: all, or with `now` only what is due by then."""
         return Scope(local=self._local.take(now), remote=self._remote.take(now))
 
 
 class _Side:
-    """Places in the order of their last news: who is quiet for long enough need not wait for who is not."""
+    """The places of one side, in the order of their last change, so that the most settled one is first."""
 
     def __init__(self, many: int) -> None:
         self._many = many
-        self._directories: dict[RelPath, _News] = {}
-        self._trees: dict[RelPath, _News] = {}
-        self._together: dict[RelPath, set[RelPath]] = {}  # told at once: perhaps the two ends of a rename
+        self._directories: dict[RelPath, _Times] = {}
+        self._trees: dict[RelPath, _Times] = {}
+        self._together: dict[RelPath, set[RelPath]] = {}  # reported at once: perhaps both ends of a rename
         self._quiet = self._most = 0.0
         self._first: float | None = None
         self._due: float | None = None
@@ -69,7 +69,7 @@ class _Side:
 
     @property
     def due(self) -> float | None:
-        """When all of it is, or a place of it was quiet for so long that it need not wait for others."""
+        """When everything is due, or before that the first place that settled CALM times as long."""
         if self._due is None or self._first is None:
             return self._due
         calm = [
@@ -78,7 +78,7 @@ class _Side:
         return min(self._due, min(calm) + CALM * self._quiet)
 
     def wait(self, now: float, quiet: float, most: float) -> None:
-        """Until there was quiet for so long, but never beyond `most`, nor longer than was settled already."""
+        """Set the due time: after `quiet` seconds, at most `most` after the first change."""
         settled = self._due is not None and self._first is None
         if quiet <= 0 or settled:
             self._due, self._first = now if self._due is None else min(now, self._due), None
@@ -88,7 +88,7 @@ class _Side:
         self._due = min(now + quiet, self._first + most)
 
     def add(self, places: Places, now: float) -> None:
-        """Where; what a tree holds already, adds nothing but that the tree is not quiet."""
+        """Record places. One inside a recorded tree only postpones the tree."""
         noted: set[RelPath] = set()
         for path in places.trees:
             holder = _holder(path, self._trees)
@@ -106,7 +106,7 @@ class _Side:
                 self._collapse(now)
 
     def take(self, now: float | None) -> Places:
-        """All of it, if it is due; else what is quiet."""
+        """Everything if it is due, else only the places that have settled."""
         if self.due is None or (now is not None and self.due > now):
             return NOWHERE
         self._thin()
@@ -115,11 +115,13 @@ class _Side:
             self._directories, self._trees, self._together = {}, {}, {}
             self._first = self._due = None
         else:
+            # Only what has settled, together with what was reported at the same time: a run over one end of a
+            # rename alone would see a deletion or a new file.
             places = self._take_quiet(now - self._quiet)
         return EVERYWHERE if places.everywhere else places
 
     def _take_quiet(self, until: float) -> Places:
-        """What had no news since then, and what was told together with that."""
+        """The places without a change since then, and those reported together with them."""
         both = (self._directories, self._trees)
         quiet = {path for places in both for path, news in places.items() if news.last <= until}
         quiet |= {other for path in quiet for other in self._together.pop(path, ())}
@@ -136,7 +138,7 @@ class _Side:
         return Places(directories=taken[0], trees=taken[1])
 
     def _thin(self) -> None:
-        """Leaves out what lies in a tree that came later."""
+        """Drop places inside a tree that was recorded later."""
         self._trees = {
             t: n
             for t, n in self._trees.items()
@@ -145,30 +147,30 @@ class _Side:
         self._directories = {d: n for d, n in self._directories.items() if _holder(d, self._trees) is None}
 
     def _collapse(self, now: float) -> None:
-        """Trees in place of the deepest directories, of the deepest common parents that are few enough."""
+        """Replace the deepest places by trees, level by level, until they are few enough."""
         deepest = max(map(depth, (*self._directories, *self._trees)))
         for level in reversed(range(deepest)):
             trees = {_cut(t, level) for t in self._trees} | {
                 _cut(d, level) for d in self._directories if depth(d) > level
             }
             first = self._first if self._first is not None else now
-            self._trees = {t: _News(first, now) for t in trees}
+            self._trees = {t: _Times(first, now) for t in trees}
             self._thin()
             if len(self) <= self._many // 2:
                 return
 
 
-class _News(NamedTuple):
-    """When something happened at a place, for the first time and the last."""
+class _Times(NamedTuple):
+    """Times of the first and the last change of a place."""
 
     first: float
     last: float
 
 
-def _touch(places: dict[RelPath, _News], path: RelPath, now: float) -> RelPath:
-    """Something happened there: it moves behind all others."""
+def _touch(places: dict[RelPath, _Times], path: RelPath, now: float) -> RelPath:
+    """Record a change of a place, which moves it to the end."""
     before = places.pop(path, None)
-    places[path] = _News(now if before is None else before.first, now)
+    places[path] = _Times(now if before is None else before.first, now)
     return path
 
 
@@ -177,5 +179,5 @@ def _cut(path: RelPath, level: int) -> RelPath:
 
 
 def _holder(path: RelPath, trees: Mapping[RelPath, object]) -> RelPath | None:
-    """The tree that is the path, or holds it."""
+    """The tree that is the path or contains it, or None."""
     return next((up for up in upwards(path) if up in trees), None) if trees else None

@@ -1,9 +1,9 @@
-"""One inotify instance for all watched folders of a process: a user may have few of them (128, often).
+"""Shares one inotify instance among all watched folders of a process: a user may have only 128 of them.
 
-A thread reads it and hands each event to the subscriptions that watch the directory. The kernel has one
-watch for a directory, however many ask for it (two jobs with one root, a root inside another), so a watch is
-given back with its last subscription. Nothing here looks at a folder: a file system that does not answer
-holds up who asked, and nobody else.
+One thread reads it and hands each event to the subscriptions of the directory. The kernel has one watch per
+directory, however many folders need it (two jobs with one root, a root inside another), so a watch is removed
+with its last subscription. The reading thread never touches a file system: one that does not respond blocks
+only the thread that adds watches there.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from typing import NamedTuple
 from syncer.watch import inotify
 from syncer.watch.inotify import InotifyEvent, Instance
 
-_PAUSE, _LONG_PAUSE = 0.005, 0.05  # seconds between two readings; the longer where there is no end of them
-_CALM, _BURST = 0.1, 1.0  # seconds: without news; with news all the time
-_REMOVED = 512  # watches given back between two readings: each is an event in the queue, too
-_PATIENCE = 1.0  # seconds for the thread to end, or for watches to be given back
+_PAUSE, _LONG_PAUSE = 0.005, 0.05  # seconds between two reads; the longer one in a burst of events
+_CALM, _BURST = 0.1, 1.0  # a pause of _CALM seconds ends a burst, which counts as one after _BURST seconds
+_REMOVED = 512  # watches removed between two reads: each removal puts an event into the queue
+_TIMEOUT = 1.0  # seconds for the thread to end, or for watches to be removed
 _QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 _log = logging.getLogger("syncer.watch")
 
 
 class Taken(NamedTuple):
-    """What came since the last time. `lost`: not all of it, and nothing is watched any more."""
+    """Events since the last call. `lost`: some were lost, and all watches of the subscription are gone."""
 
     events: list[InotifyEvent]
     lost: bool
 
 
 class Subscription:
-    """The directories that one folder has under watch, and what happened in them. See `Dispatcher`."""
+    """The watched directories of one folder, and their pending events. See `Dispatcher`."""
 
     def __init__(self, dispatcher: Dispatcher, notify: Callable[[], None], most: int) -> None:
         self.notify = notify
-        self.sole = (self,)  # the only one that watches something: most watches have this very value
-        self.watches: set[int] = set()  # the dispatcher's, like all below
+        self.sole = (self,)  # shared value for the many watches that have only this subscription
+        self.watches: set[int] = set()  # guarded by the dispatcher's lock, like all below
         self.pending: list[InotifyEvent] = []
         self.lost = False
         self.refused = 0  # errno
@@ -50,23 +50,23 @@ class Subscription:
         self._most = most
 
     def add(self, path: str, *, itself: bool = False) -> int:
-        """See `Instance.add`; may wait for a file system, and keeps nobody else waiting. Raises OSError."""
+        """See `Instance.add`. May block in the file system, but no other thread. Raises OSError."""
         return self._dispatcher.add(self, path, itself=itself)
 
     def remove(self, watch: int) -> None:
-        """Nothing more comes from there to this one."""
+        """Remove a watch from this subscription."""
         self._dispatcher.remove(self, (watch,))
 
     def take(self) -> Taken:
-        """What came since the last call. Raises OSError where the system refused to go on."""
+        """The events since the last call. Raises OSError if there was no new instance after an overflow."""
         return self._dispatcher.take(self)
 
     def close(self) -> None:
-        """Gives everything back. Again does nothing."""
+        """Remove all watches. Idempotent."""
         self._dispatcher.unsubscribe(self)
 
     def push(self, event: InotifyEvent) -> None:
-        """The dispatcher's. What is not taken must not fill the memory: it is lost then, as in the kernel."""
+        """Called by the dispatcher. The queue is bounded like the kernel's: beyond that events are lost."""
         if len(self.pending) >= self._most:
             self.lost = True
         if not self.lost:
@@ -74,7 +74,7 @@ class Subscription:
 
 
 class Dispatcher:
-    """Reads as long as there is a subscription. Safe to share; `notify` is called in its thread."""
+    """Reads events while there is a subscription. Thread-safe; `notify` is called in the reading thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -82,13 +82,17 @@ class Dispatcher:
         self._reader: threading.Thread | None = None
         self._subscriptions: set[Subscription] = set()
         self._interested: dict[int, tuple[Subscription, ...]] = {}  # by watch
-        self._orphans: set[int] = set()  # watches that nobody wants any more, to be given back
+        self._orphans: set[int] = set()  # watches without a subscription, to be removed
         self._adding = 0  # calls of `add` under way
-        self._removed: set[int] = set()  # watches that ended since the first of those began
+        self._removed: set[int] = set()  # watches that ended since the first of these calls began
 
     def subscribe(self, notify: Callable[[], None]) -> Subscription:
-        """`notify` is called when something came. Raises OSError: no more instances, or descriptors."""
-        subscription = Subscription(self, notify, _most_queued())
+        """`notify` is called when events came. Raises OSError: no instances or descriptors left."""
+        try:  # the limit of the kernel's queue
+            most = int(_QUEUE.read_text())
+        except (OSError, ValueError):
+            most = 16384
+        subscription = Subscription(self, notify, most)
         with self._lock:
             if self._instance is None:
                 self._open(Instance())
@@ -109,13 +113,14 @@ class Dispatcher:
             self._forget()
             instance.wake()
         if reader is not None:
-            reader.join(_PATIENCE)
+            reader.join(_TIMEOUT)
 
     def add(self, subscription: Subscription, path: str, *, itself: bool) -> int:
         """See `Subscription.add`.
 
-        The call may take long, so no lock is held: it counts only if meanwhile neither its instance was
-        replaced (an overflow) nor its watch given back by another subscription.
+        No lock is held during inotify_add_watch(2), which may take long. Its result counts only if meanwhile
+        neither the instance was replaced (after an overflow) nor the watch removed for another subscription;
+        else it is tried again.
         """
         while True:
             with self._lock:
@@ -129,6 +134,8 @@ class Dispatcher:
             except OSError as refused:
                 error = refused
             with self._lock:
+                # The kernel answers with the number of the watch that a directory has already. If that watch
+                # was removed for another subscription after the call, the number is void: ask again.
                 valid = instance is self._instance and watch not in self._removed
                 self._adding -= 1
                 if not self._adding:
@@ -136,7 +143,7 @@ class Dispatcher:
                 if valid and error is None and subscription.alive:
                     self._register(subscription, watch)
                     return watch
-            if valid and error is not None and not (error.errno == errno.ENOSPC and self._gave_back()):
+            if valid and error is not None and not (error.errno == errno.ENOSPC and self._made_room()):
                 raise error
 
     def remove(self, subscription: Subscription, watches: Iterable[int]) -> None:
@@ -155,10 +162,10 @@ class Dispatcher:
                 self._release(subscription, list(subscription.watches))
         return taken
 
-    # -- with the lock held ----------------------------------------------------------------
+    # -- called with the lock held ------------------------------------------------------------
 
     def _open(self, instance: Instance) -> None:
-        """Raises OSError where there is no more thread to read it."""
+        """Start reading an instance. Raises OSError if no thread can be started."""
         self._forget()
         reader = threading.Thread(target=self._read, args=(instance,), name="syncer-inotify", daemon=True)
         self._instance, self._reader = instance, reader
@@ -170,7 +177,7 @@ class Dispatcher:
             raise OSError(errno.EAGAIN, str(error)) from error
 
     def _forget(self) -> None:
-        """All watches, and the instance."""
+        """Drop the instance and all watches."""
         self._instance = self._reader = None
         self._interested, self._orphans = {}, set()
         for subscription in self._subscriptions:
@@ -197,7 +204,7 @@ class Dispatcher:
         if self._orphans and self._instance is not None:
             self._instance.wake()
 
-    # -- the thread ------------------------------------------------------------------------
+    # -- the reading thread --------------------------------------------------------------------
 
     def _read(self, instance: Instance) -> None:
         current: Instance | None = instance
@@ -209,10 +216,11 @@ class Dispatcher:
                 if events:
                     now = monotonic()
                     began = now if now - last > _CALM else began
-                    sleep(_LONG_PAUSE if now - began > _BURST else _PAUSE)  # not woken by each single write
+                    # Lets events gather in the kernel, which merges equal ones: one wakeup for many writes.
+                    sleep(_LONG_PAUSE if now - began > _BURST else _PAUSE)
                     last = monotonic()
-        except Exception:  # noqa: BLE001 - each folder notices that it is not alive, and begins anew
-            _log.exception("the reader of the system's events stumbled")
+        except Exception:  # noqa: BLE001 - each folder notices that its subscription is dead, and begins anew
+            _log.exception("unhandled error in the thread that reads inotify events")
             with self._lock:
                 if self._instance is current:
                     self._forget()
@@ -223,35 +231,44 @@ class Dispatcher:
                 current.close()
 
     def _route(self, instance: Instance, events: list[InotifyEvent]) -> Instance | None:
-        """To whom it concerns; the instance to read from now on."""
-        told: set[Subscription] = set()
+        """Hand events to their subscriptions; returns the instance to read from now on."""
+        notified: set[Subscription] = set()
         with self._lock:
-            if self._instance is not instance:
+            if self._instance is not instance:  # the last subscription closed meanwhile
                 return instance
             for event in events:
                 if event.mask & inotify.OVERFLOW:
-                    told, replaced = self._subscriptions.copy(), self._replaced(instance)
+                    notified, replaced = self._subscriptions.copy(), self._replaced(instance)
                     break
                 for subscription in self._interested.get(event.watch, ()):
                     subscription.push(event)
-                    told.add(subscription)
-                if event.mask & inotify.IGNORED:
-                    self._ended(event.watch)
+                    notified.add(subscription)
+                if event.mask & inotify.IGNORED:  # the kernel removed the watch: its directory is gone
+                    for subscription in self._interested.pop(event.watch, ()):
+                        subscription.watches.discard(event.watch)
+                    self._orphans.discard(event.watch)
+                    if self._adding:  # an `add` under way may have got this number before it ended
+                        self._removed.add(event.watch)
             else:
                 replaced = instance
-                self._give_back(instance)
-        for subscription in told:
+                for _ in range(min(_REMOVED, len(self._orphans))):
+                    watch = self._orphans.pop()
+                    instance.remove(watch)
+                    if self._adding:
+                        self._removed.add(watch)
+        for subscription in notified:
             subscription.notify()
         return replaced
 
     def _replaced(self, instance: Instance) -> Instance | None:
-        """After an overflow: a new instance, whose queue tells nothing of before. None if there is none.
+        """After an overflow: a new instance with an empty queue, or None if there is none left.
 
-        Events behind a gap may end in a state that was never true, so none of the old ones is used.
+        The events that are still queued are discarded: behind a gap they may describe a state of the tree
+        that never existed, such as a directory under a name that it had left.
         """
         thread = self._reader
         self._forget()
-        instance.close()  # first: its watches count until then
+        instance.close()  # first: until then its watches count against the user's limit
         number = 0
         try:
             self._instance, self._reader = Instance(), thread
@@ -261,35 +278,12 @@ class Dispatcher:
             subscription.pending, subscription.lost, subscription.refused = [], True, number
         return self._instance
 
-    def _ended(self, watch: int) -> None:
-        """The kernel gave it up: the directory is gone."""
-        for subscription in self._interested.pop(watch, ()):
-            subscription.watches.discard(watch)
-        self._orphans.discard(watch)
-        if self._adding:
-            self._removed.add(watch)
-
-    def _give_back(self, instance: Instance) -> None:
-        for _ in range(min(_REMOVED, len(self._orphans))):
-            watch = self._orphans.pop()
-            instance.remove(watch)
-            if self._adding:
-                self._removed.add(watch)
-
-    def _gave_back(self) -> bool:
-        """Whether there were watches that nobody wants any more, and now there are fewer."""
-        before, deadline = len(self._orphans), monotonic() + _PATIENCE
+    def _made_room(self) -> bool:
+        """Wait for orphaned watches to be removed; whether there are fewer now."""
+        before, deadline = len(self._orphans), monotonic() + _TIMEOUT
         while self._orphans and monotonic() < deadline:
             sleep(_PAUSE)
         return len(self._orphans) < before
-
-
-def _most_queued() -> int:
-    """Events that are kept for one folder: as many as the kernel keeps."""
-    try:
-        return int(_QUEUE.read_text())
-    except (OSError, ValueError):
-        return 16384
 
 
 DISPATCHER = Dispatcher()  # of all folders that this process watches

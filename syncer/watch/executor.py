@@ -1,8 +1,8 @@
-"""Calls that are made again and again, in a few threads that all watches of a process share.
+"""Executor for repeated calls: the threads that all watches of a process share.
 
-One thread makes them all while they are quick. One that takes long (a network file system that does not
-answer) keeps no other waiting: a second thread, which does nothing else, takes over after a moment. So there
-are two threads as long as there is a call, one more for each call that takes long, and none without calls.
+One thread, the leader, makes all calls while they are quick. If one takes long (a network file system that
+does not respond), a second thread, which waits for nothing else, takes over after half a second. So there are
+two threads while there are calls, one more for each call that hangs, and none without calls.
 """
 
 from __future__ import annotations
@@ -15,55 +15,59 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
-_GRACE = 0.5  # seconds that a call may take before another thread takes over the others
-_LEAVE = 1.0  # seconds for threads to end that have nothing to do any more
+_GRACE = 0.5  # seconds that a call may take before another thread makes the others
+_LEAVE = 1.0  # seconds to wait for threads to end after the last call
 _log = logging.getLogger("syncer.watch")
 
 
 class Call:
-    """Made every so many seconds, if it has such a time, and soon after each `wake`; never twice at once."""
+    """A function called every `every` seconds (if not None) and after each `wake`; never concurrently."""
 
     def __init__(self, executor: Executor, act: Callable[[], None], every: float | None) -> None:
         self.act = act
         self.every = every
-        self.at: float | None = None  # when it is due; the executor's, like all below
-        self.thread: threading.Thread | None = None  # where it is being made
-        self.again = False  # woken while it is being made
+        self.at: float | None = None  # when it is due; guarded by the executor's lock, like all below
+        self.thread: threading.Thread | None = None  # that makes the call now
+        self.again = False  # woken while it is made: make it once more
         self.last: Callable[[], None] | None = None
         self.over = threading.Event()
         self._executor = executor
 
     def wake(self) -> None:
-        """To be made soon; once more afterwards if it is being made."""
+        """Make the call soon; if it is being made, once more afterwards."""
         self._executor.wake(self)
 
     def end(self, last: Callable[[], None], seconds: float) -> None:
-        """It begins no more, and `last` is done once it is not being made: here and now, if it is not.
+        """Make no more calls; then run `last`, once the current call is over.
 
-        Else in the thread that makes it; waits for that so long at most, and never for this very thread.
+        If none is being made, `last` runs here. Else it runs in the thread that makes the call; that is
+        waited for up to so many seconds, but never by that thread itself.
         """
         self._executor.end(self, last, seconds)
 
 
 class Executor:
-    """The threads, and what they are to do. Safe to share."""
+    """The threads and the calls that are due. Thread-safe."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._changed = threading.Condition()
         self._calls: set[Call] = set()
-        self._due: list[tuple[float, int, Call]] = []  # a heap; what is not `Call.at` any more, is void
+        self._due: list[tuple[float, int, Call]] = []  # a heap; void where `Call.at` is another time
         self._number = itertools.count()
         self._threads: set[threading.Thread] = set()
-        self._waiting = 0  # of the threads, for a call to be due
-        self._leader: threading.Thread | None = None  # the thread that makes what is due
-        self._since: float | None = None  # when it began the call that it makes just now
+        self._waiting = 0  # number of threads that wait for a call to be due
+        self._leader: threading.Thread | None = None  # the thread that makes the calls that are due
+        self._since: float | None = None  # when it began its current call
 
     def call(self, act: Callable[[], None], *, every: float | None = None) -> Call:
-        """A new call, first made after `every` seconds (never by itself for None). Raises RuntimeError."""
+        """Add a call, first made after `every` seconds (None: only after `wake`).
+
+        Raises RuntimeError if no thread can be started.
+        """
         call = Call(self, act, every)
         with self._changed:
-            if not self._waiting:  # those that there are may be at something that never ends
+            if not self._waiting:  # the existing threads may hang
                 self._begin_thread()
             self._calls.add(call)
             self._again(call)
@@ -83,14 +87,19 @@ class Executor:
             if call not in self._calls:
                 return
             self._calls.remove(call)
-            call.at, here = None, call.thread is None
-            if not here:
+            call.at, idle = None, call.thread is None
+            if not idle:
                 call.last = last
-        if here:
+        if idle:
             self._finish(call, last)
         elif call.thread is not threading.current_thread():
             call.over.wait(seconds)
-        self._leave()
+        with self._changed:  # after the last call the threads end
+            threads = set() if self._calls else self._threads - {threading.current_thread()}
+            self._changed.notify_all()
+        deadline = monotonic() + _LEAVE
+        for thread in threads:
+            thread.join(max(0.0, deadline - monotonic()))
 
     # -- the threads -------------------------------------------------------------------
 
@@ -99,8 +108,8 @@ class Executor:
         while (call := self._next(me)) is not None:
             try:
                 call.act()
-            except Exception:  # noqa: BLE001 - whatever goes wrong in one call, there are others
-                _log.exception("a watch stumbled")
+            except Exception:  # noqa: BLE001 - other calls have to go on
+                _log.exception("unhandled error in a watch; continuing")
             with self._changed:
                 call.thread = None
                 if self._leader is me:
@@ -112,13 +121,23 @@ class Executor:
                 self._finish(call, last)
 
     def _next(self, me: threading.Thread) -> Call | None:
-        """Waits for the next call of this thread; None if it is not needed any more."""
+        """Wait for the next call of this thread; None if the thread is not needed any more."""
         with self._changed:
+            # A thread stays if it leads, or if no other one waits to take over from a leader that hangs.
             while self._calls and not (self._waiting and self._leader not in (me, None)):
                 self._leader = self._leader or me
                 left = self._left(me, monotonic())
                 if left <= 0:
-                    return self._taken(me)
+                    call = heapq.heappop(self._due)[2]
+                    call.at, call.thread, call.again = None, me, False
+                    # This thread leads now; a former leader that hangs ends when its call returns.
+                    self._leader, self._since = me, monotonic()
+                    if not self._waiting:
+                        try:
+                            self._begin_thread()
+                        except RuntimeError as error:  # no threads left: the other calls wait for this one
+                            _log.debug("no second thread for the watches: %s", error)
+                    return call
                 self._waiting += 1
                 self._changed.wait(min(left, threading.TIMEOUT_MAX))
                 self._waiting -= 1
@@ -129,26 +148,17 @@ class Executor:
             return None
 
     def _left(self, me: threading.Thread, now: float) -> float:
-        """Seconds until this thread may have something to make; at most 0 if it has."""
-        at = self._earliest()
-        if at is None:
+        """Seconds until this thread may have to make a call; 0 or less: now."""
+        while self._due and self._due[0][2].at != self._due[0][0]:  # void
+            heapq.heappop(self._due)
+        if not self._due:
             return math.inf
+        at = self._due[0][0]
         if self._leader is me:
             return at - now
-        if self._since is None:  # the leader will make it; to be looked at again when it should have ended
+        if self._since is None:  # the leader will make it; check again when that call should be over
             return max(at - now, 0.0) + _GRACE
         return max(at, self._since + _GRACE) - now
-
-    def _taken(self, me: threading.Thread) -> Call:
-        call = heapq.heappop(self._due)[2]
-        call.at, call.thread, call.again = None, me, False
-        self._leader, self._since = me, monotonic()
-        if not self._waiting:
-            try:
-                self._begin_thread()
-            except RuntimeError as error:  # no threads left: the next call waits for this one
-                _log.debug("no second thread for the watches: %s", error)
-        return call
 
     def _begin_thread(self) -> None:
         thread = threading.Thread(target=self._work, name=self._name, daemon=True)
@@ -159,16 +169,11 @@ class Executor:
             self._threads.discard(thread)
             raise
 
-    def _earliest(self) -> float | None:
-        while self._due and self._due[0][2].at != self._due[0][0]:
-            heapq.heappop(self._due)
-        return self._due[0][0] if self._due else None
-
     def _again(self, call: Call) -> None:
         if call.again:
             self._put(call, monotonic())
         elif call.every is not None:
-            grid = call.every / 4  # calls of about the same time in one go: one wakening for all of them
+            grid = call.every / 4  # aligned times: one wakeup for calls of about the same time
             at = monotonic() + call.every
             self._put(call, math.floor(at / grid) * grid if grid > 0 else at)
 
@@ -183,15 +188,6 @@ class Executor:
             last()
         finally:
             call.over.set()
-
-    def _leave(self) -> None:
-        """After the last call: waits for the threads, which have nothing to do."""
-        with self._changed:
-            threads = set() if self._calls else self._threads - {threading.current_thread()}
-            self._changed.notify_all()
-        deadline = monotonic() + _LEAVE
-        for thread in threads:
-            thread.join(max(0.0, deadline - monotonic()))
 
 
 EXECUTOR = Executor("syncer-watch")  # of all folders that this process watches

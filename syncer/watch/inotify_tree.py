@@ -1,16 +1,21 @@
-"""All directories of a folder under watch (Linux), kept so while they come, go and are renamed.
+"""Recursive inotify: watches every directory below a root, and keeps up while they come, go and are renamed.
 
-It says in which directories something happened. Two rules keep it from missing any. What is new is
-watched before it is listed, and told as a whole: whatever happened in it before is found by who looks.
-And a directory that left its name is forgotten with all that is below, and taken up anew where it turns
-up, so no event is ever told under a name that has passed on. What cannot be watched (not ours to read, a
-path longer than the system takes) is left to the next full look.
+Reports in which directories something happened. Two rules make sure that no change is missed:
+
+- A new directory is watched first and listed afterwards, and reported as a tree: what happened in it before
+  the watch existed is found by the scan of the tree.
+- A directory that leaves its name is dropped with everything below, and added again where it turns up, so
+  that no event is reported under a path that is no longer right.
+
+Directories that cannot be watched (no permission, a path longer than PATH_MAX) are left to the next full
+scan.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from syncer.engine.model import RelPath
@@ -21,20 +26,28 @@ from syncer.watch.dispatcher import Subscription
 from syncer.watch.inotify import InotifyEvent
 from syncer.watch.problems import Break
 
+Select = Callable[[str, list[str]], list[str]]
+"""Of a directory (absolute path) and names of subdirectories in it: the names to watch."""
+
 _TOO_MANY = (errno.ENOSPC, errno.ENOMEM)
+
+
+def every_one(directory: str, names: list[str]) -> list[str]:
+    """The `Select` that excludes nothing."""
+    return names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What one reading brought."""
+    """Result of one `WatchTree.read`."""
 
     places: Places = NOWHERE
     breaks: tuple[Break, ...] = ()
-    number: int = 0  # errno, of what was refused
+    number: int = 0  # errno of Break.REFUSED
 
 
 class _Node:
-    """A watched directory, by its number and its name in another one."""
+    """A watched directory: its inotify watch, and its name in another node."""
 
     __slots__ = ("below", "name", "parent", "watch")
 
@@ -56,93 +69,98 @@ class _Node:
 
 
 class WatchTree:
-    """The directories below `root`. For one thread at a time."""
+    """The watched directories below `root`. For one thread at a time."""
 
-    def __init__(self, root: str, watches: Subscription) -> None:
-        """Watches everything. Raises OSError: too few watches, no folder. `watches` is for it alone."""
+    def __init__(self, root: str, watches: Subscription, select: Select = every_one) -> None:
+        """Watches everything that `select` leaves. `watches` is a subscription for this tree alone.
+
+        Raises OSError: too few watches, no folder.
+        """
         self._base = root
         self._watches = watches
+        self._select = select
         self._directories: set[RelPath] = set()
         self._trees: set[RelPath] = set()
-        self._plant()
-
-    def _plant(self) -> None:
-        self._root = _Node(self._watches.add(os.path.join(self._base, "."), itself=True), None, "")
-        self._watched = {self._root.watch: self._root}
-        for name in _subdirectories(self._base, at_root=True):
-            self._grow(self._root, name)
+        self._watch_all()
 
     def read(self) -> Found:
-        """What happened since the last call. Where something of it was lost everything is watched anew."""
+        """What happened since the last call. After lost events everything is watched anew."""
         self._directories, self._trees = set(), set()
         breaks: dict[Break, int] = {}
         try:
-            self._take_in(breaks)
+            taken = self._watches.take()
+            if taken.lost:
+                breaks[Break.OVERFLOW] = 0
+                self._watch_all()
+            for event in taken.events:
+                if self._is_root_gone(event):
+                    breaks[Break.UPROOTED] = 0
         except OSError as error:
             breaks[Break.UPROOTED if error.errno == errno.ENOENT else Break.REFUSED] = error.errno or 0
-        places = Places(directories=frozenset(self._directories), trees=frozenset(self._trees))
         return Found(
-            places=places,
+            places=Places(directories=frozenset(self._directories), trees=frozenset(self._trees)),
             breaks=tuple(breaks),
             number=breaks.get(Break.REFUSED, 0),
         )
 
-    def _take_in(self, breaks: dict[Break, int]) -> None:
-        taken = self._watches.take()
-        if taken.lost:
-            breaks[Break.OVERFLOW] = 0
-            self._plant()
-        for event in taken.events:
-            if self._is_root_gone(event):
-                breaks[Break.UPROOTED] = 0
+    def _watch_all(self) -> None:
+        # "/." so that a root which is itself a symlink is followed (the watch of a directory never is).
+        self._root = _Node(self._watches.add(os.path.join(self._base, "."), itself=True), None, "")
+        self._watched = {self._root.watch: self._root}
+        for name in self._subdirectories(self._base, at_root=True):
+            self._add_tree(self._root, name)
 
     def _is_root_gone(self, event: InotifyEvent) -> bool:
-        """What one event brings; whether it is the end."""
+        """Record one event; returns whether it ends the watch."""
         node = self._watched.get(event.watch)
         if node is None:
-            return False  # of a directory that left its name: where it is now, it was taken up anew
+            return False  # its directory left its name; where it is now, it was added and reported
         if event.mask & inotify.MOVE_SELF and node.parent is not None:
-            return False  # it is another folder's root as well; here the two directories have told it
+            # Asked for by another folder whose root this directory is. Here, MOVED_FROM and MOVED_TO of the
+            # directories around it have said everything.
+            return False
         if event.mask & (inotify.DELETE_SELF | inotify.MOVE_SELF | inotify.UNMOUNT | inotify.IGNORED):
-            return self._ended(node, unmounted=bool(event.mask & inotify.UNMOUNT))
+            if node.parent is None:
+                return True
+            self._drop(node)
+            if event.mask & inotify.UNMOUNT:  # the directory below the mount point shows again
+                self._trees.add(join(node.parent.path, node.name))
+                self._add_tree(node.parent, node.name)
+            return False
         if not event.name:
             self._directories.add(node.path)
         elif not is_private(event.name, at_root=node is self._root):
-            path = node.path
-            self._directories.add(path)
+            self._directories.add(node.path)
             if event.mask & inotify.IS_DIRECTORY:
-                self._directory(node, event, join(path, event.name))
+                self._directory_changed(node, event)
         return False
 
-    def _directory(self, parent: _Node, event: InotifyEvent, path: RelPath) -> None:
+    def _directory_changed(self, parent: _Node, event: InotifyEvent) -> None:
+        path = join(parent.path, event.name)
         if event.mask & (inotify.DELETE | inotify.MOVED_FROM):
             self._directories.add(path)
             if (node := parent.below.get(event.name)) is not None:
                 self._drop(node)
         elif event.mask & (inotify.CREATE | inotify.MOVED_TO) or event.name not in parent.below:
             self._trees.add(path)
-            self._grow(parent, event.name)
+            directory = os.path.join(self._base, parent.path)
+            if self._select(directory, [event.name]):
+                self._add_tree(parent, event.name)
 
-    def _ended(self, node: _Node, *, unmounted: bool) -> bool:
-        if node.parent is None:
-            return True
-        self._drop(node)
-        if unmounted:  # what it was mounted over shows again
-            self._trees.add(join(node.parent.path, node.name))
-            self._grow(node.parent, node.name)
-        return False
+    def _add_tree(self, parent: _Node, name: str) -> None:
+        """Watch the directory of this name and all below. Each is watched before it is listed.
 
-    def _grow(self, parent: _Node, name: str) -> None:
-        """Take up the directory of this name and all that is below: watched first, then listed."""
-        ahead = [(parent, name, os.path.join(self._base, join(parent.path, name)))]
-        while ahead:
-            parent, name, path = ahead.pop()
-            node = self._added(parent, name, path)
+        Raises OSError: too few watches.
+        """
+        pending = [(parent, name, os.path.join(self._base, join(parent.path, name)))]
+        while pending:
+            parent, name, path = pending.pop()
+            node = self._add(parent, name, path)
             if node is not None:
-                ahead += ((node, sub, f"{path}/{sub}") for sub in _subdirectories(path))
+                pending += ((node, sub, f"{path}/{sub}") for sub in self._subdirectories(path))
 
-    def _added(self, parent: _Node, name: str, path: str) -> _Node | None:
-        """None if it cannot be watched, or is already, under this name."""
+    def _add(self, parent: _Node, name: str, path: str) -> _Node | None:
+        """None if the directory cannot be watched, or is already, under this name. Raises OSError."""
         before = parent.below.get(name)
         try:
             watch = self._watches.add(path)
@@ -154,31 +172,32 @@ class WatchTree:
             if self._watched.get(watch) is before:
                 return None
             self._drop(before)
-        # It may be known under the name it had before, if that news is still to come: it is here now.
+        # The kernel may know this watch under the name that the directory had before, if that event is still
+        # in the queue. The newer name wins: `_drop` of the old node leaves the watch alone.
         node = _Node(watch, parent, name)
         self._watched[watch] = parent.below[name] = node
         return node
 
     def _drop(self, node: _Node) -> None:
-        """Forget a directory and all below; a watch that was taken up under another name meanwhile stays."""
+        """Forget a directory and all below; watches that were added under another name meanwhile stay."""
         if node.parent is not None and node.parent.below.get(node.name) is node:
             del node.parent.below[node.name]
-        ahead = [node]
-        while ahead:
-            gone = ahead.pop()
-            ahead += gone.below.values()
+        pending = [node]
+        while pending:
+            gone = pending.pop()
+            pending += gone.below.values()
             if self._watched.get(gone.watch) is gone:
                 del self._watched[gone.watch]
                 self._watches.remove(gone.watch)
 
-
-def _subdirectories(path: str, *, at_root: bool = False) -> list[str]:
-    try:
-        with os.scandir(path) as entries:
-            return [
-                entry.name
-                for entry in entries
-                if entry.is_dir(follow_symlinks=False) and not is_private(entry.name, at_root=at_root)
-            ]
-    except OSError:
-        return []  # gone, which will be told, or not to be read
+    def _subdirectories(self, path: str, *, at_root: bool = False) -> list[str]:
+        try:
+            with os.scandir(path) as entries:
+                names = [
+                    entry.name
+                    for entry in entries
+                    if entry.is_dir(follow_symlinks=False) and not is_private(entry.name, at_root=at_root)
+                ]
+        except OSError:
+            return []  # gone, which an event will report, or not readable
+        return self._select(path, names) if names else names

@@ -1,4 +1,4 @@
-"""What can be wrong with the watching of a folder, in words; each is said once until it is over."""
+"""Problems of watching a folder, as messages with remedies; each is reported once until it is over."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing import Final
 from syncer.engine.interfaces import Clock
 from syncer.engine.paths import printable
 
-Said = Callable[[str, str], None]  # a message, and what to do about it
+OnProblem = Callable[[str, str], None]  # receives a message and its remedy
 
-_CALM = 600.0  # seconds after which what happens in a moment counts as over
+_QUIET = 600.0  # seconds without a repetition after which a momentary problem is over
 _LIMITS = Path("/proc/sys/fs/inotify")
-_WATCHES, _INSTANCES = 524_288, 1024  # directories, observers: enough for nearly everybody
+_WATCHES, _INSTANCES = 524_288, 1024  # directories and inotify instances: enough for most users
 
 
 class Break(Enum):
-    """What an observer says of itself."""
+    """Ways in which a source of events breaks."""
 
     OVERFLOW = "overflow"  # events were lost
-    UPROOTED = "uprooted"  # the root is not where it was
-    REFUSED = "refused"  # something cannot be watched; it ends here
+    UPROOTED = "uprooted"  # the root was moved or deleted
+    REFUSED = "refused"  # the kernel refused a watch; the source ends
 
 
 class WatchProblem(Enum):
-    """What was said. The first two are over when they did not happen again for a while."""
+    """Kinds of problems. The first two are momentary: over when they do not repeat for a while."""
 
     OVERFLOW = "overflow"
     BROKEN = "broken"
@@ -42,31 +42,31 @@ _MOMENTARY: Final = (WatchProblem.OVERFLOW, WatchProblem.BROKEN)
 
 
 class WatchProblems:
-    """What was said of one folder already. Safe to share."""
+    """Remembers which problems of one folder were reported. Thread-safe."""
 
-    def __init__(self, said: Said, clock: Clock) -> None:
-        self._said = said
+    def __init__(self, on_problem: OnProblem, clock: Clock) -> None:
+        self._on_problem = on_problem
         self._clock = clock
         self._lock = threading.Lock()
         self._last: dict[WatchProblem, float] = {}
 
-    def say(self, trouble: WatchProblem, message: str, remedy: str = "") -> None:
-        """Only if it is new."""
+    def report(self, problem: WatchProblem, message: str, remedy: str = "") -> None:
+        """Report the problem, unless it was reported and is not over yet."""
         now = self._clock.monotonic()
         with self._lock:
-            last = self._last.get(trouble)
-            self._last[trouble] = now
-        if last is None or (trouble in _MOMENTARY and now - last > _CALM):
-            self._said(message, remedy)
+            last = self._last.get(problem)
+            self._last[problem] = now
+        if last is None or (problem in _MOMENTARY and now - last > _QUIET):
+            self._on_problem(message, remedy)
 
-    def over(self, trouble: WatchProblem) -> None:
-        """The next one is new."""
+    def over(self, problem: WatchProblem) -> None:
+        """The problem is over: report it again when it comes back."""
         with self._lock:
-            self._last.pop(trouble, None)
+            self._last.pop(problem, None)
 
 
 def refused(root: str, number: int, poll: float) -> tuple[str, str]:
-    """Why the system gives no events (errno of inotify_add_watch(2) or inotify_init(2)), and the remedy."""
+    """There are no events; `number`: errno of inotify_add_watch(2) or inotify_init(2)."""
     instead = f"looking at all of {printable(root)} every {poll:g} s or more instead"
     if number == errno.ENOSPC:
         return f"more directories than this system lets a user watch: {instead}", _more(
@@ -81,7 +81,7 @@ def refused(root: str, number: int, poll: float) -> tuple[str, str]:
 
 
 def overflow(root: str) -> tuple[str, str]:
-    """More happened than the system keeps for us."""
+    """The queue of the kernel overflowed."""
     return (
         f"more happened in {printable(root)} at once than the system keeps: all of it is looked at",
         "nothing has to be done; if it comes often, run `sudo sysctl fs.inotify.max_queued_events=131072`",
@@ -89,7 +89,7 @@ def overflow(root: str) -> tuple[str, str]:
 
 
 def broken(root: str) -> tuple[str, str]:
-    """The observer's end."""
+    """The source of events ended unexpectedly."""
     return (
         f"the watch of {printable(root)} broke off: it began anew, and all of the folder is looked at",
         "nothing has to be done; if it comes often, please report it",
@@ -97,12 +97,12 @@ def broken(root: str) -> tuple[str, str]:
 
 
 def gone(root: str) -> tuple[str, str]:
-    """No directory at the root."""
+    """There is no directory at the root."""
     return f"{printable(root)} is not there", "mount it or put it back: it is noticed when it is"
 
 
 def network(root: str, kind: str, poll: float) -> tuple[str, str]:
-    """A file system that others change, too."""
+    """The folder is on a network file system."""
     message = (
         f"{printable(root)} lies on a network file system ({kind}), so what other machines do there is not "
         f"told: all of it is looked at every {poll:g} s or more besides"
@@ -111,7 +111,7 @@ def network(root: str, kind: str, poll: float) -> tuple[str, str]:
 
 
 def _more(name: str, enough: int) -> str:
-    """The commands that raise a limit now and for good; to twice of what it is where that is more."""
+    """The commands that raise a limit now and permanently: to `enough`, or twice its present value."""
     try:
         enough = max(enough, 2 * int((_LIMITS / name).read_text()))
     except (OSError, ValueError):

@@ -21,7 +21,7 @@ from syncer.daemon.pause_file import NAME, paused
 from syncer.daemon.status import JobStatus, Phase
 from syncer.errors import UsageError
 from tests.cli.conftest import Machine
-from tests.daemon.pretending import Pretended, idle, pretending
+from tests.daemon.fake_daemon import FakeDaemon, fake_daemon, idle
 from tests.server.conftest import environment, eventually, program
 
 
@@ -35,15 +35,15 @@ def two(machine: Machine) -> Machine:
 
 
 @pytest.fixture
-def daemon(two: Machine) -> Iterator[Pretended]:
-    with pretending(two.state) as found:
+def daemon(two: Machine) -> Iterator[FakeDaemon]:
+    with fake_daemon(two.state) as found:
         yield found
 
 
 # pause and resume
 
 
-def test_pause_and_resume_reach_the_daemon(two: Machine, daemon: Pretended) -> None:
+def test_pause_and_resume_reach_the_daemon(two: Machine, daemon: FakeDaemon) -> None:
     assert two.call("pause", "docs").out == "docs: paused\n"
     assert two.call("resume", "docs", "docs", "--json").document == {
         "schema": 1, "daemon": True, "paused": False, "jobs": ["docs"]
@@ -55,7 +55,7 @@ def test_pause_and_resume_reach_the_daemon(two: Machine, daemon: Pretended) -> N
     assert paused(two.state) == frozenset(), "to keep the mark is the daemon's affair"
 
 
-def test_a_job_that_the_daemon_does_not_run_is_refused_by_it(two: Machine, daemon: Pretended) -> None:
+def test_a_job_that_the_daemon_does_not_run_is_refused_by_it(two: Machine, daemon: FakeDaemon) -> None:
     for command in ("pause", "resume", "flush"):
         answer = two.call(command, "dogs", "--json")
         assert (answer.code, answer.document["error"]["exit"]) == (2, 2)
@@ -112,7 +112,7 @@ def test_a_damaged_mark_is_told_and_status_still_tells_the_rest(two: Machine) ->
 # flush
 
 
-def test_flush_asks_the_daemon_and_does_not_wait(two: Machine, daemon: Pretended) -> None:
+def test_flush_asks_the_daemon_and_does_not_wait(two: Machine, daemon: FakeDaemon) -> None:
     answer = two.call("flush", "docs")
     assert (answer.code, answer.out) == (0, "docs: everything is looked at now\n")
     assert daemon.asked == [("flush", (("docs",), 0.0))]
@@ -135,7 +135,7 @@ def test_flush_asks_the_daemon_and_does_not_wait(two: Machine, daemon: Pretended
     ],
 )
 def test_flush_waits_as_long_as_it_is_told(
-    two: Machine, daemon: Pretended, words: Sequence[str], names: Sequence[str], seconds: float
+    two: Machine, daemon: FakeDaemon, words: Sequence[str], names: Sequence[str], seconds: float
 ) -> None:
     daemon.jobs = [JobStatus(job=name, phase=Phase.IDLE, last_exit=0) for name in ("docs", "photos")]
     assert two.call("flush", *words).code == 0
@@ -143,7 +143,7 @@ def test_flush_waits_as_long_as_it_is_told(
 
 
 @pytest.mark.parametrize("wait", ["0", "90000", "0.0", "2d"])
-def test_a_wait_that_is_none_or_too_long_is_refused(two: Machine, daemon: Pretended, wait: str) -> None:
+def test_a_wait_that_is_none_or_too_long_is_refused(two: Machine, daemon: FakeDaemon, wait: str) -> None:
     answer = two.call("flush", "--wait", wait)
     assert answer.code == 2 and f"--wait {wait}" in answer.err
     assert daemon.asked == []
@@ -162,14 +162,14 @@ def test_a_wait_that_is_none_or_too_long_is_refused(two: Machine, daemon: Preten
     ],
 )
 def test_a_flush_that_waited_ends_as_its_jobs_did(
-    two: Machine, daemon: Pretended, shown: dict[str, object], code: int, said: str
+    two: Machine, daemon: FakeDaemon, shown: dict[str, object], code: int, said: str
 ) -> None:
     daemon.shows(**shown)
     answer = two.call("flush", "docs", "--wait", "60")
     assert answer.code == code and said in answer.out
 
 
-def test_a_flush_that_is_not_over_in_time_says_so(two: Machine, daemon: Pretended) -> None:
+def test_a_flush_that_is_not_over_in_time_says_so(two: Machine, daemon: FakeDaemon) -> None:
     daemon.shows(phase=Phase.RUNNING, last_exit=0)
     daemon.before = lambda: time.sleep(0.05)
     answer = two.call("flush", "docs", "--wait", "0.01")
@@ -196,7 +196,7 @@ def test_flush_without_a_daemon_ends_as_its_runs_do(machine: Machine) -> None:
 # stop
 
 
-def test_stop_ends_the_daemon_and_waits_for_its_end(two: Machine, daemon: Pretended) -> None:
+def test_stop_ends_the_daemon_and_waits_for_its_end(two: Machine, daemon: FakeDaemon) -> None:
     answer = two.call("stop", "--json")
     assert answer.code == 0
     assert answer.document == {"schema": 1, "stopped": True, "pid": os.getpid()}
@@ -236,7 +236,7 @@ def test_status_tells_the_ledger_although_the_daemon_makes_no_sense(two: Machine
 def _strange(state: Path, reply: bytes) -> None:
     """In a child: something that holds the lock and talks nonsense."""
     try:
-        with InstanceLock.acquire(state) as tenure, bind(tenure.socket) as sock:
+        with InstanceLock.acquire(state) as lock, bind(lock.socket) as sock:
             while True:
                 found, _ = sock.accept()
                 found.recv(65536)
@@ -281,7 +281,7 @@ def test_a_daemon_with_an_unknown_job_or_a_wrong_config_ends_with_2(two: Machine
     assert two.call("daemon").code == 2
 
 
-def test_a_second_daemon_ends_with_6_and_names_the_first(two: Machine, daemon: Pretended) -> None:
+def test_a_second_daemon_ends_with_6_and_names_the_first(two: Machine, daemon: FakeDaemon) -> None:
     answer = two.call("daemon", "--json")
     assert (answer.code, answer.document["error"]["exit"]) == (6, 6)
     assert f"process {os.getpid()}" in answer.err
@@ -357,7 +357,7 @@ def test_a_real_daemon_offers_its_metrics_on_a_port(two: Machine) -> None:
         assert two.call("stop").code == 0
 
 
-def test_the_pretended_daemon_has_the_jobs_of_the_config(two: Machine, daemon: Pretended) -> None:
+def test_the_pretended_daemon_has_the_jobs_of_the_config(two: Machine, daemon: FakeDaemon) -> None:
     """Else the tests above would show less than they seem to."""
     assert daemon.jobs == [idle("docs"), idle("photos")]
     assert [job["job"] for job in two.call("status", "--json").document["jobs"]] == ["docs", "photos"]

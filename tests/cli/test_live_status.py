@@ -11,7 +11,7 @@ import pytest
 from syncer import __version__
 from syncer.daemon.status import Counters, JobStatus, Phase, Progress
 from tests.cli.conftest import Machine
-from tests.daemon.pretending import Pretended, pretending
+from tests.daemon.fake_daemon import FakeDaemon, fake_daemon
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def two(machine: Machine) -> Machine:
 
 
 @pytest.fixture
-def daemon(two: Machine) -> Iterator[Pretended]:
-    with pretending(two.state) as found:
+def daemon(two: Machine) -> Iterator[FakeDaemon]:
+    with fake_daemon(two.state) as found:
         yield found
 
 
@@ -44,7 +44,7 @@ def test_status_without_a_daemon_names_what_one_would_leave_alone(two: Machine) 
     assert [job["paused"] for job in two.call("status", "--json").document["jobs"]] == [True, False]
 
 
-def test_status_shows_the_daemon_and_how_each_of_its_jobs_stands(two: Machine, daemon: Pretended) -> None:
+def test_status_shows_the_daemon_and_how_each_of_its_jobs_stands(two: Machine, daemon: FakeDaemon) -> None:
     daemon.jobs = [
         JobStatus(
             job="docs",
@@ -90,20 +90,20 @@ def test_status_shows_the_daemon_and_how_each_of_its_jobs_stands(two: Machine, d
     ],
 )  # fmt: skip
 def test_status_says_in_words_what_the_daemon_does(
-    two: Machine, daemon: Pretended, shown: dict[str, object], said: str
+    two: Machine, daemon: FakeDaemon, shown: dict[str, object], said: str
 ) -> None:
     daemon.shows(**shown)
     assert said in two.call("status", "docs").out
 
 
-def test_status_says_when_the_next_run_comes(two: Machine, daemon: Pretended) -> None:
+def test_status_says_when_the_next_run_comes(two: Machine, daemon: FakeDaemon) -> None:
     daemon.shows(next_run=time.time() + 299.5, since=time.time() - 60.5)
     assert "  daemon: waits for changes, for 1m; looks by itself in 4m5" in two.call("status", "docs").out
     daemon.shows(phase=Phase.BACKING_OFF, next_run=time.time() - 1)
     assert "the next one in 1s" in two.call("status", "docs").out
 
 
-def test_the_daemon_knows_of_later_successes_than_the_ledger(two: Machine, daemon: Pretended) -> None:
+def test_the_daemon_knows_of_later_successes_than_the_ledger(two: Machine, daemon: FakeDaemon) -> None:
     two.configure(two.job('max_age = "1h"'))
     daemon.jobs = [JobStatus(job="docs")]
     assert two.call("status").code == 3, "never synced"
@@ -118,7 +118,7 @@ def test_the_daemon_knows_of_later_successes_than_the_ledger(two: Machine, daemo
     assert job["last_success"] > time.time() - 3_600
 
 
-def test_status_names_a_daemon_of_another_version(two: Machine, daemon: Pretended) -> None:
+def test_status_names_a_daemon_of_another_version(two: Machine, daemon: FakeDaemon) -> None:
     assert "restart the daemon" not in two.call("status").out
     daemon.version = "0.0.1"
     assert f"this program is version {__version__}: restart the daemon" in two.call("status").out

@@ -12,7 +12,7 @@ from requests.auth import HTTPBasicAuth
 
 from syncer.config import load
 from syncer.daemon.status import Phase
-from syncer.daemon.worker import Worker, cadence_of, outlook_of
+from syncer.daemon.worker import Worker, intervals_of, watchers_of
 from syncer.engine.scope import Places
 from syncer.errors import NoCommonVersion
 from syncer.stores.http.client import HttpSession
@@ -145,13 +145,13 @@ def test_a_daemon_holds_a_job_without_a_common_version_and_goes_on_once_there_is
         settings = load(pair.home.config)
         job = replace(settings.jobs["docs"], watch=False, interval=3600)
         worker = Worker(
-            settings, job, cadence=cadence_of(settings, job), outlook=outlook_of(settings, job),
+            settings, job, intervals=intervals_of(settings, job), watchers=watchers_of(settings, job),
             ended=lambda worker, task, result: ended.append(result),
         )  # fmt: skip
         worker.start()
         try:
-            eventually(lambda: len(ended) == 1 and worker.standing.phase is Phase.HELD)
-            assert worker.standing.hint == "update Syncer on this machine"
+            eventually(lambda: len(ended) == 1 and worker.status.phase is Phase.HELD)
+            assert worker.status.hint == "update Syncer on this machine"
             for text in ("b", "c", "d"):
                 pair.home.write(text, b"ours")
                 worker.notice_local(Places(directories=frozenset({""})))

@@ -1,4 +1,4 @@
-"""A worker of the daemon in this process, over two real folders; who watches them is a test's own hand.
+"""WorkerBench: one worker of the daemon in this process, over two real folders, with fake watchers.
 
 with at_work(Bench(tmp_path)) as bench:
     bench.write("local/f", b"1")
@@ -36,7 +36,7 @@ def eventually(true: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
-class Hand:
+class FakeWatcher:
     """`worker.Watcher`: tells what a test wants it to tell."""
 
     def __init__(self, told: Callable[[Places], None], started: Callable[[], None]) -> None:
@@ -65,7 +65,7 @@ class Bench:
     """The worker, its folders, and what it did."""
 
     def __init__(
-        self, home: Path, *, cadence: Intervals = BRISK, paused: bool = False, **keys: object
+        self, home: Path, *, intervals: Intervals = BRISK, paused: bool = False, **keys: object
     ) -> None:
         self.home = home
         for side in ("local", "remote"):
@@ -74,25 +74,25 @@ class Bench:
         job = JobSettings(name="docs", local=home / "local", remote=where, settle=0)
         self.job = replace(job, **keys)  # type: ignore[arg-type]
         self.settings = Settings(path=None, state_dir=home / "state", accounts={}, jobs={"docs": self.job})
-        self.cadence, self.paused = cadence, paused
+        self.intervals, self.paused = intervals, paused
         self.ended: list[tuple[Task, JobResult]] = []
         self.at_end: Callable[[], None] = lambda: None  # called after each run, in the worker's thread
         self.at_start: Callable[[], None] = lambda: None  # called when the watchers begin
-        self.outlook = WatcherFactory(local=self._watch_local, remote=self._watch_remote)
+        self.watchers = WatcherFactory(local=self._watch_local, remote=self._watch_remote)
         self.worker = self.made()
 
     def made(self) -> Worker:
         return Worker(
             self.settings, self.job,
-            cadence=self.cadence, outlook=self.outlook, ended=self._ended, paused=self.paused,
+            intervals=self.intervals, watchers=self.watchers, ended=self._ended, paused=self.paused,
         )  # fmt: skip
 
     def _watch_local(self, worker: Worker) -> Watcher:
-        self.local = Hand(worker.notice_local, self.at_start)
+        self.local = FakeWatcher(worker.notice_local, self.at_start)
         return self.local
 
     def _watch_remote(self, worker: Worker) -> Watcher:
-        self.remote = Hand(worker.notice_remote, lambda: None)
+        self.remote = FakeWatcher(worker.notice_remote, lambda: None)
         return self.remote
 
     def _ended(self, worker: Worker, task: Task, result: JobResult) -> None:
@@ -100,8 +100,8 @@ class Bench:
         self.at_end()
 
     @property
-    def standing(self) -> JobStatus:
-        return self.worker.standing
+    def status(self) -> JobStatus:
+        return self.worker.status
 
     def write(self, path: str, data: bytes) -> Path:
         place = self.home / path
@@ -120,7 +120,7 @@ class Bench:
 
     def until_half_way(self) -> None:
         """Until a part of something has crossed, and not all of it."""
-        eventually(lambda: (now := self.standing.progress) and 0 < now.size_done < now.size)
+        eventually(lambda: (now := self.status.progress) and 0 < now.size_done < now.size)
 
     def until_run(self, number: int) -> None:
         """Until so many runs have ended, and nothing is left to be told of them."""

@@ -1,4 +1,4 @@
-"""The client: what it brings back, and what it says when the daemon is gone, deaf, strange or not there."""
+"""Client of the control API: results, and errors of a daemon that ended, hangs or is none."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from syncer.daemon.control_api import ControlServer
 from syncer.daemon.instance import InstanceLock, bind, socket_path
 from syncer.daemon.status import Counters, Phase, Progress
 from syncer.errors import Busy, ConfigError, StateError, SyncerError, UsageError
-from tests.daemon.pretending import Pretended, pretending
+from tests.daemon.fake_daemon import FakeDaemon, fake_daemon
 from tests.server.conftest import environment
 
 STOPPED = """
@@ -29,8 +29,8 @@ import sys, time
 from pathlib import Path
 from syncer.daemon.control_api import ControlServer
 from syncer.daemon.instance import InstanceLock
-from tests.daemon.pretending import Pretended
-server = ControlServer(InstanceLock.acquire(Path(sys.argv[1])), Pretended())
+from tests.daemon.fake_daemon import FakeDaemon
+server = ControlServer(InstanceLock.acquire(Path(sys.argv[1])), FakeDaemon())
 print("ready", flush=True)
 time.sleep(120)
 """
@@ -44,7 +44,7 @@ def state(tmp_path: Path) -> Path:
 @contextmanager
 def answering(state: Path, reply: bytes) -> Iterator[None]:
     """Something in the place of a daemon, that answers each connection with these bytes."""
-    with InstanceLock.acquire(state) as tenure, bind(tenure.socket) as sock:
+    with InstanceLock.acquire(state) as lock, bind(lock.socket) as sock:
 
         def serve() -> None:
             while True:
@@ -63,7 +63,7 @@ def answering(state: Path, reply: bytes) -> Iterator[None]:
         finally:
             sock.shutdown(socket.SHUT_RDWR)
             thread.join(20)
-            tenure.socket.unlink()
+            lock.socket.unlink()
 
 
 def test_without_a_daemon_there_is_no_client(state: Path) -> None:
@@ -71,7 +71,7 @@ def test_without_a_daemon_there_is_no_client(state: Path) -> None:
 
 
 def test_the_standing_arrives_whole(state: Path) -> None:
-    with pretending(state) as daemon:
+    with fake_daemon(state) as daemon:
         daemon.shows(
             phase=Phase.RUNNING,
             progress=Progress(files=3, files_done=1),
@@ -80,11 +80,11 @@ def test_the_standing_arrives_whole(state: Path) -> None:
         )
         client = connect(state)
         assert client is not None and client.pid == os.getpid()
-        assert client.standing() == daemon.standing()
+        assert client.status() == daemon.status()
 
 
 def test_every_call_arrives_with_its_arguments(state: Path) -> None:
-    with pretending(state) as daemon:
+    with fake_daemon(state) as daemon:
         client = connect(state)
         assert client is not None
         client.pause(["docs"])
@@ -104,7 +104,7 @@ def test_every_call_arrives_with_its_arguments(state: Path) -> None:
 
 def test_a_name_of_any_characters_arrives_as_it_is(state: Path) -> None:
     name = 'a "b" \u00e9\udcff\n{}'
-    with pretending(state) as daemon:
+    with fake_daemon(state) as daemon:
         daemon.shows(job=name)
         client = connect(state)
         assert client is not None
@@ -124,7 +124,7 @@ def test_a_name_of_any_characters_arrives_as_it_is(state: Path) -> None:
 def test_an_error_of_the_daemon_is_one_here(
     state: Path, raised: SyncerError, kind: type[SyncerError]
 ) -> None:
-    with pretending(state) as daemon:
+    with fake_daemon(state) as daemon:
         daemon.before = lambda: _raise(raised)
         client = connect(state)
         assert client is not None
@@ -135,13 +135,13 @@ def test_an_error_of_the_daemon_is_one_here(
 
 
 def test_a_wait_may_be_longer_than_an_answer_may_take(state: Path) -> None:
-    with pretending(state) as daemon:
+    with fake_daemon(state) as daemon:
         daemon.before = lambda: time.sleep(0.6)
         client = connect(state, patience=0.3)
         assert client is not None
         assert client.flush([], wait=20)
         with pytest.raises(SyncerError, match=r"no answer within 0\.3 s"):
-            client.standing()
+            client.status()
 
 
 def test_a_daemon_that_does_not_answer_is_named_by_its_process(state: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_daemon_that_does_not_answer_is_named_by_its_process(state: Path) -> N
             client = connect(state, patience=0.3)
             assert client is not None
             with pytest.raises(SyncerError, match=f"process {process.pid}.*does not answer") as caught:
-                client.standing()
+                client.status()
             assert f"kill {process.pid}" in caught.value.hint
             assert not client.ended(within=0.1)
         finally:
@@ -164,32 +164,32 @@ def test_a_daemon_that_does_not_answer_is_named_by_its_process(state: Path) -> N
 
 
 def test_a_daemon_whose_socket_is_gone_is_told_with_its_place(state: Path) -> None:
-    with pretending(state):
+    with fake_daemon(state):
         client = connect(state, patience=0.2)
         assert client is not None
         Path(client._holder.socket).unlink()
         with pytest.raises(SyncerError, match=r"nobody listens at .*sock"):
-            client.standing()
+            client.status()
 
 
 def test_a_daemon_that_just_starts_is_waited_for(state: Path) -> None:
-    with InstanceLock.acquire(state) as tenure:
+    with InstanceLock.acquire(state) as lock:
         client = connect(state, patience=20)
         assert client is not None
         servers: list[ControlServer] = []
-        later = threading.Timer(0.3, lambda: servers.append(ControlServer(tenure, Pretended())))
+        later = threading.Timer(0.3, lambda: servers.append(ControlServer(lock, FakeDaemon())))
         later.start()
-        assert client.standing().pid == os.getpid()
+        assert client.status().pid == os.getpid()
         later.join()
         servers[0].stop()
 
 
 def test_a_daemon_that_ended_since_is_told(state: Path) -> None:
-    with pretending(state):
+    with fake_daemon(state):
         client = connect(state)
         assert client is not None
     with pytest.raises(SyncerError, match="has just ended"):
-        client.standing()
+        client.status()
 
 
 def test_a_daemon_that_dies_while_it_is_asked_is_told(state: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_daemon_that_dies_while_it_is_asked_is_told(state: Path) -> None:
         client = connect(state)
         assert client is not None
         with pytest.raises(SyncerError, match="ended while it was asked"):
-            client.standing()
+            client.status()
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_what_answers_and_is_no_daemon_is_told_so(state: Path, reply: bytes) -> 
         client = connect(state)
         assert client is not None
         with pytest.raises(SyncerError, match=r"is no daemon of this version") as caught:
-            client.standing()
+            client.status()
         assert str(os.getpid()) in caught.value.message and caught.value.hint
 
 
@@ -241,7 +241,7 @@ def test_a_flush_that_is_cut_off_by_a_stop_says_so(state: Path) -> None:
     """The daemon ends while somebody waits: that is no success."""
     entered = threading.Event()
     leave = threading.Event()
-    with pretending(state) as daemon:
+    with fake_daemon(state) as daemon:
 
         def before() -> None:
             entered.set()
@@ -259,7 +259,7 @@ def test_a_flush_that_is_cut_off_by_a_stop_says_so(state: Path) -> None:
 
 
 def test_another_daemon_in_its_place_counts_as_the_end_of_the_first(state: Path) -> None:
-    with pretending(state):
+    with fake_daemon(state):
         client = connect(state)
         assert client is not None
         client._holder = replace(client._holder, pid=1)

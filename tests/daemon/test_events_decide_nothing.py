@@ -101,10 +101,10 @@ def test_a_worker_that_hears_nonsense_stays_in_step(tmp_path: Path, place: str) 
         bench.write("local/a/b/f", b"1")
         bench.local.tell("")
         bench.until(lambda: bench.read("remote/a/b/f") == b"1")
-        bench.until(lambda: not bench.standing.waiting)
-        assert bench.standing.counters.failed_runs == 0, bench.standing.message
+        bench.until(lambda: not bench.status.waiting)
+        assert bench.status.counters.failed_runs == 0, bench.status.message
         assert {result.exit_code for _, result in bench.ended} == {0}
-        assert bench.standing.counters.deleted == bench.standing.counters.downloaded == 0
+        assert bench.status.counters.deleted == bench.status.counters.downloaded == 0
     assert (outside / "f").read_bytes() == b"nobody's business"
 
 
@@ -123,8 +123,8 @@ def test_events_that_come_a_thousand_times_do_the_work_once(tmp_path: Path) -> N
             bench.local.tell("", "d")
             bench.remote.tell("", "d")
         bench.until(lambda: bench.read("remote/f") == b"1")
-        bench.until(lambda: not bench.standing.waiting and bench.standing.progress is None)
-        assert (bench.standing.counters.uploaded, bench.standing.counters.downloaded) == (1, 0)
+        bench.until(lambda: not bench.status.waiting and bench.status.progress is None)
+        assert (bench.status.counters.uploaded, bench.status.counters.downloaded) == (1, 0)
 
 
 def test_an_event_for_what_is_gone_deletes_nothing_that_was_edited(tmp_path: Path) -> None:

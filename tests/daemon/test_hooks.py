@@ -1,4 +1,4 @@
-"""Hooks as real commands: what they are told, and that whatever they do costs one line of the log."""
+"""Hooks, run as real commands: input, environment, time and output limits, merging, shutdown."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from syncer.clock import SystemClock
 from syncer.daemon.events import Event, EventKind
-from syncer.daemon.hooks import KEPT, PATHS, Bounds, Call, Child, Hooks, calls
+from syncer.daemon.hooks import MAX_OUTPUT, MAX_PATHS, Call, Hooks, Timeouts, calls, run_command
 
 CALL = Call(job="docs", event=EventKind.CONFLICT, at=12.5, paths=("a/b.txt",), message="both", hint="choose")
 
@@ -46,7 +45,7 @@ def alive(pid: int) -> bool:
 @pytest.fixture
 def hooks(caplog: pytest.LogCaptureFixture) -> Iterator[Hooks]:
     caplog.set_level(logging.INFO, logger="syncer.daemon")
-    made = Hooks(bounds=Bounds(time=20, grace=0.3))
+    made = Hooks(timeouts=Timeouts(run=20, grace=0.3))
     yield made
     made.stop()
     assert not [t for t in threading.enumerate() if t.name.startswith("hook ")]
@@ -59,7 +58,7 @@ def test_a_hook_gets_no_password_of_the_daemons_environment(
     for name in ("OS_PASSWORD", "ST_KEY", "SSH_AUTH_SOCK", "ANYTHING"):
         monkeypatch.setenv(name, "told")
     monkeypatch.setenv("LC_TIME", "C")
-    hooks.tell(script(tmp_path, "env > env; : > done"), CALL, pass_env=("SSH_AUTH_SOCK",))
+    hooks.call(script(tmp_path, "env > env; : > done"), CALL, pass_env=("SSH_AUTH_SOCK",))
     eventually((tmp_path / "done").exists)
     names = {line.partition("=")[0] for line in (tmp_path / "env").read_text().splitlines()}
     assert {"PATH", "HOME", "LC_TIME", "SSH_AUTH_SOCK", "SYNCER_EVENT", "SYNCER_JOB"} <= names
@@ -67,7 +66,7 @@ def test_a_hook_gets_no_password_of_the_daemons_environment(
 
 
 def test_a_hook_is_told_on_stdin_and_in_its_environment(hooks: Hooks, tmp_path: Path) -> None:
-    hooks.tell(script(tmp_path, 'cat > told; echo "$SYNCER_EVENT $SYNCER_JOB $HOME" > env; : > done'), CALL)
+    hooks.call(script(tmp_path, 'cat > told; echo "$SYNCER_EVENT $SYNCER_JOB $HOME" > env; : > done'), CALL)
     eventually((tmp_path / "done").exists)
     assert json.loads((tmp_path / "told").read_text()) == {
         "schema": 1, "event": "conflict", "job": "docs", "at": 12.5, "paths": ["a/b.txt"], "more": 0,
@@ -80,7 +79,7 @@ def test_a_hook_cannot_speak_to_systemd_in_our_name(
     hooks: Hooks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/notify")
-    hooks.tell(script(tmp_path, 'echo "[$NOTIFY_SOCKET]" > env; : > done'), CALL)
+    hooks.call(script(tmp_path, 'echo "[$NOTIFY_SOCKET]" > env; : > done'), CALL)
     eventually((tmp_path / "done").exists)
     assert (tmp_path / "env").read_text() == "[]\n"
 
@@ -95,14 +94,14 @@ def test_a_hook_that_never_reads_holds_nobody_up(
 ) -> None:
     long = Call(job="docs", event=EventKind.GUARD, at=0, paths=tuple(f"{n}{'x' * 200}" for n in range(900)))
     assert len(long.document()) > 1 << 17, "more than any pipe holds"
-    hooks.tell(script(tmp_path, "exec sleep 0.1"), long)
+    hooks.call(script(tmp_path, "exec sleep 0.1"), long)
     eventually(lambda: "done" in caplog.text)
 
 
 def test_a_hook_that_cannot_be_started_is_one_line_of_the_log(
     hooks: Hooks, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hooks.tell(("/no/such/program",), CALL)
+    hooks.call(("/no/such/program",), CALL)
     eventually(lambda: caplog.records)
     hooks.stop()
     [line] = caplog.messages
@@ -114,7 +113,7 @@ def test_a_hook_that_cannot_be_started_is_one_line_of_the_log(
 def test_a_hook_that_fails_is_one_line_with_its_words(
     hooks: Hooks, tmp_path: Path, caplog: pytest.LogCaptureFixture, body: str, why: str
 ) -> None:
-    hooks.tell(script(tmp_path, f"echo oh; echo no >&2\n{body}"), CALL)
+    hooks.call(script(tmp_path, f"echo oh; echo no >&2\n{body}"), CALL)
     eventually(lambda: caplog.records)
     hooks.stop()
     [line] = caplog.messages
@@ -124,7 +123,7 @@ def test_a_hook_that_fails_is_one_line_with_its_words(
 def test_a_hook_that_floods_is_read_to_its_end_and_kept_in_part(
     hooks: Hooks, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hooks.tell(script(tmp_path, "head -c 3000000 /dev/zero | tr '\\0' x; : > done"), CALL)
+    hooks.call(script(tmp_path, "head -c 3000000 /dev/zero | tr '\\0' x; : > done"), CALL)
     eventually(lambda: caplog.records)
     assert (tmp_path / "done").exists()
     [line] = caplog.messages
@@ -132,20 +131,15 @@ def test_a_hook_that_floods_is_read_to_its_end_and_kept_in_part(
 
 
 def test_of_a_flood_no_more_is_kept_than_is_said(tmp_path: Path) -> None:
-    child = Child(
-        script(tmp_path, "head -c 500000 /dev/zero | tr '\\0' x"),
-        clock=SystemClock(),
-        bounds=Bounds(),
-        stop=threading.Event(),
-    )
-    ended = child.run(b"", {})
-    assert (ended.why, len(ended.output), ended.dropped) == ("", KEPT, 500_000 - KEPT)
+    flood = script(tmp_path, "head -c 500000 /dev/zero | tr '\\0' x")
+    ended = run_command(flood, b"", timeouts=Timeouts(), stop=threading.Event())
+    assert (ended.failure, len(ended.output), ended.dropped) == ("", MAX_OUTPUT, 500_000 - MAX_OUTPUT)
 
 
 def test_a_hook_that_hangs_goes_with_all_it_started(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    hooks = Hooks(bounds=Bounds(time=0.5, grace=0.3))
+    hooks = Hooks(timeouts=Timeouts(run=0.5, grace=0.3))
     stubborn = "trap '' TERM; sleep 1000 & echo $! > pid; mv pid child; while :; do sleep 0.1; done"
-    hooks.tell(script(tmp_path, stubborn), CALL)
+    hooks.call(script(tmp_path, stubborn), CALL)
     eventually(lambda: "took longer than 0.5 s" in caplog.text)
     eventually(lambda: not alive(int((tmp_path / "child").read_text())))
     hooks.stop()
@@ -155,7 +149,7 @@ def test_a_hook_that_hangs_goes_with_all_it_started(tmp_path: Path, caplog: pyte
 def test_what_a_hook_leaves_in_the_background_is_not_waited_for(
     hooks: Hooks, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hooks.tell(script(tmp_path, "sleep 1000 & echo $! > pid; echo said"), CALL)
+    hooks.call(script(tmp_path, "sleep 1000 & echo $! > pid; echo said"), CALL)
     eventually(lambda: caplog.records)
     child = int((tmp_path / "pid").read_text())
     try:
@@ -171,7 +165,7 @@ def test_of_what_happens_while_a_hook_runs_one_call_is_made(hooks: Hooks, tmp_pa
         call = Call(
             job="docs", event=EventKind.CONFLICT, at=number, paths=(f"p{number}",), message=str(number)
         )
-        hooks.tell(script(tmp_path, body), call)  # returns, though the first one waits
+        hooks.call(script(tmp_path, body), call)  # returns, though the first one waits
         eventually(lambda: list(tmp_path.glob("told.*.json")))
     (tmp_path / "go").touch()
     eventually(lambda: len(list(tmp_path.glob("told.*.json"))) == 2)
@@ -184,24 +178,24 @@ def test_of_what_happens_while_a_hook_runs_one_call_is_made(hooks: Hooks, tmp_pa
 
 
 def test_another_job_or_event_does_not_wait_behind_a_hook(hooks: Hooks, tmp_path: Path) -> None:
-    hooks.tell(script(tmp_path, "while [ ! -e go ]; do sleep 0.02; done"), CALL)
+    hooks.call(script(tmp_path, "while [ ! -e go ]; do sleep 0.02; done"), CALL)
     for job, event in (("docs", EventKind.STALE), ("photos", EventKind.CONFLICT)):
-        hooks.tell(script(tmp_path, f": > {job}"), Call(job=job, event=event, at=0))
+        hooks.call(script(tmp_path, f": > {job}"), Call(job=job, event=event, at=0))
         eventually((tmp_path / job).exists)
 
 
 def test_a_stop_ends_what_runs_and_forgets_what_waits(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hooks = Hooks(bounds=Bounds(time=1000, grace=0.3))
-    hooks.tell(
+    hooks = Hooks(timeouts=Timeouts(run=1000, grace=0.3))
+    hooks.call(
         script(tmp_path, "trap '' TERM; echo $$ > pid; mv pid first; while :; do sleep 0.1; done"), CALL
     )
     eventually((tmp_path / "first").exists)
-    hooks.tell(script(tmp_path, ": > second"), CALL)
+    hooks.call(script(tmp_path, ": > second"), CALL)
     hooks.stop()
     eventually(lambda: not alive(int((tmp_path / "first").read_text())))
-    hooks.tell(script(tmp_path, ": > third"), CALL)
+    hooks.call(script(tmp_path, ": > third"), CALL)
     eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith("hook ")])
     assert not (tmp_path / "second").exists() and not (tmp_path / "third").exists()
     assert len(caplog.records) == 1 and "the daemon stops" in caplog.text
@@ -221,8 +215,8 @@ def test_the_happenings_of_a_run_are_one_call_for_each_event() -> None:
 
 
 def test_paths_beyond_a_thousand_are_counted() -> None:
-    paths = tuple(map(str, range(PATHS + 5)))
+    paths = tuple(map(str, range(MAX_PATHS + 5)))
     [call] = calls("docs", [Event(event=EventKind.GUARD, key="", paths=paths)], at=0)
-    assert (len(call.paths), call.more) == (PATHS, 5)
+    assert (len(call.paths), call.more) == (MAX_PATHS, 5)
     later = Call(job="docs", event=EventKind.GUARD, at=1, paths=("0", "new"))
-    assert (len(call.joined(later).paths), call.joined(later).more) == (PATHS, 6)
+    assert (len(call.joined(later).paths), call.joined(later).more) == (MAX_PATHS, 6)

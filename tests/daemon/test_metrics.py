@@ -1,4 +1,4 @@
-"""Metrics: the text is what Prometheus reads, says what the standing says, and no name can break it."""
+"""Metrics: valid Prometheus text that agrees with the status, whatever the names are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The daemon before a real Swift: local changes go up as they happen, others' come down when it looks."""
+"""The daemon with a real Swift remote: uploads at once, downloads at its intervals."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_changes_go_up_as_they_happen_and_a_flush_brings_what_others_put_there(
     with machines(machine):
         machine.start()
         eventually(lambda: has(swift, "before", b"was there"), 60)
-        eventually(lambda: machine.standing.remote_watch == "probe", 60)
+        eventually(lambda: machine.status.remote_watch == "probe", 60)
         (machine.local / "sub").mkdir()
         (machine.local / "sub" / "new").write_bytes(b"made later")
         eventually(lambda: has(swift, "sub/new", b"made later"), 60)

@@ -1,4 +1,4 @@
-"""`syncer daemon` as a process of its own: one at a time, and how it ends."""
+"""`syncer daemon` as a process: single instance, signals, exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a run is, and how it is stopped between two steps."""
+"""Progress of a run, and stopping it between two steps."""
 
 from __future__ import annotations
 

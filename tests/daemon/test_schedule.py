@@ -1,4 +1,4 @@
-"""When a job's next run is due, and over what; all time is made up here."""
+"""Schedule of a job with artificial times: when the next run is due, and what it scans."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def remote(*directories: str) -> Scope:
     return Scope(local=NOWHERE, remote=at(*directories))
 
 
-def new(**cadence: float | bool | None) -> Schedule:
+def new(**intervals: float | bool | None) -> Schedule:
     """One whose delays are exact, right at the start."""
-    return Schedule(Intervals(**cadence), START, spread=lambda delay: delay)  # type: ignore[arg-type]
+    return Schedule(Intervals(**intervals), START, spread=lambda delay: delay)  # type: ignore[arg-type]
 
 
-def begun(**cadence: float | bool | None) -> Schedule:
+def begun(**intervals: float | bool | None) -> Schedule:
     """One whose first run, over everything, went well."""
-    schedule = new(**cadence)
+    schedule = new(**intervals)
     schedule.ended(schedule.take(START), FINE, START)
     return schedule
 
@@ -188,7 +188,7 @@ def test_somebody_who_syncs_by_hand_is_asked_steadily_and_leaves_no_grudge() -> 
     schedule, now = begun(), START + 10
     schedule.noticed(local("a"), now, settled=True)
     for _ in range(30):
-        ran(schedule, now, Ending(delay=2.0, steady=True))
+        ran(schedule, now, Ending(delay=2.0, constant_delay=True))
         assert schedule.due() == now + 2
         now += 2
     ran(schedule, now, Ending(delay=FIRST_JOB))
@@ -201,7 +201,7 @@ def test_nothing_that_happens_shortens_a_delay_but_a_word() -> None:
     ran(schedule, START + 10, Ending(delay=60.0))
     schedule.noticed(local("b"), START + 11, settled=True)
     assert schedule.due() == START + 70
-    schedule.encouraged()
+    schedule.reset_backoff()
     assert schedule.due() <= START + 11 and not schedule.backing_off
     assert ran(schedule, START + 11).scope == local("a", "b")
 
@@ -274,7 +274,7 @@ def test_a_word_during_a_run_does_not_make_it_forget_what_it_did_not_try() -> No
     failing(schedule, START + 10, "d/f")
     schedule.noticed(local("e"), START + 10.5, settled=True)
     task = schedule.take(START + 10.5)
-    schedule.encouraged()
+    schedule.reset_backoff()
     schedule.ended(task, FINE, START + 11)
     assert list(schedule.retries) == ["d/f"] and schedule.due() <= START + 11
 
@@ -397,12 +397,12 @@ class Months(RuleBasedStateMachine):
 
     @rule()
     def somebody_encourages(self) -> None:
-        self.schedule.encouraged()
+        self.schedule.reset_backoff()
         self.floor = 0.0
 
     @rule(
         seconds=st.sampled_from((0.0, 0.5, 30.0)),
-        kind=st.sampled_from(("fine", "fine", "failed", "steady", "stopped", "paths")),
+        kind=st.sampled_from(("fine", "fine", "failed", "constant_delay", "stopped", "paths")),
         failed=st.frozensets(paths, min_size=1, max_size=3),
         meanwhile=places,
     )
@@ -419,8 +419,8 @@ class Months(RuleBasedStateMachine):
         self._end(task, kind, failed, before)
 
     def _end(self, task: Task, kind: str, failed: frozenset[str], before: Pending) -> None:
-        if kind in ("failed", "steady"):
-            ending = Ending(delay=10.0, steady=kind == "steady")
+        if kind in ("failed", "constant_delay"):
+            ending = Ending(delay=10.0, constant_delay=kind == "constant_delay")
             self.floor = self.now + 0.75 * 10
         elif kind == "stopped":
             ending = Ending(broken_off=True)

@@ -1,4 +1,4 @@
-"""Definitions of services: read back as systemd and launchd read them, and never over a person's changes."""
+"""Service definitions: parsed as systemd and launchd do, installed, and never over manual changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All jobs together: reload, pause, flush, and an orderly end. Real folders under a real watch."""
+"""Supervisor with several jobs on real, watched folders: reload, pause, flush, shutdown."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ class House:
         (code,) = self.codes
         return code
 
-    def standing(self, name: str) -> JobStatus:
-        (found,) = [job for job in self.supervisor.standing().jobs if job.job == name]
+    def status(self, name: str) -> JobStatus:
+        (found,) = [job for job in self.supervisor.status().jobs if job.job == name]
         return found
 
     def names(self) -> list[str]:
-        return [job.job for job in self.supervisor.standing().jobs]
+        return [job.job for job in self.supervisor.status().jobs]
 
     def write(self, path: str, data: bytes) -> None:
         (self.home / path).write_bytes(data)
@@ -78,7 +78,7 @@ class House:
         eventually(lambda: all(map(self.rested, self.jobs)))
 
     def rested(self, name: str) -> bool:
-        now = self.standing(name)
+        now = self.status(name)
         return bool(now.counters.runs) and now.phase is Phase.IDLE
 
 
@@ -100,7 +100,7 @@ def threads() -> set[str]:
 
 def test_changes_on_either_side_arrive_on_the_other(tmp_path: Path) -> None:
     with a_house(tmp_path, "docs", "photos") as house:
-        assert (house.standing("docs").local_watch, house.standing("docs").remote_watch) == (
+        assert (house.status("docs").local_watch, house.status("docs").remote_watch) == (
             "events",
             "events",
         )
@@ -115,7 +115,7 @@ def test_a_stop_ends_all_jobs_with_code_0_and_leaves_no_thread(tmp_path: Path) -
         assert threads() >= {"job docs", "job photos"}
         assert house.end() == 0
         assert not threads() & {"job docs", "job photos"}
-        assert {job.phase for job in house.supervisor.standing().jobs} == {Phase.STOPPED}
+        assert {job.phase for job in house.supervisor.status().jobs} == {Phase.STOPPED}
 
 
 def test_a_stop_does_not_wait_for_a_large_transfer(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_stop_does_not_wait_for_a_large_transfer(tmp_path: Path) -> None:
     house.supervisor = Supervisor(house.load, *house.load(), systemd=Systemd())
     house.write("docs/local/large", LARGE)
     house.start()
-    eventually(lambda: (now := house.standing("docs").progress) and now.size_done)
+    eventually(lambda: (now := house.status("docs").progress) and now.size_done)
     assert house.end() == 0 and house.read("docs/remote/large") is None
 
 
@@ -138,7 +138,7 @@ def test_a_reload_begins_changed_jobs_anew_and_leaves_the_others_alone(tmp_path:
         now = house.supervisor._workers
         assert house.names() == ["docs", "photos", "new"]
         assert now["photos"] is before["photos"] and now["docs"] is not before["docs"]
-        assert before["docs"].standing.phase is before["old"].standing.phase is Phase.STOPPED
+        assert before["docs"].status.phase is before["old"].status.phase is Phase.STOPPED
         house.rests()
         house.write("docs/local/x.tmp", b"1")
         house.write("docs/local/f", b"1")
@@ -183,18 +183,18 @@ def test_a_reload_that_fails_leaves_all_as_it_was(tmp_path: Path, wrong: str) ->
 def test_pauses_hold_for_the_job_that_is_named_and_over_a_reload_and_a_new_daemon(tmp_path: Path) -> None:
     with a_house(tmp_path, "docs", "photos") as house:
         house.supervisor.pause(["docs"])
-        assert house.standing("docs").phase is Phase.PAUSED
+        assert house.status("docs").phase is Phase.PAUSED
         assert pause_file.paused(house.state_dir) == {"docs"}
         house.write("docs/local/f", b"1")
         house.write("photos/local/f", b"1")
         eventually(lambda: house.read("photos/remote/f") == b"1")
         house.jobs["docs"] = replace(house.jobs["docs"], ignore=("*.tmp",))
         house.supervisor.reload()
-        assert house.standing("docs").phase is Phase.PAUSED and house.read("docs/remote/f") is None
+        assert house.status("docs").phase is Phase.PAUSED and house.read("docs/remote/f") is None
     again = House(tmp_path, "docs", "photos")
     again.start()
-    eventually(lambda: again.standing("photos").counters.runs)
-    assert again.standing("docs").phase is Phase.PAUSED
+    eventually(lambda: again.status("photos").counters.runs)
+    assert again.status("docs").phase is Phase.PAUSED
     again.supervisor.resume([])
     eventually(lambda: again.read("docs/remote/f") == b"1")
     assert again.end() == 0 and pause_file.paused(again.state_dir) == frozenset()
@@ -230,9 +230,9 @@ def test_a_job_whose_folder_is_gone_keeps_no_other_from_its_work(
         house.start()
         house.write("photos/local/f", b"1")
         eventually(lambda: house.read("photos/remote/f") == b"1")
-        eventually(lambda: house.standing("docs").last_exit == 2)
-        assert house.standing("docs").phase is Phase.BACKING_OFF
-        assert "does not exist" in house.standing("docs").message and "docs" in caplog.text
+        eventually(lambda: house.status("docs").last_exit == 2)
+        assert house.status("docs").phase is Phase.BACKING_OFF
+        assert "does not exist" in house.status("docs").message and "docs" in caplog.text
         assert house.end() == 0
 
 
@@ -242,7 +242,7 @@ def test_a_bug_in_a_reload_is_logged_and_the_daemon_goes_on(
     with a_house(tmp_path, "docs") as house:
         house.broken = ZeroDivisionError("a bug")
         house.supervisor._signalled(signal.SIGHUP, None)
-        eventually(lambda: "the daemon stumbled" in caplog.text)
+        eventually(lambda: "unhandled error in the daemon" in caplog.text)
         house.write("docs/local/f", b"1")
         eventually(lambda: house.read("docs/remote/f") == b"1")
         assert house.end() == 0
@@ -258,8 +258,8 @@ def test_a_job_that_is_not_to_be_watched_is_looked_at_at_its_interval(tmp_path: 
     house.jobs["docs"] = replace(house.jobs["docs"], watch=False, interval=0.1)
     house.supervisor = Supervisor(house.load, *house.load(), systemd=Systemd())
     house.start()
-    eventually(lambda: house.standing("docs").counters.runs)
-    assert (house.standing("docs").local_watch, house.standing("docs").remote_watch) == ("", "interval")
+    eventually(lambda: house.status("docs").counters.runs)
+    assert (house.status("docs").local_watch, house.status("docs").remote_watch) == ("", "interval")
     house.write("docs/local/f", b"1")
     eventually(lambda: house.read("docs/remote/f") == b"1")
     assert house.end() == 0

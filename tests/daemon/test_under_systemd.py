@@ -1,4 +1,4 @@
-"""The daemon as systemd starts it: a real process, with a real socket and a journal played by the test."""
+"""The daemon as systemd starts it: a real process with a notify socket and a journal stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One job's thread: it hears, it runs, it is paused, flushed and stopped; and no bug ends it."""
+"""Worker of one job: runs, pause, flush, stop, status, and errors that do not end it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_what_is_told_is_run_over_and_nothing_else(bench: Bench) -> None:
     assert bench.read("remote/d/f") == b"1"
     assert [task.trigger for task, _ in bench.ended] == ["start", "watch", "watch"]
     assert not any(task.scope.everywhere for task, _ in bench.ended[1:])
-    counters = bench.standing.counters
+    counters = bench.status.counters
     assert (counters.runs, counters.full_runs, counters.uploaded, counters.downloaded) == (3, 1, 1, 1)
 
 
@@ -75,7 +75,7 @@ def test_many_events_make_one_run(bench: Bench) -> None:
     gate.open.set()
     bench.until(lambda: bench.read("remote/f199") == b"1")
     bench.until_run(3)
-    assert bench.standing.counters.runs == 3 and bench.standing.counters.uploaded == 200
+    assert bench.status.counters.runs == 3 and bench.status.counters.uploaded == 200
 
 
 def test_what_happens_during_a_run_is_not_lost(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_what_happens_during_a_run_is_not_lost(tmp_path: Path) -> None:
         bench.until_half_way()
         bench.write("local/meanwhile", b"1")
         bench.local.tell("")
-        assert bench.standing.phase is Phase.RUNNING and bench.standing.waiting == 1
+        assert bench.status.phase is Phase.RUNNING and bench.status.waiting == 1
         bench.until(lambda: bench.read("remote/meanwhile") == b"1")
         assert bench.read("remote/large") == LARGE
 
@@ -97,7 +97,7 @@ def test_while_it_is_paused_nothing_runs_and_what_happens_is_noted(bench: Bench)
     bench.worker.pause(True)
     bench.write("local/f", b"1")
     bench.local.tell("")
-    assert (bench.standing.phase, bench.standing.next_run, bench.standing.waiting) == (Phase.PAUSED, None, 1)
+    assert (bench.status.phase, bench.status.next_run, bench.status.waiting) == (Phase.PAUSED, None, 1)
     assert not bench.worker.join(0.2)
     assert bench.read("remote/f") is None and len(bench.ended) == 1
     bench.worker.pause(False)
@@ -110,7 +110,7 @@ def test_a_job_that_is_paused_from_the_start_waits_for_its_resume(tmp_path: Path
     with at_work(bench):
         bench.until(lambda: hasattr(bench, "remote") and bench.remote.life == ["started"])
         assert not bench.worker.join(0.2)
-        assert bench.ended == [] and bench.standing.phase is Phase.PAUSED
+        assert bench.ended == [] and bench.status.phase is Phase.PAUSED
         bench.worker.pause(False)
         bench.until_run(1)
         assert bench.ended[0][0].scope.everywhere and bench.read("remote/f") == b"1"
@@ -124,7 +124,7 @@ def test_a_pause_ends_a_run_half_way_and_a_resume_goes_on_with_it(tmp_path: Path
         bench.worker.pause(True)
         bench.until_run(2)
         assert isinstance(bench.ended[1][1].error, Interrupted)
-        assert bench.standing.phase is Phase.PAUSED and bench.read("remote/large") is None
+        assert bench.status.phase is Phase.PAUSED and bench.read("remote/large") is None
         bench.worker.pause(False)
         bench.until(lambda: bench.read("remote/large") == LARGE)
 
@@ -136,7 +136,7 @@ def test_a_flush_looks_at_everything_and_says_when_it_has(bench: Bench) -> None:
     bench.write("local/deep/down/f", b"1")
     assert bench.worker.flushed(bench.worker.flush(), LONG)
     assert bench.read("remote/deep/down/f") == b"1"
-    assert bench.ended[-1][0].trigger == "flush" and bench.standing.last_exit == 0
+    assert bench.ended[-1][0].trigger == "flush" and bench.status.last_exit == 0
 
 
 def test_a_flush_while_it_is_paused_is_not_waited_for_and_not_forgotten(bench: Bench) -> None:
@@ -200,7 +200,7 @@ def test_a_stop_ends_a_transfer_between_two_pieces_and_leaves_it_to_be_gone_on_w
         assert bench.worker.join(4.0)
         result = bench.ended[-1][1]
         assert isinstance(result.error, Interrupted) and result.exit_code == 143
-        assert bench.standing.phase is Phase.STOPPED
+        assert bench.status.phase is Phase.STOPPED
         assert bench.local.life == bench.remote.life == ["started", "stopped"]
         assert bench.read("remote/large") is None
     again = Bench(tmp_path)
@@ -247,14 +247,14 @@ def test_a_bug_in_a_run_is_logged_shown_and_tried_again(
     bench.job = replace(bench.job, remote=Location(account="nowhere", path="x"))
     bench.worker = bench.made()
     with caplog.at_level(logging.ERROR, "syncer.daemon"), at_work(bench):
-        standing = bench.standing
-        assert standing.phase is Phase.BACKING_OFF and standing.last_exit == 5
-        assert "ZeroDivisionError" in standing.message and "bug" in standing.hint
-        assert "a run ended in a bug" in caplog.text and "Traceback" in caplog.text
+        status = bench.status
+        assert status.phase is Phase.BACKING_OFF and status.last_exit == 5
+        assert "ZeroDivisionError" in status.message and "bug" in status.hint
+        assert "unhandled error in a run" in caplog.text and "Traceback" in caplog.text
         bugs.there = False
-        bench.worker.encourage()
-        bench.until(lambda: "unknown account" in bench.standing.message)
-        assert bench.standing.last_exit == 2 and bench.standing.counters.failed_runs >= 2
+        bench.worker.reset_backoff()
+        bench.until(lambda: "unknown account" in bench.status.message)
+        assert bench.status.last_exit == 2 and bench.status.counters.failed_runs >= 2
 
 
 def test_one_who_stumbles_over_the_news_of_a_run_does_not_end_it(
@@ -270,7 +270,7 @@ def test_one_who_stumbles_over_the_news_of_a_run_does_not_end_it(
         bench.local.tell("")
         bench.until(lambda: bench.read("remote/f") == b"1")
         bench.until_run(2)
-    assert "nobody could be told" in caplog.text
+    assert "unhandled error after a run" in caplog.text
 
 
 def test_a_side_that_cannot_be_watched_is_said_so_and_the_job_runs_all_the_same(tmp_path: Path) -> None:
@@ -278,13 +278,13 @@ def test_a_side_that_cannot_be_watched_is_said_so_and_the_job_runs_all_the_same(
         raise ZeroDivisionError("a bug")
 
     bench = Bench(tmp_path)
-    bench.outlook = WatcherFactory(local=broken, remote=lambda worker: None)
+    bench.watchers = WatcherFactory(local=broken, remote=lambda worker: None)
     bench.worker = bench.made()
     bench.write("local/f", b"1")
     with at_work(bench):
         assert bench.read("remote/f") == b"1"
-        assert "the local side is not watched" in bench.standing.notes[0]
-        assert (bench.standing.local_watch, bench.standing.remote_watch) == ("", "interval")
+        assert "the local side is not watched" in bench.status.notes[0]
+        assert (bench.status.local_watch, bench.status.remote_watch) == ("", "interval")
 
 
 def test_somebody_who_syncs_by_hand_is_waited_for(bench: Bench) -> None:
@@ -292,11 +292,11 @@ def test_somebody_who_syncs_by_hand_is_waited_for(bench: Bench) -> None:
     with PairLock.acquire(place_of(bench.settings, bench.job).directory):
         bench.local.tell("")
         bench.until_run(2)
-        assert (bench.standing.last_exit, bench.standing.phase) == (6, Phase.BACKING_OFF)
-        assert bench.standing.waiting == 1
-    bench.worker.encourage()
+        assert (bench.status.last_exit, bench.status.phase) == (6, Phase.BACKING_OFF)
+        assert bench.status.waiting == 1
+    bench.worker.reset_backoff()
     bench.until(lambda: bench.read("remote/f") == b"1")
-    bench.until(lambda: bench.standing.phase is Phase.IDLE and bench.standing.last_exit == 0)
+    bench.until(lambda: bench.status.phase is Phase.IDLE and bench.status.last_exit == 0)
 
 
 def test_a_root_that_is_gone_holds_the_job_and_one_that_is_back_lets_it_go_at_once(bench: Bench) -> None:
@@ -304,13 +304,13 @@ def test_a_root_that_is_gone_holds_the_job_and_one_that_is_back_lets_it_go_at_on
     assert bench.worker.flushed(bench.worker.flush(), LONG)
     (bench.home / "remote").rename(bench.home / "away")
     bench.remote.tell_of_all()
-    bench.until(lambda: bench.standing.phase is Phase.HELD)
+    bench.until(lambda: bench.status.phase is Phase.HELD)
     assert isinstance(bench.ended[-1][1].error, GuardTripped) and bench.read("local/f") == b"1"
-    assert bench.standing.message and bench.standing.hint
+    assert bench.status.message and bench.status.hint
     (bench.home / "away").rename(bench.home / "remote")
     bench.remote.tell_of_all()
-    bench.until(lambda: bench.standing.phase is Phase.IDLE)
-    assert bench.standing.message == "" and bench.read("local/f") == bench.read("remote/f") == b"1"
+    bench.until(lambda: bench.status.phase is Phase.IDLE)
+    assert bench.status.message == "" and bench.read("local/f") == bench.read("remote/f") == b"1"
 
 
 def test_deletions_that_are_held_are_counted_for_whoever_looks(bench: Bench) -> None:
@@ -320,12 +320,12 @@ def test_deletions_that_are_held_are_counted_for_whoever_looks(bench: Bench) -> 
     for number in range(20):
         (bench.home / f"local/f{number:02}").unlink()
     assert bench.worker.flushed(bench.worker.flush(), LONG)
-    assert (bench.standing.phase, bench.standing.held, bench.standing.last_exit) == (Phase.HELD, 20, 4)
+    assert (bench.status.phase, bench.status.held, bench.status.last_exit) == (Phase.HELD, 20, 4)
     bench.write("local/d/other", b"unlike any other")
     bench.local.tell("")
     bench.until(lambda: bench.read("remote/d/other") == b"unlike any other")
     bench.until_run(4)
-    assert bench.standing.held == 20 and len(list((bench.home / "remote").glob("f*"))) == 30
+    assert bench.status.held == 20 and len(list((bench.home / "remote").glob("f*"))) == 30
 
 
 # How it stands
@@ -333,7 +333,7 @@ def test_deletions_that_are_held_are_counted_for_whoever_looks(bench: Bench) -> 
 
 def test_a_path_that_fails_is_shown_and_tried_again_and_keeps_the_last_success_back(tmp_path: Path) -> None:
     with at_work(Bench(tmp_path)) as bench:
-        success = bench.standing.last_success
+        success = bench.status.last_success
         assert success is not None
         bench.write("local/d/f", b"1")
         (bench.home / "remote/d").write_bytes(b"in the way")
@@ -341,85 +341,85 @@ def test_a_path_that_fails_is_shown_and_tried_again_and_keeps_the_last_success_b
         bench.local.tell("")
         bench.until(lambda: bench.read("remote/g") == b"2")
         bench.worker.flushed(bench.worker.flush(), LONG)
-        assert bench.standing.last_exit == 0, "a file and a directory of one name are both kept"
-        assert (bench.standing.last_success or 0) > success
+        assert bench.status.last_exit == 0, "a file and a directory of one name are both kept"
+        assert (bench.status.last_success or 0) > success
 
 
 def test_the_first_success_counts_from_a_look_at_everything(tmp_path: Path) -> None:
     with at_work(Bench(tmp_path)) as bench:
         bench.local.mode = "gone"  # where all is told, it counts on by itself
-        assert bench.standing.last_success == bench.standing.last_full is not None
-        before = bench.standing.last_full
+        assert bench.status.last_success == bench.status.last_full is not None
+        before = bench.status.last_full
         bench.write("local/f", b"1")
         bench.local.tell("")
-        bench.until(lambda: bench.standing.counters.runs == 2)
-        assert bench.standing.last_full == before and (bench.standing.last_success or 0) > (before or 0)
+        bench.until(lambda: bench.status.counters.runs == 2)
+        assert bench.status.last_full == before and (bench.status.last_success or 0) > (before or 0)
 
 
 def test_a_job_that_is_watched_and_has_nothing_to_do_was_taken_for_a_silent_one(tmp_path: Path) -> None:
     with at_work(Bench(tmp_path, max_age=0.001)) as bench:
-        bench.until(lambda: bench.standing.phase is Phase.IDLE)
-        full = bench.standing.last_full
+        bench.until(lambda: bench.status.phase is Phase.IDLE)
+        full = bench.status.last_full
         assert full is not None
         bench.local.mode = "gone"
-        assert bench.standing.last_success == full, "nobody tells what happens"
+        assert bench.status.last_success == full, "nobody tells what happens"
         bench.local.mode, bench.remote.mode = "events", "feed"
-        before = bench.standing.last_success or 0.0
-        assert full < before < (bench.standing.last_success or 0.0), "it counts on with the clock"
-        now = bench.standing.last_success or 0.0
-        assert stale(bench.standing, began=0.0, now=now) == ()
+        before = bench.status.last_success or 0.0
+        assert full < before < (bench.status.last_success or 0.0), "it counts on with the clock"
+        now = bench.status.last_success or 0.0
+        assert stale(bench.status, began=0.0, now=now) == ()
         for mode in ("gone", "interval"):
             bench.remote.mode = mode
-            assert bench.standing.last_success == full
-            assert stale(bench.standing, began=0.0, now=full + 1.0) != ()
+            assert bench.status.last_success == full
+            assert stale(bench.status, began=0.0, now=full + 1.0) != ()
         bench.remote.mode = "feed"
         bench.worker.pause(True)
-        assert bench.standing.last_success == full, "while it is paused nobody looks"
+        assert bench.status.last_success == full, "while it is paused nobody looks"
 
 
 def test_a_silence_is_told_once_and_another_one_again(tmp_path: Path) -> None:
     news, job = EventDeduplicator(), JobStatus(job="docs", max_age=60.0, last_success=0.0)
-    told = [bool(news.of_standing(job, began=0.0, now=now)) for now in (59.0, 61.0, 62.0, 9_000.0)]
+    told = [bool(news.of_status(job, began=0.0, now=now)) for now in (59.0, 61.0, 62.0, 9_000.0)]
     assert told == [False, True, False, False]
     alive = replace(job, last_success=9_000.0)
-    told = [bool(news.of_standing(alive, began=0.0, now=now)) for now in (9_001.0, 9_100.0, 9_200.0)]
+    told = [bool(news.of_status(alive, began=0.0, now=now)) for now in (9_001.0, 9_100.0, 9_200.0)]
     assert told == [False, True, False]
 
 
 def test_how_long_both_sides_agreed_was_forgotten_with_the_daemon(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     with at_work(bench):
-        bench.until(lambda: bench.standing.phase is Phase.IDLE)
+        bench.until(lambda: bench.status.phase is Phase.IDLE)
         bench.local.mode, bench.remote.mode = "events", "events"
-        lately = bench.standing.last_success
+        lately = bench.status.last_success
     with view(bench.settings, bench.job) as state:
         assert (state.ledger.last_success_ns() or 0) / 1e9 >= (lately or 0.0)
 
 
 def test_while_nothing_happens_the_next_run_is_the_scan_of_every_hour(bench: Bench) -> None:
-    bench.until(lambda: bench.standing.phase is Phase.IDLE)
-    standing = bench.standing
-    assert standing.next_run is not None and standing.last_full is not None
-    assert 3500 < standing.next_run - standing.last_full < 3700
-    assert (standing.waiting, standing.retries, standing.progress) == (0, (), None)
+    bench.until(lambda: bench.status.phase is Phase.IDLE)
+    status = bench.status
+    assert status.next_run is not None and status.last_full is not None
+    assert 3500 < status.next_run - status.last_full < 3700
+    assert (status.waiting, status.retries, status.progress) == (0, (), None)
 
 
 def test_news_that_is_gathered_shows(tmp_path: Path) -> None:
-    with at_work(Bench(tmp_path, cadence=replace(BRISK, quiet=60.0, gather=60.0))) as bench:
-        bench.until(lambda: bench.standing.phase is Phase.IDLE)
+    with at_work(Bench(tmp_path, intervals=replace(BRISK, quiet=60.0, gather=60.0))) as bench:
+        bench.until(lambda: bench.status.phase is Phase.IDLE)
         bench.local.tell("a", "b")
-        assert (bench.standing.phase, bench.standing.waiting) == (Phase.GATHERING, 2)
+        assert (bench.status.phase, bench.status.waiting) == (Phase.GATHERING, 2)
 
 
 def test_notes_are_bounded_and_the_latest_are_kept(bench: Bench) -> None:
     for number in range(20):
         bench.worker.say(f"trouble {number}", "do something" if number % 2 else "")
-    assert len(bench.standing.notes) == 8
-    assert bench.standing.notes[-2:] == ("trouble 18", "trouble 19; do something")
+    assert len(bench.status.notes) == 8
+    assert bench.status.notes[-2:] == ("trouble 18", "trouble 19; do something")
 
 
 def test_a_remote_is_looked_at_every_interval_although_nothing_is_told(tmp_path: Path) -> None:
-    with at_work(Bench(tmp_path, cadence=Intervals(interval=0.1))) as bench:
+    with at_work(Bench(tmp_path, intervals=Intervals(interval=0.1))) as bench:
         bench.write("remote/f", b"1")
         bench.until(lambda: bench.read("local/f") == b"1")
         bench.until_run(2)

@@ -82,13 +82,13 @@ def test_when_the_folder_goes_everybody_looks_at_everything_and_the_log_says_why
 
 
 def test_without_events_nothing_is_looked_at_until_somebody_waits(tmp_path, folder):
-    def refused():
+    def refused(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     (tmp_path / "state").mkdir()
     served = ServedFolder(folder, tmp_path / "state", clock=SystemClock())
     feed = Feed()
-    watch = Watch(served, feed, observer=refused, poll=0.01)
+    watch = Watch(served, feed, open_events=refused, poll=0.01)
     watch.start()
     try:
         cursor = feed.since("", None).cursor

@@ -11,6 +11,7 @@ import pytest
 from syncer.engine.model import BlockedEntry, BlockReason, Kind
 from syncer.errors import Unreadable
 from syncer.stores.local.filesystem import FileSystem
+from syncer.stores.local.snapshots import without_snapshots
 from tests.contract.rigs import FolderRig
 from tests.simulation.machines import FastClock, Machine
 
@@ -96,6 +97,14 @@ def test_a_read_only_snapshot_was_sent_whole_with_its_marker_and_trash(
         (rig.root / ".snapshots/1/snapshot/deep").mkdir(exist_ok=True)
         with pytest.raises(Unreadable, match="read-only snapshot"):
             rig.store.list(f".snapshots/1/snapshot{inside}")
+
+
+def test_a_watch_looks_into_no_snapshot(rig: FolderRig, disk: Snapshots) -> None:
+    directory = str(rig.root / ".snapshots/1")
+    assert without_snapshots(directory, ["snapshot"], disk) == ["snapshot"]
+    disk.freeze(rig.root / ".snapshots/1/snapshot")
+    assert without_snapshots(directory, ["snapshot", "gone"], disk) == ["gone"]
+    assert without_snapshots(str(rig.root / "gone"), ["snapshot"], disk) == ["snapshot"]
 
 
 def test_a_copy_of_the_root_on_another_file_system_that_is_read_only_is_one(

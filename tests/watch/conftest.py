@@ -1,4 +1,4 @@
-"""Folders and trees for tests of what is under watch."""
+"""Fixtures for the tests of watching."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.watch.reading import Grown, Queue
+from tests.watch.manual_queue import Grown, Queue
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.watch.hearing import Heard, watching
+from tests.watch.recorder import Recorder, watching
 
 _LIMITS = Path("/proc/sys/user")
 
@@ -29,7 +29,7 @@ def few_watches_at_first(root: Path) -> None:
 def too_few_watches_later(root: Path) -> None:
     """A directory made in the middle of things is one too many."""
     (_LIMITS / "max_inotify_watches").write_text("5")
-    heard = Heard()
+    heard = Recorder()
     with watching(root, heard, poll=0.05) as watch:
         assert watch.mode == "events"
         (root / "a" / "b" / "c" / "d" / "e" / "f" / "g").mkdir(parents=True)
@@ -48,7 +48,7 @@ def too_few_watches_for_one_of_two(root: Path) -> None:
     (small / "d").mkdir(parents=True)
     for n in range(20):
         (large / f"{n}").mkdir(parents=True)
-    heard, refused = Heard(), Heard()
+    heard, refused = Recorder(), Recorder()
     with watching(small, heard, poll=0.05) as one, watching(large, refused, poll=0.05) as other:
         assert (one.mode, other.mode) == ("events", "polling")
         for n in range(8):
@@ -70,7 +70,7 @@ def one_instance_for_all(root: Path) -> None:
     folders = [root / f"{n}" for n in range(60)]
     for folder in folders:
         folder.mkdir()
-    heard = [Heard() for _ in folders]
+    heard = [Recorder() for _ in folders]
     with ExitStack() as stack:
         before = len(os.listdir("/proc/self/fd")), threading.active_count()
         watches = [stack.enter_context(watching(f, h, poll=0.2)) for f, h in zip(folders, heard, strict=True)]
@@ -94,7 +94,7 @@ def unmounted(root: Path) -> None:
     """A disk that goes leaves an empty directory; one that comes back is watched again."""
     _mount(root)
     (root / "d").mkdir()
-    heard = Heard()
+    heard = Recorder()
     with watching(root, heard, poll=0.05) as watch:
         subprocess.run(["umount", str(root)], check=True)
         heard.until(lambda: heard.everywhere > 0)
@@ -114,7 +114,7 @@ def unmounted_inside(root: Path) -> None:
     """What a disk was mounted over shows again, and is watched."""
     (root / "d" / "under").mkdir(parents=True)
     _mount(root / "d")
-    heard = Heard()
+    heard = Recorder()
     with watching(root, heard):
         subprocess.run(["umount", str(root / "d")], check=True)
         heard.until_told("d", "d/under")
@@ -126,7 +126,7 @@ def unmounted_inside(root: Path) -> None:
 def mounted_inside(root: Path) -> None:
     """No event tells that a disk is mounted over a directory; what happens on it is heard of all the same."""
     (root / "d").mkdir()
-    heard = Heard()
+    heard = Recorder()
     with watching(root, heard, poll=0.05):
         _mount(root / "d")
         heard.until(lambda: heard.everywhere > 0)
@@ -138,7 +138,7 @@ def mounted_inside(root: Path) -> None:
 
 
 def _looked_at(root: Path, setting: str) -> None:
-    heard = Heard()
+    heard = Recorder()
     with watching(root, heard, poll=0.05) as watch:
         assert watch.mode == "polling"
         (root / "0" / "f").write_bytes(b"1")

@@ -1,4 +1,4 @@
-"""Calls of all watches in a few threads: at their times, never twice at once, none held up."""
+"""Executor: calls at their times, never concurrently with themselves, none blocked by another."""
 
 from __future__ import annotations
 

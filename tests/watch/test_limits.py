@@ -1,4 +1,4 @@
-"""The system's own limits and mounts, in a namespace where they may be had low."""
+"""Limits and mounts of the system, in a namespace where they can be set low."""
 
 from __future__ import annotations
 

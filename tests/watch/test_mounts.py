@@ -1,4 +1,4 @@
-"""Which folders lie on a network file system, by a list of mounts as Linux writes it."""
+"""Network file systems recognised from a list of mounts in Linux' format."""
 
 from __future__ import annotations
 

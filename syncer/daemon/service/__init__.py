@@ -1,6 +1,6 @@
-"""`syncer service`: the daemon as a service of the user's session, on systemd and on launchd.
+"""`syncer service`: installs the daemon as a service of the user's session, on systemd and launchd.
 
-What is to run is a value (`values.Wanted`); `systemd` and `launchd` turn it into the text of a definition
-and into the commands that make it known; `unit_file` keeps what a person
-changed by hand; `installer` does it.
+`spec.ServiceSpec` describes the service; `systemd` and `launchd` make the text of its definition and the
+commands of the service manager; `unit_file` writes the file and keeps manual changes; `installer` runs it
+all.
 """

@@ -1,7 +1,8 @@
-"""What a service will lack that a person's shell has: variables, and programs found by PATH. Pure.
+"""Environment of the service: variables and programs that the user's shell has and the service will not.
+Pure.
 
-A secret is never copied into a definition. What is carried over is where things are (XDG); the rest is
-named, so that a person can put it where the service finds it.
+The XDG directories are copied into the definition. Everything else is reported only, since it may be secret:
+the user puts it where the service finds it.
 """
 
 from __future__ import annotations
@@ -18,26 +19,42 @@ _CARRIED = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
 _ALWAYS = {"HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "XDG_RUNTIME_DIR"}
 _NETWORK = {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "ssl_cert_file"}
 _PREFIXES = {"v1": "ST_", "keystone": "OS_", "hubic": "HUBIC_", "ovh": "OVH_", "smartfile": "SMARTFILE_API_"}
-_EXPANDED = {"state_dir", "log", "local", "remote", "ca_file"}  # keys whose values may name variables
+_EXPANDED = {"state_dir", "log", "local", "remote", "ca_file"}  # config keys that may contain variables
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})")
 _PLAIN_PATH = "/usr/local/bin:/usr/bin:/bin"
 Finder = Callable[[str, str | None], str | None]
 
 
 def carried(environment: Mapping[str, str]) -> dict[str, str]:
-    """What the definition says itself: without it the daemon would look for its files elsewhere."""
+    """The variables to copy into the definition: without them the daemon would use other directories."""
     return {name: environment[name] for name in _CARRIED if environment.get(name, "").startswith("/")}
 
 
 def lacking(settings: Settings, text: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Variables that are, or have to be, set here and will not be there, and what needs them.
+    """Variables that the config needs and the service will not have, and the keys that need them.
 
-    `text` is that of the config file.
+    `text`: content of the config file.
     """
     found: dict[str, str] = {}
+    secrets = [
+        (str(secret.where), f"accounts.{name}.{field}")
+        for name, field, secret in _all_secrets(settings)
+        if secret.source == "env"
+    ]
+    prefixes = {  # of variables that an account reads where the config has no value
+        name: _PREFIXES.get(str(getattr(account, "auth", account.type)))
+        for name, account in settings.accounts.items()
+    }
+    fallbacks = [
+        (variable, f"accounts.{name}")
+        for name, prefix in prefixes.items()
+        if prefix
+        for variable in environment
+        if variable.startswith(prefix)
+    ]
     for name, where in (
-        *_secrets(settings),
-        *_fallbacks(settings, environment),
+        *secrets,
+        *fallbacks,
         *((name, where) for name, where in _paths(tomllib.loads(text), "") if name in environment),
         *((name, "the network") for name in environment if name.lower() in _NETWORK),
     ):
@@ -47,13 +64,13 @@ def lacking(settings: Settings, text: str, environment: Mapping[str, str]) -> di
 
 
 def given(text: str) -> set[str]:
-    """Names that a file of variables sets."""
+    """The names of variables set in an environment file (`NAME=value` lines)."""
     lines = (line.strip() for line in text.splitlines())
     return {line.partition("=")[0].strip() for line in lines if "=" in line and line[0] not in "#;"}
 
 
 def unfound(settings: Settings, find: Finder) -> dict[str, str]:
-    """Programs that the config names without their path and that only this shell's PATH finds."""
+    """Programs in the config without a path that are found by this shell's PATH, but not by a service's."""
     return {
         name: where
         for name, where in _programs(settings)
@@ -61,25 +78,11 @@ def unfound(settings: Settings, find: Finder) -> dict[str, str]:
     }
 
 
-def _secrets(settings: Settings) -> Iterator[tuple[str, str]]:
-    for name, field, secret in _all_secrets(settings):
-        if secret.source == "env":
-            yield str(secret.where), f"accounts.{name}.{field}"
-
-
 def _all_secrets(settings: Settings) -> Iterator[tuple[str, str, Secret]]:
     for name, account in settings.accounts.items():
         for field, value in account:
             if isinstance(value, Secret):
                 yield name, field, value
-
-
-def _fallbacks(settings: Settings, environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """What an account takes from the environment where the config says nothing."""
-    for name, account in settings.accounts.items():
-        prefix = _PREFIXES.get(str(getattr(account, "auth", account.type)))
-        if prefix:
-            yield from ((word, f"accounts.{name}") for word in environment if word.startswith(prefix))
 
 
 def _paths(table: Mapping[str, Any], key: str) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
-"""A service put in place, taken away, and looked at: the file, then the commands.
+"""Installs and uninstalls the service: writes the definition file, then runs the service manager's commands.
 
-The file comes first and is whole whatever the commands say: where they fail, or the program for them is
-missing, a person is told what to run. Doing it again changes nothing that is right.
+The file is written first and completely. If a command fails or its program is missing, the user is told what
+to run. Installing again changes nothing that is right already.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from syncer.errors import ConfigError, UsageError
 
 
 class Manager(Protocol):
-    """Who starts and watches services: systemd or launchd."""
+    """A service manager: systemd or launchd."""
 
     kind: str
     path: Path
@@ -38,7 +38,7 @@ class Manager(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A command that did not work, for a person to run."""
+    """A command that failed or was not run, for the user to run."""
 
     words: tuple[str, ...]
     output: str
@@ -46,7 +46,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What was done. `kept`: where a person's own definition is now."""
+    """Result of an installation or removal. `kept`: the backup of a definition changed by hand."""
 
     kind: str
     path: Path
@@ -58,7 +58,7 @@ class Outcome:
 def manager(
     run: Run, *, config_home: Path, platform: str = sys.platform, home: Path | None = None
 ) -> Manager:
-    """The one of this system. Raises UsageError where there is none that we know."""
+    """The service manager of this system. Raises UsageError if it is neither systemd nor launchd."""
     if platform == "darwin":
         return Agents(home or Path.home(), uid=os.getuid())
     if platform.startswith("linux"):
@@ -73,7 +73,7 @@ def manager(
 def wanted(
     settings: Settings, jobs: Sequence[str], *, environment: Mapping[str, str], harden: bool
 ) -> ServiceSpec:
-    """The daemon that the service is to run. Raises ConfigError for what could not work there."""
+    """The service for these jobs. Raises ConfigError for a config that cannot work in a service."""
     if settings.path is None:
         raise ConfigError(
             f"{settings.origin}: there is no config file, and a service has nothing else to go by",
@@ -95,30 +95,30 @@ def wanted(
 
 
 def install(manager: Manager, wanted: ServiceSpec, run: Run, *, start: bool, force: bool) -> Outcome:
-    """Write the definition and make it known. Raises UsageError for one changed by hand, LocalError."""
+    """Write the definition and load it. Raises UsageError if it was changed by hand, LocalError."""
     text = unit_file.marked(manager.text(wanted))
     before = unit_file.state(manager.path, text)
     kept = unit_file.write(manager.path, text, force=force)
     steps = manager.known(start=start, changed=before in (UnitFileState.OUTDATED, UnitFileState.FOREIGN))
     return Outcome(
-        kind=manager.kind, path=manager.path, before=before, kept=kept, failures=_taken(steps, run)
+        kind=manager.kind, path=manager.path, before=before, kept=kept, failures=_run_steps(steps, run)
     )
 
 
 def uninstall(manager: Manager, run: Run, *, force: bool) -> Outcome:
-    """Stop it and take its definition away. Raises UsageError for one changed by hand, LocalError."""
+    """Stop the service and remove its definition. Raises UsageError if it was changed by hand, LocalError."""
     before = unit_file.state(manager.path)
     if before is UnitFileState.MISSING:
         return Outcome(kind=manager.kind, path=manager.path, before=before)
     unit_file.check_removable(manager.path, force=force)  # before anything is stopped
-    failures = _taken(manager.before_removal(), run)
+    failures = _run_steps(manager.before_removal(), run)
     kept = unit_file.remove(manager.path, force=force)
-    failures += _taken(manager.after_removal(), run)
+    failures += _run_steps(manager.after_removal(), run)
     return Outcome(kind=manager.kind, path=manager.path, before=before, kept=kept, failures=failures)
 
 
-def _taken(steps: Sequence[Step], run: Run) -> tuple[Failure, ...]:
-    """Run them in order. After one that failed the rest is left to the person too: it would fail alike."""
+def _run_steps(steps: Sequence[Step], run: Run) -> tuple[Failure, ...]:
+    """Run the commands in order. After a failure the rest is left to the user too: it would fail as well."""
     failed: list[Failure] = []
     for step in steps:
         if failed:

@@ -1,7 +1,7 @@
-"""The agent of launchd on macOS: its property list, where it belongs, and the commands. Pure.
+"""launchd agent on macOS: its property list, the path of it, and the commands of launchctl. Pure.
 
-launchd knows no exit codes but success: a daemon that ends with a wrong config is started again after
-ThrottleInterval, and says again what is wrong. It does not rotate what it catches of stderr either.
+launchd tells exit codes apart only by success: a daemon that ends because of a wrong config is started again
+after ThrottleInterval, and logs the error again. launchd does not rotate the file it writes stderr to.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ LABEL = "syncer.daemon"
 
 
 def log_path(home: Path) -> Path:
-    """What the daemon says on stderr: all its log, unless `[daemon] log` names a file."""
+    """The file for the daemon's stderr: its whole log, unless `[daemon] log` names another file."""
     return home / "Library" / "Logs" / "syncer.log"
 
 
 def plist(wanted: ServiceSpec, *, home: Path) -> str:
-    """The property list's text."""
+    """The text of the property list (launchd.plist(5))."""
     log = str(log_path(home))
     words = {
         "Label": LABEL,
@@ -41,7 +41,7 @@ def plist(wanted: ServiceSpec, *, home: Path) -> str:
 
 
 class Agents:
-    """launchd's agents of one user, as `installer` sees them (launchd.plist(5))."""
+    """The `installer.Manager` for launchd's agents of one user."""
 
     kind = "launchd"
 
@@ -51,32 +51,32 @@ class Agents:
         self._domain = f"gui/{uid}"
 
     def text(self, wanted: ServiceSpec) -> str:
-        """The definition."""
+        """The text of the definition."""
         return plist(wanted, home=self._home)
 
     def variables(self, wanted: ServiceSpec) -> Path | None:
-        """launchd reads none from a file."""
+        """None: launchd reads no file of variables."""
         return None
 
     def known(self, *, start: bool, changed: bool) -> tuple[Step, ...]:
-        """After it was written. An agent that is loaded keeps its old list: it is taken out first."""
+        """The commands after the file was written. A loaded agent keeps its old list until unloaded."""
         if not start:
             return ()
         enable = Step(words=("launchctl", "enable", f"{self._domain}/{LABEL}"))
-        # It fails where the agent is loaded, which is what is wanted.
+        # Fails if the agent is loaded already, which is the aim.
         load = Step(words=("launchctl", "bootstrap", self._domain, str(self.path)), may_fail=not changed)
         return (*self.before_removal(), enable, load) if changed else (enable, load)
 
     def before_removal(self) -> tuple[Step, ...]:
-        """Stop and unload; fails where it is not loaded."""
+        """Stop and unload the agent; fails if it is not loaded."""
         return (Step(words=("launchctl", "bootout", f"{self._domain}/{LABEL}"), may_fail=True),)
 
     def after_removal(self) -> tuple[Step, ...]:
-        """Nothing is left."""
+        """No commands."""
         return ()
 
     def remarks(self, settings: Settings) -> tuple[str, ...]:
-        """What a person should know of services here."""
+        """Notes for the user about services on this system."""
         if settings.daemon.log is not None:
             return ()
         return (

@@ -1,4 +1,4 @@
-"""What a service of the user's session is made from, and what a command that was run answered."""
+"""Values for services: what the service runs, and the commands of the service manager with their results."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_PATIENCE = 60.0  # seconds
+_TIMEOUT = 60.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSpec:
-    """The daemon that the service is to run. Paths are absolute."""
+    """The daemon that the service runs. Paths are absolute."""
 
-    python: str  # the interpreter that holds this package, a virtual environment's link unresolved
+    python: str  # interpreter with this package; the symlink of a virtual environment unresolved
     config: Path
-    jobs: tuple[str, ...] = ()  # () for all of the config
-    environment: Mapping[str, str] = field(default_factory=dict)  # no secrets: it stands in the definition
+    jobs: tuple[str, ...] = ()  # () for all jobs of the config
+    environment: Mapping[str, str] = field(default_factory=dict)  # written into the definition: no secrets
     harden: bool = False
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The command. -P: a file in the home directory must not be taken for a module of ours."""
+        """The command line. -P: no file in the home directory is imported in place of a module."""
         ours = ("-P", "-m", "syncer", "--config", str(self.config), "daemon")
         return (self.python, *ours, *self.jobs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """How a command ended: `status` is None where it could not be run at all."""
+    """Result of a command: its exit status, None if it could not be started, and its output."""
 
     status: int | None
     output: str = ""
@@ -40,21 +40,21 @@ Run = Callable[[Sequence[str]], Ran]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A command to run for the service. One that may fail is told of only if a person asks."""
+    """A command to run for the service; the failure of one that `may_fail` is not reported."""
 
     words: tuple[str, ...]
     may_fail: bool = False
 
 
 def run(words: Sequence[str]) -> Ran:
-    """Really run a command; stdout and stderr are the output."""
+    """Run a command; its output is stdout and stderr."""
     try:
         done = subprocess.run(
             list(words),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT,
             check=False,
         )
     except FileNotFoundError:

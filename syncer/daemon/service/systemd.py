@@ -1,12 +1,15 @@
-"""The unit of systemd's user manager: its text, where it belongs, and the commands that make it known. Pure.
+"""systemd user unit: its text with the quoting of systemd.syntax(7), its path, and the systemctl commands.
+Pure.
 
-What is left out on purpose, since it would break what people sync or run:
+Left out on purpose, since it would break what users sync or run:
 - sandboxes of the file system (ProtectHome, PrivateTmp, ReadWritePaths and their like): roots may be
-  anywhere, and in a user's manager they come with a user namespace, where other owners look like nobody;
-- UMask=: files that a remote holds no mode for get the user's own;
+  anywhere, and in a user's manager they come with a user namespace, where files of other users appear as
+  nobody's;
+- UMask=: files without a mode at the remote get the user's own umask;
 - NoNewPrivileges= and every filter of system calls, which imply it there: a hook or a secret's command may
-  need a program with setuid or setgid (sudo, most mailers). `--harden` adds those for who needs none;
-- MemoryMax=: a tree of a million files is no mistake.
+  need a program with setuid or setgid (sudo, most mailers). `--harden` adds them for users without such
+  programs;
+- MemoryMax=: a tree of a million files is legitimate.
 """
 
 from __future__ import annotations
@@ -19,23 +22,21 @@ from syncer.config import Settings
 from syncer.daemon.service.spec import ServiceSpec, Step
 from syncer.errors import ConfigError
 
-# --------------------------------------------------------------------------------
-#
-# Words and paths as systemd's unit files hold them (systemd.syntax(7), systemd.service(5)). Pure.
-#
-# Three things are read in a command: quotes with C escapes, then `%` specifiers, then `$` variables.
-
-
+# Quoting (systemd.syntax(7), systemd.service(5)): systemd reads a command line in three steps, quotes with C
+# escapes, then `%` specifiers, then `$` variables.
 _NAMED = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\t": r"\t", "\r": r"\r"}
 _NOT_IN_A_PROGRAM = "\"'\\$"  # systemd refuses a program's path with quotes; `$` is read differently there
 _ENV = "/usr/bin/env"
 
 
 def command(words: Sequence[str]) -> str:
-    """A command line. Raises ConfigError for a program that systemd could not be told of."""
+    """Quote a command line. Raises ConfigError if systemd cannot express the path of the program."""
     program = words[0]
     if not any(c in _NOT_IN_A_PROGRAM or not c.isprintable() for c in program):
-        return " ".join([_program(program), *map(argument, words[1:])])
+        quoted = program.replace("%", "%%")
+        if any(c.isspace() for c in quoted):
+            quoted = f'"{quoted}"'
+        return " ".join([quoted, *map(argument, words[1:])])
     if "=" in program:  # `env` would take it for a variable
         raise ConfigError(
             f"systemd cannot be told to run {program!r}",
@@ -45,17 +46,17 @@ def command(words: Sequence[str]) -> str:
 
 
 def argument(word: str) -> str:
-    """One argument: nothing in it is expanded, split or unescaped."""
+    """Quote one argument, so that systemd expands, splits and unescapes nothing in it."""
     return _quoted(word.replace("%", "%%").replace("$", "$$"))
 
 
 def assignment(name: str, value: str) -> str:
-    """`NAME=value` for Environment=, where `$` means nothing."""
+    """Quote `NAME=value` for Environment=, where `$` has no special meaning."""
     return _quoted(f"{name}={value}".replace("%", "%%"))
 
 
 def path(value: str) -> str:
-    """A path that takes the rest of its line, for EnvironmentFile=. Raises ConfigError."""
+    """Quote a path for EnvironmentFile=, where it takes the rest of the line. Raises ConfigError."""
     if not value.isprintable() or value != value.strip():
         raise ConfigError(
             f"systemd cannot be told of {value!r}",
@@ -64,23 +65,18 @@ def path(value: str) -> str:
     return value.replace("%", "%%")
 
 
-def _program(program: str) -> str:
-    text = program.replace("%", "%%")
-    return f'"{text}"' if any(c.isspace() for c in text) else text
-
-
 def _quoted(word: str) -> str:
     if word and all(c.isascii() and (c.isalnum() or c in "-_./:=@+,%") for c in word):
         return word
-    return '"' + "".join(map(_escaped, word)) + '"'
-
-
-def _escaped(char: str) -> str:
-    if char in _NAMED:
-        return _NAMED[char]
-    if char.isprintable():
-        return char
-    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(char))
+    quoted = ""
+    for char in word:
+        if char in _NAMED:
+            quoted += _NAMED[char]
+        elif char.isprintable():
+            quoted += char
+        else:
+            quoted += "".join(f"\\x{byte:02x}" for byte in os.fsencode(char))
+    return f'"{quoted}"'
 
 
 NAME = "syncer.service"
@@ -136,12 +132,12 @@ SystemCallErrorNumber=EPERM
 
 
 def environment_file(wanted: ServiceSpec) -> Path:
-    """Where a person puts what the service is to find in its environment, such as secrets."""
+    """The file in which the user sets variables of the service, such as secrets."""
     return wanted.config.parent / "environment"
 
 
 def unit(wanted: ServiceSpec, *, version: int = 0) -> str:
-    """The unit's text. `version` is systemd's, 0 if unknown: what it would complain of is left out."""
+    """The text of the unit. `version` of systemd, 0 if unknown: settings it lacks are omitted."""
     steps = (
         "RestartSec=2\nRestartSteps=8\nRestartMaxDelaySec=300" if version >= _STEPS_SINCE else "RestartSec=15"
     )
@@ -157,14 +153,14 @@ def unit(wanted: ServiceSpec, *, version: int = 0) -> str:
 
 
 def version_of(output: str) -> int:
-    """The number in what `systemctl --version` says; 0 if there is none."""
+    """The version number in the output of `systemctl --version`; 0 if there is none."""
     words = output.split()
     number = words[1] if len(words) > 1 and words[0] == "systemd" else ""
     return int(number) if number.isascii() and number.isdigit() else 0
 
 
 class UserManager:
-    """systemd's user manager, as `installer` sees it. `config_home`: $XDG_CONFIG_HOME (systemd.unit(5))."""
+    """The `installer.Manager` for systemd --user. `config_home`: $XDG_CONFIG_HOME (systemd.unit(5))."""
 
     kind = "systemd"
 
@@ -173,7 +169,7 @@ class UserManager:
         self._version = version
 
     def text(self, wanted: ServiceSpec) -> str:
-        """The definition."""
+        """The text of the definition."""
         return unit(wanted, version=self._version)
 
     def variables(self, wanted: ServiceSpec) -> Path | None:
@@ -181,23 +177,23 @@ class UserManager:
         return environment_file(wanted)
 
     def known(self, *, start: bool, changed: bool) -> tuple[Step, ...]:
-        """After it was written: make it known, and with `start` run it now and at every login."""
+        """The commands after the file was written: load, and with `start` run now and at every login."""
         reload = Step(words=("systemctl", "--user", "daemon-reload"))
         if not start:
             return (reload,)
         enable = Step(words=("systemctl", "--user", "enable", "--now", NAME))
-        # One that runs already would go on as it was begun.
+        # A running service would keep its old definition.
         again = (Step(words=("systemctl", "--user", "try-restart", NAME)),) if changed else ()
         return (reload, enable, *again)
 
     def before_removal(self) -> tuple[Step, ...]:
-        """While it is still there: its [Install] section says what is to be undone."""
+        """Stop and disable, while the unit file exists: its [Install] section says what to undo."""
         return (Step(words=("systemctl", "--user", "disable", "--now", NAME)),)
 
     def after_removal(self) -> tuple[Step, ...]:
-        """The manager forgets it."""
+        """Unload the removed unit."""
         return (Step(words=("systemctl", "--user", "daemon-reload")),)
 
     def remarks(self, settings: Settings) -> tuple[str, ...]:
-        """What a person should know of services here."""
+        """Notes for the user about services on this system."""
         return ("it runs while you are logged in; always: loginctl enable-linger",)

@@ -1,7 +1,7 @@
-"""A definition's file: written whole or not at all, and never over what a person changed by hand.
+"""Definition file of the service: written atomically, and never over changes that were made by hand.
 
-The first line that is ours holds a digest of the rest. Where it fits, nobody touched the file; where it does
-not, or is missing, only force goes on, and what was there is kept beside it.
+A comment in the file contains a digest of the rest. If it does not match or is missing, the file was changed
+or is not Syncer's: then it is replaced only with `force`, and a backup is kept beside it.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _FOUND = re.compile(r"^(?:# |<!-- )" + re.escape(_MARK) + r"([0-9a-f]{32})(?: --
 
 
 class UnitFileState(Enum):
-    """What stands where the definition belongs."""
+    """State of the file at the path of the definition."""
 
     MISSING = "missing"
     CURRENT = "current"  # exactly what would be written
-    OUTDATED = "outdated"  # written by us, for something else
-    FOREIGN = "foreign"  # changed by hand, or never ours
+    OUTDATED = "outdated"  # written by Syncer, with other content
+    FOREIGN = "foreign"  # changed by hand, or not Syncer's
 
 
 def marked(text: str) -> str:
-    """The text with its digest: a comment at the top, in XML below the declaration."""
+    """The text with its digest in a comment at the top (in XML below the declaration)."""
     if text.startswith("<?xml"):
         head, _, rest = text.partition("\n")
         return f"{head}\n<!-- {_MARK}{_digest(text)} -->\n{rest}"
@@ -38,28 +38,28 @@ def marked(text: str) -> str:
 
 
 def state(path: Path, text: str | None = None) -> UnitFileState:
-    """How what is there stands to `text` (marked); without one it is ours, or not. Raises LocalError."""
+    """State of the file, compared with `text` (from `marked`) if given. Raises LocalError."""
     if path.is_symlink():
-        return UnitFileState.FOREIGN  # somebody's own arrangement, or masked
+        return UnitFileState.FOREIGN  # set up by the user, or a masked unit
     try:
-        there = path.read_bytes().decode("utf-8", "surrogateescape")
+        found = path.read_bytes().decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return UnitFileState.MISSING
     except OSError as error:
         raise _trouble(path, "read", error) from None
-    if there == text:
+    if found == text:
         return UnitFileState.CURRENT
-    return UnitFileState.OUTDATED if is_ours(there) else UnitFileState.FOREIGN
+    return UnitFileState.OUTDATED if is_ours(found) else UnitFileState.FOREIGN
 
 
 def is_ours(text: str) -> bool:
-    """Whether the text is as we wrote it once."""
+    """Whether the digest in the text matches: Syncer wrote it, and nobody changed it."""
     found = _FOUND.search(text)
     return found is not None and found[1] == _digest(text[: found.start()] + text[found.end() :])
 
 
 def write(path: Path, text: str, *, force: bool) -> Path | None:
-    """Put the definition there; answers where a person's own is kept. Raises UsageError, LocalError."""
+    """Write the definition; returns the backup of a file changed by hand. Raises UsageError, LocalError."""
     found = state(path, text)
     if found is UnitFileState.CURRENT:
         return None
@@ -71,14 +71,25 @@ def write(path: Path, text: str, *, force: bool) -> Path | None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = _keep(path) if found is UnitFileState.FOREIGN else None
-        _replace(path, text)
+        descriptor, temporary = tempfile.mkstemp(prefix=".syncer-tmp-", dir=path.parent)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(text.encode("utf-8", "surrogateescape"))
+                file.flush()
+                os.fchmod(file.fileno(), 0o644)
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
     except OSError as error:
         raise _trouble(path, "written", error) from None
     return kept
 
 
 def remove(path: Path, *, force: bool) -> Path | None:
-    """Take the definition away; answers where a person's own is kept. Raises UsageError, LocalError."""
+    """Remove the definition; returns the backup of a file changed by hand. Raises UsageError, LocalError."""
     found = state(path)
     if found is UnitFileState.MISSING:
         return None
@@ -93,7 +104,7 @@ def remove(path: Path, *, force: bool) -> Path | None:
 
 
 def check_removable(path: Path, *, force: bool) -> None:
-    """Raises UsageError where a person's changes would go."""
+    """Raises UsageError if the file was changed by hand and `force` is not set."""
     if state(path) is UnitFileState.FOREIGN and not force:
         raise UsageError(
             f"{path} was changed by hand, or is not Syncer's",
@@ -102,7 +113,7 @@ def check_removable(path: Path, *, force: bool) -> None:
 
 
 def _keep(path: Path) -> Path:
-    """Give it a name that is free: nobody's copy is written over."""
+    """Rename the file to a backup name that is free."""
     number = 0
     while True:
         number += 1
@@ -110,21 +121,6 @@ def _keep(path: Path) -> Path:
         if not os.path.lexists(kept):
             os.rename(path, kept)
             return kept
-
-
-def _replace(path: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=".syncer-tmp-", dir=path.parent)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(text.encode("utf-8", "surrogateescape"))
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
 
 
 def _digest(text: str) -> str:

@@ -56,6 +56,26 @@ def _was_a_root(fs: FileSystem, fd: int) -> bool:
         fs.close(own)
 
 
+def without_snapshots(directory: str, names: list[str], fs: FileSystem | None = None) -> list[str]:
+    """The subdirectories of a directory that a watch has to look into: snapshots never change."""
+    fs = fs or FileSystem()
+    try:
+        fd = fs.open_root(directory)
+    except OSError:
+        return names
+    kept = []
+    try:
+        for name in names:
+            try:
+                if not is_snapshot(fs, name, fd, fs.stat(name, fd)):
+                    kept.append(name)
+            except OSError:  # gone, or not readable
+                kept.append(name)
+    finally:
+        fs.close(fd)
+    return kept
+
+
 def snapshot_above(fs: FileSystem, root_fd: int, path: RelPath) -> RelPath:
     """The snapshot that a directory is in (or is); "" if it is in none. Raises OSError."""
     above = ""

@@ -146,12 +146,12 @@ class Machine:
         return found
 
     @property
-    def standings(self) -> tuple[JobStatus, ...]:
-        return self.client.standing().jobs
+    def statuses(self) -> tuple[JobStatus, ...]:
+        return self.client.status().jobs
 
     @property
-    def standing(self) -> JobStatus:
-        [job] = [job for job in self.standings if job.job == JOB]
+    def status(self) -> JobStatus:
+        [job] = [job for job in self.statuses if job.job == JOB]
         return job
 
     def flush(self, wait: float = 60.0) -> JobStatus:
@@ -162,14 +162,14 @@ class Machine:
     def is_quiet(self) -> bool:
         """Whether all is well, and nothing waits to be done."""
         try:
-            job = self.standing
+            job = self.status
         except SyncerError:
             return False
         return job.phase is Phase.IDLE and job.waiting == 0 and job.last_exit == 0 and not job.retries
 
     def done(self) -> dict[str, object]:
         """Counts of what it did, for a comparison with later."""
-        return asdict(self.standing.counters)
+        return asdict(self.status.counters)
 
     def open_files(self) -> list[str]:
         """What the daemon has open; connections and folders among them."""

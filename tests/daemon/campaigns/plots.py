@@ -1,4 +1,4 @@
-"""Lines over time as SVG, without a library.
+"""Line charts as SVG, without a library.
 
 page([Chart("memory", "MiB", {"server": [(0, 61.5), ...]})])
 """

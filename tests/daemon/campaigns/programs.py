@@ -1,4 +1,4 @@
-"""Programs that write into a synced folder, each in its own way, and somebody who reads at the other side.
+"""Programs that write into a synced folder, each in its own way, and a reader at the other side.
 
 What they write says itself whether it is whole: it begins with the digest of all that follows.
 """

@@ -1,4 +1,4 @@
-"""What processes use while a campaign runs: memory, descriptors, threads, CPU and disk, read from /proc.
+"""Resource use of processes during a campaign (memory, descriptors, threads, CPU, disk), from /proc.
 
 recorder = Recorder({"server": Source(pid=server.pid, state=state)}, folder=report, every=5)
 recorder.start()

@@ -1,4 +1,4 @@
-"""A soak: a server, two daemons on it, a folder-to-folder job behind one of them, and work of every kind.
+"""Soak: a server, two daemons on it, a folder-to-folder job behind one of them, and mixed load.
 
     one/local ── docs ──► served/docs ◄── docs ── two/local ── copy ──► mirror
 
@@ -289,10 +289,10 @@ class Soak(World):
     def is_equal(self) -> bool:
         """All is done but for the path that never can be."""
         try:
-            standings = [job for machine in self.machines for job in machine.standings]
+            statuses = [job for machine in self.machines for job in machine.statuses]
         except SyncerError:
             return False
-        return all(map(_is_done, standings)) and not self._differing()
+        return all(map(_is_done, statuses)) and not self._differing()
 
     def _differing(self) -> str:
         trees = [self._tree(root) for root in self.roots]
@@ -307,7 +307,7 @@ class Soak(World):
         log = machine.home / "daemon.log"
         tail = log.read_text(errors="replace")[-3000:] if log.exists() else ""
         try:
-            return f"{machine.standings}\n{machine.log[-1500:]}\n{tail}"
+            return f"{machine.statuses}\n{machine.log[-1500:]}\n{tail}"
         except SyncerError as error:
             return f"{machine.home.name}: {error}\n{machine.log[-1500:]}\n{tail}"
 

@@ -1,4 +1,4 @@
-"""Both sides edited at once: they converge by themselves, nothing is lost, and then there is quiet."""
+"""Both sides edited at once: they converge without help, nothing is lost, then all is quiet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Daemons killed, the network cut and the server restarted, all under load: nobody has to lift a finger.
+"""Daemons killed, network cut and server restarted under load: all recovers without help.
 
 After it all converges by itself, and nothing is lost.
 """

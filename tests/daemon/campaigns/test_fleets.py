@@ -44,8 +44,8 @@ class Fleet:
         return all(m.is_quiet() for m in self.machines) and all(found == trees[0] for found in trees)
 
     def told(self) -> str:
-        standings = [(m.home.name, m.standing) for m in self.machines if not m.is_quiet()]
-        return f"{difference(*(tree(root) for root in self.roots))} {standings[:3]}"
+        statuses = [(m.home.name, m.status) for m in self.machines if not m.is_quiet()]
+        return f"{difference(*(tree(root) for root in self.roots))} {statuses[:3]}"
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def overwriting(base: Path, *, count: int, files: int, changes: int, pause: floa
                 gone = {name for name in missing if not os.path.lexists(root / name)}
                 assert not gone, f"change {number}: {len(gone)} files are gone from {root}"
         took = eventually(found.is_equal, within, found.told)
-        assert [m.home.name for m in found.machines if m.standing.counters.deleted or m.standing.held] == []
+        assert [m.home.name for m in found.machines if m.status.counters.deleted or m.status.held] == []
         print(f"{count} daemons, {files} files, {changes} changes: equal {took:.1f} s after the last one")
 
 

@@ -1,4 +1,4 @@
-"""Much goes at once, by mistake or because a disk is gone: a daemon that looks on does not follow blindly."""
+"""Mass deletions and missing disks under a running daemon: the guards hold them."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def mass_deletion(base: Path, *, files: int, pause: float) -> None:
         for number in range(12):
             shutil.rmtree(machine.local / f"d{number}")
             time.sleep(pause)
-        eventually(lambda: machine.standing.phase is Phase.HELD, _WITHIN, lambda: machine.standing)
-        standing = machine.standing
+        eventually(lambda: machine.status.phase is Phase.HELD, _WITHIN, lambda: machine.status)
+        status = machine.status
         left = len(tree(there))
-        assert left >= before / 2 and standing.last_exit == 4
-        assert standing.held == left - len(tree(machine.local)) > 0
+        assert left >= before / 2 and status.last_exit == 4
+        assert status.held == left - len(tree(machine.local)) > 0
         assert "held" in machine.run("status").stdout
         (machine.local / "new").write_text("goes on")
         eventually((there / "new").exists, _WITHIN)
         for number in range(12):
             shutil.copytree(kept / f"d{number}", machine.local / f"d{number}")
         took = eventually(
-            lambda: machine.is_quiet() and tree(machine.local) == tree(there), 120, lambda: machine.standing
+            lambda: machine.is_quiet() and tree(machine.local) == tree(there), 120, lambda: machine.status
         )
-        assert machine.standing.held == 0 and len(tree(there)) == before + 1
+        assert machine.status.held == 0 and len(tree(there)) == before + 1
         print(f"{files} files: of {before} entries {left} were left; well {took:.1f} s after they came back")
 
 
@@ -76,11 +76,9 @@ def test_deletions_that_are_held_go_when_a_person_says_so(tmp_path: Path) -> Non
     with between_folders(tmp_path, files=200) as (machine, there):
         for number in range(16):
             shutil.rmtree(machine.local / f"d{number}")
-        eventually(lambda: machine.standing.phase is Phase.HELD, _WITHIN, lambda: machine.standing)
+        eventually(lambda: machine.status.phase is Phase.HELD, _WITHIN, lambda: machine.status)
         assert eventually_run(machine, "sync", "--yes") == 0
-        eventually(
-            lambda: machine.is_quiet() and machine.standing.held == 0, _WITHIN, lambda: machine.standing
-        )
+        eventually(lambda: machine.is_quiet() and machine.status.held == 0, _WITHIN, lambda: machine.status)
         assert tree(machine.local) == tree(there)
 
 
@@ -101,7 +99,7 @@ def test_a_folder_that_is_gone_for_a_while_loses_nothing_and_heals_by_itself(
         root, other = (machine.local, there) if side == "local" else (there, machine.local)
         os.rename(root, tmp_path / "away")
         (other / "meanwhile").write_text("written while it was away")
-        eventually(lambda: machine.standing.phase is Phase.HELD, _WITHIN, lambda: machine.standing)
+        eventually(lambda: machine.status.phase is Phase.HELD, _WITHIN, lambda: machine.status)
         assert {**before, "meanwhile": tree(other)["meanwhile"]} == tree(other) and not root.exists()
         assert "not there" in machine.run("status").stdout
         os.rename(tmp_path / "away", root)
@@ -115,7 +113,7 @@ def test_an_empty_folder_in_the_place_of_the_root_is_not_followed(tmp_path: Path
         before = tree(there)
         os.rename(machine.local, tmp_path / "away")
         machine.local.mkdir()
-        eventually(lambda: machine.standing.phase is Phase.HELD, _WITHIN, lambda: machine.standing)
+        eventually(lambda: machine.status.phase is Phase.HELD, _WITHIN, lambda: machine.status)
         assert tree(there) == before and tree(machine.local) == {}
         machine.local.rmdir()
         os.rename(tmp_path / "away", machine.local)

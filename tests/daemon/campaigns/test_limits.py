@@ -1,4 +1,4 @@
-"""Where the system's events end: too few watches, too many events. All is found, and people are told."""
+"""Limits of inotify (watches, queue) in a running daemon: all changes are found, users are warned."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_with_too_few_watches_changes_are_found_by_looking_and_a_person_is_told(
 ) -> None:
     name, most = limit
     with between_folders(tmp_path, *_limited(name, most)) as (machine, there):
-        assert "polling" in (machine.standing.local_watch, machine.standing.remote_watch)
+        assert "polling" in (machine.status.local_watch, machine.status.remote_watch)
         (machine.local / "d7" / "new").write_text("here")
         (there / "d8" / "new").write_text("there")
         (machine.local / "d9" / "f").unlink()

@@ -1,4 +1,4 @@
-"""Very many jobs in one daemon: each is watched, an edit in any crosses, and at rest it costs little."""
+"""Hundreds of jobs in one daemon: each is watched and synced, and at rest they cost little."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class Many(Machine):
         self.config.chmod(0o600)
 
     @property
-    def standings(self) -> Sequence[JobStatus]:
-        return self.client.standing().jobs
+    def statuses(self) -> Sequence[JobStatus]:
+        return self.client.status().jobs
 
     def rests(self) -> bool:
         """Whether all jobs have run well, and wait for news."""
         try:
-            jobs = self.standings
+            jobs = self.statuses
         except SyncerError:
             return False
         return len(jobs) == self.jobs and all(j.phase is Phase.IDLE and j.last_exit == 0 for j in jobs)
@@ -98,8 +98,8 @@ def test_every_job_is_watched_and_one_that_rests_costs_a_thread_and_no_descripto
     tmp_path: Path, jobs: int
 ) -> None:
     with at_rest(Many(home=tmp_path, remote="", jobs=jobs)) as many:
-        assert {(job.local_watch, job.remote_watch) for job in many.standings} == {("events", "events")}
-        assert not [note for job in many.standings for note in job.notes]
+        assert {(job.local_watch, job.remote_watch) for job in many.statuses} == {("events", "events")}
+        assert not [note for job in many.statuses for note in job.notes]
         many.edit_all("first")
         eventually(lambda: many.rests() and len(many.open_files()) <= _SHARED, _WITHIN, many.open_files)
         assert many.open_files().count("anon_inode:inotify") == 1
@@ -121,7 +121,7 @@ def test_every_job_is_watched_and_one_that_rests_costs_a_thread_and_no_descripto
 
 def test_with_few_descriptors_all_jobs_are_watched_all_the_same(tmp_path: Path) -> None:
     with at_rest(Many(home=tmp_path, remote="", jobs=40, before=limited(200))) as many:
-        assert {(job.local_watch, job.remote_watch) for job in many.standings} == {("events", "events")}
+        assert {(job.local_watch, job.remote_watch) for job in many.statuses} == {("events", "events")}
         many.edit_all("few")
         assert "open files" not in many.log, "neither a word of warning nor a failure"
 

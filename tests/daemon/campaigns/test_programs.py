@@ -1,4 +1,4 @@
-"""What programs do to a folder, with a daemon behind them: the right result, and never half a file.
+"""Files written by real programs with a daemon behind them: correct result, never half a file.
 
 git, rsync, editors, and ten thousand files at once; folder to folder, and over a server to a second machine.
 """
@@ -42,7 +42,7 @@ def comes_equal(machine: Machine, *roots: Path, within: float = 120.0) -> float:
         return machine.is_quiet() and all(t == trees[0] for t in trees)
 
     def told() -> str:
-        return f"{difference(*map(tree, (machine.local, *roots)))}\n{machine.standing}\n{machine.log[-2000:]}"
+        return f"{difference(*map(tree, (machine.local, *roots)))}\n{machine.status}\n{machine.log[-2000:]}"
 
     return eventually(equal, within, told)
 

@@ -1,4 +1,4 @@
-"""Signals and orders in the middle of work: a quick end, going on where it was, another config."""
+"""Signals and commands in the middle of work: quick end, resumption, reload."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def uploading(base: Path) -> Iterator[tuple[Machine, Proxy, Path]]:
         with machines(machine):
             machine.start()
             eventually(
-                lambda: machine.is_quiet() and machine.standing.remote_watch == "feed",
+                lambda: machine.is_quiet() and machine.status.remote_watch == "feed",
                 _WITHIN,
                 lambda: machine.log[-2000:],
             )
             proxy.zero()
             (machine.local / "large").write_bytes(blake3(b"large").digest(LARGE))
-            eventually(lambda: proxy.up.body > LARGE // 4, _WITHIN, lambda: machine.standing)
+            eventually(lambda: proxy.up.body > LARGE // 4, _WITHIN, lambda: machine.status)
             yield machine, proxy, base / "served" / "docs"
             machine.told_no_nonsense()
 
@@ -66,7 +66,7 @@ def test_a_stop_in_the_middle_of_an_upload_is_quick_and_the_next_start_goes_on(t
 def test_a_pause_in_the_middle_of_an_upload_holds_it_until_it_is_taken_back(tmp_path: Path) -> None:
     with uploading(tmp_path) as (machine, proxy, there):
         machine.client.pause(())
-        eventually(lambda: machine.standing.phase is Phase.PAUSED, _STOPS_WITHIN, lambda: machine.standing)
+        eventually(lambda: machine.status.phase is Phase.PAUSED, _STOPS_WITHIN, lambda: machine.status)
         crossed = proxy.up.body
         time.sleep(1.0)
         assert proxy.up.body == crossed and tree(there) == {}

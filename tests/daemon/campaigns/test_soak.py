@@ -1,4 +1,4 @@
-"""The soak: an hour of 17 changes a second; everything levels off, all sides are equal, nothing is lost.
+"""The soak: an hour of 17 changes a second; resources level off, all sides are equal, nothing is lost.
 
     .venv/bin/pytest -m long -s tests/daemon/campaigns/test_soak.py
 
@@ -52,7 +52,7 @@ def soak(base: Path, report: Path, load: Load) -> Recorder:
         print(f"samples and plot: {report.absolute()}", flush=True)
         world.nothing_is_lost()
         world.nobody_stumbled()
-        assert world.machines[0].standing.retries == (NEVER,)
+        assert world.machines[0].status.retries == (NEVER,)
         return world.recorder
 
 

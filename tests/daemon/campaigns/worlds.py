@@ -1,4 +1,4 @@
-"""Machines with a daemon each, a `syncer serve` between them or none, users, and what has to hold.
+"""Scenes for campaigns: machines with a daemon each, perhaps a server, users, and their invariants.
 
     with at_work(World(tmp_path, seed=7)) as world:
         world.begin()
@@ -162,7 +162,7 @@ class Scene:
 
     def _stands(self, machine: Machine) -> str:
         try:
-            return f"{machine.standing}\n{machine.log[-1500:]}"
+            return f"{machine.status}\n{machine.log[-1500:]}"
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs into the report
             return f"{machine.home.name}: {error}\n{machine.log[-1500:]}"
 

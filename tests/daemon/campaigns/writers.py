@@ -1,4 +1,4 @@
-"""Users: each edits a folder without looking to the left or right, in every way that programs have.
+"""Simulated users: each edits a folder concurrently, in every way that programs do.
 
 A user may destroy contents: whatever a user read at a place right before overwriting or deleting it
 there is given up, everywhere. All else that was ever written has to stand somewhere to the end. What

@@ -1,4 +1,4 @@
-"""systemd's side is played by a real datagram socket; the status line is a table."""
+"""sd_notify(3) against a real datagram socket, and the status line as a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several folders under watch on one queue of the kernel, which has one watch for each directory.
+"""Several watched folders on one inotify instance, which has one watch per directory.
 
 Roots that are the same, that lie in each other, that come and go: each folder is told all that happens in it,
 and what befalls one is no other's.
@@ -21,9 +21,9 @@ from syncer.watch import dispatcher as dispatching
 from syncer.watch.dispatcher import Dispatcher
 from syncer.watch.inotify import Instance
 from syncer.watch.problems import Break
-from tests.watch.hearing import LONG, Follower
-from tests.watch.reading import Grown, Queue, places, read
-from tests.watch.stirring import Stirrer
+from tests.watch.manual_queue import Grown, Queue, places, read
+from tests.watch.random_changes import RandomChanges
+from tests.watch.recorder import LONG, Follower
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux'")
 
@@ -252,7 +252,7 @@ class Guests:
 def follow(root: Path, outside: Path, queue: Queue, seed: int, *, turns: int) -> None:
     """Two folders that exchange directories, and guests on parts of the first."""
     pairs = [(folder, Grown(folder, queue), Follower(folder)) for folder in (root, outside)]
-    stirrer, guests = Stirrer(root, outside, seed), Guests(queue, seed)
+    stirrer, guests = RandomChanges(root, outside, seed), Guests(queue, seed)
     for turn in range(turns):
         stirrer.stir(1 + (seed + turn) % 7)
         if (seed + turn) % 2:

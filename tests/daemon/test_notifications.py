@@ -1,4 +1,4 @@
-"""From the end of a run to a command that was called: which one, the config decides, and each thing once."""
+"""Notifier: from the end of a run to the configured hook, each event once."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def test_after_a_reload_the_new_hook_is_told_what_is_new(tmp_path: Path) -> None
     written(tmp_path, 1)
     renewed = settings(tmp_path, 'on_error = "hook 3"', 'on_stale = "hook 2"')
     alarms.run_ended(renewed, renewed.jobs["docs"], BROKEN, whole=True)
-    alarms.stands(renewed, renewed.jobs["docs"], STANDING)
+    alarms.check_stale(renewed, renewed.jobs["docs"], STANDING)
     clock.pass_(61)
-    alarms.stands(renewed, renewed.jobs["docs"], STANDING)
+    alarms.check_stale(renewed, renewed.jobs["docs"], STANDING)
     assert [document["event"] for document in written(tmp_path, 2)] == ["error", "stale"]
     alarms.stop()
 

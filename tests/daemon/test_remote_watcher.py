@@ -1,4 +1,4 @@
-"""Hearing of changes at a service, which is played here by a script; and once at a real server."""
+"""Remote watcher against a scripted service, and once against a real server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from syncer.clock import SystemClock
 from syncer.config import parse
-from syncer.daemon.remote_watcher import WAIT, RemoteWatcher
+from syncer.daemon.remote_watcher import LONG_POLL, RemoteWatcher
 from syncer.engine.interfaces import Store
 from syncer.engine.scope import EVERYWHERE, NOWHERE, Places
 from syncer.errors import AuthError, TransientError
@@ -72,10 +72,10 @@ class Heard:
 
     def __init__(self) -> None:
         self.places: list[Places] = []
-        self.regained = 0
+        self.recovered = 0
 
     def regain(self) -> None:
-        self.regained += 1
+        self.recovered += 1
 
     @property
     def all(self) -> Places:
@@ -92,7 +92,7 @@ def listening(script: Script, heard: Heard, *, probe: float = 0.01) -> Iterator[
         return cast(Store, script)
 
     ear = RemoteWatcher(
-        "docs", connect, heard=heard.places.append, regained=heard.regain, probe=probe, first=0.01
+        "docs", connect, changed=heard.places.append, recovered=heard.regain, probe=probe, first=0.01
     )
     ear.start()
     try:
@@ -127,7 +127,7 @@ def test_what_a_feed_tells_is_passed_on_and_the_next_question_goes_on_from_there
         Places(directories=frozenset({"a", "b/c"})),
         Places(directories=frozenset({"d"})),
     ]
-    assert script.asked == [(None, 0.0), ("1", WAIT), ("2", WAIT), ("3", WAIT)]
+    assert script.asked == [(None, 0.0), ("1", LONG_POLL), ("2", LONG_POLL), ("3", LONG_POLL)]
 
 
 def test_when_it_begins_to_listen_all_may_have_changed_before() -> None:
@@ -152,8 +152,8 @@ def test_a_line_that_breaks_is_made_anew_and_goes_on_from_its_cursor() -> None:
     script = Feeds(News(cursor="1"), down, down, down, News(cursor="2", changed=("a",)))
     heard = heard_of(script)
     assert heard.places == [EVERYWHERE, Places(directories=frozenset({"a"}))], "and not everything once more"
-    assert heard.regained == 1
-    assert script.asked[1:] == [("1", WAIT), ("1", 0.0), ("1", 0.0), ("1", 0.0), ("2", WAIT)]
+    assert heard.recovered == 1
+    assert script.asked[1:] == [("1", LONG_POLL), ("1", 0.0), ("1", 0.0), ("1", 0.0), ("2", LONG_POLL)]
     assert script.closed == 3 and script.connected == 4
 
 
@@ -163,7 +163,7 @@ def test_a_line_that_breaks_is_made_anew_and_goes_on_from_its_cursor() -> None:
 def test_whatever_goes_wrong_the_remote_is_heard_again_some_day(trouble: Exception) -> None:
     script = Feeds(News(cursor="1"), trouble, News(cursor="2", changed=("a",)))
     heard = heard_of(script)
-    assert heard.regained == 1 and heard.places[-1] == Places(directories=frozenset({"a"}))
+    assert heard.recovered == 1 and heard.places[-1] == Places(directories=frozenset({"a"}))
 
 
 def test_while_the_line_is_broken_it_says_so() -> None:
@@ -183,12 +183,12 @@ def test_a_service_that_cannot_be_reached_at_first_is_tried_again() -> None:
             raise TransientError("no route")
         return cast(Store, script)
 
-    ear = RemoteWatcher("docs", connect, heard=heard.places.append, regained=heard.regain, first=0.01)
+    ear = RemoteWatcher("docs", connect, changed=heard.places.append, recovered=heard.regain, first=0.01)
     ear.start()
     assert script.exhausted.wait(LONG)
     ear.stop()
     script.let_go.set()
-    assert heard.regained == 1 and heard.places == [EVERYWHERE]
+    assert heard.recovered == 1 and heard.places == [EVERYWHERE]
 
 
 def test_one_who_stopped_listening_tells_nothing_any_more() -> None:
@@ -209,7 +209,9 @@ def test_one_who_stopped_listening_tells_nothing_any_more() -> None:
 
 def test_an_ear_that_was_stopped_before_it_began_asks_nobody() -> None:
     script = Feeds()
-    ear = RemoteWatcher("docs", lambda: cast(Store, script), heard=lambda places: None, regained=lambda: None)
+    ear = RemoteWatcher(
+        "docs", lambda: cast(Store, script), changed=lambda places: None, recovered=lambda: None
+    )
     ear.stop()
     ear.start()
     ear._thread.join(LONG)
@@ -225,7 +227,7 @@ def test_a_token_that_moves_means_that_all_may_have_changed() -> None:
 
 def test_a_token_says_nothing_of_what_was_before_the_line_was_made_again() -> None:
     heard = heard_of(Pulses(b"1", TransientError("reset"), b"1", b"1"))
-    assert heard.places == [EVERYWHERE] * 2 and heard.regained == 1
+    assert heard.places == [EVERYWHERE] * 2 and heard.recovered == 1
 
 
 def test_a_service_that_tells_nothing_is_left_alone() -> None:
@@ -255,7 +257,7 @@ def test_changes_in_the_folder_of_a_real_server_are_heard(tmp_path: Path) -> Non
         def connect() -> Store:
             return factory.service(settings, job, place_of(settings, job), SystemClock())
 
-        ear = RemoteWatcher("docs", connect, heard=heard.places.append, regained=heard.regain, first=0.01)
+        ear = RemoteWatcher("docs", connect, changed=heard.places.append, recovered=heard.regain, first=0.01)
         ear.start()
         try:
             eventually(lambda: ear.mode == "feed")

@@ -1,4 +1,4 @@
-"""What is said of troubles: once, with a remedy that helps, and again when it is new."""
+"""Problems of watching: reported once, with a remedy that helps, and again when they come back."""
 
 from __future__ import annotations
 
@@ -30,34 +30,34 @@ def register(said, clock):
 
 def test_a_trouble_is_said_once_until_it_is_over(register, said):
     for _ in range(3):
-        register.say(WatchProblem.REFUSED, "message", "remedy")
+        register.report(WatchProblem.REFUSED, "message", "remedy")
     assert said == [("message", "remedy")]
     register.over(WatchProblem.REFUSED)
-    register.say(WatchProblem.REFUSED, "message", "remedy")
+    register.report(WatchProblem.REFUSED, "message", "remedy")
     assert len(said) == 2
 
 
 def test_one_trouble_does_not_hide_another(register, said):
-    register.say(WatchProblem.REFUSED, "first")
-    register.say(WatchProblem.OVERFLOW, "second")
+    register.report(WatchProblem.REFUSED, "first")
+    register.report(WatchProblem.OVERFLOW, "second")
     assert said == [("first", ""), ("second", "")]
 
 
 def test_what_lasts_is_not_said_again_however_long_it_does(register, said, clock):
-    register.say(WatchProblem.GONE, "gone")
+    register.report(WatchProblem.GONE, "gone")
     clock.pass_(10**6)
-    register.say(WatchProblem.GONE, "gone")
+    register.report(WatchProblem.GONE, "gone")
     assert len(said) == 1
 
 
 @pytest.mark.parametrize("kind", [WatchProblem.OVERFLOW, WatchProblem.BROKEN])
 def test_what_happens_in_a_moment_is_new_after_a_calm(register, said, clock, kind):
     for _ in range(5):
-        register.say(kind, "again")
+        register.report(kind, "again")
         clock.pass_(500)
     assert len(said) == 1  # there was no calm
     clock.pass_(500)
-    register.say(kind, "again")
+    register.report(kind, "again")
     assert len(said) == 2
 
 

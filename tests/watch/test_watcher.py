@@ -1,4 +1,4 @@
-"""A folder under watch: what happens is told at once; whatever goes wrong is told, said once and mended."""
+"""FolderWatch: changes are reported at once; failures are reported once, and recovered from."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ import time
 from pathlib import Path
 
 import pytest
-from watchdog.observers import Observer
 
-from syncer.watch.backend import system_observer
+from syncer.watch.backend import WatchdogEvents, open_events
 from syncer.watch.dispatcher import Dispatcher
 from syncer.watch.executor import Executor
-from tests.watch.hearing import Follower, Heard, watching
-from tests.watch.stirring import Stirrer
+from tests.watch.random_changes import RandomChanges
+from tests.watch.recorder import Follower, Recorder, watching
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux'")
 
 
 def refusing(number):
-    """An observer that is not to be had."""
+    """A source of events that cannot be opened."""
 
-    def observer():
+    def opened(*_):
         raise OSError(number, os.strerror(number))
 
-    return observer
+    return opened
 
 
 class Time:
@@ -50,18 +49,18 @@ class Time:
 
 
 class Made:
-    """Observers that are really made, and kept for the test to break."""
+    """Sources of events that are really opened, and kept for the test to break."""
 
-    def __init__(self, make=system_observer):
+    def __init__(self, make=open_events):
         self._make = make
         self.all = []
         self.refusals = []
 
-    def __call__(self):
+    def __call__(self, *arguments):
         if self.refusals:
             number = self.refusals.pop()
             raise OSError(number, os.strerror(number))
-        self.all.append(self._make())
+        self.all.append(self._make(*arguments))
         return self.all[-1]
 
 
@@ -74,7 +73,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def heard():
-    return Heard()
+    return Recorder()
 
 
 @pytest.fixture(params=["ours", "stock", "looks"])
@@ -82,8 +81,8 @@ def means(request):
     """The ways to notice something."""
     return {
         "ours": {"poll": 0.05},
-        "stock": {"poll": 0.05, "observer": Observer},
-        "looks": {"poll": 0.01, "observer": refusing(errno.ENOSYS)},
+        "stock": {"poll": 0.05, "open_events": WatchdogEvents},
+        "looks": {"poll": 0.01, "open_events": refusing(errno.ENOSYS)},
     }[request.param]
 
 
@@ -196,10 +195,10 @@ def test_a_tree_that_is_made_in_one_go_is_told_completely(root, heard, tmp_path,
 def stir(root, outside, seed, options, *, turns):
     """Random changes while the watch listens in its own threads; in the end all of them are known."""
     outside.mkdir()
-    follower, heard = Follower(root), Heard()
+    follower, heard = Follower(root), Recorder()
     heard.changed = follower.changed
     with watching(root, heard, **options):
-        stirrer = Stirrer(root, outside, seed)
+        stirrer = RandomChanges(root, outside, seed)
         for turn in range(turns):
             stirrer.stir(5)
             if turn % 4 == 0:
@@ -216,7 +215,7 @@ def test_who_looks_where_he_is_told_to_ends_up_knowing_everything(root, tmp_path
 
 @pytest.mark.parametrize("seed", range(3))
 def test_who_looks_where_looks_tell_him_to_ends_up_knowing_everything(root, tmp_path, seed):
-    stir(root, tmp_path / "outside", seed, {"observer": refusing(errno.ENOSYS), "poll": 0.01}, turns=20)
+    stir(root, tmp_path / "outside", seed, {"open_events": refusing(errno.ENOSYS), "poll": 0.01}, turns=20)
 
 
 @pytest.mark.long
@@ -240,7 +239,7 @@ def test_more_than_the_system_keeps_is_told_as_everywhere_and_said_once(root, he
         heard.changed(places)
         released.wait(60)
 
-    slow = Heard()
+    slow = Recorder()
     slow.changed, slow.say = changed, heard.say
     with watching(root, slow):
         descriptors = [os.open(root / f"{n}" / "f", os.O_CREAT | os.O_WRONLY) for n in range(100)]
@@ -271,7 +270,7 @@ def test_more_than_the_system_keeps_is_told_as_everywhere_and_said_once(root, he
 def test_without_events_there_are_looks_and_the_remedy_is_said_once(root, heard, number, setting):
     clock, made = Time(), Made()
     made.refusals = [number] * 3
-    with watching(root, heard, observer=made, poll=0.01, clock=clock) as watch:
+    with watching(root, heard, open_events=made, poll=0.01, clock=clock) as watch:
         assert watch.mode == "polling"
         for n in range(3):
             heard.forget()
@@ -302,7 +301,7 @@ def test_a_look_that_takes_long_is_not_repeated_soon(root, heard):
 
     clock, looks = Ticking(), []
     options = {
-        "observer": refusing(errno.ENOSYS),
+        "open_events": refusing(errno.ENOSYS),
         "clock": clock,
         "wanted": lambda: bool(looks.append(1)) or True,
     }
@@ -315,7 +314,7 @@ def test_a_look_that_takes_long_is_not_repeated_soon(root, heard):
 def test_what_changes_between_the_last_look_and_the_first_event_is_told(root, heard):
     clock, made = Time(), Made()
     made.refusals = [errno.ENOSPC]
-    with watching(root, heard, observer=made, poll=0.01, clock=clock, wanted=lambda: False) as watch:
+    with watching(root, heard, open_events=made, poll=0.01, clock=clock, wanted=lambda: False) as watch:
         (root / "d" / "f").write_bytes(b"1")
         time.sleep(0.1)
         assert heard.times == 0  # nobody wants looks
@@ -326,10 +325,10 @@ def test_what_changes_between_the_last_look_and_the_first_event_is_told(root, he
 
 def test_an_observer_that_dies_is_replaced(root, heard):
     made = Made()
-    with watching(root, heard, observer=made, poll=0.05) as watch:
+    with watching(root, heard, open_events=made, poll=0.05) as watch:
         for n in range(3):
             heard.forget()
-            made.all[n].stop()
+            made.all[n].close()
             heard.until(lambda: heard.everywhere > 0)
             assert watch.mode == "events"
             heard.forget()
@@ -341,9 +340,9 @@ def test_an_observer_that_dies_is_replaced(root, heard):
 
 
 def test_an_observer_whose_emitter_dies_is_replaced(root, heard):
-    made = Made()
-    with watching(root, heard, observer=made, poll=0.05):
-        for emitter in made.all[0].emitters:
+    made = Made(WatchdogEvents)
+    with watching(root, heard, open_events=made, poll=0.05):
+        for emitter in made.all[0].observer.emitters:
             emitter.stop()
         heard.until(lambda: heard.everywhere > 0)
         heard.forget()
@@ -360,9 +359,9 @@ def test_a_listener_that_fails_ends_nothing(root, heard):
             raise failures.pop()
         heard.changed(places)
 
-    bad = Heard()
+    bad = Recorder()
     bad.changed, bad.say = changed, heard.say
-    with watching(root, bad, observer=refusing(errno.ENOSYS), poll=0.01):
+    with watching(root, bad, open_events=refusing(errno.ENOSYS), poll=0.01):
         (root / "d" / "f").write_bytes(b"1")
         heard.until(lambda: not failures and heard.everywhere > 0)
         heard.forget()
@@ -461,7 +460,7 @@ def test_a_deep_tree_is_watched_with_two_descriptors(root, heard):
 
 @linux
 def test_one_folder_s_listener_that_never_returns_is_no_other_folder_s(tmp_path, heard):
-    released, stuck = threading.Event(), Heard()
+    released, stuck = threading.Event(), Recorder()
     stuck.changed = lambda _: released.wait(60)
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
@@ -480,7 +479,7 @@ def test_one_folder_s_listener_that_never_returns_is_no_other_folder_s(tmp_path,
 
 @linux
 def test_a_reader_of_the_system_s_events_that_ends_in_a_bug_is_replaced(tmp_path, heard, monkeypatch, caplog):
-    second = Heard()
+    second = Recorder()
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
     with (
@@ -521,7 +520,7 @@ def test_a_listener_may_end_the_watch(root, heard, means):
         watches[0].stop()
         heard.changed(places)
 
-    ending = Heard()
+    ending = Recorder()
     ending.changed = changed
     watches = []
     before = threading.active_count()
@@ -539,7 +538,7 @@ def test_an_end_does_not_wait_for_a_listener_that_never_returns(root, heard, mea
         heard.changed(places)
         released.wait(60)
 
-    stuck = Heard()
+    stuck = Recorder()
     stuck.changed = changed
     with watching(root, stuck, **means) as watch:
         (root / "d" / "f").write_bytes(b"1")
@@ -555,7 +554,7 @@ def test_no_descriptor_is_left_behind(root, heard):
     for _ in range(5):
         with watching(root, heard):
             (root / "d" / "f").write_bytes(b"1")
-    with pytest.raises(AssertionError), watching(root, heard, observer=refusing(errno.ENOSPC)):
+    with pytest.raises(AssertionError), watching(root, heard, open_events=refusing(errno.ENOSPC)):
         raise AssertionError
     assert set(os.listdir("/proc/self/fd")) == before
 

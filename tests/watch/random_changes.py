@@ -1,4 +1,4 @@
-"""Random trouble in a folder: what programs do to files and directories, and what comes from outside."""
+"""Random changes in a folder, as programs and moves from outside make them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 NAMES = ["a", "b", "c", "d", "with space", "line\nbreak", os.fsdecode(b"not-utf8-\xff"), "ä"]
 
 
-class Stirrer:
+class RandomChanges:
     """Changes `root` at random; what is moved out goes to `outside`, and may come back."""
 
     def __init__(self, root: Path, outside: Path, seed: int) -> None:

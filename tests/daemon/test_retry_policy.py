@@ -1,4 +1,4 @@
-"""What a run's end means for the next one: a table."""
+"""Retry policy: what the end of a run means for the next one, as a table."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def action(path: str, outcome: Outcome) -> ActionReport:
         (StateError("disk full"), Ending(delay=1.0)),
         (NoSpace("disk full"), Ending(delay=1.0)),
         (SyncerError("unexpected ValueError"), Ending(delay=1.0)),
-        (Busy("another run"), Ending(delay=2.0, steady=True)),
-        (GuardTripped("emptied", "nothing is there"), Ending(delay=60.0, steady=True)),
-        (NoCommonVersion("update"), Ending(delay=3600.0, steady=True)),
+        (Busy("another run"), Ending(delay=2.0, constant_delay=True)),
+        (GuardTripped("emptied", "nothing is there"), Ending(delay=60.0, constant_delay=True)),
+        (NoCommonVersion("update"), Ending(delay=3600.0, constant_delay=True)),
         (AuthError("expired"), Ending(delay=60.0)),
         (ConfigError("no such folder"), Ending(delay=60.0)),
         (Interrupted(15), Ending(broken_off=True)),

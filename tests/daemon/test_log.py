@@ -1,4 +1,4 @@
-"""The daemon's log: one line for each record, levels for journald, files that end."""
+"""Logging of the daemon: one line per record, journald priorities, rotation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks where there are no events: by stamps, through no link, young entries told twice."""
+"""Polling by stamps: changes found, symlinks not followed, young entries reported twice."""
 
 from __future__ import annotations
 

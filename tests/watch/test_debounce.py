@@ -1,4 +1,4 @@
-"""When a run is due, and where it looks: nothing that was told is left out, and nothing waits too long."""
+"""Debouncer: when a run is due and what it scans; nothing is lost, and nothing waits too long."""
 
 from __future__ import annotations
 

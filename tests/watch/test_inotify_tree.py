@@ -1,4 +1,4 @@
-"""Directories under watch while they come, go and are renamed, the reader as far behind as can be.
+"""Recursive inotify while directories come, go and are renamed, with the reader as late as possible.
 
 The tree is read only when the test says so: every race between a change and the reader is one order of calls.
 """
@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from syncer.watch.problems import Break
-from tests.watch.hearing import Follower
-from tests.watch.reading import Grown, places, read
-from tests.watch.stirring import Stirrer
+from tests.watch.manual_queue import Grown, places, read
+from tests.watch.random_changes import RandomChanges
+from tests.watch.recorder import Follower
 from tests.world import as_nobody
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux'")
@@ -207,7 +207,7 @@ def test_there_is_no_tree_without_a_root(tmp_path, grown):
 def follow(root: Path, outside: Path, tree: Grown, seed: int, *, turns: int) -> None:
     """Random changes, readings in between: in the end everything is known, every directory watched."""
     follower = Follower(root)
-    stirrer = Stirrer(root, outside, seed)
+    stirrer = RandomChanges(root, outside, seed)
     for turn in range(turns):
         stirrer.stir(1 + (seed + turn) % 7)
         if (seed + turn) % 3:
@@ -234,3 +234,22 @@ def test_who_looks_where_he_is_told_to_knows_everything(root, outside, grown, se
 @pytest.mark.parametrize("seed", range(1000, 3000))
 def test_who_looks_where_he_is_told_to_knows_everything_long(root, outside, grown, seed):
     follow(root, outside, grown(root), seed, turns=60)
+
+
+def test_a_snapshot_inside_the_root_was_watched_although_nothing_in_it_is_synced(root, queue):
+    """With everything below; each snapshot took as many watches as the whole tree."""
+    (root / ".snapshots" / "1" / "snapshot" / "deep").mkdir(parents=True)
+
+    def select(directory, names):
+        return [name for name in names if name != "snapshot"]
+
+    tree = Grown(root, queue, select)
+    assert len(tree.subscription.watches) == 3
+    (root / ".snapshots" / "1" / "snapshot" / "deep" / "f").write_bytes(b"1")
+    (root / "d" / "snapshot").mkdir(parents=True)
+    assert read(tree).trees >= {"d"}, "a new one is reported, and the scan says what it is"
+    assert len(tree.subscription.watches) == 4
+    (root / "d" / "sub").mkdir()
+    read(tree)
+    assert len(tree.subscription.watches) == 5
+    tree.close()

@@ -1,4 +1,4 @@
-"""Where the socket is, and one daemon for a state directory: locks, stale sockets, things in the way."""
+"""Instance lock and socket path: one daemon per state directory, stale sockets, obstacles."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from syncer.daemon.instance import (
     socket_path,
 )
 from syncer.errors import Busy, StateError
-from tests.daemon.pretending import Pretended, pretending
+from tests.daemon.fake_daemon import FakeDaemon, fake_daemon
 from tests.server.conftest import environment
 
 KEEPER = """
 import sys, time
 from pathlib import Path
 from syncer.daemon.instance import InstanceLock, bind
-tenure = InstanceLock.acquire(Path(sys.argv[1]))
-sock = bind(tenure.socket)
+lock = InstanceLock.acquire(Path(sys.argv[1]))
+sock = bind(lock.socket)
 print("ready", flush=True)
 time.sleep(120)
 """
@@ -51,11 +51,11 @@ def test_without_a_daemon_there_is_no_holder_and_looking_makes_nothing(state: Pa
 
 
 def test_the_holder_says_who_it_is_and_where_it_listens(state: Path) -> None:
-    with InstanceLock.acquire(state) as tenure:
-        assert holder(state) == InstanceInfo(pid=os.getpid(), socket=str(tenure.socket))
+    with InstanceLock.acquire(state) as lock:
+        assert holder(state) == InstanceInfo(pid=os.getpid(), socket=str(lock.socket))
         assert (state / LOCK).stat().st_mode & 0o777 == 0o600
     assert holder(state) is None, "although the file stays"
-    tenure.release()
+    lock.release()
 
 
 def test_a_second_daemon_is_refused_and_told_who_is_there(state: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_second_daemon_is_refused_and_told_who_is_there(state: Path) -> None:
 
 
 def test_daemons_of_other_state_directories_do_not_meet(tmp_path: Path) -> None:
-    with pretending(tmp_path / "a"), pretending(tmp_path / "b"):
+    with fake_daemon(tmp_path / "a"), fake_daemon(tmp_path / "b"):
         assert socket_path(tmp_path / "a") != socket_path(tmp_path / "b")
 
 
@@ -96,7 +96,7 @@ def test_a_killed_daemon_leaves_a_socket_that_the_next_one_replaces(state: Path)
         process.send_signal(signal.SIGKILL)
         process.wait(20)
     assert socket_path(state).exists() and holder(state) is None
-    with pretending(state):
+    with fake_daemon(state):
         assert holder(state) == InstanceInfo(pid=os.getpid(), socket=str(socket_path(state)))
 
 
@@ -114,8 +114,8 @@ def test_a_directory_in_place_of_the_socket_is_told_and_left_alone(state: Path) 
     private(path.parent)
     path.mkdir()
     try:
-        with InstanceLock.acquire(state) as tenure, pytest.raises(StateError, match="in the way") as refused:
-            ControlServer(tenure, Pretended())
+        with InstanceLock.acquire(state) as lock, pytest.raises(StateError, match="in the way") as refused:
+            ControlServer(lock, FakeDaemon())
         assert str(path) in refused.value.message and path.is_dir()
     finally:
         path.rmdir()
@@ -142,7 +142,7 @@ def test_sockets_that_nobody_touches_any_more_are_swept(state: Path, monkeypatch
         (places[0].parent / "daemon-2.sock").write_text("no socket")
         for place in (places[0], places[2], places[0].parent / "daemon-2.sock"):
             os.utime(place, (1, 1))
-        with pretending(state):
+        with fake_daemon(state):
             left = {path.name for path in places[0].parent.iterdir()}
         assert left == {"daemon-1.sock", "daemon-2.sock", "else.sock", socket_path(state).name}
 
@@ -152,7 +152,7 @@ def test_the_runtime_directory_is_used_where_there_is_one(
 ) -> None:
     with tempfile.TemporaryDirectory() as runtime:
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
-        with pretending(state):
+        with fake_daemon(state):
             [found] = Path(runtime).glob("syncer/daemon-*.sock")
             assert found.is_socket() and found.parent.stat().st_mode & 0o777 == 0o700
 
@@ -188,7 +188,7 @@ def test_without_a_runtime_directory_the_socket_is_in_the_state_directory_howeve
     long = tmp_path / ("s" * 100)
     place = socket_path(long)
     assert place.is_relative_to(long) or place.is_relative_to("/run/user")
-    with pretending(long) as daemon:
+    with fake_daemon(long) as daemon:
         assert place.is_socket()
         client = connect(long)
         assert client is not None
@@ -200,7 +200,7 @@ def test_a_daemon_is_found_from_another_environment(state: Path, monkeypatch: py
     """systemd's services have a runtime directory, cron's jobs have none."""
     with tempfile.TemporaryDirectory() as runtime:
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
-        with pretending(state):
+        with fake_daemon(state):
             monkeypatch.delenv("XDG_RUNTIME_DIR")
             found = holder(state)
             assert found is not None and found.socket.startswith(runtime)
@@ -254,6 +254,6 @@ def test_a_lock_that_is_a_pipe_makes_nobody_wait(state: Path) -> None:
 
 
 def test_the_socket_listens_when_bind_returns(state: Path) -> None:
-    with InstanceLock.acquire(state) as tenure, bind(tenure.socket), socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(tenure.socket))
-    tenure.socket.unlink()
+    with InstanceLock.acquire(state) as lock, bind(lock.socket), socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(lock.socket))
+    lock.socket.unlink()

@@ -1,4 +1,4 @@
-"""watchdog's events as places: whichever way a system names a change, the right directories are told."""
+"""watchdog's events as places: however a system names a change, the right directories are reported."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import pytest
 from watchdog import events as e
 
 from syncer.engine.scope import NOWHERE, Places
-from syncer.watch.backend import breaks_of, places_of
-from syncer.watch.problems import Break
+from syncer.watch.backend import places_of
 
 
 def places(*directories, trees=()):
@@ -51,10 +50,3 @@ def test_an_event_is_told_as_places(event, told):
 
 def test_below_the_topmost_root_too():
     assert places_of(e.FileCreatedEvent("/d/f"), "/") == places("d")
-
-
-def test_only_the_end_of_the_root_is_a_break():
-    assert breaks_of(e.DirDeletedEvent("/r"), "/r") == (Break.UPROOTED,)
-    assert breaks_of(e.DirMovedEvent("/r", "/x"), "/r") == (Break.UPROOTED,)
-    assert breaks_of(e.DirDeletedEvent("/r/d"), "/r") == ()
-    assert breaks_of(e.DirModifiedEvent("/r"), "/r") == ()

@@ -1,4 +1,4 @@
-"""Trees that are read when the test says so: so each race is one order of calls."""
+"""inotify trees that are read only when the test says so, so that each race is one order of calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from syncer.engine.scope import NOWHERE, Places
 from syncer.watch.dispatcher import Dispatcher
 from syncer.watch.inotify import Instance
-from syncer.watch.inotify_tree import Found, WatchTree
+from syncer.watch.inotify_tree import Found, Select, WatchTree, every_one
 
 
 class Queue(Dispatcher):
@@ -33,11 +33,11 @@ class Queue(Dispatcher):
 class Grown(WatchTree):
     """A tree on a queue that is read at no other moment than with its trees."""
 
-    def __init__(self, root: Path, queue: Queue) -> None:
+    def __init__(self, root: Path, queue: Queue, select: Select = every_one) -> None:
         self.queue = queue
         self.subscription = queue.subscribe(lambda: None)
         try:
-            super().__init__(str(root), self.subscription)
+            super().__init__(str(root), self.subscription, select)
         except BaseException:
             self.subscription.close()
             raise

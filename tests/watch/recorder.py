@@ -1,4 +1,4 @@
-"""Who listens to a watch: what was told so far, and whether it is enough to know the folder by.
+"""Recorder of what a watch reports, and a follower that checks whether the reports suffice.
 
 `Follower` is the contract put to the test: it knows a folder only by looking where it is told to, as a run
 does, and has to know all of it in the end.
@@ -21,7 +21,7 @@ from syncer.watch.watcher import FolderWatch
 LONG = 30.0  # seconds after which a test gives up
 
 
-class Heard:
+class Recorder:
     """All that a watch told and said."""
 
     def __init__(self) -> None:
@@ -75,9 +75,9 @@ class Heard:
 
 
 @contextmanager
-def watching(root: Path | str, heard: Heard, **options: object) -> Iterator[FolderWatch]:
+def watching(root: Path | str, heard: Recorder, **options: object) -> Iterator[FolderWatch]:
     """A watch that goes on during the block."""
-    watch = FolderWatch(str(root), changed=heard.changed, said=heard.say, **options)  # type: ignore[arg-type]
+    watch = FolderWatch(str(root), changed=heard.changed, on_problem=heard.say, **options)  # type: ignore[arg-type]
     watch.start()
     try:
         yield watch

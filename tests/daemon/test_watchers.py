@@ -1,4 +1,4 @@
-"""Who watches which side of which job, and at which times it is looked at."""
+"""Which watcher each side of a job gets, and at which intervals it is scanned."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from syncer.config import DaemonSettings, JobSettings, Location, Settings
 from syncer.daemon.remote_watcher import RemoteWatcher
 from syncer.daemon.schedule import Intervals
-from syncer.daemon.worker import Worker, cadence_of, outlook_of
+from syncer.daemon.worker import Worker, intervals_of, watchers_of
 from syncer.watch.watcher import FolderWatch
 
 DAEMON = DaemonSettings(quiet=0.1, gather=2.0, scan=60.0)
@@ -35,7 +35,7 @@ def settings(job: JobSettings) -> Settings:
 def test_only_what_nobody_tells_of_is_looked_at_in_between(
     job: JobSettings, interval: float | None, watch: bool
 ) -> None:
-    assert cadence_of(settings(job), job) == Intervals(
+    assert intervals_of(settings(job), job) == Intervals(
         quiet=0.1, gather=2.0, scan=60.0, interval=interval, watch=watch
     )
 
@@ -51,8 +51,8 @@ def test_only_what_nobody_tells_of_is_looked_at_in_between(
     ids=["two folders", "a service", "two folders, not watched", "a service, folder not watched"],
 )
 def test_folders_are_watched_and_services_listened_to(job: JobSettings, watchers: tuple[type, type]) -> None:
-    outlook = outlook_of(settings(job), job)
+    watchers = watchers_of(settings(job), job)
     worker = Worker(
-        settings(job), job, cadence=Intervals(), outlook=outlook, ended=lambda worker, task, result: None
+        settings(job), job, intervals=Intervals(), watchers=watchers, ended=lambda worker, task, result: None
     )
-    assert (type(outlook.local(worker)), type(outlook.remote(worker))) == watchers
+    assert (type(watchers.local(worker)), type(watchers.remote(worker))) == watchers

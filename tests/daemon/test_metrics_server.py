@@ -1,4 +1,4 @@
-"""`/metrics` on a port of this machine: all that is there, and under no other name than this machine's."""
+"""Metrics port: `/metrics` only, on loopback addresses and under loopback names only."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from syncer.daemon.metrics_server import serve_metrics
 from syncer.daemon.status import DaemonStatus
 from syncer.errors import SyncerError, UsageError
-from tests.daemon.pretending import Pretended
+from tests.daemon.fake_daemon import FakeDaemon
 
 
 def test_metrics_on_a_port_are_all_that_is_there() -> None:
-    daemon = Pretended()
-    with serve_metrics("127.0.0.1:0", daemon.standing) as server:
+    daemon = FakeDaemon()
+    with serve_metrics("127.0.0.1:0", daemon.status) as server:
         assert b'syncer_job_runs_total{job="docs"} 0\n' in at(server.address, "GET", "/metrics")[1]
         assert at(server.address, "HEAD", "/metrics") == (200, b"")
         assert at(server.address, "GET", "/status")[0] == 404
@@ -28,7 +28,7 @@ def test_metrics_on_a_port_are_all_that_is_there() -> None:
     "host", ["127.0.0.1", "localhost", "LocalHost:9", "[::1]:9", "127.0.0.1:80", "127.8.8.8"]
 )
 def test_a_host_that_is_this_machine_is_answered(host: str) -> None:
-    with serve_metrics("127.0.0.1:0", Pretended().standing) as server:
+    with serve_metrics("127.0.0.1:0", FakeDaemon().status) as server:
         assert at(server.address, "GET", "/metrics", host)[0] == 200
 
 
@@ -38,11 +38,11 @@ def test_a_host_that_is_this_machine_is_answered(host: str) -> None:
 def test_a_name_made_to_point_here_is_refused(host: str) -> None:
     asked: list[int] = []
 
-    def standing() -> DaemonStatus:
+    def status() -> DaemonStatus:
         asked.append(1)
-        return Pretended().standing()
+        return FakeDaemon().status()
 
-    with serve_metrics("127.0.0.1:0", standing) as server:
+    with serve_metrics("127.0.0.1:0", status) as server:
         assert at(server.address, "GET", "/metrics", host)[0] == 400
     assert asked == []
 
@@ -64,15 +64,15 @@ def test_a_name_made_to_point_here_is_refused(host: str) -> None:
 )
 def test_an_address_that_others_could_reach_is_refused(address: str) -> None:
     with pytest.raises(UsageError, match="metrics"):
-        serve_metrics(address, Pretended().standing)
+        serve_metrics(address, FakeDaemon().status)
 
 
 def test_a_taken_port_is_an_error_that_names_it() -> None:
     with (
-        serve_metrics("localhost:0", Pretended().standing) as server,
+        serve_metrics("localhost:0", FakeDaemon().status) as server,
         pytest.raises(SyncerError, match=r"cannot listen on 127\.0\.0\.1"),
     ):
-        serve_metrics(server.address, Pretended().standing)
+        serve_metrics(server.address, FakeDaemon().status)
 
 
 def at(address: str, method: str, target: str, host: str | None = None) -> tuple[int, bytes]:

@@ -1,4 +1,4 @@
-"""The mark of paused jobs: kept, private, whole at any moment, and not guessed at when it is damaged."""
+"""Pause file: durable, private, replaced atomically, refused when damaged."""
 
 from __future__ import annotations
 

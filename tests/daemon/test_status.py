@@ -1,4 +1,4 @@
-"""Standings as JSON and back: the same value; and nothing else than a standing is taken for one."""
+"""Status as JSON and back: round trip, defaults, and refusal of other documents."""
 
 from __future__ import annotations
 

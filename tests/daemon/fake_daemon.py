@@ -1,6 +1,6 @@
-"""A daemon that only pretends: it answers at a real control socket, and writes down what it was asked.
+"""FakeDaemon: a control socket whose daemon only records the calls that it receives.
 
-with pretending(state_dir) as daemon:
+with fake_daemon(state_dir) as daemon:
     connect(state_dir).pause(["docs"])
     assert daemon.asked == [("pause", ("docs",))]
 """
@@ -26,7 +26,7 @@ def idle(job: str) -> JobStatus:
 
 
 @dataclass(slots=True, kw_only=True)
-class Pretended:
+class FakeDaemon:
     """`control.Controlled`. `before` is called first in each call: it may raise, or block."""
 
     jobs: list[JobStatus] = field(default_factory=lambda: [idle("docs"), idle("photos")])
@@ -35,8 +35,8 @@ class Pretended:
     stopped: threading.Event = field(default_factory=threading.Event)
     version: str = __version__
 
-    def standing(self) -> DaemonStatus:
-        self._asked("standing", None)
+    def status(self) -> DaemonStatus:
+        self._asked("status", None)
         return DaemonStatus(
             pid=os.getpid(), started=1_000.0, version=self.version, config="/c.toml", jobs=tuple(self.jobs)
         )
@@ -74,16 +74,16 @@ class Pretended:
 
 
 @contextmanager
-def pretending(state_dir: Path, **options: object) -> Iterator[Pretended]:
+def fake_daemon(state_dir: Path, **options: object) -> Iterator[FakeDaemon]:
     """A daemon of that state directory, in this process; it ends when it is told to, or with the block."""
-    daemon = Pretended()
-    with InstanceLock.acquire(state_dir) as tenure:
-        server = ControlServer(tenure, daemon, **options)  # type: ignore[arg-type]
+    daemon = FakeDaemon()
+    with InstanceLock.acquire(state_dir) as lock:
+        server = ControlServer(lock, daemon, **options)  # type: ignore[arg-type]
 
         def end() -> None:
             daemon.stopped.wait()
             server.stop()
-            tenure.release()
+            lock.release()
 
         ending = threading.Thread(target=end)
         ending.start()

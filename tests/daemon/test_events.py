@@ -1,10 +1,10 @@
-"""What of a run is worth telling, and that each thing is told once until it is over."""
+"""Notification events of runs and of job status, and their deduplication."""
 
 from __future__ import annotations
 
 import pytest
 
-from syncer.daemon.events import EventDeduplicator, EventKind, happenings, stale
+from syncer.daemon.events import EventDeduplicator, EventKind, events_of, stale
 from syncer.daemon.status import JobStatus
 from syncer.engine.model import Entry, Failed, Kind, Outcome, Reason, Side, Stale, Transfer
 from syncer.engine.report import ActionReport, ConflictReport, Hold, Resolution, RunReport
@@ -124,7 +124,7 @@ def test_an_error_is_told_once_until_a_run_is_well_and_another_one_at_once() -> 
 
 @pytest.mark.parametrize("error", [Interrupted(15), Busy("a run by hand")])
 def test_a_stop_and_a_run_by_hand_are_no_errors(error: SyncerError) -> None:
-    assert happenings(broke(error)) == ()
+    assert events_of(broke(error)) == ()
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_stop_and_a_run_by_hand_are_no_errors(error: SyncerError) -> None:
     [Failed(error=TransientError("503")), Failed(error=ChangedUnderUs("written")), Stale(message="changed")],
 )
 def test_what_is_tried_again_by_itself_is_not_told(outcome: Outcome) -> None:
-    assert happenings(ran(actions=(failure("x", outcome),))) == ()
+    assert events_of(ran(actions=(failure("x", outcome),))) == ()
 
 
 def test_failures_are_told_by_their_kind_until_a_whole_run_is_without_them() -> None:
@@ -156,31 +156,31 @@ def test_stale_is_told_once_until_fresh() -> None:
     news = EventDeduplicator()
 
     def at(now: float, success: float | None) -> int:
-        standing = JobStatus(job="docs", max_age=100.0, last_success=success, message="no network")
-        return len(news.of_standing(standing, began=1000.0, now=now))
+        status = JobStatus(job="docs", max_age=100.0, last_success=success, message="no network")
+        return len(news.of_status(status, began=1000.0, now=now))
 
     assert [at(1100, None), at(1101, None), at(1200, None)] == [0, 1, 0]
     assert [at(1210, 1205), at(1400, 1205), at(1500, 1205)] == [0, 1, 0]
 
 
 def test_a_stale_job_says_since_when_and_why() -> None:
-    standing = JobStatus(job="docs", max_age=60.0, last_success=0.0, message="no network")
-    [one] = stale(standing, began=0.0, now=7200.0)
+    status = JobStatus(job="docs", max_age=60.0, last_success=0.0, message="no network")
+    [one] = stale(status, began=0.0, now=7200.0)
     assert one.message == "docs had its last success 2h ago (max_age 1m): no network"
     assert stale(JobStatus(job="docs", last_success=0.0), began=0, now=1e9) == ()
 
 
 def test_a_run_does_not_end_what_is_stale() -> None:
     news = EventDeduplicator()
-    standing = JobStatus(job="docs", max_age=1.0, last_success=0.0)
-    assert len(news.of_standing(standing, began=0, now=10)) == 1
+    status = JobStatus(job="docs", max_age=1.0, last_success=0.0)
+    assert len(news.of_status(status, began=0, now=10)) == 1
     news.of_run(ran(), whole=True)
-    assert news.of_standing(standing, began=0, now=11) == ()
+    assert news.of_status(status, began=0, now=11) == ()
 
 
 def test_a_last_success_in_the_future_counts_as_too_old() -> None:
     """Nobody knows how long ago it was: the clock was ahead then."""
-    standing = JobStatus(job="docs", max_age=60.0, last_success=9_000.0)
-    [one] = stale(standing, began=0.0, now=1_000.0)
+    status = JobStatus(job="docs", max_age=60.0, last_success=9_000.0)
+    [one] = stale(status, began=0.0, now=1_000.0)
     assert "the clock was set back" in one.message
-    assert stale(standing, began=0.0, now=8_990.0) == (), "clocks are set right by seconds all the time"
+    assert stale(status, began=0.0, now=8_990.0) == (), "clocks are set right by seconds all the time"

@@ -1,4 +1,4 @@
-"""Words on the desktop: by a program that is there, a few in a minute, and no name taken for markup."""
+"""Desktop notifications: their commands, the limit per minute, and no markup from names."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_several_paths_are_a_number() -> None:
 def test_without_a_program_for_it_nothing_is_shown() -> None:
     assert command_for("t", "b", find=lambda name: None, platform="linux") is None
     assert command_for("t", "b", find=lambda name: None, platform="darwin") is None
-    DesktopNotifications(Hooks(), find=lambda name: None).tell(CALL)
+    DesktopNotifications(Hooks(), find=lambda name: None).show(CALL)
 
 
 def test_of_many_words_a_few_are_shown_and_the_rest_is_counted(tmp_path: Path) -> None:
@@ -72,12 +72,12 @@ def test_of_many_words_a_few_are_shown_and_the_rest_is_counted(tmp_path: Path) -
         return len(log.read_text().splitlines())
 
     for number in range(1, 5):
-        desktop.tell(CALL)
+        desktop.show(CALL)
         assert shown(number) == number
     for _ in range(3):
-        desktop.tell(CALL)
+        desktop.show(CALL)
     clock.pass_(61)
-    desktop.tell(CALL)
+    desktop.show(CALL)
     assert shown(5) == 5
     assert log.read_text().splitlines()[-1].endswith("lists them (and 3 messages before)")
     hooks.stop()

@@ -1,4 +1,4 @@
-"""Sleep and a clock that was set, told from three clocks that are made up here."""
+"""Suspend detector with three artificial clocks."""
 
 from __future__ import annotations
 

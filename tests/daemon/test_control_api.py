@@ -1,4 +1,4 @@
-"""The control socket: what it answers, whom, and what nobody can do to it."""
+"""Control API over its socket: calls, malformed requests, limits, permissions, shutdown."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from syncer.daemon.control_api import MOST_WAITING, ControlServer
-from syncer.daemon.http_server import MOST_BODY, MOST_CONNECTIONS
+from syncer.daemon.control_api import MAX_WAITING, ControlServer
+from syncer.daemon.http_server import MAX_BODY, MAX_CONNECTIONS
 from syncer.daemon.instance import InstanceLock, socket_path
 from syncer.errors import ConfigError, SyncerError, UsageError
-from tests.daemon.pretending import Pretended, pretending
+from tests.daemon.fake_daemon import FakeDaemon, fake_daemon
 from tests.server.conftest import environment, eventually
 
 
@@ -76,17 +76,17 @@ def state(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def daemon(state: Path) -> Iterator[Pretended]:
-    with pretending(state) as found:
+def daemon(state: Path) -> Iterator[FakeDaemon]:
+    with fake_daemon(state) as found:
         yield found
 
 
 @pytest.fixture
-def path(state: Path, daemon: Pretended) -> Path:
+def path(state: Path, daemon: FakeDaemon) -> Path:
     return socket_path(state)
 
 
-def test_status_is_the_standing_as_json(path: Path, daemon: Pretended) -> None:
+def test_status_is_the_standing_as_json(path: Path, daemon: FakeDaemon) -> None:
     status, document = ask(path, "GET", "/status")
     assert status == 200 and document["schema"] == 1
     assert document["daemon"]["pid"] == os.getpid()
@@ -94,7 +94,7 @@ def test_status_is_the_standing_as_json(path: Path, daemon: Pretended) -> None:
     assert document["jobs"][0]["phase"] == "idle"
 
 
-def test_metrics_are_prometheus_text(path: Path, daemon: Pretended) -> None:
+def test_metrics_are_prometheus_text(path: Path, daemon: FakeDaemon) -> None:
     connection = Unix(path)
     connection.request("GET", "/metrics")
     reply = connection.getresponse()
@@ -103,7 +103,7 @@ def test_metrics_are_prometheus_text(path: Path, daemon: Pretended) -> None:
     connection.close()
 
 
-def test_each_call_reaches_the_daemon_with_its_jobs(path: Path, daemon: Pretended) -> None:
+def test_each_call_reaches_the_daemon_with_its_jobs(path: Path, daemon: FakeDaemon) -> None:
     named = json.dumps({"jobs": ["docs"]}).encode()
     for target in ("/pause", "/resume", "/reload", "/stop"):
         assert ask(path, "POST", target, named) == (200, {"schema": 1})
@@ -111,13 +111,13 @@ def test_each_call_reaches_the_daemon_with_its_jobs(path: Path, daemon: Pretende
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"jobs": []}', b"  \n"])
-def test_no_jobs_mean_all_of_them(path: Path, daemon: Pretended, body: bytes) -> None:
+def test_no_jobs_mean_all_of_them(path: Path, daemon: FakeDaemon, body: bytes) -> None:
     assert ask(path, "POST", "/pause", body)[0] == 200
     assert daemon.asked == [("pause", ())]
 
 
 def test_flush_answers_how_its_jobs_stand_and_hands_on_how_long_to_wait(
-    path: Path, daemon: Pretended
+    path: Path, daemon: FakeDaemon
 ) -> None:
     status, document = ask(path, "POST", "/flush?wait=2.5", b'{"jobs": ["photos"]}')
     assert status == 200 and [job["job"] for job in document["jobs"]] == ["photos"]
@@ -126,7 +126,7 @@ def test_flush_answers_how_its_jobs_stand_and_hands_on_how_long_to_wait(
 
 
 @pytest.mark.parametrize("wait", ["-1", "nan", "inf", "soon", "86401", "1e9"])
-def test_a_wait_that_is_none_is_refused(path: Path, daemon: Pretended, wait: str) -> None:
+def test_a_wait_that_is_none_is_refused(path: Path, daemon: FakeDaemon, wait: str) -> None:
     status, document = ask(path, "POST", f"/flush?wait={wait}")
     assert status == 400 and document["error"]["exit"] == 2 and wait in document["error"]["message"]
     assert daemon.asked == []
@@ -146,7 +146,7 @@ def test_a_wait_that_is_none_is_refused(path: Path, daemon: Pretended, wait: str
     ],
 )
 def test_a_body_that_does_not_name_jobs_is_refused_and_nothing_happens(
-    path: Path, daemon: Pretended, body: bytes
+    path: Path, daemon: FakeDaemon, body: bytes
 ) -> None:
     """Above all it is not taken for "all jobs"."""
     status, document = ask(path, "POST", "/pause", body)
@@ -154,7 +154,7 @@ def test_a_body_that_does_not_name_jobs_is_refused_and_nothing_happens(
     assert daemon.asked == []
 
 
-def test_the_wrong_path_or_method_is_told_with_what_would_be_right(path: Path, daemon: Pretended) -> None:
+def test_the_wrong_path_or_method_is_told_with_what_would_be_right(path: Path, daemon: FakeDaemon) -> None:
     status, document = ask(path, "GET", "/stat")
     assert status == 404 and "/status" in document["error"]["message"]
     for method, target, allowed in (
@@ -167,7 +167,7 @@ def test_the_wrong_path_or_method_is_told_with_what_would_be_right(path: Path, d
     assert daemon.asked == []
 
 
-def test_head_has_the_length_and_no_body(path: Path, daemon: Pretended) -> None:
+def test_head_has_the_length_and_no_body(path: Path, daemon: FakeDaemon) -> None:
     answer = raw(path, b"HEAD /metrics HTTP/1.1\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and answer.endswith(b"\r\n\r\n")
     assert b"Content-Length: 0" not in answer
@@ -182,7 +182,7 @@ def test_head_has_the_length_and_no_body(path: Path, daemon: Pretended) -> None:
     ],
 )
 def test_our_errors_arrive_with_message_hint_and_exit_code(
-    path: Path, daemon: Pretended, error: SyncerError, status: int, code: int
+    path: Path, daemon: FakeDaemon, error: SyncerError, status: int, code: int
 ) -> None:
     daemon.before = lambda: _raise(error)
     assert ask(path, "POST", "/reload") == (
@@ -192,7 +192,7 @@ def test_our_errors_arrive_with_message_hint_and_exit_code(
 
 
 def test_a_bug_in_the_daemon_is_a_500_and_the_next_call_works(
-    path: Path, daemon: Pretended, caplog: pytest.LogCaptureFixture
+    path: Path, daemon: FakeDaemon, caplog: pytest.LogCaptureFixture
 ) -> None:
     daemon.before = lambda: _raise(ZeroDivisionError("oops"))
     status, document = ask(path, "GET", "/status")
@@ -214,21 +214,21 @@ def test_a_bug_in_the_daemon_is_a_500_and_the_next_call_works(
         (b"GET /status HTTP/1.1\r\n" + b"X: 1\r\n" * 100 + b"\r\n", b"431"),
         (b"POST /pause HTTP/1.1\r\nContent-Length: -1\r\n\r\n", b"400"),
         (b"POST /pause HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", b"400"),
-        (b"POST /pause HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (MOST_BODY + 1), b"413"),
+        (b"POST /pause HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY + 1), b"413"),
         (b"POST /pause HTTP/1.1\r\nContent-Length: 999999999999\r\n\r\n", b"413"),
         (b"POST /pause HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", b"411"),
     ],
 )  # fmt: skip
 def test_what_is_no_request_of_ours_is_refused(
-    path: Path, daemon: Pretended, sent: bytes, status: bytes
+    path: Path, daemon: FakeDaemon, sent: bytes, status: bytes
 ) -> None:
     answer = raw(path, sent)
     assert answer.split(b" ", 2)[1] == status and b'"error"' in answer
     assert daemon.asked == []
 
 
-def test_a_body_too_large_gets_its_refusal_although_it_is_not_read(path: Path, daemon: Pretended) -> None:
-    status, document = ask(path, "POST", "/pause", b" " * (MOST_BODY * 4))
+def test_a_body_too_large_gets_its_refusal_although_it_is_not_read(path: Path, daemon: FakeDaemon) -> None:
+    status, document = ask(path, "POST", "/pause", b" " * (MAX_BODY * 4))
     assert status == 413 and "65,536" in document["error"]["message"]
 
 
@@ -242,7 +242,7 @@ def test_a_body_too_large_gets_its_refusal_although_it_is_not_read(path: Path, d
         b'POST /pause HTTP/1.1\r\nContent-Length: 16\r\n\r\n{"jobs": ["do',
     ],
 )
-def test_half_a_request_does_nothing(path: Path, daemon: Pretended, sent: bytes) -> None:
+def test_half_a_request_does_nothing(path: Path, daemon: FakeDaemon, sent: bytes) -> None:
     """Whoever dies in the middle of asking for one job must not have paused all."""
     with dial(path) as sock:
         sock.sendall(sent)
@@ -251,7 +251,7 @@ def test_half_a_request_does_nothing(path: Path, daemon: Pretended, sent: bytes)
     assert daemon.asked == []
 
 
-def test_a_client_that_waits_for_100_continue_gets_it(path: Path, daemon: Pretended) -> None:
+def test_a_client_that_waits_for_100_continue_gets_it(path: Path, daemon: FakeDaemon) -> None:
     with dial(path) as sock:
         sock.sendall(b"POST /pause HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
         assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -260,7 +260,7 @@ def test_a_client_that_waits_for_100_continue_gets_it(path: Path, daemon: Preten
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the system has no curl")
-def test_curl_can_talk_to_it(path: Path, daemon: Pretended) -> None:
+def test_curl_can_talk_to_it(path: Path, daemon: FakeDaemon) -> None:
     words = ["curl", "-sS", "--max-time", "20", "--unix-socket", str(path)]
     done = subprocess.run([*words, "http://daemon/status"], capture_output=True, timeout=30)
     assert json.loads(done.stdout)["schema"] == 1, done.stderr
@@ -274,7 +274,7 @@ def test_curl_can_talk_to_it(path: Path, daemon: Pretended) -> None:
 
 
 def test_only_our_own_user_is_answered(state: Path) -> None:
-    with pretending(state, uid=os.geteuid() + 1) as daemon:
+    with fake_daemon(state, uid=os.geteuid() + 1) as daemon:
         status, document = ask(socket_path(state), "POST", "/stop")
         assert status == 403 and "belongs to the user" in document["error"]["message"]
         assert daemon.asked == []
@@ -286,8 +286,8 @@ def test_socket_and_directory_are_private(path: Path) -> None:
 
 
 def test_silent_clients_hold_nothing_and_are_cut_off(state: Path) -> None:
-    with pretending(state, patience=0.3):
-        silent = [dial(socket_path(state)) for _ in range(MOST_CONNECTIONS + 8)]
+    with fake_daemon(state, patience=0.3):
+        silent = [dial(socket_path(state)) for _ in range(MAX_CONNECTIONS + 8)]
         try:
             assert ask(socket_path(state), "GET", "/status")[0] == 200, "its turn comes when they are cut off"
             assert everything(silent[0]) == b""
@@ -298,12 +298,12 @@ def test_silent_clients_hold_nothing_and_are_cut_off(state: Path) -> None:
 
 def test_a_client_that_drips_is_cut_off_like_a_silent_one(state: Path) -> None:
     """Each byte is in time, the whole never is: the time is that of the request, not of its parts."""
-    with pretending(state, patience=0.3), dial(socket_path(state)) as sock:
+    with fake_daemon(state, patience=0.3), dial(socket_path(state)) as sock:
         eventually(lambda: _cut_off(sock))
 
 
 def test_a_client_that_does_not_take_its_answer_is_cut_off(state: Path) -> None:
-    with pretending(state, patience=0.3) as daemon:
+    with fake_daemon(state, patience=0.3) as daemon:
         daemon.shows(notes=("x" * 8_000_000,))
         before = threading.active_count()
         with dial(socket_path(state)) as sock:
@@ -314,10 +314,10 @@ def test_a_client_that_does_not_take_its_answer_is_cut_off(state: Path) -> None:
 
 def test_those_who_wait_for_a_flush_do_not_keep_others_out(state: Path) -> None:
     release = threading.Event()
-    with pretending(state, patience=0.2) as daemon:
+    with fake_daemon(state, patience=0.2) as daemon:
         daemon.before = lambda: release.wait(60) and None
         path = socket_path(state)
-        waiting = [dial(path) for _ in range(MOST_WAITING)]
+        waiting = [dial(path) for _ in range(MAX_WAITING)]
         try:
             for sock in waiting:
                 sock.sendall(b"POST /flush?wait=60 HTTP/1.1\r\n\r\n")
@@ -340,8 +340,8 @@ import resource, sys, time
 from pathlib import Path
 from syncer.daemon.control_api import ControlServer
 from syncer.daemon.instance import InstanceLock
-from tests.daemon.pretending import Pretended
-server = ControlServer(InstanceLock.acquire(Path(sys.argv[1])), Pretended(), patience=0.5)
+from tests.daemon.fake_daemon import FakeDaemon
+server = ControlServer(InstanceLock.acquire(Path(sys.argv[1])), FakeDaemon(), patience=0.5)
 resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
 print("ready", flush=True)
 time.sleep(120)
@@ -372,9 +372,9 @@ def test_stop_waits_for_nobody_and_leaves_no_socket(state: Path) -> None:
         entered.set()
         stuck.wait(60)
 
-    daemon = Pretended(before=before)
-    with InstanceLock.acquire(state) as tenure:
-        server = ControlServer(tenure, daemon)
+    daemon = FakeDaemon(before=before)
+    with InstanceLock.acquire(state) as lock:
+        server = ControlServer(lock, daemon)
         silent, half, busy = (dial(server.path) for _ in range(3))
         half.sendall(b"POST /pause HTTP/1.1\r\nHost")
         busy.sendall(b"POST /flush?wait=60 HTTP/1.1\r\n\r\n")
@@ -393,14 +393,14 @@ def test_stop_waits_for_nobody_and_leaves_no_socket(state: Path) -> None:
 
 def test_the_answer_to_a_stop_arrives_although_the_server_ends(state: Path) -> None:
     for _ in range(20):
-        with pretending(state) as daemon:
+        with fake_daemon(state) as daemon:
             assert ask(socket_path(state), "POST", "/stop") == (200, {"schema": 1})
         assert daemon.stopped.is_set()
 
 
 def test_a_socket_that_was_cleaned_away_is_made_anew(state: Path) -> None:
     path = socket_path(state)
-    with pretending(state, renewed=0.05):
+    with fake_daemon(state, renewed=0.05):
         path.unlink()
         eventually(path.exists)
         eventually(lambda: _answers(path))
@@ -409,14 +409,14 @@ def test_a_socket_that_was_cleaned_away_is_made_anew(state: Path) -> None:
 
 def test_a_socket_is_touched_so_that_nobody_takes_it_for_forsaken(state: Path) -> None:
     path = socket_path(state)
-    with pretending(state, renewed=0.05):
+    with fake_daemon(state, renewed=0.05):
         os.utime(path, (1, 1))
         eventually(lambda: path.stat().st_mtime > 1)
 
 
 def test_a_socket_of_another_daemon_is_not_removed(state: Path, tmp_path: Path) -> None:
-    with InstanceLock.acquire(state) as tenure:
-        server = ControlServer(tenure, Pretended())
+    with InstanceLock.acquire(state) as lock:
+        server = ControlServer(lock, FakeDaemon())
         path = server.path
         path.unlink()
         with socket.socket(socket.AF_UNIX) as other:
@@ -426,7 +426,7 @@ def test_a_socket_of_another_daemon_is_not_removed(state: Path, tmp_path: Path) 
     path.unlink()
 
 
-def test_many_ask_at_once_and_all_are_answered(path: Path, daemon: Pretended) -> None:
+def test_many_ask_at_once_and_all_are_answered(path: Path, daemon: FakeDaemon) -> None:
     found: list[int] = []
 
     def client() -> None:
