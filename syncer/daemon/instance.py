@@ -8,31 +8,27 @@ the socket is not known here.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
 import socket
 import stat
 import struct
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from syncer.errors import Busy, StateError
 from syncer.state import prepare
+from syncer.state.directory import private_directory
+from syncer.state.lock import FileLock, content_if_locked
 from syncer.state.sqlite import translated
 
 LOCK: Final = "daemon.lock"
 MOST: Final = 100  # bytes of a socket's path: 107 on Linux, 103 on macOS
-_HELD = (errno.EWOULDBLOCK, errno.EACCES)
-_LARGEST = 4096  # bytes that a lock may say
-_TRIES = 10
-_NAP = 0.05  # seconds
+_TIMEOUT = 0.5  # seconds: `holder` locks the file for an instant
 _PROC: Final = Path("/proc/self/fd")
 _FORSAKEN = 86_400.0  # seconds that nobody touched a socket
 
@@ -48,59 +44,38 @@ class InstanceInfo:
         return f"process {self.pid}" if self.pid else "a process that just starts"
 
 
-class InstanceLock:
-    """The right to be a state directory's daemon, from `acquire` to `release` or the end of the process."""
+class InstanceLock(FileLock):
+    """The lock of a state directory's daemon. `socket`: where this daemon is to listen."""
 
-    def __init__(self, descriptor: int, path: Path) -> None:
-        self._descriptor = descriptor
-        self.socket = path
+    socket: Path
 
     @classmethod
-    def acquire(cls, state_dir: Path) -> InstanceLock:
+    def acquire(cls, state_dir: Path) -> Self:
         """Raises Busy (exit 6) if another daemon runs, StateError where none can."""
+
+        def busy(content: bytes) -> Busy:
+            return Busy(
+                f"another daemon runs with the state directory {state_dir}: {_parsed(content)}",
+                hint="stop it with syncer stop, or give this one a state_dir of its own",
+            )
+
         prepare(state_dir)
         path = socket_path(state_dir)
         private(path.parent)
-        lock = state_dir / LOCK
-        with translated(lock):
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            descriptor = os.open(lock, flags, 0o600)
+        lock = cls(state_dir / LOCK, busy=busy, timeout=_TIMEOUT)
         try:
-            with translated(lock):
-                _lock(descriptor, state_dir)
-                _sign(descriptor, path)
+            lock.socket = path
+            lock.write(json.dumps({"pid": os.getpid(), "socket": os.fspath(path)}).encode())
         except BaseException:
-            os.close(descriptor)
+            lock.release()
             raise
-        return cls(descriptor, path)
-
-    def release(self) -> None:
-        """Let the next one in. Releasing again does nothing."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-    def __enter__(self) -> InstanceLock:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
+        return lock
 
 
 def holder(state_dir: Path) -> InstanceInfo | None:
-    """The daemon of a state directory, None if there is none. Makes nothing. Raises StateError."""
-    lock = state_dir / LOCK
-    try:
-        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise StateError(f"{lock} cannot be read: {error.strerror}") from None
-    try:
-        with translated(lock):
-            return _said(os.pread(descriptor, _LARGEST, 0)) if _is_held(descriptor) else None
-    finally:
-        os.close(descriptor)
+    """The daemon of a state directory, None if there is none. Creates nothing. Raises StateError."""
+    content = content_if_locked(state_dir / LOCK)
+    return None if content is None else _parsed(content)
 
 
 def socket_path(state_dir: Path) -> Path:
@@ -131,19 +106,13 @@ def _is_short(path: Path) -> bool:
 
 
 def private(directory: Path) -> None:
-    """Makes a directory that nobody else can enter, or sees that it is one. Raises StateError."""
-    with translated(directory):
-        with suppress(FileExistsError):
-            os.mkdir(directory, 0o700)
-        found = os.lstat(directory)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            what = "belongs to somebody else" if stat.S_ISDIR(found.st_mode) else "is not a directory"
-            raise StateError(
-                f"{directory} {what}: the control socket would not be safe there",
-                hint="remove it, or set XDG_RUNTIME_DIR to a directory of your own",
-            )
-        if stat.S_IMODE(found.st_mode) != 0o700:
-            os.chmod(directory, 0o700)
+    """Create the directory of the control socket, for this user only. Raises StateError."""
+    private_directory(
+        directory,
+        purpose="the control socket",
+        hint="remove it, or set XDG_RUNTIME_DIR to a directory of your own",
+        follow=False,
+    )
 
 
 def bind(path: Path) -> socket.socket:
@@ -231,42 +200,8 @@ def _sweep(fresh: Path) -> None:
                 os.unlink(path)
 
 
-def _lock(descriptor: int, state_dir: Path) -> None:
-    """Tried for a moment: who asks whether a daemon runs holds the lock for an instant."""
-    for left in reversed(range(_TRIES)):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except OSError as error:
-            if error.errno not in _HELD:
-                raise
-            if not left:
-                who = _said(os.pread(descriptor, _LARGEST, 0))
-                raise Busy(
-                    f"another daemon runs with the state directory {state_dir}: {who}",
-                    hint="stop it with syncer stop, or give this one a state_dir of its own",
-                ) from error
-        time.sleep(_NAP)
-
-
-def _is_held(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _HELD:
-            return True
-        raise
-    return False
-
-
-def _sign(descriptor: int, path: Path) -> None:
-    os.fchmod(descriptor, 0o600)
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "socket": os.fspath(path)}).encode(), 0)
-
-
-def _said(text: bytes) -> InstanceInfo:
-    """What a lock says; nothing, if it is not what we would have written."""
+def _parsed(text: bytes) -> InstanceInfo:
+    """What a daemon wrote into its lock; an empty value if it is something else."""
     try:
         document = json.loads(text)
         pid, path = document["pid"], document["socket"]

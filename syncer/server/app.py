@@ -30,8 +30,8 @@ from syncer.server.extension import Extension
 from syncer.server.fair_shares import ENTRY, Budget, Listings, Places
 from syncer.server.folder import Key, ServedFolder, counting
 from syncer.server.maintenance import Maintenance
-from syncer.server.premises import StateDirLock, prepare
 from syncer.server.request_body import Uploads
+from syncer.server.state_dir import StateDirLock, prepare
 from syncer.server.timeouts import Deadlines, Timeouts
 from syncer.wire.versions import ROOT
 
@@ -151,8 +151,7 @@ def opened(
     Raises StateError, Busy (another server has the folder), ConfigError (the key file).
     """
     prepare(state)
-    occupied = StateDirLock(state)
-    try:
+    with StateDirLock.acquire(state):
         app = Application(_served(folder, state, clock), Keys(keys, clock), limits=limits)
         upkeep = Maintenance(app.served, trash_days=trash_days, trash_size=trash_size)
         upkeep.start()
@@ -161,8 +160,6 @@ def opened(
         finally:
             upkeep.stop()
             app.close()
-    finally:
-        occupied.leave()
 
 
 def _served(folder: Path, state: Path, clock: Clock) -> ServedFolder:

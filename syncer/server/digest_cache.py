@@ -8,13 +8,13 @@ here: only those that are `Entry.trusted` may be handed in.
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from syncer.engine.model import RelPath, Version
 from syncer.engine.paths import split
+from syncer.state.cache import CacheDatabase
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS digests(
@@ -40,12 +40,7 @@ class DigestCache:
     def __init__(self, file: Path) -> None:
         self._lock = threading.Lock()
         self._kept: list[tuple[bytes, bytes, bytes, bytes]] = []  # not yet written
-        try:
-            self._base = _opened(file)
-        except sqlite3.DatabaseError:
-            for suffix in ("", "-wal", "-shm"):
-                file.with_name(file.name + suffix).unlink(missing_ok=True)
-            self._base = _opened(file)
+        self._base = CacheDatabase(file, _SCHEMA)
 
     def find(self, path: RelPath, version: Version) -> bytes | None:
         """The digest of a file in that version; None if it is not known."""
@@ -78,38 +73,26 @@ class DigestCache:
     def _write(self) -> None:
         """What was handed in since the last time: a transaction for each file took a tenth of a put."""
         rows, self._kept = self._kept, []
-        if not rows:
-            return
-        try:
-            with self._base:
-                self._base.executemany(_KEEP, rows)
-        except sqlite3.Error:
-            return  # a full disk, a damaged cache: the file is hashed again next time
+        if rows:
+            self._base.write((_KEEP, rows))
 
     def forget(self, directory: RelPath, names: Iterable[bytes] | None = None) -> None:
         """Of names that are gone from a directory, or of all in one that is gone."""
         where = os.fsencode(directory)
-        try:
-            with self._lock, self._base:
-                self._write()
-                if names is None:
-                    self._base.execute(_FORGET_ALL, (where,))
-                else:
-                    self._base.executemany(_FORGET, [(where, name) for name in names])
-        except sqlite3.Error:
-            return  # they stay until the next time
+        with self._lock:
+            self._write()
+            if names is None:
+                self._base.write((_FORGET_ALL, [(where,)]))
+            else:
+                self._base.write((_FORGET, [(where, name) for name in names]))
 
     def gone(self, paths: Iterable[RelPath]) -> None:
         """Of names that were taken away or have another one now, and of all below them."""
         names = [(os.fsencode(directory), os.fsencode(name)) for directory, name in map(split, paths)]
         below = [(found, found + b"/", found + b"0") for found in map(os.fsencode, paths)]  # "0" follows "/"
-        try:
-            with self._lock, self._base:
-                self._write()
-                self._base.executemany(_FORGET, names)
-                self._base.executemany(_FORGET_BELOW, below)
-        except sqlite3.Error:
-            return  # they stay until the next time
+        with self._lock:
+            self._write()
+            self._base.write((_FORGET, names), (_FORGET_BELOW, below))
 
     def names(self, directory: RelPath) -> Iterator[list[bytes]]:
         """Those that something is known of in a directory, in order, some at a time."""
@@ -134,22 +117,6 @@ class DigestCache:
             self._base.close()
 
     def _ask(self, question: str, values: tuple[bytes | int, ...]) -> list[tuple[bytes, ...]]:
-        try:
-            with self._lock:
-                self._write()
-                return self._base.execute(question, values).fetchall()
-        except sqlite3.Error:
-            return []
-
-
-def _opened(file: Path) -> sqlite3.Connection:
-    base = sqlite3.connect(file, check_same_thread=False)
-    try:
-        base.execute("PRAGMA journal_mode = WAL")
-        base.execute("PRAGMA synchronous = OFF")
-        base.execute(_SCHEMA)
-        base.execute("SELECT count(*) FROM (SELECT 1 FROM digests LIMIT 1)").fetchone()
-    except sqlite3.DatabaseError:
-        base.close()
-        raise
-    return base
+        with self._lock:
+            self._write()
+            return self._base.select(question, values)

@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from syncer.state.cache import discard, open_cache
 from syncer.stores.local import trash_restore
 from syncer.stores.local.trash import Kept, Trash
 
@@ -60,8 +61,7 @@ class TrashIndex:
         try:
             self._base = _opened(file)
         except sqlite3.DatabaseError:
-            for suffix in ("", "-wal", "-shm"):
-                file.with_name(file.name + suffix).unlink(missing_ok=True)
+            discard(file)
             self._base = _opened(file)
 
     def note(self, trash: str, kept: Kept, size: int | None) -> None:
@@ -203,11 +203,8 @@ class TrashBound:
 
 
 def _opened(file: Path) -> sqlite3.Connection:
-    base = sqlite3.connect(file, check_same_thread=False)
+    base = open_cache(file, _SCHEMA)
     try:
-        base.execute("PRAGMA journal_mode = WAL")
-        base.execute("PRAGMA synchronous = OFF")
-        base.execute(_SCHEMA)
         base.execute(_SIZE).fetchone()
     except sqlite3.DatabaseError:
         base.close()

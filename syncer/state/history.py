@@ -176,6 +176,7 @@ class RunHistory:
         return tuple(_run(row) for row in self._database.select(core_queries.GET_RUNS, {"limit": limit}))
 
     def run(self, number: int) -> Run | None:
+        """The run with a number, None if it is not known (any more)."""
         from syncer.state import core_queries
 
         rows = self._database.select(core_queries.GET_RUN, {"id": number})

@@ -24,8 +24,8 @@ from syncer.server.extension.queries import list_
 from syncer.server.extension.request import Call
 from syncer.server.folder import IDLE, Key, ServedFolder, checked
 from syncer.server.maintenance import Maintenance
-from syncer.server.premises import StateDirLock, default_state
 from syncer.server.request_body import FormFile
+from syncer.server.state_dir import StateDirLock, default_state
 from syncer.server.trash_ages import LOOKS
 from syncer.stores.local import stat, trash_deltas, trash_restore
 from syncer.stores.local.trash import LARGE
@@ -240,7 +240,7 @@ def test_two_servers_cannot_have_one_folder(server: Serving) -> None:
     assert done.returncode == 6, done.stderr
     assert json.loads(done.stdout)["error"]["exit"] == 6
     with pytest.raises(Busy):
-        StateDirLock(server.state)
+        StateDirLock.acquire(server.state)
 
 
 # -- the served folder, in this process --------------------------------------------
