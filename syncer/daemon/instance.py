@@ -1,9 +1,8 @@
-"""Where a daemon can be reached, and that there is one at most for a state directory.
+"""Single instance: the lock that allows one daemon per state directory, and the path of its control socket.
 
-The lock lies in the state directory, so that a daemon is found from every environment (a cron job knows no
-XDG_RUNTIME_DIR); what it holds says where the socket is, whose path may be 107 bytes long only (unix(7)).
-The kernel drops the lock when the process dies, however it dies: there is no stale one. What is said over
-the socket is not known here.
+The lock file is in the state directory, so that a daemon is found from every environment (a cron job has no
+XDG_RUNTIME_DIR). Its content says where the socket is, whose path is limited to 107 bytes (unix(7)). The
+kernel releases the flock(2) when the process dies, so that there are no stale locks.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ from syncer.state.lock import FileLock, content_if_locked
 from syncer.state.sqlite import translated
 
 LOCK: Final = "daemon.lock"
-MOST: Final = 100  # bytes of a socket's path: 107 on Linux, 103 on macOS
-_TIMEOUT = 0.5  # seconds: `holder` locks the file for an instant
+MAX_PATH: Final = 100  # bytes of a socket's path; the limit is 107 on Linux, 103 on macOS
+_TIMEOUT = 0.5  # seconds: `holder` in another process takes the lock for an instant
 _PROC: Final = Path("/proc/self/fd")
-_FORSAKEN = 86_400.0  # seconds that nobody touched a socket
+_ABANDONED = 86_400.0  # seconds since a socket was last touched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceInfo:
-    """What the lock says of a daemon that runs. `pid` is 0 as long as it has not said so."""
+    """The content of the lock of a running daemon. `pid` is 0 while it starts."""
 
     pid: int = 0
     socket: str = ""
@@ -45,17 +44,17 @@ class InstanceInfo:
 
 
 class InstanceLock(FileLock):
-    """The lock of a state directory's daemon. `socket`: where this daemon is to listen."""
+    """The lock of a state directory, until `release` or the end of the process. `socket`: where to listen."""
 
     socket: Path
 
     @classmethod
     def acquire(cls, state_dir: Path) -> Self:
-        """Raises Busy (exit 6) if another daemon runs, StateError where none can."""
+        """Raises Busy (exit 6) if another daemon holds the lock, StateError if it cannot be created."""
 
         def busy(content: bytes) -> Busy:
             return Busy(
-                f"another daemon runs with the state directory {state_dir}: {_parsed(content)}",
+                f"another daemon runs with the state directory {state_dir}: {_parse(content)}",
                 hint="stop it with syncer stop, or give this one a state_dir of its own",
             )
 
@@ -73,24 +72,26 @@ class InstanceLock(FileLock):
 
 
 def holder(state_dir: Path) -> InstanceInfo | None:
-    """The daemon of a state directory, None if there is none. Creates nothing. Raises StateError."""
+    """The daemon that holds the lock of a state directory, or None. Creates nothing. Raises StateError."""
     content = content_if_locked(state_dir / LOCK)
-    return None if content is None else _parsed(content)
+    return None if content is None else _parse(content)
 
 
 def socket_path(state_dir: Path) -> Path:
-    """Where a daemon started here and now listens: a path of its own for each state directory."""
+    """The path where a daemon started in this environment listens, unique per state directory."""
     digits = blake2b(os.fsencode(os.path.realpath(state_dir)), digest_size=6).hexdigest()
-    places = [place / f"daemon-{digits}.sock" for place in _directories(state_dir)]
-    return next((place for place in places if _is_short(place)), places[-1])
+    directories = [state_dir / "run"]
+    # The runtime directory where there is one. Never /tmp, where another user could create the path first.
+    for runtime in (f"/run/user/{os.geteuid()}", os.environ.get("XDG_RUNTIME_DIR", "")):
+        if os.path.isabs(runtime) and _is_own_directory(Path(runtime)):
+            directories.insert(0, Path(runtime) / "syncer")
+    paths = [directory / f"daemon-{digits}.sock" for directory in directories]
+    return next((path for path in paths if _is_short(path)), paths[-1])
 
 
 @contextmanager
 def address(path: Path) -> Iterator[str]:
-    """The path as bind(2) and connect(2) take it: a long one by way of its open directory, on Linux.
-
-    Raises OSError.
-    """
+    """The path, short enough for bind(2) and connect(2): by /proc/self/fd on Linux. Raises OSError."""
     if _is_short(path) or not _PROC.is_dir():
         yield os.fspath(path)
         return
@@ -102,7 +103,7 @@ def address(path: Path) -> Iterator[str]:
 
 
 def _is_short(path: Path) -> bool:
-    return len(os.fsencode(path)) <= MOST
+    return len(os.fsencode(path)) <= MAX_PATH
 
 
 def private(directory: Path) -> None:
@@ -116,33 +117,33 @@ def private(directory: Path) -> None:
 
 
 def bind(path: Path) -> socket.socket:
-    """A socket that listens at the path, in place of what a dead daemon left. For the one with the tenure.
+    """Listen at the path, in place of the socket of a dead daemon. Only for the holder of the lock.
 
     Raises StateError.
     """
     private(path.parent)
     if not _is_short(path) and not _PROC.is_dir():
         raise StateError(
-            f"{path} is too long for a socket ({MOST} bytes at most)",
+            f"{path} is too long for a socket ({MAX_PATH} bytes at most)",
             hint="set XDG_RUNTIME_DIR to a directory of your own, or take a shorter state_dir",
         )
     with translated(path):
         _clear(path)
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             with address(path) as short:
-                made.bind(short)
+                listening.bind(short)
             os.chmod(path, 0o600)
-            made.listen(64)
+            listening.listen(64)
         except BaseException:
-            made.close()
+            listening.close()
             raise
         _sweep(path)
-    return made
+    return listening
 
 
 def peer(sock: socket.socket) -> int | None:
-    """The user at the other end, None where the system does not say (then the directory's mode must do)."""
+    """The user id of the peer; None without SO_PEERCRED (then the mode of the directory protects)."""
     if not hasattr(socket, "SO_PEERCRED"):
         return None
     _, uid, _ = struct.unpack(
@@ -152,24 +153,16 @@ def peer(sock: socket.socket) -> int | None:
 
 
 def stamp(path: Path) -> tuple[int, int] | None:
-    """Which file a path is at the moment, None for none."""
+    """Device and inode of the file at the path, None for none."""
     try:
-        found = os.lstat(path)
+        st = os.lstat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return st.st_dev, st.st_ino
 
 
-def _directories(state_dir: Path) -> Iterator[Path]:
-    """The runtime directory, else one in the state directory. Never /tmp, where anybody may be faster."""
-    for runtime in (Path(os.environ.get("XDG_RUNTIME_DIR", "")), Path(f"/run/user/{os.geteuid()}")):
-        if runtime.is_absolute() and _is_ours(runtime):
-            yield runtime / "syncer"
-    yield state_dir / "run"
-
-
-def _is_ours(directory: Path) -> bool:
-    """Not so where another user's environment came along, as with sudo."""
+def _is_own_directory(directory: Path) -> bool:
+    """Whether it is this user's: with sudo the variable may name another user's runtime directory."""
     try:
         return directory.stat().st_uid == os.geteuid() and os.access(directory, os.W_OK | os.X_OK)
     except OSError:
@@ -177,7 +170,7 @@ def _is_ours(directory: Path) -> bool:
 
 
 def _clear(path: Path) -> None:
-    """Whoever left it is dead, or has lost the tenure: a socket of ours may go, nothing else."""
+    """Remove the socket that a dead daemon left; anything else in its place stays. Raises StateError."""
     try:
         found = os.lstat(path)
     except FileNotFoundError:
@@ -191,8 +184,8 @@ def _clear(path: Path) -> None:
 
 
 def _sweep(fresh: Path) -> None:
-    """Sockets of dead daemons whose state directory nobody uses any more: a living one touches its own."""
-    oldest = os.lstat(fresh).st_mtime - _FORSAKEN
+    """Remove the sockets of dead daemons with other state directories: a running one touches its own."""
+    oldest = os.lstat(fresh).st_mtime - _ABANDONED
     for path in fresh.parent.glob("daemon-*.sock"):
         with suppress(OSError):
             found = os.lstat(path)
@@ -200,8 +193,8 @@ def _sweep(fresh: Path) -> None:
                 os.unlink(path)
 
 
-def _parsed(text: bytes) -> InstanceInfo:
-    """What a daemon wrote into its lock; an empty value if it is something else."""
+def _parse(text: bytes) -> InstanceInfo:
+    """The content of a lock file; an empty InstanceInfo if it is not valid."""
     try:
         document = json.loads(text)
         pid, path = document["pid"], document["socket"]

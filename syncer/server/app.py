@@ -151,7 +151,8 @@ def opened(
     Raises StateError, Busy (another server has the folder), ConfigError (the key file).
     """
     prepare(state)
-    with StateDirLock.acquire(state):
+    occupied = StateDirLock(state)
+    try:
         app = Application(_served(folder, state, clock), Keys(keys, clock), limits=limits)
         upkeep = Maintenance(app.served, trash_days=trash_days, trash_size=trash_size)
         upkeep.start()
@@ -160,6 +161,8 @@ def opened(
         finally:
             upkeep.stop()
             app.close()
+    finally:
+        occupied.release()
 
 
 def _served(folder: Path, state: Path, clock: Clock) -> ServedFolder:

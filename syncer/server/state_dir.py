@@ -1,7 +1,6 @@
-"""The server's state directory: private, and of one running server at a time.
+"""State directory of the server: private to the user, locked by one running server.
 
-It has the keys, digests, attributes, the trash and unfinished uploads. Nothing of the served folder is
-touched.
+It holds the keys, digests, attributes, block indexes, the trash, and uploads in progress.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import os
 from hashlib import blake2b
 from pathlib import Path
-from typing import Self
 
 from syncer.errors import Busy
 from syncer.state.directory import private_directory
@@ -25,22 +23,21 @@ def default_state(state_home: Path, folder: Path) -> Path:
 
 
 def prepare(directory: Path) -> None:
-    """Create the directory, and missing ones above it, for this user only. Raises StateError.
+    """Make the directory and its parents, for this user only. Raises StateError.
 
-    Another user may own it: a server that runs as root is given one so.
+    Another user may own it: root may serve with the directory of a user.
     """
     hint = "name another directory with --state"
     private_directory(directory, purpose="the keys", hint=hint, own=False)
 
 
 class StateDirLock(FileLock):
-    """The lock of a server's state directory."""
+    """An flock on the state directory; the kernel releases it when the process ends, however it ends."""
 
-    @classmethod
-    def acquire(cls, directory: Path) -> Self:
-        """Raises Busy if another server has the lock, StateError."""
+    def __init__(self, directory: Path) -> None:
+        """Take the lock. Raises Busy if another server holds it, StateError."""
         busy = Busy(
             f"another server serves this folder with the state directory {directory}",
             hint="stop it first, or give this one a --state of its own and another folder",
         )
-        return cls(directory / "lock", busy=lambda _: busy)
+        super().__init__(directory / "lock", busy=lambda _: busy)

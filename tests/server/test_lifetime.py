@@ -240,7 +240,7 @@ def test_two_servers_cannot_have_one_folder(server: Serving) -> None:
     assert done.returncode == 6, done.stderr
     assert json.loads(done.stdout)["error"]["exit"] == 6
     with pytest.raises(Busy):
-        StateDirLock.acquire(server.state)
+        StateDirLock(server.state)
 
 
 # -- the served folder, in this process --------------------------------------------
