@@ -23,6 +23,7 @@ from syncer.errors import (
     TransientError,
 )
 from syncer.formatting import counted, show_duration
+from syncer.jobs.descriptions import CHOOSE, conflict_cause, conflict_outcome
 from syncer.jobs.results import JobResult, error_code
 
 
@@ -135,16 +136,8 @@ def _of_error(error: SyncerError) -> tuple[Event, ...]:
 
 
 def _of_conflict(report: ConflictReport) -> Event:
-    match report.resolution:
-        case Resolution.ASKED:
-            message = "changed on both sides; nothing was touched"
-        case Resolution.KEPT_BOTH:
-            message = f"changed on both sides; both are kept, one of them as {report.copy}"
-        case Resolution.LOCAL_WON | Resolution.REMOTE_WON:
-            message = (
-                f"changed on both sides; the {report.resolution.value} version won, the other is in the trash"
-            )
-    hint = "choose with: syncer conflicts resolve" if report.resolution is Resolution.ASKED else ""
+    message = f"{conflict_cause(report)}; {conflict_outcome(report)}"
+    hint = CHOOSE if report.resolution is Resolution.ASKED else ""
     return Event(
         event=EventKind.CONFLICT, key=_conflict_key(report), paths=(report.path,), message=message, hint=hint
     )
