@@ -9,7 +9,7 @@ import click
 
 from syncer.accounts import browse
 from syncer.accounts.browse import AccountQuota
-from syncer.cli.common import CliContext, session_of, shared
+from syncer.cli.common import CliContext, pass_cli, shared
 from syncer.cli.json_output import Document
 from syncer.config import LOCAL, Location
 from syncer.engine.model import BlockedEntry, Entry, Kind
@@ -22,7 +22,7 @@ from syncer.jobs import SystemClock
 @click.command()
 @click.argument("place", metavar="ACCOUNT:PATH")
 @shared
-@session_of
+@pass_cli
 def ls(session: CliContext, place: str) -> int:
     """List what is at ACCOUNT:PATH, or local:/some/folder."""
     session.start_logging()
@@ -41,7 +41,7 @@ def ls(session: CliContext, place: str) -> int:
 @click.command()
 @click.argument("place", metavar="ACCOUNT:")
 @shared
-@session_of
+@pass_cli
 def quota(session: CliContext, place: str) -> int:
     """Say how much room an ACCOUNT has, or the disk of local:/some/folder (local: alone: of this folder)."""
     session.start_logging()

@@ -1,6 +1,6 @@
-"""What every command shares: `--config`, `--json`, `-q`, `-v`, and where output goes.
+"""Shared by all commands: the options `--config`, `--json`, `-q` and `-v`, output, and signals.
 
-The options are taken before the command and after it alike; what is said last counts.
+The options may come before or after the name of the command; the last value counts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 @dataclass(slots=True)
 class CliContext:
-    """One call of the program: the shared options, filled in while the command line is read."""
+    """The shared options of one call, filled in while click parses the command line."""
 
     config: Path | None = None
     json: bool = False
@@ -41,45 +41,45 @@ class CliContext:
     verbose: int = 0
 
     def settings(self) -> Settings:
-        """The config file's settings; its warnings are told. Raises ConfigError."""
+        """Load the config file and print its warnings. Raises ConfigError."""
         settings = self.loaded()
         for warning in settings.warnings:
-            say(f"syncer: warning: {warning}")
+            print_err(f"syncer: warning: {warning}")
         return settings
 
     def loaded(self) -> Settings:
-        """The config file's settings, without a word. Raises ConfigError."""
+        """Load the config file, without printing its warnings. Raises ConfigError."""
         from syncer.config import load
 
         return load(self.config)
 
     def answer(self, document: Mapping[str, object], *lines: str) -> None:
-        """What the command was asked for, on stdout: one JSON document, or lines for people."""
+        """Print the result of the command on stdout: one JSON document, or lines for people."""
         if self.json:
             print_json(document)
         else:
             for line in lines:
-                put(line)
+                print_out(line)
 
     def start_logging(self) -> None:
-        """Log to stderr: warnings, with -v what is done, with -vv why."""
+        """Log to stderr: warnings; with -v also actions, with -vv also decisions."""
         import logging
 
         level = {0: logging.WARNING, 1: logging.INFO}.get(self.verbose, logging.DEBUG)
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
         logging.getLogger("syncer").setLevel(logging.ERROR if self.quiet else level)
 
-    def talk(self, line: str) -> None:
-        """Something worth knowing, on stderr, unless -q."""
+    def inform(self, line: str) -> None:
+        """Print a line on stderr, unless -q."""
         if not self.quiet:
-            say(line)
+            print_err(line)
 
     def report(self, line: str) -> None:
         """A line of what was asked for: on stdout, or on stderr where stdout carries the JSON document."""
         if self.json:
-            say(line)
+            print_err(line)
         else:
-            put(line)
+            print_out(line)
 
 
 def shared(command: _F) -> _F:
@@ -131,17 +131,17 @@ def _store(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     return callback
 
 
-session_of = click.make_pass_decorator(CliContext, ensure=True)
+pass_cli = click.make_pass_decorator(CliContext, ensure=True)
 
 
 def print_json(document: Mapping[str, object]) -> None:
-    """One document. ASCII only: names that are not UTF-8 come as \\udcXX, which reads back to their bytes."""
-    put(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=True))
+    """Print one JSON document. ASCII only: a byte that is not UTF-8 becomes \\udcXX (surrogateescape)."""
+    print_out(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=True))
 
 
 @dataclass(slots=True)
-class Unwritten:
-    """What became of the answer on stdout. A reader that goes away wants no more; a full disk loses it."""
+class StdoutState:
+    """Whether stdout failed. EPIPE is no error (the reader went away); anything else loses output."""
 
     error: OSError | None = None
 
@@ -150,30 +150,30 @@ class Unwritten:
         return self.error is not None and self.error.errno != errno.EPIPE
 
     @property
-    def why(self) -> str:
+    def reason(self) -> str:
         return os.strerror(self.error.errno or errno.EIO) if self.error else ""
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """At the start of a command."""
         self.error = None
 
 
-unwritten = Unwritten()
+stdout_state = StdoutState()
 
 
-def put(line: str) -> None:
-    """A line on stdout, whatever its encoding can hold. One that cannot be written is told by `main`."""
-    if unwritten.error is not None:
+def print_out(line: str) -> None:
+    """Print a line on stdout; what its encoding lacks is escaped. `main` reports a failure, once."""
+    if stdout_state.error is not None:
         return
     try:
         _write(sys.stdout, line)
     except OSError as error:
-        unheard(error)
+        stdout_failed(error)
 
 
-def unheard(error: OSError) -> None:
-    """Nothing more can be written to stdout; what is still in its buffer must not fail at the very end."""
-    unwritten.error = error
+def stdout_failed(error: OSError) -> None:
+    """Record that stdout failed, and redirect it to /dev/null, so that flushing it at exit cannot fail."""
+    stdout_state.error = error
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
@@ -183,8 +183,8 @@ def unheard(error: OSError) -> None:
         return
 
 
-def say(line: str) -> None:
-    """A line on stderr, whatever its encoding can hold; a stderr that takes nothing stops no run."""
+def print_err(line: str) -> None:
+    """Print a line on stderr; what its encoding lacks is escaped. Failures are ignored: they stop no run."""
     try:
         _write(sys.stderr, line)
     except OSError:
@@ -197,35 +197,27 @@ def _write(stream: Any, line: str) -> None:
     stream.flush()
 
 
-def complain(error: SyncerError) -> None:
-    """`syncer: what, where`, and what to do."""
-    where = f" ({_shown(error.path)})" if error.path and error.path not in error.message else ""
-    say(f"syncer: {_shown_lines(error.message)}{where}")
-    if error.hint:
-        say(f"  hint: {_shown_lines(error.hint)}")
-
-
-def _shown(text: str) -> str:
+def print_error(error: SyncerError) -> None:
+    """Print an error on stderr: `syncer: message (path)`, and its hint. A message may have several lines."""
     from syncer.engine.paths import printable
 
-    return printable(text)
+    def lines(text: str) -> str:
+        return "\n".join(map(printable, text.split("\n")))
 
-
-def _shown_lines(text: str) -> str:
-    """Several complaints may come in one message, a line each; no other control character passes."""
-    return "\n".join(_shown(line) for line in text.split("\n"))
+    path = f" ({printable(error.path)})" if error.path and error.path not in error.message else ""
+    print_err(f"syncer: {lines(error.message)}{path}")
+    if error.hint:
+        print_err(f"  hint: {lines(error.hint)}")
 
 
 def error_document(error: SyncerError) -> Mapping[str, object]:
-    """What `--json` prints when no job could be begun."""
+    """The JSON document of an error that ended the command before any job."""
     return {"error": {"message": error.message, "hint": error.hint, "exit": error.exit_code}}
 
 
 # --------------------------------------------------------------------------------
 #
 # SIGINT and SIGTERM: the first stops a run between two steps, the second at once.
-#
-# Handlers are set only while something runs that can stop cleanly.
 
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -233,7 +225,7 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def stoppable() -> Iterator[CancelToken]:
-    """Turn signals into a `CancelToken` for the time of the block."""
+    """Turn signals into a `CancelToken` while the block runs (in the main thread only)."""
     stop = CancelToken()
 
     def handle(signum: int, frame: FrameType | None) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from syncer.cli.common import CliContext, say, session_of, shared
+from syncer.cli.common import CliContext, pass_cli, print_err, shared
 from syncer.cli.json_output import Document
 from syncer.config import DaemonSettings, JobSettings, Settings
 from syncer.config.paths import default_config
@@ -30,7 +30,7 @@ def config(context: click.Context) -> int:
 
 @config.command("check")
 @shared
-@session_of
+@pass_cli
 def check(session: CliContext) -> int:
     """Say whether the config file is right: exit 2 with file, key and remedy if it is not."""
     return checked(session)
@@ -51,7 +51,7 @@ def checked(session: CliContext) -> int:
     if wrong:
         raise ConfigError("\n".join(wrong), hint="patterns are those of gitignore(5)")
     for warning in settings.warnings:
-        say(f"syncer: warning: {warning}")
+        print_err(f"syncer: warning: {warning}")
     missing = [
         f"{settings.where(job, 'local')}: {job.local} is not there"
         for job in settings.jobs.values()
@@ -76,7 +76,7 @@ def checked(session: CliContext) -> int:
 
 @config.command()
 @shared
-@session_of
+@pass_cli
 def show(session: CliContext) -> int:
     """Show every setting with its value, defaults filled in, secrets masked."""
     settings = session.settings()

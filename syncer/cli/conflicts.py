@@ -8,10 +8,10 @@ from dataclasses import asdict
 import click
 
 from syncer import jobs
-from syncer.cli.common import CliContext, put, session_of, shared
+from syncer.cli.common import CliContext, pass_cli, print_out, shared
 from syncer.cli.job_selection import Selection, job_options, select
 from syncer.cli.json_output import Document
-from syncer.cli.progress import Lines
+from syncer.cli.progress import LineReporter
 from syncer.cli.text_output import moment
 from syncer.config import JobSettings
 from syncer.engine.model import RelPath
@@ -19,7 +19,7 @@ from syncer.engine.paths import printable
 from syncer.errors import UsageError
 from syncer.formatting import show_size
 from syncer.jobs import ConflictSide, Environment, OpenConflict, user_paths
-from syncer.jobs import conflicts as byhand
+from syncer.jobs import conflicts as resolution
 from syncer.jobs.cancellation import CancelToken
 
 WAITING = 1
@@ -38,7 +38,7 @@ def conflicts(context: click.Context) -> int:
 @conflicts.command("list")
 @click.argument("words", nargs=-1, metavar="[JOB]... | LOCAL REMOTE")
 @shared
-@session_of
+@pass_cli
 def list_(session: CliContext, words: tuple[str, ...]) -> int:
     """List the open conflicts of each JOB."""
     return listing(session, words)
@@ -50,7 +50,7 @@ def listing(session: CliContext, words: Sequence[str]) -> int:
     for job in selection.jobs:
         with jobs.view(selection.settings, job) as state:
             if state.note:
-                session.talk(f"{job.name}: {printable(state.note)}")
+                session.inform(f"{job.name}: {printable(state.note)}")
     found = _open(selection)
     lines = [line for name, conflict, take in found for line in (_line(name, conflict, take),)]
     documents = [_document(*one) for one in found]
@@ -62,20 +62,20 @@ def listing(session: CliContext, words: Sequence[str]) -> int:
 @click.argument("path")
 @job_options
 @shared
-@session_of
+@pass_cli
 def show(session: CliContext, path: str, words: tuple[str, ...]) -> int:
     """Show both sides of the conflict at PATH (a path or a glob)."""
     selection = select(session, words)
     wanted = _named(selection, (path,))
-    found = [one for one in _open(selection) if set(byhand.names(one[1])) & wanted.get(one[0], set())]
+    found = [one for one in _open(selection) if set(resolution.names(one[1])) & wanted.get(one[0], set())]
     if session.json:
         session.answer({"conflicts": [_document(*one) for one in found]})
         return 0
     for name, conflict, take in found:
-        put(_line(name, conflict, take))
-        put(f"  since   {moment(conflict.since_ns)}")
-        put(f"  local   {_side(conflict.local)}")
-        put(f"  remote  {_side(conflict.remote)}")
+        print_out(_line(name, conflict, take))
+        print_out(f"  since   {moment(conflict.since_ns)}")
+        print_out(f"  local   {_side(conflict.local)}")
+        print_out(f"  remote  {_side(conflict.remote)}")
     return 0
 
 
@@ -90,7 +90,7 @@ def show(session: CliContext, path: str, words: tuple[str, ...]) -> int:
 )
 @job_options
 @shared
-@session_of
+@pass_cli
 def resolve(
     session: CliContext, patterns: tuple[str, ...], everything: bool, take: str, words: tuple[str, ...]
 ) -> int:
@@ -98,14 +98,14 @@ def resolve(
     if bool(patterns) == everything:
         raise UsageError("name the conflicts by path or glob, or say --all", hint="syncer conflicts list")
     selection = select(session, words)
-    world = Environment(settings=selection.settings, reporter=Lines(session, CancelToken()))
+    environment = Environment(settings=selection.settings, reporter=LineReporter(session, CancelToken()))
     settled: list[Document] = []
     wanted = _named(selection, patterns)
     for job in selection.jobs:
         if not _of_job(job, selection) or (patterns and job.name not in wanted):
             continue
-        for one in byhand.resolve(world, job, wanted.get(job.name, ()), take):
-            session.talk(f"{job.name}: {printable(one.path)}: {one.message}")
+        for one in resolution.resolve(environment, job, wanted.get(job.name, ()), take):
+            session.inform(f"{job.name}: {printable(one.path)}: {one.message}")
             settled.append({"job": job.name, **asdict(one)})
     session.answer({"resolved": settled}, *([] if settled else ["no open conflicts"]))
     return 0 if all(document["settled"] for document in settled) else WAITING
@@ -130,7 +130,7 @@ def _of_job(job: JobSettings, selection: Selection) -> list[Found]:
 def _named(selection: Selection, texts: Sequence[str]) -> dict[str, set[RelPath]]:
     """The paths of open conflicts that the texts name, by job. Raises UsageError."""
     known = {
-        job.name: (job, [n for _, conflict, _ in _of_job(job, selection) for n in byhand.names(conflict)])
+        job.name: (job, [n for _, conflict, _ in _of_job(job, selection) for n in resolution.names(conflict)])
         for job in selection.jobs
     }
     try:

@@ -17,7 +17,7 @@ import click
 
 from syncer import jobs
 from syncer.cli import json_output
-from syncer.cli.common import CliContext, print_json, session_of, shared
+from syncer.cli.common import CliContext, pass_cli, print_json, shared
 from syncer.cli.job_selection import Selection, select
 from syncer.config import JobSettings, Settings
 from syncer.daemon import pause_file, status
@@ -47,7 +47,7 @@ class Serve(Protocol):
 @click.argument("words", nargs=-1, metavar="[JOB]...")
 @click.option("--metrics", metavar="HOST:PORT", help="Metrics for Prometheus on a port of this machine, too.")
 @shared
-@session_of
+@pass_cli
 def daemon(session: CliContext, words: tuple[str, ...], metrics: str | None) -> int:
     """Keep each JOB in step (all jobs of the config if none is named) until it is stopped.
 
@@ -87,7 +87,7 @@ def run_daemon(session: CliContext, words: Sequence[str], *, metrics: str | None
 @click.command()
 @click.argument("words", nargs=-1, metavar="[JOB]...")
 @shared
-@session_of
+@pass_cli
 def pause(session: CliContext, words: tuple[str, ...]) -> int:
     """Let the daemon leave each JOB alone (all if none is named) until `syncer resume`.
 
@@ -100,7 +100,7 @@ def pause(session: CliContext, words: tuple[str, ...]) -> int:
 @click.command()
 @click.argument("words", nargs=-1, metavar="[JOB]...")
 @shared
-@session_of
+@pass_cli
 def resume(session: CliContext, words: tuple[str, ...]) -> int:
     """Let the daemon run each JOB (all if none is named) again."""
     return _mark(session, words, on=False)
@@ -116,7 +116,7 @@ def resume(session: CliContext, words: tuple[str, ...]) -> int:
     help="Return once that ended, or after so many seconds; the exit code tells how it went.",
 )
 @shared
-@session_of
+@pass_cli
 def flush(session: CliContext, words: tuple[str, ...], wait: str | None) -> int:
     """Let the daemon look at everything of each JOB now (all if none is named).
 
@@ -128,7 +128,7 @@ def flush(session: CliContext, words: tuple[str, ...], wait: str | None) -> int:
     if client is None:
         return _synced(session, _selected(settings, names))
     if seconds:
-        session.talk(f"waiting for the daemon (process {client.pid}), {show_duration(seconds)} at most")
+        session.inform(f"waiting for the daemon (process {client.pid}), {show_duration(seconds)} at most")
     clock = SystemClock()
     begun = clock.monotonic()
     found = client.flush(names, wait=seconds)
@@ -145,7 +145,7 @@ def flush(session: CliContext, words: tuple[str, ...], wait: str | None) -> int:
 
 @click.command()
 @shared
-@session_of
+@pass_cli
 def stop(session: CliContext) -> int:
     """End the daemon; what it transfers is resumed by the next run."""
     client = connect(session.settings().state_dir)
@@ -170,7 +170,7 @@ def _mark(session: CliContext, words: Sequence[str], *, on: bool) -> int:
     else:
         marked = _markable(settings, names, on=on)
         pause_file.set_paused(settings.state_dir, marked, on)
-        session.talk("no daemon runs; one that is started later honours it")
+        session.inform("no daemon runs; one that is started later honours it")
     what = "paused" if on else "resumed"
     document = {"daemon": client is not None, "paused": on, "jobs": list(marked)}
     session.answer(document, *(f"{printable(name)}: {what}" for name in marked))
@@ -201,12 +201,12 @@ def _selected(settings: Settings, names: Sequence[str]) -> Selection:
 
 
 def _synced(session: CliContext, selection: Selection) -> int:
-    from syncer.cli.sync import each, tell
+    from syncer.cli.sync import report, run_each
 
     overlap.check(selection.settings, selection.settings.jobs.values())
     session.start_logging()
-    session.talk("no daemon runs; the jobs are synced once")
-    found = each(session, selection, RunOptions(), jobs.sync, tell)
+    session.inform("no daemon runs; the jobs are synced once")
+    found = run_each(session, selection, RunOptions(), jobs.sync, report)
     if session.json:
         print_json({"daemon": False, **json_output.jobs(found)})
     return results.worst(result.exit_code for result in found)

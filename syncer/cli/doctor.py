@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from syncer.cli.common import CliContext, session_of, shared
+from syncer.cli.common import CliContext, pass_cli, shared
 from syncer.config import Settings
 from syncer.config.paths import default_config, default_state_dir
 from syncer.engine.paths import printable
@@ -18,7 +18,7 @@ from syncer.jobs.diagnostics import Finding
 @click.command()
 @click.argument("accounts", nargs=-1, metavar="[ACCOUNT]...")
 @shared
-@session_of
+@pass_cli
 def doctor(session: CliContext, accounts: tuple[str, ...]) -> int:
     """Probe Python, librsync, SQLite, the state directory, the config, each job's folders and each account.
 

@@ -10,17 +10,17 @@ from syncer import jobs
 from syncer.cli import json_output, text_output, trash
 from syncer.cli.common import (
     CliContext,
-    complain,
+    pass_cli,
+    print_error,
     print_json,
-    put,
-    session_of,
+    print_out,
     shared,
+    stdout_state,
     stoppable,
-    unwritten,
 )
-from syncer.cli.job_selection import Selection, one, select
+from syncer.cli.job_selection import Selection, select, select_one
 from syncer.cli.json_output import Document
-from syncer.cli.progress import telling
+from syncer.cli.progress import progress_reporter
 from syncer.config import JobSettings, Settings
 from syncer.engine.model import BaseEntry, RelPath
 from syncer.engine.paths import printable
@@ -36,7 +36,7 @@ DIFFERENT = 1
 @click.argument("path")
 @click.argument("words", nargs=-1, metavar="[JOB | LOCAL REMOTE]")
 @shared
-@session_of
+@pass_cli
 def explain(session: CliContext, path: str, words: tuple[str, ...]) -> int:
     """Say what is known of PATH, the rule that applies, what the next run would do, and the versions of PATH
     in the trash of either side, the latest first.
@@ -47,10 +47,10 @@ def explain(session: CliContext, path: str, words: tuple[str, ...]) -> int:
     session.start_logging()
     selection, candidates = locate(session, path, words)
     [job] = selection.jobs
-    with stoppable() as stop, telling(session, stop, job.name) as reporter:
-        world = Environment(settings=selection.settings, reporter=reporter)
-        found = jobs.explain(world, job, candidates)
-        kept = [one for one in conflicts.trashed(world, job) if one.thing.path == found.path]
+    with stoppable() as stop, progress_reporter(session, stop, job.name) as reporter:
+        environment = Environment(settings=selection.settings, reporter=reporter)
+        found = jobs.explain(environment, job, candidates)
+        kept = [one for one in conflicts.trashed(environment, job) if one.thing.path == found.path]
         kept.sort(key=lambda one: one.thing.order)
     document = {**_explanation(found), "trash": [trash.document(one) for one in kept]}
     in_trash = [f"  trash   {trash.described(one)}" for one in reversed(kept)]
@@ -62,7 +62,7 @@ def locate(session: CliContext, path: str, words: tuple[str, ...]) -> tuple[Sele
     """The one job a path belongs to, and what the path may mean in it. Raises UsageError, ConfigError."""
     settings = session.settings()
     if words:
-        selection = one(session, words)
+        selection = select_one(session, words)
         return selection, user_paths.checked(selection.jobs[0], path)
     placed = [job for job in settings.jobs.values() if any(s.placed for s in user_paths.spellings(job, path))]
     if os.path.isabs(path) and settings.jobs and not placed:
@@ -70,7 +70,7 @@ def locate(session: CliContext, path: str, words: tuple[str, ...]) -> tuple[Sele
     if len(placed) > 1:
         names = ", ".join(job.name for job in placed)
         raise UsageError(f"{printable(path)} is below a root of several jobs", hint=f"name one of: {names}")
-    selection = Selection(settings=settings, jobs=tuple(placed)) if placed else one(session, words)
+    selection = Selection(settings=settings, jobs=tuple(placed)) if placed else select_one(session, words)
     return selection, user_paths.checked(selection.jobs[0], path)
 
 
@@ -124,7 +124,7 @@ def _words(found: Explanation) -> list[str]:
 @click.command()
 @click.argument("words", nargs=-1, metavar="[JOB]... | LOCAL REMOTE")
 @shared
-@session_of
+@pass_cli
 def check(session: CliContext, words: tuple[str, ...]) -> int:
     """Compare both sides of each JOB by content. Nothing is changed; exits 1 if they differ."""
     session.start_logging()
@@ -140,27 +140,27 @@ def _checked(session: CliContext, settings: Settings, job: JobSettings) -> Docum
     try:
         _compare(session, settings, job, differences)
     except SyncerError as error:
-        complain(error)
+        print_error(error)
         problems = [json_output.error(error)]
         return {"job": job.name, "differences": differences, "problems": problems, "exit": error.exit_code}
     with jobs.view(settings, job) as state:
         waits = jobs.waiting_exit(state.ledger, state.memory)
     code = results.worst((waits, DIFFERENT if differences else 0))
     if not session.json:
-        put(f"{job.name}: {f'{len(differences):,} differ' if differences else 'both sides are equal'}")
+        print_out(f"{job.name}: {f'{len(differences):,} differ' if differences else 'both sides are equal'}")
     return {"job": job.name, "differences": differences, "problems": [], "exit": code}
 
 
 def _compare(session: CliContext, settings: Settings, job: JobSettings, differences: list[Document]) -> None:
-    with stoppable() as stop, telling(session, stop, job.name) as reporter:
+    with stoppable() as stop, progress_reporter(session, stop, job.name) as reporter:
         for difference in jobs.check(Environment(settings=settings, reporter=reporter), job):
             stop.check()
-            if unwritten.error is not None:
+            if stdout_state.error is not None:
                 return  # nobody reads on
             differences.append(_difference(difference))
             if not session.json:
                 message = text_output.without(difference.path, difference.message)
-                put(f"{printable(difference.path)}: {message}")
+                print_out(f"{printable(difference.path)}: {message}")
 
 
 def _difference(found: CheckDifference) -> Document:

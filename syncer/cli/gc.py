@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from syncer.cli.common import CliContext, session_of, shared
+from syncer.cli.common import CliContext, pass_cli, shared
 from syncer.cli.json_output import Document
 from syncer.engine.interfaces import Clock
 from syncer.engine.paths import printable
@@ -27,7 +27,7 @@ _DAY = 24 * 3600
 )
 @click.option("--yes", "-y", is_flag=True, help="Remove what is listed.")
 @shared
-@session_of
+@pass_cli
 def gc(session: CliContext, where: str, older_than: str, yes: bool) -> int:
     """List segments of large files that no object, version or trash refers to; with --yes remove them."""
     grace = _seconds(older_than) if older_than else None

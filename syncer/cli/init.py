@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from syncer.cli.common import CliContext, session_of, shared
+from syncer.cli.common import CliContext, pass_cli, shared
 from syncer.cli.job_selection import PairOptions, pair
 from syncer.config import JobSettings, Settings, load, writer
 from syncer.config.paths import default_config, default_state_dir
@@ -26,7 +26,7 @@ _REMOTE = "Where to (a folder, or ACCOUNT:PATH)"
 @click.option("--name", metavar="NAME", help="What to call the job (default: the folder's name).")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @shared
-@session_of
+@pass_cli
 def init(session: CliContext, local: str | None, remote: str | None, name: str | None, yes: bool) -> int:
     """Write a config file with one job, or add a job to the one that is there.
 
@@ -45,7 +45,7 @@ def init(session: CliContext, local: str | None, remote: str | None, name: str |
     job = replace(job, name=name)
     _check(settings, job, path)
     if asking:
-        session.talk(f"\n{printable_lines(writer.table(job))}")
+        session.inform(f"\n{printable_lines(writer.table(job))}")
         if not click.confirm(f"Write this to {path}?", default=True, err=True):
             raise click.Abort
     return _told(session, path, job, made=writer.add(path, job))

@@ -62,7 +62,7 @@ def select(session: CliContext, words: Sequence[str], options: PairOptions | Non
     return Selection(settings=settings, jobs=tuple(chosen))
 
 
-def one(session: CliContext, words: Sequence[str]) -> Selection:
+def select_one(session: CliContext, words: Sequence[str]) -> Selection:
     """Exactly one job: the named one, or the only one there is. Raises ConfigError, UsageError."""
     selection = select(session, words)
     if len(selection.jobs) != 1:

@@ -11,7 +11,7 @@ from syncer.accounts import verify
 from syncer.accounts.credentials import wallet_of
 from syncer.accounts.login import dispatch
 from syncer.accounts.login.base import PATIENCE, Dialogue, LoggedIn
-from syncer.cli.common import CliContext, say, session_of, shared
+from syncer.cli.common import CliContext, pass_cli, print_err, shared
 from syncer.config.accounts import Account
 from syncer.engine.paths import printable
 from syncer.errors import SyncerError, UsageError
@@ -25,7 +25,7 @@ class Terminal:
     """The person at the terminal (`Person`). All talk goes to stderr: stdout is for the answer."""
 
     def tell(self, line: str) -> None:
-        say("\n".join(printable(part) for part in line.split("\n")))
+        print_err("\n".join(printable(part) for part in line.split("\n")))
 
     def browse(self, url: str) -> bool:
         """Nothing is opened where no page could be seen: a browser in text mode would take the terminal."""
@@ -40,7 +40,7 @@ class Terminal:
             return False
 
     def answer(self, question: str) -> str:
-        say(f"{question}:")
+        print_err(f"{question}:")
         return sys.stdin.readline()
 
 
@@ -61,7 +61,7 @@ def _patience(context: click.Context, parameter: click.Parameter, value: str | N
     help=f"Give up after so long (default {show_duration(PATIENCE)}).",
 )
 @shared
-@session_of
+@pass_cli
 def login(session: CliContext, account: str, no_browser: bool, timeout: float) -> int:
     """Log in to an ACCOUNT of the config; exits 7 if that fails.
 
@@ -85,7 +85,7 @@ def login(session: CliContext, account: str, no_browser: bool, timeout: float) -
         verify.standing(found, settings.state_dir, clock=clock)
     except SyncerError:
         if done is not None:
-            say(f"{_line(found, done)}. But it is of no use yet:")
+            print_err(f"{_line(found, done)}. But it is of no use yet:")
         raise
     session.answer(_document(found, done), _line(found, done))
     return 0
@@ -109,7 +109,7 @@ def _line(account: Account, done: LoggedIn | None) -> str:
 @click.command()
 @click.argument("account")
 @shared
-@session_of
+@pass_cli
 def logout(session: CliContext, account: str) -> int:
     """Remove what `login` kept for an ACCOUNT, from the keyring and from the state directory."""
     settings = session.settings()

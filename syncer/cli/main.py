@@ -1,6 +1,6 @@
-"""The entry: reads the command line, calls the command, turns its end into an exit code.
+"""Entry point: parse the command line, call the command, return the exit code.
 
-Never shows a traceback, unless something unexpected happens under -vv.
+No traceback is printed, except for an unexpected error under -vv.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import click
 from syncer import __version__
 from syncer.cli.common import (
     CliContext,
-    complain,
     error_document,
+    print_err,
+    print_error,
     print_json,
-    put,
-    say,
+    print_out,
     shared,
-    unheard,
-    unwritten,
+    stdout_failed,
+    stdout_state,
 )
 from syncer.errors import SyncerError, UsageError
 
-# name: (module, one line of help). The modules are imported when called.
+# name: (module, one line of help). A module is imported when its command is called.
 COMMANDS = {
     "sync": ("sync", "Bring both sides in step."),
     "plan": ("sync", "Show what sync would do, and why."),
@@ -61,7 +61,7 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands' names and one-line helps without importing them."""
+    """A click group that lists its commands without importing their modules."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -98,16 +98,16 @@ def cli() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the answer is the exit code (see product.md)."""
+    """Run one command; return the exit code."""
     _open_standard_streams()
-    unwritten.forget()
+    stdout_state.reset()
     words = list(sys.argv[1:] if argv is None else argv)
-    gc.set_threshold(100_000, 20, 20)  # a tenth of a run's time: values are many here and cycles are few
+    gc.set_threshold(100_000, 20, 20)  # saves a tenth of a run's time: many values, few cycles
     session = CliContext()
     _dump_stacks_on_usr1()
     code = _called(words, session)
-    if unwritten.lost:
-        say(f"syncer: the answer cannot be written to stdout: {unwritten.why}")
+    if stdout_state.lost:
+        print_err(f"syncer: the answer cannot be written to stdout: {stdout_state.reason}")
         code = code or SyncerError.exit_code
     return code
 
@@ -117,29 +117,29 @@ def _called(words: list[str], session: CliContext) -> int:
         code = cli.main(args=words, prog_name="syncer", standalone_mode=False, obj=session)
         return code if isinstance(code, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
-        say(error.format_message())
+        print_err(error.format_message())
         return 2
     except click.ClickException as error:
         return _ended(_usage(error), words)
     except SyncerError as error:
         return _ended(error, words)
     except (KeyboardInterrupt, click.Abort):
-        say("syncer: stopped")
+        print_err("syncer: stopped")
         return 130
-    except SystemExit:  # click's way to say that the reader of --help went away
-        unheard(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+    except SystemExit:  # click raises it if the reader of --help went away (EPIPE)
+        stdout_failed(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
         return 0
     except OSError as error:
         if not _is_of_stdout(error):
             return _unexpected(error, session, words)
-        unheard(error)
+        stdout_failed(error)
         return 0
     except Exception as error:  # noqa: BLE001 - the last resort: a short message instead of a traceback
         return _unexpected(error, session, words)
 
 
 def _open_standard_streams() -> None:
-    """Closed ones lead nowhere: else the next file that is opened would be what messages are written to."""
+    """Open closed standard streams on /dev/null: else the next opened file would get their output."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
@@ -150,7 +150,7 @@ def _open_standard_streams() -> None:
 
 
 def _is_of_stdout(error: OSError) -> bool:
-    """Whether it was met by click while it printed `--help` or `--version`."""
+    """Whether click raised it while it printed `--help` or `--version`."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code is not click.echo.__code__:
         trace = trace.tb_next
@@ -164,8 +164,8 @@ def _usage(error: click.ClickException) -> UsageError:
 
 
 def _ended(error: SyncerError, words: Sequence[str]) -> int:
-    complain(error)
-    if "--json" in words:  # asked on the words: the command line may not have been read to its end
+    print_error(error)
+    if "--json" in words:  # parsing may have failed before the option
         print_json(error_document(error))
     return error.exit_code
 
@@ -181,7 +181,7 @@ def _unexpected(error: Exception, session: CliContext, words: Sequence[str]) -> 
 
 
 def _dump_stacks_on_usr1() -> None:
-    """SIGUSR1 prints the stacks of all threads on stderr, for whoever asks why it hangs."""
+    """Print the stacks of all threads on stderr at SIGUSR1, to find out why a process hangs."""
     import faulthandler
     import signal
 
@@ -192,7 +192,7 @@ def _dump_stacks_on_usr1() -> None:
             return
 
 
-# -- `completion`: the script that teaches a shell our commands and options -----
+# -- `completion` ----------------------------------------------------------------
 
 
 @click.command()
@@ -208,5 +208,5 @@ def completion(shell: str) -> int:
     kind = get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"click knows no completion for {shell}")
-    put(kind(cli, {}, "syncer", "_SYNCER_COMPLETE").source())
+    print_out(kind(cli, {}, "syncer", "_SYNCER_COMPLETE").source())
     return 0

@@ -7,7 +7,7 @@ import time
 
 import click
 
-from syncer.cli.common import CliContext, session_of, shared
+from syncer.cli.common import CliContext, pass_cli, shared
 from syncer.cli.json_output import Document
 from syncer.cli.text_output import moment
 from syncer.config import Settings
@@ -30,7 +30,7 @@ def pairs(context: click.Context) -> int:
 
 @pairs.command("list")
 @shared
-@session_of
+@pass_cli
 def list_(session: CliContext) -> int:
     """List every pair that is remembered, also those that no job of the config has."""
     return listing(session)
@@ -49,7 +49,7 @@ def listing(session: CliContext) -> int:
 @click.option("--trash", is_flag=True, help="Its trash as well: the files in it are gone for good.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @shared
-@session_of
+@pass_cli
 def forget(session: CliContext, names: tuple[str, ...], trash: bool, yes: bool) -> int:
     """Forget pairs, by id or by job. No file is lost: the next run of one merges as if for the first time."""
     settings = session.settings()

@@ -1,6 +1,6 @@
 """Progress of a run: a line per action on stdout, and bars on stderr where that is a terminal.
 
-Both stop the run at a signal. Calls come from several threads.
+Reporters are called by several threads; they stop the run at a signal.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _REDRAW = 0.05  # seconds
-_MANY = 500  # more transfers than this are told by the bar alone, unless -v
+_MANY = 500  # transfers; of more only the bar is shown, unless -v
 
 
-class Lines:
-    """`engine.interfaces.Reporter`: a line per action that was tried; with -q only of those that failed."""
+class LineReporter:
+    """`engine.interfaces.Reporter` that prints a line for each action; with -q only those that failed."""
 
     def __init__(self, session: CliContext, stop: CancelToken) -> None:
         self._session = session
@@ -40,22 +40,22 @@ class Lines:
         self._stop.check()
 
     def finished(self, action: Action, outcome: Outcome) -> None:
-        if results.loud(action) and self._wants(outcome):
-            self._tell(text_output.action(action, outcome))
+        if results.loud(action) and self._is_shown(outcome):
+            self._print(text_output.action(action, outcome))
         self._stop.check()
 
     def moved(self, side: Side, size: int) -> None:
         self._stop.check()
 
-    def _wants(self, outcome: Outcome) -> bool:
+    def _is_shown(self, outcome: Outcome) -> bool:
         return not self._session.quiet or isinstance(outcome, Failed)
 
-    def _tell(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self._session.report(line)
 
 
-class Bars(Lines):
-    """The same on a terminal, with bars for the scan and for the bytes that cross."""
+class BarReporter(LineReporter):
+    """Prints the lines above a progress bar for the scan, then for the transferred bytes."""
 
     def __init__(self, session: CliContext, stop: CancelToken, progress: Progress, title: str) -> None:
         super().__init__(session, stop)
@@ -90,34 +90,29 @@ class Bars(Lines):
         super().moved(side, size)
 
     def _due(self) -> bool:
-        """Whether the bar may be moved again: drawing costs more than a small file does."""
+        """Whether to draw the bar again: drawing takes longer than the transfer of a small file."""
         now = time.monotonic()
         with self._lock:
             due = now - self._drawn >= _REDRAW
             self._drawn = now if due else self._drawn
         return due
 
-    def _wants(self, outcome: Outcome) -> bool:
+    def _is_shown(self, outcome: Outcome) -> bool:
         return not self._many or not isinstance(outcome, Done) or self._session.verbose > 0
 
-    def _tell(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         if sys.stdout.isatty():  # the same terminal: above the bars, which rich draws again below
             self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
-            super()._tell(line)
+            super()._print(line)
 
 
 @contextmanager
-def telling(session: CliContext, stop: CancelToken, title: str) -> Iterator[Lines]:
-    """The reporter that fits: bars only where somebody sees them."""
+def progress_reporter(session: CliContext, stop: CancelToken, title: str) -> Iterator[LineReporter]:
+    """A reporter for a run: with a progress bar if stderr is a terminal."""
     if session.quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield Lines(session, stop)
+        yield LineReporter(session, stop)
         return
-    with _bars() as progress:
-        yield Bars(session, stop, progress, title)
-
-
-def _bars() -> Progress:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -129,14 +124,14 @@ def _bars() -> Progress:
         TransferSpeedColumn,
     )
 
-    console = Console(stderr=True)  # rich itself honours NO_COLOR
-    return Progress(
+    with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
-        console=console,
+        console=Console(stderr=True),  # rich follows NO_COLOR
         transient=True,
-    )
+    ) as progress:
+        yield BarReporter(session, stop, progress, title)

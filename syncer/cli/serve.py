@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from syncer.cli.common import CliContext, say, session_of, shared, stoppable
+from syncer.cli.common import CliContext, pass_cli, print_err, shared, stoppable
 from syncer.config.paths import absolute, default_state_dir
 from syncer.engine.paths import printable
 from syncer.errors import ConfigError, UsageError
@@ -57,7 +57,7 @@ _TLS_FILES = (("certificate", "--cert"), ("private key", "--key"))
 @click.option("--list-keys", is_flag=True, help="Show who may come in.")
 @click.option("--revoke-key", metavar="NAME", help="Take a key back; a running server notices.")
 @shared
-@session_of
+@pass_cli
 def serve(
     session: CliContext,
     folder: Path | None,
@@ -151,7 +151,7 @@ class _Place:
 
     def state(self) -> Path:
         """Where the server keeps its own things, outside of the folder. Raises UsageError."""
-        from syncer.server.premises import default_state
+        from syncer.server.state_dir import default_state
 
         if self._state is not None:
             return Path(os.path.realpath(_expanded(self._state)))
@@ -178,7 +178,7 @@ def _expanded(path: Path) -> Path:
 
 def _key_file(place: _Place, keys: Path | None) -> KeyFile:
     from syncer.server.api_keys import KeyFile
-    from syncer.server.premises import KEYS
+    from syncer.server.state_dir import KEYS
 
     return KeyFile(_expanded(keys) if keys is not None else place.state() / KEYS)
 
@@ -193,7 +193,7 @@ def _add_key(session: CliContext, file: KeyFile, name: str, *, under: str, read_
         f"key       {made.token}",
         f"password  {made.password}",
     )
-    session.talk("The password is shown this once; only a hash of it is kept.")
+    session.inform("The password is shown this once; only a hash of it is kept.")
     return 0
 
 
@@ -282,9 +282,9 @@ def _apart(folder: Path, state: Path, keys: Path, *tls: Path) -> None:
 
 def _warn(session: CliContext, file: KeyFile) -> None:
     if not file.read():
-        session.talk(f"syncer: there are no keys in {file.path} yet: make one with --add-key NAME")
+        session.inform(f"syncer: there are no keys in {file.path} yet: make one with --add-key NAME")
     if file.exposed():
-        say(f"syncer: warning: {file.path} can be read by others; chmod 600 it, and make the keys anew")
+        print_err(f"syncer: warning: {file.path} can be read by others; chmod 600 it, and make the keys anew")
 
 
 def _start_log(session: CliContext) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import click
 
-from syncer.cli.common import CliContext, session_of, shared
+from syncer.cli.common import CliContext, pass_cli, shared
 from syncer.cli.json_output import Document
 from syncer.config import Settings
 from syncer.config.paths import default_config
@@ -38,7 +38,7 @@ def service() -> None:
 @click.option("--force", is_flag=True, help="Replace one that was changed by hand; a copy is kept.")
 @_harden
 @shared
-@session_of
+@pass_cli
 def install(session: CliContext, jobs: tuple[str, ...], no_start: bool, force: bool, harden: bool) -> int:
     """Write the service that runs the daemon for each JOB (all jobs if none is named), and start it."""
     settings = session.settings()
@@ -49,14 +49,14 @@ def install(session: CliContext, jobs: tuple[str, ...], no_start: bool, force: b
     document = {**_outcome(done), "remarks": remarks}
     session.answer({"service": document}, *_installed(done), *_failures(done))
     for remark in remarks:
-        session.talk(f"  note: {printable(remark)}")
+        session.inform(f"  note: {printable(remark)}")
     return UNFINISHED if done.failures else 0
 
 
 @service.command()
 @click.option("--force", is_flag=True, help="Also one that was changed by hand; a copy is kept.")
 @shared
-@session_of
+@pass_cli
 def uninstall(session: CliContext, force: bool) -> int:
     """Stop the service and remove its definition. Config, state and files stay."""
     done = installer.uninstall(_manager(), run, force=force)
@@ -68,7 +68,7 @@ def uninstall(session: CliContext, force: bool) -> int:
 @_jobs
 @_harden
 @shared
-@session_of
+@pass_cli
 def show(session: CliContext, jobs: tuple[str, ...], harden: bool) -> int:
     """Print the definition that `install` would write, and whether it is in place."""
     settings = session.settings()
@@ -78,7 +78,7 @@ def show(session: CliContext, jobs: tuple[str, ...], harden: bool) -> int:
     state = unit_file.state(manager.path, text)
     document = {"kind": manager.kind, "path": str(manager.path), "state": state.value, "text": text}
     session.answer({"service": document}, text.rstrip("\n"))
-    session.talk(f"{printable(str(manager.path))}: {_STATES[state]}")
+    session.inform(f"{printable(str(manager.path))}: {_STATES[state]}")
     return 0
 
 

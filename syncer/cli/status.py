@@ -1,4 +1,4 @@
-"""`status` and `history`: what the ledger says, and a running daemon, without looking at the two sides."""
+"""Commands `status` and `history`: the state database and a running daemon. Neither side is scanned."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from syncer import __version__, jobs
 from syncer.cli import json_output, text_output
-from syncer.cli.common import CliContext, complain, session_of, shared
+from syncer.cli.common import CliContext, pass_cli, print_error, shared
 from syncer.cli.job_selection import select
 from syncer.cli.json_output import Document
 from syncer.cli.text_output import moment
@@ -24,70 +24,70 @@ from syncer.engine.paths import printable
 from syncer.errors import ConfigError, SyncerError, UsageError
 from syncer.formatting import counted, show_duration, show_size
 from syncer.jobs import HistoryEntry, Run, State, results
-from syncer.jobs import session as opening
+from syncer.jobs import session as job_session
 
-# -- What a running daemon adds to `status`: asked once, told in lines for people ----
+# -- The status of a running daemon -----------------------------------------------
 #
-# A daemon that does not answer is no reason to hide what the ledger knows: it is told, and left at that.
+# If a daemon does not answer, its error is printed, and the rest comes from the state database all the same.
 
 
-_SHOWN = 10  # paths of a kind
+_SHOWN = 10  # paths that are retried
 _BAR = 20  # characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Live:
-    """What there is to know now. `standing` is None where no daemon runs, or where it did not answer."""
+class DaemonView:
+    """The daemon as seen now. `status` is None if no daemon runs, or if it did not answer (then `error`)."""
 
-    standing: DaemonStatus | None = None
+    status: DaemonStatus | None = None
     pid: int = 0
-    error: SyncerError | None = None  # why it did not answer
-    paused: frozenset[str] = frozenset()  # by the mark that a daemon honours
-    unmarked: SyncerError | None = None  # why that is not known
+    error: SyncerError | None = None
+    paused: frozenset[str] = frozenset()  # jobs in the pause file, with or without a daemon
+    pause_error: SyncerError | None = None  # if the pause file cannot be read
 
     def of(self, job: str) -> JobStatus | None:
-        """The daemon's word on a job, None if there is no daemon or the job is not its own."""
-        jobs = self.standing.jobs if self.standing else ()
-        return next((one for one in jobs if one.job == job), None)
+        """The daemon's status of a job, None if no daemon answered or it does not run the job."""
+        jobs = self.status.jobs if self.status else ()
+        return next((status for status in jobs if status.job == job), None)
 
     def document(self) -> Document | None:
-        """The daemon itself, for `--json`."""
-        if self.standing:
-            told = self.standing
-            return {"pid": told.pid, "started": told.started, "version": told.version}
+        """The daemon for `--json`."""
+        if self.status:
+            daemon = self.status
+            return {"pid": daemon.pid, "started": daemon.started, "version": daemon.version}
         if self.error:
             return {"pid": self.pid, "started": None, "version": None, "error": self.error.message}
         return None
 
     def lines(self, now: float) -> Iterator[str]:
-        """The daemon itself, for people; nothing where there is none. `now` in seconds since 1970."""
-        if self.standing:
-            told = self.standing
-            since = f"{moment(int(told.started * 1e9))} ({_span(now - told.started)})"
-            yield f"daemon: process {told.pid}, since {since}, version {printable(told.version)}"
-            if told.version != __version__:
+        """The daemon for people; nothing if none answered. `now` in seconds since 1970."""
+        if self.status:
+            daemon = self.status
+            since = f"{moment(int(daemon.started * 1e9))} ({_span(now - daemon.started)})"
+            yield f"daemon: process {daemon.pid}, since {since}, version {printable(daemon.version)}"
+            if daemon.version != __version__:
                 yield f"  this program is version {__version__}: restart the daemon"
 
 
-def look(state_dir: Path, *, patience: float = 3.0) -> Live:
-    """Asks the daemon of a state directory, if one runs."""
-    now = Live()
+def query_daemon(state_dir: Path, *, patience: float = 3.0) -> DaemonView:
+    """Query the daemon of a state directory, if one runs; `patience`: seconds to wait for its answer."""
+    now = DaemonView()
     try:
         now = replace(now, paused=paused(state_dir))
     except SyncerError as error:
-        now = replace(now, unmarked=error)
+        now = replace(now, pause_error=error)
     try:
         client = connect(state_dir, patience=patience)
         if client is None:
             return now
         now = replace(now, pid=client.pid)
-        return replace(now, standing=client.status())
+        return replace(now, status=client.status())
     except SyncerError as error:
         return replace(now, error=error)
 
 
 def job_lines(job: JobStatus, now: float) -> Iterator[str]:
-    """What a job of the daemon does, what waits, what to do about it."""
+    """What the daemon does with a job, what waits, and what to do about it."""
     yield f"  {_doing(job, now)}"
     if job.phase is not Phase.RUNNING and job.waiting:
         yield f"  waits: {counted(job.waiting, 'place')} to be looked at"
@@ -107,7 +107,7 @@ def job_lines(job: JobStatus, now: float) -> Iterator[str]:
 
 
 def marked(job: str) -> str:
-    """The line for a job that is paused while no daemon runs."""
+    """The line of a job that is paused while no daemon runs."""
     return f"  paused: a daemon will not run it until: syncer resume {shlex.quote(job)}"
 
 
@@ -116,11 +116,11 @@ def _doing(job: JobStatus, now: float) -> str:
     left = "" if job.next_run is None else _span(job.next_run - now)
     match job.phase:
         case Phase.RUNNING:
-            return f"running: {_far(job.progress)}{ago}"
+            return f"running: {_progress_bar(job.progress)}{ago}"
         case Phase.STARTING:
             return "daemon: starts with this job"
         case Phase.GATHERING:
-            return "daemon: something happened, waits for quiet"
+            return "daemon: changes detected, waiting for them to settle"
         case Phase.BACKING_OFF:
             return f"daemon: the last run failed; the next one {f'in {left}' if left else 'comes by itself'}"
         case Phase.HELD:
@@ -133,7 +133,7 @@ def _doing(job: JobStatus, now: float) -> str:
             return f"daemon: waits for changes{ago}{f'; looks by itself in {left}' if left else ''}"
 
 
-def _far(progress: Progress | None) -> str:
+def _progress_bar(progress: Progress | None) -> str:
     """`120 of 3,400 files, 12.0 MB of 96.0 MB [##------------------] 12%`."""
     if progress is None:
         return "just began"
@@ -154,13 +154,13 @@ def _span(seconds: float) -> str:
 
 
 STALE = 3
-_ENOUGH = 20  # runs among which the last one that was no undo is
+_ENOUGH = 20  # runs, among which the last one that is no undo is searched
 
 
 @click.command()
 @click.argument("words", nargs=-1, metavar="[JOB]... | LOCAL REMOTE")
 @shared
-@session_of
+@pass_cli
 def status(session: CliContext, words: tuple[str, ...]) -> int:
     """Say when each JOB last succeeded, and what waits: conflicts, problems, failures, held deletions.
 
@@ -169,43 +169,45 @@ def status(session: CliContext, words: tuple[str, ...]) -> int:
     the job's max_age), 4 something is held or refused; and as the last run did, if an error ended it.
     """
     selection = select(session, words)
-    now = look(selection.settings.state_dir)
-    for error in filter(None, (now.error, now.unmarked)):
-        complain(error)
+    now = query_daemon(selection.settings.state_dir)
+    for error in filter(None, (now.error, now.pause_error)):
+        print_error(error)
     found: list[Document] = []
     lines = [*now.lines(time.time())]
     for job in selection.jobs:
-        standing = now.of(job.name)
+        job_status = now.of(job.name)
         with jobs.view(selection.settings, job) as state:
-            document = _job(job, state, standing)
+            document = _job(job, state, job_status)
         document["paused"] = job.name in now.paused
         found.append(document)
         lines += _lines(document)
         lines += _never_possible(selection.settings, job, document)
-        lines += job_lines(standing, time.time()) if standing else []
-        lines += [marked(job.name)] if document["paused"] and not now.standing else []
+        lines += job_lines(job_status, time.time()) if job_status else []
+        lines += [marked(job.name)] if document["paused"] and not now.status else []
     session.answer({"daemon": now.document(), "jobs": found}, *lines)
     return results.worst(int(document["exit"]) for document in found)
 
 
 def _never_possible(settings: Settings, job: JobSettings, document: Document) -> list[str]:
-    """What is wrong with a job that no run was ever begun for: it stands in no ledger."""
+    """The error that keeps a job from ever running; a job that ran once has it in its history."""
     if document["last_run"] is not None:
         return []
     try:
-        opening.prepared(settings, job)
+        job_session.prepared(settings, job)
     except ConfigError as error:
         document["exit"] = results.worst((document["exit"], error.exit_code))
         return [f"  {printable(error.message)}", f"    hint: {printable(error.hint)}"]
     return []
 
 
-def _job(job: JobSettings, state: State, standing: JobStatus | None) -> Document:
+def _job(job: JobSettings, state: State, daemon: JobStatus | None) -> Document:
+    from syncer.jobs import retention
+
     ledger = state.ledger
     last = next(iter(ledger.runs(1)), None)
     now = time.time()
-    success = _newer(ledger.last_success_ns(), standing, now)
-    ahead = success is not None and success > now + AHEAD  # nobody knows how long ago that was
+    success = _newer(ledger.last_success_ns(), daemon, now)
+    ahead = success is not None and success > now + AHEAD  # the clock was set back: the age is not known
     age = None if success is None or ahead else max(0.0, now - success)
     held = jobs.held(state.memory)
     stale = job.max_age is not None and (age is None or age > job.max_age)
@@ -231,21 +233,15 @@ def _job(job: JobSettings, state: State, standing: JobStatus | None) -> Document
         "held": held,
         "pending": sorted({p for h in held for p in h["paths"]} | {f.path for f in ledger.failures()}),
         "known": state.memory.known(),
-        "notes": [*([state.note] if state.note else []), *_of_the_trash(state)],
-        "daemon": job_document(standing) if standing else None,
+        "notes": [*([state.note] if state.note else []), *retention.told(state.memory)],
+        "daemon": job_document(daemon) if daemon else None,
     }
 
 
-def _of_the_trash(state: State) -> list[str]:
-    from syncer.jobs import retention
-
-    return retention.told(state.memory)
-
-
 def _ended(runs: Sequence[Run]) -> int:
-    """The exit code of an error that ended the last run; what a run only left waiting is in the ledger.
+    """The exit code of the error that ended the last run, not counting undos; 0 if it ended without one.
 
-    One that a signal stopped is gone on with by the next run. To take a run back is none of them.
+    What a run left waiting is in the state database. The next run continues one that a signal stopped.
     """
     last = next((run for run in runs if run.result and not run.trigger.startswith("undo ")), None)
     if last is None or last.result not in ("error", "refused", "interrupted"):
@@ -253,14 +249,14 @@ def _ended(runs: Sequence[Run]) -> int:
     return last.exit_code or SyncerError.exit_code if last.result != "interrupted" else STALE
 
 
-def _newer(recorded_ns: int | None, standing: JobStatus | None, now: float) -> float | None:
-    """The last success: a daemon that looks where something happens knows of later ones than the ledger.
+def _newer(recorded_ns: int | None, daemon: JobStatus | None, now: float) -> float | None:
+    """The last success, in seconds since 1970: the daemon's partial runs are not in the state database.
 
-    One that lies in the future, from before the clock was set right, gives way to one that does not.
+    A time in the future, from before the clock was set right, counts only if there is no other.
     """
     known = [] if recorded_ns is None else [recorded_ns / 1e9]
-    if standing and standing.last_success is not None:
-        known.append(standing.last_success)
+    if daemon and daemon.last_success is not None:
+        known.append(daemon.last_success)
     return max([at for at in known if at <= now + AHEAD] or known, default=None)
 
 
@@ -322,7 +318,7 @@ def history_document(entry: HistoryEntry) -> Document:
 @click.option("--limit", "-n", default=20, show_default=True, help="So many runs.")
 @click.option("--run", "number", type=int, help="What one run did, action by action.")
 @shared
-@session_of
+@pass_cli
 def history(session: CliContext, words: tuple[str, ...], limit: int, number: int | None) -> int:
     """List the last runs of each JOB, or what one run did."""
     selection = select(session, words)
@@ -332,8 +328,14 @@ def history(session: CliContext, words: tuple[str, ...], limit: int, number: int
     lines: list[str] = []
     for job in selection.jobs:
         with jobs.view(selection.settings, job) as state:
-            runs = state.ledger.runs(max(limit, 1)) if number is None else _the_run(state, number)
-            entries = state.ledger.history(number) if number is not None else ()
+            entries: tuple[HistoryEntry, ...] = ()
+            if number is None:
+                runs = state.ledger.runs(max(limit, 1))
+            elif (run := state.ledger.run(number)) is not None:
+                runs, entries = (run,), state.ledger.history(number)
+            else:
+                hint = "syncer history lists the runs that are kept"
+                raise UsageError(f"there is no run {number}", hint=hint)
             document: Document = {"job": job.name, "runs": [run_document(run) for run in runs]}
             if number is not None:
                 document["actions"] = [history_document(entry) for entry in entries]
@@ -341,16 +343,9 @@ def history(session: CliContext, words: tuple[str, ...], limit: int, number: int
             lines += [f"{job.name}:{'' if runs else ' never ran'}", *map(_run_line, runs)]
             lines += map(_action_line, entries)
             if state.note:
-                session.talk(f"{job.name}: {printable(state.note)}")
+                session.inform(f"{job.name}: {printable(state.note)}")
     session.answer({"jobs": found}, *lines)
     return 0
-
-
-def _the_run(state: State, number: int) -> tuple[Run]:
-    run = state.ledger.run(number)
-    if run is None:
-        raise UsageError(f"there is no run {number}", hint="syncer history lists the runs that are kept")
-    return (run,)
 
 
 def _run_line(run: Run) -> str:

@@ -15,15 +15,15 @@ from syncer.cli import json_output, text_output
 from syncer.cli.common import (
     SCHEMA,
     CliContext,
-    complain,
+    pass_cli,
+    print_error,
     print_json,
-    put,
-    session_of,
+    print_out,
     shared,
     stoppable,
 )
 from syncer.cli.job_selection import PairOptions, Selection, pair, select
-from syncer.cli.progress import telling
+from syncer.cli.progress import progress_reporter
 from syncer.config import JobSettings, Settings
 from syncer.engine.model import ConflictPolicy, MaxDelete, Mode
 from syncer.engine.report import RunReport
@@ -38,7 +38,7 @@ Work = Callable[[Environment, JobSettings, RunOptions], JobResult]
 _F = TypeVar("_F", bound=Callable[..., object])
 
 
-def run_options(command: _F) -> _F:
+def run_flags(command: _F) -> _F:
     """The options that `sync` and `plan` share."""
     for option in reversed(
         (
@@ -64,7 +64,7 @@ def _allowed(kind: type[ConflictPolicy] | type[Mode]) -> str:
     return f"LOCAL REMOTE only; one of {', '.join(member.value for member in kind)}."
 
 
-def wish_of(max_delete: str | None, yes: bool, full: bool) -> RunOptions:
+def parse_run_options(max_delete: str | None, yes: bool, full: bool) -> RunOptions:
     """Raises UsageError."""
     limit: MaxDelete | None = None
     if max_delete is not None:
@@ -78,10 +78,10 @@ def wish_of(max_delete: str | None, yes: bool, full: bool) -> RunOptions:
 @click.command()
 @click.argument("words", nargs=-1, metavar="[JOB]... | LOCAL REMOTE")
 @click.option("--dry-run", "-n", is_flag=True, help="Only show what would be done, like `plan`.")
-@run_options
+@run_flags
 @click.option("--settle", metavar="TIME", help="LOCAL REMOTE only; files younger than this wait (0: none).")
 @shared
-@session_of
+@pass_cli
 def sync(
     session: CliContext,
     words: tuple[str, ...],
@@ -99,29 +99,29 @@ def sync(
     LOCAL REMOTE syncs a folder without any config; REMOTE is ACCOUNT:PATH or a path.
     """
     session.start_logging()
-    wish = wish_of(max_delete, yes, full)
+    run_options = parse_run_options(max_delete, yes, full)
     options = PairOptions(conflict=conflict, mode=mode, ignore=ignore, settle=settle)
     selection = select(session, words, options)
     if dry_run:
-        return show_plans(session, selection, wish)
-    found = each(session, selection, wish, jobs.sync, tell)
+        return show_plans(session, selection, run_options)
+    found = run_each(session, selection, run_options, jobs.sync, report)
     if session.json:
         print_json(json_output.jobs(found))
     return results.worst(result.exit_code for result in found)
 
 
-def show_plans(session: CliContext, selection: Selection, wish: RunOptions) -> int:
+def show_plans(session: CliContext, selection: Selection, run_options: RunOptions) -> int:
     """Plans of all chosen jobs: on stdout, since they are what was asked for."""
-    found = each(session, selection, wish, jobs.plan, _show if not session.json else tell)
+    found = run_each(session, selection, run_options, jobs.plan, _show if not session.json else report)
     if session.json:
         print_json(json_output.jobs(found))
     return results.worst(result.exit_code for result in found)
 
 
-def each(
+def run_each(
     session: CliContext,
     selection: Selection,
-    wish: RunOptions,
+    run_options: RunOptions,
     work: Work,
     told: Callable[[CliContext, JobResult], None],
 ) -> Sequence[JobResult]:
@@ -129,11 +129,11 @@ def each(
     found: list[JobResult] = []
     with stoppable() as stop:
         for job in selection.jobs:
-            with telling(session, stop, job.name) as reporter:
-                world = Environment(
+            with progress_reporter(session, stop, job.name) as reporter:
+                environment = Environment(
                     settings=selection.settings, reporter=reporter, clock=StoppableClock(stop)
                 )
-                result = _guarded(session, work, world, job, wish)
+                result = _guarded(session, work, environment, job, run_options)
             told(session, result)
             found.append(result)
             if stop.signum:
@@ -146,16 +146,16 @@ def _stopped(session: CliContext, found: list[JobResult], stop: CancelToken) -> 
     """The last job's result says that the rest was not done, also if it ended just in time itself."""
     last = found[-1]
     if not isinstance(last.error, Interrupted):
-        session.talk("stopped by a signal")
+        session.inform("stopped by a signal")
         found.append(JobResult(job=last.job, error=Interrupted(stop.signum)))
 
 
 def _guarded(
-    session: CliContext, work: Work, world: Environment, job: JobSettings, wish: RunOptions
+    session: CliContext, work: Work, environment: Environment, job: JobSettings, run_options: RunOptions
 ) -> JobResult:
     """A bug met in one job must not keep the others from being synced."""
     try:
-        return work(world, job, wish)
+        return work(environment, job, run_options)
     except Exception as error:  # noqa: BLE001 - see above; -vv shows the traceback
         if session.verbose >= 2:
             import traceback
@@ -168,7 +168,7 @@ def _guarded(
         return JobResult(job=job.name, error=unexpected)
 
 
-def tell(session: CliContext, result: JobResult) -> None:
+def report(session: CliContext, result: JobResult) -> None:
     """Print what a job ended as; its actions were printed while they were done.
 
     With -q only what somebody must act on: deletions that are held, conflicts that wait, failures.
@@ -179,7 +179,7 @@ def tell(session: CliContext, result: JobResult) -> None:
         for line in text_output.ignored(result):
             session.report(line)
     if result.error:
-        complain(result.error)
+        print_error(result.error)
     if not session.quiet or (result.exit_code and not result.error):
         session.report(text_output.summary(result))
 
@@ -188,15 +188,15 @@ def _show(session: CliContext, result: JobResult) -> None:
     if result.plan:
         for action in result.plan.actions:
             if results.loud(action):
-                put(text_output.action(action))
+                print_out(text_output.action(action))
     for line in text_output.remarks(result):
-        put(line)
+        print_out(line)
     if session.verbose:
         for line in text_output.ignored(result):
-            put(line)
+            print_out(line)
     if result.error:
-        complain(result.error)
-    put(text_output.summary(result))
+        print_error(result.error)
+    print_out(text_output.summary(result))
 
 
 # -- `apply`: runs a plan that `plan -o` saved, or what a person left of it -----
@@ -207,7 +207,7 @@ def _show(session: CliContext, result: JobResult) -> None:
 @click.option("--max-delete", metavar="N", help="Let up to N (or 50%) deletions through this time.")
 @click.option("--yes", "-y", is_flag=True, help="Let all deletions of the plan through.")
 @shared
-@session_of
+@pass_cli
 def apply(session: CliContext, file: Path, max_delete: str | None, yes: bool) -> int:
     """Run the plan in FILE, which `syncer plan -o FILE` saved.
 
@@ -215,7 +215,7 @@ def apply(session: CliContext, file: Path, max_delete: str | None, yes: bool) ->
     planned on is looked at again; where it is not so any more, nothing is done (exit 3).
     """
     session.start_logging()
-    wish = wish_of(max_delete, yes, full=False)
+    run_options = parse_run_options(max_delete, yes, full=False)
     settings = session.settings()
     overlap.check(settings, settings.jobs.values())
     plans: dict[str, SavedPlan] = {}
@@ -226,7 +226,7 @@ def apply(session: CliContext, file: Path, max_delete: str | None, yes: bool) ->
         plans[job.name] = plan
         chosen.append(job)
     selection = Selection(settings=settings, jobs=tuple(chosen))
-    found = each(session, selection, wish, _applied(plans), tell)
+    found = run_each(session, selection, run_options, _applied(plans), report)
     if session.json:
         print_json(json_output.jobs(found))
     return results.worst(result.exit_code for result in found)
@@ -246,12 +246,12 @@ def _job(settings: Settings, origin: Origin, file: Path) -> JobSettings:
 def _applied(plans: Mapping[str, SavedPlan]) -> Work:
     """Runs each job's part of the file."""
 
-    def work(world: Environment, job: JobSettings, wish: RunOptions) -> JobResult:
+    def work(environment: Environment, job: JobSettings, run_options: RunOptions) -> JobResult:
         plan = plans[job.name]
         if not plan.actions:
             return JobResult(job=job.name, report=RunReport())
-        chosen = replace(wish, choice=plan.choice(), full=plan.origin.full, trigger="apply")
-        return jobs.sync(world, job, chosen)
+        chosen = replace(run_options, choice=plan.choice(), full=plan.origin.full, trigger="apply")
+        return jobs.sync(environment, job, chosen)
 
     return work
 
@@ -262,9 +262,9 @@ def _applied(plans: Mapping[str, SavedPlan]) -> Work:
 @click.command()
 @click.argument("words", nargs=-1, metavar="[JOB]... | LOCAL REMOTE")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Save the plan to a file.")
-@run_options
+@run_flags
 @shared
-@session_of
+@pass_cli
 def plan(
     session: CliContext,
     words: tuple[str, ...],
@@ -278,23 +278,25 @@ def plan(
 ) -> int:
     """Show what `sync` would do with each JOB, and why. Nothing is changed."""
     session.start_logging()
-    wish = wish_of(max_delete, yes, full)
+    run_options = parse_run_options(max_delete, yes, full)
     selection = select(session, words, PairOptions(conflict=conflict, mode=mode, ignore=ignore))
     if output is None:
-        return show_plans(session, selection, wish)
-    found = each(session, selection, wish, jobs.plan, tell)
-    document = _document(selection, wish, found)
+        return show_plans(session, selection, run_options)
+    found = run_each(session, selection, run_options, jobs.plan, report)
+    document = _document(selection, run_options, found)
     _save(output, document)
-    session.talk(f"saved to {output}")
+    session.inform(f"saved to {output}")
     if session.json:
         print_json(document)
     return results.worst(result.exit_code for result in found)
 
 
-def _document(selection: Selection, wish: RunOptions, found: Sequence[JobResult]) -> json_output.Document:
+def _document(
+    selection: Selection, run_options: RunOptions, found: Sequence[JobResult]
+) -> json_output.Document:
     """The plans with what `apply` has to know of them; a signal may have ended the list early or late."""
     settings = selection.settings
-    known = {job.name: saved_plan.planned(settings, job, wish) for job in selection.jobs}
+    known = {job.name: saved_plan.planned(settings, job, run_options) for job in selection.jobs}
     return {"jobs": [json_output.saved(result, known[result.job]) for result in found]}
 
 

@@ -1,6 +1,6 @@
-"""Runs and plans in words for people: a line per action, conflicts explained, totals at the end.
+"""Text output of runs and plans: a line for each action, conflicts, holds and problems, and the totals.
 
-Paths are made printable here; nothing is printed.
+Control characters in paths are escaped here (`printable`); nothing is printed.
 """
 
 from __future__ import annotations
@@ -13,11 +13,8 @@ from syncer.engine.model import (
     BlockReason,
     Done,
     IgnoreRule,
-    KeepBoth,
     Kind,
-    Move,
     Outcome,
-    Reason,
     RelPath,
     Seen,
     Side,
@@ -27,72 +24,44 @@ from syncer.engine.model import (
 from syncer.engine.paths import printable
 from syncer.engine.report import UNSETTLED, ConflictReport, Hold, Resolution, Totals
 from syncer.formatting import counted, show_size
-from syncer.jobs import results
+from syncer.jobs import descriptions, results
 from syncer.jobs.results import JobResult
 
-_WORDS = {
-    "upload": "upload",
-    "download": "download",
-    "delete-local": "delete here",
-    "delete-remote": "delete there",
-    "move-local": "move here",
-    "move-remote": "move there",
-    "mkdir-local": "make dir here",
-    "mkdir-remote": "make dir there",
-    "keep-both": "keep both",
-    "adopt": "adopt",
-    "forget": "forget",
-}
 _HEADS = {
     "in-sync": "in sync",
     "applied": "done as planned",
-    "attention": "needs you",
+    "attention": "action needed",
     "incomplete": "incomplete",
     "held": "deletions held",
 }
 _SHOWN_HELD = 10
-_COLUMN = 16  # where paths begin
+_COLUMN = 16  # characters before the path
 
 
 def action(act: Action, outcome: Outcome | None = None) -> str:
-    """`upload        a/b.txt  (1.2 kB, local-changed)`, and why not if it was not done."""
-    line = f"{_WORDS[results.name_of(act)]:<{_COLUMN}}{printable(act.path)}"
-    if isinstance(act, Move):
-        line = f"{_WORDS[results.name_of(act)]:<{_COLUMN}}{printable(act.origin)} → {printable(act.path)}"
-    if isinstance(act, KeepBoth):
-        line += f" and {printable(act.copy)}"
+    """One action: `upload        a/b.txt  (1.2 kB, local-changed)`, with the reason if it was not done."""
     facts = [show_size(results.size_of(act))] if isinstance(act, Transfer) else []
     facts += ["times and modes only"] if isinstance(act, Touch) else []
-    line += f"  ({', '.join([*facts, act.reason.value])})"
+    facts.append(act.reason.value)
+    line = f"{descriptions.label(act):<{_COLUMN}}{printable(descriptions.paths(act))}  ({', '.join(facts)})"
     if outcome and not isinstance(outcome, Done):
         line += f"  {results.result_of(outcome).upper()}: {without(act.path, results.message_of(outcome))}"
     return line
 
 
 def conflict(report: ConflictReport) -> str:
-    """What happened to both sides, and where both contents are now."""
-    what = {
-        Reason.BOTH_NEW: "is new on both sides with different content",
-        Reason.KIND_CLASH: "is a file on one side and a directory on the other",
-    }.get(report.reason, "changed on both sides")
-    match report.resolution:
-        case Resolution.ASKED:
-            how = "nothing was touched; choose with: syncer conflicts resolve"
-        case Resolution.KEPT_BOTH:
-            how = f"both are kept, one of them as {printable(report.copy)}"
-            if report.ahead is not None:
-                how += (
-                    f" (the time of the {report.ahead.value} one lies in the future: it counts for nothing)"
-                )
-        case Resolution.LOCAL_WON:
-            how = "the local version won, the other is in the trash"
-        case Resolution.REMOTE_WON:
-            how = "the remote version won, the other is in the trash"
-    return f"{'conflict':<{_COLUMN}}{printable(report.path)} {what}; {how}"
+    """A conflict: what happened on both sides, and where both contents are now."""
+    outcome = descriptions.conflict_outcome(report)
+    if report.resolution is Resolution.ASKED:
+        outcome += f"; {descriptions.CHOOSE}"
+    if report.resolution is Resolution.KEPT_BOTH and report.ahead is not None:
+        outcome += f" (the time of the {report.ahead.value} one lies in the future: it counts for nothing)"
+    text = f"{report.path} {descriptions.conflict_cause(report)}; {outcome}"
+    return f"{'conflict':<{_COLUMN}}{printable(text)}"
 
 
 def hold(held: Hold) -> Iterator[str]:
-    """What a guard held back, the first paths of it, and what to do."""
+    """Deletions that a guard held back: its message, the first paths, the hint."""
     yield f"{'held':<{_COLUMN}}{printable(held.message)}"
     for path in held.paths[:_SHOWN_HELD]:
         yield f"{'':<{_COLUMN}}{printable(path)}"
@@ -103,7 +72,7 @@ def hold(held: Hold) -> Iterator[str]:
 
 
 def remarks(result: JobResult, *, only_urgent: bool = False) -> Iterator[str]:
-    """Conflicts, holds and problems, after the actions and before the summary.
+    """Notes, conflicts, holds and problems of a run or plan: printed between the actions and the summary.
 
     `only_urgent` leaves out notes, conflicts that were decided, and files that are still being written.
     """
@@ -125,7 +94,7 @@ def remarks(result: JobResult, *, only_urgent: bool = False) -> Iterator[str]:
 
 
 def without(path: RelPath, message: str) -> str:
-    """A message that follows its path in print, printable, without naming the path once more."""
+    """A message in printable characters, without the path in front, for output after that path."""
     return printable(message).removeprefix(f"{printable(path)}: ")
 
 
@@ -139,20 +108,21 @@ def summary(result: JobResult) -> str:
         return f"{result.job}: {result.result}"
     report = result.report
     total = results.totals(report)
-    said = ["held" if _deletes_nothing(report.holds) else _HEADS[result.result]]
-    said += [f"{total.uploaded:,} up ({show_size(total.bytes_sent)})"] if total.uploaded else []
-    said += [f"{total.downloaded:,} down ({show_size(total.bytes_received)})"] if total.downloaded else []
-    said += _counts(total)
-    said += [f"{len(report.failures):,} failed"] if report.failures else []
+    unmounted = bool(report.holds) and all(h.guard == BlockReason.UNMOUNTED.value for h in report.holds)
+    parts = ["held" if unmounted else _HEADS[result.result]]  # a missing mount holds no deletions back
+    parts += [f"{total.uploaded:,} up ({show_size(total.bytes_sent)})"] if total.uploaded else []
+    parts += [f"{total.downloaded:,} down ({show_size(total.bytes_received)})"] if total.downloaded else []
+    parts += _counts(total)
+    parts += [f"{len(report.failures):,} failed"] if report.failures else []
     unsettled = sum(m.code == UNSETTLED for m in report.missed)
-    said += [f"{unsettled:,} still being written"] if unsettled else []
-    said += [f"{len(report.missed) - unsettled:,} not as planned"] if len(report.missed) > unsettled else []
-    said += [f"{len(report.left):,} left out"] if report.left else []
-    said += _conflicts(report.conflicts, result.kept)
-    said += [counted(len(report.problems), "problem")] if report.problems else []
-    said += _held(report.holds)
-    said += _ignored(report.ignored)
-    return f"{result.job}: {', '.join(said)}"
+    parts += [f"{unsettled:,} still being written"] if unsettled else []
+    parts += [f"{len(report.missed) - unsettled:,} not as planned"] if len(report.missed) > unsettled else []
+    parts += [f"{len(report.left):,} left out"] if report.left else []
+    parts += _conflicts(report.conflicts, result.kept)
+    parts += [counted(len(report.problems), "problem")] if report.problems else []
+    parts += _held(report.holds)
+    parts += _ignored(report.ignored)
+    return f"{result.job}: {', '.join(parts)}"
 
 
 def _planned(result: JobResult) -> str:
@@ -163,37 +133,34 @@ def _planned(result: JobResult) -> str:
     for act in plan.actions:
         if isinstance(act, Transfer):
             size[act.source] += act.seen.size
-    said = ["would sync" if result.result == "planned" else "nothing to do"]
-    said += [f"{total.uploaded:,} up ({show_size(size[Side.LOCAL])})"] if total.uploaded else []
-    said += [f"{total.downloaded:,} down ({show_size(size[Side.REMOTE])})"] if total.downloaded else []
-    said += _counts(total)
-    said += _conflicts(plan.conflicts, result.kept, ahead=True)
-    said += [counted(len(plan.problems), "problem")] if plan.problems else []
-    said += _held(plan.holds, "deletions ")
-    said += _ignored(plan.ignored)
-    return ", ".join(said)
+    parts = ["would sync" if result.result == "planned" else "nothing to do"]
+    parts += [f"{total.uploaded:,} up ({show_size(size[Side.LOCAL])})"] if total.uploaded else []
+    parts += [f"{total.downloaded:,} down ({show_size(size[Side.REMOTE])})"] if total.downloaded else []
+    parts += _counts(total)
+    parts += _conflicts(plan.conflicts, result.kept, ahead=True)
+    parts += [counted(len(plan.problems), "problem")] if plan.problems else []
+    parts += _held(plan.holds, "deletions ")
+    parts += _ignored(plan.ignored)
+    return ", ".join(parts)
 
 
-def _deletes_nothing(holds: Sequence[Hold]) -> bool:
-    return bool(holds) and all(h.guard == BlockReason.UNMOUNTED.value for h in holds)
-
-
-def _held(holds: Sequence[Hold], what: str = "") -> list[str]:
-    places = sum(len(h.paths) for h in holds if h.guard == BlockReason.UNMOUNTED.value)
-    rest = sum(len(h.paths) for h in holds) - places
-    said = [f"{counted(places, 'mount point')} waiting"] if places else []
-    return [f"{rest:,} {what}held back", *said] if rest else said
+def _held(holds: Sequence[Hold], noun: str = "") -> list[str]:
+    """Numbers of mount points that are missing, and of the other paths that guards held back."""
+    mounts = sum(len(h.paths) for h in holds if h.guard == BlockReason.UNMOUNTED.value)
+    rest = sum(len(h.paths) for h in holds) - mounts
+    parts = [f"{counted(mounts, 'mount point')} waiting"] if mounts else []
+    return [f"{rest:,} {noun}held back", *parts] if rest else parts
 
 
 def ignored(result: JobResult) -> Iterator[str]:
-    """How many names each ignore rule (FILE:LINE:PATTERN) left alone where the run looked."""
+    """For each ignore rule (FILE:LINE:PATTERN) the number of names it ignored in the scanned directories."""
     whole = result.report or result.plan
     for rule, count in whole.ignored.items() if whole else ():
         yield f"{'ignored':<{_COLUMN}}{count:,} by {printable(str(rule))}"
 
 
 def _ignored(counts: Mapping[IgnoreRule, int]) -> list[str]:
-    """The number of names left alone, with the rule that names most of them."""
+    """The number of ignored names, and the rule that ignores most of them."""
     if not counts:
         return []
     most = max(counts, key=lambda rule: counts[rule])
@@ -204,26 +171,28 @@ def _ignored(counts: Mapping[IgnoreRule, int]) -> list[str]:
 
 
 def _counts(total: Totals) -> list[str]:
-    said = [f"{total.deleted:,} deleted"] if total.deleted else []
-    return said + ([f"{total.moved:,} moved"] if total.moved else [])
+    parts = [f"{total.deleted:,} deleted"] if total.deleted else []
+    return parts + ([f"{total.moved:,} moved"] if total.moved else [])
 
 
 def _conflicts(conflicts: tuple[ConflictReport, ...], kept: int, *, ahead: bool = False) -> list[str]:
-    """This run's conflicts, and how many are `kept` in all until they are settled (`ahead`: so far)."""
+    """Numbers of conflicts. `kept`: all that are open with both contents kept, without those of this plan if
+    `ahead`.
+    """
     new = [c.copy for c in conflicts if c.resolution is Resolution.KEPT_BOTH]
     asked = sum(c.resolution is Resolution.ASKED for c in conflicts)
     decided = len(conflicts) - len(new) - asked
     if len(new) == 1 and kept <= (0 if ahead else 1):
-        said = [f"1 conflict kept as {printable(new[0])}"]
+        parts = [f"1 conflict kept as {printable(new[0])}"]
     else:
         count = kept + (len(new) if ahead else 0)
-        said = [f"{counted(count, 'conflict')} kept, see `syncer conflicts`"] if count else []
-    said += [f"{counted(asked, 'conflict')} to be settled, see `syncer conflicts`"] if asked else []
-    return said + ([f"{counted(decided, 'conflict')} decided by rule"] if decided else [])
+        parts = [f"{counted(count, 'conflict')} kept, see `syncer conflicts`"] if count else []
+    parts += [f"{counted(asked, 'conflict')} to be settled, see `syncer conflicts`"] if asked else []
+    return parts + ([f"{counted(decided, 'conflict')} decided by rule"] if decided else [])
 
 
 def seen(shown: Seen) -> str:
-    """One observation of one side."""
+    """What one side has at a path."""
     if shown is None:
         return "nothing"
     if isinstance(shown, BlockedEntry):
@@ -237,7 +206,7 @@ def seen(shown: Seen) -> str:
 
 
 def moment(ns: int | None) -> str:
-    """A time for people, in UTC to the second."""
+    """A time (nanoseconds since 1970) in UTC to the second."""
     from datetime import UTC, datetime
 
     if ns is None:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import click
 
-from syncer.cli.common import CliContext, session_of, shared
+from syncer.cli.common import CliContext, pass_cli, shared
 from syncer.cli.job_selection import Selection, job_options, select
 from syncer.cli.json_output import Document
-from syncer.cli.progress import Lines
+from syncer.cli.progress import LineReporter
 from syncer.cli.text_output import moment
 from syncer.engine.model import RelPath
 from syncer.engine.paths import printable
@@ -36,7 +36,7 @@ def trash(context: click.Context) -> int:
 @trash.command("list")
 @click.argument("words", nargs=-1, metavar="[JOB]... | LOCAL REMOTE")
 @shared
-@session_of
+@pass_cli
 def list_(session: CliContext, words: tuple[str, ...]) -> int:
     """List what the trash of each JOB holds."""
     return listing(session, words)
@@ -45,8 +45,8 @@ def list_(session: CliContext, words: tuple[str, ...]) -> int:
 def listing(session: CliContext, words: Sequence[str]) -> int:
     """Print the trash of the jobs that the words name."""
     selection = select(session, words)
-    world = _world(session, selection)
-    found = [(job.name, one) for job in selection.jobs for one in conflicts.trashed(world, job)]
+    environment = _environment(session, selection)
+    found = [(job.name, one) for job in selection.jobs for one in conflicts.trashed(environment, job)]
     documents = [_document(name, one) for name, one in found]
     session.answer({"trash": documents}, *([_line(*one) for one in found] or ["the trash is empty"]))
     return 0
@@ -58,30 +58,33 @@ def listing(session: CliContext, words: Sequence[str]) -> int:
 @click.option("--to", default="", metavar="PATH", help="Put it there instead of where it was.")
 @job_options
 @shared
-@session_of
+@pass_cli
 def restore(session: CliContext, patterns: tuple[str, ...], run: str, to: str, words: tuple[str, ...]) -> int:
     """Put files back where they were. The next sync carries them to the other side."""
     selection = select(session, words)
-    world = _world(session, selection)
-    wanted = _named(world, selection, patterns, run)
+    environment = _environment(session, selection)
+    wanted = _named(environment, selection, patterns, run)
     restored: list[Document] = []
     for job in selection.jobs:
         if job.name in wanted:
             place = user_paths.target(job, to) if to else ""
             restored += [
                 _told(session, job.name, one)
-                for one in conflicts.restore(world, job, wanted[job.name], run=run, to=place)
+                for one in conflicts.restore(environment, job, wanted[job.name], run=run, to=place)
             ]
     session.answer({"restored": restored})
     return 0 if all(document["failure"] == "" for document in restored) else LEFT
 
 
 def _named(
-    world: Environment, selection: Selection, texts: Sequence[str], run: str
+    environment: Environment, selection: Selection, texts: Sequence[str], run: str
 ) -> dict[str, set[RelPath]]:
     """What the texts name in the trash, by job. Raises UsageError."""
     known = {
-        job.name: (job, [o.thing.path for o in conflicts.trashed(world, job) if run in ("", o.thing.run)])
+        job.name: (
+            job,
+            [o.thing.path for o in conflicts.trashed(environment, job) if run in ("", o.thing.run)],
+        )
         for job in selection.jobs
     }
     try:
@@ -95,7 +98,7 @@ def _named(
 def _told(session: CliContext, name: str, one: Restored) -> Document:
     where = f"{name}: {printable(one.path)} ({one.side.value})"
     hint = "; use --to PATH to put it elsewhere" if "there already" in one.failure else ""
-    session.talk(
+    session.inform(
         f"{where}: {printable(one.failure)}{hint}" if one.failure else f"{where}: back at {printable(one.to)}"
     )
     return {"job": name, "side": one.side.value, "path": one.path, "to": one.to, "failure": one.failure}
@@ -108,7 +111,7 @@ def _told(session: CliContext, name: str, one: Restored) -> Document:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @job_options
 @shared
-@session_of
+@pass_cli
 def empty(session: CliContext, older_than: str, yes: bool, words: tuple[str, ...]) -> int:
     """Remove for good what the trash holds."""
     selection = select(session, words)
@@ -116,10 +119,10 @@ def empty(session: CliContext, older_than: str, yes: bool, words: tuple[str, ...
     if not yes:
         names = ", ".join(job.name for job in selection.jobs)
         _ask(f"Remove for good what is in the trash of {names}?")
-    world = _world(session, selection)
+    environment = _environment(session, selection)
     removed: list[Document] = []
     for job in selection.jobs:
-        files, size = conflicts.empty(world, job, older_than_ns=limit)
+        files, size = conflicts.empty(environment, job, older_than_ns=limit)
         removed.append({"job": job.name, "files": files, "bytes": size})
     lines = [f"{one['job']}: {one['files']:,} files removed ({show_size(one['bytes'])})" for one in removed]
     session.answer({"removed": removed}, *lines)
@@ -143,8 +146,8 @@ def _ask(question: str) -> None:
         raise click.Abort
 
 
-def _world(session: CliContext, selection: Selection) -> Environment:
-    return Environment(settings=selection.settings, reporter=Lines(session, CancelToken()))
+def _environment(session: CliContext, selection: Selection) -> Environment:
+    return Environment(settings=selection.settings, reporter=LineReporter(session, CancelToken()))
 
 
 def _line(name: str, one: InTrash) -> str:

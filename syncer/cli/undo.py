@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from syncer.cli.common import CliContext, put, session_of, shared, stoppable
-from syncer.cli.job_selection import Selection, job_options, one
+from syncer.cli.common import CliContext, pass_cli, print_out, shared, stoppable
+from syncer.cli.job_selection import Selection, job_options, select_one
 from syncer.cli.json_output import Document
-from syncer.cli.progress import Lines
+from syncer.cli.progress import LineReporter
 from syncer.cli.text_output import moment
 from syncer.config import JobSettings
 from syncer.engine.model import Side
@@ -18,7 +18,7 @@ from syncer.engine.paths import printable
 from syncer.errors import UsageError
 from syncer.formatting import counted
 from syncer.jobs import Environment
-from syncer.jobs import undo as undoing
+from syncer.jobs import undo as undo_job
 from syncer.jobs.cancellation import StoppableClock
 from syncer.jobs.undo import Taken, Undone
 from syncer.jobs.undo_steps import What
@@ -41,7 +41,7 @@ _NEXT = "the next sync carries this to the other side; what is taken away is in 
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @job_options
 @shared
-@session_of
+@pass_cli
 def undo(session: CliContext, run: int | None, dry_run: bool, yes: bool, words: tuple[str, ...]) -> int:
     """Take RUN back (the last one that did anything; `syncer history` lists them).
 
@@ -49,29 +49,29 @@ def undo(session: CliContext, run: int | None, dry_run: bool, yes: bool, words: 
     changed are changed back. The next sync then carries that to the other side.
     """
     session.start_logging()
-    selection = one(session, words)
+    selection = select_one(session, words)
     name = selection.jobs[0].name
     if not dry_run and not yes:
         _check_terminal()
     if dry_run or not yes:
-        seen = _work(session, selection, run, undoing.preview)
+        seen = _work(session, selection, run, undo_job.preview)
         if dry_run:
             return _told(session, name, seen)
         run = seen.run.id
         for line in _lines(name, seen):
-            session.talk(line)
+            session.inform(line)
         if not seen.steps or not click.confirm(f"Take run {run} of {name} back?", err=True):
             raise click.Abort
-    return _told(session, name, _work(session, selection, run, undoing.undo))
+    return _told(session, name, _work(session, selection, run, undo_job.undo))
 
 
 def _work(session: CliContext, selection: Selection, run: int | None, act: Act) -> Undone:
     (job,) = selection.jobs
     with stoppable() as stop:
-        world = Environment(
-            settings=selection.settings, reporter=Lines(session, stop), clock=StoppableClock(stop)
+        environment = Environment(
+            settings=selection.settings, reporter=LineReporter(session, stop), clock=StoppableClock(stop)
         )
-        return act(world, job, run)
+        return act(environment, job, run)
 
 
 def _check_terminal() -> None:
@@ -84,7 +84,7 @@ def _told(session: CliContext, name: str, done: Undone) -> int:
         session.answer(_document(name, done))
     else:
         for line in _lines(name, done):
-            put(line)
+            print_out(line)
     return done.exit_code
 
 

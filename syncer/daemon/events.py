@@ -23,6 +23,7 @@ from syncer.errors import (
     TransientError,
 )
 from syncer.formatting import counted, show_duration
+from syncer.jobs.descriptions import CHOOSE, conflict_cause, conflict_outcome
 from syncer.jobs.results import JobResult, error_code
 
 
@@ -143,17 +144,9 @@ def _of_error(error: SyncerError) -> tuple[Event, ...]:
 
 
 def _of_conflict(report: ConflictReport) -> Event:
-    match report.resolution:
-        case Resolution.ASKED:
-            message = "changed on both sides; nothing was touched"
-        case Resolution.KEPT_BOTH:
-            message = f"changed on both sides; both are kept, one of them as {report.copy}"
-        case Resolution.LOCAL_WON | Resolution.REMOTE_WON:
-            message = (
-                f"changed on both sides; the {report.resolution.value} version won, the other is in the trash"
-            )
+    message = f"{conflict_cause(report)}; {conflict_outcome(report)}"
     # An open conflict stays the same however often the file is edited; a resolved one is new per version.
-    key, hint = report.path, "choose with: syncer conflicts resolve"
+    key, hint = report.path, CHOOSE
     if report.resolution is not Resolution.ASKED:
         versions = [f"{entry.size} {entry.mtime_ns}" for entry in (report.local, report.remote)]
         key, hint = "\0".join((report.path, report.copy, *versions)), ""

@@ -7,31 +7,27 @@ kernel releases the flock(2) when the process dies, so that there are no stale l
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
 import socket
 import stat
 import struct
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from syncer.errors import Busy, StateError
 from syncer.state import prepare
+from syncer.state.directory import private_directory
+from syncer.state.lock import FileLock, content_if_locked
 from syncer.state.sqlite import translated
 
 LOCK: Final = "daemon.lock"
 MAX_PATH: Final = 100  # bytes of a socket's path; the limit is 107 on Linux, 103 on macOS
-_HELD = (errno.EWOULDBLOCK, errno.EACCES)
-_MAX_CONTENT = 4096  # bytes read from a lock file
-_TRIES = 10
-_RETRY = 0.05  # seconds
+_TIMEOUT = 0.5  # seconds: `holder` in another process takes the lock for an instant
 _PROC: Final = Path("/proc/self/fd")
 _ABANDONED = 86_400.0  # seconds since a socket was last touched
 
@@ -47,67 +43,38 @@ class InstanceInfo:
         return f"process {self.pid}" if self.pid else "a process that just starts"
 
 
-class InstanceLock:
-    """The lock of a state directory, from `acquire` to `release` or the end of the process."""
+class InstanceLock(FileLock):
+    """The lock of a state directory, until `release` or the end of the process. `socket`: where to listen."""
 
-    def __init__(self, descriptor: int, path: Path) -> None:
-        self._descriptor = descriptor
-        self.socket = path
+    socket: Path
 
     @classmethod
-    def acquire(cls, state_dir: Path) -> InstanceLock:
+    def acquire(cls, state_dir: Path) -> Self:
         """Raises Busy (exit 6) if another daemon holds the lock, StateError if it cannot be created."""
+
+        def busy(content: bytes) -> Busy:
+            return Busy(
+                f"another daemon runs with the state directory {state_dir}: {_parse(content)}",
+                hint="stop it with syncer stop, or give this one a state_dir of its own",
+            )
+
         prepare(state_dir)
         path = socket_path(state_dir)
         private(path.parent)
-        lock = state_dir / LOCK
-        with translated(lock):
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            descriptor = os.open(lock, flags, 0o600)
+        lock = cls(state_dir / LOCK, busy=busy, timeout=_TIMEOUT)
         try:
-            with translated(lock):
-                _lock(descriptor, state_dir)
-                os.fchmod(descriptor, 0o600)
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "socket": os.fspath(path)}).encode(), 0)
+            lock.socket = path
+            lock.write(json.dumps({"pid": os.getpid(), "socket": os.fspath(path)}).encode())
         except BaseException:
-            os.close(descriptor)
+            lock.release()
             raise
-        return cls(descriptor, path)
-
-    def release(self) -> None:
-        """Release the lock. Idempotent."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-    def __enter__(self) -> InstanceLock:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
+        return lock
 
 
 def holder(state_dir: Path) -> InstanceInfo | None:
     """The daemon that holds the lock of a state directory, or None. Creates nothing. Raises StateError."""
-    lock = state_dir / LOCK
-    try:
-        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise StateError(f"{lock} cannot be read: {error.strerror}") from None
-    try:
-        with translated(lock):
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                return None
-            except OSError as error:
-                if error.errno not in _HELD:
-                    raise
-            return _parse(os.pread(descriptor, _MAX_CONTENT, 0))
-    finally:
-        os.close(descriptor)
+    content = content_if_locked(state_dir / LOCK)
+    return None if content is None else _parse(content)
 
 
 def socket_path(state_dir: Path) -> Path:
@@ -140,19 +107,13 @@ def _is_short(path: Path) -> bool:
 
 
 def private(directory: Path) -> None:
-    """Create a directory of mode 0700, or check that it is this user's. Raises StateError."""
-    with translated(directory):
-        with suppress(FileExistsError):
-            os.mkdir(directory, 0o700)
-        st = os.lstat(directory)
-        if not stat.S_ISDIR(st.st_mode) or st.st_uid != os.geteuid():
-            what = "belongs to somebody else" if stat.S_ISDIR(st.st_mode) else "is not a directory"
-            raise StateError(
-                f"{directory} {what}: the control socket would not be safe there",
-                hint="remove it, or set XDG_RUNTIME_DIR to a directory of your own",
-            )
-        if stat.S_IMODE(st.st_mode) != 0o700:
-            os.chmod(directory, 0o700)
+    """Create the directory of the control socket, for this user only. Raises StateError."""
+    private_directory(
+        directory,
+        purpose="the control socket",
+        hint="remove it, or set XDG_RUNTIME_DIR to a directory of your own",
+        follow=False,
+    )
 
 
 def bind(path: Path) -> socket.socket:
@@ -226,24 +187,6 @@ def _clear(path: Path) -> None:
             hint="look what it is, and remove it",
         )
     os.unlink(path)
-
-
-def _lock(descriptor: int, state_dir: Path) -> None:
-    """Retried for half a second: `holder` in another process takes the lock for an instant."""
-    for left in reversed(range(_TRIES)):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except OSError as error:
-            if error.errno not in _HELD:
-                raise
-            if not left:
-                other = _parse(os.pread(descriptor, _MAX_CONTENT, 0))
-                raise Busy(
-                    f"another daemon runs with the state directory {state_dir}: {other}",
-                    hint="stop it with syncer stop, or give this one a state_dir of its own",
-                ) from error
-        time.sleep(_RETRY)
 
 
 def _parse(text: bytes) -> InstanceInfo:

@@ -47,8 +47,7 @@ from syncer.jobs.state_dir import (
     place_of,
     remote_identity,
 )
-from syncer.state import NAME, Database, PairLock, installation, open_state
-from syncer.state import statements as sql
+from syncer.state import NAME, Database, PairLock, installation, open_state, queries
 from syncer.state.directory import prepare, sync
 from syncer.state.lock import NAME as LOCK
 
@@ -123,7 +122,7 @@ def _read(directory: Path) -> Known | None:
         try:
 
             def setting(key: str) -> str:
-                return str(database.value(sql.SETTING, (key,)) or "")
+                return str(database.value(queries.GET_SETTING, {"key": key}) or "")
 
             return Known(
                 place=place_at(directory),

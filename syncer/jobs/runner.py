@@ -41,8 +41,8 @@ from syncer.state import (
     PairLock,
     State,
     open_state,
+    quarantine,
     root_log,
-    set_aside,
 )
 from syncer.stores.local.filesystem import raise_descriptor_limit
 
@@ -191,7 +191,7 @@ class Runner:
                 return self._run(world, wish, place, state, seen, notes)
             except CorruptDatabase as damage:
                 self.close()
-                notes.append(set_aside(place.directory, damage.message, now_ns=world.clock.now_ns))
+                notes.append(quarantine(place.directory, damage.message, now_ns=world.clock.now_ns))
         raise StateError(f"the state database in {place.directory} is damaged again and again")
 
     def _opened(self, world: Environment, place: PairDirectory, notes: list[str]) -> State:

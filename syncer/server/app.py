@@ -30,8 +30,8 @@ from syncer.server.extension import Extension
 from syncer.server.fair_shares import ENTRY, Budget, Listings, Places
 from syncer.server.folder import Key, ServedFolder, counting
 from syncer.server.maintenance import Maintenance
-from syncer.server.premises import StateDirLock, prepare
 from syncer.server.request_body import Uploads
+from syncer.server.state_dir import StateDirLock, prepare
 from syncer.server.timeouts import Deadlines, Timeouts
 from syncer.wire.versions import ROOT
 
@@ -162,7 +162,7 @@ def opened(
             upkeep.stop()
             app.close()
     finally:
-        occupied.leave()
+        occupied.release()
 
 
 def _served(folder: Path, state: Path, clock: Clock) -> ServedFolder:

@@ -1,8 +1,8 @@
-"""What Syncer remembers of one pair of roots: the base, the runs, what waits for a person.
+"""State of one pair of roots: the base, runs and history, what waits for a person, the trash's index.
 
-`open` opens, `base` is the engine's base, `history` keeps runs, history, conflicts, problems and
-failures, `lock` keeps a second run out. `schema`, `memory_sql` and `ledger_sql` say in
-SQLAlchemy's terms what `statements` holds as text; a run does not load them.
+`open` opens the database, `base` is the engine's base, `history` has runs, conflicts, problems and failures,
+`trash_index` the content of the trash, `lock` allows one run at a time. `schema` defines the tables;
+`queries` has the plain SQL of ordinary runs, `core_queries` the SQLAlchemy statements of everything else.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from syncer.state.history import (
     SeenProblem,
 )
 from syncer.state.lock import PairLock
-from syncer.state.open import NAME, State, open_state, set_aside, view_state
+from syncer.state.open import NAME, State, open_state, quarantine, view_state
 from syncer.state.sqlite import CommitHook, CorruptDatabase, Database
 
 __all__ = [
@@ -39,6 +39,6 @@ __all__ = [
     "BaseTable",
     "open_state",
     "prepare",
-    "set_aside",
+    "quarantine",
     "view_state",
 ]

@@ -1,15 +1,17 @@
-"""The base: what both sides agreed on last. The engine's `Memory`, kept in SQLite.
+"""The base: what both sides agreed on last. The engine's `BaseStore`, kept in SQLite.
 
-It stores and answers; it decides nothing. Facts are written in bulk: consecutive ones of a
-kind become a few statements, each for all rows, and no id of a directory ever comes
-back to Python. A directory has a row as soon as anything at or below it is
-remembered, and then all directories above it have one too.
+Only storage: no decisions. Facts are written in bulk: consecutive `SetBase` facts become a few statements,
+each executed for all rows, and no id of a directory ever comes back to Python.
+
+Invariant: a directory has a row as soon as anything at or below it is recorded, and then all directories
+above it have a row too. So the rows at or below a directory are one range of keys, and a directory without
+a row has nothing below it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -18,13 +20,12 @@ from syncer.engine.interfaces import Fact, ForgetBase, MoveBase, SetBase
 from syncer.engine.model import BaseEntry, Kind, RelPath
 from syncer.engine.paths import is_below, split, tree_key, upwards
 from syncer.engine.scope import EVERYWHERE, Places
-from syncer.state import statements as sql
-from syncer.state.sqlite import CorruptDatabase, Database, Row
-from syncer.state.stored import below, unwide, wide
+from syncer.state import queries
+from syncer.state.sqlite import CorruptDatabase, Database, Parameters, decode_int, encode_int
 
 Sealed = tuple[RelPath, bytes | None, bytes | None]
 
-_PAGE = 2000  # directories read at once; no cursor stays open while the engine works on them
+_PAGE = 2000  # directories that are read, or written, by one statement
 _KINDS = {int(kind): kind for kind in Kind}
 
 
@@ -35,177 +36,211 @@ class BaseTable:
         self._database = database
 
     def directories(self, places: Places = EVERYWHERE) -> Iterator[Sealed]:
-        """Known directories in tree order; read in pages, so writing meanwhile is harmless."""
+        """Recorded directories in tree order. Read in pages, so the caller may write between two of them."""
         if places.everywhere:
-            yield from self._from(b"", None)
+            yield from self._pages(b"", None)
             return
         trees = set(_keys(places.trees))
         wanted = {up for path in places.directories | places.trees for up in upwards(path)}
-        end = b""  # what is before it was told already
+        done = b""  # every directory whose key is lower has been yielded already
         for key in sorted(_keys(wanted)):
-            if key in trees and key >= end:
-                end = below(key)[1]
-                yield from self._from(key, end)
-            elif key >= end:
-                yield from map(_sealed, self._database.select(sql.ROOT, (key,)))
+            if key < done:
+                continue  # within a tree before it
+            if key in trees:
+                _, done = subtree_range(key)
+                yield from self._pages(key, done)
+            else:
+                yield from map(_sealed, self._database.select(queries.GET_DIRECTORY, {"key": key}))
 
-    def _from(self, key: bytes, end: bytes | None) -> Iterator[Sealed]:
-        """The directory with this key and what comes behind it, up to the end (None: of all)."""
-        page = self._database.select(sql.ROOT, (key,))
+    def _pages(self, key: bytes, end: bytes | None) -> Iterator[Sealed]:
+        """The directory with this key, and those after it with keys below `end` (None: all)."""
+        page = self._database.select(queries.GET_DIRECTORY, {"key": key})
         while page:
             for row in page:
                 if end is not None and row[1] >= end:
                     return
                 yield _sealed(row)
-            page = self._database.select(sql.PAGE_FROM, (page[-1][1], _PAGE))
+            page = self._database.select(queries.NEXT_DIRECTORIES, {"key": page[-1][1], "limit": _PAGE})
 
     def rows(self, directory: RelPath) -> Mapping[str, BaseEntry]:
-        found = self._database.select(sql.ROWS, (tree_key(directory),))
-        return {os.fsdecode(row[0]): _entry(row) for row in found}
+        entries = self._database.select(queries.GET_ENTRIES, {"key": tree_key(directory)})
+        return {os.fsdecode(row[0]): _entry(row) for row in entries}
 
     def known(self) -> int:
-        """Counts row by row (about 0.1 s for a million): ask once per run at most."""
-        return int(self._database.value(sql.COUNT))
+        """The number of entries. Counted row by row (about 0.1 s for a million): once per run at most."""
+        return int(self._database.value(queries.COUNT_ENTRIES))
 
     def record(self, facts: Iterable[Fact]) -> None:
-        waiting = list(facts)
-        if not waiting:
+        """Apply facts in order, in one transaction (`engine.interfaces.BaseStore`)."""
+        pending = list(facts)
+        if not pending:
             return
         with self._database.transaction():
             batch = _Batch()
-            for fact in waiting:
+            for fact in pending:
                 if isinstance(fact, SetBase):
                     if batch.contradicts(fact):
                         batch.flush(self._database)
                     batch.add(fact)
                     continue
                 batch.flush(self._database)
-                self._drop(fact.path) if isinstance(fact, ForgetBase) else self._relocate(fact)
+                self._forget(fact.path) if isinstance(fact, ForgetBase) else self._move(fact)
             batch.flush(self._database)
 
     def set_fingerprints(self, fingerprints: Iterable[Sealed]) -> None:
         stream = iter(fingerprints)
-        first = list(islice(stream, _PAGE))
-        if not first:
+        page = list(islice(stream, _PAGE))
+        if not page:
             return
         with self._database.transaction():
-            while first:
-                rows: list[Row] = [(local, remote, tree_key(path)) for path, local, remote in first]
-                self._database.execute_many(sql.SEAL, rows)
-                first = list(islice(stream, _PAGE))
+            while page:
+                self._database.execute_many(
+                    queries.SET_FINGERPRINTS,
+                    [
+                        {"local": local, "remote": remote, "key": tree_key(path)}
+                        for path, local, remote in page
+                    ],
+                )
+                page = list(islice(stream, _PAGE))
 
     def compute_fingerprints(self, directories: Iterable[RelPath]) -> Iterator[Sealed]:
-        """The directories' fingerprints as the remembered rows make them (`engine.interfaces.BaseStore`)."""
+        """The directories' fingerprints, computed from the recorded rows (`engine.interfaces.BaseStore`)."""
         for path in directories:
             key = tree_key(path)
-            rows = self._database.select(sql.VERSIONS, (key,))
-            if rows or self._database.value(sql.EXISTS, (key,)) is not None:
+            rows = self._database.select(queries.GET_VERSIONS, {"key": key})
+            if rows or self._directory_exists(key):
                 yield path, _fingerprint(rows, 2), _fingerprint(rows, 3)
 
     def get_setting(self, key: str) -> str:
-        return str(self._database.value(sql.SETTING, (key,)) or "")
+        return str(self._database.value(queries.GET_SETTING, {"key": key}) or "")
 
     def set(self, **settings: str) -> None:
         with self._database.transaction():
-            self._database.execute_many(sql.SET, list(settings.items()))
+            rows: list[Parameters] = [{"key": key, "value": value} for key, value in settings.items()]
+            self._database.execute_many(queries.SET_SETTING, rows)
 
-    def _drop(self, path: RelPath) -> None:
+    def _directory_exists(self, key: bytes) -> bool:
+        return self._database.value(queries.DIRECTORY_EXISTS, {"key": key}) is not None
+
+    def _forget(self, path: RelPath) -> None:
+        """Delete the rows of a path and of everything below it."""
         if not path:
-            self._database.execute(sql.CLEAR_ALL)
+            self._database.execute(queries.DELETE_EVERYTHING)
             return
         directory, name = split(path)
         key = tree_key(directory)
-        self._database.execute(sql.CLEAR, below(tree_key(path)))
-        self._database.execute(sql.DROP, (key, os.fsencode(name)))
-        self._database.execute(sql.VOID, (None, None, key))
+        self._database.execute(queries.DELETE_SUBTREE, _range(tree_key(path)))
+        self._database.execute(queries.DELETE_ENTRY, {"key": key, "name": os.fsencode(name)})
+        self._database.execute(queries.CLEAR_FINGERPRINTS, {"key": key})
 
-    def _relocate(self, fact: MoveBase) -> None:
-        """Where one of the two is within the other nothing sensible is left to say: both are dropped."""
+    def _move(self, fact: MoveBase) -> None:
+        """Give the rows of a path, and of everything below it, another path.
+
+        If one of the two paths is within the other, no true statement about either is left: both are
+        forgotten.
+        """
         origin, path = fact.origin, fact.path
         if origin == path:
             return
-        self._drop(path)
+        self._forget(path)
         if is_below(path, origin) or is_below(origin, path):
-            self._drop(origin)
+            self._forget(origin)
             return
-        self._move_row(origin, path)
-        self._move_directories(origin, path)
 
-    def _move_row(self, origin: RelPath, path: RelPath) -> None:
+        # The entry in its parent directory.
         (old_directory, old_name), (directory, name) = split(origin), split(path)
-        old_key, key = tree_key(old_directory), tree_key(directory)
-        old, new = os.fsencode(old_name), os.fsencode(name)
-        if self._knows(origin):
-            self._database.execute_many(sql.ENSURE, _ancestry(directory))
-            self._database.execute(sql.REHANG, (key, new, old_key, old))
-        self._database.execute_many(sql.VOID, [(None, None, old_key), (None, None, key)])
+        key, old_key = tree_key(directory), tree_key(old_directory)
+        entry = {"key": old_key, "name": os.fsencode(old_name)}
+        recorded = self._database.value(queries.ENTRY_EXISTS, entry) is not None
+        if recorded or self._directory_exists(tree_key(origin)):
+            self._database.execute_many(queries.ADD_DIRECTORY, _with_parents(directory))
+            self._database.execute(
+                queries.MOVE_ENTRY,
+                {
+                    "key": key,
+                    "name": os.fsencode(name),
+                    "old_key": old_key,
+                    "old_name": os.fsencode(old_name),
+                },
+            )
+        self._database.execute_many(queries.CLEAR_FINGERPRINTS, [{"key": old_key}, {"key": key}])
 
-    def _knows(self, path: RelPath) -> bool:
-        """Whether the path, or anything below it, is remembered."""
-        directory, name = split(path)
-        if self._database.value(sql.EXISTS, (tree_key(path),)) is not None:
-            return True
-        found = self._database.value(sql.HAS, (tree_key(directory), os.fsencode(name)))
-        return found is not None
-
-    def _move_directories(self, origin: RelPath, path: RelPath) -> None:
-        cut = len(os.fsencode(origin))
-        prefix = os.fsencode(path)
-        rows: list[Row] = []
-        for number, old in self._database.select(sql.SUBTREE, below(tree_key(origin))):
+        # The directory of this path and those below it: their entries name them by id, and follow.
+        prefix, cut = os.fsencode(path), len(os.fsencode(origin))
+        renamed: list[Parameters] = []
+        for number, old in self._database.select(queries.GET_SUBTREE, _range(tree_key(origin))):
             moved = prefix + old[cut:]
-            rows.append((moved, moved.replace(b"/", b"\0"), number))
-        self._database.execute_many(sql.RENAME, rows)
+            renamed.append({"path": moved, "key": moved.replace(b"/", b"\0"), "id": number})
+        self._database.execute_many(queries.RENAME_DIRECTORY, renamed)
 
 
 class _Batch:
-    """Facts of the kind Remember that can be written in any order, except for the last word on one name."""
+    """`SetBase` facts that can be written in any order, since of two about one path the last is kept."""
 
     def __init__(self) -> None:
-        self._known: dict[RelPath, Row] = {}  # directories that get a row: path and key
-        self._cleared: dict[bytes, list[Row]] = {}  # by directory: its names below which nothing is
-        self._entries: list[Row] = []
-        self._touched: dict[RelPath, bytes] = {}  # the directories rows are written to, and their keys
+        self._directories: dict[RelPath, Parameters] = {}  # rows to add: these directories and all above them
+        self._files: dict[
+            bytes, list[Parameters]
+        ] = {}  # by directory: ranges below names of files, to delete
+        self._entries: list[Parameters] = []
+        self._changed: dict[RelPath, bytes] = {}  # keys of the directories that `_entries` are in
 
     def contradicts(self, fact: SetBase) -> bool:
-        """Whether the batch took for a directory what is none now."""
-        return fact.entry.kind is not Kind.DIRECTORY and fact.path in self._known
+        """Whether the fact makes a file of a path that the batch records as a directory."""
+        return fact.entry.kind is not Kind.DIRECTORY and fact.path in self._directories
 
     def add(self, fact: SetBase) -> None:
         if fact.entry.kind is Kind.DIRECTORY:
-            self._ensure(fact.path)
-        if not fact.path:  # the root stands in no directory
-            return
+            self._add_directory(fact.path)
+        if not fact.path:
+            return  # the root is an entry of no directory
         directory, name = split(fact.path)
-        key = self._touched.get(directory)
+        key = self._changed.get(directory)
         if key is None:
-            key = self._touched[directory] = tree_key(directory)
-            self._ensure(directory)
+            key = self._changed[directory] = tree_key(directory)
+            self._add_directory(directory)
         if fact.entry.kind is not Kind.DIRECTORY:
-            self._cleared.setdefault(key, []).append(below(tree_key(fact.path)))
+            self._files.setdefault(key, []).append(_range(tree_key(fact.path)))
         self._entries.append(_row(key, name, fact.entry))
 
     def flush(self, database: Database) -> None:
-        for key, rows in self._cleared.items():
-            if database.value(sql.EXISTS, (key,)) is not None:  # below a new directory nothing is known yet
-                database.execute_many(sql.CLEAR, rows)
-        database.execute_many(sql.ENSURE, list(self._known.values()))
-        database.execute_many(sql.REMEMBER, self._entries)
-        database.execute_many(sql.VOID, [(None, None, key) for key in self._touched.values()])
-        for kept in (self._known, self._cleared, self._entries, self._touched):
-            kept.clear()
+        """Write the batch and empty it."""
+        # What a file replaces may have been a directory: nothing is below it any more. This comes before the
+        # new directories are added; in a directory without a row, nothing is below any name.
+        for key, ranges in self._files.items():
+            if database.value(queries.DIRECTORY_EXISTS, {"key": key}) is not None:
+                database.execute_many(queries.DELETE_SUBTREE, ranges)
+        database.execute_many(queries.ADD_DIRECTORY, list(self._directories.values()))
+        database.execute_many(queries.PUT_ENTRY, self._entries)
+        database.execute_many(queries.CLEAR_FINGERPRINTS, [{"key": key} for key in self._changed.values()])
+        for written in (self._directories, self._files, self._entries, self._changed):
+            written.clear()
 
-    def _ensure(self, path: RelPath) -> None:
-        """Upwards until a directory that the batch has already: then all above it are there too."""
-        while path not in self._known:
-            self._known[path] = (os.fsencode(path), tree_key(path))
+    def _add_directory(self, path: RelPath) -> None:
+        """Upwards until a directory that the batch has already: then it has all above that, too."""
+        while path not in self._directories:
+            self._directories[path] = {"path": os.fsencode(path), "key": tree_key(path)}
             if not path:
                 return
             path = split(path)[0]
 
 
+def subtree_range(key: bytes) -> tuple[bytes, bytes]:
+    """The range [first, end) of the keys of a directory and of all below it; not for the root.
+
+    The key of something below continues with a NUL, which no name contains; so a sibling such as `ab` beside
+    `a` is outside.
+    """
+    return key, key + b"\x01"
+
+
+def _range(key: bytes) -> Parameters:
+    first, end = subtree_range(key)
+    return {"first": first, "end": end}
+
+
 def _keys(paths: Iterable[RelPath]) -> Iterator[bytes]:
-    """Keys of those that can be names at all: where to look is said by others, hostile servers among them."""
+    """Keys of the paths. Servers send paths too: those that no name can have are skipped."""
     for path in paths:
         try:
             yield tree_key(path)
@@ -218,26 +253,24 @@ def _sealed(row: Any) -> Sealed:
     return os.fsdecode(path), local, remote
 
 
-def _ancestry(path: RelPath) -> list[Row]:
-    """Path and key of a directory and of all above it."""
-    batch = _Batch()
-    batch._ensure(path)
-    return list(batch._known.values())
+def _with_parents(path: RelPath) -> list[Parameters]:
+    """Rows of a directory and of all above it."""
+    return [{"path": os.fsencode(up), "key": tree_key(up)} for up in upwards(path)]
 
 
-def _row(key: bytes, name: str, entry: BaseEntry) -> Row:
-    return (
-        key,
-        os.fsencode(name),
-        int(entry.kind),
-        entry.size,
-        entry.digest,
-        int(entry.executable),
-        entry.local_version,
-        entry.remote_version,
-        wide(entry.local_mtime_ns),
-        wide(entry.remote_mtime_ns),
-    )
+def _row(key: bytes, name: str, entry: BaseEntry) -> Parameters:
+    return {
+        "key": key,
+        "name": os.fsencode(name),
+        "kind": int(entry.kind),
+        "size": entry.size,
+        "digest": entry.digest,
+        "executable": int(entry.executable),
+        "local_version": entry.local_version,
+        "remote_version": entry.remote_version,
+        "local_mtime_ns": encode_int(entry.local_mtime_ns),
+        "remote_mtime_ns": encode_int(entry.remote_mtime_ns),
+    }
 
 
 def _entry(row: Any) -> BaseEntry:
@@ -250,15 +283,15 @@ def _entry(row: Any) -> BaseEntry:
             executable=bool(executable),
             local_version=local,
             remote_version=remote,
-            local_mtime_ns=unwide(local_mtime),
-            remote_mtime_ns=unwide(remote_mtime),
+            local_mtime_ns=decode_int(local_mtime),
+            remote_mtime_ns=decode_int(remote_mtime),
         )
     except (KeyError, ValueError, TypeError) as error:
-        raise CorruptDatabase(f"the state database holds a row that makes no sense: {error!r}") from error
+        raise CorruptDatabase(f"the state database has an invalid entry: {error!r}") from error
 
 
-def _fingerprint(rows: Iterable[Any], column: int) -> bytes | None:
-    """Over name and version of one side; None where a version is missing."""
+def _fingerprint(rows: Sequence[Any], column: int) -> bytes | None:
+    """Over the names and one side's versions; None if a version is missing."""
     pairs: list[tuple[str, bytes]] = []
     for row in rows:
         version = b"" if row[1] == Kind.DIRECTORY else row[column]

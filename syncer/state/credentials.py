@@ -13,11 +13,11 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from secrets import token_hex
 from typing import Protocol
 from urllib.parse import quote
 
 from syncer.errors import AuthError, StateError
+from syncer.state.directory import prepare, replace_file, sync
 
 _SERVICE = "syncer"
 _SCHEMA = 1
@@ -99,7 +99,7 @@ class CredentialStore:
                 self._out_of_vault()  # first: the document is what tells that there is something
             with _translated(self.path):
                 self.path.unlink(missing_ok=True)
-                _sync(self.path.parent)
+                sync(self.path.parent)
             return there
 
     # -- the keyring ---------------------------------------------------------------
@@ -174,26 +174,12 @@ class CredentialStore:
         return document
 
     def _write(self, document: Mapping[str, object]) -> None:
-        """The old one or the new one stands there at any moment, whole."""
-        temporary = self.path.with_name(f"{self.path.name}.{token_hex(6)}.tmp")
         with _translated(self.path):
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                with open(descriptor, "wb") as file:
-                    file.write(json.dumps(document).encode())
-                    file.flush()
-                    os.fsync(descriptor)
-                os.rename(temporary, self.path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-            _sync(self.path.parent)
+            replace_file(self.path, json.dumps(document).encode())
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """One writer at a time, so what a killed one left of this account can be told and swept."""
-        from syncer.state.directory import prepare
-
         directory = self.path.parent
         prepare(directory)
         with _translated(directory):
@@ -228,14 +214,6 @@ def _texts(value: object, broken: AuthError) -> Mapping[str, str]:
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise broken
     return value
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
-"""From a pair's directory to an open, sound, current state database; or to a new, empty one.
+"""Open the state database of a pair: create it, check it, migrate it, quarantine it if it is damaged.
 
-A damaged file is never repaired and never deleted: it is moved aside with its journal, and an
-empty one takes its place, which makes the next run a first run (nothing is deleted,
-equal files are adopted). A file of a newer Syncer is not touched at all.
+A damaged file is never repaired and never deleted: it is renamed, together with its journal, and an empty
+database takes its place. The next run is then a first run, which deletes nothing and adopts equal files. A
+file of a newer Syncer is not touched at all.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Final
 
-from syncer.state import statements
+from syncer.state import queries
 from syncer.state.base import BaseTable
 from syncer.state.directory import prepare, sync
 from syncer.state.history import CHECKED, CLEAN, RunHistory
@@ -29,11 +30,13 @@ from syncer.state.sqlite import (
     just_commit,
     translated,
 )
-from syncer.state.stored import APPLICATION_ID
 from syncer.state.trash_index import TrashIndex
 
 NAME: Final = "state.db"
-ALWAYS_CHECKED_BELOW: Final = 64 << 20  # bytes: quick_check of so much costs well below a second
+APPLICATION_ID: Final = (
+    0x53594E43  # "SYNC" in the file's header (sqlite.org/fileformat.html), for file(1) too
+)
+ALWAYS_CHECKED_BELOW: Final = 64 << 20  # bytes: quick_check of so much takes well below a second
 CHECK_EVERY_NS: Final = 7 * 86_400 * 1_000_000_000
 _JOURNALS = ("-wal", "-shm")
 _HEADER = struct.Struct(">60xI4xI")  # user_version at 60, application_id at 68
@@ -42,7 +45,7 @@ _MAGIC = b"SQLite format 3\0"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """An open state database. `note` is a sentence for the user if a damaged one was replaced, else ""."""
+    """An open state database. `note`: a sentence for the user if a damaged one was quarantined, else ""."""
 
     database: Database
     memory: BaseTable
@@ -67,30 +70,29 @@ def open_state(
     now_ns: Callable[[], int] = time.time_ns,
     migrations: Sequence[Migration] = MIGRATIONS,
 ) -> State:
-    """The state in a pair's directory, made where it is missing. The caller holds the pair's lock.
+    """The state in a pair's directory, created if it is missing. The caller holds the pair's lock.
 
     Raises StateError: newer schema, disk full, no rights, a file system that cannot hold it.
     """
     prepare(directory)
     path = directory / NAME
     note = ""
-    _part_with_orphans(directory, now_ns)
+    _quarantine_orphan_journal(directory, now_ns)
     try:
-        _look_for_damage(path)
+        _check_header(path)
         _create_if_missing(path, migrations)
         database = _open_checked(path, commit, now_ns, migrations)
     except CorruptDatabase as damage:
-        note = set_aside(directory, str(damage), now_ns=now_ns)
+        note = quarantine(directory, str(damage), now_ns=now_ns)
         _create_if_missing(path, migrations)
         database = _open_checked(path, commit, now_ns, migrations)
     return _state(database, note, now_ns)
 
 
 def view_state(directory: Path, *, migrations: Sequence[Migration] = MIGRATIONS) -> State:
-    """The state for looking at it, also while a run writes; what is stored stays as it is.
+    """The state for reading only, also while a run writes it; the file is not changed.
 
-    Where nothing is there yet, or what is there is damaged (then `note` says so), it is empty.
-    Raises StateError.
+    It is empty if there is none yet, or if the file is damaged (then `note` says so). Raises StateError.
     """
     path = directory / NAME
     with translated(path):
@@ -98,25 +100,29 @@ def view_state(directory: Path, *, migrations: Sequence[Migration] = MIGRATIONS)
     if not present:
         return _state(_empty(path))
     try:
-        _look_for_damage(path)
+        _check_header(path)
         return _state(_view(path, migrations))
     except CorruptDatabase as damage:
         return _state(_empty(path), f"{damage}; the next run moves it aside and starts anew")
 
 
 def _state(database: Database, note: str = "", now_ns: Callable[[], int] = time.time_ns) -> State:
-    memory, ledger = BaseTable(database), RunHistory(database, now_ns=now_ns)
-    return State(database=database, memory=memory, ledger=ledger, trash=TrashIndex(database), note=note)
+    base, history = BaseTable(database), RunHistory(database, now_ns=now_ns)
+    return State(database=database, memory=base, ledger=history, trash=TrashIndex(database), note=note)
 
 
-def set_aside(directory: Path, reason: str, *, now_ns: Callable[[], int] = time.time_ns) -> str:
-    """Move a damaged database with its journal out of the way, keeping all of it; a sentence that says so.
+def quarantine(directory: Path, reason: str, *, now_ns: Callable[[], int] = time.time_ns) -> str:
+    """Rename a damaged database and its journal, so that nothing of them is lost; a sentence for the user.
 
     The database must be closed or abandoned. Raises StateError.
     """
     path = directory / NAME
     moment = datetime.fromtimestamp(now_ns() // 1_000_000_000, UTC).strftime("%Y%m%d-%H%M%S")
-    aside = _free_name(f"{path}.corrupt-{moment}")
+    aside = wanted = f"{path}.corrupt-{moment}"
+    count = 1
+    while any(os.path.lexists(f"{aside}{suffix}") for suffix in ("", *_JOURNALS)):
+        count += 1
+        aside = f"{wanted}-{count}"
     with translated(path):
         for suffix in ("", *_JOURNALS):
             if os.path.lexists(f"{path}{suffix}"):
@@ -126,21 +132,24 @@ def set_aside(directory: Path, reason: str, *, now_ns: Callable[[], int] = time.
     return f"{reason}; it was moved to {name}, and the two sides are merged as if for the first time"
 
 
-def _part_with_orphans(directory: Path, now_ns: Callable[[], int]) -> None:
-    """The journal of a lost database would be replayed into the next one: out of the way with it."""
+def _quarantine_orphan_journal(directory: Path, now_ns: Callable[[], int]) -> None:
+    """Quarantine a -wal whose database is missing: SQLite would replay it into a new database.
+
+    One that is empty holds nothing, and a -shm without its -wal neither: they are deleted.
+    """
     path = directory / NAME
     journal = Path(f"{path}-wal")
     with translated(path):
         if os.path.lexists(path):
             return
         if journal.exists() and journal.stat().st_size:
-            set_aside(directory, "the database is gone", now_ns=now_ns)
+            quarantine(directory, "the database is gone", now_ns=now_ns)
         for suffix in _JOURNALS:
             Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
-def _look_for_damage(path: Path) -> None:
-    """What can be told from the files alone, before SQLite may write to them. Raises Damaged."""
+def _check_header(path: Path) -> None:
+    """Check what the file alone shows, before SQLite may write to it. Raises CorruptDatabase."""
     with translated(path):
         if not os.path.lexists(path):
             return
@@ -149,34 +158,37 @@ def _look_for_damage(path: Path) -> None:
         with path.open("rb") as stream:
             head = stream.read(100)
     if len(head) < 100 or not head.startswith(_MAGIC):
-        raise CorruptDatabase(f"the state database {path} is damaged: {_what_it_is(head)}")
-
-
-def _what_it_is(head: bytes) -> str:
-    return "it is not a database" if head else "it is empty"
+        damage = "it is not a database" if head else "it is empty"
+        raise CorruptDatabase(f"the state database {path} is damaged: {damage}")
 
 
 def _create_if_missing(path: Path, migrations: Sequence[Migration]) -> None:
-    """Under a passing name first: so an empty file is never one that a dead run was about to fill."""
+    """Write an empty database under a temporary name, then rename it.
+
+    So a run that dies here never leaves an empty or half-written file under the database's name.
+    """
     if path.exists():
         return
-    fresh = path.with_name(NAME + ".new")
+    temporary = path.with_name(NAME + ".new")
     with translated(path):
-        fresh.unlink(missing_ok=True)
-        descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(_image(current(migrations)))
             stream.flush()
             os.fsync(stream.fileno())
-        os.rename(fresh, path)
+        os.rename(temporary, path)
         sync(path.parent)
 
 
+@cache
 def _image(version: int) -> bytes:
     """The bytes of a database with empty tables."""
+    from syncer.state import schema
+
     raw = connect_memory()
     try:
-        for statement in statements.CREATION:
+        for statement in schema.creation():
             raw.execute(statement)
         raw.execute(f"PRAGMA application_id={APPLICATION_ID}")
         raw.execute(f"PRAGMA user_version={version}")
@@ -192,16 +204,25 @@ def _empty(path: Path) -> Database:
 def _open_checked(
     path: Path, commit: CommitHook, now_ns: Callable[[], int], migrations: Sequence[Migration]
 ) -> Database:
+    """Open an existing file for writing, migrated and checked. Raises CorruptDatabase, StateError."""
     with translated(path):
-        _restrict(path)
-        _refuse_newer_file(path, migrations)
+        # Mode 0600, whatever a restored backup or another tool left.
+        for suffix in ("", *_JOURNALS):
+            file = Path(f"{path}{suffix}")
+            if file.exists() and file.stat().st_mode & 0o077:
+                file.chmod(0o600)
+        # A newer schema is refused by the header alone, because opening a file may already change it.
+        with path.open("rb") as stream:
+            version, application = _HEADER.unpack(stream.read(_HEADER.size))
+        if application == APPLICATION_ID:
+            refuse_newer(version, path, migrations)
     database = Database.connect(path, commit=commit)
     try:
-        _identify(database)
+        _check_application(database)
         moment = now_ns()
         backup = path.with_name(f"{NAME}.before-schema-{current(migrations)}")
         upgrade(database, migrations, backup=backup)
-        if _check(database, path, moment) and _is_big(path):
+        if _check_content(database, path, moment) and _is_big(path):
             BaseTable(database).set(**{CHECKED: str(moment)})
     except BaseException:
         database.abandon()
@@ -209,35 +230,27 @@ def _open_checked(
     return database
 
 
-def _restrict(path: Path) -> None:
-    """Rights for this user only, whatever a restored backup or another tool left."""
-    for suffix in ("", *_JOURNALS):
-        file = Path(f"{path}{suffix}")
-        if file.exists() and file.stat().st_mode & 0o077:
-            file.chmod(0o600)
-
-
-def _refuse_newer_file(path: Path, migrations: Sequence[Migration]) -> None:
-    """By the header alone, since opening a file may already change it."""
-    with path.open("rb") as stream:
-        version, application = _HEADER.unpack(stream.read(_HEADER.size))
-    if application == APPLICATION_ID:
-        refuse_newer(version, path, migrations)
-
-
-def _identify(database: Database) -> None:
+def _check_application(database: Database) -> None:
     if database.value("PRAGMA application_id") != APPLICATION_ID:
         raise CorruptDatabase(f"{database.path} is a database, but not one of Syncer")
 
 
-def _check(database: Database, path: Path, moment: int) -> bool:
-    """Raises Damaged. A big file that was closed well and checked lately is not read through: then False."""
+def _check_content(database: Database, path: Path, now_ns: int) -> bool:
+    """Check tables and pages. Raises CorruptDatabase.
+
+    The pages of a big file are not read if it was closed cleanly and checked in the last `CHECK_EVERY_NS`:
+    then False.
+    """
     tables = {row[0] for row in database.select("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    missing = statements.TABLES - tables
+    missing = queries.TABLES - tables
     if missing:
         raise CorruptDatabase(f"the state database {path} lacks the table {min(missing)}")
-    if _is_big(path) and _recently_sound(database, moment):
-        return False
+    if _is_big(path):
+        base = BaseTable(database)
+        checked = base.get_setting(CHECKED)
+        age_ns = now_ns - int(checked) if checked.isdecimal() else -1
+        if base.get_setting(CLEAN) == "1" and 0 <= age_ns < CHECK_EVERY_NS:
+            return False
     verdict = database.value("PRAGMA quick_check(1)")
     if verdict != "ok":
         raise CorruptDatabase(f"the state database {path} is damaged: {verdict}")
@@ -249,21 +262,15 @@ def _is_big(path: Path) -> bool:
         return path.stat().st_size >= ALWAYS_CHECKED_BELOW
 
 
-def _recently_sound(database: Database, moment: int) -> bool:
-    memory = BaseTable(database)
-    checked = memory.get_setting(CHECKED)
-    age = moment - int(checked) if checked.isdecimal() else -1
-    return memory.get_setting(CLEAN) == "1" and 0 <= age < CHECK_EVERY_NS
-
-
 def _view(path: Path, migrations: Sequence[Migration]) -> Database:
+    """Open an existing file for reading; one with an older schema is migrated in memory."""
     database = Database.connect(path, readonly=True)
     try:
-        _identify(database)
+        _check_application(database)
         version = int(database.value("PRAGMA user_version"))
         refuse_newer(version, path, migrations)
         if version == current(migrations):
-            _check(database, path, time.time_ns())
+            _check_content(database, path, time.time_ns())
             return database
         older = database.serialize()
     except BaseException:
@@ -273,11 +280,3 @@ def _view(path: Path, migrations: Sequence[Migration]) -> Database:
     copy = Database.in_memory(path, older)
     upgrade(copy, migrations, backup=None)
     return copy
-
-
-def _free_name(wanted: str) -> str:
-    name, count = wanted, 1
-    while any(os.path.lexists(f"{name}{suffix}") for suffix in ("", *_JOURNALS)):
-        count += 1
-        name = f"{wanted}-{count}"
-    return name

@@ -1,10 +1,13 @@
-"""The tables of the state database, and how a statement over them becomes text.
+"""The tables of the state database, in SQLAlchemy's terms. The only definition of them.
 
-Nothing here is loaded by a run: `statements` holds the texts, written by `scripts/statements.py`, since
-loading SQLAlchemy takes longer than a run that has nothing to do.
+Importing this imports SQLAlchemy, which takes longer than a run with nothing to do: import it only where it
+is needed (see `queries`). No statement of `queries` may need more than these tables have.
+
+Names and paths are BLOBs (`os.fsencode`), because a name need not be UTF-8. Wall time is in nanoseconds since
+1970. Stored values are `bytes`, `int`, `str` or None, and need no conversion.
 
 `directories.key` is `engine.paths.tree_key`, in whose order the keys of everything at or below a directory
-are one range (see `stored.below`).
+are one range (`base.subtree_range`).
 """
 
 from __future__ import annotations
@@ -21,10 +24,9 @@ from sqlalchemy import (
     Text,
 )
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.schema import CreateIndex, CreateTable
-from sqlalchemy.sql import ClauseElement
+from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement
 
-DIALECT = sqlite.dialect(paramstyle="qmark")
+DIALECT = sqlite.dialect(paramstyle="named")
 metadata = MetaData()
 
 directories = Table(
@@ -48,7 +50,7 @@ entries = Table(
     Column("executable", Integer, nullable=False),
     Column("local_version", LargeBinary),
     Column("remote_version", LargeBinary),
-    # A time beyond the year 2262 does not fit 64 bits: it is stored as decimal digits in a BLOB.
+    # A time after the year 2262 needs more than 64 bits: decimal digits in a BLOB (`sqlite.encode_int`).
     Column("local_mtime_ns", Integer),
     Column("remote_mtime_ns", Integer),
     PrimaryKeyConstraint("directory_id", "name"),
@@ -168,22 +170,9 @@ Index("ix_trash_versions_batch", trash_versions.c.side, trash_versions.c.batch)
 Index("ix_trash_versions_path", trash_versions.c.side, trash_versions.c.path, trash_versions.c.taken_ns)
 
 
-def compiled(statement: ClauseElement, *order: str) -> str:
-    """The SQL of a statement whose parameters come positionally, in this order."""
-    text = statement.compile(dialect=DIALECT)
-    positions = tuple(getattr(text, "positiontup", None) or ())
-    if positions != order:
-        raise AssertionError(f"the statement wants {positions}, not {order}")
-    return str(text)
-
-
 def creation() -> list[str]:
-    """The statements that make the tables of the current schema."""
-    made = [compiled(CreateTable(table)) for table in metadata.sorted_tables]
-    made += [compiled(CreateIndex(index)) for table in metadata.sorted_tables for index in _ordered(table)]
-    return made
-
-
-def _ordered(table: Table) -> list[Index]:
-    """A set has no order; the generated texts need one."""
-    return sorted(table.indexes, key=lambda index: str(index.name))
+    """The statements that create the tables and indexes, in an order that foreign keys allow."""
+    tables = metadata.sorted_tables
+    indexes = [index for table in tables for index in sorted(table.indexes, key=lambda i: str(i.name))]
+    statements: list[DDLElement] = [*map(CreateTable, tables), *map(CreateIndex, indexes)]
+    return [" ".join(str(statement.compile(dialect=DIALECT)).split()) for statement in statements]

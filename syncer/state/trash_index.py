@@ -1,8 +1,8 @@
-"""What the trash of a pair's folders holds, and for how long it has been there by the pair's own time.
+"""Index of the trash of a pair's two folders: batches, versions, sizes and ages by the pair's own time.
 
-The pair's own time is the time that surely passed while the pair was in use (`clock.passed`): the wall
-clock may be set back or forth, and nothing in the trash gets older by that. What this index does not know
-(an older version of Syncer put it there, the database was lost) counts as new when it is first seen.
+The pair's own time is the time that certainly passed while the pair was in use (`clock.passed`): the wall
+clock may be set back or forward, and nothing in the trash gets older by that. What is in the trash but not in
+the index (an older version of Syncer put it there, the database was lost) has age 0 when it is first seen.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Final
 
 from syncer.clock import Moment, Passed, Uptime, passed
 from syncer.engine.model import RelPath
-from syncer.state import statements as sql
-from syncer.state.sqlite import Database
+from syncer.state import queries
+from syncer.state.sqlite import Database, Parameters
 
 _AGE_NS: Final = "trash.age-ns"
 _RUNS: Final = "trash.runs"
@@ -26,7 +26,7 @@ _UPTIME_NS: Final = "trash.uptime-ns"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Age:
-    """How old the pair is: `ns` of its own time, and so many runs that looked at everything."""
+    """How old the pair is: nanoseconds of its own time, and the number of its full runs."""
 
     ns: int
     runs: int
@@ -43,8 +43,8 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """One thing in a trash. `taken_ns`: the pair's own time when it went there. `id` is 0 before it is
-    stored.
+    """A file or directory in a trash. `taken_ns`: the pair's own time when it went there. `id`: 0 before
+    it is stored.
     """
 
     batch: str
@@ -55,102 +55,128 @@ class Version:
 
 
 class TrashIndex:
-    """The tables of one pair. All methods raise StateError."""
+    """The trash tables of one pair. All methods raise StateError. `side`: the value of an
+    `engine.model.Side`.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def age(self) -> Age:
-        """As it was written down last."""
+        """The pair's age as it was last stored."""
         return Age(ns=self._number(_AGE_NS), runs=self._number(_RUNS))
 
     def grow_older(self, now: Moment, *, runs: int) -> tuple[Age, Passed]:
-        """Counts the time since the last call, and `runs` more runs; also what was seen of the clock."""
-        before = self._moment()
-        since = passed(before, now) if before is not None else Passed(ns=0)
+        """Add the time since the last call, and `runs` runs; the new age, and the time that passed."""
+        since = Passed(ns=0)
+        if self._setting(_WALL_NS):
+            uptime = Uptime(boot=self._setting(_BOOT), ns=self._number(_UPTIME_NS))
+            since = passed(Moment(wall_ns=self._number(_WALL_NS), uptime=uptime), now)
         old = self.age()
         age = Age(ns=old.ns + since.ns, runs=old.runs + runs)
-        rows = [
-            (_AGE_NS, str(age.ns)),
-            (_RUNS, str(age.runs)),
-            (_WALL_NS, str(now.wall_ns)),
-            (_BOOT, now.uptime.boot),
-            (_UPTIME_NS, str(now.uptime.ns)),
-        ]
+        settings = {
+            _AGE_NS: str(age.ns),
+            _RUNS: str(age.runs),
+            _WALL_NS: str(now.wall_ns),
+            _BOOT: now.uptime.boot,
+            _UPTIME_NS: str(now.uptime.ns),
+        }
         with self._database.transaction():
-            self._database.execute_many(sql.SET, rows)
+            rows: list[Parameters] = [{"key": key, "value": value} for key, value in settings.items()]
+            self._database.execute_many(queries.SET_SETTING, rows)
         return age, since
 
     def batches(self, side: str) -> list[Batch]:
-        """The folders of runs on a side, the longest known first."""
+        """The batches of a side, the one first seen at the lowest age first."""
         return [
             Batch(name=os.fsdecode(name), size=size, seen=Age(ns=seen_ns, runs=seen_run))
-            for name, size, seen_ns, seen_run in self._database.select(sql.BATCHES, (side,))
+            for name, size, seen_ns, seen_run in self._database.select(queries.GET_BATCHES, {"side": side})
         ]
 
     def size(self, side: str) -> int:
         """Bytes in the trash of a side."""
-        return int(self._database.value(sql.TRASH_SIZE, (side,)) or 0)
+        return int(self._database.value(queries.TRASH_SIZE, {"side": side}) or 0)
 
     def add_batch(self, side: str, name: str, size: int, age: Age) -> None:
-        """A folder is there; of one that is known the size grows by that."""
+        """Add a batch that was first seen at `age`; the size of one that is known grows by `size`."""
+        batch = os.fsencode(name)
         with self._database.transaction():
-            row = (side, os.fsencode(name), 0, age.ns, age.runs)
-            self._database.execute(sql.ADD_BATCH, row)
-            self._database.execute(sql.GROW_BATCH, (size, side, os.fsencode(name)))
+            self._database.execute(
+                queries.ADD_BATCH, {"side": side, "batch": batch, "seen_ns": age.ns, "seen_run": age.runs}
+            )
+            self._database.execute(queries.GROW_BATCH, {"side": side, "batch": batch, "bytes": size})
 
     def forget_batches(self, side: str, names: Iterable[str]) -> None:
-        """These folders are gone, with all in them."""
-        rows = [(side, os.fsencode(name)) for name in names]
+        """Delete batches, which are gone from the disk, with the versions in them."""
+        rows: list[Parameters] = [{"side": side, "batch": os.fsencode(name)} for name in names]
         if rows:
+            from syncer.state import core_queries
+
             with self._database.transaction():
-                self._database.execute_many(sql.FORGET_BATCH, rows)
-                self._database.execute_many(sql.FORGET_BATCH_VERSIONS, rows)
+                self._database.execute_many(core_queries.DELETE_BATCH, rows)
+                self._database.execute_many(core_queries.DELETE_BATCH_VERSIONS, rows)
 
     def add_versions(self, side: str, versions: Iterable[Version], *, replaced: bool) -> None:
-        """Things went to the trash; `replaced`: because other content took their names."""
-        rows = [
-            (side, os.fsencode(v.batch), os.fsencode(v.path), v.size, int(replaced), v.taken_ns)
-            for v in versions
+        """Add what went to the trash; `replaced`: because other content took its name."""
+        rows: list[Parameters] = [
+            {
+                "side": side,
+                "batch": os.fsencode(version.batch),
+                "path": os.fsencode(version.path),
+                "size": version.size,
+                "replaced": int(replaced),
+                "taken_ns": version.taken_ns,
+            }
+            for version in versions
         ]
         if rows:
             with self._database.transaction():
-                self._database.execute_many(sql.ADD_VERSION, rows)
+                self._database.execute_many(queries.ADD_VERSION, rows)
 
     def replaced(self, side: str, *, before_ns: int) -> list[Version]:
-        """Versions that were replaced before that, path by path, the oldest of each first."""
-        found = self._database.select(sql.REPLACED_VERSIONS, (side, 1, before_ns))
+        """Versions that were replaced before a time, path by path, the oldest of each path first."""
+        rows = self._database.select(queries.GET_REPLACED, {"side": side, "before_ns": before_ns})
         return [
-            Version(batch=os.fsdecode(b), path=os.fsdecode(p), size=size, taken_ns=taken, id=number)
-            for number, b, p, size, taken in found
+            Version(batch=os.fsdecode(batch), path=os.fsdecode(path), size=size, taken_ns=taken_ns, id=number)
+            for number, batch, path, size, taken_ns in rows
         ]
 
     def resize(self, side: str, sizes: Mapping[tuple[str, RelPath], int]) -> None:
-        """Things take so many bytes more (less, if negative) than they did; by batch and path."""
-        if sizes:
-            rows = [(by, side, os.fsencode(b), os.fsencode(p)) for (b, p), by in sizes.items()]
-            with self._database.transaction():
-                self._database.execute_many(sql.RESIZE_VERSION, rows)
-                self._database.execute_many(sql.GROW_BATCH, [row[:3] for row in rows])
+        """Add bytes, which may be negative, to versions (by batch and path) and to their batches."""
+        if not sizes:
+            return
+        from syncer.state import core_queries
+
+        versions: list[Parameters] = []
+        batches: list[Parameters] = []
+        for (name, path), change in sizes.items():
+            batch = os.fsencode(name)
+            versions.append(
+                {"of_side": side, "of_batch": batch, "of_path": os.fsencode(path), "bytes": change}
+            )
+            batches.append({"side": side, "batch": batch, "bytes": change})
+        with self._database.transaction():
+            self._database.execute_many(core_queries.GROW_VERSION, versions)
+            self._database.execute_many(queries.GROW_BATCH, batches)
 
     def forget_versions(self, side: str, versions: Sequence[Version]) -> None:
-        """These are gone; the folders they were in are so much lighter."""
-        if versions:
-            with self._database.transaction():
-                self._database.execute_many(sql.FORGET_VERSION, [(v.id,) for v in versions])
-                rows = [(-v.size, side, os.fsencode(v.batch)) for v in versions]
-                self._database.execute_many(sql.GROW_BATCH, rows)
+        """Delete versions, which are gone from the disk, and subtract their sizes from their batches."""
+        if not versions:
+            return
+        from syncer.state import core_queries
 
-    def _moment(self) -> Moment | None:
-        wall = str(self._database.value(sql.SETTING, (_WALL_NS,)) or "")
-        if not wall:
-            return None
-        boot = str(self._database.value(sql.SETTING, (_BOOT,)) or "")
-        return Moment(wall_ns=self._number(_WALL_NS), uptime=Uptime(boot=boot, ns=self._number(_UPTIME_NS)))
+        with self._database.transaction():
+            self._database.execute_many(core_queries.DELETE_VERSION, [{"id": v.id} for v in versions])
+            rows: list[Parameters] = [
+                {"side": side, "batch": os.fsencode(v.batch), "bytes": -v.size} for v in versions
+            ]
+            self._database.execute_many(queries.GROW_BATCH, rows)
+
+    def _setting(self, key: str) -> str:
+        return str(self._database.value(queries.GET_SETTING, {"key": key}) or "")
 
     def _number(self, key: str) -> int:
-        text = str(self._database.value(sql.SETTING, (key,)) or "")
         try:
-            return int(text)
+            return int(self._setting(key))
         except ValueError:
             return 0

@@ -230,7 +230,7 @@ def test_what_is_no_directory_of_ours_holds_no_socket(tmp_path: Path, kind: str)
 def test_a_directory_of_somebody_else_holds_no_socket(tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
     os.chown(tmp_path / "theirs", 12345, 12345)
-    with pytest.raises(StateError, match="somebody else"):
+    with pytest.raises(StateError, match="another user"):
         private(tmp_path / "theirs")
 
 

@@ -24,8 +24,8 @@ from syncer.server.extension.queries import list_
 from syncer.server.extension.request import Call
 from syncer.server.folder import IDLE, Key, ServedFolder, checked
 from syncer.server.maintenance import Maintenance
-from syncer.server.premises import StateDirLock, default_state
 from syncer.server.request_body import FormFile
+from syncer.server.state_dir import StateDirLock, default_state
 from syncer.server.trash_ages import LOOKS
 from syncer.stores.local import stat, trash_deltas, trash_restore
 from syncer.stores.local.trash import LARGE

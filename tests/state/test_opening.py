@@ -16,7 +16,7 @@ import pytest
 from syncer.engine.interfaces import SetBase
 from syncer.engine.model import BaseEntry, Kind
 from syncer.errors import StateError
-from syncer.state import NAME, Database, open_state, set_aside, view_state
+from syncer.state import NAME, Database, open_state, quarantine, view_state
 from syncer.state import open as opening_module
 from syncer.state.history import CHECKED, CLEAN
 from syncer.state.migrations import MIGRATIONS, upgrade
@@ -192,7 +192,7 @@ def test_a_run_that_finds_damage_can_set_the_file_aside_itself(place: Path) -> N
     filled(place, 5)
     state = open_state(place)
     state.database.abandon()
-    note = set_aside(place, "it is damaged", now_ns=lambda: NOON)
+    note = quarantine(place, "it is damaged", now_ns=lambda: NOON)
     assert note.startswith("it is damaged; it was moved to state.db.corrupt-20261121-120000")
     with open_state(place) as state:
         assert (state.memory.known(), state.note) == (0, "")

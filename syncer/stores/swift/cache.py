@@ -7,16 +7,14 @@ about a listing that lacks something. It decides nothing: see `overlay`.
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from syncer.engine.model import Entry, Kind
+from syncer.state.cache import CacheDatabase
 from syncer.stores.swift.names import LAST
 
 _SCHEMA = """
@@ -27,17 +25,7 @@ CREATE TABLE IF NOT EXISTS facts (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS missing (name BLOB PRIMARY KEY, since_ns INTEGER NOT NULL) WITHOUT ROWID;
 """
-_PASSING = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_IOERR,
-    }
-)
 _ROWS = 64  # that are read at once where most may be skipped
-_FORMAT = 1  # of the file; one of another format is thrown away
 _MTIMES = range(-(1 << 63), 1 << 63)  # what an INTEGER holds
 
 
@@ -60,20 +48,18 @@ class ObjectCache:
 
     def __init__(self, folder: Path | None) -> None:
         """In a private folder, which is made; None, or one that cannot be written: in memory."""
-        self._lock = threading.RLock()
-        self._file = None if folder is None else folder / "objects.sqlite"
-        self._db = self._opened()
+        self._db = CacheDatabase(None if folder is None else folder / "objects.sqlite", _SCHEMA)
 
     def between(self, low: str, high: str) -> list[CachedObject]:
         """Those with low < name <= high, by the bytes of their names."""
-        rows = self._all(
-            "SELECT * FROM facts WHERE name > ? AND name <= ? ORDER BY name", _key(low), _key(high)
+        rows = self._db.select(
+            "SELECT * FROM facts WHERE name > ? AND name <= ? ORDER BY name", (_key(low), _key(high))
         )
         return [_fact(row) for row in rows]
 
     def count(self) -> int:
         """How many objects are known."""
-        rows = self._all("SELECT COUNT(*) FROM facts")
+        rows = self._db.select("SELECT COUNT(*) FROM facts")
         return int(rows[0][0]) if rows else 0
 
     def below(self, prefix: str, *, but: Collection[str]) -> list[CachedObject]:
@@ -92,52 +78,42 @@ class ObjectCache:
         return sum(1 for _ in islice(self._steps(prefix, lambda _: True), most))
 
     def fact(self, name: str) -> CachedObject | None:
-        rows = self._all("SELECT * FROM facts WHERE name = ?", _key(name))
+        rows = self._db.select("SELECT * FROM facts WHERE name = ?", (_key(name),))
         return _fact(rows[0]) if rows else None
 
     def remember(self, facts: Iterable[CachedObject]) -> None:
         """These objects are there."""
         rows = [_row(fact) for fact in facts]
         if rows:
-            self._write("INSERT OR REPLACE INTO facts VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows)
-            self._write("DELETE FROM missing WHERE name = ?", [(row[0],) for row in rows])
+            self._db.write(
+                ("INSERT OR REPLACE INTO facts VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows),
+                ("DELETE FROM missing WHERE name = ?", [(row[0],) for row in rows]),
+            )
 
     def forget(self, names: Iterable[str]) -> None:
         """Nothing is known of these objects; or they are gone for good."""
         keys = [(_key(name),) for name in names]
         if keys:
-            self._write("DELETE FROM facts WHERE name = ?", keys)
-            self._write("DELETE FROM missing WHERE name = ?", keys)
+            self._db.write(
+                ("DELETE FROM facts WHERE name = ?", keys), ("DELETE FROM missing WHERE name = ?", keys)
+            )
 
     def missing_since(self, name: str, now_ns: int) -> int:
         """When an object that is not found was first not found: now, if nobody noted it before."""
-        rows = self._all("SELECT since_ns FROM missing WHERE name = ?", _key(name))
+        rows = self._db.select("SELECT since_ns FROM missing WHERE name = ?", (_key(name),))
         if rows and rows[0][0] <= now_ns:
             return int(rows[0][0])
-        self._write("INSERT OR REPLACE INTO missing VALUES (?, ?)", [(_key(name), now_ns)])
+        self._db.write(("INSERT OR REPLACE INTO missing VALUES (?, ?)", [(_key(name), now_ns)]))
         return now_ns
 
     def close(self) -> None:
-        with self._lock:
-            self._db.close()
-
-    # -- the file ------------------------------------------------------------------
-
-    def _opened(self) -> sqlite3.Connection:
-        if self._file is not None:
-            for _ in range(2):
-                try:
-                    self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                    return _connected(str(self._file))
-                except (sqlite3.Error, OSError):
-                    self._discard()
-        return _connected(":memory:")
+        self._db.close()
 
     def _steps(self, prefix: str, passed: Callable[[str], bool]) -> Iterator[tuple[str, Any]]:
         """Rows below a prefix with the name right below it; of directories that are passed, the first row."""
         at, end, over = _key(prefix), _key(prefix + LAST), b""
-        while rows := self._all(
-            "SELECT * FROM facts WHERE name > ? AND name < ? ORDER BY name LIMIT ?", at, end, _ROWS
+        while rows := self._db.select(
+            "SELECT * FROM facts WHERE name > ? AND name < ? ORDER BY name LIMIT ?", (at, end, _ROWS)
         ):
             for row in rows:
                 if over and row[0].startswith(over):
@@ -146,55 +122,6 @@ class ObjectCache:
                 over = _key(prefix + head + slash) if slash and passed(head + slash) else b""
                 yield head + slash, row
             at = over + _key(LAST) if over else rows[-1][0]
-
-    def _discard(self) -> None:
-        assert self._file is not None
-        for end in ("", "-wal", "-shm"):
-            try:
-                self._file.with_name(self._file.name + end).unlink(missing_ok=True)
-            except OSError:
-                return
-
-    def _all(self, text: str, *values: Any) -> Sequence[Any]:
-        with self._lock:
-            try:
-                with closing(self._db.execute(text, values)) as cursor:
-                    return cursor.fetchall()
-            except sqlite3.DatabaseError as error:
-                self._failed(error)
-                return []
-
-    def _write(self, text: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        with self._lock:
-            try:
-                with self._db:
-                    self._db.executemany(text, rows)
-            except sqlite3.DatabaseError as error:
-                self._failed(error)
-
-    def _failed(self, error: sqlite3.DatabaseError) -> None:
-        """A file that cannot be read any more knows nothing; one that is busy, or on a full disk, stays."""
-        if error.sqlite_errorcode & 0xFF in _PASSING:
-            return
-        self._db.close()
-        if self._file is not None:
-            self._discard()
-        self._db = self._opened()
-
-
-def _connected(where: str) -> sqlite3.Connection:
-    db = sqlite3.connect(where, check_same_thread=False)
-    try:
-        if db.execute("PRAGMA user_version").fetchone()[0] not in (0, _FORMAT):
-            raise sqlite3.DatabaseError("of another format")
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.executescript(_SCHEMA)
-        db.execute(f"PRAGMA user_version = {_FORMAT}")
-    except BaseException:
-        db.close()
-        raise
-    return db
 
 
 def _key(name: str) -> bytes:
