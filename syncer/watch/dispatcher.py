@@ -88,11 +88,7 @@ class Dispatcher:
 
     def subscribe(self, notify: Callable[[], None]) -> Subscription:
         """`notify` is called when events came. Raises OSError: no instances or descriptors left."""
-        try:  # the limit of the kernel's queue
-            most = int(_QUEUE.read_text())
-        except (OSError, ValueError):
-            most = 16384
-        subscription = Subscription(self, notify, most)
+        subscription = Subscription(self, notify, max_queued_events())
         with self._lock:
             if self._instance is None:
                 self._open(Instance())
@@ -284,6 +280,14 @@ class Dispatcher:
         while self._orphans and monotonic() < deadline:
             sleep(_PAUSE)
         return len(self._orphans) < before
+
+
+def max_queued_events() -> int:
+    """The limit of the kernel's queue, which also bounds the pending events of each folder."""
+    try:
+        return int(_QUEUE.read_text())
+    except (OSError, ValueError):
+        return 16384
 
 
 DISPATCHER = Dispatcher()  # of all folders that this process watches

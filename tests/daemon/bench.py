@@ -1,4 +1,4 @@
-"""WorkerBench: one worker of the daemon in this process, over two real folders, with fake watchers.
+"""Bench: one worker of the daemon in this process, over two real folders, with fake watchers.
 
 with at_work(Bench(tmp_path)) as bench:
     bench.write("local/f", b"1")

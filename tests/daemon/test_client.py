@@ -167,7 +167,7 @@ def test_a_daemon_whose_socket_is_gone_is_told_with_its_place(state: Path) -> No
     with fake_daemon(state):
         client = connect(state, patience=0.2)
         assert client is not None
-        Path(client._holder.socket).unlink()
+        Path(client._instance.socket).unlink()
         with pytest.raises(SyncerError, match=r"nobody listens at .*sock"):
             client.status()
 
@@ -262,7 +262,7 @@ def test_another_daemon_in_its_place_counts_as_the_end_of_the_first(state: Path)
     with fake_daemon(state):
         client = connect(state)
         assert client is not None
-        client._holder = replace(client._holder, pid=1)
+        client._instance = replace(client._instance, pid=1)
         assert client.ended(within=0)
 
 

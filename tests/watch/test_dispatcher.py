@@ -96,7 +96,7 @@ def test_more_than_the_kernel_keeps_is_told_to_all_and_all_goes_on(root, outside
     one, other = grown(root), grown(outside)
     files = [os.open(root / f"{n}" / "f", os.O_CREAT | os.O_WRONLY) for n in range(2)]
     (outside / "lost").mkdir()  # read long before the gap, and told all the same
-    for turn in range(dispatching._most_queued()):
+    for turn in range(dispatching.max_queued_events()):
         for file in files:
             os.pwrite(file, b"x", turn)
     (root / "new" / "deep").mkdir(parents=True)
@@ -113,7 +113,7 @@ def test_more_than_the_kernel_keeps_is_told_to_all_and_all_goes_on(root, outside
 def test_who_does_not_take_what_came_loses_his_own_and_nobody_else_s(
     root, outside, grown, queue, monkeypatch
 ):
-    monkeypatch.setattr(dispatching, "_most_queued", lambda: 10)
+    monkeypatch.setattr(dispatching, "max_queued_events", lambda: 10)
     slow, quick = grown(root), grown(outside)
     (root / "gone").mkdir()
     read(slow)
