@@ -41,6 +41,7 @@ BELOW_JOBS = tuple(
         "delta",
         "engine",
         "errors",
+        "exit_codes",
         "mounts",
         "state",
         "stores",
@@ -51,6 +52,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "syncer": (),
     "syncer.__main__": ("syncer.cli",),
     "syncer.errors": (),
+    "syncer.exit_codes": ("syncer.errors",),
     "syncer.engine": ("syncer.engine", "syncer.errors", "!syncer.engine.sync"),
     "syncer.engine.check": ("syncer.engine", "syncer.errors"),
     "syncer.engine.explain": ("syncer.engine", "syncer.errors"),
@@ -104,6 +106,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     ),
     "syncer.cli": (
         *ENGINE_VALUES,
+        "syncer.exit_codes",
         "syncer.formatting",
         "syncer.engine.report",
         "syncer.config",

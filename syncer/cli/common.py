@@ -206,7 +206,9 @@ def _shown_lines(text: str) -> str:
 
 def error_document(error: SyncerError) -> Mapping[str, object]:
     """What `--json` prints when no job could be begun."""
-    return {"error": {"message": error.message, "hint": error.hint, "exit": error.exit_code}}
+    from syncer.exit_codes import exit_code
+
+    return {"error": {"message": error.message, "hint": error.hint, "exit": exit_code(error)}}
 
 
 # --------------------------------------------------------------------------------

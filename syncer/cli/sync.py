@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import click
 
-from syncer import jobs
+from syncer import exit_codes, jobs
 from syncer.cli import json_output, text_output
 from syncer.cli.common import (
     SCHEMA,
@@ -107,7 +107,7 @@ def sync(
     found = each(session, selection, wish, jobs.sync, tell)
     if session.json:
         print_json(json_output.jobs(found))
-    return results.worst(result.exit_code for result in found)
+    return exit_codes.worst(result.exit_code for result in found)
 
 
 def show_plans(session: CliContext, selection: Selection, wish: RunOptions) -> int:
@@ -115,7 +115,7 @@ def show_plans(session: CliContext, selection: Selection, wish: RunOptions) -> i
     found = each(session, selection, wish, jobs.plan, _show if not session.json else tell)
     if session.json:
         print_json(json_output.jobs(found))
-    return results.worst(result.exit_code for result in found)
+    return exit_codes.worst(result.exit_code for result in found)
 
 
 def each(
@@ -225,7 +225,7 @@ def apply(session: CliContext, file: Path, max_delete: str | None, yes: bool) ->
     found = each(session, selection, wish, _applied(plans), tell)
     if session.json:
         print_json(json_output.jobs(found))
-    return results.worst(result.exit_code for result in found)
+    return exit_codes.worst(result.exit_code for result in found)
 
 
 def _job(settings: Settings, origin: Origin, file: Path) -> JobSettings:
@@ -284,7 +284,7 @@ def plan(
     session.talk(f"saved to {output}")
     if session.json:
         print_json(document)
-    return results.worst(result.exit_code for result in found)
+    return exit_codes.worst(result.exit_code for result in found)
 
 
 def _document(selection: Selection, wish: RunOptions, found: Sequence[JobResult]) -> json_output.Document:

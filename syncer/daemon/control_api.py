@@ -33,6 +33,7 @@ from syncer.daemon.instance import InstanceLock, bind, peer, stamp
 from syncer.daemon.status import DaemonStatus, JobStatus, daemon_document, job_document
 from syncer.engine.interfaces import Clock
 from syncer.errors import Busy, ConfigError, SyncerError, UsageError
+from syncer.exit_codes import exit_code
 
 SCHEMA: Final = 1
 MOST_WAIT: Final = 86_400.0  # seconds
@@ -152,7 +153,7 @@ def refusal(status: HTTPStatus, message: str) -> HttpResponse:
 
 def complaint(error: SyncerError, status: HTTPStatus) -> HttpResponse:
     """An error of ours as an answer."""
-    told = {"message": error.message, "hint": error.hint, "exit": error.exit_code}
+    told = {"message": error.message, "hint": error.hint, "exit": exit_code(error)}
     return document({"error": told}, status)
 
 

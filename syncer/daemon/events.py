@@ -23,7 +23,7 @@ from syncer.errors import (
     TransientError,
 )
 from syncer.formatting import counted, show_duration
-from syncer.jobs.results import JobResult, error_code
+from syncer.jobs.results import JobResult
 
 
 class EventKind(Enum):
@@ -128,9 +128,7 @@ def _of_error(error: SyncerError) -> tuple[Event, ...]:
     event = EventKind.GUARD if isinstance(error, GuardTripped) else EventKind.ERROR
     paths = (error.path,) if error.path else ()
     return (
-        Event(
-            event=event, key=_RAISED + error_code(error), paths=paths, message=error.message, hint=error.hint
-        ),
+        Event(event=event, key=_RAISED + error.code, paths=paths, message=error.message, hint=error.hint),
     )
 
 
@@ -180,7 +178,7 @@ def _of_failures(report: RunReport) -> tuple[Event, ...]:
     ]
     by_code: dict[str, list[tuple[str, SyncerError]]] = {}
     for path, error in failed:
-        by_code.setdefault(error_code(error), []).append((path, error))
+        by_code.setdefault(error.code, []).append((path, error))
     return tuple(
         Event(
             event=EventKind.ERROR,

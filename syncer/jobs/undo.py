@@ -41,6 +41,7 @@ from syncer.engine.model import Mode, RelPath, Side, Stale
 from syncer.engine.paths import printable, split
 from syncer.engine.report import Totals
 from syncer.errors import SyncerError, UsageError
+from syncer.exit_codes import exit_code
 from syncer.jobs import (
     factory,
     relocation,
@@ -129,7 +130,7 @@ def undo(world: Environment, job: JobSettings, number: int | None) -> Undone:
                     retention.resize(state, side, folder)
         except SyncerError as error:
             state.ledger.end_run(
-                own, result="error", exit_code=error.exit_code, message=error.message, synced=False
+                own, result="error", exit_code=exit_code(error), message=error.message, synced=False
             )
             raise
         done = Undone(run=run, number=own, steps=taken, notes=_notes(state, run))

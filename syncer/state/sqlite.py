@@ -47,7 +47,9 @@ _ERRNOS = {
 
 
 class CorruptDatabase(StateError):
-    """The database file is not one any more: it can be moved aside and the run started over."""
+    """The database file is damaged: it can be moved aside, and the run started over."""
+
+    code = "corruptdatabase"
 
 
 def just_commit(commit: Callable[[], None]) -> None:

@@ -8,6 +8,7 @@ from blake3 import blake3
 from syncer.engine.interfaces import DeleteRequest, RenameRequest, SetAttributesRequest
 from syncer.engine.model import Done, Entry, Failed, Kind, Stale
 from syncer.errors import AuthError, ChangedUnderUs, TransientError
+from syncer.exit_codes import exit_code
 from tests.contract.doubles import BytesSource, FarSource
 from tests.contract.rigs import Rig, in_order
 
@@ -223,7 +224,7 @@ def test_a_name_of_255_bytes_is_put_and_a_longer_one_refused(rig: Rig) -> None:
     """Or of as many as the file system holds."""
     done(rig.put("é" * (rig.longest // 2) + "x", b"1"))
     outcome = rig.put("x" * (rig.longest + 1), b"1")
-    assert isinstance(outcome, Failed) and outcome.error.exit_code == 3
+    assert isinstance(outcome, Failed) and exit_code(outcome.error) == 3
 
 
 def test_a_delete_moves_the_file_to_the_trash(rig: Rig) -> None:

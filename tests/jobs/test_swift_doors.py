@@ -10,6 +10,7 @@ from syncer.accounts.swift import default_container, door
 from syncer.clock import SystemClock
 from syncer.config.accounts import Account, Kinds, SmartFile
 from syncer.errors import AuthError, ConfigError
+from syncer.exit_codes import exit_code
 
 
 def account(base: Path = Path(), /, **table: object) -> Account:
@@ -39,7 +40,7 @@ def test_what_neither_account_nor_environment_give_is_named(auth: str) -> None:
     with pytest.raises(AuthError) as caught:
         door(account(auth=auth, **table), SystemClock(), environ={})
     assert hint in caught.value.hint
-    assert caught.value.exit_code == 7
+    assert exit_code(caught.value) == 7
 
 
 @pytest.mark.parametrize(
