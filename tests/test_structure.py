@@ -49,7 +49,8 @@ BELOW_JOBS = tuple(
     )
 )
 ARROWS: dict[str, tuple[str, ...]] = {
-    "syncer": (),
+    "syncer": ("syncer",),  # the public names, which are loaded at their first use
+    "syncer.api": (*BELOW_JOBS, "syncer.formatting", "syncer.jobs", "syncer.daemon"),
     "syncer.__main__": ("syncer.cli",),
     "syncer.errors": (),
     "syncer.exit_codes": ("syncer.errors",),
@@ -247,7 +248,10 @@ def test_imports_go_one_way() -> None:
 
 
 def test_no_two_modules_import_each_other() -> None:
-    graph = {m: {i for i in imports(p) if i in MODULES and i != m} for m, p in MODULES.items()}
+    # The package itself loads its public names at their first use only: importing it closes no circle.
+    graph = {
+        m: {i for i in imports(p) if i in MODULES and i not in (m, "syncer")} for m, p in MODULES.items()
+    }
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

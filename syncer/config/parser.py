@@ -180,6 +180,18 @@ def _job(name: str, table: Mapping[str, Any], base: Path, complaints: list[str])
     return JobSettings(**dict(checked)) if checked else None
 
 
+def job_settings(name: str, table: Mapping[str, Any], base: Path) -> JobSettings:
+    """A job that is in no config file, from the keys of one. Raises ConfigError, a line for each complaint.
+
+    `local` may be a Path and `remote` a Location; other paths are relative to `base`.
+    """
+    complaints: list[str] = []
+    checked = _validated(_Job, "job", name, table, base, complaints)
+    if checked is None or complaints:
+        raise ConfigError("\n".join(complaints), hint="config.example.toml shows every key with its default")
+    return JobSettings(**dict(checked))
+
+
 def _daemon(table: Mapping[str, Any], base: Path, complaints: list[str]) -> DaemonSettings:
     given = table.get("daemon", {})
     if not isinstance(given, dict):
