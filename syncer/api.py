@@ -302,9 +302,8 @@ class Job:
         on, and one that no longer fits is reported as a problem with the code `stale`. `where`: do only the
         actions for which it is true; the others wait for a later run. `max_delete` (a count, or "50%") and
         `allow_deletes` (all) let deletions through that a guard would hold back, and `accept_roots` a root
-        that was emptied or replaced. `full`: trust no time stamp, hash every file. `wait`: look once more at the
-        end at files that were younger than `settle`, when they are old enough; else they are left for a later
-        run.
+        that was emptied or replaced. `full`: trust no time stamp, hash every file. `wait`: sync files that
+        were younger than `settle` at the end, when they are old enough; else they wait for a later run.
 
         `on_progress` is called with a `Progress`, perhaps from several threads. An exception that it raises
         ends the run between two steps; the state stays consistent.
@@ -412,7 +411,7 @@ class Daemon:
             raise ConfigError(f"{config.origin}: there are no jobs", hint="write a [jobs.NAME] table")
         overlap.check(config, config.jobs.values())
 
-    def run(self, *, on_ready: Callable[[str], object] | None = None) -> int:
+    def run(self, *, on_ready: Callable[[str], None] | None = None) -> int:
         """Run until `stop` or a signal; 0, or the number of the signal.
 
         `on_ready` is called with the path of the control socket once every job is watched. In the main thread
