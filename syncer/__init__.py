@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         sync,
     )
     from syncer.config import JobSettings, Location, Settings
+    from syncer.config.secrets import Secret
     from syncer.engine.interfaces import Capabilities
     from syncer.engine.model import BlockedEntry, Entry, Kind, Problem, Side
     from syncer.engine.report import CheckDifference, ConflictReport, Explanation, Hold, Totals
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
     from syncer.jobs.conflicts import ConflictOutcome
     from syncer.jobs.undo import UndoReport
     from syncer.state.history import HistoryEntry, OpenConflict, Run
+    from syncer.stores.context import StoreContext
+    from syncer.stores.simple import SimpleStore as Store
+    from syncer.stores.stale import StaleError
 
 __version__ = "0.1.0"
 
@@ -73,6 +77,10 @@ _MODULES = {  # which module defines each public name
     "syncer.jobs.conflicts": ("ConflictOutcome",),
     "syncer.jobs.undo": ("UndoReport",),
     "syncer.state.history": ("HistoryEntry", "OpenConflict", "Run"),
+    "syncer.config.secrets": ("Secret",),
+    "syncer.stores.context": ("StoreContext",),
+    "syncer.stores.simple": ("Store",),
+    "syncer.stores.stale": ("StaleError",),
     "syncer.errors": (
         "SyncError",
         "UsageError",
@@ -95,6 +103,7 @@ _MODULES = {  # which module defines each public name
         "NoSpace",
     ),
 }
+_OTHERWISE = {"Store": "SimpleStore"}  # inside, a `Store` is what the engine works with
 _DEFINED_IN = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [  # in reading order; a test compares it with _MODULES
@@ -107,6 +116,10 @@ __all__ = [  # in reading order; a test compares it with _MODULES
     "SyncReport",
     "ActionResult",
     "Progress",
+    "Store",
+    "StoreContext",
+    "StaleError",
+    "Secret",
     "Settings",
     "JobSettings",
     "Location",
@@ -154,7 +167,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(_DEFINED_IN[name]), name)
+    value = getattr(import_module(_DEFINED_IN[name]), _OTHERWISE.get(name, name))
     globals()[name] = value  # the next use does not come here
     return value
 

@@ -84,7 +84,13 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "syncer.formatting": ENGINE_VALUES,
     "syncer.config": (*ENGINE_VALUES, "syncer.formatting", "syncer.engine.gitignore", "syncer.config"),
     "syncer.accounts": (*BELOW_JOBS, "syncer.formatting"),
-    "syncer.testing": (*ENGINE_VALUES, "syncer.engine.fingerprint", "syncer.stores", "syncer.testing"),
+    "syncer.testing": (
+        *ENGINE_VALUES,
+        "syncer.engine.fingerprint",
+        "syncer.exit_codes",
+        "syncer.stores",
+        "syncer.testing",
+    ),
     "syncer.jobs": (*BELOW_JOBS, "syncer.formatting", "syncer.jobs"),
     "syncer.watch": (*ENGINE_VALUES, "syncer.clock", "syncer.mounts", "syncer.watch"),
     "syncer.daemon": (

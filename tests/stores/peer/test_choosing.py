@@ -102,9 +102,7 @@ def test_an_authority_that_is_no_file_is_a_mistake_in_the_config(tmp_path: Path)
         opened("https://127.0.0.1:9/", tmp_path, ca_file=str(tmp_path / "none"))
 
 
-def test_an_account_of_type_syncer_speaks_the_extension_and_nothing_else(
-    site: Served, tmp_path: Path
-) -> None:
+def test_an_account_of_type_syncer_speaks_the_extension_only(site: Served, tmp_path: Path) -> None:
     store = opened(f"{site.url}ours/", tmp_path, type="syncer")
     assert isinstance(store, AutodetectStore) and isinstance(store.inner, PeerStore)
     store.close()
@@ -116,8 +114,7 @@ def test_an_account_of_type_syncer_speaks_the_extension_and_nothing_else(
 
 
 def test_both_words_for_a_server_of_one_s_own_are_one_identity(tmp_path: Path) -> None:
-    accounts = [
-        SmartFile(name="box", type=word, url="https://box.example/") for word in ("smartfile", "syncer")
-    ]
+    url = "https://box.example/"
+    accounts = [SmartFile(name="box", type=word, url=url) for word in ("smartfile", "syncer")]
     assert {account.identity for account in accounts} == {"smartfile:url=https://box.example/"}
     assert len({purpose(account, {}) for account in accounts}) == 1

@@ -9,8 +9,8 @@ from syncer.engine.interfaces import DeleteRequest, RenameRequest, SetAttributes
 from syncer.engine.model import Done, Entry, Failed, Kind, Stale
 from syncer.errors import AuthError, ChangedUnderUs, TransientError
 from syncer.exit_codes import exit_code
-from tests.contract.doubles import BytesSource, FarSource
-from tests.contract.rigs import Rig, in_order
+from syncer.testing.rig import Rig, in_order
+from syncer.testing.sources import BytesSource, FarSource
 
 SECOND = 10**9
 

@@ -10,7 +10,7 @@ from blake3 import blake3
 from syncer.engine.fingerprint import fingerprint
 from syncer.engine.model import Done, Entry, Failed, Kind
 from syncer.errors import ChangedUnderUs, NotFound, StoreError, SyncerError
-from tests.contract.rigs import Rig
+from syncer.testing.rig import Rig
 
 NAMES = [
     "plain",
