@@ -1,41 +1,42 @@
-"""Every error Syncer raises on purpose, in one tree.
+"""The exception tree: every error that Syncer raises on purpose derives from `SyncError`.
 
-    SyncerError                     exit 5  nothing could be done
-    ├── UsageError                  exit 2  the command line asks for something impossible
-    ├── ConfigError                 exit 2  the config file, a job or an account is wrong
-    ├── StateError                  exit 5  the state database or directory cannot be used
-    ├── NoCommonVersion             exit 5  this Syncer and a server's speak no common version
-    ├── Busy                        exit 6  another run holds this job
-    ├── GuardTripped                exit 4  a safety guard refused the whole job
-    ├── Interrupted                 exit 130 or 143  a signal stopped the run
-    ├── StoreError                  exit 3  one side said no; usually about one path
-    │   ├── TransientError                  running again may help (time-out, 503, reset)
-    │   ├── PermanentError                  running again will not help
-    │   │   ├── NotFound                    the path is not there
-    │   │   ├── QuotaExceeded               the other side is full
-    │   │   ├── Unreadable                  it is there, and we may not read it
-    │   │   ├── Unholdable                  this side cannot hold such a name, kind or size
-    │   │   ├── Unidentified                a root is there, but not what tells it from others
-    │   │   ├── Unmovable                   a rename cannot lead there: another file system
-    │   │   └── BadDelta                    a signature or a delta cannot be what it claims to be
-    │   ├── PreconditionFailed              what is there is not what was planned on
-    │   └── AuthError           exit 7      credentials are missing, wrong or expired
-    └── LocalError                  exit 3  the local system said no
-        ├── ChangedUnderUs                  the file changed while it was read
-        └── NoSpace                         the disk is full (ENOSPC, EDQUOT)
+    SyncError                       fatal: nothing could be done
+    ├── UsageError                  the arguments ask for something impossible
+    ├── ConfigError                 the config file, a job or an account is wrong
+    ├── StateError                  the state database or directory cannot be used
+    ├── NoCommonVersion             this Syncer and the server share no protocol version
+    ├── Busy                        another run holds the lock of this job
+    ├── GuardError                  a safety guard refused the whole job
+    ├── Interrupted                 a signal stopped the run between two steps
+    ├── StoreError                  a store refused or failed a request, usually for one path
+    │   ├── TransientError              a retry may help (time-out, 503, connection reset)
+    │   ├── PermanentError              a retry will fail in the same way
+    │   │   ├── NotFound                    the path does not exist
+    │   │   ├── QuotaExceeded               the store is full
+    │   │   ├── Unreadable                  the path exists and must not be read (permission denied)
+    │   │   ├── Unholdable                  the store cannot hold such a name, kind or size
+    │   │   ├── Unidentified                the root exists and cannot hold the marker that identifies it
+    │   │   ├── Unmovable                   a rename across file systems
+    │   │   └── BadDelta                    a signature or delta is malformed
+    │   ├── PreconditionFailed          the path is not what was planned on
+    │   └── AuthError               credentials are missing, wrong or expired
+    └── LocalError                  the local system refused or failed a call
+        ├── ChangedUnderUs              the file changed while it was read
+        └── NoSpace                     the disk is full (ENOSPC, EDQUOT)
 
-The message says what and where, `hint` says what to do. Errors about one path
-travel as values (`engine.model.Failed`) once they have left a store; an error
-that is raised through the engine ends the run.
+`message` says what failed and where, `hint` what to do, `path` names the path where the error is about one,
+and `code` is the stable word for it in `--json`. Exit codes are in `exit_codes`. Errors about one path
+travel as values (`engine.model.Failed`) once they have left a store; an error that is raised through the
+engine ends the run.
 """
 
 from __future__ import annotations
 
 
-class SyncerError(Exception):
-    """Nothing could be done."""
+class SyncError(Exception):
+    """The base of all errors of Syncer; raised itself where a run failed as a whole."""
 
-    exit_code = 5
+    code = "syncererror"  # the stable word in `--json`
 
     def __init__(self, message: str, *, hint: str = "", path: str = "") -> None:
         super().__init__(message)
@@ -44,63 +45,66 @@ class SyncerError(Exception):
         self.path = path
 
 
-class UsageError(SyncerError):
-    """The command line asks for something impossible."""
+class UsageError(SyncError):
+    """The arguments ask for something impossible."""
 
-    exit_code = 2
+    code = "usageerror"
 
 
-class ConfigError(SyncerError):
+class ConfigError(SyncError):
     """The config file, a job or an account is wrong."""
 
-    exit_code = 2
+    code = "config"
 
 
-class StateError(SyncerError):
+class StateError(SyncError):
     """The state database or its directory cannot be used."""
 
-
-class NoCommonVersion(SyncerError):
-    """This Syncer and the server's speak no common version of the protocol: one of them is to be updated."""
+    code = "stateerror"
 
 
-class Busy(SyncerError):
-    """Another run holds this job."""
+class NoCommonVersion(SyncError):
+    """This Syncer and the server share no protocol version: one of them has to be updated."""
 
-    exit_code = 6
+    code = "nocommonversion"
 
 
-class GuardTripped(SyncerError):
-    """A safety guard refused the whole job; nothing was changed on either side."""
+class Busy(SyncError):
+    """Another run holds the lock of this job."""
 
-    exit_code = 4
+    code = "busy"
+
+
+class GuardError(SyncError):
+    """A safety guard refused the whole job; nothing was changed. `code` is the guard's name."""
 
     def __init__(
         self, guard: str, message: str, *, hint: str = "", path: str = "", acceptable: bool = False
     ) -> None:
-        """`acceptable`: a person may wave it through by --yes."""
+        """`acceptable`: the user may override the guard for one run (`--yes`, `allow_deletes`)."""
         super().__init__(message, hint=hint, path=path)
-        self.guard = guard
+        self.guard = self.code = guard
         self.acceptable = acceptable
 
 
-class Interrupted(SyncerError):
+class Interrupted(SyncError):
     """A signal stopped the run between two steps; the state is consistent."""
+
+    code = "interrupted"
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by signal {signum}; the state is consistent, the next run goes on")
-        self.exit_code = 128 + signum
+        self.signum = signum
 
 
-class StoreError(SyncerError):
-    """One side of a job said no."""
+class StoreError(SyncError):
+    """A store refused or failed a request."""
 
-    exit_code = 3
     code = "store-error"
 
 
 class TransientError(StoreError):
-    """It failed now and may work later."""
+    """The request failed now and may work later: a time-out, a 503, a broken connection."""
 
     code = "transient"
 
@@ -108,62 +112,62 @@ class TransientError(StoreError):
         self, message: str, *, hint: str = "", path: str = "", retry_after: float | None = None
     ) -> None:
         super().__init__(message, hint=hint, path=path)
-        self.retry_after = retry_after  # seconds, where the other side named them
-        self.request = ""  # which one failed, where it was counted as it went out
-        self.attempts = 0  # times that it was sent in vain so far
-        self.counted_by: object = None  # what counts them
+        self.retry_after = retry_after  # seconds, where the service named a delay
+        self.request = ""  # the failed request, as `stores.retry_policy` counts requests
+        self.attempts = 0  # how often it was sent without success
+        self.counted_by: object = None  # the counter that counted these attempts
 
 
 class PermanentError(StoreError):
-    """It will fail again in the same way."""
+    """The request will fail again in the same way."""
 
     code = "refused"
 
 
 class NotFound(PermanentError):
-    """The path is not there."""
+    """The path does not exist."""
 
     code = "not-found"
 
 
 class QuotaExceeded(PermanentError):
-    """The other side is full."""
+    """The store is full: no space or quota is left."""
 
     code = "quota"
 
 
 class Unreadable(PermanentError):
-    """It is there, and we may not read it."""
+    """The path exists and must not be read: permission denied."""
 
     code = "unreadable"
 
 
 class Unholdable(PermanentError):
-    """This side cannot hold such a name, kind or size."""
+    """The store cannot hold such a name, kind or size."""
 
     code = "unholdable"
 
 
 class Unidentified(PermanentError):
-    """A root is there, but what would tell it from others has no place in it."""
+    """The root exists and cannot hold the marker that identifies it."""
 
     code = "unidentified"
 
 
 class Unmovable(PermanentError):
-    """A rename cannot lead there: another file system (a mount or a subvolume within the root)."""
+    """A rename across file systems: a mount or a subvolume within the root."""
 
     code = "unmovable"
 
 
 class BadDelta(PermanentError):
-    """A signature or a delta cannot be what it claims to be, or costs too much: send the file whole."""
+    """A signature or a delta is malformed, or costs too much: the file has to be sent whole."""
 
     code = "bad-delta"
 
 
 class PreconditionFailed(StoreError):
-    """What is there is not what was planned on."""
+    """The path does not hold what the request was planned on."""
 
     code = "changed"
 
@@ -171,19 +175,17 @@ class PreconditionFailed(StoreError):
 class AuthError(StoreError):
     """Credentials are missing, wrong or expired."""
 
-    exit_code = 7
     code = "auth"
 
 
-class LocalError(SyncerError):
-    """The local system said no."""
+class LocalError(SyncError):
+    """The local system refused or failed a call."""
 
-    exit_code = 3
     code = "io-error"
 
 
 class ChangedUnderUs(LocalError):
-    """The file changed while it was read: left for the next run."""
+    """The file changed while it was read; the next run reads it again."""
 
     code = "busy"
 
@@ -192,3 +194,7 @@ class NoSpace(LocalError):
     """The disk is full or a quota is used up."""
 
     code = "no-space"
+
+
+SyncerError = SyncError  # the names that the rest of the package uses
+GuardTripped = GuardError

@@ -21,6 +21,9 @@ from hypothesis import HealthCheck, settings
 
 from tests.reaper import VARIABLE
 
+pytest.register_assert_rewrite(
+    "syncer.testing.rig", "syncer.testing.contract_changes", "syncer.testing.contract_queries"
+)
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]  # real folders are slower than lists of integers
 
 sys.setrecursionlimit(17_000)  # as `observe` leaves it: Hypothesis minds a limit that changes during a test

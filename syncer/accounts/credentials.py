@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from syncer.config.secrets import Secret
 from syncer.errors import AuthError
 from syncer.state.credentials import CredentialStore
+from syncer.stores.context import Wallet
 from syncer.stores.orange.token import Token
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def purpose(account: Account, environ: Mapping[str, str]) -> str:
             parts = _smartfile(account, environ)
         case _:
             parts = []
-    return " ".join([account.type, *parts])
+    kind = "smartfile" if isinstance(account, SmartFile) else account.type  # also of type `syncer`
+    return " ".join([kind, *parts])
 
 
 def _orange(account: Orange) -> list[str]:
@@ -124,7 +126,7 @@ def _missing(account: Account, field: str, environ: Mapping[str, str]) -> bool:
 class OrangeTokens:
     """`stores.orange.token.Tokens` in a wallet."""
 
-    def __init__(self, wallet: CredentialStore, purpose: str) -> None:
+    def __init__(self, wallet: Wallet, purpose: str) -> None:
         self._wallet = wallet
         self._purpose = purpose
 

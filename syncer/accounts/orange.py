@@ -1,17 +1,39 @@
-"""Accounts of type `orange`: where the two hosts are, whose application it is, where the login is kept."""
+"""Accounts of type `orange`: the hosts of the service, the registered application, the saved login."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from syncer.accounts.spec import StoreSpec
 from syncer.engine.interfaces import Store
-from syncer.errors import ConfigError
+from syncer.errors import AuthError, ConfigError
+from syncer.stores.context import StoreContext
 
 if TYPE_CHECKING:
     from syncer.config.accounts import Account
     from syncer.stores.orange.oauth import OAuth2Application
     from syncer.stores.orange.token import Tokens
+
+
+class OrangeType:
+    """The account type `orange` (`config.account_types.AccountType`)."""
+
+    @staticmethod
+    def config_model(table: Mapping[str, Any]) -> type[Account]:
+        """The model of its accounts."""
+        from syncer.config.accounts import Orange
+
+        return Orange
+
+    @classmethod
+    def open(cls, config: Account, path: str, *, context: StoreContext) -> Store:
+        """The store of a folder of the account. Raises AuthError, ConfigError."""
+        from syncer.accounts.credentials import OrangeTokens, purpose
+
+        if context.wallet is None:
+            raise AuthError(f"accounts.{config.name}: there is nowhere to look for its login")
+        return connecting(config, path, OrangeTokens(context.wallet, purpose(config, os.environ)), context)
 
 
 def application(account: Account) -> OAuth2Application:
@@ -30,7 +52,7 @@ def application(account: Account) -> OAuth2Application:
     )
 
 
-def connecting(where: StoreSpec, tokens: Tokens) -> Store:
+def connecting(account: Account, path: str, tokens: Tokens, context: StoreContext) -> Store:
     """The store of a folder of an Orange account; nothing is sent yet. Raises ConfigError."""
     from functools import partial
 
@@ -42,7 +64,6 @@ def connecting(where: StoreSpec, tokens: Tokens) -> Store:
     from syncer.stores.orange.store import OrangeStore
     from syncer.stores.orange.token import Bearer
 
-    account = where.account
     registered = application(account)
     assert isinstance(account, Orange)
     for key, url in (("api_url", account.api_url), ("content_url", account.content_url)):
@@ -52,18 +73,18 @@ def connecting(where: StoreSpec, tokens: Tokens) -> Store:
                 hint="write https://, or `insecure = true` in the account to accept that",
             )
     bearer = Bearer(
-        tokens, partial(refresh, registered, clock=where.clock), clock=where.clock, again=registered.again
+        tokens, partial(refresh, registered, clock=context.clock), clock=context.clock, again=registered.again
     )
     api = Api(
-        OrangeSession(bearer, clock=where.clock, account=account.name),
+        OrangeSession(bearer, clock=context.clock, account=account.name),
         api_url=account.api_url or API_URL,
         content_url=account.content_url or CONTENT_URL,
     )
     return OrangeStore(
         api,
-        where.path,
-        identity=f"{account.identity}/{where.path.strip('/')}",
-        clock=where.clock,
-        cache=where.cache,
-        tag=where.tag,
+        path,
+        identity=f"{account.identity}/{path.strip('/')}",
+        clock=context.clock,
+        cache=context.cache,
+        tag=context.tag,
     )

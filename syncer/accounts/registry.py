@@ -1,52 +1,26 @@
-"""Accounts to stores: which class speaks to which kind of service. Imports each only when it is asked for.
-
-A kind of account that is not in `FACTORIES` is one that this version cannot speak to.
-"""
+"""Accounts to stores: the account type makes the store, which is then wrapped for retries."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from syncer.accounts.spec import StoreSpec
 from syncer.engine.interfaces import Clock, Store
-from syncer.errors import AuthError
+from syncer.errors import ConfigError, SyncError
+from syncer.stores.context import StoreContext
 
 if TYPE_CHECKING:
     from syncer.config.accounts import Account
 
 
-Factory: TypeAlias = Callable[[StoreSpec], Store]
-
-
-def _smartfile(where: StoreSpec) -> Store:
-    from syncer.accounts.smartfile import connecting
-
-    return connecting(where.account, where.path, clock=where.clock, cache=where.cache, tag=where.tag)
-
-
-def _swift(where: StoreSpec) -> Store:
-    from syncer.accounts.swift import swift
-
-    return swift(where)
-
-
-def _orange(where: StoreSpec) -> Store:
-    from syncer.accounts.credentials import OrangeTokens, purpose
-    from syncer.accounts.orange import connecting
-
-    if where.wallet is None:
-        raise AuthError(f"accounts.{where.account.name}: nowhere to look for its login")
-    return connecting(where, OrangeTokens(where.wallet, purpose(where.account, os.environ)))
-
-
-FACTORIES: Mapping[str, Factory] = {  # by an account's `type`
-    "orange": _orange,
-    "smartfile": _smartfile,
-    "swift": _swift,
-}
+def check_usable(account: Account, origin: str) -> None:
+    """Raises ConfigError for an account whose plug-in cannot be loaded. `origin`: the config file."""
+    if account.unusable:
+        raise ConfigError(
+            f"{origin}: accounts.{account.name}: {account.unusable}",
+            hint="reinstall or update the package of this account type; other accounts are not concerned",
+        )
 
 
 def store_of(
@@ -59,7 +33,7 @@ def store_of(
     tag: str,
     trash_days: int | None = None,
 ) -> Store:
-    """The store of a service, tried again when it fails for the moment; with what `syncer login` kept.
+    """The store of a path of an account, with retries and with what `syncer login` saved.
 
     Nothing is sent yet. Raises AuthError, ConfigError, StateError.
     """
@@ -67,13 +41,33 @@ def store_of(
     from syncer.stores.retry import RetryingStore
 
     wallet = wallet_of(state_dir, account)
-    where = StoreSpec(
-        account=completed(account, wallet, os.environ),
-        path=path,
+    context = StoreContext(
+        account=account.name,
+        identity=f"{account.identity}/{path}",
         clock=clock,
         cache=cache,
         tag=tag,
         wallet=wallet,
         trash_days=trash_days,
     )
-    return RetryingStore(FACTORIES[account.type](where), sleep=clock.sleep)
+    store = open_store(completed(account, wallet, os.environ), path, context)
+    return RetryingStore(store, sleep=clock.sleep)
+
+
+def open_store(account: Account, path: str, context: StoreContext) -> Store:
+    """The bare store, as the account type makes it. Raises AuthError, ConfigError, StateError."""
+    from syncer.config import account_types
+    from syncer.stores.simple import SimpleStore, SimpleStoreAdapter
+
+    try:
+        store = account_types.find(account.type).open(account, path, context=context)
+    except SyncError:
+        raise
+    except Exception as error:
+        if account.type in account_types.BUILT_IN:
+            raise
+        raise ConfigError(
+            f"accounts.{account.name}: type {account.type} cannot be opened: {type(error).__name__}: {error}"
+        ) from error
+    opened: Store = SimpleStoreAdapter(store, context) if isinstance(store, SimpleStore) else store
+    return opened

@@ -1,20 +1,21 @@
-"""Accounts of type `smartfile`: where the server is, who we are there, and which of two languages it speaks.
+"""Accounts of type `syncer` (one's own `syncer serve`) and `smartfile`: URL, login, and the protocol spoken.
 
-`syncer serve` announces its extension in the answer of ping: then the store is a peer, else the
-plain SmartFile API is spoken. The first call decides, so that a store can be made without a network.
+`syncer serve` announces its extension in the answer of ping: then the store speaks that, else the plain
+SmartFile API. The first call decides, so that a store can be made without a network.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from syncer.engine.interfaces import Clock, Store
 from syncer.errors import ConfigError, PermanentError, StoreError
 from syncer.stores.base import StoreWrapper
+from syncer.stores.context import StoreContext
 
 if TYPE_CHECKING:
     from syncer.config.accounts import Account
@@ -24,8 +25,28 @@ if TYPE_CHECKING:
 _PING = "api/2/ping/"
 
 
+class SmartFileType:
+    """The account type `smartfile` (`config.account_types.AccountType`): either server, found out by ping."""
+
+    @staticmethod
+    def config_model(table: Mapping[str, Any]) -> type[Account]:
+        """The model of its accounts."""
+        from syncer.config.accounts import SmartFile
+
+        return SmartFile
+
+    @classmethod
+    def open(cls, config: Account, path: str, *, context: StoreContext) -> Store:
+        """The store of a folder of the server. Raises AuthError, ConfigError."""
+        return connecting(config, path, clock=context.clock, cache=context.cache, tag=context.tag)
+
+
+class SyncerServerType(SmartFileType):
+    """The account type `syncer`: a server of one's own, `syncer serve`. Another server is an error."""
+
+
 def connecting(account: Account, path: str, *, clock: Clock, cache: Path, tag: str) -> Store:
-    """The store of a SmartFile account's folder; nothing is sent yet. Raises AuthError, ConfigError."""
+    """The store of a folder of the server; nothing is sent yet. Raises AuthError, ConfigError."""
     from syncer.stores.http.client import HttpSession
     from syncer.stores.smartfile import auth
 
@@ -40,7 +61,12 @@ def connecting(account: Account, path: str, *, clock: Clock, cache: Path, tag: s
         login.url, login.auth, str(ca_file) if ca_file else None, clock=clock, account=account.name
     )
     identity = f"smartfile:{login.url}{path.strip('/')}"
-    return AutodetectStore(lambda: _speaking(session, path, cache=cache, tag=tag), identity, session)
+    only_ours = account.type == "syncer"
+
+    def choose() -> Store:
+        return _speaking(session, path, cache=cache, tag=tag, only_ours=only_ours)
+
+    return AutodetectStore(choose, identity, session)
 
 
 def _given(account: Account) -> Given:
@@ -67,8 +93,11 @@ def _given(account: Account) -> Given:
     )
 
 
-def _speaking(session: HttpSession, path: str, *, cache: Path, tag: str) -> Store:
-    """Asks the server once. Raises AuthError, TransientError, PermanentError, NoCommonVersion."""
+def _speaking(session: HttpSession, path: str, *, cache: Path, tag: str, only_ours: bool) -> Store:
+    """Ask the server once which protocol it speaks.
+
+    Raises AuthError, TransientError, PermanentError, NoCommonVersion.
+    """
     from syncer.stores import peer
     from syncer.stores.http.json import document
 
@@ -84,6 +113,11 @@ def _speaking(session: HttpSession, path: str, *, cache: Path, tag: str) -> Stor
         from syncer.stores.peer.store import PeerStore
 
         return PeerStore(session, path, cache=cache, version=version)
+    if only_ours:
+        raise PermanentError(
+            f"{session.base_url} is not a Syncer server",
+            hint='check the url of the account; for the SmartFile service write type = "smartfile"',
+        )
     from syncer.stores.smartfile import connecting as plain
 
     return plain(session, path, clock=session.clock, tag=tag)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from syncer.accounts.spec import StoreSpec
 from syncer.config.accounts import Account, SwiftHubic, SwiftKeystone, SwiftOvh, SwiftToken, SwiftV1
 from syncer.engine.interfaces import Clock, Store
 from syncer.errors import ConfigError
+from syncer.stores.context import StoreContext
 
 if TYPE_CHECKING:
     from syncer.config.secrets import Secret
@@ -179,16 +179,28 @@ def connecting(
     )
 
 
-def swift(where: StoreSpec) -> Store:
-    """The factory for accounts of type `swift`. Raises what `connecting` does."""
-    return connecting(
-        where.account,
-        where.path,
-        clock=where.clock,
-        cache=where.cache,
-        tag=where.tag,
-        trash_days=where.trash_days,
-    )
+class SwiftType:
+    """The account type `swift` (`config.account_types.AccountType`), with a model for each `auth`."""
+
+    @staticmethod
+    def config_model(table: Mapping[str, Any]) -> type[Account]:
+        """The model for the login that the table names. Raises WrongType."""
+        from syncer.config.account_types import one_of
+        from syncer.config.accounts import SWIFT_LOGINS
+
+        return SWIFT_LOGINS[one_of(table, "auth", list(SWIFT_LOGINS))]
+
+    @classmethod
+    def open(cls, config: Account, path: str, *, context: StoreContext) -> Store:
+        """The store of a container, or of a prefix in one. Raises what `connecting` does."""
+        return connecting(
+            config,
+            path,
+            clock=context.clock,
+            cache=context.cache,
+            tag=context.tag,
+            trash_days=context.trash_days,
+        )
 
 
 def _whereabouts(account: Account, environ: Mapping[str, str]) -> str:

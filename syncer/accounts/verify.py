@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syncer.accounts.credentials import completed, wallet_of
-from syncer.accounts.registry import store_of
+from syncer.accounts.registry import check_usable, store_of
 from syncer.config.accounts import (
     Account,
     SmartFile,
@@ -189,4 +189,5 @@ def known(accounts: Mapping[str, Account], name: str, origin: str) -> Account:
             f"{origin}: there is no account {quoted(name)}{near(name, accounts)}",
             hint=f"accounts of this config: {names}; write an [accounts.{name}] table",
         )
+    check_usable(accounts[name], origin)
     return accounts[name]

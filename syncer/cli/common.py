@@ -212,7 +212,9 @@ def print_error(error: SyncerError) -> None:
 
 def error_document(error: SyncerError) -> Mapping[str, object]:
     """The JSON document of an error that ended the command before any job."""
-    return {"error": {"message": error.message, "hint": error.hint, "exit": error.exit_code}}
+    from syncer.exit_codes import exit_code
+
+    return {"error": {"message": error.message, "hint": error.hint, "exit": exit_code(error)}}
 
 
 # --------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import click
 
-from syncer import jobs
+from syncer import exit_codes, jobs
 from syncer.cli import json_output
 from syncer.cli.common import CliContext, pass_cli, print_json, shared
 from syncer.cli.job_selection import Selection, select
@@ -26,7 +26,7 @@ from syncer.daemon.status import JobStatus, Phase
 from syncer.engine.paths import printable
 from syncer.errors import ConfigError, UsageError
 from syncer.formatting import parse_duration, show_duration
-from syncer.jobs import RunOptions, SystemClock, overlap, results
+from syncer.jobs import RunOptions, SystemClock, overlap
 
 Load = Callable[[], tuple[Settings, Sequence[JobSettings]]]
 
@@ -140,7 +140,7 @@ def flush(session: CliContext, words: tuple[str, ...], wait: str | None) -> int:
         "jobs": [status.job_document(job) for job in found],
     }
     session.answer(document, *(line for line, _ in told))
-    return results.worst(code for _, code in told)
+    return exit_codes.worst(code for _, code in told)
 
 
 @click.command()
@@ -209,7 +209,7 @@ def _synced(session: CliContext, selection: Selection) -> int:
     found = run_each(session, selection, RunOptions(), jobs.sync, report)
     if session.json:
         print_json({"daemon": False, **json_output.jobs(found)})
-    return results.worst(result.exit_code for result in found)
+    return exit_codes.worst(result.exit_code for result in found)
 
 
 def _waited(words: Sequence[str], wait: str | None) -> tuple[tuple[str, ...], float]:

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from syncer import jobs
+from syncer import exit_codes, jobs
 from syncer.cli import json_output, text_output, trash
 from syncer.cli.common import (
     CliContext,
@@ -132,7 +132,7 @@ def check(session: CliContext, words: tuple[str, ...]) -> int:
     found = [_checked(session, selection.settings, job) for job in selection.jobs]
     if session.json:
         print_json({"jobs": found})
-    return results.worst(int(document["exit"]) for document in found)
+    return exit_codes.worst(int(document["exit"]) for document in found)
 
 
 def _checked(session: CliContext, settings: Settings, job: JobSettings) -> Document:
@@ -142,10 +142,15 @@ def _checked(session: CliContext, settings: Settings, job: JobSettings) -> Docum
     except SyncerError as error:
         print_error(error)
         problems = [json_output.error(error)]
-        return {"job": job.name, "differences": differences, "problems": problems, "exit": error.exit_code}
+        return {
+            "job": job.name,
+            "differences": differences,
+            "problems": problems,
+            "exit": exit_codes.exit_code(error),
+        }
     with jobs.view(settings, job) as state:
         waits = jobs.waiting_exit(state.ledger, state.memory)
-    code = results.worst((waits, DIFFERENT if differences else 0))
+    code = exit_codes.worst((waits, DIFFERENT if differences else 0))
     if not session.json:
         print_out(f"{job.name}: {f'{len(differences):,} differ' if differences else 'both sides are equal'}")
     return {"job": job.name, "differences": differences, "problems": [], "exit": code}

@@ -87,7 +87,7 @@ def action(act: Action, outcome: Outcome | None = None) -> Document:
     if outcome and not isinstance(outcome, Done):
         document["message"] = results.message_of(outcome)
         if isinstance(outcome, Failed):
-            document["code"] = results.error_code(outcome.error)
+            document["code"] = outcome.error.code
     return document
 
 
@@ -153,7 +153,7 @@ def error(ended: SyncerError) -> Document:
     return {
         "path": ended.path,
         "side": "",
-        "code": results.error_code(ended),
+        "code": ended.code,
         "message": ended.message,
         "hint": ended.hint,
     }

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import click
 
-from syncer import __version__
+from syncer import __version__, exit_codes
 from syncer.cli.common import (
     CliContext,
     error_document,
@@ -108,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     code = _called(words, session)
     if stdout_state.lost:
         print_err(f"syncer: the answer cannot be written to stdout: {stdout_state.reason}")
-        code = code or SyncerError.exit_code
+        code = code or exit_codes.FATAL
     return code
 
 
@@ -167,7 +167,7 @@ def _ended(error: SyncerError, words: Sequence[str]) -> int:
     print_error(error)
     if "--json" in words:  # parsing may have failed before the option
         print_json(error_document(error))
-    return error.exit_code
+    return exit_codes.exit_code(error)
 
 
 def _unexpected(error: Exception, session: CliContext, words: Sequence[str]) -> int:

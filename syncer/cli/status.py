@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from syncer import __version__, jobs
+from syncer import __version__, exit_codes, jobs
 from syncer.cli import json_output, text_output
 from syncer.cli.common import CliContext, pass_cli, print_error, shared
 from syncer.cli.job_selection import select
@@ -23,7 +23,7 @@ from syncer.daemon.status import AHEAD, DaemonStatus, JobStatus, Phase, Progress
 from syncer.engine.paths import printable
 from syncer.errors import ConfigError, SyncerError, UsageError
 from syncer.formatting import counted, show_duration, show_size
-from syncer.jobs import HistoryEntry, Run, State, results
+from syncer.jobs import HistoryEntry, Run, State
 from syncer.jobs import session as job_session
 
 # -- The status of a running daemon -----------------------------------------------
@@ -185,7 +185,7 @@ def status(session: CliContext, words: tuple[str, ...]) -> int:
         lines += job_lines(job_status, time.time()) if job_status else []
         lines += [marked(job.name)] if document["paused"] and not now.status else []
     session.answer({"daemon": now.document(), "jobs": found}, *lines)
-    return results.worst(int(document["exit"]) for document in found)
+    return exit_codes.worst(int(document["exit"]) for document in found)
 
 
 def _never_possible(settings: Settings, job: JobSettings, document: Document) -> list[str]:
@@ -195,7 +195,7 @@ def _never_possible(settings: Settings, job: JobSettings, document: Document) ->
     try:
         job_session.prepared(settings, job)
     except ConfigError as error:
-        document["exit"] = results.worst((document["exit"], error.exit_code))
+        document["exit"] = exit_codes.worst((document["exit"], exit_codes.exit_code(error)))
         return [f"  {printable(error.message)}", f"    hint: {printable(error.hint)}"]
     return []
 
@@ -214,7 +214,7 @@ def _job(job: JobSettings, state: State, daemon: JobStatus | None) -> Document:
     codes = (jobs.waiting_exit(ledger, state.memory), _ended(ledger.runs(_ENOUGH)), STALE if stale else 0)
     return {
         "job": job.name,
-        "exit": results.worst(codes),
+        "exit": exit_codes.worst(codes),
         "local": str(job.local),
         "remote": str(job.remote),
         "last_success": success,
@@ -246,7 +246,7 @@ def _ended(runs: Sequence[Run]) -> int:
     last = next((run for run in runs if run.result and not run.trigger.startswith("undo ")), None)
     if last is None or last.result not in ("error", "refused", "interrupted"):
         return 0
-    return last.exit_code or SyncerError.exit_code if last.result != "interrupted" else STALE
+    return last.exit_code or exit_codes.FATAL if last.result != "interrupted" else STALE
 
 
 def _newer(recorded_ns: int | None, daemon: JobStatus | None, now: float) -> float | None:

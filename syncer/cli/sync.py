@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import click
 
-from syncer import jobs
+from syncer import exit_codes, jobs
 from syncer.cli import json_output, text_output
 from syncer.cli.common import (
     SCHEMA,
@@ -107,7 +107,7 @@ def sync(
     found = run_each(session, selection, run_options, jobs.sync, report)
     if session.json:
         print_json(json_output.jobs(found))
-    return results.worst(result.exit_code for result in found)
+    return exit_codes.worst(result.exit_code for result in found)
 
 
 def show_plans(session: CliContext, selection: Selection, run_options: RunOptions) -> int:
@@ -115,7 +115,7 @@ def show_plans(session: CliContext, selection: Selection, run_options: RunOption
     found = run_each(session, selection, run_options, jobs.plan, _show if not session.json else report)
     if session.json:
         print_json(json_output.jobs(found))
-    return results.worst(result.exit_code for result in found)
+    return exit_codes.worst(result.exit_code for result in found)
 
 
 def run_each(
@@ -229,7 +229,7 @@ def apply(session: CliContext, file: Path, max_delete: str | None, yes: bool) ->
     found = run_each(session, selection, run_options, _applied(plans), report)
     if session.json:
         print_json(json_output.jobs(found))
-    return results.worst(result.exit_code for result in found)
+    return exit_codes.worst(result.exit_code for result in found)
 
 
 def _job(settings: Settings, origin: Origin, file: Path) -> JobSettings:
@@ -288,7 +288,7 @@ def plan(
     session.inform(f"saved to {output}")
     if session.json:
         print_json(document)
-    return results.worst(result.exit_code for result in found)
+    return exit_codes.worst(result.exit_code for result in found)
 
 
 def _document(

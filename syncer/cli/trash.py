@@ -18,7 +18,7 @@ from syncer.errors import UsageError
 from syncer.formatting import parse_duration, show_size
 from syncer.jobs import Environment, conflicts, user_paths
 from syncer.jobs.cancellation import CancelToken
-from syncer.jobs.conflicts import InTrash, Restored
+from syncer.jobs.conflicts import RestoreResult, TrashItem
 
 LEFT = 1
 
@@ -95,7 +95,7 @@ def _named(
         raise UsageError(told, hint="syncer trash list") from None
 
 
-def _told(session: CliContext, name: str, one: Restored) -> Document:
+def _told(session: CliContext, name: str, one: RestoreResult) -> Document:
     where = f"{name}: {printable(one.path)} ({one.side.value})"
     hint = "; use --to PATH to put it elsewhere" if "there already" in one.failure else ""
     session.inform(
@@ -150,21 +150,21 @@ def _environment(session: CliContext, selection: Selection) -> Environment:
     return Environment(settings=selection.settings, reporter=LineReporter(session, CancelToken()))
 
 
-def _line(name: str, one: InTrash) -> str:
+def _line(name: str, one: TrashItem) -> str:
     return f"{name}: {printable(one.thing.path)}  ({described(one)})"
 
 
-def described(one: InTrash) -> str:
+def described(one: TrashItem) -> str:
     """The side, the run and the size of a thing in the trash."""
     thing = one.thing
     return f"{one.side.value}, run {thing.run}, {moment(thing.taken_ns)}, {show_size(thing.size)}"
 
 
-def _document(name: str, one: InTrash) -> Document:
+def _document(name: str, one: TrashItem) -> Document:
     return {"job": name, **document(one)}
 
 
-def document(one: InTrash) -> Document:
+def document(one: TrashItem) -> Document:
     """A thing in the trash."""
     thing = one.thing
     return {

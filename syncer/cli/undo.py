@@ -20,10 +20,10 @@ from syncer.formatting import counted
 from syncer.jobs import Environment
 from syncer.jobs import undo as undo_job
 from syncer.jobs.cancellation import StoppableClock
-from syncer.jobs.undo import Taken, Undone
+from syncer.jobs.undo import UndoReport, UndoResult
 from syncer.jobs.undo_steps import What
 
-Act = Callable[[Environment, JobSettings, int | None], Undone]
+Act = Callable[[Environment, JobSettings, int | None], UndoReport]
 _WORDS = {
     What.PUT_BACK: "put back",
     What.REMOVE: "remove",
@@ -65,7 +65,7 @@ def undo(session: CliContext, run: int | None, dry_run: bool, yes: bool, words: 
     return _told(session, name, _work(session, selection, run, undo_job.undo))
 
 
-def _work(session: CliContext, selection: Selection, run: int | None, act: Act) -> Undone:
+def _work(session: CliContext, selection: Selection, run: int | None, act: Act) -> UndoReport:
     (job,) = selection.jobs
     with stoppable() as stop:
         environment = Environment(
@@ -79,7 +79,7 @@ def _check_terminal() -> None:
         raise UsageError("nobody is there to be asked", hint="look with --dry-run, then say --yes")
 
 
-def _told(session: CliContext, name: str, done: Undone) -> int:
+def _told(session: CliContext, name: str, done: UndoReport) -> int:
     if session.json:
         session.answer(_document(name, done))
     else:
@@ -88,7 +88,7 @@ def _told(session: CliContext, name: str, done: Undone) -> int:
     return done.exit_code
 
 
-def _lines(name: str, done: Undone) -> Iterator[str]:
+def _lines(name: str, done: UndoReport) -> Iterator[str]:
     ended = done.run.ended_ns or done.run.started_ns
     dry = done.number == 0
     yield f"{name}: run {done.run.id}, {moment(ended)}"
@@ -107,7 +107,7 @@ def _lines(name: str, done: Undone) -> Iterator[str]:
         yield f"  {_NEXT}"
 
 
-def _line(taken: Taken) -> str:
+def _line(taken: UndoResult) -> str:
     step = taken.step
     where = "here" if step.side is Side.LOCAL else "there"
     path = f"{printable(step.path)} → {printable(step.origin)}" if step.origin else printable(step.path)
@@ -115,7 +115,7 @@ def _line(taken: Taken) -> str:
     return f"{line}  NOT: {printable(taken.failure)}" if taken.failure else line
 
 
-def _document(name: str, done: Undone) -> Document:
+def _document(name: str, done: UndoReport) -> Document:
     steps = [
         {
             "action": t.step.what.value,

@@ -1,21 +1,20 @@
-"""The accounts a config file may name: one frozen model for each kind of service and login.
+"""Models of accounts (pydantic): one frozen model for each built-in service and login.
 
-Only what may be written is settled here. A key that may come from the environment (or
-from a file of the service's own) is optional; the stores look there and complain.
+They say which keys a table `[accounts.NAME]` may have. A key that may come from the environment (or from a
+file of the service's own) is optional; the stores look there, and raise AuthError.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 
 from syncer.config.paths import read_path
 from syncer.config.secrets import Secret
-from syncer.formatting import near, quoted
 
 
 def _url(value: str) -> str:
@@ -43,10 +42,10 @@ FilePath = Annotated[Path, BeforeValidator(_path)]
 
 
 class Account(BaseModel):
-    """How to reach a service. `name` is its name in the config file."""
+    """How to reach a service. `name` is the account's name in the config file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-    # What tells one service and tenant from another; secrets and ways to log in do not.
+    # Keys that tell one service and tenant from another; secrets and ways to log in do not.
     telling: ClassVar[tuple[str, ...]] = (
         "auth_url",
         "storage_url",
@@ -66,19 +65,26 @@ class Account(BaseModel):
     insecure: bool = False  # secrets may be sent by plain http
 
     @property
+    def unusable(self) -> str:
+        """Why no store can be made of this account; "" for one that can be used."""
+        return ""
+
+    @property
     def identity(self) -> str:
         """`type:key=value&…` without secrets; the account's name where the config says no more."""
         values = ((key, getattr(self, key, None)) for key in self.telling)
-        told = "&".join(f"{key}={value}" for key, value in values if isinstance(value, str))
-        return f"{self.type}:{told or self.name}"
+        text = "&".join(f"{key}={value}" for key, value in values if isinstance(value, str))
+        return f"{self.type}:{text or self.name}"
 
 
-class _Swift(Account):
+class SwiftAccount(Account):
+    """What all logins of Swift share."""
+
     type: Literal["swift"] = "swift"
     auth: str
 
 
-class SwiftV1(_Swift):
+class SwiftV1(SwiftAccount):
     """Swift with TempAuth or any v1 login; else ST_AUTH, ST_USER, ST_KEY."""
 
     auth: Literal["v1"] = "v1"
@@ -87,7 +93,7 @@ class SwiftV1(_Swift):
     key: Secret | None = None
 
 
-class SwiftKeystone(_Swift):
+class SwiftKeystone(SwiftAccount):
     """Swift behind Keystone v3; else OS_* or clouds.yaml."""
 
     auth: Literal["keystone"] = "keystone"
@@ -107,7 +113,7 @@ class SwiftKeystone(_Swift):
     secure_file: FilePath | None = None
 
 
-class SwiftHubic(_Swift):
+class SwiftHubic(SwiftAccount):
     """Swift behind Hubic's OAuth 2; else HUBIC_*."""
 
     auth: Literal["hubic"] = "hubic"
@@ -120,7 +126,7 @@ class SwiftHubic(_Swift):
     redirect_uri: Url | None = None
 
 
-class SwiftOvh(_Swift):
+class SwiftOvh(SwiftAccount):
     """Swift behind OVH's API; else OVH_* and ovh.conf (not that of the current directory)."""
 
     auth: Literal["ovh"] = "ovh"
@@ -135,7 +141,7 @@ class SwiftOvh(_Swift):
     conf_file: FilePath | None = None
 
 
-class SwiftToken(_Swift):
+class SwiftToken(SwiftAccount):
     """Swift with a ready storage URL and token."""
 
     auth: Literal["token"] = "token"
@@ -144,9 +150,12 @@ class SwiftToken(_Swift):
 
 
 class SmartFile(Account):
-    """SmartFile's API, or `syncer serve`; else SMARTFILE_API_*, then netrc."""
+    """SmartFile's API (`smartfile`), or `syncer serve` (`syncer`); else SMARTFILE_API_*, then netrc.
 
-    type: Literal["smartfile"] = "smartfile"
+    A server of one's own was of type `smartfile` before the type `syncer` was there, and may still be.
+    """
+
+    type: Literal["smartfile", "syncer"] = "smartfile"
     url: Url | None = None
     key: Text | None = None
     password: Secret | None = None
@@ -155,6 +164,11 @@ class SmartFile(Account):
     access_token: Secret | None = None
     access_secret: Secret | None = None
     ca_file: FilePath | None = None
+
+    @property
+    def identity(self) -> str:
+        """The same for both types, so that the state of a pair is found after a change of the word."""
+        return f"smartfile:{super().identity.partition(':')[2]}"
 
 
 class Orange(Account):
@@ -169,45 +183,37 @@ class Orange(Account):
     auth_url: Url | None = None
 
 
-class Kinds:
-    """Which model reads an account, by its `type` and, for swift, `auth`."""
+class PluginAccount(Account):
+    """What is added to the `Config` of an installed account type: `name`, `type` and `insecure`."""
 
-    by_auth: ClassVar[Mapping[str, type[_Swift]]] = {
-        "v1": SwiftV1,
-        "keystone": SwiftKeystone,
-        "hubic": SwiftHubic,
-        "ovh": SwiftOvh,
-        "token": SwiftToken,
-    }
-    by_type: ClassVar[Mapping[str, type[Account]]] = {
-        "swift": _Swift,
-        "smartfile": SmartFile,
-        "orange": Orange,
-    }
+    # TOML has no type for a path or an enum: a plug-in's own fields may convert text.
+    model_config = ConfigDict(strict=False)
 
-    @classmethod
-    def model(cls, table: Mapping[str, Any]) -> type[Account]:
-        """The model for a table. Raises KindError naming the key that is wrong."""
-        cls._check("type", table, tuple(cls.by_type))
-        if table["type"] != "swift":
-            return cls.by_type[table["type"]]
-        cls._check("auth", table, tuple(cls.by_auth))
-        return cls.by_auth[table["auth"]]
-
-    @staticmethod
-    def _check(key: str, table: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
-        value = table.get(key)
-        if value is None:
-            raise KindError(key, f"is missing; one of {', '.join(allowed)}")
-        if not isinstance(value, str) or value not in allowed:
-            raise KindError(
-                key, f"{quoted(value)} is not known{near(value, allowed)}; one of {', '.join(allowed)}"
-            )
+    @property
+    def identity(self) -> str:
+        """`type:key=value&…` of all plain values: which of them tell two services apart is not known here."""
+        values = [
+            f"{key}={value}"
+            for key, value in self
+            if key not in Account.model_fields and isinstance(value, str | int | Path)
+        ]
+        return f"{self.type}:{'&'.join(values) or self.name}"
 
 
-class KindError(ValueError):
-    """The kind of an account is missing or unknown: `key` tells which of its keys."""
+class UnusableAccount(Account):
+    """An account whose plug-in is installed and cannot be loaded: only jobs that use it fail, by `reason`."""
 
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(message)
-        self.key = key
+    reason: str
+
+    @property
+    def unusable(self) -> str:
+        return f'type = "{self.type}" cannot be used: {self.reason}'
+
+
+SWIFT_LOGINS: Mapping[str, type[SwiftAccount]] = {  # by the key `auth`
+    "v1": SwiftV1,
+    "keystone": SwiftKeystone,
+    "hubic": SwiftHubic,
+    "ovh": SwiftOvh,
+    "token": SwiftToken,
+}

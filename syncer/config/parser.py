@@ -131,11 +131,18 @@ def _settings(table: Mapping[str, Any], path: Path, complaints: list[str]) -> Se
         accounts={name: account for name, account in accounts.items() if account},
         jobs={name: job for name, job in jobs.items() if job},
         daemon=_daemon(table, base, complaints),
-        warnings=tuple(
-            f"{path}: jobs.{name}.ignore: {text}"
-            for name, job in jobs.items()
-            if job
-            for text in own_complaints(job.ignore)
+        warnings=(
+            *(
+                f"{path}: accounts.{name}: {account.unusable}"
+                for name, account in accounts.items()
+                if account and account.unusable
+            ),
+            *(
+                f"{path}: jobs.{name}.ignore: {text}"
+                for name, job in jobs.items()
+                if job
+                for text in own_complaints(job.ignore)
+            ),
         ),
     )
 
@@ -165,19 +172,34 @@ def _wrong_name(name: str, key: str) -> str:
 
 
 def _account(name: str, table: Mapping[str, Any], base: Path, complaints: list[str]) -> Account | None:
-    from syncer.config.accounts import KindError, Kinds  # builds many models, and most configs name few
+    from syncer.config import account_types
+    from syncer.config.accounts import UnusableAccount  # builds many models, and most configs name few
 
     try:
-        model = Kinds.model(table)
-    except KindError as error:
+        model = account_types.model_of(table)
+    except account_types.WrongType as error:
         complaints.append(f"accounts.{name}.{error.key}: {error}")
         return None
+    except account_types.BrokenPlugin as error:  # its keys are not checked, and other accounts go on
+        return UnusableAccount(name=name, type=table["type"], reason=str(error))
     return _validated(model, f"accounts.{name}", name, table, base, complaints)
 
 
 def _job(name: str, table: Mapping[str, Any], base: Path, complaints: list[str]) -> JobSettings | None:
     checked = _validated(_Job, f"jobs.{name}", name, table, base, complaints)
     return JobSettings(**dict(checked)) if checked else None
+
+
+def job_settings(name: str, table: Mapping[str, Any], base: Path) -> JobSettings:
+    """A job that is in no config file, from the keys of one. Raises ConfigError, a line for each complaint.
+
+    `local` may be a Path and `remote` a Location; other paths are relative to `base`.
+    """
+    complaints: list[str] = []
+    checked = _validated(_Job, "job", name, table, base, complaints)
+    if checked is None or complaints:
+        raise ConfigError("\n".join(complaints), hint="config.example.toml shows every key with its default")
+    return JobSettings(**dict(checked))
 
 
 def _daemon(table: Mapping[str, Any], base: Path, complaints: list[str]) -> DaemonSettings:

@@ -34,6 +34,7 @@ from syncer.daemon.instance import InstanceLock, bind, peer, stamp
 from syncer.daemon.status import DaemonStatus, JobStatus, daemon_document, job_document
 from syncer.engine.interfaces import Clock
 from syncer.errors import Busy, ConfigError, SyncerError, UsageError
+from syncer.exit_codes import exit_code
 
 SCHEMA: Final = 1
 MAX_WAIT: Final = 86_400.0  # seconds
@@ -164,7 +165,7 @@ def refusal(status: HTTPStatus, message: str) -> HttpResponse:
 def complaint(error: SyncerError, status: HTTPStatus) -> HttpResponse:
     """An error as a response."""
     return document(
-        {"error": {"message": error.message, "hint": error.hint, "exit": error.exit_code}}, status
+        {"error": {"message": error.message, "hint": error.hint, "exit": exit_code(error)}}, status
     )
 
 

@@ -24,7 +24,7 @@ from syncer.errors import (
 )
 from syncer.formatting import counted, show_duration
 from syncer.jobs.descriptions import CHOOSE, conflict_cause, conflict_outcome
-from syncer.jobs.results import JobResult, error_code
+from syncer.jobs.results import JobResult
 
 
 class EventKind(Enum):
@@ -139,7 +139,7 @@ def _of_error(error: SyncerError) -> tuple[Event, ...]:
         return ()
     event = EventKind.GUARD if isinstance(error, GuardTripped) else EventKind.ERROR
     paths = (error.path,) if error.path else ()
-    key = _RUN_FAILED + error_code(error)
+    key = _RUN_FAILED + error.code
     return (Event(event=event, key=key, paths=paths, message=error.message, hint=error.hint),)
 
 
@@ -163,7 +163,7 @@ def _of_failures(report: RunReport) -> tuple[Event, ...]:
     for failure in report.failures:
         if isinstance(failure.outcome, Failed) and not isinstance(failure.outcome.error, _TRANSIENT):
             error = failure.outcome.error
-            by_code.setdefault(error_code(error), []).append((failure.action.path, error))
+            by_code.setdefault(error.code, []).append((failure.action.path, error))
     return tuple(
         Event(
             event=EventKind.ERROR,

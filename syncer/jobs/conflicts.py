@@ -34,7 +34,7 @@ LATER = "the next sync applies it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
+class ConflictOutcome:
     """What became of one conflict. `settled` is False where it stays open; `message` says why or how."""
 
     path: RelPath
@@ -43,7 +43,9 @@ class Resolved:
     message: str
 
 
-def resolve(world: Environment, job: JobSettings, paths: Collection[RelPath], take: str) -> list[Resolved]:
+def resolve(
+    world: Environment, job: JobSettings, paths: Collection[RelPath], take: str
+) -> list[ConflictOutcome]:
     """Settle the open conflicts at these paths, or whose copies stand there (no paths at all: every one).
 
     `take` is "local", "remote" or "both". Raises what `jobs.holding` raises.
@@ -54,28 +56,28 @@ def resolve(world: Environment, job: JobSettings, paths: Collection[RelPath], ta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InTrash:
+class TrashItem:
     """One thing in the trash of one side."""
 
     side: Side
     thing: Trashed
 
 
-def trashed(world: Environment, job: JobSettings) -> list[InTrash]:
+def trashed(world: Environment, job: JobSettings) -> list[TrashItem]:
     """What the job's folders keep, oldest first. Raises StoreError."""
     place = relocation.seen_from_here(world.settings, job)
     with factory.stores(world.settings, job, place, clock=world.clock) as stores:
         return list(_in_trash(stores))
 
 
-def _in_trash(stores: factory.Stores) -> Iterator[InTrash]:
+def _in_trash(stores: factory.Stores) -> Iterator[TrashItem]:
     for side, folder in stores.folders.items():
         for thing in folder.trashed() if folder.root() else ():
-            yield InTrash(side=side, thing=thing)
+            yield TrashItem(side=side, thing=thing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
+class RestoreResult:
     """One thing that was asked back, where it went, and why not ("" if it did)."""
 
     side: Side
@@ -86,7 +88,7 @@ class Restored:
 
 def restore(
     world: Environment, job: JobSettings, paths: Collection[RelPath], *, run: str = "", to: RelPath = ""
-) -> list[Restored]:
+) -> list[RestoreResult]:
     """Put the newest version of each path back on the side it was taken from (of one run, if named)."""
     with holding(world, job, RunOptions()) as opened:
         found = [
@@ -98,16 +100,16 @@ def restore(
         return [_restored(opened, one, to or path) for path, one in newest.items()]
 
 
-def _restored(opened: OpenJob, one: InTrash, to: RelPath) -> Restored:
+def _restored(opened: OpenJob, one: TrashItem, to: RelPath) -> RestoreResult:
     disks = sync.mounted(opened.pair)[one.side]
     point = disks.absent_above(to)
     if point is not None:  # it would lie beneath the mount point, out of sight as soon as the disk is back
         failure = f"{printable(point)}: {disks.absent[point]}"
-        return Restored(side=one.side, path=one.thing.path, to=to, failure=failure)
+        return RestoreResult(side=one.side, path=one.thing.path, to=to, failure=failure)
     folder = opened.stores.folders[one.side]
     outcome = folder.restore(one.thing.kept, to)
     retention.resize(opened.state, one.side, folder)
-    return Restored(side=one.side, path=one.thing.path, to=to, failure=message_of(outcome))
+    return RestoreResult(side=one.side, path=one.thing.path, to=to, failure=message_of(outcome))
 
 
 def empty(world: Environment, job: JobSettings, *, older_than_ns: int) -> tuple[int, int]:
@@ -122,7 +124,7 @@ def names(conflict: OpenConflict) -> list[RelPath]:
     return [name for name in (conflict.path, conflict.copy) if name]
 
 
-def _settle(opened: OpenJob, conflict: OpenConflict, take: str) -> Resolved:
+def _settle(opened: OpenJob, conflict: OpenConflict, take: str) -> ConflictOutcome:
     if not conflict.copy:
         conflict_choices.choose(opened.state.memory, [conflict], take)
         return _said(conflict, True, f"{take} is chosen; {LATER}")
@@ -136,7 +138,9 @@ def _settle(opened: OpenJob, conflict: OpenConflict, take: str) -> Resolved:
     return _keep_one(opened, conflict, wanted, other)
 
 
-def _keep_one(opened: OpenJob, conflict: OpenConflict, wanted: ConflictSide, other: ConflictSide) -> Resolved:
+def _keep_one(
+    opened: OpenJob, conflict: OpenConflict, wanted: ConflictSide, other: ConflictSide
+) -> ConflictOutcome:
     """Leave the wanted content at the path and put the other into the trash, if both are what they were."""
     store = opened.stores.local
     named, kept = _file(store, conflict.path), _file(store, conflict.copy)
@@ -149,7 +153,7 @@ def _keep_one(opened: OpenJob, conflict: OpenConflict, wanted: ConflictSide, oth
     return _said(conflict, False, "a file was edited since: decide by hand, or take both")
 
 
-def _dropped(opened: OpenJob, conflict: OpenConflict, kept: Entry) -> Resolved:
+def _dropped(opened: OpenJob, conflict: OpenConflict, kept: Entry) -> ConflictOutcome:
     failure = _delete(opened.stores.local, conflict.copy, kept)
     return (
         _said(conflict, False, failure)
@@ -158,7 +162,7 @@ def _dropped(opened: OpenJob, conflict: OpenConflict, kept: Entry) -> Resolved:
     )
 
 
-def _swapped(opened: OpenJob, conflict: OpenConflict, named: Entry, kept: Entry) -> Resolved:
+def _swapped(opened: OpenJob, conflict: OpenConflict, named: Entry, kept: Entry) -> ConflictOutcome:
     failure = _delete(opened.stores.local, conflict.path, named)
     if failure:
         return _said(conflict, False, failure)
@@ -190,10 +194,10 @@ def _is(entry: Entry, then: ConflictSide) -> bool:
     return (entry.size, entry.mtime_ns) == (then.size, then.mtime_ns)
 
 
-def _closed(opened: OpenJob, conflict: OpenConflict, message: str) -> Resolved:
+def _closed(opened: OpenJob, conflict: OpenConflict, message: str) -> ConflictOutcome:
     opened.state.ledger.settle_conflicts([(conflict.path, conflict.copy)])
     return _said(conflict, True, message)
 
 
-def _said(conflict: OpenConflict, settled: bool, message: str) -> Resolved:
-    return Resolved(path=conflict.path, copy=conflict.copy, settled=settled, message=message)
+def _said(conflict: OpenConflict, settled: bool, message: str) -> ConflictOutcome:
+    return ConflictOutcome(path=conflict.path, copy=conflict.copy, settled=settled, message=message)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from syncer.accounts.registry import FACTORIES, store_of
+from syncer.accounts.registry import check_usable, store_of
 from syncer.config import JobSettings, Settings
 from syncer.engine.interfaces import Clock, Store
 from syncer.engine.model import Side
@@ -96,12 +96,7 @@ def check_known(settings: Settings, job: JobSettings) -> None:
             f"{settings.origin}: unknown account {job.remote.account!r} in {job.remote}",
             hint=f"known: {', '.join(['local', *settings.accounts])}; add [accounts.{job.remote.account}]",
         )
-    if account.type not in FACTORIES:
-        raise ConfigError(
-            f"{settings.origin}: accounts.{account.name}.type: this version of Syncer cannot reach "
-            f'"{account.type}" yet',
-            hint="use a remote of kind local:/some/folder, or a newer version",
-        )
+    check_usable(account, settings.origin)
 
 
 def _folder(

@@ -177,7 +177,7 @@ def _removed_folder(report: ActionReport) -> bool:
 
 def _record_failures(ledger: RunHistory, report: RunReport) -> None:
     failed = [
-        (a.action.path, results.error_code(a.outcome.error), a.outcome.error.message)
+        (a.action.path, a.outcome.error.code, a.outcome.error.message)
         for a in report.actions
         if isinstance(a.outcome, Failed)
     ]

@@ -30,9 +30,8 @@ from syncer.engine.model import (
     Transfer,
 )
 from syncer.engine.report import ActionReport, Plan, RunReport, Totals
-from syncer.errors import ConfigError, GuardTripped, Interrupted, SyncerError
-
-_WORST_FIRST = (143, 130, 5, 7, 2, 4, 6, 3, 1)
+from syncer.errors import GuardTripped, Interrupted, SyncerError
+from syncer.exit_codes import exit_code, worst
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +51,7 @@ class JobResult:
     def exit_code(self) -> int:
         """The job's own code; the program's is the worst of all jobs."""
         if self.error:
-            return self.error.exit_code
+            return exit_code(self.error)
         if self.report:
             return self.report.exit_code
         return worst((self.waits, self.plan.exit_code)) if self.plan else self.waits
@@ -67,12 +66,6 @@ class JobResult:
         if self.report:
             return self.report.result
         return "planned" if self.plan and any(map(loud, self.plan.actions)) else "in-sync"
-
-
-def worst(codes: Iterable[int]) -> int:
-    """The exit code for several jobs: the one that matters most."""
-    given = set(codes)
-    return next((code for code in _WORST_FIRST if code in given), 0)
 
 
 def loud(action: Action) -> bool:
@@ -193,12 +186,3 @@ def _transferred(report: ActionReport, source: Side) -> bool:
         sent, received = crossed(outcome)
         return (sent if source is Side.LOCAL else received) > 0
     return isinstance(action, Transfer) and action.source is source and outcome.method is not Method.NONE
-
-
-def error_code(error: SyncerError) -> str:
-    """The stable word for an error that ended a job."""
-    if isinstance(error, GuardTripped):
-        return error.guard
-    if isinstance(error, ConfigError):
-        return "config"
-    return str(getattr(error, "code", type(error).__name__.lower()))

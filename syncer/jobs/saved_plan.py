@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -66,17 +66,25 @@ class SavedPlan:
     actions: tuple[SavedAction, ...]
 
     def choice(self) -> Choice:
-        """What of a fresh plan is done. What only refreshes the memory always is."""
-        saved = {one.expects: one for one in self.actions}
+        """Which actions of a fresh plan are done: see `choice_of`."""
+        return choice_of(self.actions)
 
-        def choose(actions: Sequence[Action]) -> ActionSelection:
-            fresh = {id(a): expects(a) for a in actions}
-            here = set(fresh.values())
-            gone = [_stale(one) for text, one in saved.items() if text not in here]
-            picked = selection.pick(actions, lambda a: fresh[id(a)] in saved or not results.loud(a))
-            return ActionSelection(actions=picked.actions, left=picked.left, missed=(*gone, *picked.missed))
 
-        return choose
+def choice_of(saved_actions: Iterable[SavedAction]) -> Choice:
+    """A choice that does the saved actions of a fresh plan; updates of the base alone are always done.
+
+    A saved action that the fresh plan no longer has is reported as a problem with the code `stale`.
+    """
+    saved = {action.expects: action for action in saved_actions}
+
+    def choose(actions: Sequence[Action]) -> ActionSelection:
+        fresh = {id(a): expects(a) for a in actions}
+        present = set(fresh.values())
+        gone = [_stale(action) for text, action in saved.items() if text not in present]
+        picked = selection.pick(actions, lambda a: fresh[id(a)] in saved or not results.loud(a))
+        return ActionSelection(actions=picked.actions, left=picked.left, missed=(*gone, *picked.missed))
+
+    return choose
 
 
 def expects(action: Action) -> str:

@@ -25,13 +25,14 @@ from syncer.state import State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """What is asked of one run beyond its job's settings."""
+    """What one run is asked for beyond the settings of its job."""
 
     max_delete: MaxDelete | None = None
     yes: bool = False
     full: bool = False
     trigger: str = "manual"
-    choice: Choice = everything  # what of the plan is to be done
+    choice: Choice = everything  # which actions of the plan are done
+    settles: bool = False  # a run with a choice, too, leaves files out that are younger than `settle`
     patient: bool = False  # wait at the end for files that may still be being written
 
 
@@ -107,7 +108,7 @@ def policy_of(job: JobSettings, wish: RunOptions) -> Policy:
         ignore=job.ignore,
         full=wish.full,
         allow_deletes=wish.yes,
-        settle_ns=int(job.settle * 1e9) if wish.choice is everything else 0,
+        settle_ns=int(job.settle * 1e9) if wish.settles or wish.choice is everything else 0,
         accepted=wish.max_delete.count if wish.max_delete else None,
         host=host_name(),
     )

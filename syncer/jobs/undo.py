@@ -41,6 +41,7 @@ from syncer.engine.model import Mode, RelPath, Side, Stale
 from syncer.engine.paths import printable, split
 from syncer.engine.report import Totals
 from syncer.errors import SyncerError, UsageError
+from syncer.exit_codes import exit_code
 from syncer.jobs import (
     factory,
     relocation,
@@ -63,7 +64,7 @@ _SECOND_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class UndoResult:
     """One step, and why it was not done ("" if it was). `again`: trying again may help."""
 
     step: UndoStep
@@ -72,12 +73,12 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Undone:
+class UndoReport:
     """What became of a run that was to be taken back; `number` is the undo's own (0: only a look)."""
 
     run: Run
     number: int = 0
-    steps: tuple[Taken, ...] = ()
+    steps: tuple[UndoResult, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -88,7 +89,7 @@ class Undone:
         return 1 if any(taken.failure for taken in self.steps) else 0
 
 
-def preview(world: Environment, job: JobSettings, number: int | None) -> Undone:
+def preview(world: Environment, job: JobSettings, number: int | None) -> UndoReport:
     """What `undo` would do; changes nothing. Raises what `undo` raises."""
     _check_mode(job)
     place = session.prepared(world.settings, job)
@@ -104,10 +105,10 @@ def preview(world: Environment, job: JobSettings, number: int | None) -> Undone:
         run = _the_run(state, job, number)
         opened = _admitted(session.opened(world, job, RunOptions(), place, state, stores))
         todo = _reachable(opened, _todo(opened, run))
-        return Undone(run=run, steps=tuple(_foreseen(opened, todo)), notes=_notes(state, run))
+        return UndoReport(run=run, steps=tuple(_foreseen(opened, todo)), notes=_notes(state, run))
 
 
-def undo(world: Environment, job: JobSettings, number: int | None) -> Undone:
+def undo(world: Environment, job: JobSettings, number: int | None) -> UndoReport:
     """Take back a run, the last one that did anything if none is named.
 
     Raises UsageError, Busy, GuardTripped, ConfigError, StateError, StoreError, Interrupted.
@@ -129,17 +130,17 @@ def undo(world: Environment, job: JobSettings, number: int | None) -> Undone:
                     retention.resize(state, side, folder)
         except SyncerError as error:
             state.ledger.end_run(
-                own, result="error", exit_code=error.exit_code, message=error.message, synced=False
+                own, result="error", exit_code=exit_code(error), message=error.message, synced=False
             )
             raise
-        done = Undone(run=run, number=own, steps=taken, notes=_notes(state, run))
+        done = UndoReport(run=run, number=own, steps=taken, notes=_notes(state, run))
         state.ledger.end_run(
             own, result=UNDONE, exit_code=done.exit_code, totals=_totals(taken), synced=False
         )
         return done
 
 
-def _foreseen(opened: OpenJob, todo: Sequence[UndoStep]) -> Iterator[Taken]:
+def _foreseen(opened: OpenJob, todo: Sequence[UndoStep]) -> Iterator[UndoResult]:
     """What a look says now, step by step: some make a name free for those that come after them."""
     freed: dict[Side, set[RelPath]] = {side: set() for side in Side}
     for step in todo:
@@ -149,7 +150,7 @@ def _foreseen(opened: OpenJob, todo: Sequence[UndoStep]) -> Iterator[Taken]:
             failure = hand.foresee(step, freed[step.side])
         if not failure and undo_steps.settled(step):
             freed[step.side].add(step.path)
-        yield Taken(step=step, failure=failure)
+        yield UndoResult(step=step, failure=failure)
 
 
 def _check_mode(job: JobSettings) -> None:
@@ -288,7 +289,7 @@ def _notes(state: State, run: Run) -> tuple[str, ...]:
 # Doing it
 
 
-def _carried_out(opened: OpenJob, todo: Sequence[UndoStep], own: int) -> Iterator[Taken]:
+def _carried_out(opened: OpenJob, todo: Sequence[UndoStep], own: int) -> Iterator[UndoResult]:
     """The steps in groups; each is in the history before the next begins."""
     memory, ledger = opened.state.memory, opened.state.ledger
     touched = {split(path)[0] for step in todo for path in (step.path, step.origin) if path}
@@ -307,12 +308,14 @@ def _carried_out(opened: OpenJob, todo: Sequence[UndoStep], own: int) -> Iterato
         yield from (_taken(step, e) for step, e in ended)
 
 
-def _taken(step: UndoStep, ended: Ended) -> Taken:
+def _taken(step: UndoStep, ended: Ended) -> UndoResult:
     failure = results.message_of(ended.outcome)
-    return Taken(step=step, failure=failure, again=bool(failure) and not isinstance(ended.outcome, Stale))
+    return UndoResult(
+        step=step, failure=failure, again=bool(failure) and not isinstance(ended.outcome, Stale)
+    )
 
 
-def _totals(taken: Sequence[Taken]) -> Totals:
+def _totals(taken: Sequence[UndoResult]) -> Totals:
     done = [t.step for t in taken if not t.failure]
     back = [step for step in done if step.what is What.PUT_BACK]
     return Totals(

@@ -54,6 +54,8 @@ _ERRNOS = {
 class CorruptDatabase(StateError):
     """The database file is damaged: it can be quarantined, and the run started over."""
 
+    code = "corruptdatabase"
+
 
 def just_commit(commit: Callable[[], None]) -> None:
     """The commit hook that only commits."""

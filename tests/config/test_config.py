@@ -61,9 +61,9 @@ def test_the_example_loads_and_its_job_holds_the_defaults(monkeypatch: pytest.Mo
 
 def test_the_example_names_every_key_there_is() -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
-    from syncer.config.accounts import Kinds
+    from syncer.config.accounts import SWIFT_LOGINS, Orange, SmartFile
 
-    kinds = [*Kinds.by_auth.values(), Kinds.by_type["smartfile"], Kinds.by_type["orange"]]
+    kinds = [*SWIFT_LOGINS.values(), SmartFile, Orange]
     keys = {kind.__name__: set(kind.model_fields) for kind in kinds}
     keys["job"] = {field.name for field in fields(JobSettings)}
     keys["daemon"] = {field.name for field in fields(DaemonSettings)}

@@ -10,6 +10,7 @@ import pytest
 
 from syncer.config.secrets import MASK, Secret
 from syncer.errors import AuthError
+from syncer.exit_codes import exit_code
 
 WORD = "correct horse battery"
 
@@ -33,7 +34,7 @@ def test_a_missing_variable_is_an_error_of_credentials(monkeypatch: pytest.Monke
     monkeypatch.delenv("SYNCER_TEST_SECRET", raising=False)
     with pytest.raises(AuthError, match="SYNCER_TEST_SECRET is not set") as caught:
         Secret.parse({"env": "SYNCER_TEST_SECRET"}).reveal()
-    assert caught.value.exit_code == 7
+    assert exit_code(caught.value) == 7
 
 
 def test_a_file_is_relative_to_the_config_and_its_line_end_is_left_out(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the contract suite needs to know of a store: how a user works on it behind Syncer's back.
+"""The rigs of the built-in stores for the contract suite (`syncer.testing.contract`).
 
 A new store joins the suite with one rig: a subclass of `Rig`, added to `RIGS`.
 """
@@ -7,105 +7,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from syncer.engine.interfaces import MkdirRequest, Store, WriteRequest
-from syncer.engine.model import Entry, Kind, Outcome
+from syncer.engine.interfaces import Store
 from syncer.stores.local.filesystem import FileSystem
 from syncer.stores.local.store import FolderStore
 from syncer.stores.rate_limit import LimitedStore
 from syncer.stores.retry import RetryingStore
 from syncer.testing.faulty_store import FaultyStore
 from syncer.testing.memory_store import MemoryStore
-from tests.contract.doubles import BytesSource, HookedDisk, SteppingClock, once_before
+from syncer.testing.rig import Rig
+from tests.contract.doubles import HookedDisk, SteppingClock, once_before
 from tests.simulation.manners import GENTLE, HARSH, Manner, OddDisk
-
-
-class Rig(ABC):
-    """One store under test, with an empty root that stands and is marked."""
-
-    store: Store
-    any_bytes = True
-    executable = True
-    longest = 255  # bytes of a name
-    keeps = True  # what a put or a delete takes away can be found again
-    exclusive = True  # of two puts that expect a free name one fails
-    replaces_at_once = True  # a name that is overwritten is there at every moment
-    many = 400  # names in a directory that is listed by several clients at once
-
-    @abstractmethod
-    def another(self) -> Store:
-        """A store of its own at the same place, as another process or machine has one."""
-
-    @abstractmethod
-    def write(self, path: str, data: bytes) -> None: ...
-
-    @abstractmethod
-    def link(self, path: str, target: str) -> None: ...
-
-    @abstractmethod
-    def mkdir(self, path: str) -> None: ...
-
-    @abstractmethod
-    def remove(self, path: str) -> None: ...
-
-    @abstractmethod
-    def read(self, path: str) -> bytes:
-        """The content of a file; an OSError or KeyError where there is none."""
-
-    @abstractmethod
-    def kept(self) -> list[bytes]:
-        """All content in the trash."""
-
-    @abstractmethod
-    def during_read(self, act: Callable[[], None]) -> None:
-        """Has a user act while the next file is read, before its end."""
-
-    @abstractmethod
-    def drop_root(self) -> None: ...
-
-    def bit(self, executable: bool) -> bool | None:
-        """The executable bit as the store shows it."""
-        return executable if self.executable else None
-
-    # -- short words for what most tests do --------------------------------------
-
-    def entry(self, path: str) -> Entry:
-        found = self.store.stat(path)
-        assert isinstance(found, Entry), found
-        return found
-
-    def put(self, path: str, data: bytes, *, expected: Entry | None = None, **more: object) -> Outcome:
-        return self.put_all([self.item(path, data, expected=expected, **more)])[0]
-
-    def item(self, path: str, data: bytes, *, expected: Entry | None = None, **more: object) -> WriteRequest:
-        source = more.pop("source", None) or BytesSource(data)
-        return WriteRequest(
-            path=path, kind=Kind.FILE, source=source, size=len(data), expected=expected, **more
-        )
-
-    def put_all(self, items: list[WriteRequest]) -> list[Outcome]:
-        return in_order(self.store.put(items), len(items))
-
-    def put_link(self, path: str, target: str, *, expected: Entry | None = None) -> Outcome:
-        size = len(os.fsencode(target))
-        item = WriteRequest(
-            path=path, kind=Kind.SYMLINK, source=None, size=size, expected=expected, target=target
-        )
-        return self.put_all([item])[0]
-
-    def make(self, path: str, replaces: Entry | None = None) -> Outcome:
-        return in_order(self.store.make_directories([MkdirRequest(path=path, replaces=replaces)]), 1)[0]
-
-
-def in_order(results: object, count: int) -> list[Outcome]:
-    """The outcomes by index, each exactly once."""
-    pairs = list(results)
-    assert sorted(index for index, _ in pairs) == list(range(count))
-    return [outcome for _, outcome in sorted(pairs, key=lambda pair: pair[0])]
 
 
 class FolderRig(Rig):

@@ -16,8 +16,9 @@ import pytest
 from syncer.engine.interfaces import DeleteRequest, RenameRequest, Store
 from syncer.engine.model import Done, Entry, Stale
 from syncer.engine.paths import join
-from tests.contract.rigs import RIGS, Rig, build, in_order
-from tests.scans import changed_directories
+from syncer.testing.rig import Rig, in_order
+from syncer.testing.scans import changed_directories
+from tests.contract.rigs import RIGS, build
 
 CLIENTS = 6
 ROUNDS = 12

@@ -21,6 +21,7 @@ from syncer.daemon.control_api import ControlServer
 from syncer.daemon.instance import InstanceLock, bind, socket_path
 from syncer.daemon.status import Counters, Phase, Progress
 from syncer.errors import Busy, ConfigError, StateError, SyncerError, UsageError
+from syncer.exit_codes import exit_code
 from tests.daemon.fake_daemon import FakeDaemon, fake_daemon
 from tests.server.conftest import environment
 
@@ -131,7 +132,7 @@ def test_an_error_of_the_daemon_is_one_here(
         with pytest.raises(kind) as caught:
             client.reload()
         assert (caught.value.message, caught.value.hint) == (raised.message, "try")
-        assert caught.value.exit_code == raised.exit_code
+        assert exit_code(caught.value) == exit_code(raised)
 
 
 def test_a_wait_may_be_longer_than_an_answer_may_take(state: Path) -> None:

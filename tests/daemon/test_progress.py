@@ -11,6 +11,7 @@ from syncer.daemon.progress import Listener
 from syncer.daemon.status import Progress
 from syncer.engine.model import Adopt, Done, Entry, Failed, Forget, Kind, Reason, Side, Transfer
 from syncer.errors import Interrupted, TransientError
+from syncer.exit_codes import exit_code
 from syncer.jobs.cancellation import CancelToken
 
 ENTRY = Entry(Kind.FILE, 5, b"v")
@@ -43,7 +44,7 @@ def test_every_call_ends_a_run_that_is_to_stop() -> None:
     ):
         with pytest.raises(Interrupted) as told:
             call()
-        assert told.value.exit_code == 143
+        assert exit_code(told.value) == 143
 
 
 def test_what_was_done_is_counted_and_logged_before_the_run_ends(caplog: pytest.LogCaptureFixture) -> None:

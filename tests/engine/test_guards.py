@@ -8,6 +8,7 @@ from syncer.engine import guards
 from syncer.engine.model import Delete, MaxDelete, Mode, Move, Policy, RemoveDirectory, Side
 from syncer.engine.report import RunReport
 from syncer.errors import GuardTripped
+from syncer.exit_codes import exit_code
 from tests.applying import apply, round_of, until_quiet
 from tests.briefs import briefs
 from tests.trees import DIR, L, Node, R, Tree, file, link, planning, world
@@ -29,7 +30,7 @@ def test_an_emptied_side_refuses_the_job(side: Side) -> None:
     there.place(side, {})
     with pytest.raises(GuardTripped) as refused:
         planning(there)
-    assert (refused.value.guard, refused.value.exit_code) == ("emptied", 4)
+    assert (refused.value.guard, exit_code(refused.value)) == ("emptied", 4)
     assert side.value in refused.value.message
 
 

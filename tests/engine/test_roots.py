@@ -7,6 +7,7 @@ import pytest
 from syncer.engine.guards import MISSING, REPLACED, Remembered, is_first, refusal
 from syncer.engine.interfaces import RootState
 from syncer.engine.model import Side
+from syncer.exit_codes import exit_code
 
 KNOWN = Remembered(marker="m1", device="d1")
 
@@ -37,7 +38,7 @@ def test_only_the_same_root_on_the_same_file_system_passes(
     found = refusal(side, known, seen, "/data/docs")
     assert (found.guard if found else None) == guard
     if found:
-        assert found.exit_code == 4
+        assert exit_code(found) == 4
         assert side.value in found.message
         assert "/data/docs" in found.message
         assert found.hint

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from syncer import exit_codes
 from syncer.engine.model import (
     Action,
     Adopt,
@@ -111,8 +112,8 @@ def test_only_what_was_done_counts_and_only_content_counts_as_transferred() -> N
     ],
 )
 def test_the_exit_code_of_many_jobs_is_the_one_that_matters_most(codes: list[int], code: int) -> None:
-    assert results.worst(codes) == code
-    assert results.worst(reversed(codes)) == code
+    assert exit_codes.worst(codes) == code
+    assert exit_codes.worst(reversed(codes)) == code
 
 
 @pytest.mark.parametrize(
@@ -130,12 +131,12 @@ def test_every_error_has_its_result_code_and_exit(
     error: SyncerError, result: str, code: str, exit_code: int
 ) -> None:
     found = JobResult(job="docs", error=error)
-    assert (found.result, results.error_code(error), found.exit_code) == (result, code, exit_code)
+    assert (found.result, error.code, found.exit_code) == (result, code, exit_code)
 
 
 def test_a_plan_ends_as_the_run_would() -> None:
     refused = JobResult(job="a", error=GuardTripped("root-missing", "gone"))
-    assert results.worst(r.exit_code for r in [refused, JobResult(job="b", plan=Plan(), waits=3)]) == 4
+    assert exit_codes.worst(r.exit_code for r in [refused, JobResult(job="b", plan=Plan(), waits=3)]) == 4
     assert JobResult(job="b", plan=Plan(), waits=3).exit_code == 3
     assert JobResult(job="b", plan=Plan()).exit_code == 0
     held = Hold(guard="mass-delete", side=LOCAL, message="m", hint="h", paths=("a",))

@@ -100,7 +100,7 @@ class Desk:
         found = conflicts.trashed(self.world, self.job)
         return [self._read(one) for one in found]
 
-    def _read(self, one: conflicts.InTrash) -> str:
+    def _read(self, one: conflicts.TrashItem) -> str:
         place = place_of(self.settings, self.job).keeping(one.side) / "trash"
         return (place / one.thing.kept.batch / one.thing.kept.path).read_text()
 

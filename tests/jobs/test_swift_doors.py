@@ -8,14 +8,16 @@ import pytest
 
 from syncer.accounts.swift import default_container, door
 from syncer.clock import SystemClock
-from syncer.config.accounts import Account, Kinds, SmartFile
+from syncer.config.account_types import model_of
+from syncer.config.accounts import Account, SmartFile
 from syncer.errors import AuthError, ConfigError
+from syncer.exit_codes import exit_code
 
 
 def account(base: Path = Path(), /, **table: object) -> Account:
     """The checked account of a table of the config file."""
     words = {"type": "swift", "name": "mine"} | table
-    return Kinds.model(words).model_validate(words, context={"base": base})
+    return model_of(words).model_validate(words, context={"base": base})
 
 
 def test_a_ready_token_is_read_when_it_is_wanted(tmp_path: Path) -> None:
@@ -39,7 +41,7 @@ def test_what_neither_account_nor_environment_give_is_named(auth: str) -> None:
     with pytest.raises(AuthError) as caught:
         door(account(auth=auth, **table), SystemClock(), environ={})
     assert hint in caught.value.hint
-    assert caught.value.exit_code == 7
+    assert exit_code(caught.value) == 7
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from syncer.engine.gitignore import compile_rules
 from syncer.engine.model import Action, Outcome, Policy, Side
 from syncer.engine.report import CheckDifference, RunReport
 from syncer.errors import SyncerError
+from syncer.exit_codes import exit_code
 from syncer.jobs.root_identity import admit
 from syncer.state import State, open_state
 from syncer.stores.local.filesystem import FileSystem
@@ -78,7 +79,7 @@ class End:
     @property
     def exit_code(self) -> int | None:
         if self.error is not None:
-            return self.error.exit_code
+            return exit_code(self.error)
         return self.report.exit_code if self.report else None
 
     def __str__(self) -> str:

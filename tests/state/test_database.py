@@ -13,6 +13,7 @@ import pytest
 from syncer.engine.interfaces import ForgetBase, SetBase
 from syncer.engine.model import BaseEntry, Kind
 from syncer.errors import Busy, StateError
+from syncer.exit_codes import exit_code
 from syncer.state import NAME, CorruptDatabase, State, open_state
 
 FILE = BaseEntry(kind=Kind.FILE)
@@ -136,7 +137,7 @@ def test_a_full_disk_is_an_error_with_a_hint_and_loses_nothing(state: State) -> 
     with pytest.raises(StateError) as caught:
         state.memory.record(many)
     assert "space" in caught.value.hint
-    assert caught.value.exit_code == 5
+    assert exit_code(caught.value) == 5
     assert list(state.memory.rows("")) == ["one"]
     state.database.execute("PRAGMA max_page_count=1000000")
     state.memory.record(many)

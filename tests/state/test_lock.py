@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from syncer.errors import Busy, StateError
+from syncer.exit_codes import exit_code
 from syncer.state import PairLock, open_state, view_state
 
 HOLDER = """
@@ -48,7 +49,7 @@ def test_the_lock_makes_a_private_directory_and_file(place: Path) -> None:
 def test_a_second_one_in_the_same_process_is_busy(place: Path) -> None:
     with PairLock.acquire(place), pytest.raises(Busy, match=f"process {os.getpid()}, since ") as caught:
         PairLock.acquire(place)
-    assert caught.value.exit_code == 6
+    assert exit_code(caught.value) == 6
 
 
 def test_a_released_lock_is_free_and_may_be_released_again(place: Path) -> None:

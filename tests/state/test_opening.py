@@ -16,6 +16,7 @@ import pytest
 from syncer.engine.interfaces import SetBase
 from syncer.engine.model import BaseEntry, Kind
 from syncer.errors import StateError
+from syncer.exit_codes import exit_code
 from syncer.state import NAME, Database, open_state, quarantine, view_state
 from syncer.state import open as opening_module
 from syncer.state.history import CHECKED, CLEAN
@@ -213,7 +214,7 @@ def test_a_newer_file_is_refused_and_not_touched(place: Path) -> None:
     for opened in (open_state, view_state):
         with pytest.raises(StateError, match="99") as caught:
             opened(place)
-        assert caught.value.exit_code == 5
+        assert exit_code(caught.value) == 5
     assert file.read_bytes() == before
     assert not list(place.glob("*corrupt*"))
 

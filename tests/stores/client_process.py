@@ -18,9 +18,9 @@ from requests.auth import HTTPBasicAuth
 from syncer.engine.interfaces import Store, WriteRequest
 from syncer.engine.model import Entry, Kind
 from syncer.errors import SyncerError
+from syncer.testing.scans import changed_directories
 from tests.contents import Held, noise
 from tests.contract.doubles import BytesSource, SteppingClock
-from tests.scans import changed_directories
 
 CLOCK = SteppingClock()
 OLD = Entry(kind=Kind.FILE, size=1 << 40, version=b"v1")

@@ -23,9 +23,9 @@ from syncer.engine.model import (
 from syncer.errors import NotFound, PermanentError, StoreError, TransientError, Unmovable, Unreadable
 from syncer.stores.local.store import FolderStore
 from syncer.stores.local.trash import Trash
+from syncer.testing.scans import changed_directories
 from tests.contract.doubles import HookedDisk, SteppingClock, failing, let_the_disk_tick, once_before
 from tests.contract.rigs import FolderRig, in_order
-from tests.scans import changed_directories
 
 OWN, OTHER = ".syncer-tmp-0123abcd00000000", ".syncer-tmp-ffffffff00000000"
 

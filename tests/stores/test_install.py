@@ -11,9 +11,9 @@ import pytest
 
 from syncer.engine.model import Done, Failed, Stale
 from syncer.errors import NoSpace, PermanentError, TransientError
+from syncer.testing.scans import changed_directories
 from tests.contract.doubles import failing, let_the_disk_tick, once_before
 from tests.contract.rigs import FolderRig
-from tests.scans import changed_directories
 
 UNSUPPORTED = {"rename_noreplace", "exchange"}
 

@@ -16,9 +16,9 @@ from syncer.errors import ChangedUnderUs, Interrupted, NoSpace, StoreError
 from syncer.stores.local.filesystem import FileSystem
 from syncer.stores.local.scan import PARTIAL_NS
 from syncer.stores.local.store import FolderStore
+from syncer.testing.scans import changed_directories
 from tests.contract.doubles import FarSource, failing, let_the_disk_tick
 from tests.contract.rigs import FolderRig, in_order
-from tests.scans import changed_directories
 from tests.stores.partials import (
     DATA,
     HALF,

@@ -17,6 +17,7 @@ from syncer.engine.interfaces import (
 )
 from syncer.engine.model import Done, Entry, Failed, Kind, Stale
 from syncer.errors import AuthError, PermanentError, SyncerError, TransientError
+from syncer.exit_codes import exit_code
 from syncer.stores.retry import RetryingStore
 from syncer.stores.retry_policy import RetryPolicy
 from syncer.testing.faulty_store import Fault, FaultyStore
@@ -212,7 +213,7 @@ def test_after_that_the_next_batch_ends_the_run() -> None:
     slept, calls = len(world.slept), len(world.faulty.calls)
     with pytest.raises(TransientError, match="does not answer") as raised:
         list(world.store.put(items(2000)))
-    assert raised.value.exit_code == 3
+    assert exit_code(raised.value) == 3
     entry = Entry(kind=Kind.FILE, size=1, version=b"v")
     for ask in (
         lambda: list(world.store.delete([DeleteRequest(path="f", expected=entry)])),

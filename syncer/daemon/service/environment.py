@@ -19,6 +19,7 @@ _CARRIED = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
 _ALWAYS = {"HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "XDG_RUNTIME_DIR"}
 _NETWORK = {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "ssl_cert_file"}
 _PREFIXES = {"v1": "ST_", "keystone": "OS_", "hubic": "HUBIC_", "ovh": "OVH_", "smartfile": "SMARTFILE_API_"}
+_PREFIXES["syncer"] = _PREFIXES["smartfile"]
 _EXPANDED = {"state_dir", "log", "local", "remote", "ca_file"}  # config keys that may contain variables
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})")
 _PLAIN_PATH = "/usr/local/bin:/usr/bin:/bin"

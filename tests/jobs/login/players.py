@@ -12,7 +12,8 @@ from urllib.parse import urlencode, urljoin
 import requests
 
 from syncer.accounts.login.base import Dialogue
-from syncer.config.accounts import Account, Kinds
+from syncer.config.account_types import model_of
+from syncer.config.accounts import Account
 from syncer.engine.interfaces import Clock
 from syncer.state.credentials import CredentialStore
 
@@ -47,7 +48,7 @@ class Player:
 def account(**table: object) -> Account:
     """The checked account of a table of the config file, called `cloud`."""
     words = {"name": "cloud"} | table
-    return Kinds.model(words).model_validate(words)
+    return model_of(words).model_validate(words)
 
 
 def dialogue(

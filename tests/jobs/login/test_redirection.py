@@ -10,6 +10,7 @@ import pytest
 
 from syncer.accounts.login import oauth_redirect
 from syncer.errors import AuthError
+from syncer.exit_codes import exit_code
 from tests.jobs.login.players import Player, arrive, dialogue, free_port, with_query
 from tests.stores.swift.auth.clocks import HandClock
 
@@ -57,7 +58,7 @@ def test_a_denial_is_told_by_its_code_and_not_in_a_strangers_words(tmp_path: Pat
             tmp_path,
             port,
         )
-    assert caught.value.exit_code == 7 and "log in again" in caught.value.hint
+    assert exit_code(caught.value) == 7 and "log in again" in caught.value.hint
 
 
 def test_nobody_is_waited_for_longer_than_was_said(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from blake3 import blake3
 from syncer.engine.interfaces import DeleteRequest, RenameRequest, SetAttributesRequest
 from syncer.engine.model import Done, Entry, Failed, Kind, Stale
 from syncer.errors import Unholdable
-from tests.contract import test_changing, test_looking
+from syncer.testing import contract_changes, contract_queries
 from tests.contract.orange_rig import OrangeRig
 from tests.contract.rigs import DECORATORS, Rig, in_order
 from tests.doubles.orange import Options
@@ -61,7 +61,7 @@ BEHAVIOURS: dict[str, Callable[[], Options]] = {
 }
 TESTS = {
     name: test
-    for module in (test_looking, test_changing)
+    for module in (contract_queries, contract_changes)
     for name, test in vars(module).items()
     if name.startswith("test_") and name not in UNHELD
 }
@@ -108,7 +108,7 @@ def test_the_contract_holds(
 
 
 def test_what_is_left_out_is_there_to_be_left_out() -> None:
-    there = {*vars(test_looking), *vars(test_changing)}
+    there = {*vars(contract_queries), *vars(contract_changes)}
     assert {n for n in (UNHELD | MOVES_DATES) if n not in there} == set()
 
 

@@ -13,11 +13,11 @@ import pytest
 from syncer.engine.interfaces import DeleteRequest
 from syncer.engine.model import BlockedEntry, BlockReason, Done, Entry, Kind
 from syncer.errors import TransientError
+from syncer.testing.scans import changed_directories
 from tests.contract.orange_rig import OrangeRig
 from tests.contract.rigs import in_order
 from tests.doubles.faults import Altered, Answer, Meanwhile
 from tests.doubles.orange import Options
-from tests.scans import changed_directories
 
 MANY = 130
 

@@ -11,13 +11,14 @@ import pytest
 import requests
 
 from syncer.errors import AuthError, LocalError, SyncerError, TransientError
+from syncer.exit_codes import exit_code
 from syncer.stores.orange.oauth import WHOLE_DRIVE, OAuth2Application, authorization_url, exchange, refresh
 from syncer.stores.orange.token import Bearer, Token
+from syncer.testing.scans import changed_directories
 from tests.contract.doubles import SteppingClock
 from tests.contract.orange_rig import KeptTokens, OrangeRig
 from tests.doubles.faults import Answer, Lost
 from tests.doubles.orange import OrangeDouble
-from tests.scans import changed_directories
 
 CLOCK = SteppingClock()
 
@@ -74,7 +75,7 @@ def test_a_code_is_good_once(application: OAuth2Application) -> None:
     exchange(application, code, clock=CLOCK)
     with pytest.raises(AuthError, match="invalid_grant") as found:
         exchange(application, code, clock=CLOCK)
-    assert found.value.exit_code == 7 and "syncer login cloud" in found.value.hint
+    assert exit_code(found.value) == 7 and "syncer login cloud" in found.value.hint
 
 
 def test_a_refresh_keeps_the_refresh_token_and_names_no_scope(

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from syncer.accounts.orange import application, connecting
-from syncer.accounts.spec import StoreSpec
 from syncer.config.accounts import Orange
 from syncer.config.secrets import Secret
 from syncer.engine.interfaces import DeleteRequest, RenameRequest
 from syncer.engine.model import Done, Kind, Stale
 from syncer.errors import ConfigError, NotFound, PermanentError
+from syncer.stores.context import StoreContext
 from syncer.stores.orange.cache import FILE, GONE, NAME, CachedItem, ItemCache
 from syncer.stores.orange.ids import Ids, decode, encode
 from tests.contract.doubles import SteppingClock
@@ -231,10 +231,10 @@ def test_an_account_becomes_a_store(rig: OrangeRig, tmp_path: Path) -> None:
         content_url=rig.double.content_url,
         auth_url=rig.double.auth_url,
     )
-    where = StoreSpec(
-        account=account, path="base/root", clock=SteppingClock(), cache=tmp_path / "c", tag="01234567"
+    context = StoreContext(
+        account="cloud", identity="cloud", clock=SteppingClock(), cache=tmp_path / "c", tag="01234567"
     )
-    store = connecting(where, rig.tokens)
+    store = connecting(account, "base/root", rig.tokens, context)
     rig.double.login.expire("api")
     rig.write("f", b"x")
     state = store.root()

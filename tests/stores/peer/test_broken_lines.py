@@ -21,12 +21,12 @@ from syncer.errors import ChangedUnderUs, TransientError
 from syncer.stores.http.client import HttpSession
 from syncer.stores.peer.store import PeerStore
 from syncer.stores.retry import RetryingStore
+from syncer.testing.scans import changed_directories
 from tests.contents import Held, noise
 from tests.contract.doubles import BytesSource, SteppingClock
 from tests.contract.peer_rig import PeerRig
 from tests.contract.rigs import in_order
 from tests.doubles.proxy import Direction, Proxy
-from tests.scans import changed_directories
 
 MIB = 1 << 20
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from syncer.errors import AuthError, ConfigError
+from syncer.exit_codes import exit_code
 from syncer.stores.http.client import HttpSession
 from syncer.stores.smartfile.auth import Given, Login, find
 from tests.contract.doubles import SteppingClock
@@ -58,7 +59,7 @@ def test_a_netrc_that_names_others_gives_nothing(tmp_path: Path, text: str) -> N
     place.write_text(text)
     with pytest.raises(AuthError, match="no login") as found:
         find(Given(url=URL), environ={}, netrc_file=place)
-    assert found.value.exit_code == 7 and "SMARTFILE_API_KEY" in found.value.hint
+    assert exit_code(found.value) == 7 and "SMARTFILE_API_KEY" in found.value.hint
 
 
 def test_a_netrc_that_cannot_be_understood_is_told_without_its_words(tmp_path: Path) -> None:

@@ -24,13 +24,13 @@ from syncer.errors import (
 from syncer.stores.retry import RetryingStore
 from syncer.stores.smartfile import attributes
 from syncer.stores.trash_runs import age_ns
+from syncer.testing.scans import changed_directories
 from tests.contract.doubles import BytesSource
 from tests.contract.rigs import in_order
 from tests.contract.smartfile_rig import ROOT, SmartFileRig
 from tests.doubles.faults import Aborted, Answer, Meanwhile
 from tests.doubles.smartfile import Options, Script
 from tests.doubles.smartfile.misbehaviour import out_of_space, refused, throttled, wrong_checksum
-from tests.scans import changed_directories
 from tests.stores.smartfile.bases import NEW, OLD
 
 DAY = 86_400

@@ -8,7 +8,8 @@ import pytest
 
 from syncer.accounts.swift import connecting
 from syncer.clock import SystemClock
-from syncer.config.accounts import Account, Kinds
+from syncer.config.account_types import model_of
+from syncer.config.accounts import Account
 from syncer.engine.interfaces import Store
 from syncer.errors import ConfigError
 from tests.swift.server import Swift
@@ -17,7 +18,7 @@ from tests.swift.server import Swift
 def account(**table: object) -> Account:
     """The checked account of a table of the config file."""
     words = {"type": "swift", "name": "mine"} | table
-    return Kinds.model(words).model_validate(words, context={"base": Path()})
+    return model_of(words).model_validate(words, context={"base": Path()})
 
 
 def v1(swift: Swift) -> Account:

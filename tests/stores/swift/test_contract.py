@@ -14,7 +14,7 @@ import pytest
 from syncer.engine.interfaces import RenameRequest
 from syncer.engine.model import Failed
 from syncer.errors import Unholdable, Unmovable
-from tests.contract import test_changing, test_looking
+from syncer.testing import contract_changes, contract_queries
 from tests.contract.rigs import DECORATORS, in_order
 from tests.contract.swift_rig import SwiftRig
 from tests.swift.doors import DOORS, way_in
@@ -23,7 +23,7 @@ CANNOT = {  # what no object store can do; what it does instead is tested below
     "test_a_name_that_is_not_utf8_is_listed_with_its_bytes",
     "test_a_directory_is_renamed_with_all_that_is_below",
 }
-for module in (test_changing, test_looking):
+for module in (contract_changes, contract_queries):
     globals().update({n: t for n, t in vars(module).items() if n.startswith("test_") and n not in CANNOT})
 
 QUICK = {(door, "") for door in DOORS} | {("v1", "+faults")}

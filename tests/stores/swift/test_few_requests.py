@@ -18,8 +18,8 @@ from syncer.stores.swift.consistency import GRACE_SECONDS
 from syncer.stores.swift.listing import FEW
 from syncer.stores.swift.objects import ListingRow, ObjectHead, Stamp
 from syncer.stores.swift.prefetch import TINY, TinyObjectPrefetch
+from syncer.testing.scans import changed_directories
 from tests.contract.swift_rig import SwiftRig
-from tests.scans import changed_directories
 from tests.swift.server import Swift
 
 MANY = 5000  # objects elsewhere, known and not to be asked for

@@ -18,8 +18,8 @@ from syncer.engine.model import (
     Listing,
 )
 from syncer.errors import StoreError
+from syncer.testing.scans import changed_directories
 from tests.contract.swift_rig import SwiftRig, tempauth_door
-from tests.scans import changed_directories
 from tests.swift.fixtures import MakeSwift
 from tests.swift.server import Swift
 

@@ -18,8 +18,8 @@ from syncer.errors import TransientError
 from syncer.stores.retry import RetryingStore
 from syncer.stores.retry_policy import RetryPolicy
 from syncer.stores.swift.names import ContainerPath
+from syncer.testing import contract_changes, contract_queries
 from tests.contents import noise
-from tests.contract import test_changing, test_looking
 from tests.contract.rigs import in_order
 from tests.contract.swift_rig import SwiftRig, tempauth_door
 from tests.stores.swift.bench import MIB, Bench
@@ -32,7 +32,7 @@ OTHERWISE = CANNOT | {
     "test_a_put_that_broke_off_is_gone_on_with_or_done_again",  # it counts how often a source is read
     "test_a_file_is_renamed_with_its_content",  # Stale where the copy is there already: see below
 }
-for module in (test_changing, test_looking):
+for module in (contract_changes, contract_queries):
     globals().update({n: t for n, t in vars(module).items() if n.startswith("test_") and n not in OTHERWISE})
 
 NOW_AND_THEN = (5, 7, 4, 6)

@@ -11,9 +11,9 @@ from syncer.engine.interfaces import DeleteRequest
 from syncer.engine.model import BlockedEntry, BlockReason, Done, Entry, Kind
 from syncer.stores.swift.cache import CachedObject, ObjectCache
 from syncer.stores.swift.consistency import GRACE_SECONDS
+from syncer.testing.scans import changed_directories
 from tests.contract.rigs import in_order
 from tests.contract.swift_rig import SwiftRig
-from tests.scans import changed_directories
 from tests.swift.server import Swift
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncer.errors import AuthError, TransientError
+from syncer.exit_codes import exit_code
 from syncer.stores.swift.auth.session import RenewingTokenProvider
 from syncer.stores.swift.auth.v1 import V1Login
 from tests.stores.swift.auth.clocks import HandClock
@@ -52,7 +53,7 @@ def test_a_wrong_key_is_named_and_not_shown(swift: Swift, clock: HandClock) -> N
         login_to(swift, clock, key="not-the-key").log_in()
     assert "ST_KEY" in caught.value.hint
     assert "not-the-key" not in repr(caught.value) + caught.value.message + caught.value.hint
-    assert caught.value.exit_code == 7
+    assert exit_code(caught.value) == 7
 
 
 def test_an_unknown_user_of_ceph_gets_a_403(swift: Swift, clock: HandClock) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.contract import test_changing, test_looking
+from syncer.testing import contract_changes, contract_queries
 from tests.stores.swift.test_contract import CANNOT
 
-for module in (test_changing, test_looking):
+for module in (contract_changes, contract_queries):
     globals().update({n: t for n, t in vars(module).items() if n.startswith("test_") and n not in CANNOT})
