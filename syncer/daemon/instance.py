@@ -66,6 +66,8 @@ class InstanceLock:
             descriptor = os.open(lock, flags, 0o600)
         try:
             with translated(lock):
+                # The content is written under the lock, so that a reader who finds it locked reads the
+                # holder's.
                 _lock(descriptor, state_dir)
                 os.fchmod(descriptor, 0o600)
                 os.ftruncate(descriptor, 0)
@@ -100,6 +102,8 @@ def holder(state_dir: Path) -> InstanceInfo | None:
     try:
         with translated(lock):
             try:
+                # Shared, so that two askers do not take each other for a daemon. Closing the file releases
+                # it.
                 fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 return None
             except OSError as error:
@@ -170,6 +174,7 @@ def bind(path: Path) -> socket.socket:
         _clear(path)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            # Mode 0600 comes after bind(2); until then the directory of mode 0700 protects the socket.
             with address(path) as short:
                 listening.bind(short)
             os.chmod(path, 0o600)
