@@ -90,7 +90,7 @@ class WatchTree:
         try:
             taken = self._watches.take()
             if taken.lost:
-                # The watches are gone with the old instance; who hears OVERFLOW scans everything, after this.
+                # The watches are gone with the old instance. OVERFLOW has everything scanned afterwards.
                 breaks[Break.OVERFLOW] = 0
                 self._watch_all()
             # In the order of the kernel: `_drop` and `_add_tree` follow the renames one by one, so that each
