@@ -131,6 +131,7 @@ def bind(path: Path) -> socket.socket:
         _clear(path)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            # Mode 0600 comes after bind(2); until then the directory of mode 0700 protects the socket.
             with address(path) as short:
                 listening.bind(short)
             os.chmod(path, 0o600)

@@ -86,6 +86,7 @@ def _write(path: Path, names: Iterable[str]) -> None:
                 file.write(text.encode())
                 file.flush()
                 os.fsync(descriptor)
+            # Content before name: after a crash at any point the path holds the old or the new file, whole.
             os.rename(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)

@@ -241,6 +241,7 @@ class Worker:
                 left = self._schedule.due() - now
                 if left <= 0 and not self._paused:
                     self._enter(Phase.RUNNING)
+                    # A new token for each run: a pause cancels the current run, not the later ones.
                     self._halt = CancelToken()
                     return self._schedule.take(now), self._flushed
                 self._changed.wait(_MAX_WAIT if self._paused else min(left, _MAX_WAIT))
@@ -255,6 +256,7 @@ class Worker:
         with self._changed:
             self._listener = None
             self._schedule.ended(task, ending, now)
+            # A flush is answered only by a complete run that began after it: `ticket` was read at its start.
             if task.scope.everywhere and not ending.broken_off:
                 self._answered = max(self._answered, ticket)
             self._status = self._after(task, result, waiting, now - began)
@@ -271,7 +273,9 @@ class Worker:
             return runner.run(RunOptions(trigger=task.trigger), task.scope, listener), runner.waiting()
         except Exception as error:  # noqa: BLE001 - months of runs must not end with one
             _log.exception("%s: unhandled error in a run", self.job.name)
-            with suppress(Exception):
+            with suppress(
+                Exception
+            ):  # database and connections may be in any state: the next run opens new ones
                 runner.close()
             return JobResult(job=self.job.name, error=_bug(error)), None
 

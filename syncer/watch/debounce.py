@@ -79,6 +79,7 @@ class _Side:
 
     def wait(self, now: float, quiet: float, most: float) -> None:
         """Set the due time: after `quiet` seconds, at most `most` after the first change."""
+        # `_first` None with a due time: something settled is due already, and may not be postponed again.
         settled = self._due is not None and self._first is None
         if quiet <= 0 or settled:
             self._due, self._first = now if self._due is None else min(now, self._due), None
@@ -97,6 +98,7 @@ class _Side:
             holder = _holder(path, self._trees)
             kept = self._directories if holder is None else self._trees
             noted.add(_touch(kept, path if holder is None else holder, now))
+        # A few places in one report may be both ends of a rename; more of them are an unrelated batch.
         if 1 < len(noted) <= _TOGETHER:
             for path in noted:
                 self._together.setdefault(path, set()).update(noted)
@@ -129,6 +131,8 @@ class _Side:
         for places in both:
             for path in quiet & places.keys():
                 del places[path]
+        # What remains keeps its deadline: a writer that never pauses is scanned `most` after its first
+        # change.
         left = (*self._directories.values(), *self._trees.values())
         self._first = min((news.first for news in left), default=None)
         if self._first is None:
@@ -148,6 +152,8 @@ class _Side:
 
     def _collapse(self, now: float) -> None:
         """Replace the deepest places by trees, level by level, until they are few enough."""
+        # A tree covers everything below it, so that replacing places by trees never loses one: it only widens
+        # the scan. Half of the bound is left free, so that the next reports do not collapse it again.
         deepest = max(map(depth, (*self._directories, *self._trees)))
         for level in reversed(range(deepest)):
             trees = {_cut(t, level) for t in self._trees} | {

@@ -90,8 +90,11 @@ class WatchTree:
         try:
             taken = self._watches.take()
             if taken.lost:
+                # The watches are gone with the old instance. OVERFLOW has everything scanned afterwards.
                 breaks[Break.OVERFLOW] = 0
                 self._watch_all()
+            # In the order of the kernel: `_drop` and `_add_tree` follow the renames one by one, so that each
+            # event is reported under the path that its directory had when it happened, or a later one.
             for event in taken.events:
                 if self._is_root_gone(event):
                     breaks[Break.UPROOTED] = 0
@@ -138,10 +141,13 @@ class WatchTree:
     def _directory_changed(self, parent: _Node, event: InotifyEvent) -> None:
         path = join(parent.path, event.name)
         if event.mask & (inotify.DELETE | inotify.MOVED_FROM):
+            # Reported itself, too: a scan of the parent alone need not open what it knew below the old name.
             self._directories.add(path)
             if (node := parent.below.get(event.name)) is not None:
                 self._drop(node)
         elif event.mask & (inotify.CREATE | inotify.MOVED_TO) or event.name not in parent.below:
+            # Not in `below`: an ATTRIB of a directory that could not be watched before, and perhaps can be
+            # now.
             self._trees.add(path)
             directory = os.path.join(self._base, parent.path)
             if self._select(directory, [event.name]):
@@ -156,7 +162,7 @@ class WatchTree:
         while pending:
             parent, name, path = pending.pop()
             node = self._add(parent, name, path)
-            if node is not None:
+            if node is not None:  # None also ends the descent into a tree that is watched already
                 pending += ((node, sub, f"{path}/{sub}") for sub in self._subdirectories(path))
 
     def _add(self, parent: _Node, name: str, path: str) -> _Node | None:

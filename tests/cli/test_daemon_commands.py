@@ -49,7 +49,7 @@ def test_pause_and_resume_reach_the_daemon(two: Machine, daemon: FakeDaemon) -> 
         "schema": 1, "daemon": True, "paused": False, "jobs": ["docs"]
     }  # fmt: skip
     assert two.call("pause", "--json").document["jobs"] == ["docs", "photos"]
-    assert [call for call in daemon.asked if call[0] != "standing"] == [
+    assert [call for call in daemon.asked if call[0] != "status"] == [
         ("pause", ("docs",)), ("resume", ("docs",)), ("pause", ())
     ]  # fmt: skip
     assert paused(two.state) == frozenset(), "to keep the mark is the daemon's affair"

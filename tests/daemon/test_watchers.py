@@ -41,7 +41,7 @@ def test_only_what_nobody_tells_of_is_looked_at_in_between(
 
 
 @pytest.mark.parametrize(
-    ("job", "watchers"),
+    ("job", "kinds"),
     [
         (FOLDER, (FolderWatch, FolderWatch)),
         (SERVICE, (FolderWatch, RemoteWatcher)),
@@ -50,9 +50,9 @@ def test_only_what_nobody_tells_of_is_looked_at_in_between(
     ],
     ids=["two folders", "a service", "two folders, not watched", "a service, folder not watched"],
 )
-def test_folders_are_watched_and_services_listened_to(job: JobSettings, watchers: tuple[type, type]) -> None:
+def test_folders_are_watched_and_services_listened_to(job: JobSettings, kinds: tuple[type, type]) -> None:
     watchers = watchers_of(settings(job), job)
     worker = Worker(
         settings(job), job, intervals=Intervals(), watchers=watchers, ended=lambda worker, task, result: None
     )
-    assert (type(watchers.local(worker)), type(watchers.remote(worker))) == watchers
+    assert (type(watchers.local(worker)), type(watchers.remote(worker))) == kinds

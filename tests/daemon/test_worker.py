@@ -413,7 +413,7 @@ def test_news_that_is_gathered_shows(tmp_path: Path) -> None:
 
 def test_notes_are_bounded_and_the_latest_are_kept(bench: Bench) -> None:
     for number in range(20):
-        bench.worker.say(f"trouble {number}", "do something" if number % 2 else "")
+        bench.worker.add_note(f"trouble {number}", "do something" if number % 2 else "")
     assert len(bench.status.notes) == 8
     assert bench.status.notes[-2:] == ("trouble 18", "trouble 19; do something")
 

@@ -487,7 +487,7 @@ def test_a_reader_of_the_system_s_events_that_ends_in_a_bug_is_replaced(tmp_path
         watching(tmp_path / "other", second, poll=0.05) as other,
     ):
         with monkeypatch.context() as broken:
-            broken.setattr(Dispatcher, "_give_back", lambda *_: 1 / 0)
+            broken.setattr(Dispatcher, "_route", lambda *_: 1 / 0)
             (tmp_path / "one" / "f").write_bytes(b"1")
             heard.until(lambda: "ZeroDivisionError" in caplog.text)
         for name, each in (("one", heard), ("other", second)):
