@@ -15,16 +15,44 @@ from typing import Protocol, Self, TypeAlias
 from syncer.engine.model import (
     Action,
     BaseEntry,
+    DeleteRequest,
     Entry,
     Kind,
     Listing,
     Method,
+    MkdirRequest,
     Outcome,
     RelPath,
+    RenameRequest,
     Seen,
+    SetAttributesRequest,
     Side,
 )
 from syncer.engine.scope import EVERYWHERE, Places
+
+__all__ = [
+    "BaseStore",
+    "Capabilities",
+    "Clock",
+    "DeleteRequest",
+    "Fact",
+    "ForgetBase",
+    "KnownDirectories",
+    "LocalBasis",
+    "MkdirRequest",
+    "MoveBase",
+    "RenameRequest",
+    "Reporter",
+    "Results",
+    "RootState",
+    "Scan",
+    "SetAttributesRequest",
+    "SetBase",
+    "Source",
+    "Store",
+    "TransferStats",
+    "WriteRequest",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,41 +171,6 @@ class WriteRequest:
     executable: bool | None = None
     target: str | None = None
     token: bytes = b""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteRequest:
-    """Take `path` away if it still is what `expected` says; `Stale` otherwise."""
-
-    path: RelPath
-    expected: Entry
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MkdirRequest:
-    """Make the directory `path`, first moving the file `replaces` (if any) to the trash."""
-
-    path: RelPath
-    replaces: Entry | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenameRequest:
-    """Rename `origin` to `path` if it still is what `expected` says and `path` is free."""
-
-    origin: RelPath
-    path: RelPath
-    expected: Entry
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetAttributesRequest:
-    """Give the file `path` another mtime or executable bit (None: leave it)."""
-
-    path: RelPath
-    expected: Entry
-    mtime_ns: int | None
-    executable: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

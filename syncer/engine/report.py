@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import starmap
 
+from syncer.engine.interfaces import Fact
 from syncer.engine.model import (
     Action,
     BaseEntry,
@@ -84,10 +85,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionReport:
-    """One action and how it ended."""
+    """One action, how it ended, and what the base is to record because of it."""
 
     action: Action
     outcome: Outcome
+    facts: tuple[Fact, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

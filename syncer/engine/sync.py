@@ -1,8 +1,8 @@
-"""One run: observe both sides, reconcile, guard, plan, execute, record.
+"""One sync run: scan both sides, reconcile, guard, plan, execute, record.
 
-The run sees two stores, a memory and a policy, and nothing else. Three trees are
-compared: the base (what both sides agreed on last), local, remote. Nothing that is
-pending is stored; after a crash the next run observes afresh.
+A run sees two stores, a base and a policy, and nothing else. Three trees are compared: the base (what both
+sides agreed on last), local and remote. Nothing that is pending is stored: after a crash the next run scans
+afresh.
 """
 
 from __future__ import annotations
@@ -60,17 +60,21 @@ from syncer.engine.model import (
 from syncer.engine.mounts import Mounts
 from syncer.engine.reconciliation import Reconciliation
 from syncer.engine.report import ActionReport, ConflictReport, Plan, Resolution, RunReport
-from syncer.engine.scan import MACHINE_RULES, ScanResult, machine_rules, observe
+from syncer.engine.scan import MACHINE_RULES, ScanResult, machine_rules, reconcile_directories
 from syncer.engine.scope import EVERYTHING, Places, Scope
 from syncer.engine.selection import Choice
 from syncer.errors import GuardTripped, LocalError, StoreError
 
-IGNORE = "ignore"  # the setting that remembers under which rules the fingerprints were taken
+IGNORE = "ignore"  # setting: the ignore rules under which the stored fingerprints were taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncContext:
-    """Two stores and what is known and wanted of them."""
+    """What a run works with: two stores, the base of the pair, the policy, and services.
+
+    `choice` picks the actions of the plan that are done. `echoes`: what left the roots through other jobs, if
+    there may be any. `roots`: the states of the roots when the run began, if the caller has asked for them.
+    """
 
     local: Store
     remote: Store
@@ -80,9 +84,9 @@ class SyncContext:
     reporter: Reporter
     compiler: Compiler
     workers: int = 2
-    choice: Choice = selection.everything  # what of the plan is to be done
-    echoes: echo.Echoes | None = None  # what the roots remember, where other jobs may have them too
-    roots: Mapping[Side, RootState] | None = None  # as they were when the run began, where that is known
+    choice: Choice = selection.everything
+    echoes: echo.Echoes | None = None
+    roots: Mapping[Side, RootState] | None = None
 
     @property
     def full(self) -> Collection[Side]:
@@ -94,9 +98,9 @@ class SyncContext:
         return {Side.LOCAL: self.local, Side.REMOTE: self.remote}
 
 
-def survey(pair: SyncContext) -> Plan:
-    """What a run would do; changes nothing. Raises GuardTripped, StateError, AuthError, StoreError."""
-    pair = replace(pair, policy=replace(pair.policy, settle_ns=0))  # what a run does once files have settled
+def plan(pair: SyncContext) -> Plan:
+    """Plan a run without changing anything. Raises GuardTripped, StateError, AuthError, StoreError."""
+    pair = replace(pair, policy=replace(pair.policy, settle_ns=0))  # young files are planned as if settled
     with _scanned(pair) as (seen, scans):
         disks = mounted(pair)
         findings = _observed(pair, scans, seen, disks)
@@ -104,7 +108,7 @@ def survey(pair: SyncContext) -> Plan:
 
 
 def mounted(pair: SyncContext) -> Mapping[Side, Mounts]:
-    """What is mounted inside either root, and what is not there any more. Raises StoreError."""
+    """The mount points inside each root, and those of the last run that are missing. Raises StoreError."""
     found: dict[Side, Mounts] = {}
     for side, store in pair.stores.items():
         state = pair.roots.get(side) if pair.roots is not None else store.root()
@@ -113,8 +117,8 @@ def mounted(pair: SyncContext) -> Mapping[Side, Mounts]:
     return found
 
 
-def look(pair: SyncContext, scope: Scope = EVERYTHING) -> ScanResult:
-    """Which directories in the scope a run has to open; everything where the job's own rules changed.
+def find_changed_directories(pair: SyncContext, scope: Scope = EVERYTHING) -> ScanResult:
+    """The directories in the scope that a run has to open; all known ones if the job's own rules changed.
 
     Raises AuthError, StateError, StoreError.
     """
@@ -137,12 +141,12 @@ def _scanned(
         yield begun
 
 
-def run(pair: SyncContext, looked: ScanResult | None = None) -> RunReport:
-    """Bring both sides in step, as far as was looked (None: now, everywhere).
+def sync(pair: SyncContext, looked: ScanResult | None = None) -> RunReport:
+    """Bring both sides in sync below the directories that were found changed (None: scan everything now).
 
-    Raises what `survey` raises, and Interrupted.
+    Raises what `plan` raises, and Interrupted.
     """
-    markers = _markers(pair)
+    markers = {side: pair.memory.get_setting(f"{side.value}_root") for side in Side}
     with _scanned(pair, seen=looked) as (seen, scans):
         disks = mounted(pair)
         findings = _observed(pair, scans, seen, disks)
@@ -150,12 +154,12 @@ def run(pair: SyncContext, looked: ScanResult | None = None) -> RunReport:
     for side in Side:
         mounts.remember(pair.memory, side, disks[side])
     todo = _planned(pair, findings, disks)
-    if _swept(pair, findings):
+    if _clean_leftovers(pair, findings):
         # A file whose renaming was cut off is there again, under its name: the listings are taken anew.
         with scan.resume(pair.stores, seen) as scans:
             findings = _observed(pair, scans, seen, disks)
         todo = _planned(pair, findings, disks)
-    pair.memory.set_fingerprints((directory, None, None) for directory in findings.reopened)
+    pair.memory.set_fingerprints((directory, None, None) for directory in findings.must_rescan)
     _announce(pair, todo.actions)
     executor = Executor(
         pair.stores,
@@ -173,7 +177,7 @@ def run(pair: SyncContext, looked: ScanResult | None = None) -> RunReport:
         problems=todo.problems,
         holds=todo.holds,
         looked=None if seen.whole else frozenset(findings.visited),
-        passed=frozenset() if seen.whole else frozenset(findings.passed - findings.visited),
+        passed=frozenset() if seen.whole else frozenset(findings.seen_not_opened - findings.visited),
         left=frozenset(a.path for a in todo.left),
         young={a.path: a.source if isinstance(a, Transfer) else selection.side_of(a) for a in todo.young},
         settles_ns=todo.settles_ns,
@@ -182,8 +186,8 @@ def run(pair: SyncContext, looked: ScanResult | None = None) -> RunReport:
     )
 
 
-def _swept(pair: SyncContext, findings: Reconciliation) -> bool:
-    """Whether a dead run had left anything behind, which is out of the way now."""
+def _clean_leftovers(pair: SyncContext, findings: Reconciliation) -> bool:
+    """Move temporary files of a run that died to the trash; whether there were any."""
     left = [side for side in Side if findings.leftovers[side] and pair.policy.mode.may_change(side)]
     for side in left:
         pair.stores[side].clean_leftovers(findings.leftovers[side])
@@ -194,16 +198,18 @@ def _observed(
     pair: SyncContext, scans: Mapping[Side, Scan], seen: ScanResult, disks: Mapping[Side, Mounts]
 ) -> Reconciliation:
     policy = replace(pair.policy, now_ns=pair.clock.now_ns())
-    return observe(pair.stores, scans, pair.memory, policy, pair.compiler, pair.reporter, seen, disks)
+    return reconcile_directories(
+        pair.stores, scans, pair.memory, policy, pair.compiler, pair.reporter, seen, disks
+    )
 
 
 def _carried_out(
     pair: SyncContext, executor: Executor, actions: Sequence[Action], disks: Mapping[Side, Mounts]
 ) -> tuple[ActionReport, ...]:
-    """How the actions ended. What was put below a mount point that lost its disk meanwhile is not remembered.
+    """Execute the actions; the base forgets files written below a mount point that changed meanwhile.
 
-    It may lie in the directory beneath, out of sight as soon as the disk is back: missing then, and not
-    deleted by anybody.
+    They may lie in the directory beneath the mount point, which is hidden as soon as the disk is mounted
+    again: with a base row the next run would take them for deleted.
     """
     reports: list[ActionReport] = []
     try:
@@ -222,7 +228,7 @@ def _puts(action: Action) -> bool:
 
 
 def _remounted(store: Store, disks: Mounts) -> bool:
-    """Whether something else is mounted inside the root than when the run began; unknown counts as yes."""
+    """True if other mounts are inside the root than when the run began, or if that cannot be told."""
     try:
         state = store.root()
     except StoreError:
@@ -231,12 +237,12 @@ def _remounted(store: Store, disks: Mounts) -> bool:
 
 
 def _rules_text(policy: Policy) -> str:
-    """The mode, how rules are read, the job's own: what makes an unchanged directory mean something else."""
+    """Mode, version of the rule syntax, and the job's rules: if any changes, everything is rescanned."""
     return byte_text("\n".join((f"{policy.mode.value} {READING}", *policy.ignore)))
 
 
 def _planned(pair: SyncContext, findings: Reconciliation, disks: Mapping[Side, Mounts]) -> Plan:
-    """Guard and order what was found; the pure half of a run, but for digests of candidates for a move."""
+    """Guard and order the actions. Pure, but for reading the digests of candidates for a rename."""
     full = {side for side in findings.emptied if side in pair.full or _holds_something(pair.stores[side])}
     guards.refuse_emptied(findings.actions, findings.emptied, pair.policy, lately_full=full)
     settled = _without_echoes(pair, findings)
@@ -265,13 +271,13 @@ def _planned(pair: SyncContext, findings: Reconciliation, disks: Mapping[Side, M
 
 
 def _concerned(conflicts: Iterable[ConflictReport], left: Iterable[Action]) -> Iterable[ConflictReport]:
-    """Without the conflicts whose settling was left out: those wait for a later run."""
+    """The conflicts without those whose actions were left out: they wait for a later run."""
     waiting = {a.path for a in left}
     return (c for c in conflicts if c.resolution is Resolution.ASKED or c.path not in waiting)
 
 
 def _without_echoes(pair: SyncContext, findings: Reconciliation) -> echo.Settled:
-    """What was found without old content that comes back, and without a second copy of a conflict's loser."""
+    """The actions without old content that came back by another job, and without second conflict copies."""
 
     def learn(side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
         return list(pair.stores[side].with_digests(wanted))
@@ -286,7 +292,7 @@ def _without_echoes(pair: SyncContext, findings: Reconciliation) -> echo.Settled
     settled = echo.Settled(actions=findings.actions, conflicts=findings.conflicts)
     if pair.echoes is not None:
         settled = echo.settle(
-            findings.actions, findings.conflicts, pair.echoes, pair.policy, learn, findings.mixed
+            findings.actions, findings.conflicts, pair.echoes, pair.policy, learn, findings.has_unsynced_names
         )
     actions, conflicts = conflict_copies.once(
         settled.actions, settled.conflicts, pair.policy.mode, beside, learn
@@ -310,7 +316,7 @@ def _renaming(pair: SyncContext) -> frozenset[Side]:
 
 
 def _workers(pair: SyncContext) -> int:
-    """Threads hide the waiting for a network; between two local folders they only get in each other's way."""
+    """Threads hide network latency; between two local folders they only contend for the interpreter."""
     near = pair.local.capabilities.local and pair.remote.capabilities.local
     return 1 if near else pair.workers
 
@@ -328,13 +334,12 @@ def _holds_something(store: Store) -> bool:
     return state is not None and not state.empty
 
 
-def _markers(pair: SyncContext) -> Mapping[Side, str]:
-    """The identities of both roots as the memory has them; "" where it has none."""
-    return {side: pair.memory.get_setting(f"{side.value}_root") for side in Side}
-
-
 def _verify_roots(pair: SyncContext, markers: Mapping[Side, str], disks: Mapping[Side, Mounts]) -> None:
-    """Absence is concluded only at an identified root: look again after the scan and before deletions."""
+    """Check that both roots are still those of this pair: after the scan, and again before deletions.
+
+    Absence may be concluded only at an identified root. If a disk was unmounted during the scan, the
+    directory beneath it is empty, and all files would look deleted. Raises GuardTripped.
+    """
     for side, store in pair.stores.items():
         state = store.root()
         if state is None or (markers[side] and not roots.stands_for(markers[side], state.marker)):
@@ -360,11 +365,12 @@ def _verify_roots(pair: SyncContext, markers: Mapping[Side, str], disks: Mapping
 def _seal(
     pair: SyncContext, findings: Reconciliation, reports: Sequence[ActionReport], left: Sequence[Action]
 ) -> None:
-    """Remember which directories need no look next time, unless something in them changes.
+    """Store fingerprints for directories that are fully in sync, and void those of all others.
 
-    Not those in which something was `left` undone. And that the others need one even if nothing does: what is
-    wrong in them may go as it came, and leave them looking as they did when all was agreed. First under
-    which rules: a death in between must not leave fingerprints that are believed under others.
+    The next run opens only directories without a fingerprint, or with another one. `left`: actions that were
+    not done; their directories get none, since a failure may leave a directory looking as it did when it was
+    agreed. The ignore rules are written first: if the process dies in between, fingerprints taken under the
+    old rules must not be trusted under new ones.
     """
     rules = _rules_text(pair.policy)
     if pair.memory.get_setting(IGNORE) != rules:
@@ -378,19 +384,24 @@ def _seal(
     }
     agreed = [
         sealed
-        for sealed in findings.settled
+        for sealed in findings.agreed_directories
         if sealed[0] not in waiting and not (unspelt and unspelt.intersection(paths.upwards(sealed[0])))
     ]
     pair.memory.set_fingerprints(agreed)
     settled = {path for path, _, _ in agreed}
     undone = {d for r in reports if not isinstance(r.outcome, Done) for d in _touched(r.action)} | waiting
-    touched = {d for r in reports for d in _touched(r.action)} - settled - findings.mixed - findings.lopsided
+    touched = (
+        {d for r in reports for d in _touched(r.action)}
+        - settled
+        - findings.has_unsynced_names
+        - findings.one_sided
+    )
     pair.memory.set_fingerprints(pair.memory.compute_fingerprints(sorted(touched - undone)))
     _open_again(pair.memory, (findings.visited - settled - touched) | (undone - settled))
 
 
 def _remember_machine_rules(memory: BaseStore, seen: Mapping[RelPath, str]) -> None:
-    """What the rules of this machine are now, where they were looked at; mostly nothing is new."""
+    """Store the digests of the machine's own ignore files that were read, if any changed."""
     known = machine_rules(memory)
     now = {path: digest for path, digest in {**known, **seen}.items() if digest}
     if now != known:
@@ -398,7 +409,7 @@ def _remember_machine_rules(memory: BaseStore, seen: Mapping[RelPath, str]) -> N
 
 
 def _open_again(memory: BaseStore, directories: Collection[RelPath]) -> None:
-    """Void their fingerprints; mostly they are, and then nothing is written."""
+    """Void the fingerprints of these directories; nothing is written for those that have none."""
     if directories:
         known = memory.directories(Places(directories=frozenset(directories)))
         sealed = [path for path, local, remote in known if path in directories and (local or remote)]
@@ -406,7 +417,7 @@ def _open_again(memory: BaseStore, directories: Collection[RelPath]) -> None:
 
 
 def _touched(action: Action) -> Iterable[RelPath]:
-    """The directories whose contents an action changed."""
+    """The directories whose entries an action changes."""
     yield paths.split(action.path)[0]
     match action:
         case MakeDirectory() | KeepBoth():

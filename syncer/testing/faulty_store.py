@@ -122,7 +122,7 @@ class FaultyStore(StoreWrapper):
         for item in wanted:
             yield from self._call("with_digests", item[0], partial(self._with_digest, item))
 
-    def _with_digest(self, item: tuple[RelPath, Entry]) -> list[Seen]:
+    def _with_digest(self, item: tuple[RelPath, Entry]) -> Sequence[Seen]:
         return [*self.inner.with_digests([item])]
 
     def open(self, path: RelPath, expected: Entry) -> Source:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import stat_result
 from typing import TypeVar
@@ -179,18 +180,24 @@ class BatchOutcomes:
     dirty: dict[RelPath, list[int]] = field(default_factory=dict)
 
     def attempt(self, index: int, path: RelPath, step: Callable[[], None]) -> bool:
-        """Does one step of one item; trouble with it becomes the item's outcome."""
+        """Do one step of one item; whether it succeeded."""
+        with self.item(index, path):
+            step()
+        return index not in self.ended
+
+    @contextmanager
+    def item(self, index: int, path: RelPath) -> Iterator[None]:
+        """One step of one item: an error in the block becomes the item's outcome. AuthError is raised."""
         try:
             if is_ours(path):
                 raise Unholdable(f"{printable(path)}: one of Syncer's own names", path=path)
-            step()
+            yield
         except AuthError:
             raise
         except (StoreError, LocalError) as error:
             self.ended[index] = Failed(error=error)
         except (OSError, StaleError) as error:
             self.ended[index] = outcome(error, path)
-        return index not in self.ended
 
     def touched(self, index: int, *paths: RelPath) -> None:
         """The names in the directories of these paths changed for the item."""

@@ -18,7 +18,7 @@ from os import stat_result
 
 from blake3 import blake3
 
-from syncer.engine.interfaces import LocalBasis, WriteRequest
+from syncer.engine.interfaces import WriteRequest
 from syncer.engine.model import Entry, Kind, RelPath
 from syncer.engine.paths import printable
 from syncer.errors import ChangedUnderUs, Interrupted, TransientError, Unholdable, Unreadable
@@ -374,7 +374,10 @@ def stage(
     *,
     sync: bool,
 ) -> Staged:
-    """Raises OSError, Unexpected, and what the source of the content raises."""
+    """Write the new content, complete and with mode and mtime, under a temporary name beside the user's.
+
+    Raises OSError, StaleError, and what the source of the content raises.
+    """
     if item.kind is Kind.SYMLINK:
         temporary = ground.temporary()
         ours, digest = _stage_link(ground, item, temporary, directory_fd)
@@ -382,7 +385,7 @@ def stage(
     basis = older(ground, item, old, name, directory_fd)
     try:
         return _stage_file(ground, item, directory_fd, old, basis, sync=sync)
-    except BasisLost:
+    except BasisLost:  # the old version cannot be read from the disk: the content is sent whole
         return _stage_file(ground, item, directory_fd, old, None, sync=sync)
     finally:
         if basis is not None:
@@ -398,13 +401,25 @@ def _stage_file(
     *,
     sync: bool,
 ) -> Staged:
-    """What already arrived of the content goes before an older version of it: `staging`."""
+    """What already arrived of the content goes before an older version of it."""
+    source = item.source
+    if source is None:
+        raise Unholdable(f"{printable(item.path)}: no content to put", path=item.path)
     draft = begin(ground, item, directory_fd)
     try:
-        digest = _fill(ground, draft, item, draft.beginning(item, basis) or basis)
+        try:
+            written = write_all(ground.fs, draft.fd, source.chunks(draft.beginning(item, basis) or basis))
+        except OSError as error:
+            if error.errno == errno.EFBIG and ground.fs.unlimited():
+                _note_limit(ground, draft.fd)
+            raise
+        if draft.start + written != item.size:
+            raise ChangedUnderUs(f"{printable(item.path)}: not as long as it was planned on", path=item.path)
         _dress(ground, draft.fd, item, old)
         if sync:
             ground.fs.sync(draft.fd)
+        # From here on the file is an ordinary temporary one: what an exchange brings under its name may be
+        # the last copy of somebody's edit, and must not be taken for a partial that is written on.
         draft.complete()
         ours = ground.fs.fstat(draft.fd)
     except Exception as error:
@@ -412,22 +427,8 @@ def _stage_file(
         raise
     finally:
         draft.close()
+    digest = source.entry.digest
     return Staged(item=item, temporary=draft.name, ours=ours, digest=digest, old=old, start=draft.start)
-
-
-def _fill(ground: FolderRoot, draft: TempFile, item: WriteRequest, basis: LocalBasis | None) -> bytes | None:
-    source = item.source
-    if source is None or item.kind is not Kind.FILE:
-        raise Unholdable(f"{printable(item.path)}: no content to put", path=item.path)
-    try:
-        written = write_all(ground.fs, draft.fd, source.chunks(basis))
-    except OSError as error:
-        if error.errno == errno.EFBIG and ground.fs.unlimited():
-            _note_limit(ground, draft.fd)
-        raise
-    if draft.start + written != item.size:
-        raise ChangedUnderUs(f"{printable(item.path)}: not as long as it was planned on", path=item.path)
-    return source.entry.digest
 
 
 def _note_limit(ground: FolderRoot, fd: int) -> None:

@@ -16,8 +16,8 @@ under users' names and temporaries that the next run moves to the trash.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from os import stat_result
 
 from syncer.engine.interfaces import Results, WriteRequest
@@ -236,49 +236,60 @@ class _Batch:
         self._items = items
         self._cursor = cursor
         self._session = session
-        self._tally = BatchOutcomes(ground)
+        self._outcomes = BatchOutcomes(ground)
         self._staged: dict[int, Staged] = {}
         self._bulk = len(items) >= FEW
         self._since = 0
 
     def install(self) -> None:
-        """Steps 1 to 5. Raises only what ends the run."""
-        self._each(self._items, self._stage)
-        self._each(self._staged, self._keep)
+        """Steps 1 to 5, each for all items before the next. Raises only what ends the run.
+
+        The order makes it safe: no user's name is touched before the new content, and the copy of the old one
+        in the trash, are durable (3), and no outcome is `Done` before the new name is durable (5).
+        """
+        for index, item in self._items.items():
+            with self._outcomes.item(index, item.path):
+                directory_fd, name = self._cursor.parent(item.path)
+                old = self._old(item, name, directory_fd)
+                # Many items are synced by one syncfs in step 3: cheaper than a sync for each.
+                self._staged[index] = stage(self._ground, item, name, directory_fd, old, sync=not self._bulk)
+        for index, staged in self._pending():
+            with self._attempt(index, staged):
+                self._keep(staged)
         self._make_durable()
-        self._each(self._staged, self._place)
-        self._tally.sync_directories(self._cursor)
+        for index, staged in self._pending():
+            with self._attempt(index, staged):
+                self._place(index, staged)
+        self._outcomes.sync_directories(self._cursor)
         self._since = self._ground.clock.now_ns()
 
     def settled(self) -> Results:
-        """Step 6, once everything is in place."""
+        """Step 6: the outcomes, with stamps taken late enough to be trusted."""
         with self._ground.cursor() as cursor:
-            placed = [i for i in self._staged if i not in self._tally.ended]
+            placed = [i for i in self._staged if i not in self._outcomes.ended]
             if placed:
                 settle(self._ground, self._since)
             for index in placed:
-                self._tally.ended[index] = self._done(self._staged[index], cursor)
-        yield from self._tally.results()
+                self._outcomes.ended[index] = self._done(self._staged[index], cursor)
+        yield from self._outcomes.results()
 
-    def _each(
-        self, indices: dict[int, WriteRequest] | dict[int, Staged], step: Callable[[int], None]
-    ) -> None:
-        for index in list(indices):
-            if index not in self._tally.ended:
-                self._attempt(index, partial(step, index))
+    def _pending(self) -> Iterator[tuple[int, Staged]]:
+        """The staged items that did not fail so far."""
+        return ((index, s) for index, s in self._staged.items() if index not in self._outcomes.ended)
 
-    def _attempt(self, index: int, step: Callable[[], None]) -> None:
-        if not self._tally.attempt(index, self._items[index].path, step):
-            self._unstage(index)
+    @contextmanager
+    def _attempt(self, index: int, staged: Staged) -> Iterator[None]:
+        """One step of one item; if it fails, the item ends and its temporary file goes."""
+        with self._outcomes.item(index, staged.item.path):
+            yield
+        if index in self._outcomes.ended:
+            self._unstage(staged)
 
-    def _unstage(self, index: int) -> None:
-        """Removes a temporary that will not be used, provided that it still is what we made.
+    def _unstage(self, staged: Staged) -> None:
+        """Remove a temporary file that will not be used, provided that it still is what was made.
 
-        Where its directory was moved meanwhile, it goes with that, or with the next sweep.
+        Where its directory was moved meanwhile, the file goes with that, or with the next sweep.
         """
-        staged = self._staged.get(index)
-        if staged is None:
-            return
         try:
             directory_fd, _ = self._cursor.parent(staged.item.path)
             if is_same(self._fs, staged.temporary, directory_fd, staged.ours):
@@ -287,12 +298,6 @@ class _Batch:
             pass
         self._ground.abandoned[staged.temporary] = staged.ours
 
-    def _stage(self, index: int) -> None:
-        item = self._items[index]
-        directory_fd, name = self._cursor.parent(item.path)
-        old = self._old(item, name, directory_fd)
-        self._staged[index] = stage(self._ground, item, name, directory_fd, old, sync=not self._bulk)
-
     def _old(self, item: WriteRequest, name: str, directory_fd: int) -> stat_result | None:
         if item.expected is None:
             return None
@@ -300,11 +305,13 @@ class _Batch:
             raise StaleError(f"{printable(item.path)} is a directory: content never replaces one")
         return planned_on(self._ground, name, directory_fd, item.expected)
 
-    def _keep(self, index: int) -> None:
-        staged = self._staged[index]
+    def _keep(self, staged: Staged) -> None:
+        """Step 2: the file to be replaced gets a second name in the trash."""
         if staged.old is None:
             return
         directory_fd, name = self._cursor.parent(staged.item.path)
+        # Staging may have taken long: the old file is compared again, so that the trash gets what was planned
+        # on.
         staged.old = self._old(staged.item, name, directory_fd)
         assert staged.old is not None
         if not takes(self._ground, self._session, directory_fd):
@@ -314,13 +321,16 @@ class _Batch:
         """After a failed sync nothing of the batch is believed, and nothing is synced again."""
         try:
             if self._bulk and not sync_everything(self._ground):
-                self._each(self._staged, self._sync_one)
+                for index, staged in self._pending():
+                    with self._attempt(index, staged):
+                        self._sync_one(staged)
             self._session.sync()
         except OSError as error:
-            self._each(self._staged, partial(_fail, error))
+            for index, staged in self._pending():
+                with self._attempt(index, staged):
+                    raise error
 
-    def _sync_one(self, index: int) -> None:
-        staged = self._staged[index]
+    def _sync_one(self, staged: Staged) -> None:
         if staged.item.kind is Kind.SYMLINK:
             return
         directory_fd, _ = self._cursor.parent(staged.item.path)
@@ -330,14 +340,14 @@ class _Batch:
         finally:
             self._fs.close(fd)
 
-    def _place(self, index: int) -> None:
-        staged = self._staged[index]
+    def _place(self, index: int, staged: Staged) -> None:
+        """Step 4: the staged content takes the user's name."""
         directory_fd, name = self._cursor.parent(staged.item.path)
         if staged.old is None:
             claim(self._ground, staged, name, directory_fd)
         else:
             Replacement(self._ground, staged, name, directory_fd, self._session).make()
-        self._tally.touched(index, staged.item.path)
+        self._outcomes.touched(index, staged.item.path)
         named = stat_afresh(self._fs, name, directory_fd)
         # RACE: a write just before that look which restores size and mtime
         if stat.identity(named) == stat.identity(staged.ours):
@@ -348,10 +358,6 @@ class _Batch:
         found, untouched = late_look(self._ground, cursor, staged.item.path, staged.ours)
         entry = _entry(staged, found, now if untouched else 0)
         return Done(entry=entry, method=Method.WHOLE, sent=entry.size - staged.start)
-
-
-def _fail(error: OSError, index: int) -> None:
-    raise error
 
 
 def _entry(staged: Staged, found: stat_result, now_ns: int) -> Entry:
