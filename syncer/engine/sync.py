@@ -150,6 +150,7 @@ def sync(pair: SyncContext, looked: ScanResult | None = None) -> RunReport:
     with _scanned(pair, seen=looked) as (seen, scans):
         disks = mounted(pair)
         findings = _observed(pair, scans, seen, disks)
+    # The scan may have met an empty directory beneath a mount point: absence counts at identified roots only.
     _verify_roots(pair, markers, disks)
     for side in Side:
         mounts.remember(pair.memory, side, disks[side])
@@ -159,20 +160,28 @@ def sync(pair: SyncContext, looked: ScanResult | None = None) -> RunReport:
         with scan.resume(pair.stores, seen) as scans:
             findings = _observed(pair, scans, seen, disks)
         todo = _planned(pair, findings, disks)
+    # Before anything changes: if this run dies, the next one opens these directories again.
     pair.memory.set_fingerprints((directory, None, None) for directory in findings.must_rescan)
-    _announce(pair, todo.actions)
+    sizes = [a.seen.size for a in todo.actions if isinstance(a, Transfer)]
+    pair.reporter.transferring(len(sizes), sum(sizes))
+    # Threads hide network latency; between two local folders they only contend for the interpreter.
+    near = all(store.capabilities.local for store in pair.stores.values())
     executor = Executor(
         pair.stores,
         pair.memory,
         pair.reporter,
-        workers=_workers(pair),
+        workers=1 if near else pair.workers,
         before_deletes=lambda: _verify_roots(pair, markers, disks),
     )
-    reports = _carried_out(pair, executor, todo.actions, disks)
-    _seal(pair, findings, reports, (*todo.left, *todo.young))
+    reports: list[ActionReport] = []
+    try:
+        reports.extend(executor.run(todo.actions))
+    finally:
+        _forget_below_changed_mounts(pair, reports, disks)
+    _store_fingerprints(pair, findings, reports, (*todo.left, *todo.young))
     refusals.remember(pair.memory, pair.stores, reports, findings.visited, findings.refused)
     return RunReport(
-        actions=reports,
+        actions=tuple(reports),
         conflicts=todo.conflicts,
         problems=todo.problems,
         holds=todo.holds,
@@ -203,28 +212,20 @@ def _observed(
     )
 
 
-def _carried_out(
-    pair: SyncContext, executor: Executor, actions: Sequence[Action], disks: Mapping[Side, Mounts]
-) -> tuple[ActionReport, ...]:
-    """Execute the actions; the base forgets files written below a mount point that changed meanwhile.
+def _forget_below_changed_mounts(
+    pair: SyncContext, reports: Sequence[ActionReport], disks: Mapping[Side, Mounts]
+) -> None:
+    """Drop the base rows of what was written below a mount point that changed during the run.
 
-    They may lie in the directory beneath the mount point, which is hidden as soon as the disk is mounted
-    again: with a base row the next run would take them for deleted.
+    It may lie in the directory beneath the mount point, which is hidden as soon as the disk is mounted again:
+    with a base row the next run would take it for deleted.
     """
-    reports: list[ActionReport] = []
-    try:
-        reports.extend(executor.run(actions))
-    finally:
-        done = [r.action for r in reports if isinstance(r.outcome, Done) and _puts(r.action)]
-        below = [*(a.path for a in done), *(a.copy for a in done if isinstance(a, KeepBoth))]
-        doubtful = [path for path in below if any(d.at(path) is not None for d in disks.values())]
-        if doubtful and any(_remounted(pair.stores[side], disks[side]) for side in Side):
-            pair.memory.record(ForgetBase(path=path) for path in doubtful)
-    return tuple(reports)
-
-
-def _puts(action: Action) -> bool:
-    return not isinstance(action, Delete | RemoveDirectory | Forget)
+    done = [r.action for r in reports if isinstance(r.outcome, Done)]
+    written = [a for a in done if not isinstance(a, Delete | RemoveDirectory | Forget)]
+    below = [*(a.path for a in written), *(a.copy for a in written if isinstance(a, KeepBoth))]
+    doubtful = [path for path in below if any(d.at(path) is not None for d in disks.values())]
+    if doubtful and any(_remounted(pair.stores[side], disks[side]) for side in Side):
+        pair.memory.record(ForgetBase(path=path) for path in doubtful)
 
 
 def _remounted(store: Store, disks: Mounts) -> bool:
@@ -315,17 +316,6 @@ def _renaming(pair: SyncContext) -> frozenset[Side]:
     return frozenset(s for s, store in pair.stores.items() if store.capabilities.moves_directories)
 
 
-def _workers(pair: SyncContext) -> int:
-    """Threads hide network latency; between two local folders they only contend for the interpreter."""
-    near = pair.local.capabilities.local and pair.remote.capabilities.local
-    return 1 if near else pair.workers
-
-
-def _announce(pair: SyncContext, actions: Sequence[Action]) -> None:
-    sizes = [a.seen.size for a in actions if isinstance(a, Transfer)]
-    pair.reporter.transferring(len(sizes), sum(sizes))
-
-
 # Roots
 
 
@@ -362,7 +352,7 @@ def _verify_roots(pair: SyncContext, markers: Mapping[Side, str], disks: Mapping
 # Afterwards
 
 
-def _seal(
+def _store_fingerprints(
     pair: SyncContext, findings: Reconciliation, reports: Sequence[ActionReport], left: Sequence[Action]
 ) -> None:
     """Store fingerprints for directories that are fully in sync, and void those of all others.
@@ -375,7 +365,7 @@ def _seal(
     rules = _rules_text(pair.policy)
     if pair.memory.get_setting(IGNORE) != rules:
         pair.memory.set(**{IGNORE: rules})
-    _remember_machine_rules(pair.memory, findings.machine_rules)
+    _store_machine_rules(pair.memory, findings.machine_rules)
     waiting = {d for action in left for d in _touched(action)}
     unspelt = {
         r.action.path
@@ -397,10 +387,10 @@ def _seal(
         - findings.one_sided
     )
     pair.memory.set_fingerprints(pair.memory.compute_fingerprints(sorted(touched - undone)))
-    _open_again(pair.memory, (findings.visited - settled - touched) | (undone - settled))
+    _void_fingerprints(pair.memory, (findings.visited - settled - touched) | (undone - settled))
 
 
-def _remember_machine_rules(memory: BaseStore, seen: Mapping[RelPath, str]) -> None:
+def _store_machine_rules(memory: BaseStore, seen: Mapping[RelPath, str]) -> None:
     """Store the digests of the machine's own ignore files that were read, if any changed."""
     known = machine_rules(memory)
     now = {path: digest for path, digest in {**known, **seen}.items() if digest}
@@ -408,7 +398,7 @@ def _remember_machine_rules(memory: BaseStore, seen: Mapping[RelPath, str]) -> N
         memory.set(**{MACHINE_RULES: json.dumps(now)})
 
 
-def _open_again(memory: BaseStore, directories: Collection[RelPath]) -> None:
+def _void_fingerprints(memory: BaseStore, directories: Collection[RelPath]) -> None:
     """Void the fingerprints of these directories; nothing is written for those that have none."""
     if directories:
         known = memory.directories(Places(directories=frozenset(directories)))
