@@ -178,7 +178,7 @@ class RootState:
 
     `marker` is the random identity that `write_root_id` wrote ("" if there is none yet), `device` names the
     file system ("" if unknown), `empty` is true if nothing but Syncer's own files is there. `mounts` has the
-    mount points inside the root, each with an opaque identity of the file system mounted there (None: the store
+    mount points inside the root, each with an opaque identity of the mounted file system (None: the store
     cannot tell). `folder` stays the same for the same directory as long as it exists ("" if unknown).
     """
 

@@ -29,7 +29,7 @@ from syncer.stores.local import stat
 from syncer.stores.local.batch import MEBIBYTE
 from syncer.stores.local.errors import GONE, obstacle, reading
 from syncer.stores.local.root import DirectoryCursor, FolderRoot
-from syncer.stores.local.scan import look_closer
+from syncer.stores.local.scan import entry_from_stat
 
 _TRIES = 3
 
@@ -148,7 +148,7 @@ class FolderSource:
         the old and half the new content would be taken for the file.
         """
         clock = self._ground.clock
-        unripe = stat.unripe_ns(self._ground.fs.fstat(fd), clock.now_ns())
+        unripe = stat.untrusted_for_ns(self._ground.fs.fstat(fd), clock.now_ns())
         if unripe:
             clock.sleep(unripe / 1e9)
         return clock.now_ns()  # RACE: a stamp from the future (two clocks) proves nothing, however old
@@ -223,7 +223,7 @@ def _stable(ground: FolderRoot, name: str, dir_fd: int) -> Seen:
     found: Entry | BlockedEntry = BlockedEntry(BlockReason.BUSY, "it changes while it is read")
     for _ in range(_TRIES):
         now = ground.clock.now_ns()
-        found = look_closer(ground.fs, name, dir_fd, ground.fs.stat(name, dir_fd), now)
+        found = entry_from_stat(ground.fs, name, dir_fd, ground.fs.stat(name, dir_fd), now)
         if isinstance(found, BlockedEntry) and found.trouble is not BlockReason.BUSY:
             return found
         if isinstance(found, Entry):
@@ -296,6 +296,6 @@ def _look(ground: FolderRoot, cursor: DirectoryCursor, path: RelPath) -> Seen:
     now = ground.clock.now_ns()
     try:
         dir_fd, name = cursor.parent(path)
-        return look_closer(ground.fs, name, dir_fd, ground.fs.stat(name, dir_fd), now)
+        return entry_from_stat(ground.fs, name, dir_fd, ground.fs.stat(name, dir_fd), now)
     except OSError as error:
         return None if error.errno in GONE else obstacle(error)

@@ -112,7 +112,7 @@ def listing(fs: FileSystem, fd: int, *, now_ns: int, at_root: bool, is_own: Call
             if at_root and name == PRIVATE:
                 continue
             if not name.startswith(TEMPORARY):
-                entries[name] = look_closer(fs, name, fd, st, now_ns)
+                entries[name] = entry_from_stat(fs, name, fd, st, now_ns)
                 continue
             if _is_leftover(name, now_ns - st.st_ctime_ns, is_own):
                 leftovers.append(name)
@@ -122,7 +122,7 @@ def listing(fs: FileSystem, fd: int, *, now_ns: int, at_root: bool, is_own: Call
         # left out would look deleted: so one seen once counts until a look of its own finds nothing.
         for name in known.keys() - entries.keys():
             try:
-                entries[name] = look_closer(fs, name, fd, fs.stat(name, fd), now_ns)
+                entries[name] = entry_from_stat(fs, name, fd, fs.stat(name, fd), now_ns)
             except FileNotFoundError:
                 continue
         after = shape(fs.fstat(fd)) if turn < LOOKS - 1 else before
@@ -160,7 +160,9 @@ def shape(st: stat_result) -> tuple[int, int]:
     return st.st_mtime_ns, st.st_ctime_ns
 
 
-def look_closer(fs: FileSystem, name: str, dir_fd: int, st: stat_result, now_ns: int) -> Entry | BlockedEntry:
+def entry_from_stat(
+    fs: FileSystem, name: str, dir_fd: int, st: stat_result, now_ns: int
+) -> Entry | BlockedEntry:
     """What the stamp of one name means; for a symlink, with its target."""
     if st is UNSEEN:
         return _unseen(fs, name, dir_fd)

@@ -26,7 +26,7 @@ from syncer.engine.model import Kind, RelPath
 from syncer.engine.paths import PRIVATE, TEMPORARY, TRASH, tree_key
 from syncer.engine.paths import split as split_path
 from syncer.errors import LocalError
-from syncer.stores.local.batch import NO_LINK, copy_file, drop_quietly, is_same, name_it
+from syncer.stores.local.batch import NO_LINK, copy_file, drop_quietly, is_same, rename_noreplace
 from syncer.stores.local.errors import GONE
 from syncer.stores.local.filesystem import FileSystem
 from syncer.stores.local.root import DirectoryCursor
@@ -249,7 +249,7 @@ class TrashSession:
     def take(self, name: str, dir_fd: int, path: RelPath) -> Kept:
         """Moves `name` itself into the trash, whatever it is; EXDEV where that is another file system."""
         size = self._fs.stat(name, dir_fd).st_size
-        kept = self._place(path, lambda new, fd: name_it(self._fs, name, dir_fd, new, fd))
+        kept = self._place(path, lambda new, fd: rename_noreplace(self._fs, name, dir_fd, new, fd))
         self._trash.note(kept, size)
         return kept
 
@@ -267,7 +267,7 @@ class TrashSession:
     def give_back(self, kept: Kept, name: str, dir_fd: int) -> None:
         """Gives what was taken its name again; FileExistsError if that is taken by now: then it stays."""
         directory, last = split_path(f"{kept.batch}/{kept.path}")
-        name_it(self._fs, last, self._walk().enter(directory), name, dir_fd)
+        rename_noreplace(self._fs, last, self._walk().enter(directory), name, dir_fd)
 
     def discard(self, kept: Kept, name: str, dir_fd: int) -> None:
         """Takes back a `keep`, provided that `name` still stands for the same inode."""
@@ -367,7 +367,7 @@ class TrashSession:
         part = f"{TEMPORARY}{secrets.token_hex(8)}"
         try:
             copy_file(self._fs, name, dir_fd, part, fd, seen)
-            name_it(self._fs, part, fd, new, fd)
+            rename_noreplace(self._fs, part, fd, new, fd)
         except Exception:
             drop_quietly(self._fs, part, fd)  # the original still has its name
             raise

@@ -1,17 +1,17 @@
-"""Putting files and symlinks into a folder: the exact protocol, for a batch at a time.
+"""The write protocol: files and symlinks get into a folder atomically and durably, a batch at a time.
 
-1. *stage*: all content goes to temporary names in the directories it is meant for (`staging`),
-   with the help of what is there: the old file, or what a broken-off put left (`staging`);
-2. *keep*: what is to be replaced gets a second name in the trash;
-3. *sync*: staged bytes and trash are durable;
-4. *place*: NOREPLACE for a free name; for a taken one EXCHANGE, look at what really was there, and
-   exchange back if it is not what was planned on (`write`);
-5. *sync* the directories;
-6. *look* for the stamp to remember, late enough for it to be trusted.
+1. *stage* (`staging`): all content is written to temporary names in its target directories, as a delta
+   against the old file, or from where a write broke off, if possible;
+2. *keep*: what is to be replaced gets a second name (a hard link) in the trash;
+3. *sync*: staged bytes and trash are made durable;
+4. *place*: a free name is taken by RENAME_NOREPLACE; a taken one by RENAME_EXCHANGE, after which the file
+   that really was there is compared, and exchanged back if it is not what was planned on;
+5. *sync* of the directories;
+6. *stat* for the version to record, late enough for it to be trusted.
 
-The look of one batch waits until the next one is in place, so it costs no time. An error
-before 4 leaves nothing behind but the outcome; whatever kills the process leaves whole files
-under users' names and temporaries that the next run moves to the trash.
+Step 6 of one batch waits until the next batch is in place, so it costs no time. An error before 4 leaves
+nothing behind but the outcome. A death at any moment leaves whole files under users' names, and temporary
+files that the next run moves to the trash.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from syncer.stores.local.batch import (
     drop_quietly,
     in_order,
     is_same,
-    late_look,
-    name_it,
-    planned_on,
-    settle,
+    rename_noreplace,
     stat_afresh,
+    stat_after_settling,
+    stat_if_unchanged,
     sync_everything,
+    wait_until_trusted,
 )
 from syncer.stores.local.delete import give_back, take, takes
 from syncer.stores.local.errors import NOT_THE_NAME, refused
@@ -49,23 +49,26 @@ from syncer.stores.stale import StaleError
 
 # --------------------------------------------------------------------------------
 #
-# Giving staged content its name, without ever losing what somebody else put there meanwhile.
+# Step 4: staged content takes the user's name, without ever losing a file that another program put there.
 #
-# Step 4 of the protocol in `write`. What is replaced lies in the trash already, durably.
+# The file that is to be replaced lies in the trash already, durably.
 
 
-def claim(ground: FolderRoot, staged: Staged, name: str, dir_fd: int) -> None:
-    """Takes a free name; raises Unexpected if somebody was faster, Unholdable if it is refused."""
+def place_new(ground: FolderRoot, staged: Staged, name: str, dir_fd: int) -> None:
+    """Give staged content a free name. Raises StaleError if the name was taken meanwhile, Unholdable if the
+    file system refuses the name.
+    """
     path = staged.item.path
     try:
-        name_it(ground.fs, staged.temporary, dir_fd, name, dir_fd, spare=True)
+        rename_noreplace(ground.fs, staged.temporary, dir_fd, name, dir_fd, spare=True)
     except FileExistsError:
         raise StaleError(f"{printable(path)} is there by now") from None
     except OSError as error:
         if error.errno in NOT_THE_NAME or not _takes_another(ground, staged.temporary, dir_fd):
             raise
+        # Another name works, so it is the name that is refused, unless this was a passing failure: once more.
         try:
-            name_it(ground.fs, staged.temporary, dir_fd, name, dir_fd, spare=True)  # was it only that once?
+            rename_noreplace(ground.fs, staged.temporary, dir_fd, name, dir_fd, spare=True)
         except FileExistsError:
             raise StaleError(f"{printable(path)} is there by now") from None
         except OSError as again:
@@ -73,9 +76,9 @@ def claim(ground: FolderRoot, staged: Staged, name: str, dir_fd: int) -> None:
 
 
 def _takes_another(ground: FolderRoot, temporary: str, dir_fd: int) -> bool:
-    """Whether the same file can be given a name of ours: then it is the other name that is the trouble.
+    """True if the file can be given another temporary name: then the user's name is what is refused.
 
-    What is said of that differs: EINVAL, EILSEQ, EIO, and ENOENT by exFAT through FUSE.
+    The errno does not tell: it is EINVAL, EILSEQ, EIO, or ENOENT (exFAT through FUSE).
     """
     other = ground.temporary()
     try:
@@ -87,7 +90,7 @@ def _takes_another(ground: FolderRoot, temporary: str, dir_fd: int) -> bool:
 
 
 class Replacement:
-    """One staged file or symlink taking the name of an old one."""
+    """One staged file or symlink that replaces an existing one."""
 
     def __init__(
         self, ground: FolderRoot, staged: Staged, name: str, dir_fd: int, session: TrashSession
@@ -100,7 +103,7 @@ class Replacement:
         self._session = session
 
     def make(self) -> None:
-        """Raises Unexpected, with everything as it was, if the old one is not what was planned on."""
+        """Replace the old file. Raises StaleError, with all as it was, if it is not the planned one."""
         temporary, dir_fd = self._staged.temporary, self._dir_fd
         if takes(self._ground, self._session, dir_fd):
             return self._make_by_taking()
@@ -110,28 +113,30 @@ class Replacement:
             if error.errno not in UNSUPPORTED:
                 raise
             return self._make_aside()
+        # The exchange is atomic, so what is under the temporary name now is exactly what the user's name
+        # held. If it is the file that lies in the trash, the second name is not needed any more.
         if self._is_old(temporary):
             return drop_quietly(self._fs, temporary, dir_fd)
         self._exchange_back()
         raise self._too_late()
 
     def _exchange_back(self) -> None:
-        """Somebody wrote between the look and the exchange: that edit gets its name again."""
+        """Another program wrote between the comparison and the exchange: its file gets the name again."""
         temporary, dir_fd = self._staged.temporary, self._dir_fd
         try:
             self._fs.exchange(temporary, dir_fd, self._name, dir_fd)
         except FileNotFoundError:  # and now the name is gone as well
-            return name_it(self._fs, temporary, dir_fd, self._name, dir_fd)
+            return rename_noreplace(self._fs, temporary, dir_fd, self._name, dir_fd)
         self._fs.sync(dir_fd)  # before the temporary goes: a power cut may undo either exchange
         if not is_same(self._fs, temporary, dir_fd, self._staged.ours):
-            self._take(temporary)  # yet another edit, made to our file
+            self._take(temporary)  # yet another edit, made to our file: it goes to the trash, not away
         self._forget_kept()
 
     def _make_aside(self) -> None:
-        """Without EXCHANGE: the old file steps aside, is looked at, and the new one is named.
+        """Without RENAME_EXCHANGE: the old file is renamed aside and compared, then the new one is named.
 
-        The name is missing for a moment; a death then is healed from the trash, where the
-        old file is already.
+        The name is missing for a moment. After a death in that moment the next run sees a deletion here,
+        while the old file is in the trash and the new content on the other side: nothing is lost.
         """
         aside = self._ground.temporary()
         self._fs.rename(self._name, self._dir_fd, aside, self._dir_fd)
@@ -139,7 +144,7 @@ class Replacement:
             self._return(aside)
             raise self._too_late()
         try:
-            claim(self._ground, self._staged, self._name, self._dir_fd)
+            place_new(self._ground, self._staged, self._name, self._dir_fd)
         except (OSError, Unholdable):
             self._return(aside)
             raise
@@ -147,22 +152,22 @@ class Replacement:
             self._drop_old(aside)
 
     def _make_by_taking(self) -> None:
-        """Without hard links: the old file itself goes to the trash, and the new one is named.
+        """Without hard links: the old file itself is moved to the trash, then the new one is named.
 
-        The name is missing for a moment, as in `_make_aside`, and nothing is copied, nor dropped.
+        The name is missing for a moment, as in `_make_aside`; nothing is copied or unlinked.
         """
         staged = self._staged
         assert staged.old is not None
         kept = take(self._session, self._dir_fd, self._name, staged.item.path, staged.old)
         try:
-            claim(self._ground, staged, self._name, self._dir_fd)
+            place_new(self._ground, staged, self._name, self._dir_fd)
         except (OSError, Unholdable):
             give_back(self._session, kept, self._dir_fd, self._name)
             raise
 
     def _return(self, aside: str) -> None:
         try:
-            name_it(self._fs, aside, self._dir_fd, self._name, self._dir_fd)
+            rename_noreplace(self._fs, aside, self._dir_fd, self._name, self._dir_fd)
         except FileExistsError:
             return self._take(aside)
         self._forget_kept()
@@ -222,7 +227,7 @@ def _groups(items: Sequence[WriteRequest]) -> Iterator[list[int]]:
 
 
 class _Batch:
-    """The items of one batch and how far each has come."""
+    """The items of one batch, and how far each of them is."""
 
     def __init__(
         self,
@@ -268,7 +273,7 @@ class _Batch:
         with self._ground.cursor() as cursor:
             placed = [i for i in self._staged if i not in self._outcomes.ended]
             if placed:
-                settle(self._ground, self._since)
+                wait_until_trusted(self._ground, self._since)
             for index in placed:
                 self._outcomes.ended[index] = self._done(self._staged[index], cursor)
         yield from self._outcomes.results()
@@ -303,7 +308,7 @@ class _Batch:
             return None
         if item.expected.kind is Kind.DIRECTORY:
             raise StaleError(f"{printable(item.path)} is a directory: content never replaces one")
-        return planned_on(self._ground, name, directory_fd, item.expected)
+        return stat_if_unchanged(self._ground, name, directory_fd, item.expected)
 
     def _keep(self, staged: Staged) -> None:
         """Step 2: the file to be replaced gets a second name in the trash."""
@@ -318,7 +323,11 @@ class _Batch:
             staged.kept = self._session.keep(name, directory_fd, staged.item.path, staged.old)
 
     def _make_durable(self) -> None:
-        """After a failed sync nothing of the batch is believed, and nothing is synced again."""
+        """Step 3: sync content and trash. If that fails, every item of the batch fails.
+
+        After a failed fsync the kernel may have dropped the dirty pages, and a second one would report
+        success (fsyncgate): so nothing of the batch is believed, and nothing is synced again.
+        """
         try:
             if self._bulk and not sync_everything(self._ground):
                 for index, staged in self._pending():
@@ -344,18 +353,18 @@ class _Batch:
         """Step 4: the staged content takes the user's name."""
         directory_fd, name = self._cursor.parent(staged.item.path)
         if staged.old is None:
-            claim(self._ground, staged, name, directory_fd)
+            place_new(self._ground, staged, name, directory_fd)
         else:
             Replacement(self._ground, staged, name, directory_fd, self._session).make()
         self._outcomes.touched(index, staged.item.path)
         named = stat_afresh(self._fs, name, directory_fd)
-        # RACE: a write just before that look which restores size and mtime
+        # RACE: a write just before that stat which restores size and mtime
         if stat.identity(named) == stat.identity(staged.ours):
             staged.ours = named  # with the ctime of its naming: from here on any write shows
 
     def _done(self, staged: Staged, cursor: DirectoryCursor) -> Outcome:
         now = self._ground.clock.now_ns()
-        found, untouched = late_look(self._ground, cursor, staged.item.path, staged.ours)
+        found, untouched = stat_after_settling(self._ground, cursor, staged.item.path, staged.ours)
         entry = _entry(staged, found, now if untouched else 0)
         return Done(entry=entry, method=Method.WHOLE, sent=entry.size - staged.start)
 
