@@ -1,4 +1,4 @@
-"""What is kept of large content that both sides agree on, made while it passes by.
+"""The cache of block indexes: made while content passes by, and used for later deltas.
 
 A sketch (`delta.block_index`) of each file of 1 MiB and more that crossed, on a shelf of this pair of
 roots: the next delta then asks the other side for no sums. Losing it, or failing to make it,

@@ -1,4 +1,4 @@
-"""Compares both sides byte by byte, whatever the memory says. Reads only."""
+"""Full comparison of both sides by content, regardless of the base (`syncer check`). Read-only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why one path is treated as it is: three observations, the rule that applies, the next step.
+"""Explains why one path is treated as it is: three observations, the rule that applies, the next step.
 
 Reads only; the plan it quotes is the one that the next run would make.
 """

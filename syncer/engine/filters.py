@@ -1,4 +1,4 @@
-"""Which names of a directory can be judged at all, and the digests that judging them takes.
+"""Filters the names of a directory: which can be decided at all, and the digests that deciding them takes.
 
 Ignored names are left alone, unsafe and blocked ones are reported and wait, names that
 the other side cannot hold are reported. What is left goes on to be decided, each with

@@ -1,4 +1,4 @@
-"""Guards over a finished plan: is this what a person meant, or did a disk go missing?
+"""Guards over a finished plan: hold back deletions that look like a missing disk or a mistake.
 
 Pure. Each guard has a name, a threshold and a message, and clears by itself when its
 cause is gone. `emptied` refuses the whole job; `mass_delete` keeps back the

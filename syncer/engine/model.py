@@ -1,4 +1,4 @@
-"""The values the engine thinks in: what a side shows, what the base remembers, what will be done.
+"""The engine's values: entries, listings, base rows, requests, actions, outcomes, policy.
 
 Frozen values only; no I/O, no decisions. A path (`RelPath`) is a `str` relative to
 the root with "/" between its parts and "" for the root itself; names that are not

@@ -1,4 +1,4 @@
-"""Is the same thing mounted inside a root as last time? What is not mounted today is unknown, not deleted.
+"""Mount points inside a root: what is not mounted as it was last time is unknown, not deleted.
 
 A pair's memory holds what was mounted inside each root, by mount point, with the identity that the store
 gave it. A mount point at which nothing, or something else, is mounted now is *absent*: nothing is concluded

@@ -1,4 +1,4 @@
-"""What a plan says and what a run did, as values: for exit codes, `--json`, history and people."""
+"""Results as values: plans, run reports, conflicts, holds; for exit codes, `--json` and history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paths in a run that gives names another spelling: as they will be, and as each side still has them.
+"""Paths during renames that change only case or Unicode form: as they will be, and as each side has them.
 
 A rename that changed nothing but case or Unicode form is followed before anything else is done
 (`engine.name_matching` finds it). What is decided below such a directory has the paths that hold

@@ -1,4 +1,4 @@
-"""One directory in as few bytes as it has, for a server that only passes it on: no object for each name.
+"""Packed listing: one directory as bytes, for a server that passes it on; no object for each name.
 
 A line is a name, a slash and the version (`stat`), which says all there is to say of a file; it is also
 what a directory's fingerprint is made of. A million names take some 120 MB so, and several times that

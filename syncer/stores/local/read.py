@@ -1,4 +1,4 @@
-"""Reading a folder's files: whole or not at all.
+"""Reads a folder's files: whole and unchanged, or not at all.
 
 A file is opened without following a symlink or waiting for a fifo, compared with what was planned on
 before and after, and its last piece is held back until it was found unchanged. Nothing is written.

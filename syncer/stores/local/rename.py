@@ -1,4 +1,4 @@
-"""Renaming within a folder, changing mtime and executable bit, sweeping up what a dead run left.
+"""Renames within a folder, sets mtime and executable bit, cleans up temporary files that a run left.
 
 Batches as in `write`.
 """

@@ -1,4 +1,4 @@
-"""Looking at a folder's directories: fingerprints of many, the full listing of one.
+"""Scans a folder's directories: fingerprints of many, the full listing of one.
 
 `fingerprints` is the hot path: a run over an unchanged tree does nothing else. It
 builds no object per name and follows no symlink. It holds no state, so that several

@@ -1,4 +1,4 @@
-"""Content on its way into a folder: a fresh private file, or one that outlives a broken-off put.
+"""Staging: new content in a private temporary file, or in a partial file that survives a broken-off write.
 
 Content named by a token is written to a *partial*, whose name is made from the token. A put that breaks
 off leaves it; the next one with that token goes on at its end. A partial only ever holds bytes

@@ -1,4 +1,4 @@
-"""The version of a folder's entry: its `lstat`, packed; and when such a stamp proves anything.
+"""Versions of a folder's entries: `lstat` packed into bytes; and when such a stamp is trusted.
 
 Pure. A version is size, mtime, ctime, inode and mode. The device number is left out: it
 changes over reboots; the root's marker and file system id stand for it.

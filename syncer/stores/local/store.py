@@ -1,4 +1,4 @@
-"""A folder on a disk as a store: what `local:` means, and one side of every job.
+"""`FolderStore`: a folder on a disk as a store (`local:`), one side of every job.
 
 This file only gathers the parts: `scan` and `read` look, `write`, `delete` and `rename` change, `root_marker`
 identifies the root, `trash` keeps what is taken away. All calls to the disk go through `filesystem`. It

@@ -1,4 +1,4 @@
-"""The trash of a folder store: what sync takes from a name, kept as it was, under its own path.
+"""The trash of a folder store: replaced and deleted content, kept as it was, under its own path.
 
     TRASH/20261121-104700-12/docs/a.txt              taken by run 12, which began then (UTC)
     TRASH/20261121-104700-12~2/docs/a.txt            the same path again in the same run

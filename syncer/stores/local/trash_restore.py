@@ -1,4 +1,4 @@
-"""Getting things back out of the trash, and emptying it by age.
+"""Restores files from the trash, and empties it by age.
 
 Restoring never clobbers: a name that is taken is `Stale`. Nothing leaves the trash before it
 is durable at its name. Only whole runs' folders are emptied, and only by `empty`.
