@@ -59,7 +59,7 @@ from syncer.engine.model import (
 )
 from syncer.engine.mounts import Mounts
 from syncer.engine.reconciliation import Reconciliation
-from syncer.engine.report import ActionReport, ConflictReport, Plan, Resolution, RunReport
+from syncer.engine.report import ActionReport, Plan, Resolution, RunReport
 from syncer.engine.scan import MACHINE_RULES, ScanResult, machine_rules, reconcile_directories
 from syncer.engine.scope import EVERYTHING, Places, Scope
 from syncer.engine.selection import Choice
@@ -155,7 +155,10 @@ def sync(pair: SyncContext, looked: ScanResult | None = None) -> RunReport:
     for side in Side:
         mounts.remember(pair.memory, side, disks[side])
     todo = _planned(pair, findings, disks)
-    if _clean_leftovers(pair, findings):
+    left = [side for side in Side if findings.leftovers[side] and pair.policy.mode.may_change(side)]
+    for side in left:
+        pair.stores[side].clean_leftovers(findings.leftovers[side])
+    if left:
         # A file whose renaming was cut off is there again, under its name: the listings are taken anew.
         with scan.resume(pair.stores, seen) as scans:
             findings = _observed(pair, scans, seen, disks)
@@ -193,14 +196,6 @@ def sync(pair: SyncContext, looked: ScanResult | None = None) -> RunReport:
         missed=todo.missed,
         ignored=todo.ignored,
     )
-
-
-def _clean_leftovers(pair: SyncContext, findings: Reconciliation) -> bool:
-    """Move temporary files of a run that died to the trash; whether there were any."""
-    left = [side for side in Side if findings.leftovers[side] and pair.policy.mode.may_change(side)]
-    for side in left:
-        pair.stores[side].clean_leftovers(findings.leftovers[side])
-    return bool(left)
 
 
 def _observed(
@@ -247,20 +242,32 @@ def _planned(pair: SyncContext, findings: Reconciliation, disks: Mapping[Side, M
     full = {side for side in findings.emptied if side in pair.full or _holds_something(pair.stores[side])}
     guards.refuse_emptied(findings.actions, findings.emptied, pair.policy, lately_full=full)
     settled = _without_echoes(pair, findings)
-    found = renames.find(settled.actions, _learner(pair), directories=_renaming(pair))
+
+    def learn(side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
+        """Digests where they cost no transfer; elsewhere a move is a deletion and a new file."""
+        able = pair.stores[side].capabilities
+        if not pair.stores[side.other].capabilities.moves or not (able.local or able.digests):
+            return [None] * len(wanted)
+        return list(pair.stores[side].with_digests(wanted))
+
+    renaming = frozenset(s for s, store in pair.stores.items() if store.capabilities.moves_directories)
+    found = renames.find(settled.actions, learn, directories=renaming)
     picked = pair.choice(mounts.in_place(found, disks))
     actions = picked.actions
     near = [side for side, store in pair.stores.items() if store.capabilities.local]
     actions, young, settles_ns = settle.sort_out(actions, near, pair.clock.now_ns(), pair.policy.settle_ns)
+    # The guards come last, on the very deletions that would be done: a file that is moved is not deleted.
     known = pair.memory.known() if guards.need_known(actions) else 0
     kept, restored = guards.hold_went_back(actions, known, pair.policy)
     kept, holds = guards.hold_mass_delete(kept, known, pair.policy)
-    problems = [
-        p for p in findings.problems if p.code != BlockReason.UNMOUNTED.value
-    ]  # their holds name them
+    # A conflict whose action was left out waits for a later run, and is reported by that.
+    waiting = {a.path for a in (*picked.left, *young)}
+    conflicts = (c for c in settled.conflicts if c.resolution is Resolution.ASKED or c.path not in waiting)
+    # Names below a missing mount are reported by the hold for that mount.
+    problems = (p for p in findings.problems if p.code != BlockReason.UNMOUNTED.value)
     return Plan(
         actions=ordering.ordered(kept),
-        conflicts=tuple(_concerned(settled.conflicts, [*picked.left, *young])),
+        conflicts=tuple(conflicts),
         problems=(*problems, *guards.warn_mass_change(kept, known)),
         holds=(*settled.holds, *restored, *holds, *guards.hold_unmounted(findings.absent)),
         left=tuple(picked.left),
@@ -269,12 +276,6 @@ def _planned(pair: SyncContext, findings: Reconciliation, disks: Mapping[Side, M
         missed=tuple(picked.missed),
         ignored=findings.ignored,
     )
-
-
-def _concerned(conflicts: Iterable[ConflictReport], left: Iterable[Action]) -> Iterable[ConflictReport]:
-    """The conflicts without those whose actions were left out: they wait for a later run."""
-    waiting = {a.path for a in left}
-    return (c for c in conflicts if c.resolution is Resolution.ASKED or c.path not in waiting)
 
 
 def _without_echoes(pair: SyncContext, findings: Reconciliation) -> echo.Settled:
@@ -299,21 +300,6 @@ def _without_echoes(pair: SyncContext, findings: Reconciliation) -> echo.Settled
         settled.actions, settled.conflicts, pair.policy.mode, beside, learn
     )
     return replace(settled, actions=actions, conflicts=conflicts)
-
-
-def _learner(pair: SyncContext) -> renames.Learn:
-    def learn(side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
-        """Digests where they cost no transfer; elsewhere a move is a deletion and a new file."""
-        able = pair.stores[side].capabilities
-        if not pair.stores[side.other].capabilities.moves or not (able.local or able.digests):
-            return [None] * len(wanted)
-        return list(pair.stores[side].with_digests(wanted))
-
-    return learn
-
-
-def _renaming(pair: SyncContext) -> frozenset[Side]:
-    return frozenset(s for s, store in pair.stores.items() if store.capabilities.moves_directories)
 
 
 # Roots
@@ -365,7 +351,11 @@ def _store_fingerprints(
     rules = _rules_text(pair.policy)
     if pair.memory.get_setting(IGNORE) != rules:
         pair.memory.set(**{IGNORE: rules})
-    _store_machine_rules(pair.memory, findings.machine_rules)
+    # Of the machine's own ignore files only those that were read are known now; "" for one that is gone.
+    known = machine_rules(pair.memory)
+    now = {path: digest for path, digest in {**known, **findings.machine_rules}.items() if digest}
+    if now != known:
+        pair.memory.set(**{MACHINE_RULES: json.dumps(now)})
     waiting = {d for action in left for d in _touched(action)}
     unspelt = {
         r.action.path
@@ -388,14 +378,6 @@ def _store_fingerprints(
     )
     pair.memory.set_fingerprints(pair.memory.compute_fingerprints(sorted(touched - undone)))
     _void_fingerprints(pair.memory, (findings.visited - settled - touched) | (undone - settled))
-
-
-def _store_machine_rules(memory: BaseStore, seen: Mapping[RelPath, str]) -> None:
-    """Store the digests of the machine's own ignore files that were read, if any changed."""
-    known = machine_rules(memory)
-    now = {path: digest for path, digest in {**known, **seen}.items() if digest}
-    if now != known:
-        memory.set(**{MACHINE_RULES: json.dumps(now)})
 
 
 def _void_fingerprints(memory: BaseStore, directories: Collection[RelPath]) -> None:

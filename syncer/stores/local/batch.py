@@ -170,6 +170,12 @@ def in_order(indices: Sequence[int], path_of: Callable[[int], RelPath]) -> list[
     return sorted(indices, key=lambda i: directory_key(path_of(i)))
 
 
+def refuse_private(path: RelPath) -> None:
+    """Raises Unholdable for a path that is, or is below, one of Syncer's own names: no plan may touch it."""
+    if is_ours(path):
+        raise Unholdable(f"{printable(path)}: one of Syncer's own names", path=path)
+
+
 @dataclass(slots=True)
 class BatchOutcomes:
     """The outcomes of one batch so far (`ended`), and the directories with unsynced names (`dirty`)."""
@@ -181,6 +187,7 @@ class BatchOutcomes:
     def attempt(self, index: int, path: RelPath, step: Callable[[], None]) -> bool:
         """Do one step of one item; whether it succeeded."""
         with self.item(index, path):
+            refuse_private(path)
             step()
         return index not in self.ended
 
@@ -188,8 +195,6 @@ class BatchOutcomes:
     def item(self, index: int, path: RelPath) -> Iterator[None]:
         """One step of one item: an error in the block becomes the item's outcome. AuthError is raised."""
         try:
-            if is_ours(path):
-                raise Unholdable(f"{printable(path)}: one of Syncer's own names", path=path)
             yield
         except AuthError:
             raise

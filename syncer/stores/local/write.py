@@ -32,6 +32,7 @@ from syncer.stores.local.batch import (
     drop_quietly,
     in_order,
     is_same,
+    refuse_private,
     rename_noreplace,
     stat_afresh,
     stat_after_settling,
@@ -254,6 +255,7 @@ class _Batch:
         """
         for index, item in self._items.items():
             with self._outcomes.item(index, item.path):
+                refuse_private(item.path)
                 directory_fd, name = self._cursor.parent(item.path)
                 old = self._old(item, name, directory_fd)
                 # Many items are synced by one syncfs in step 3: cheaper than a sync for each.
