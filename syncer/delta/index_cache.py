@@ -149,7 +149,7 @@ class IndexingReader:
             self.sketch = None
         finally:
             for _ in chunks:
-                pass  # whoever sends must not wait for a reader that is gone
+                pass  # the sender must not wait for a reader that is gone
 
 
 # --------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ class BlockIndexCache:
         try:
             os.utime(place, ns=(now, now))  # of use just now: `prune` takes the others first
         except OSError:
-            pass  # somebody pruned it; what was read is good
+            pass  # pruned meanwhile; what was read is good
         return found
 
     def has(self, digest: bytes, label: str = "") -> bool:

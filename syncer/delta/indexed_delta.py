@@ -327,7 +327,7 @@ class _BlockIndexBuilder:
 
     def __init__(self, parameters: SignatureParams, digest: Callable[[], bytes] | None) -> None:
         self._parameters = parameters
-        self._digest = digest  # of all content, where somebody else makes it
+        self._digest = digest  # of all content, if the caller makes it
         self._usual = piece_length(parameters)
         self._least = self._usual // 4
         self._whole = blake3()

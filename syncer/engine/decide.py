@@ -105,7 +105,7 @@ def _one_there(leaf: Leaf, side: Side, seen: Entry, settings: Settings) -> Decis
         # Edited here, deleted there: the edit exists nowhere else, the deletion can be repeated.
         return Decision(_send(leaf, side, seen, Reason.EDIT_BEATS_DELETE))
     if not settings.mode.may_change(side):
-        # One-way, and somebody deleted it on the side that follows: it is put back.
+        # One-way job, and the file was deleted on the following side: it is put back.
         return Decision(_send(leaf, side, seen, Reason.MIRROR))
     # Unchanged here, deleted there: what goes to the trash is what both had agreed on.
     return Decision(_delete(leaf, side, seen))
@@ -114,10 +114,10 @@ def _one_there(leaf: Leaf, side: Side, seen: Entry, settings: Settings) -> Decis
 def _one_there_on_follower(leaf: Leaf, side: Side, seen: Entry) -> Decision:
     """One-way, and only the side that follows has the name; the other side may not be changed."""
     if leaf.base is None:
-        return NOTHING  # somebody else's file: none of this job's business
+        return NOTHING  # only the following side has it: a one-way job leaves it alone
     if leaf.change(side).keeps_bytes:
         return Decision(_delete(leaf, side, seen))
-    # Edited there, deleted at the source: left alone, and from now on somebody else's file.
+    # Edited there, deleted at the source: left alone, and not this job's file from now on.
     return Decision(Forget(path=leaf.path, reason=DELETED[side.other]))
 
 

@@ -162,7 +162,7 @@ class Reason(Enum):
     IGNORED = "newly-ignored"
     ECHO = "echo"  # old content that came back by another job: what took its place is followed
     SECOND_COPY = "second-copy"  # a conflict copy whose content another conflict copy keeps
-    MIRROR = "one-way-restore"  # push or pull: the following side was changed by somebody else
+    MIRROR = "one-way-restore"  # push or pull: the following side was changed, and is put back
 
 
 # What a store is asked to do with one name. The actions below that change one side are such requests, with

@@ -64,7 +64,7 @@ def _covering(points: Mapping[RelPath, str], path: RelPath) -> RelPath | None:
 def judge(
     side: Side, store: Store, memory: BaseStore, now: Mapping[RelPath, str] | None, policy: Policy
 ) -> Mounts:
-    """Compare what is mounted now with what the memory has; reads listings where identities differ."""
+    """Compare the mounts now with those of the last run; reads listings where identities differ."""
     if now is None:
         return NONE
     known = remembered(memory, side)

@@ -234,7 +234,7 @@ class Reconciler:
         try:
             moved, views = self._judged(path, rows, names, alone=len(shown) == 1)
         except IgnoreFileError as error:
-            # Without its rules nobody knows what is to be left alone in it: the whole directory waits.
+            # Without its ignore rules it is unknown which names are excluded: the whole directory waits.
             self._excluded.add(path)
             self.findings.blocked(path, error.side, error.obstacle)
             return KEPT

@@ -79,7 +79,7 @@ class Plan:
 
     @property
     def exit_code(self) -> int:
-        """What the run would end with if every action were done: 0, 1 somebody has to look, 4 held."""
+        """The exit code if every action were done: 0 in sync, 1 attention needed, 4 deletions held."""
         return 4 if self.holds else _attention(self.conflicts, self.problems)
 
 
@@ -145,7 +145,7 @@ class RunReport:
 
     @property
     def exit_code(self) -> int:
-        """0 in sync, 1 somebody has to look, 3 running again may help, 4 a guard held deletions."""
+        """0 in sync, 1 attention is needed, 3 running again may help, 4 a guard held deletions."""
         if self.holds:
             return 4
         if self.failures or any(m.waits for m in self.missed):

@@ -140,8 +140,8 @@ def _remove_kept(
 ) -> None:
     """Unlink a name whose content is durable in the trash. Raises StaleError if it is another file by now."""
     aside = ground.temporary()
-    # unlink(2) cannot check what it removes. Under a private name nobody replaces the file any more, so it
-    # can be compared first.
+    # unlink(2) cannot check what it removes. Under a private name no program replaces the file any more, so
+    # it can be compared first.
     ground.fs.rename(name, dir_fd, aside, dir_fd)
     if is_same(ground.fs, aside, dir_fd, seen):
         return drop_quietly(ground.fs, aside, dir_fd)
@@ -242,7 +242,7 @@ def _exchange_back(
     ground.fs.sync(dir_fd)
     try:
         ground.fs.rmdir(temporary, dir_fd)
-    except OSError:  # somebody put a file into it, or replaced it
+    except OSError:  # another program put a file into it, or replaced it
         session.take(temporary, dir_fd, path)
         session.sync()
 
@@ -327,7 +327,7 @@ def _again(ground: FolderRoot, path: RelPath) -> Outcome | None:
 
 
 def _clear(ground: FolderRoot, path: RelPath) -> bool:
-    """Takes what is nobody's out of a directory that holds nothing else; whether it is empty now."""
+    """Remove abandoned temporaries from a directory that holds nothing else; whether it is empty now."""
     try:
         with ground.cursor() as cursor:
             fd = cursor.enter(path)

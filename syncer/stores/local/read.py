@@ -71,7 +71,7 @@ class Readers:
 
     @contextmanager
     def _cursor(self) -> Iterator[DirectoryCursor]:
-        """A walk that nobody else uses meanwhile: the one that was used last, or a new one."""
+        """A cursor for this thread alone: the one that was used last, or a new one."""
         try:
             cursor = self._idle.pop()
         except IndexError:

@@ -144,7 +144,7 @@ def on_its_way(fs: FileSystem, aside: str, dir_fd: int) -> str:
 
 
 def _is_leftover(name: str, age_ns: int, is_own: Callable[[str], bool]) -> bool:
-    """By the ctime: nobody can set it, and a mtime may be that of the content that was to come."""
+    """By the ctime, which cannot be set; the mtime may be that of the content that was to come."""
     if _PARTIAL.fullmatch(name):
         return age_ns > PARTIAL_NS
     return is_own(name) or (_LEFTOVER.fullmatch(name) is not None and age_ns > _DAY_NS)
@@ -180,7 +180,7 @@ def _directory(fs: FileSystem, name: str, dir_fd: int, st: stat_result) -> Entry
     try:
         return OBSTACLE if is_snapshot(fs, name, dir_fd, st) else stat.DIRECTORY
     except OSError:
-        return stat.DIRECTORY  # whoever lists it hears why it cannot be
+        return stat.DIRECTORY  # listing it tells why it cannot be
 
 
 def _unseen(fs: FileSystem, name: str, dir_fd: int) -> BlockedEntry:

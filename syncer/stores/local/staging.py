@@ -30,10 +30,10 @@ from syncer.stores.stale import StaleError
 
 # --------------------------------------------------------------------------------
 #
-# What a folder has at hand when content is put there: the file to be replaced, or a part of the content.
+# The two kinds of `LocalBasis` in a folder: the file to be replaced, or the beginning of the content itself.
 #
-# The two `engine.interfaces.LocalBasis` of the folder store. Reading only; whether a source uses it is the
-# source's affair, and so is the digest of the whole: bytes read here prove nothing by themselves.
+# Read-only. Whether a source uses it is up to the source, which also verifies the digest of the whole: bytes
+# that are read here prove nothing by themselves.
 
 
 WORTH = 64 << 10
@@ -41,7 +41,7 @@ WORTH = 64 << 10
 
 
 class BasisLost(Unreadable):
-    """The disk does not give back what is at hand: a put can do without."""
+    """A local basis cannot be read from the disk; a write can do without it."""
 
     def __init__(self, error: OSError, path: RelPath) -> None:
         what = os.strerror(error.errno or 0)
@@ -254,7 +254,7 @@ def length(ground: FolderRoot, token: bytes, dir_fd: int) -> int:
 
 
 def discard(ground: FolderRoot, name: str, dir_fd: int) -> bool:
-    """Removes a partial that nobody writes; whether it is gone. A part of something is no trash."""
+    """Remove a partial file that is not being written; whether it is gone. It does not go to the trash."""
     fd = _open(ground, name, dir_fd)
     if fd is None:
         return False
@@ -304,9 +304,9 @@ def _open(ground: FolderRoot, name: str, dir_fd: int) -> int | None:
 
 
 def _is_to_be_had(ground: FolderRoot, name: str, dir_fd: int, fd: int) -> bool:
-    """Whether nobody else writes it, and the name still means it.
+    """Lock a partial file; True if no other write has it, and its name still is this file.
 
-    Looked at after it is locked: whoever held the lock before may have given it a user's name.
+    It is compared after it is locked: the write that held the lock before may have given it a user's name.
     """
     if not ground.fs.try_lock(fd):
         return False
@@ -328,7 +328,7 @@ def _cut(ground: FolderRoot, fd: int, size: int) -> int:
 
 
 def _is_ours_alone(ground: FolderRoot, found: stat_result) -> bool:
-    """A regular file that we made and that has no second name, under which it might be somebody's."""
+    """True for a regular file of this user that has no second name, under which it might be a user's file."""
     regular = stat.kind(found) is Kind.FILE
     return regular and found.st_nlink == 1 and found.st_uid == ground.fs.effective_user()
 

@@ -237,7 +237,7 @@ class FolderStore:
     def list_packed(
         self, path: RelPath, *, hides: Callable[[str], bool], hold: Callable[[int], None]
     ) -> tuple[packed_listing.Packed, str]:
-        """The same for whoever only passes it on, with what is mounted there; see `packed.listing`."""
+        """The listing packed, for a server that passes it on, and its mount; see `packed_listing`."""
         now = self._ground.clock.now_ns()
         with self._entered(path) as fd:
             found = packed_listing.listing(

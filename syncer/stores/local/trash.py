@@ -185,7 +185,7 @@ class Trash:
         except FileNotFoundError:
             if not make or not self._rooted:
                 raise
-        return self._open(make=True)  # somebody emptied the trash by hand
+        return self._open(make=True)  # the trash was emptied by hand
 
     def _open(self, *, make: bool) -> int:
         fd = self._anchor()
@@ -240,7 +240,7 @@ class TrashSession:
     def keep(self, name: str, dir_fd: int, path: RelPath, seen: stat_result) -> Kept:
         """A second name in the trash for what is at `name` (not durable before `sync`).
 
-        Raises OSError, or Unexpected if it had to be copied and changed meanwhile.
+        Raises OSError, or StaleError if it had to be copied and changed meanwhile.
         """
         kept = self._place(path, lambda new, fd: self._link_or_copy(name, dir_fd, new, fd, seen))
         self._trash.note(kept, seen.st_size)

@@ -337,7 +337,7 @@ def _find(puts: dict[int, WriteRequest], index: int, trash: Trash, kept: Kept, e
 def item(trash: Trash, kept: Kept, expected: Entry) -> WriteRequest:
     """A put of what is kept to its own path, where `expected` stands.
 
-    Raises OSError, Unexpected, BadDelta.
+    Raises OSError, StaleError, BadDelta.
     """
     fs = trash.fs
     with trash_deltas.opened(trash) as deltas:

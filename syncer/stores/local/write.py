@@ -191,7 +191,7 @@ class Replacement:
         try:
             self._session.discard(self._staged.kept, self._name, self._dir_fd)
         except OSError:
-            return  # a second name too many in the trash harms nobody
+            return  # one name too many in the trash does no harm
 
     def _too_late(self) -> StaleError:
         return StaleError(f"{printable(self._staged.item.path)} changed at the last moment")
