@@ -112,8 +112,11 @@ class Executor:
     def run(self, actions: Sequence[Action]) -> Iterator[ActionReport]:
         """Carry out all actions; yield the report of each as soon as the base has recorded it."""
         for phase, group in phases(actions):
+            # The roots are identified once more right before anything is taken away: a disk may have gone
+            # since.
             if phase in (Phase.CLEAR_FILES, Phase.DELETES, Phase.REMOVALS):
                 self._before_deletes()
+            # Actions at a name whose new spelling could not be given wait: their paths do not exist yet.
             ready, waiting = self._respelt.sort_out(group)
             yield from self._recorded(waiting)
             for reports in self._phase(phase, ready):
@@ -212,6 +215,7 @@ class Executor:
             }
             while running:
                 ready, running = wait(running, return_when=FIRST_COMPLETED)
+                # One new batch for each that ended, so that at most `workers` run at once.
                 running |= {pool.submit(self._transfer, *job) for job in islice(queue, len(ready))}
                 for future in ready:
                     yield future.result()
@@ -260,6 +264,7 @@ class Executor:
         if not isinstance(outcome, Done) or outcome.entry is None:
             return ActionReport(action=action, outcome=outcome)
         counted = _counted(action, source, outcome)
+        # The row gets the digest of the bytes that were read, not of those that were planned on.
         read = source.entry if source is not None else action.seen
         amended = self._with_executable(action, read)
         if amended is None:
@@ -314,6 +319,7 @@ class Executor:
             steps = [self._bring(action, action.loser.other, action.path, action.winner)]
         if not action.one_way:
             steps.append(self._bring(action, action.loser, action.copy, lost))
+        # The rows of the steps that are done are recorded even if the other one failed: they are true.
         failed = next((s.outcome for s in steps if not isinstance(s.outcome, Done)), None)
         done = [s.outcome for s in steps if isinstance(s.outcome, Done)]
         total = Done(
@@ -492,6 +498,8 @@ def _no_room(action: Transfer, side: Side) -> Failed:
 
 def _write_request(action: Transfer, source: Source | None, *, far: bool) -> WriteRequest:
     seen = action.seen
+    # A token makes the target keep the part that arrived, if the connection breaks: worth it for large files
+    # between machines only.
     lasting = far and source is not None and seen.size >= LASTING
     return WriteRequest(
         path=action.path,

@@ -31,7 +31,7 @@ from syncer.engine.reconciliation import Reconciliation, Snapshots
 
 
 class EntryFilter:
-    """Stands before the decisions. `covered` collects paths that nothing below may be decided about."""
+    """Decides which names get to the reconciler. `excluded_paths`: paths below which nothing is decided."""
 
     def __init__(self, sight: Snapshots, rules: Rules, findings: Reconciliation, *, full: bool) -> None:
         self.excluded_paths: set[RelPath] = set()
@@ -42,21 +42,24 @@ class EntryFilter:
         self._able = sight.capabilities
 
     def views(self, directory: RelPath, views: Iterable[NameTriple]) -> list[NameTriple]:
-        """Those of the views that can be decided, with what has to be known for it."""
+        """The names that can be decided, with the digests that deciding them needs."""
         ruled = self._rules.any_in(directory)
         return self._with_digests(directory, [v for v in views if self._admitted(directory, v, ruled=ruled)])
 
     def _admitted(self, directory: RelPath, view: NameTriple, *, ruled: bool) -> bool:
-        """Whether anything may be decided about the name; if not, say why. `ruled`: ignore rules stand."""
+        """True if the name may be decided; if not, the reason is reported. `ruled`: ignore rules apply."""
         path = paths.join(directory, view.name)
         # An object store's "docs//x" has an empty name in it, which no rule can speak about.
         no_name = not paths.is_name(view.name) and self._unsafe(directory, view)
         asked = (ruled or view.name == MACHINE_FILE) and not no_name
         ignored = asked and self._ignored(path, view)
         if no_name or ignored or self._unsafe(directory, view) or self._another_roots(path, view):
+            # A name that stays undecided keeps its directory from being removed, and from getting a
+            # fingerprint.
             if view.local is not None or view.remote is not None:
                 self._findings.has_unsynced_names.add(directory)
             return False
+        # A blocked entry is an observation, not an absence: nothing may follow from it on the other side.
         for side, seen in ((Side.LOCAL, view.local), (Side.REMOTE, view.remote)):
             if isinstance(seen, BlockedEntry):
                 self._obstacle(directory, view, side, seen)
@@ -77,6 +80,7 @@ class EntryFilter:
         if rule is not NEVER_SYNCED and (view.local is not None or view.remote is not None):
             self._findings.ignored[rule] = self._findings.ignored.get(rule, 0) + 1
         self.excluded_paths.add(path)
+        # What is newly ignored is forgotten by the base, never deleted: it stays on both sides, each its own.
         if view.base is not None:
             known = paths.join(paths.split(path)[0], view.superseded or view.name)
             self.excluded_paths.add(known)
@@ -173,7 +177,8 @@ class EntryFilter:
         return True
 
     def _with_digests(self, directory: RelPath, views: list[NameTriple]) -> list[NameTriple]:
-        """The views again, with the digests without which they could not be judged."""
+        """The names, with the digests without which they could not be decided; without those that failed."""
+        # One call for each side, so that a store may read many files in one request.
         asked: dict[Side, list[int]] = {s: [] for s in Side}
         for index, view in enumerate(views):
             local, remote = entry_of(view.local), entry_of(view.remote)

@@ -95,6 +95,7 @@ class SnapshotReader:
         point = mounts.absent_above(directory)
         if point is not None:
             return BlockedEntry(BlockReason.UNMOUNTED, mounts.absent[point])
+        # A directory that cannot be listed is blocked, never empty: an empty one would mean deletions.
         try:
             listing = self._scans[side].list(directory)
         except (NotFound, ChangedUnderUs) as error:
@@ -107,9 +108,11 @@ class SnapshotReader:
         """The listing with its waiting mount points as blocked entries; blocked if it is of another mount."""
         mounts = self._mounted[side]
         point = mounts.at(directory)
+        # The listing says what it was read from: a disk that came or went since the run began shows here.
         if listing.mount != ("" if point is None else mounts.now[point]):
             return BlockedEntry(BlockReason.BUSY, "something was mounted or unmounted there while we looked")
         waiting: dict[str, Entry | BlockedEntry] = {}
+        # A mount point that vanished together with its disk is not in the listing, but must not look deleted.
         for name, obstacle in self._waiting[side].get(directory, {}).items():
             path = paths.join(directory, name)
             if path in mounts.absent or name not in listing.entries:
@@ -251,12 +254,14 @@ def begin(
     dirty: set[RelPath] = set()
     compared = 0
     for path, prints, asked in _candidates(memory, EVERYTHING if forced else scope):
+        # A fingerprint that was voided on one side says nothing about the directory on either.
         void = forced or None in prints.values()
         if void:
             dirty.add(path)
         for side in asked:
             known[side].append((path, None if void else prints[side]))
             compared += not void
+    # With an empty base there is no known directory to ask about: everything is found from the root on.
     first = not any(known.values()) and bool(scope or forced)
     with opened(stores, known) as scans:
         near = all(store.capabilities.local for store in stores.values())
@@ -278,6 +283,7 @@ def begin(
 @contextmanager
 def resume(stores: Mapping[Side, Store], seen: ScanResult) -> Iterator[Mapping[Side, Scan]]:
     """Scans that list the directories which an earlier scan found to have changed."""
+    # Not compared again: the earlier scan did that, and what it read ahead is gone.
     known = [] if seen.first else [(path, None) for path in seen.directories]
     with opened(stores, dict.fromkeys(SIDES, known)) as scans:
         yield scans

@@ -124,6 +124,8 @@ class FolderSource:
             raise reading(error, self._path) from error
 
     def _verified(self, fd: int) -> Iterator[bytes]:
+        # The last piece is held back until the file was found unchanged: a reader that writes what it gets
+        # cannot complete a torn file.
         fs, hasher, held = self._ground.fs, blake3(), b""
         now = self._rested(fd)
         left = self._expected.size  # a file that grew is found out by its stamp, without reading on
@@ -133,6 +135,7 @@ class FolderSource:
             if held:
                 yield held
             held = chunk
+        # Stat before and after are of the same open file, so a rename over its name does not matter.
         after = fs.fstat(fd)
         digest = hasher.digest()
         if not is_planned(after, self._expected) or self._expected.digest not in (None, digest):
@@ -168,7 +171,7 @@ def is_planned(found: stat_result, expected: Entry) -> bool:
 
 
 def changed(path: RelPath) -> ChangedUnderUs:
-    """What is raised for a file that does not rest."""
+    """The error for a file that changed while it was read."""
     return ChangedUnderUs(
         f"{printable(path)} changed while it was read", path=path, hint="the next run takes it"
     )
@@ -196,7 +199,7 @@ def _unmoved(ground: FolderRoot, name: str, dir_fd: int, entry: Entry) -> Entry 
     if entry.kind is not Kind.FILE:
         return None
     fs = ground.fs
-    now = ground.clock.now_ns()
+    now = ground.clock.now_ns()  # before the stat: it decides whether the stamp is old enough to be trusted
     try:
         fd = fs.open_read(name, dir_fd)
     except OSError:
@@ -219,7 +222,7 @@ def _content(ground: FolderRoot, fd: int) -> bytes:
 
 
 def _stable(ground: FolderRoot, name: str, dir_fd: int) -> Seen:
-    """Looks and reads until both agree, a few times."""
+    """Stat and read until both agree, a few times; BUSY if they never do."""
     found: Entry | BlockedEntry = BlockedEntry(BlockReason.BUSY, "it changes while it is read")
     for _ in range(_TRIES):
         now = ground.clock.now_ns()
@@ -279,7 +282,7 @@ def look(ground: FolderRoot, path: RelPath) -> Seen:
 
 
 def look_at_each(ground: FolderRoot, paths: Sequence[RelPath]) -> Iterator[Seen]:
-    """Single names in order; quickest where those of one directory come together."""
+    """The entries of single names, in order; fastest if names of one directory come together."""
     try:
         ground.root_fd()
     except OSError as error:

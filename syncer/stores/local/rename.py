@@ -84,6 +84,8 @@ def _rename(changes: _Changes, origins: DirectoryCursor, index: int, item: Renam
     to_fd, new = changes.cursor.parent(item.path)
     seen = stat_if_unchanged(ground, name, from_fd, item.expected)
     respelt = _move(ground, item, (name, from_fd), (new, to_fd))
+    # rename(2) takes whatever has the name at that moment: it is compared afterwards, by its new name, and
+    # renamed back if it is another file. A ctime changes by the rename itself, so it is left out.
     moved = stat_afresh(ground.fs, new, to_fd)
     if not _is_moved(moved, seen):
         if not respelt:
@@ -104,11 +106,12 @@ Name = tuple[str, int]  # in an open directory
 
 
 def _move(ground: FolderRoot, item: RenameRequest, old: Name, new: Name) -> bool:
-    """Whether it was one name all the time to the file system, and has only got another spelling."""
+    """Rename; True if both names are one to the file system, and only the spelling changed."""
     try:
         rename_noreplace(ground.fs, *old, *new)
         return False
     except FileExistsError:
+        # The new name is taken. On a file system that folds, that may be the file itself by its old spelling.
         same_place = split(item.origin)[0] == split(item.path)[0]
         if not same_place or not _alike(old[0], new[0]) or _shows(ground, *new):
             raise StaleError(f"{printable(item.path)} is there by now") from None
@@ -139,6 +142,7 @@ def _respell_by_steps(ground: FolderRoot, name: str, new: str, dir_fd: int) -> N
     `clean_leftovers` brings it back.
     """
     fs, aside = ground.fs, ground.temporary()
+    # Each step is durable before the next: at any death the file is under its old name, or alone in `aside`.
     fs.mkdir(aside, dir_fd, 0o700)
     fs.sync(dir_fd)
     aside_fd = fs.open_directory(aside, dir_fd)
@@ -223,7 +227,7 @@ def clean_leftovers(ground: FolderRoot, trash: Trash, leftovers: Sequence[RelPat
 
 
 def _take_or_copy(ground: FolderRoot, session: TrashSession, dir_fd: int, name: str, path: RelPath) -> None:
-    """It may be the last copy of something that was exchanged out, so it is never just unlinked."""
+    """Move a leftover to the trash: it may be the last copy of a file that was exchanged out."""
     fs = ground.fs
     seen = fs.stat(name, dir_fd)
     if stat.kind(seen) is Kind.DIRECTORY:

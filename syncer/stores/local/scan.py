@@ -96,11 +96,11 @@ def joined(lines: Sequence[bytes]) -> bytes:
 
 
 def listing(fs: FileSystem, fd: int, *, now_ns: int, at_root: bool, is_own: Callable[[str], bool]) -> Listing:
-    """One directory with everything in it. Raises OSError.
+    """The complete listing of one directory. Raises OSError.
 
-    `now_ns` must have been taken before the directory was looked at: it decides which
-    stamps are old enough to be trusted. `leftovers` are bare names, without partials younger than
-    `PARTIAL_NS`: nobody need hear of those.
+    `now_ns` must have been taken before the directory was read: it decides which stamps are old enough to be
+    trusted. `leftovers` are bare names, without partial files younger than `PARTIAL_NS`, which a write may
+    resume.
     """
     entries: dict[str, Entry | BlockedEntry] = {}
     leftovers: list[str] = []
@@ -125,6 +125,8 @@ def listing(fs: FileSystem, fd: int, *, now_ns: int, at_root: bool, is_own: Call
                 entries[name] = entry_from_stat(fs, name, fd, fs.stat(name, fd), now_ns)
             except FileNotFoundError:
                 continue
+        # The directory's own times change when a name comes or goes: equal ones say that none did meanwhile,
+        # within a clock tick. The fingerprint is compared again by the next run in any case.
         after = shape(fs.fstat(fd)) if turn < LOOKS - 1 else before
         if after == before:
             break
@@ -156,14 +158,14 @@ def _of(entries: dict[str, Entry | BlockedEntry]) -> bytes | None:
 
 
 def shape(st: stat_result) -> tuple[int, int]:
-    """What differs after names came or went."""
+    """The times of a directory, which change when names come or go."""
     return st.st_mtime_ns, st.st_ctime_ns
 
 
 def entry_from_stat(
     fs: FileSystem, name: str, dir_fd: int, st: stat_result, now_ns: int
 ) -> Entry | BlockedEntry:
-    """What the stamp of one name means; for a symlink, with its target."""
+    """The entry of one name from its `lstat`; for a symlink, with its target."""
     if st is UNSEEN:
         return _unseen(fs, name, dir_fd)
     what = stat.kind(st)
