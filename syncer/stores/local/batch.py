@@ -8,9 +8,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import stat_result
+from types import TracebackType
 from typing import TypeVar
 
 from syncer.engine.interfaces import Results
@@ -177,6 +177,31 @@ def refuse_private(path: RelPath) -> None:
 
 
 @dataclass(slots=True)
+class ItemStep:
+    """A context that turns an error with one item into its outcome; AuthError ends the run and is raised."""
+
+    ended: dict[int, Outcome]
+    index: int
+    path: RelPath
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if isinstance(error, AuthError):
+            return False
+        if isinstance(error, StoreError | LocalError):
+            self.ended[self.index] = Failed(error=error)
+            return True
+        if isinstance(error, OSError | StaleError):
+            self.ended[self.index] = outcome(error, self.path)
+            return True
+        return False
+
+
+@dataclass(slots=True)
 class BatchOutcomes:
     """The outcomes of one batch so far (`ended`), and the directories with unsynced names (`dirty`)."""
 
@@ -191,17 +216,9 @@ class BatchOutcomes:
             step()
         return index not in self.ended
 
-    @contextmanager
-    def item(self, index: int, path: RelPath) -> Iterator[None]:
-        """One step of one item: an error in the block becomes the item's outcome. AuthError is raised."""
-        try:
-            yield
-        except AuthError:
-            raise
-        except (StoreError, LocalError) as error:
-            self.ended[index] = Failed(error=error)
-        except (OSError, StaleError) as error:
-            self.ended[index] = outcome(error, path)
+    def item(self, index: int, path: RelPath) -> ItemStep:
+        """A context for one step of one item: an error in it becomes the item's outcome."""
+        return ItemStep(self.ended, index, path)
 
     def touched(self, index: int, *paths: RelPath) -> None:
         """Note that names in the parent directories of these paths changed because of the item."""

@@ -17,7 +17,6 @@ files that the next run moves to the trash.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from os import stat_result
 
 from syncer.engine.interfaces import Results, WriteRequest
@@ -261,11 +260,11 @@ class _Batch:
                 # Many items are synced by one syncfs in step 3: cheaper than a sync for each.
                 self._staged[index] = stage(self._ground, item, name, directory_fd, old, sync=not self._bulk)
         for index, staged in self._pending():
-            with self._attempt(index, staged):
+            with self._outcomes.item(index, staged.item.path):
                 self._keep(staged)
         self._make_durable()
         for index, staged in self._pending():
-            with self._attempt(index, staged):
+            with self._outcomes.item(index, staged.item.path):
                 self._place(index, staged)
         self._outcomes.sync_directories(self._cursor)
         self._since = self._ground.clock.now_ns()
@@ -281,16 +280,12 @@ class _Batch:
         yield from self._outcomes.results()
 
     def _pending(self) -> Iterator[tuple[int, Staged]]:
-        """The staged items that did not fail so far."""
-        return ((index, s) for index, s in self._staged.items() if index not in self._outcomes.ended)
-
-    @contextmanager
-    def _attempt(self, index: int, staged: Staged) -> Iterator[None]:
-        """One step of one item; if it fails, the item ends and its temporary file goes."""
-        with self._outcomes.item(index, staged.item.path):
-            yield
-        if index in self._outcomes.ended:
-            self._unstage(staged)
+        """The staged items that did not fail so far; one that fails in the loop loses its temporary file."""
+        for index, staged in self._staged.items():
+            if index not in self._outcomes.ended:
+                yield index, staged
+                if index in self._outcomes.ended:
+                    self._unstage(staged)
 
     def _unstage(self, staged: Staged) -> None:
         """Remove a temporary file that will not be used, provided that it still is what was made.
@@ -333,12 +328,12 @@ class _Batch:
         try:
             if self._bulk and not sync_everything(self._ground):
                 for index, staged in self._pending():
-                    with self._attempt(index, staged):
+                    with self._outcomes.item(index, staged.item.path):
                         self._sync_one(staged)
             self._session.sync()
         except OSError as error:
             for index, staged in self._pending():
-                with self._attempt(index, staged):
+                with self._outcomes.item(index, staged.item.path):
                     raise error
 
     def _sync_one(self, staged: Staged) -> None:
