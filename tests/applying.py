@@ -256,7 +256,7 @@ def round_of(
     found = findings(there, policy, shortcuts=shortcuts)
     todo = planned(there, found, policy)
     apply(there, todo.actions, dice, failing)
-    for path, local, remote in found.settled:
+    for path, local, remote in found.agreed_directories:
         if local is not None and remote is not None:
             there.seals[path] = (local, remote)
     return todo.actions

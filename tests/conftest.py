@@ -26,7 +26,6 @@ pytest.register_assert_rewrite(
 )
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]  # real folders are slower than lists of integers
 
-sys.setrecursionlimit(17_000)  # as `observe` leaves it: Hypothesis minds a limit that changes during a test
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True, suppress_health_check=_SLOW)
 settings.register_profile("explore", deadline=None, print_blob=True, suppress_health_check=_SLOW)
 settings.register_profile(

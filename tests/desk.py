@@ -97,7 +97,7 @@ class Desk:
         )
 
     def run(self) -> RunReport:
-        return sync.run(self.pair)
+        return sync.sync(self.pair)
 
     def agree(self, tree: dict[RelPath, bytes]) -> None:
         """Bring both sides, and the memory, to this tree."""

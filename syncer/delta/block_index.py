@@ -1,10 +1,10 @@
-"""The kept signature of a large file: what the next delta needs, without a look at the old content.
+"""Block index: the stored signature of a large file, from which deltas are made without the old content.
 
-A sketch covers the content in pieces of about 1 MiB. Each has a digest, by which an
-unchanged piece is known again at the speed of hashing, and the sums of its small blocks in
-librsync's format, by which moved and edited content is found (`indexed_delta`). It is a value that is
-written to one file and read back; a torn or damaged file counts as no sketch. Where
-it is kept, and whether it still belongs to what the other side has, is not known here.
+The content is covered by chunks of about 1 MiB. Each has a digest, by which an unchanged chunk is recognised
+at the speed of hashing, and the sums of its small blocks in librsync's format, by which moved and edited
+content is found (`indexed_delta`). An index is a value that is written to one file and read back; a torn or
+damaged file counts as none. `index_cache` keeps the files, and checks that they belong to what the other side
+has.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from blake3 import blake3
 from syncer.delta.chunking import cut, spread
 from syncer.delta.signature import SignatureParams, sums
 
-# A piece is compared with one old piece only, and a forged equality is found by the digest of the
-# whole: 16 bytes leave chance no room, and save a fifth of the index.
+# A chunk is compared with one old chunk only, and a forged equality is found by the digest of the whole
+# content: 16 bytes exclude chance (2**-128), and save a fifth of the index.
 PIECE_DIGEST = 16
 
 _MAGIC = b"syncsk\x00\x01"  # the last byte is the version of the format
@@ -31,9 +31,9 @@ _LARGEST = 256 << 20  # bytes of a sketch that is read
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """`length` bytes of content: their BLAKE3, cut, and the sums of the whole blocks from its start.
+    """`length` bytes of content: their BLAKE3, truncated, and the sums of the whole blocks from its start.
 
-    Bytes behind the last whole block have no sums: they are found with the piece or not at all.
+    Bytes behind the last whole block have no sums: they are found with the whole chunk or not at all.
     """
 
     length: int
@@ -42,13 +42,13 @@ class Chunk:
 
     @classmethod
     def of(cls, data: bytes, parameters: SignatureParams) -> Chunk:
-        """Hash and sum it."""
+        """Hash the bytes and sum their blocks."""
         whole = len(data) - len(data) % parameters.block_len
         return cls(length=len(data), digest=piece_digest(data), sums=sums(data[:whole], parameters))
 
 
 def piece_digest(*parts: bytes | memoryview) -> bytes:
-    """By what a piece, in one or several parts, is known again."""
+    """The digest of a chunk that comes in one or several parts: BLAKE3, the first 16 bytes."""
     hasher = blake3()
     for part in parts:
         hasher.update(part)
@@ -56,13 +56,13 @@ def piece_digest(*parts: bytes | memoryview) -> bytes:
 
 
 def piece_length(parameters: SignatureParams) -> int:
-    """Bytes of a piece in a new sketch; always whole blocks."""
+    """Bytes of a chunk in a new index; always whole blocks."""
     return parameters.block_len * max(_PIECE // parameters.block_len, _BLOCKS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockIndex:
-    """What is kept of one content: its size in bytes, its BLAKE3-256, its pieces in order."""
+    """The index of one content: its size in bytes, its BLAKE3-256, its chunks in order."""
 
     size: int
     digest: bytes
@@ -71,7 +71,7 @@ class BlockIndex:
 
     @classmethod
     def of(cls, chunks: Iterable[bytes], *, size: int, workers: int = 1) -> BlockIndex:
-        """The sketch of some content. `size` is what it is expected to have: it chooses the blocks."""
+        """The index of some content. `size`, the expected one, decides how long the blocks are."""
         parameters = SignatureParams.for_keeping(size)
         whole = blake3()
         found = 0
@@ -89,11 +89,11 @@ class BlockIndex:
 
     @property
     def outgrown(self) -> bool:
-        """Whether the content became so large that a new sketch would be much smaller than this one."""
+        """True if the content grew so much that an index made anew would be much smaller than this one."""
         return SignatureParams.for_keeping(self.size).block_len >= 4 * self.parameters.block_len
 
     def chunks(self) -> Iterator[bytes]:
-        """As it is kept in a file, with a checksum at its end."""
+        """The bytes of the file format, with a checksum at the end."""
         check = blake3()
         for part in self._parts():
             check.update(part)
@@ -108,7 +108,7 @@ class BlockIndex:
 
     @classmethod
     def load(cls, chunks: Iterable[bytes]) -> BlockIndex | None:
-        """What `chunks` wrote; None if it is of another version, torn, damaged or beyond all measure."""
+        """Parse what `chunks` wrote; None if it has another version, is damaged or larger than 256 MiB."""
         data = bytearray()
         for chunk in chunks:
             data += chunk

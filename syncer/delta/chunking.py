@@ -1,4 +1,4 @@
-"""Content cut to measure, and worked on by several threads in order.
+"""Cuts content into chunks of a given length, and processes chunks in order by several threads.
 
 For work that lets go of the interpreter's lock (hashing, librsync). It holds a few pieces
 at a time, never a file, and knows nothing of what the work is.

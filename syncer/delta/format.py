@@ -112,7 +112,7 @@ class _Reader:
             yield Literal(data)
 
     def more(self) -> bool:
-        """Whether there is another byte, which is then at hand."""
+        """Whether there is another byte; it is buffered then."""
         while self._at >= len(self._data):
             data = next(self._chunks, None)
             if data is None:

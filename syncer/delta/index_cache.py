@@ -1,4 +1,4 @@
-"""What is kept of large content that both sides agree on, made while it passes by.
+"""The cache of block indexes: made while content passes by, and used for later deltas.
 
 A sketch (`delta.block_index`) of each file of 1 MiB and more that crossed, on a shelf of this pair of
 roots: the next delta then asks the other side for no sums. Losing it, or failing to make it,
@@ -149,7 +149,7 @@ class IndexingReader:
             self.sketch = None
         finally:
             for _ in chunks:
-                pass  # whoever sends must not wait for a reader that is gone
+                pass  # the sender must not wait for a reader that is gone
 
 
 # --------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ class BlockIndexCache:
         try:
             os.utime(place, ns=(now, now))  # of use just now: `prune` takes the others first
         except OSError:
-            pass  # somebody pruned it; what was read is good
+            pass  # pruned meanwhile; what was read is good
         return found
 
     def has(self, digest: bytes, label: str = "") -> bool:

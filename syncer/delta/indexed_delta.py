@@ -1,10 +1,10 @@
-"""The difference between a sketched content and a new one, at the speed of hashing where nothing changed.
+"""Delta against a block index: the commands from an old content to a new one, without reading the old one.
 
-It follows the diagonal: as long as the next old piece stands where it is expected, one
-hash tells. Where it does not, the sums are searched around there, and the last match
-tells where the old content goes on. The sketch of the new content is made on the way: pieces found
-again keep their sums, the bytes between them are summed. The old content is never read, so a
-copy may, in theory, be a false match: the digest of the whole tells the receiver.
+The search follows the diagonal: as long as the next chunk of the old content stands where it is expected, one
+hash per chunk tells (about the speed of BLAKE3). Where it does not, the rsync sums are searched around there,
+and the last match tells where the old content goes on. The index of the new content is made on the way:
+chunks found again keep their sums, only the bytes between them are summed. Since the old content is never
+read, a copy may in theory be a false match; the receiver finds that by the BLAKE3-256 of the whole.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def difference(
 ) -> IndexedDelta:
     """The commands from the old content to the new one; see `IndexedDelta`.
 
-    A second thread always hashes and sums; `workers` search where nothing is found any more. `digest`
-    tells the BLAKE3-256 of all chunks after the last one, where whoever gives them hashes them anyway.
+    A second thread hashes and sums; `workers` threads search where nothing is found any more. `digest`
+    returns the BLAKE3-256 of all chunks after the last one, for a caller that hashes them anyway.
     """
     return IndexedDelta(old, chunks, workers=workers, patience=patience or SearchBudget(), digest=digest)
 
@@ -51,8 +51,8 @@ def difference(
 class IndexedDelta:
     """Commands, to be iterated once; then `sketch` and `digest` (BLAKE3-256) are those of the new content.
 
-    What `chunks` raises comes out unchanged. In memory are the sums, the last few
-    pieces of the new content, and librsync's table once the first change was met.
+    Errors of `chunks` are raised unchanged. In memory are the sums, the last few chunks of the new content,
+    and librsync's hash table once the first change was met.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class IndexedDelta:
     def sketch(self) -> BlockIndex:
         """Raises ValueError before the end."""
         if self._sketch is None:
-            raise ValueError("the difference was not read to its end")
+            raise ValueError("the delta was not read to its end")
         return self._sketch
 
     @property
@@ -85,7 +85,7 @@ class IndexedDelta:
 
     def __iter__(self) -> Iterator[Command]:
         if self._begun:
-            raise ValueError("a difference is read once")
+            raise ValueError("a delta is read once")
         self._begun = True
         carried = _BlockIndexBuilder(self._old.parameters, self._digest)
         try:
@@ -95,6 +95,11 @@ class IndexedDelta:
             carried.close()
 
     def _follow(self, window: _Window, carried: _BlockIndexBuilder) -> Iterator[Command]:
+        """The search loop: each turn takes some bytes from the window and yields the commands that make them.
+
+        Invariant: the commands so far make exactly the bytes that were taken, and `carried` has seen them
+        all, so a wrong guess of the diagonal costs time or literal bytes, never correctness.
+        """
         pieces, finder = self._old.pieces, self._finder
         least = piece_length(self._old.parameters)
         diagonal = 0  # where in the old content the next byte comes from, if nothing changed
@@ -103,14 +108,19 @@ class IndexedDelta:
             index = bisect_left(finder.offsets, diagonal)
             want = self._far if lost else least
             if index < len(pieces):
+                # The first old chunk that begins at or after the diagonal. Behind an insertion or deletion
+                # the diagonal lies within a chunk: the bytes up to the next chunk's begin are the gap.
                 piece, gap = pieces[index], finder.offsets[index] - diagonal
                 want = max(want, gap + piece.length)
-                if window.shows(piece, gap):
+                if window.matches(piece, gap):
+                    # Unchanged, found by one hash: one copy of the whole chunk, and its sums are carried
+                    # over.
                     yield from self._between(window, carried, gap, diagonal)
                     carried.keep(piece, window)
                     yield Copy(finder.offsets[index], piece.length)
                     diagonal, lost = finder.offsets[index] + piece.length, False
                     continue
+            # Changed around here: search the sums in what the window has. The last match moves the diagonal.
             found, size, diagonal = self._changed(window, want, diagonal)
             lost = not any(isinstance(command, Copy) for command in found)
             carried.add(window.take(size))
@@ -119,16 +129,16 @@ class IndexedDelta:
     def _between(
         self, window: _Window, carried: _BlockIndexBuilder, gap: int, diagonal: int
     ) -> Iterator[Command]:
-        """The bytes before a piece that was found again: all of them, for nothing can begin in them."""
+        """The bytes before a chunk that was found again. None is held back: the chunk follows right after."""
         if gap:
             data = window.take(gap)
             carried.add(data)
             yield from self._finder.find(data, diagonal)
 
     def _changed(self, window: _Window, want: int, diagonal: int) -> tuple[list[Command], int, int]:
-        """Searches `want` bytes; answers the commands, how many bytes they make, and the diagonal then.
+        """Search `want` bytes; returns the commands, how many bytes they make, and the new diagonal.
 
-        The last bytes are left for the next look where they might begin a block.
+        Up to a block less one byte at the end is left in the window, where a block might begin in it.
         """
         ends = window.filled(want + 1) <= want
         data = window.peek(want)
@@ -137,18 +147,22 @@ class IndexedDelta:
         if found and isinstance(last := found[-1], Literal):
             tail = last.data
             found.pop()
+        # A block that begins in the last block_len - 1 bytes of the view ends beyond it, and was not found.
+        # Those bytes are searched again with what follows; all before them is literal for good.
         held = 0 if ends else min(len(tail), self._old.parameters.block_len - 1)
         if found and isinstance(copy := found[-1], Copy):
             diagonal = copy.offset + copy.size
         new = len(tail) - held
         if new:
             found.append(Literal(tail[:new]))
+        # Where nothing matched, the diagonal is only moved on by the bytes taken: an edit in place keeps it
+        # true.
         behind = new if len(tail) < len(data) else len(data) - held
         return found, len(data) - held, diagonal + behind
 
 
 class _Window:
-    """The new content from where we are, in the chunks that came: what is only hashed is not copied."""
+    """The new content from the current position on, as views of the chunks that came, without a copy."""
 
     def __init__(self, chunks: Iterable[bytes], carried: _BlockIndexBuilder) -> None:
         self._chunks = iter(chunks)
@@ -157,7 +171,7 @@ class _Window:
         self._size = 0
 
     def filled(self, size: int) -> int:
-        """How many bytes are at hand, after trying to have `size`."""
+        """Read until `size` bytes are in the window or the content ends; returns how many are there."""
         while self._size < size and (chunk := next(self._chunks, None)) is not None:
             self._carried.seen(chunk)
             self._held.append(memoryview(chunk))
@@ -165,7 +179,7 @@ class _Window:
         return self._size
 
     def _views(self, start: int, size: int) -> Iterator[memoryview]:
-        """As many of these bytes as are at hand."""
+        """Views of these bytes, as far as the window has them."""
         for view in self._held:
             if size <= 0:
                 return
@@ -184,7 +198,7 @@ class _Window:
         return data
 
     def drop(self, size: int) -> None:
-        """Goes on, by at most so many bytes."""
+        """Move the position on by at most `size` bytes."""
         while size and self._held:
             view = self._held.popleft()
             self._size -= min(size, len(view))
@@ -193,17 +207,18 @@ class _Window:
                 return
             size -= len(view)
 
-    def shows(self, piece: Chunk, gap: int) -> bool:
-        """Whether this piece stands so many bytes ahead."""
+    def matches(self, piece: Chunk, gap: int) -> bool:
+        """True if the chunk stands `gap` bytes after the position."""
         end = gap + piece.length
         return self.filled(end) >= end and piece_digest(*self._views(gap, piece.length)) == piece.digest
 
 
 class _Finder:
-    """Finds blocks of the old content; librsync's table is made for the first question.
+    """Finds blocks of the old content in new bytes; librsync's hash table is made for the first search.
 
-    librsync sees the blocks of all pieces in a row, as if they were content without the
-    bytes that have no sums ("virtual" offsets); answers are in offsets of the old content.
+    librsync is given the sums of all chunks in a row. It takes them for one content without the bytes that
+    have no sums (the rest of each chunk behind its last whole block), so its offsets are "virtual": they are
+    translated to offsets of the old content here.
     """
 
     def __init__(self, old: BlockIndex, patience: SearchBudget, workers: int) -> None:
@@ -211,7 +226,7 @@ class _Finder:
         self._effort = Effort(patience)
         self._workers = workers
         self._loaded: Signature | None = None
-        self._tired = not old.pieces
+        self._gave_up = not old.pieces
         self._block = old.parameters.block_len
         self._blocks = [piece.length // self._block for piece in old.pieces]
         self._first = list(accumulate(self._blocks, initial=0))[:-1]
@@ -219,17 +234,22 @@ class _Finder:
         self._sums = b""
 
     def find(self, data: bytes, diagonal: int) -> list[Command]:
-        """Commands that make `data`, with literals joined, as if the old content went on at `diagonal`."""
-        if self._tired or len(data) < self._block:
+        """Commands that make `data`, with neighbouring literals joined.
+
+        `diagonal` is where the old content would go on: of several equal blocks the one there is preferred.
+        """
+        if self._gave_up or len(data) < self._block:
             return [Literal(data)]
         try:
             return list(_joined(self._real(self._found(data), diagonal)))
-        except BadDelta:  # too many equal weak sums: what is new is sent, nothing more is searched
-            self._tired, self._loaded = True, None
+        except BadDelta:
+            # Too many equal weak sums (or a crafted content): searching on could take hours. From here on
+            # only whole chunks on the diagonal are found, and the rest is sent as literals.
+            self._gave_up, self._loaded = True, None
             return [Literal(data)]
 
     def _found(self, data: bytes) -> Iterator[Command]:
-        """In virtual offsets; a wide view is shared out."""
+        """Commands in virtual offsets; many bytes are searched by several threads, and the seams repaired."""
         if self._loaded is None:
             self._sums = b"".join(piece.sums for piece in self._old.pieces)
             parameters = self._old.parameters
@@ -241,6 +261,7 @@ class _Finder:
         return seamed(spread(found, cut([data], share), workers=self._workers), found, self._block)
 
     def _real(self, made: Iterable[Command], diagonal: int) -> Iterator[Command]:
+        """The commands in offsets of the old content."""
         expected = self._virtual(diagonal)
         for command in made:
             if isinstance(command, Literal):
@@ -252,7 +273,11 @@ class _Finder:
                 expected = start + command.size
 
     def _straight(self, copy: Copy, expected: int) -> int:
-        """Of equal blocks librsync names the first; the expected one, if it is equal, makes one long copy."""
+        """The virtual offset to copy from: the expected one, if its blocks have the same sums.
+
+        Of equal blocks librsync names the first. A copy from where the last one ended joins with it, which
+        makes one long copy of, for example, a run of zeros.
+        """
         if expected % self._block or copy.size % self._block:
             return copy.offset
         width = self._old.parameters.width
@@ -262,7 +287,7 @@ class _Finder:
         return expected if equal else copy.offset
 
     def _copies(self, at: int, end: int) -> Iterator[Copy]:
-        """A virtual range in the old content, in two copies where it crosses bytes without sums."""
+        """Copies that make a virtual range; it is split where bytes without sums lie between two chunks."""
         while at < end:
             index = bisect_right(self._first, at // self._block) - 1
             within = at - self._first[index] * self._block
@@ -278,7 +303,7 @@ class _Finder:
 
 
 def _joined(made: Iterable[Command]) -> Iterator[Command]:
-    """The same with neighbouring literals made one: a window's worth at most."""
+    """The commands, with neighbouring literals joined; bounded by the size of one window."""
     held: list[bytes] = []
     for command in made:
         if isinstance(command, Literal):
@@ -293,16 +318,16 @@ def _joined(made: Iterable[Command]) -> Iterator[Command]:
 
 
 class _BlockIndexBuilder:
-    """The sketch of the new content in the making; hashing and summing is done by a second thread.
+    """Builds the block index of the new content; a second thread hashes and sums.
 
-    No piece but the last is shorter than a quarter of the usual: what lies between two
-    pieces found again is joined with its neighbour, and summed with it, until it is long enough. So
-    hundreds of edits do not leave thousands of scraps whose ends have no sums.
+    No chunk but the last is shorter than a quarter of the usual length: bytes between two chunks found again
+    are joined with their neighbour, and summed with it, until they are long enough. So hundreds of edits do
+    not leave thousands of short chunks, whose ends have no sums and cannot be found.
     """
 
     def __init__(self, parameters: SignatureParams, digest: Callable[[], bytes] | None) -> None:
         self._parameters = parameters
-        self._digest = digest  # of all content, where somebody else makes it
+        self._digest = digest  # of all content, if the caller makes it
         self._usual = piece_length(parameters)
         self._least = self._usual // 4
         self._whole = blake3()
@@ -324,7 +349,11 @@ class _BlockIndexBuilder:
             self._waiting.popleft().result()
 
     def keep(self, piece: Chunk, window: _Window) -> None:
-        """A piece found again, which the window shows; its bytes are needed only if its sums are not."""
+        """Carry over a chunk that was found again at the window's position.
+
+        If it is short, or follows bytes too few for a chunk of their own, its bytes are summed anew with
+        them.
+        """
         if piece.length < self._least or 0 < len(self._fresh) < self._least:
             self.add(window.take(piece.length))
         else:
@@ -333,7 +362,7 @@ class _BlockIndexBuilder:
             self._pieces.append(piece)
 
     def add(self, data: bytes) -> None:
-        """Bytes that are to be summed."""
+        """Bytes that were not found as a whole chunk, and have to be summed."""
         self._fresh += data
         while len(self._fresh) >= self._usual + self._least:
             self._close(self._usual)
@@ -347,7 +376,7 @@ class _BlockIndexBuilder:
             self._submitted(made)
 
     def sketch(self) -> BlockIndex:
-        """What was made, once all of the content was seen."""
+        """The finished index, once all of the content was seen."""
         self._close(len(self._fresh))
         pieces = tuple(one.result() if isinstance(one, Future) else one for one in self._pieces)
         while self._waiting:

@@ -1,4 +1,4 @@
-"""The system's librsync, as far as signatures and deltas need it.
+"""Binding of the system's librsync: what signatures and deltas need of it.
 
 python-librsync finds and loads the library; the prototypes are declared here, on a handle
 of our own, because its published release (0.1.post5) calls `rs_sig_begin` with two

@@ -1,4 +1,4 @@
-"""Deltas: what to copy from the old content and what is new, made against a signature and applied.
+"""rsync deltas: made by a search against a signature, and applied to the old content.
 
 Everything streams; a few pieces of 4 MiB are in memory at a time. Applying is done here,
 not by librsync: each command is checked against both sizes before a byte is handed

@@ -1,4 +1,4 @@
-"""Signatures in librsync's format: how fine they are, making them, loading them.
+"""Signatures in librsync's format: block and sum lengths, making them, loading them.
 
 A signature is the sums of every block of some content: a weak one that rolls, and the
 first bytes of a strong one. What comes from outside is measured and refused here, before

@@ -1,4 +1,4 @@
-"""Compares both sides byte by byte, whatever the memory says. Reads only."""
+"""Full comparison of both sides by content, regardless of the base (`syncer check`). Read-only."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _differences(
 
 
 def _never_synced(local: Seen, remote: Seen) -> bool:
-    """A fifo, socket or device that only one side has is nobody's difference."""
+    """True for a fifo, socket or device that only one side has: no difference, since it is never synced."""
     alone = local if remote is None else remote
     odd = isinstance(alone, BlockedEntry) and alone.trouble is BlockReason.UNSUPPORTED
     return odd and (local is None or remote is None)

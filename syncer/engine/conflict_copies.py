@@ -1,4 +1,4 @@
-"""Keeps the losing content of a conflict once, however many machines settle the conflict.
+"""Conflict copies: keeps the losing content of a conflict once, however many machines resolve the conflict.
 
 Two machines between the same two sides may settle one conflict, each with a copy under its own name; and two
 machines that push different versions of one name settle theirs at every run. Copies are told apart by digest.

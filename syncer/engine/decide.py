@@ -105,7 +105,7 @@ def _one_there(leaf: Leaf, side: Side, seen: Entry, settings: Settings) -> Decis
         # Edited here, deleted there: the edit exists nowhere else, the deletion can be repeated.
         return Decision(_send(leaf, side, seen, Reason.EDIT_BEATS_DELETE))
     if not settings.mode.may_change(side):
-        # One-way, and somebody deleted it on the side that follows: it is put back.
+        # One-way job, and the file was deleted on the following side: it is put back.
         return Decision(_send(leaf, side, seen, Reason.MIRROR))
     # Unchanged here, deleted there: what goes to the trash is what both had agreed on.
     return Decision(_delete(leaf, side, seen))
@@ -114,17 +114,19 @@ def _one_there(leaf: Leaf, side: Side, seen: Entry, settings: Settings) -> Decis
 def _one_there_on_follower(leaf: Leaf, side: Side, seen: Entry) -> Decision:
     """One-way, and only the side that follows has the name; the other side may not be changed."""
     if leaf.base is None:
-        return NOTHING  # somebody else's file: none of this job's business
+        return NOTHING  # only the following side has it: a one-way job leaves it alone
     if leaf.change(side).keeps_bytes:
         return Decision(_delete(leaf, side, seen))
-    # Edited there, deleted at the source: left alone, and from now on somebody else's file.
+    # Edited there, deleted at the source: left alone, and not this job's file from now on.
     return Decision(Forget(path=leaf.path, reason=DELETED[side.other]))
 
 
 def _both_there(leaf: Leaf, local: Entry, remote: Entry, settings: Settings) -> Decision:
     here, there = leaf.change(Side.LOCAL), leaf.change(Side.REMOTE)
+    # Neither side changed its bytes: at most mtime and executable bit are to be agreed on.
     if here.keeps_bytes and there.keeps_bytes:
         return _settle(leaf, local, remote, settings)
+    # One side changed: the other still holds the agreed bytes, which the trash keeps when they are replaced.
     if here.keeps_bytes or there.keeps_bytes:
         changed = Side.REMOTE if here.keeps_bytes else Side.LOCAL
         return _one_edited(leaf, changed, settings)
@@ -186,6 +188,7 @@ def _follower(
             return side
     if leaf.base is None or same_time(local.mtime_ns, remote.mtime_ns, leaf.granularity_ns):
         return None  # first meeting: both keep their dates
+    # Whose mtime moved since the last agreement is followed; if both did, the newer one.
     touched = [s for s in Side if leaf.change(s) is Change.TOUCHED]
     if len(touched) == 1:
         return touched[0].other
@@ -235,6 +238,7 @@ def newer(local: Entry, remote: Entry, now_ns: int | None = None) -> Side:
     if local.mtime_ns is None or remote.mtime_ns is None:
         return Side.REMOTE
     ahead = from_the_future(local, remote, now_ns)
+    # A wrong clock must not win all conflicts from now on; if both are ahead, neither clock says anything.
     if len(ahead) == 1:
         return ahead[0].other
     return Side.LOCAL if local.mtime_ns > remote.mtime_ns and not ahead else Side.REMOTE

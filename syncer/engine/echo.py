@@ -1,4 +1,4 @@
-"""Recognises old content that comes back to a root by another way, and names that go back and forth.
+"""Echo detection: recognises old content that comes back by another job, and names that go back and forth.
 
 Several jobs may share a root: in a ring, or with two services, a deletion and the file that it deleted run
 after each other for ever, each job doing what is right for its own two sides. A root therefore remembers

@@ -1,8 +1,8 @@
-"""Carries a plan out: phase by phase, each action re-checked, each fact recorded after it is true.
+"""The executor: carries a plan out phase by phase, and records each fact after it became true.
 
-The stores check every expectation again and answer with outcomes; a base row is
-written only for a `Done`, which is durable by the store's contract. Nothing here
-decides what should happen. One thread writes the memory; transfers run in a small pool.
+The stores check every expectation again and return outcomes; a base row is written only for a `Done`, which
+is durable by the store's contract. Nothing is decided here. One thread writes the base; transfers run in a
+small pool.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 from itertools import groupby, islice
 
@@ -17,7 +18,6 @@ from syncer.engine import paths
 from syncer.engine.changes import DIRECTORY, agreement
 from syncer.engine.interfaces import (
     BaseStore,
-    DeleteRequest,
     Fact,
     ForgetBase,
     LocalBasis,
@@ -60,15 +60,15 @@ from syncer.errors import NoSpace, QuotaExceeded, Unmovable
 
 BATCH_FILES = 2000
 BATCH_BYTES = 64 << 20
-SMALL = 1 << 20  # bytes; smaller files are told of once they are remembered, larger ones as they move
-LASTING = 8 << 20  # bytes from which on a transfer between machines is worth going on with after a break
-FACTS = 1000  # rows of one transaction where nothing else sets the pace
-FULL_AFTER = 3  # refusals for want of space after which a side is taken to be full
+SMALL = 1 << 20  # bytes; progress of smaller files is reported when they are done
+LASTING = 8 << 20  # bytes from which on a broken-off transfer between machines can be resumed
+FACTS = 1000  # base rows in one transaction, for actions that only change the base
+FULL_AFTER = 3  # writes refused for lack of space after which a side is taken to be full
 
 
 @dataclass(slots=True)
 class ProgressSource:
-    """A source that tells how many bytes went through it."""
+    """A source that reports how many bytes were read from it."""
 
     inner: Source
     tell: Callable[[int], None]
@@ -89,17 +89,8 @@ class ProgressSource:
         return self.inner.traffic
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How one action ended, and what may be remembered because of it."""
-
-    action: Action
-    outcome: Outcome
-    facts: tuple[Fact, ...] = ()
-
-
 class Executor:
-    """Runs one plan. `before_deletes` is called once before anything is taken away for good."""
+    """Runs one plan. `before_deletes` is called before a phase that takes anything away; it may raise."""
 
     def __init__(
         self,
@@ -119,69 +110,76 @@ class Executor:
         self._respelt = Respellings()
 
     def run(self, actions: Sequence[Action]) -> Iterator[ActionReport]:
-        """Do everything, and say how each action ended as soon as it is remembered."""
-        for step, group in phases(actions):
-            if step in (Phase.CLEAR_FILES, Phase.DELETES, Phase.REMOVALS):
+        """Carry out all actions; yield the report of each as soon as the base has recorded it."""
+        for phase, group in phases(actions):
+            # The roots are identified once more right before anything is taken away: a disk may have gone
+            # since.
+            if phase in (Phase.CLEAR_FILES, Phase.DELETES, Phase.REMOVALS):
                 self._before_deletes()
+            # Actions at a name whose new spelling could not be given wait: their paths do not exist yet.
             ready, waiting = self._respelt.sort_out(group)
             yield from self._recorded(waiting)
-            for results in self._phase(step, ready):
-                yield from self._recorded([r for r in results if not _unmovable(r)])
-                instead = [a for r in results for a in _unmovable(r)]
+            for reports in self._phase(phase, ready):
+                # A rename that its store can never do is replaced by the deletion and the transfer that it
+                # stood for. They are ordered anew, since a deletion comes after all transfers.
+                instead = [a for r in reports for a in _instead(r)]
+                yield from self._recorded([r for r in reports if not _instead(r)])
                 if instead:
                     yield from self.run(ordered(instead))
 
-    def _recorded(self, results: Sequence[Result]) -> Iterator[ActionReport]:
-        facts = [fact for r in results for fact in r.facts]
+    def _recorded(self, reports: Sequence[ActionReport]) -> Iterator[ActionReport]:
+        """Record the facts of one batch in one transaction, then report its actions.
+
+        The stores have made every `Done` durable, so a base row never states more than what a power cut
+        leaves. If the process dies before this transaction, the next run finds equal content and adopts it.
+        """
+        facts = [fact for r in reports for fact in r.facts]
         if facts:
             self._memory.record(facts)
-        for r in results:
+        for r in reports:
             if isinstance(r.action, Transfer) and r.action.seen.size <= SMALL:
                 self._reporter.moved(r.action.source.other, r.action.seen.size)
             self._reporter.finished(r.action, r.outcome)
-            yield ActionReport(action=r.action, outcome=r.outcome)
+            yield r
 
-    def _phase(self, step: Phase, group: Sequence[Action]) -> Iterator[list[Result]]:
-        match step:
+    def _phase(self, phase: Phase, group: Sequence[Action]) -> Iterator[Sequence[ActionReport]]:
+        """The reports of one phase, in batches."""
+        match phase:
             case Phase.SPELLINGS:
-                yield from self._spellings(group)
+                return self._spellings(group)
             case Phase.FORGET | Phase.ADOPT:
-                yield from _pieces((_noted(a) for a in group), FACTS)
+                return _pieces(map(_noted, group), FACTS)
             case Phase.KEEP_BOTH:
-                yield from ([self._keep_both(a)] for a in group if isinstance(a, KeepBoth))
+                return ([self._keep_both(a)] for a in group if isinstance(a, KeepBoth))
             case Phase.TRANSFERS:
-                yield from self._transfers([a for a in group if isinstance(a, Transfer)])
+                return self._transfers([a for a in group if isinstance(a, Transfer)])
             case _:
-                for side in Side:
-                    yield from self._on_side(side, [a for a in group if _side(a) is side])
+                return self._on_sides(group)
 
-    def _on_side(self, side: Side, group: Sequence[Action]) -> Iterator[list[Result]]:
-        for start in range(0, len(group), BATCH_FILES):
-            piece = group[start : start + BATCH_FILES]
-            outcomes = self._apply(self._stores[side], piece)
-            yield [_result(a, outcomes[i]) for i, a in enumerate(piece)]
+    def _on_sides(self, group: Sequence[Action]) -> Iterator[list[ActionReport]]:
+        """Actions of one type, side by side, in batches of bounded length."""
+        for side in Side:
+            mine = [a for a in group if _side(a) is side]
+            for start in range(0, len(mine), BATCH_FILES):
+                batch = mine[start : start + BATCH_FILES]
+                outcomes = self._apply(self._stores[side], batch)
+                yield [_report(a, outcomes[i]) for i, a in enumerate(batch)]
 
     def _apply(self, store: Store, group: Sequence[Action]) -> dict[int, Outcome]:
-        """One batch of actions of one type on one store."""
+        """One batch of actions of one type on one store; they are the store's requests."""
         match group[0]:
             case Delete():
-                removals = [
-                    DeleteRequest(path=a.path, expected=a.expected) for a in group if isinstance(a, Delete)
-                ]
-                return dict(store.delete(removals))
+                return dict(store.delete([a for a in group if isinstance(a, Delete)]))
             case RemoveDirectory():
                 return dict(store.remove_directories([a.path for a in group]))
             case MakeDirectory():
-                return dict(
-                    store.make_directories([_creation(a) for a in group if isinstance(a, MakeDirectory)])
-                )
+                return dict(store.make_directories([a for a in group if isinstance(a, MakeDirectory)]))
             case Move():
-                moves = [_rename(a) for a in group if isinstance(a, Move)]
-                return dict(store.rename(moves))
+                return dict(store.rename([a for a in group if isinstance(a, Move)]))
             case _:
-                return dict(store.set_attributes([_amend(a) for a in group if isinstance(a, Touch)]))
+                return dict(store.set_attributes([a for a in group if isinstance(a, Touch)]))
 
-    def _spellings(self, group: Sequence[Action]) -> Iterator[list[Result]]:
+    def _spellings(self, group: Sequence[Action]) -> Iterator[list[ActionReport]]:
         """Parents before children, each known by its new path before the next: only files go together."""
         for _, neighbours in groupby(enumerate(group), key=_of_one_batch):
             ready, waiting = self._respelt.sort_out([action for _, action in neighbours])
@@ -189,94 +187,92 @@ class Executor:
             for action in ready:
                 if not isinstance(action, Move):
                     yield [_noted(action)]
-            for side in Side:
-                for results in self._on_side(side, [a for a in ready if _side(a) is side]):
-                    self._respelt.note(results)
-                    yield results
+            for reports in self._on_sides(ready):
+                self._respelt.note(reports)
+                yield reports
 
     # Transfers
 
-    def _transfers(self, transfers: Sequence[Transfer]) -> Iterator[list[Result]]:
-        jobs = [
+    def _transfers(self, transfers: Sequence[Transfer]) -> Iterator[list[ActionReport]]:
+        """All transfers, batch by batch; on a bounded pool if there are workers, reports as they come.
+
+        At the first error that ends the run no new batch is begun; those that run are waited for.
+        """
+        queue = (
             (side, batch)
             for side in Side
             for batch in batches(
                 [t for t in transfers if t.source is side], most=BATCH_FILES, size=BATCH_BYTES
             )
-        ]
+        )
         if self._workers <= 1:
-            yield from (self._transfer(side, batch) for side, batch in jobs)
+            for side, batch in queue:
+                yield self._transfer(side, batch)
             return
-        yield from self._in_pool(jobs)
-
-    def _in_pool(self, jobs: Sequence[tuple[Side, list[Transfer]]]) -> Iterator[list[Result]]:
-        """The jobs on a bounded pool, results as they come; at the first error no new job is begun."""
-        queue = iter(jobs)
         with ThreadPoolExecutor(self._workers, thread_name_prefix="transfer") as pool:
-            running: set[Future[list[Result]]] = {
+            running: set[Future[list[ActionReport]]] = {
                 pool.submit(self._transfer, *job) for job in islice(queue, self._workers)
             }
             while running:
                 ready, running = wait(running, return_when=FIRST_COMPLETED)
+                # One new batch for each that ended, so that at most `workers` run at once.
                 running |= {pool.submit(self._transfer, *job) for job in islice(queue, len(ready))}
                 for future in ready:
                     yield future.result()
 
-    def _transfer(self, side: Side, batch: Sequence[Transfer]) -> list[Result]:
+    def _transfer(self, side: Side, batch: Sequence[Transfer]) -> list[ActionReport]:
         """Bring a batch from `side` to the other side."""
         target = side.other
+        store = self._stores[target]
         if self._no_space[target] >= FULL_AFTER:
-            return [_result(t, Skipped(message=f"the {target.value} side is full")) for t in batch]
-        fitting = self._fitting(target, batch)
-        crowded = {id(t) for t in batch} - {id(t) for t in fitting}
-        refused = [_result(t, _no_room(t, target)) for t in batch if id(t) in crowded]
-        return refused + (self._put(side, fitting) if fitting else [])
-
-    def _fitting(self, target: Side, batch: Sequence[Transfer]) -> Sequence[Transfer]:
-        """The transfers for which the target has room, so that a disk is not filled in vain."""
-        room = self._stores[target].free_space()
-        if room is None:
-            return batch
-        fitting = []
+            full = Skipped(message=f"the {target.value} side is full")
+            return [ActionReport(action=t, outcome=full) for t in batch]
+        # A transfer that does not fit is refused before it starts, so that a disk is not filled in vain.
+        room = store.free_space()
+        fitting: list[Transfer] = []
+        reports: list[ActionReport] = []
         for transfer in batch:
-            if transfer.seen.size <= room:
-                room -= transfer.seen.size
-                fitting.append(transfer)
-        return fitting
-
-    def _put(self, side: Side, batch: Sequence[Transfer]) -> list[Result]:
-        target = side.other
-        sources = self._sources(side, batch, target)
+            if room is not None and transfer.seen.size > room:
+                reports.append(ActionReport(action=transfer, outcome=_no_room(transfer, target)))
+                continue
+            room = None if room is None else room - transfer.seen.size
+            fitting.append(transfer)
+        if not fitting:
+            return reports
+        sources = self._sources(side, fitting)
         far = not all(store.capabilities.local for store in self._stores.values())
-        puts = [_put(t, source, far=far) for t, source in zip(batch, sources, strict=True)]
-        results: list[Result | None] = [None] * len(batch)
-        for index, outcome in self._stores[target].put(puts):
+        requests = [_write_request(t, source, far=far) for t, source in zip(fitting, sources, strict=True)]
+        done: dict[int, ActionReport] = {}
+        for index, outcome in store.put(requests):
             self._note_space(target, outcome)
-            results[index] = self._transferred(batch[index], sources[index], outcome)
-        return [r for r in results if r is not None]
+            done[index] = self._transferred(fitting[index], sources[index], outcome)
+        return [*reports, *(done[index] for index in sorted(done))]
 
-    def _sources(self, side: Side, batch: Sequence[Transfer], target: Side) -> list[Source | None]:
+    def _sources(self, side: Side, batch: Sequence[Transfer]) -> list[Source | None]:
+        """The content of each file, None for symlinks; large files report their progress as they are read."""
         files = [(t.path, t.seen) for t in batch if t.seen.kind is Kind.FILE]
         opened = iter(self._stores[side].open_many(files))
-        return [self._told(next(opened), t, target) if t.seen.kind is Kind.FILE else None for t in batch]
+        sources: list[Source | None] = []
+        for transfer in batch:
+            source = next(opened) if transfer.seen.kind is Kind.FILE else None
+            if source is not None and transfer.seen.size > SMALL:
+                source = ProgressSource(source, partial(self._reporter.moved, side.other))
+            sources.append(source)
+        return sources
 
-    def _told(self, source: Source, transfer: Transfer, target: Side) -> Source:
-        if transfer.seen.size <= SMALL:
-            return source
-        return ProgressSource(source, lambda size: self._reporter.moved(target, size))
-
-    def _transferred(self, action: Transfer, source: Source | None, outcome: Outcome) -> Result:
+    def _transferred(self, action: Transfer, source: Source | None, outcome: Outcome) -> ActionReport:
         if not isinstance(outcome, Done) or outcome.entry is None:
-            return Result(action, outcome)
+            return ActionReport(action=action, outcome=outcome)
         counted = _counted(action, source, outcome)
+        # The row gets the digest of the bytes that were read, not of those that were planned on.
         read = source.entry if source is not None else action.seen
-        amended = self._amended(action, read)
+        amended = self._with_executable(action, read)
         if amended is None:
-            return Result(action, counted)
+            return ActionReport(action=action, outcome=counted)
         row = _agreed(action.source, amended, outcome.entry)
-        return Result(action, counted, (SetBase(path=action.path, entry=row),))
+        return ActionReport(action=action, outcome=counted, facts=(SetBase(path=action.path, entry=row),))
 
-    def _amended(self, action: Transfer, read: Entry) -> Entry | None:
+    def _with_executable(self, action: Transfer, read: Entry) -> Entry | None:
         """The source's entry, after it got the executable bit that both sides are to have.
 
         None where it did not get it: then the sides do not agree, and the former base tells the
@@ -284,10 +280,10 @@ class Executor:
         """
         if action.executable is None or read.executable in (None, action.executable):
             return read
-        amend = SetAttributesRequest(
+        request = SetAttributesRequest(
             path=action.path, expected=read, mtime_ns=None, executable=action.executable
         )
-        ((_, outcome),) = self._stores[action.source].set_attributes([amend])
+        ((_, outcome),) = self._stores[action.source].set_attributes([request])
         if isinstance(outcome, Done) and outcome.entry is not None:
             return replace(outcome.entry, digest=read.digest)
         return None
@@ -302,20 +298,28 @@ class Executor:
 
     # Keep both
 
-    def _keep_both(self, action: KeepBoth) -> Result:
-        """Move the loser aside, then bring each content to where it is missing.
+    def _keep_both(self, action: KeepBoth) -> ActionReport:
+        """Move the losing file aside, then bring each content to the side where it is missing.
 
-        Each step leaves a state from which a fresh run goes on by itself: after the first the
-        loser's side lacks the name and has a new file.
+        The rename comes first, so the losing content has a name at every moment. Each step leaves a state
+        from which a fresh run goes on by itself: after the rename the loser's side lacks the name and has a
+        new file.
         """
-        rename = RenameRequest(origin=action.path, path=action.copy, expected=action.lost)
-        ((_, aside),) = self._stores[action.loser].rename([rename])
+        ((_, aside),) = self._stores[action.loser].rename(
+            [RenameRequest(origin=action.path, path=action.copy, expected=action.lost)]
+        )
         if not isinstance(aside, Done) or aside.entry is None:
-            return Result(action, aside)
+            return ActionReport(action=action, outcome=aside)
         lost = replace(aside.entry, digest=aside.entry.digest or action.lost.digest)
-        steps = [self._winner(action)]
+        if action.winner.kind is Kind.DIRECTORY:
+            ((_, made),) = self._stores[action.loser].make_directories([MkdirRequest(path=action.path)])
+            agreed = (SetBase(path=action.path, entry=DIRECTORY),) if isinstance(made, Done) else ()
+            steps = [ActionReport(action=action, outcome=made, facts=agreed)]
+        else:
+            steps = [self._bring(action, action.loser.other, action.path, action.winner)]
         if not action.one_way:
             steps.append(self._bring(action, action.loser, action.copy, lost))
+        # The rows of the steps that are done are recorded even if the other one failed: they are true.
         failed = next((s.outcome for s in steps if not isinstance(s.outcome, Done)), None)
         done = [s.outcome for s in steps if isinstance(s.outcome, Done)]
         total = Done(
@@ -323,18 +327,11 @@ class Executor:
             sent=sum(d.sent for d in done),
             received=sum(d.received for d in done),
         )
-        return Result(action, failed or total, tuple(f for s in steps for f in s.facts))
+        facts = tuple(f for s in steps for f in s.facts)
+        return ActionReport(action=action, outcome=failed or total, facts=facts)
 
-    def _winner(self, action: KeepBoth) -> Result:
-        """Put the winner where the loser was."""
-        if action.winner.kind is Kind.DIRECTORY:
-            creation = MkdirRequest(path=action.path)
-            ((_, outcome),) = self._stores[action.loser].make_directories([creation])
-            facts = (SetBase(path=action.path, entry=DIRECTORY),) if isinstance(outcome, Done) else ()
-            return Result(action, outcome, facts)
-        return self._bring(action, action.loser.other, action.path, action.winner)
-
-    def _bring(self, action: KeepBoth, source: Side, path: RelPath, seen: Entry) -> Result:
+    def _bring(self, action: KeepBoth, source: Side, path: RelPath, seen: Entry) -> ActionReport:
+        """Bring one of the two contents to the other side, where `path` must be free."""
         transfer = Transfer(
             path=path,
             reason=action.reason,
@@ -343,41 +340,41 @@ class Executor:
             expected=None,
             executable=seen.executable,
         )
-        (result,) = self._transfer(source, [transfer])
-        return result
+        (report,) = self._transfer(source, [transfer])
+        return report
 
 
 class Respellings:
-    """How the names ended that get another spelling in this run, for what is planned at and below them."""
+    """Outcomes of renames that change only the spelling, for the actions planned at and below these names."""
 
     def __init__(self) -> None:
         self._failed: set[RelPath] = set()
         self._now: dict[tuple[Side, RelPath], tuple[Entry, Entry]] = {}  # as planned on, and since the rename
 
-    def note(self, results: Iterable[Result]) -> None:
-        """Some of them were tried."""
+    def note(self, results: Iterable[ActionReport]) -> None:
+        """Take in the reports of some of these renames."""
         for action, outcome in ((r.action, r.outcome) for r in results):
             if not isinstance(outcome, Done):
                 self._failed.add(action.path)
             elif isinstance(action, Move) and outcome.entry is not None:
                 self._now[action.side, action.path] = (action.expected, outcome.entry)
 
-    def sort_out(self, group: Sequence[Action]) -> tuple[list[Action], list[Result]]:
-        """The actions as they are to be done now, and those that wait until a name is spelt right."""
+    def sort_out(self, group: Sequence[Action]) -> tuple[list[Action], list[ActionReport]]:
+        """The actions with updated expectations, and reports for those that wait for a failed rename."""
         if not self._failed and not self._now:
             return list(group), []
         waiting = [a for a in group if self._waits(a)]
         message = "its name, or that of a directory above, is still spelt otherwise on the other side"
         gone = set(map(id, waiting))
         ready = [self._as_now(a) for a in group if id(a) not in gone]
-        return ready, [Result(a, Skipped(message=message)) for a in waiting]
+        return ready, [ActionReport(action=a, outcome=Skipped(message=message)) for a in waiting]
 
     def _waits(self, action: Action) -> bool:
         at = (action.now or action.path) if isinstance(action, Forget) else action.path
         return bool(self._failed) and any(up in self._failed for up in paths.upwards(at))
 
     def _as_now(self, action: Action) -> Action:
-        """The same, planned on the stamp that the rename left."""
+        """The action, expecting the version that the entry has since the rename."""
         path = action.path
         match action:
             case Transfer():
@@ -403,7 +400,7 @@ class Respellings:
                 return action
 
     def _entry(self, side: Side, path: RelPath, entry: Entry) -> Entry:
-        """Not trusted: the rename may hide a write made just before it."""
+        """The entry with its new version, untrusted: the rename may hide a write made just before it."""
         planned, now = self._now.get((side, path), (entry, entry))
         if now is entry or entry.version != planned.version:
             return entry
@@ -411,7 +408,7 @@ class Respellings:
 
 
 def _of_one_batch(numbered: tuple[int, Action]) -> tuple[object, ...]:
-    """Neighbours of which none can be within another."""
+    """Group key: renames of files may go together, since none of them can be within another."""
     number, action = numbered
     if isinstance(action, Move) and action.expected.kind is not Kind.DIRECTORY:
         return ("files", action.side)
@@ -419,7 +416,7 @@ def _of_one_batch(numbered: tuple[int, Action]) -> tuple[object, ...]:
 
 
 def _counted(action: Transfer, source: Source | None, done: Done) -> Done:
-    """The outcome with the bytes that crossed, seen from the local side."""
+    """The outcome with the bytes that crossed the wire, as sent and received by the local side."""
     if action.source is Side.LOCAL:
         return done
     traffic = source.traffic if source is not None else None
@@ -428,10 +425,10 @@ def _counted(action: Transfer, source: Source | None, done: Done) -> Done:
     return replace(done, method=traffic.method, sent=traffic.sent, received=traffic.received)
 
 
-def _unmovable(result: Result) -> tuple[Action, ...]:
-    """What is done instead of a rename that its store can never do: the same without one."""
-    if isinstance(result.outcome, Failed) and isinstance(result.outcome.error, Unmovable):
-        return result.action.instead if isinstance(result.action, Move) else ()
+def _instead(report: ActionReport) -> tuple[Action, ...]:
+    """The actions that replace a rename which its store can never do: the deletion and the transfer."""
+    if isinstance(report.outcome, Failed) and isinstance(report.outcome.error, Unmovable):
+        return report.action.instead if isinstance(report.action, Move) else ()
     return ()
 
 
@@ -439,26 +436,32 @@ def _side(action: Action) -> Side | None:
     return None if isinstance(action, Transfer | KeepBoth | Adopt | Forget) else action.side
 
 
-def _pieces(results: Iterable[Result], size: int) -> Iterator[list[Result]]:
+def _pieces(results: Iterable[ActionReport], size: int) -> Iterator[list[ActionReport]]:
     pending = iter(results)
     while piece := list(islice(pending, size)):
         yield piece
 
 
-def _noted(action: Action) -> Result:
-    """What only the memory has to hear of."""
+def _noted(action: Action) -> ActionReport:
+    """The report of an action that changes only the base."""
     if isinstance(action, Forget) and action.now:
-        return Result(action, Done(), (MoveBase(origin=action.path, path=action.now),))
+        return ActionReport(
+            action=action, outcome=Done(), facts=(MoveBase(origin=action.path, path=action.now),)
+        )
     if not isinstance(action, Adopt):
-        return Result(action, Done(), (ForgetBase(path=action.path),))
+        return ActionReport(action=action, outcome=Done(), facts=(ForgetBase(path=action.path),))
     directory = action.local.kind is Kind.DIRECTORY
     row = DIRECTORY if directory else agreement(action.local, action.remote)
-    return Result(action, Done(), (SetBase(path=action.path, entry=row),))
+    return ActionReport(action=action, outcome=Done(), facts=(SetBase(path=action.path, entry=row),))
 
 
-def _result(action: Action, outcome: Outcome) -> Result:
+def _report(action: Action, outcome: Outcome) -> ActionReport:
     """The outcome of an action on one side, with the facts that a `Done` makes true."""
-    return Result(action, outcome, tuple(_facts(action, outcome)) if isinstance(outcome, Done) else ())
+    return ActionReport(
+        action=action,
+        outcome=outcome,
+        facts=tuple(_facts(action, outcome)) if isinstance(outcome, Done) else (),
+    )
 
 
 def _facts(action: Action, done: Done) -> Iterator[Fact]:
@@ -484,7 +487,7 @@ def _facts(action: Action, done: Done) -> Iterator[Fact]:
 
 
 def _agreed(side: Side, here: Entry, there: Entry) -> BaseEntry:
-    """The base row for what `side` holds now and the other side showed."""
+    """The base row for an entry that `side` holds now (`here`) and the other side showed (`there`)."""
     return agreement(here, there) if side is Side.LOCAL else agreement(there, here)
 
 
@@ -493,25 +496,10 @@ def _no_room(action: Transfer, side: Side) -> Failed:
     return Failed(error=NoSpace(message, path=action.path, hint="make room and run again"))
 
 
-def _creation(action: MakeDirectory) -> MkdirRequest:
-    return MkdirRequest(path=action.path, replaces=action.replaces)
-
-
-def _rename(action: Move) -> RenameRequest:
-    return RenameRequest(origin=action.origin, path=action.path, expected=action.expected)
-
-
-def _amend(action: Touch) -> SetAttributesRequest:
-    return SetAttributesRequest(
-        path=action.path,
-        expected=action.expected,
-        mtime_ns=action.mtime_ns,
-        executable=action.executable,
-    )
-
-
-def _put(action: Transfer, source: Source | None, *, far: bool) -> WriteRequest:
+def _write_request(action: Transfer, source: Source | None, *, far: bool) -> WriteRequest:
     seen = action.seen
+    # A token makes the target keep the part that arrived, if the connection breaks: worth it for large files
+    # between machines only.
     lasting = far and source is not None and seen.size >= LASTING
     return WriteRequest(
         path=action.path,
@@ -527,6 +515,6 @@ def _put(action: Transfer, source: Source | None, *, far: bool) -> WriteRequest:
 
 
 def _token(path: RelPath, seen: Entry) -> bytes:
-    """The same for the same content at the source, whatever run asks for it. 8 bytes."""
+    """Names the content of a transfer across runs: a hash of path, size and version, 8 bytes."""
     named = b"\0".join((path.encode("utf-8", "surrogateescape"), b"%d" % seen.size, seen.version))
     return blake2b(named, digest_size=8).digest()

@@ -1,4 +1,4 @@
-"""Why one path is treated as it is: three observations, the rule that applies, the next step.
+"""Explains why one path is treated as it is: three observations, the rule that applies, the next step.
 
 Reads only; the plan it quotes is the one that the next run would make.
 """
@@ -17,7 +17,7 @@ from syncer.engine.ignore import (
 from syncer.engine.model import Action, BaseEntry, Entry, IgnoreRule, Kind, Move, Reason, RelPath, Seen
 from syncer.engine.report import Explanation, Plan
 from syncer.engine.scan import SnapshotReader
-from syncer.engine.sync import SyncContext, survey
+from syncer.engine.sync import SyncContext, plan
 from syncer.errors import GuardTripped
 
 WHY = {
@@ -46,7 +46,7 @@ def explain(job: SyncContext, path: RelPath) -> Explanation:
     """Base, local and remote as seen now, the rule that applies, and what the next run would do."""
     refusal = ""
     try:
-        todo = survey(job)
+        todo = plan(job)
     except GuardTripped as error:  # what is known of the path is asked for all the more
         todo = Plan()
         refusal = f"the whole job is refused by the guard {error.guard}: {error.message}"

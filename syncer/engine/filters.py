@@ -1,4 +1,4 @@
-"""Which names of a directory can be judged at all, and the digests that judging them takes.
+"""Filters the names of a directory: which can be decided at all, and the digests that deciding them takes.
 
 Ignored names are left alone, unsafe and blocked ones are reported and wait, names that
 the other side cannot hold are reported. What is left goes on to be decided, each with
@@ -31,10 +31,10 @@ from syncer.engine.reconciliation import Reconciliation, Snapshots
 
 
 class EntryFilter:
-    """Stands before the decisions. `covered` collects paths that nothing below may be decided about."""
+    """Decides which names get to the reconciler. `excluded_paths`: paths below which nothing is decided."""
 
     def __init__(self, sight: Snapshots, rules: Rules, findings: Reconciliation, *, full: bool) -> None:
-        self.covered: set[RelPath] = set()
+        self.excluded_paths: set[RelPath] = set()
         self._sight = sight
         self._rules = rules
         self._findings = findings
@@ -42,27 +42,30 @@ class EntryFilter:
         self._able = sight.capabilities
 
     def views(self, directory: RelPath, views: Iterable[NameTriple]) -> list[NameTriple]:
-        """Those of the views that can be decided, with what has to be known for it."""
+        """The names that can be decided, with the digests that deciding them needs."""
         ruled = self._rules.any_in(directory)
-        return self._learned(directory, [v for v in views if self._admitted(directory, v, ruled=ruled)])
+        return self._with_digests(directory, [v for v in views if self._admitted(directory, v, ruled=ruled)])
 
     def _admitted(self, directory: RelPath, view: NameTriple, *, ruled: bool) -> bool:
-        """Whether anything may be decided about the name; if not, say why. `ruled`: ignore rules stand."""
+        """True if the name may be decided; if not, the reason is reported. `ruled`: ignore rules apply."""
         path = paths.join(directory, view.name)
         # An object store's "docs//x" has an empty name in it, which no rule can speak about.
         no_name = not paths.is_name(view.name) and self._unsafe(directory, view)
         asked = (ruled or view.name == MACHINE_FILE) and not no_name
         ignored = asked and self._ignored(path, view)
         if no_name or ignored or self._unsafe(directory, view) or self._another_roots(path, view):
+            # A name that stays undecided keeps its directory from being removed, and from getting a
+            # fingerprint.
             if view.local is not None or view.remote is not None:
-                self._findings.mixed.add(directory)
+                self._findings.has_unsynced_names.add(directory)
             return False
+        # A blocked entry is an observation, not an absence: nothing may follow from it on the other side.
         for side, seen in ((Side.LOCAL, view.local), (Side.REMOTE, view.remote)):
             if isinstance(seen, BlockedEntry):
                 self._obstacle(directory, view, side, seen)
                 return False
         if self._cannot_cross(path, view):
-            self._findings.mixed.add(directory)
+            self._findings.has_unsynced_names.add(directory)
             return False
         return True
 
@@ -76,10 +79,11 @@ class EntryFilter:
             return False
         if rule is not NEVER_SYNCED and (view.local is not None or view.remote is not None):
             self._findings.ignored[rule] = self._findings.ignored.get(rule, 0) + 1
-        self.covered.add(path)
+        self.excluded_paths.add(path)
+        # What is newly ignored is forgotten by the base, never deleted: it stays on both sides, each its own.
         if view.base is not None:
             known = paths.join(paths.split(path)[0], view.superseded or view.name)
-            self.covered.add(known)
+            self.excluded_paths.add(known)
             self._findings.actions.append(Forget(path=known, reason=Reason.IGNORED))
         return True
 
@@ -98,10 +102,10 @@ class EntryFilter:
         """The same of a directory of that name which stands on these sides. What was known of it is
         forgotten.
         """
-        if path not in self.covered:
+        if path not in self.excluded_paths:
             if not any(_marks_a_root(self._sight.list(side, path)) for side in sides):
                 return False
-            self.covered.add(path)
+            self.excluded_paths.add(path)
             if known:
                 self._findings.actions.append(Forget(path=path, reason=Reason.IGNORED))
         return True
@@ -125,8 +129,8 @@ class EntryFilter:
     def _obstacle(self, directory: RelPath, view: NameTriple, side: Side, obstacle: BlockedEntry) -> None:
         """A fifo or socket that was never synced is only mentioned; all else waits."""
         path = paths.join(directory, view.name)
-        self.covered.add(path)
-        self._findings.mixed.add(directory)
+        self.excluded_paths.add(path)
+        self._findings.has_unsynced_names.add(directory)
         alone = view.base is None and view.seen(side.other) is None
         waits = not alone or obstacle.trouble is not BlockReason.UNSUPPORTED
         self._findings.blocked(path, side, obstacle, waits=waits)
@@ -167,13 +171,14 @@ class EntryFilter:
         return 0 < limit < seen.size and not held
 
     def _unholdable(self, path: RelPath, side: Side, why: str) -> bool:
-        self.covered.add(path)
+        self.excluded_paths.add(path)
         message = f"the {side.other.value} side cannot hold it: {why}"
         self._findings.blocked(path, side, BlockedEntry(BlockReason.UNHOLDABLE, message))
         return True
 
-    def _learned(self, directory: RelPath, views: list[NameTriple]) -> list[NameTriple]:
-        """The views again, with the digests without which they could not be judged."""
+    def _with_digests(self, directory: RelPath, views: list[NameTriple]) -> list[NameTriple]:
+        """The names, with the digests without which they could not be decided; without those that failed."""
+        # One call for each side, so that a store may read many files in one request.
         asked: dict[Side, list[int]] = {s: [] for s in Side}
         for index, view in enumerate(views):
             local, remote = entry_of(view.local), entry_of(view.remote)
@@ -183,7 +188,7 @@ class EntryFilter:
                     asked[side].append(index)
         for side, indices in asked.items():
             self._learn(directory, side, indices, views)
-        return [v for v in views if not self._spoilt(directory, v)]
+        return [v for v in views if not self._unreadable(directory, v)]
 
     def _learn(self, directory: RelPath, side: Side, indices: list[int], views: list[NameTriple]) -> None:
         questions = []
@@ -198,7 +203,7 @@ class EntryFilter:
             view = views[index]
             views[index] = replace(view, local=seen) if side is Side.LOCAL else replace(view, remote=seen)
 
-    def _spoilt(self, directory: RelPath, view: NameTriple) -> bool:
+    def _unreadable(self, directory: RelPath, view: NameTriple) -> bool:
         """Whether reading failed: then nothing is decided about the name."""
         for side in Side:
             seen = view.seen(side)

@@ -1,4 +1,4 @@
-"""One short digest for all that a directory shows: equal means nothing in it has to be looked at.
+"""Directory fingerprint: a short digest over the names and versions in a directory; equal means unchanged.
 
 Pure. Both the scan (from stamps) and the state (from remembered rows) make it, so it
 lives here. A directory within contributes its name only: what is below it has a

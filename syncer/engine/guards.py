@@ -1,4 +1,4 @@
-"""Guards over a finished plan: is this what a person meant, or did a disk go missing?
+"""Guards over a finished plan: hold back deletions that look like a missing disk or a mistake.
 
 Pure. Each guard has a name, a threshold and a message, and clears by itself when its
 cause is gone. `emptied` refuses the whole job; `mass_delete` keeps back the
@@ -36,7 +36,7 @@ WENT_BACK = "went-back"
 WENT_BACK_FLOOR = 5  # fewer older contents than this were put back by hand
 WENT_BACK_SHARE = 0.75  # of the known files that a side changed
 UNMOUNTED = BlockReason.UNMOUNTED.value
-EMPTIED_FLOOR = 2  # a single file may vanish without anybody being alarmed
+EMPTIED_FLOOR = 2  # a single file may vanish without an alarm
 
 
 def deletions(actions: Sequence[Action], side: Side) -> list[Delete | RemoveDirectory]:
@@ -216,7 +216,7 @@ def _hold(side: Side, doomed: Sequence[Delete | RemoveDirectory], known: int) ->
     )
 
 
-# -- Is this the root that the memory speaks of? Decisions over values, no I/O ----
+# -- Root identity: is this root the one in the base? Decisions over values, no I/O --
 #
 # A pair's memory holds the marker and the file system of both roots as they were at its first run. Whatever
 # else is found later refuses the whole job before anything is looked at below the root; the refusal goes
@@ -225,14 +225,14 @@ def _hold(side: Side, doomed: Sequence[Delete | RemoveDirectory], known: int) ->
 
 MISSING = "root-missing"
 REPLACED = "root-replaced"
-UNMARKED = "unmarked"  # what the memory has for a source that nothing can be written to
+UNMARKED = "unmarked"  # the marker in the base of a source that is read-only
 _MERGES = "which merges both sides as if for the first time and deletes nothing"
 _ACCEPT = f"bring the old one back, or accept this one: run sync once with --yes, {_MERGES}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
-    """One root as the memory knows it; an empty marker means that it never saw one.
+    """One root as the base has it; an empty marker means that there was none.
 
     `folder` is what tells the very directory, "" where nothing does.
     """
@@ -243,7 +243,7 @@ class Remembered:
 
 
 def remembered(memory: BaseStore, side: Side) -> Remembered:
-    """What the memory says of one side's root."""
+    """The root of one side, as stored in the base."""
     return Remembered(
         marker=memory.get_setting(f"{side.value}_root"),
         device=memory.get_setting(f"{side.value}_device"),
@@ -252,7 +252,7 @@ def remembered(memory: BaseStore, side: Side) -> Remembered:
 
 
 def remember(memory: BaseStore, local: RootState, remote: RootState) -> None:
-    """Bind the memory to these two roots."""
+    """Store the identities of both roots in the base."""
     memory.set(
         local_root=local.marker,
         local_device=local.device,
@@ -302,7 +302,7 @@ def is_first(local: Remembered, remote: Remembered) -> bool:
 
 
 def stands_for(known: str, seen: str) -> bool:
-    """Whether the marker at a root is the one that the memory has of it.
+    """Whether the marker at a root is the one that the base has of it.
 
     A source that could not be marked may have been marked since by another machine: that tells nothing.
     """
@@ -312,7 +312,7 @@ def stands_for(known: str, seen: str) -> bool:
 def refusal(
     side: Side, known: Remembered, seen: RootState | None, where: str, *, remakable: bool = False
 ) -> GuardTripped | None:
-    """Why a root that the memory knows must not be synced; None if it is the same as ever.
+    """Why a root that the base knows must not be synced; None if it is the same root.
 
     `where` names the root for people. A file system that names no device on one of the
     two occasions says nothing. `remakable`: a missing one is really gone, and may be made anew on request.

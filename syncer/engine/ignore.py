@@ -129,7 +129,7 @@ class _Source:
         return self._found[index]
 
 
-_Chain: TypeAlias = tuple[_Source, ...]  # whoever comes first is asked first
+_Chain: TypeAlias = tuple[_Source, ...]  # in the order in which they are asked
 
 
 class Rules:
@@ -177,7 +177,7 @@ class Rules:
         """Take note of a directory's own rules files; whether they are not those agreed on last.
 
         `machine`: the local `.syncignore.local`. `alone`: one side does not have the directory at all,
-        so it says nothing about rules in it. Raises Illegible.
+        so it says nothing about rules in it. Raises IgnoreFileError.
         """
         sides = _sides_to_read(base, local, remote, alone=alone)
         self._chains.pop(directory, None)
@@ -202,7 +202,7 @@ class Rules:
     def deciding(self, path: RelPath, *, is_directory: bool) -> IgnoreRule | None:
         """The rule that has the last word on the path, None if no rule speaks. Its parents are not ignored.
 
-        Raises Illegible.
+        Raises IgnoreFileError.
         """
         directory, name = paths.split(path)
         if name == MACHINE_FILE:

@@ -1,8 +1,8 @@
-"""What the engine needs from the world: two stores, a memory, a clock, somebody to tell.
+"""The engine's interfaces: store, scan, source, base, clock and reporter, as protocols.
 
-Protocols only. `Store` is the contract that every remote implements; the suite in
-`tests/contract` checks it line by line. Paths are `RelPath`s (see `engine.model`),
-already found safe by the engine; a store checks again what only it can know.
+`Store` is the contract that every remote implements; the suite in `tests/contract` checks it line by line.
+Paths are `RelPath`s (see `engine.model`) that the engine found safe; a store checks again what only it can
+know.
 """
 
 from __future__ import annotations
@@ -15,38 +15,66 @@ from typing import Protocol, Self, TypeAlias
 from syncer.engine.model import (
     Action,
     BaseEntry,
+    DeleteRequest,
     Entry,
     Kind,
     Listing,
     Method,
+    MkdirRequest,
     Outcome,
     RelPath,
+    RenameRequest,
     Seen,
+    SetAttributesRequest,
     Side,
 )
 from syncer.engine.scope import EVERYWHERE, Places
 
+__all__ = [
+    "BaseStore",
+    "Capabilities",
+    "Clock",
+    "DeleteRequest",
+    "Fact",
+    "ForgetBase",
+    "KnownDirectories",
+    "LocalBasis",
+    "MkdirRequest",
+    "MoveBase",
+    "RenameRequest",
+    "Reporter",
+    "Results",
+    "RootState",
+    "Scan",
+    "SetAttributesRequest",
+    "SetBase",
+    "Source",
+    "Store",
+    "TransferStats",
+    "WriteRequest",
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a store can hold and promise, and the windows it cannot close.
+    """What a store can hold and promise, and the race windows that it cannot close.
 
-    `mtime_granularity_ns`: 0 where no mtime can be held. `folds_case` and
-    `folds_form`: names that differ only so are one name there; `keeps_case` and `keeps_form`: and it is
-    shown as it was given. `window`: what may happen between a check and its write, in words for `doctor`;
-    "" where writes are truly conditional.
+    `mtime_granularity_ns`: 0 if the store holds no mtimes. `folds_case` and `folds_form`: names that differ
+    only in case, or in Unicode form, are one name; `keeps_case` and `keeps_form`: such a name is listed as it
+    was given. `window`: what may happen between a check and its write, in words for `doctor`; "" if writes
+    are truly conditional.
     """
 
     symlinks: bool = True
     executable: bool = True
     mtime_granularity_ns: int = 1
-    any_bytes: bool = True  # names that are not UTF-8
+    any_bytes: bool = True  # holds names that are not UTF-8
     max_name_bytes: int = 255
-    forbidden: str = ""  # characters no name may contain, beyond "/" and NUL
-    forbidden_ends: str = ""  # characters no name may end in
+    forbidden: str = ""  # characters that no name may contain, beyond "/" and NUL
+    forbidden_ends: str = ""  # characters that no name may end in
     reserved_names: bool = False  # no name may be that of a DOS device (CON, AUX, NUL, ...)
-    max_file_bytes: int = 0  # of the largest file; 0: no limit is known
-    reserves_private: bool = False  # takes our private names, and what looks like them, at no depth
+    max_file_bytes: int = 0  # size of the largest file; 0: no limit is known
+    reserves_private: bool = False  # refuses Syncer's private names, and what looks like them, at any depth
     folds_case: bool = False
     folds_form: bool = False
     keeps_case: bool = True
@@ -59,10 +87,10 @@ class Capabilities:
 
 
 class LocalBasis(Protocol):
-    """What the reader of a source has at hand, so that one from afar may send only what is missing.
+    """Content that the reader of a source has already, so that a remote source need send only the rest.
 
-    Either an older version of the content, to be referred to anywhere, or the beginning of
-    the very content, left by a transfer that was broken off.
+    Either an older version of the content, for a delta, or the beginning of the content itself, left by a
+    transfer that was broken off.
     """
 
     @property
@@ -72,27 +100,27 @@ class LocalBasis(Protocol):
 
     @property
     def start(self) -> int:
-        """So many first bytes of the wanted content are here (0: none); it is then read from there on."""
+        """How many first bytes of the wanted content are here (0: none); reading goes on from there."""
         ...
 
     @property
     def digest(self) -> bytes | None:
-        """BLAKE3-256 of the whole basis, where it is known."""
+        """BLAKE3-256 of the whole basis, None if it is not known."""
         ...
 
     @property
     def older(self) -> LocalBasis | None:
-        """Where `start` is not 0: an older version that is at hand besides."""
+        """If `start` is not 0: an older version that is here as well, None if there is none."""
         ...
 
     def read(self, offset: int, size: int) -> bytes:
-        """Exactly these bytes. Raises ChangedUnderUs where they are not there (any more), Unreadable."""
+        """Exactly these bytes. Raises ChangedUnderUs if the basis has changed, Unreadable."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferStats:
-    """How content crossed a wire: bytes of payload in each direction, headers left out."""
+    """How content was transferred: bytes of payload in each direction, without headers."""
 
     method: Method = Method.NONE
     sent: int = 0
@@ -100,38 +128,37 @@ class TransferStats:
 
 
 class Source(Protocol):
-    """The content of one file, read once, verified before its last bytes are handed out."""
+    """The content of one file, verified before its last bytes are yielded."""
 
     def chunks(self, basis: LocalBasis | None = None) -> Iterator[bytes]:
-        """The bytes, in pieces of at most 1 MiB; calling it again starts anew.
+        """The bytes, in pieces of at most 1 MiB; another call starts anew.
 
-        With a basis only the bytes from `basis.start` on; whether a source makes use of it otherwise
-        is its own affair. The last piece is handed out only after the file was found unchanged since
-        it was planned on and the whole content has the right digest, so whoever stops at the exception
-        has not published a torn file. A source from afar goes on by itself after a broken connection,
-        a bounded number of times. Raises ChangedUnderUs, NotFound, Unreadable, TransientError.
+        With a basis only the bytes from `basis.start` on; a source may use it for a delta. The last piece is
+        yielded only after the file was found unchanged since it was planned on and the whole content has the
+        right digest, so a caller that stops at the exception has not published a torn file. A remote source
+        resumes after a broken connection by itself, a bounded number of times. Raises ChangedUnderUs,
+        NotFound, Unreadable, TransientError.
         """
         ...
 
     @property
     def entry(self) -> Entry:
-        """What was read, with its digest; known once `chunks` is exhausted."""
+        """The entry of the content that was read, with its digest; known once `chunks` is exhausted."""
         ...
 
     @property
     def traffic(self) -> TransferStats | None:
-        """How the bytes came; None for content that is here, which crosses no wire by being read."""
+        """How the bytes were transferred; None for a local file."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteRequest:
-    """Make `path` hold what `source` gives (a file), or the link text `target` (a symlink).
+    """Write a file with the content of `source`, or a symlink with the text `target`, at `path`.
 
-    `expected` is what the name must hold right before (None: the name must be free);
-    anything else is `Stale`. `mtime_ns` and `executable` are given to the file where the
-    store can hold them. `token` names the content that is to come, for going on with a put that was
-    broken off, even by another process (b"": not worth it).
+    `expected` is the entry that the name must have right before (None: the name must be free); anything else
+    is `Stale`. `mtime_ns` and `executable` are set if the store can hold them. `token` names the content, so
+    that a write that was broken off can be resumed, even by another process (b"": not worth it).
     """
 
     path: RelPath
@@ -146,49 +173,13 @@ class WriteRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteRequest:
-    """Take `path` away if it still is what `expected` says; `Stale` otherwise."""
-
-    path: RelPath
-    expected: Entry
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MkdirRequest:
-    """Make the directory `path`, first moving the file `replaces` (if any) to the trash."""
-
-    path: RelPath
-    replaces: Entry | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenameRequest:
-    """Rename `origin` to `path` if it still is what `expected` says and `path` is free."""
-
-    origin: RelPath
-    path: RelPath
-    expected: Entry
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetAttributesRequest:
-    """Give the file `path` another mtime or executable bit (None: leave it)."""
-
-    path: RelPath
-    expected: Entry
-    mtime_ns: int | None
-    executable: bool | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RootState:
-    """What stands at the root of a store.
+    """The state of a store's root.
 
-    `marker` is the random identity written by `write_root_id` ("" where there is none yet),
-    `device` names the file system ("" where that says nothing), `empty` tells
-    whether nothing but our own files is there. `mounts` has the mount points inside the root, each with an
-    opaque identity of what is mounted there (None: the store cannot tell). `folder` is the same for the same
-    directory as long as it exists ("" where nothing tells that).
+    `marker` is the random identity that `write_root_id` wrote ("" if there is none yet), `device` names the
+    file system ("" if unknown), `empty` is true if nothing but Syncer's own files is there. `mounts` has the
+    mount points inside the root, each with an opaque identity of the mounted file system (None: the store
+    cannot tell). `folder` stays the same for the same directory as long as it exists ("" if unknown).
     """
 
     marker: str
@@ -242,21 +233,20 @@ class Scan(Protocol):
 class Store(Protocol):
     """One side of a job.
 
-    **Outcomes are values.** The batch methods (`put`, `delete`, `make_directories`,
-    `remove_directories`, `rename`, `set_attributes`) take many items, yield `(index, outcome)` exactly
-    once for each, in any order, and never raise for trouble with one path. They
-    raise only what ends the run: AuthError, GuardTripped, a dead store.
+    **Outcomes are values.** The batch methods (`put`, `delete`, `make_directories`, `remove_directories`,
+    `rename`, `set_attributes`) take many items, yield `(index, outcome)` exactly once for each, in any order,
+    and never raise for trouble with one path. They raise only what ends the run: AuthError, GuardTripped, a
+    store that does not answer.
 
-    **A Done is durable.** When `Done` is yielded the effect survives a power cut of the machine
-    that holds the store. `Done.entry` is what the store holds now, with the version
-    of what *we* put there: never a fresh look at the name, which may show a later edit.
+    **A Done is durable.** When `Done` is yielded the effect survives a power cut of the machine that holds
+    the store. `Done.entry` has the version of what *this call* wrote: never a fresh stat of the name, which
+    may show a later edit and would hide it from the next run.
 
-    **Nothing is lost.** What a put or a delete takes from a name goes to the store's trash
-    where it has one (`kept` in the store's documentation says how), and a name
-    holds its old content or its new content, whole, at every moment.
+    **Nothing is lost.** The old content that a put or a delete takes from a name goes to the store's trash,
+    if it has one, and a name holds its old or its new content, whole, at every moment.
 
-    **Expectations are checked as late as the service allows.** What is found instead makes the
-    item `Stale` and stays as it is.
+    **Expectations are checked as late as the service allows.** If another entry is found the item is `Stale`,
+    and that entry stays as it is.
 
     **Threads.** Several threads may call one store at once.
     """
@@ -266,11 +256,11 @@ class Store(Protocol):
 
     @property
     def identity(self) -> str:
-        """Where this store is, stable over runs, without secrets (`local:/data/docs`)."""
+        """The location of the store, stable over runs, without secrets (`local:/data/docs`)."""
         ...
 
     def root(self) -> RootState | None:
-        """What stands at the root now; None if nothing does. Raises StoreError."""
+        """The state of the root now; None if there is no root. Raises StoreError."""
         ...
 
     def create_root(self) -> None:
@@ -278,10 +268,10 @@ class Store(Protocol):
         ...
 
     def write_root_id(self, marker: str, *, only_first: bool = False) -> None:
-        """Write the root's identity durably. Raises StoreError, LocalError.
+        """Write the root's identity (marker) durably. Raises StoreError, LocalError.
 
-        `only_first`: one that is there, or that another machine writes at the same time, stands, and this
-        is no error: whoever calls looks at the root afterwards, and takes what is there.
+        `only_first`: a marker that exists, or that another machine writes at the same time, stays, and that
+        is no error: the caller asks for `root` afterwards and takes the marker that is there.
         """
         ...
 
@@ -294,55 +284,56 @@ class Store(Protocol):
         ...
 
     def stat(self, path: RelPath) -> Seen:
-        """One name, looked at freshly; never raises for what it finds there."""
+        """The entry of one name now, None if there is none; what cannot be judged is a BlockedEntry."""
         ...
 
     def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
-        """What stands, in order, at names that are known and that a listing did not show.
+        """The entries, in order, of known names that a listing did not show; None for a name that is absent.
 
-        No listing is taken at its word where a deletion would follow from it: a directory that changes while
-        it is read may leave out names (POSIX readdir leaves it open; btrfs and sshfs do). None for a name
-        that is not there. A store that settles doubts about its listings by itself answers None to all.
+        A deletion would follow from the absence, so no listing is trusted alone: a directory that changes
+        while it is read may leave out names (readdir(3) leaves it open; btrfs and sshfs do). A store that
+        verifies its listings itself returns None for all.
         """
         ...
 
     def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
-        """The entries again, in order, each with its digest (of content that did not change meanwhile)."""
+        """The entries as they are now, in order, each with its digest; a file that changes is blocked."""
         ...
 
     def open(self, path: RelPath, expected: Entry) -> Source:
-        """The content of a file, if it still is what was expected (found out while reading)."""
+        """The content of a file; whether it still is the expected one is checked while it is read."""
         ...
 
     def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
-        """Sources for many files, which a store may send in one stream.
+        """Sources for many files, whose contents a store may send in one stream.
 
-        They are read in this order (`engine.paths.directory_key`), some perhaps not at all.
+        They are read in this order (`engine.paths.directory_key`); some may not be read at all.
         """
         ...
 
     def read_file(self, path: RelPath, limit: int) -> bytes:
-        """At most `limit` bytes of a small file; b"" if there is none of that name.
+        """At most `limit` first bytes of a small file; b"" if there is no file of that name.
 
-        Raises Unreadable, TransientError where it is there (or may be) and cannot be read.
+        Raises Unreadable, TransientError if the file exists (or may exist) and cannot be read.
         """
         ...
 
     def put(self, items: Sequence[WriteRequest]) -> Results:
-        """Sources are read in the order of the items if they come by `engine.paths.directory_key`.
+        """Write files and symlinks.
 
-        A `Done` tells how the content crossed (`method`, `sent`, `received`).
+        Sources are read in the order of the items if these are sorted by `engine.paths.directory_key`. A
+        `Done` has how the content was transferred (`method`, `sent`, `received`).
         """
         ...
 
     def delete(self, items: Sequence[DeleteRequest]) -> Results: ...
 
     def make_directories(self, items: Sequence[MkdirRequest]) -> Results:
-        """Parents come before children. An existing directory is `Done`."""
+        """Make directories; parents come before children. An existing directory is `Done`."""
         ...
 
     def remove_directories(self, paths: Sequence[RelPath]) -> Results:
-        """Children come before parents. One with anything in it is `Stale`; a missing one is `Done`."""
+        """Remove empty directories, children first. A missing one is `Done`, one with entries `Stale`."""
         ...
 
     def rename(self, items: Sequence[RenameRequest]) -> Results: ...
@@ -350,11 +341,11 @@ class Store(Protocol):
     def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results: ...
 
     def clean_leftovers(self, leftovers: Sequence[RelPath]) -> None:
-        """Move our temporary files that a dead run left behind to the trash."""
+        """Move Syncer's own temporary files that a run left behind, because it died, to the trash."""
         ...
 
     def free_space(self) -> int | None:
-        """Bytes that can still be written; None if the store cannot tell."""
+        """How many more bytes can be written; None if the store cannot tell."""
         ...
 
     def close(self) -> None: ...
@@ -387,49 +378,48 @@ Fact: TypeAlias = SetBase | ForgetBase | MoveBase
 
 
 class BaseStore(Protocol):
-    """What both sides agreed on last: the base. One run at a time writes it.
+    """The base: what both sides agreed on last. One run at a time writes it.
 
-    The directory a row stands in is kept with the fingerprints that both sides had
-    when everything in it was agreed; any `record` that touches a directory voids them.
+    For each directory the fingerprints are stored that both sides had when everything in it was agreed; a
+    `record` that touches a directory voids them.
     """
 
     def directories(
         self, places: Places = EVERYWHERE
     ) -> Iterator[tuple[RelPath, bytes | None, bytes | None]]:
-        """Known directories in tree order, with local and remote fingerprint (None: void).
+        """Known directories in tree order, with their local and remote fingerprint (None: void).
 
-        Of the places: those, all above them, and all below the trees.
+        Only those in `places`: the named directories, all above them, and all below the trees.
         """
         ...
 
     def rows(self, directory: RelPath) -> Mapping[str, BaseEntry]:
-        """The base entries of one directory by name; empty where nothing is known."""
+        """The base rows of one directory by name; empty if the directory is not known."""
         ...
 
     def known(self) -> int:
-        """How many entries (files, symlinks, directories) are remembered."""
+        """The number of base rows (files, symlinks, directories)."""
         ...
 
     def record(self, facts: Iterable[Fact]) -> None:
-        """Write all or nothing, durably. Raises StateError."""
+        """Write all facts or none, durably. Raises StateError."""
         ...
 
     def set_fingerprints(self, fingerprints: Iterable[tuple[RelPath, bytes | None, bytes | None]]) -> None:
-        """Store the fingerprints of directories in which everything is agreed (None: void)."""
+        """Store the local and remote fingerprints of directories (None: void)."""
         ...
 
     def compute_fingerprints(
         self, directories: Iterable[RelPath]
     ) -> Iterator[tuple[RelPath, bytes | None, bytes | None]]:
-        """What `set_fingerprints` wants to know of these directories, computed from what is remembered.
+        """Fingerprints of these directories for `set_fingerprints`, computed from the base rows.
 
-        None for a side where a version is not trusted; directories of which nothing is known are
-        left out.
+        None for a side on which a version is not trusted; directories that are not known are left out.
         """
         ...
 
     def get_setting(self, key: str) -> str:
-        """A remembered text, "" where there is none."""
+        """A stored text, "" if there is none of that key."""
         ...
 
     def set(self, **settings: str) -> None: ...

@@ -1,4 +1,4 @@
-"""The values the engine thinks in: what a side shows, what the base remembers, what will be done.
+"""The engine's values: entries, listings, base rows, requests, actions, outcomes, policy.
 
 Frozen values only; no I/O, no decisions. A path (`RelPath`) is a `str` relative to
 the root with "/" between its parts and "" for the root itself; names that are not
@@ -162,7 +162,46 @@ class Reason(Enum):
     IGNORED = "newly-ignored"
     ECHO = "echo"  # old content that came back by another job: what took its place is followed
     SECOND_COPY = "second-copy"  # a conflict copy whose content another conflict copy keeps
-    MIRROR = "one-way-restore"  # push or pull: the following side was changed by somebody else
+    MIRROR = "one-way-restore"  # push or pull: the following side was changed, and is put back
+
+
+# What a store is asked to do with one name. The actions below that change one side are such requests, with
+# the side and the reason: the engine hands them to the store as they are.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteRequest:
+    """Take the file or symlink `path` away if it still is what `expected` says; `Stale` otherwise."""
+
+    path: RelPath
+    expected: Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MkdirRequest:
+    """Make the directory `path`, first moving the file `replaces` (if any) to the trash."""
+
+    path: RelPath
+    replaces: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameRequest:
+    """Rename `origin` to `path` if it still is what `expected` says and `path` is free."""
+
+    origin: RelPath
+    path: RelPath
+    expected: Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAttributesRequest:
+    """Give the file `path` another mtime or executable bit (None: leave it)."""
+
+    path: RelPath
+    expected: Entry
+    mtime_ns: int | None
+    executable: bool | None
 
 
 COARSEST_NS = 2_000_000_000
@@ -194,38 +233,30 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Touch:
+class Touch(SetAttributesRequest):
     """Give `path` on `side` another mtime or executable bit; its bytes are right already."""
 
-    path: RelPath
     reason: Reason
     side: Side
     seen: Entry  # at the other side, which is followed; with its digest
-    expected: Entry
-    mtime_ns: int | None
-    executable: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delete:
+class Delete(DeleteRequest):
     """Move the file or symlink `path` of `side` to the trash."""
 
-    path: RelPath
     reason: Reason
     side: Side
-    expected: Entry
     clearing: bool = False  # makes room for another kind at the same path: done before transfers
     kept: RelPath = field(default="", compare=False)  # of a second copy: where the same content stays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MakeDirectory:
+class MakeDirectory(MkdirRequest):
     """Make `path` on `side`; `replaces` is a file or symlink that goes to the trash first."""
 
-    path: RelPath
     reason: Reason
     side: Side
-    replaces: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +270,7 @@ class RemoveDirectory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class Move(RenameRequest):
     """Rename `origin` to `path` on `side`, because the other side did.
 
     For a directory `seen` and `expected` are directory entries and everything below
@@ -248,11 +279,8 @@ class Move:
     and whatever else happened at the path is another action; the base has it as `known` ("": not at all).
     """
 
-    path: RelPath
-    origin: RelPath
     reason: Reason
     side: Side
-    expected: Entry  # at `origin` on `side`
     seen: Entry  # at `path` on the other side
     below: tuple[Adopt, ...] = ()
     instead: tuple[Action, ...] = field(default=(), compare=False, repr=False)

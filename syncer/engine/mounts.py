@@ -1,4 +1,4 @@
-"""Is the same thing mounted inside a root as last time? What is not mounted today is unknown, not deleted.
+"""Mount points inside a root: what is not mounted as it was last time is unknown, not deleted.
 
 A pair's memory holds what was mounted inside each root, by mount point, with the identity that the store
 gave it. A mount point at which nothing, or something else, is mounted now is *absent*: nothing is concluded
@@ -64,7 +64,7 @@ def _covering(points: Mapping[RelPath, str], path: RelPath) -> RelPath | None:
 def judge(
     side: Side, store: Store, memory: BaseStore, now: Mapping[RelPath, str] | None, policy: Policy
 ) -> Mounts:
-    """Compare what is mounted now with what the memory has; reads listings where identities differ."""
+    """Compare the mounts now with those of the last run; reads listings where identities differ."""
     if now is None:
         return NONE
     known = remembered(memory, side)

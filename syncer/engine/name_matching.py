@@ -1,4 +1,4 @@
-"""Which name here is which name there, where a side does not tell case or Unicode form apart.
+"""Matches the names of both sides where a side does not tell case or Unicode form apart.
 
 Pure. Where both sides tell all names apart (the usual case) a name is itself. A side that folds finds a name
 by any spelling, and shows the one it was given. Two spellings of one name are told apart as contents are: the

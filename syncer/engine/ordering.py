@@ -1,4 +1,4 @@
-"""Puts actions in the one order that is safe, and finds what can run side by side.
+"""Orders actions safely, and groups those that can run side by side.
 
 Pure. The order: other spellings of names (parents first), what is forgotten or adopted (memory only),
 conflict copies, deletions that clear the way for another kind, directories (parents first), renames,

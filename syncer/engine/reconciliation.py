@@ -1,4 +1,4 @@
-"""What the reconciler sees with, and what it finds: the values between looking and planning."""
+"""The reconciler's input and output: the protocol `Snapshots`, and the value `Reconciliation`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from syncer.engine.report import ConflictReport
 
 
 class Snapshots(Protocol):
-    """How the reconciler looks at the three trees."""
+    """The three trees as the reconciler reads them, one directory at a time."""
 
     @property
     def capabilities(self) -> Mapping[Side, Capabilities]: ...
@@ -34,11 +34,11 @@ class Snapshots(Protocol):
         ...
 
     def list(self, side: Side, directory: RelPath) -> Listing | BlockedEntry:
-        """A directory that should be there; an obstacle if it cannot be listed whole."""
+        """A directory of one side; a BlockedEntry if it cannot be listed completely."""
         ...
 
     def left_out(self, side: Side, paths: Sequence[RelPath]) -> Sequence[Seen]:
-        """What stands at names that are known and that a listing did not show; None where nothing does."""
+        """Known names that a listing did not show, each with its entry; None where the name is absent."""
         ...
 
     def digests(self, side: Side, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Seen]:
@@ -46,40 +46,46 @@ class Snapshots(Protocol):
         ...
 
     def refusal(self, side: Side, path: RelPath) -> Refusal | None:
-        """That the side did not take the path when it was given to it."""
+        """The refusal that a former run met when it wrote the path on that side; None: there was none."""
         ...
 
     def is_mount(self, side: Side, path: RelPath) -> bool:
-        """Whether something is mounted there: the system lets nobody rename it."""
+        """Whether the path is a mount point, which the system does not let anybody rename."""
         ...
 
 
 @dataclass(slots=True)
 class Reconciliation:
-    """What came out so far. `settled` directories agree in everything, with both fingerprints."""
+    """What the reconciler found so far: planned actions, and sets of directories for the fingerprints.
+
+    `agreed_directories` have nothing to do directly in them; each comes with its local and remote
+    fingerprint.
+    """
 
     actions: list[Action] = field(default_factory=list)
     conflicts: list[ConflictReport] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    settled: list[tuple[RelPath, bytes | None, bytes | None]] = field(default_factory=list)
-    mixed: set[RelPath] = field(default_factory=set)  # hold names that are not synced
-    lopsided: set[RelPath] = field(default_factory=set)  # hold known directories that one side lacks
+    agreed_directories: list[tuple[RelPath, bytes | None, bytes | None]] = field(default_factory=list)
+    has_unsynced_names: set[RelPath] = field(default_factory=set)  # ignored or blocked ones: no fingerprint
+    one_sided: set[RelPath] = field(default_factory=set)  # hold a known directory that one side lacks
     leftovers: dict[Side, list[RelPath]] = field(default_factory=lambda: {s: [] for s in Side})
-    reopened: list[RelPath] = field(default_factory=list)  # whose fingerprints prove nothing any more
-    rules_moved: list[RelPath] = field(default_factory=list)
-    ignored: dict[IgnoreRule, int] = field(default_factory=dict)  # how many names each rule left alone
+    must_rescan: list[RelPath] = field(default_factory=list)  # whose stored fingerprint is to be voided
+    rules_moved: list[RelPath] = field(default_factory=list)  # whose `.syncignore` changed
+    ignored: dict[IgnoreRule, int] = field(default_factory=dict)  # how many names each rule excludes
     machine_rules: Mapping[RelPath, str] = field(default_factory=dict)  # see `engine.ignore.Rules.machine`
     visited: set[RelPath] = field(default_factory=set)  # directories that were opened
-    passed: set[RelPath] = field(default_factory=set)  # known ones that were met, and not opened there
+    seen_not_opened: set[RelPath] = field(default_factory=set)  # known directories that a listing showed
     emptied: set[Side] = field(default_factory=set)  # sides whose root shows nothing at all
-    refused: set[tuple[Side, RelPath]] = field(default_factory=set)  # names that are not tried again
+    refused: set[tuple[Side, RelPath]] = field(default_factory=set)  # names that are not written again
     absent: dict[Side, dict[RelPath, str]] = field(default_factory=dict)  # mount points that wait, and why
 
-    def weight(self) -> int:
+    @property
+    def item_count(self) -> int:
+        """Actions, conflicts and problems so far."""
         return len(self.actions) + len(self.conflicts) + len(self.problems)
 
     def blocked(self, path: RelPath, side: Side, obstacle: BlockedEntry, *, waits: bool = True) -> None:
-        """Note that a name is there and cannot be judged."""
+        """Report that a name is there and cannot be synced; `waits`: the sides may differ because of it."""
         problem = Problem(
             path=path, side=side, code=obstacle.trouble.value, message=obstacle.message, waits=waits
         )

@@ -1,4 +1,4 @@
-"""What a side was found not to hold, only by being given it: not given again until something changed.
+"""Refused names: what a side did not accept is not written to it again until something changes.
 
 Most of what a side cannot hold is known before (`ports.Capabilities`). A name that a file system refuses for
 a reason of its own is not: that shows when its whole content was sent and is to be named. The pair's memory

@@ -1,10 +1,9 @@
-"""Finds renames among deletions and new files, so that moved content is not sent again.
+"""Rename detection: pairs deletions with new files of equal content, so that moved content is not sent again.
 
-An optimisation only: a rename that is not found, or that a store cannot do, is a deletion and
-a new file. A match needs equal content (by digest) and exactly one candidate on either
-end; inodes are reused, so they prove nothing. Empty files are never matched by
-themselves. A directory in which everything went to the same place under another
-directory is renamed as one where the store can.
+An optimisation only: a rename that is not found, or that a store cannot do, is a deletion and a new file. A
+match needs equal digests and exactly one candidate on either end; inodes are reused, so they prove nothing.
+Empty files are never matched by themselves. A directory whose whole content went to the same places under
+another directory is renamed as one, if the store can.
 """
 
 from __future__ import annotations
@@ -35,12 +34,13 @@ DIRECTORY = Entry(Kind.DIRECTORY, 0, b"")
 
 
 def find(actions: Sequence[Action], learn: Learn, *, directories: frozenset[Side]) -> list[Action]:
-    """The actions with matched pairs replaced by moves.
+    """The actions, with matched pairs of a deletion and a new file replaced by moves.
 
-    `learn` tells the digests of new files whose size makes them candidates; `directories`
-    are the sides whose store renames a directory in one step.
+    `learn` reads the digests of new files whose size makes them candidates; `directories` are the sides whose
+    store renames a directory in one step.
     """
     result = list(actions)
+    # A rename made on one side is a deletion and a transfer to be done on the other: the move is done there.
     for side in Side:
         ends = _ends(result, side, learn)
         if ends.gone and ends.new:
@@ -50,20 +50,21 @@ def find(actions: Sequence[Action], learn: Learn, *, directories: frozenset[Side
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """The deletions on `side` and the new files of the other side that may belong together, by path."""
+    """Candidates: deletions planned on `side`, and new files that come from the other side, each by path."""
 
     side: Side
     gone: Mapping[RelPath, Delete]
     new: Mapping[RelPath, Transfer]
 
     def same(self, origin: RelPath, path: RelPath) -> bool:
+        """True if the file deleted at `origin` has the content, and the executable bit, of the new one."""
         a, b = self.gone[origin].expected, self.new[path].seen
         same = a.kind is b.kind and a.size == b.size and a.digest is not None and a.digest == b.digest
         return same and _same_bit(a, b)
 
 
 def _same_bit(a: Entry, b: Entry) -> bool:
-    """A rename takes the executable bit along: a file that was renamed and changed in it is sent."""
+    """True if the executable bits agree: a rename keeps the bit, so a file that changed in it is sent."""
     return a.executable is None or b.executable is None or a.executable == b.executable
 
 
@@ -76,6 +77,7 @@ def _ends(actions: Sequence[Action], side: Side, learn: Learn) -> Ends:
         and not a.clearing
         and a.reason is not Reason.SECOND_COPY  # it goes on both sides, and its twin arrives
     }
+    # Only a new file whose size a deleted one had can match: no other is read for its digest.
     sizes = {a.expected.size for a in gone.values()}
     new = [a for a in actions if isinstance(a, Transfer) and _can_come(a, side, sizes)]
     unread = [a for a in new if a.seen.digest is None]
@@ -91,6 +93,7 @@ def _can_come(action: Transfer, side: Side, sizes: set[int]) -> bool:
 
 def _replaced(actions: Sequence[Action], ends: Ends, *, whole: bool) -> list[Action]:
     pairs = dict(_pairs(ends))
+    # Whole directories first: what one of them takes along needs no move of its own.
     trees = _trees(actions, ends, pairs) if whole else []
     done = {(type(a), a.path) for tree in trees for a in tree.replaces}
     moves: list[Action] = [tree.move for tree in trees]
@@ -102,7 +105,7 @@ def _replaced(actions: Sequence[Action], ends: Ends, *, whole: bool) -> list[Act
 
 
 def _pairs(ends: Ends) -> Iterator[tuple[RelPath, RelPath]]:
-    """Files of which there is exactly one with this content on either end."""
+    """Pairs of paths whose content occurs exactly once among the deleted and once among the new files."""
     origins = _unique((a.path, a.expected) for a in ends.gone.values())
     targets = _unique((a.path, a.seen) for a in ends.new.values())
     for content, path in targets.items():
@@ -111,7 +114,7 @@ def _pairs(ends: Ends) -> Iterator[tuple[RelPath, RelPath]]:
 
 
 def _unique(entries: Iterable[tuple[RelPath, Entry]]) -> dict[tuple[int, bytes], RelPath]:
-    """Paths by content; of twins nobody knows which moved where, so they are left out."""
+    """Paths by content (size, digest). Content that occurs twice is left out: which file moved is open."""
     found: dict[tuple[int, bytes], RelPath] = {}
     twins = set()
     for path, entry in entries:
@@ -137,15 +140,16 @@ def _file_move(ends: Ends, origin: RelPath, path: RelPath) -> Move:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A directory that moved whole, and the actions which its move replaces."""
+    """A directory that is renamed as a whole, and the actions which that move replaces."""
 
     move: Move
     replaces: tuple[Action, ...]
 
 
 def _trees(actions: Sequence[Action], ends: Ends, pairs: Mapping[RelPath, RelPath]) -> list[Tree]:
-    """Directories that moved whole, the outermost ones only."""
+    """Directories that moved as a whole; only the outermost, which take those below along."""
     index = _Index(actions)
+    # A pair of files suggests the directories above both. Each suggestion is then checked name by name.
     candidates = {up for origin, path in pairs.items() for up in _above(origin, path, index, ends.side)}
     found: list[Tree] = []
     for origin, path in sorted(candidates, key=lambda pair: (paths.depth(pair[0]), pair)):
@@ -157,7 +161,7 @@ def _trees(actions: Sequence[Action], ends: Ends, pairs: Mapping[RelPath, RelPat
 
 
 class _Index:
-    """All actions, and those below a directory without looking at each."""
+    """All actions in tree order: those below a directory are found by bisection."""
 
     def __init__(self, actions: Sequence[Action]) -> None:
         self._sorted = sorted(actions, key=lambda a: paths.tree_key(a.path))
@@ -178,7 +182,10 @@ class _Index:
 
 
 def _above(origin: RelPath, path: RelPath, index: _Index, side: Side) -> Iterator[tuple[RelPath, RelPath]]:
-    """Pairs of directories above two ends that could be one directory moved."""
+    """Pairs of directories above two paths that could be one directory, renamed.
+
+    As long as the names below are equal, one is removed on the side and the other is made there.
+    """
     while True:
         (origin, name), (path, new_name) = paths.split(origin), paths.split(path)
         gone, made = index.has(RemoveDirectory, side, origin), index.has(MakeDirectory, side, path)
@@ -188,22 +195,27 @@ def _above(origin: RelPath, path: RelPath, index: _Index, side: Side) -> Iterato
 
 
 def _tree(origin: RelPath, path: RelPath, index: _Index, ends: Ends) -> Tree | None:
-    """The directory as one move, if nothing below either end does anything else."""
+    """The rename of `origin` to `path`, if that does exactly what the actions below both would do."""
     leaving, arriving = index.within(origin), index.within(path)
+    # Everything must leave the one and arrive in the other: an edit, a conflict or a blocked name below would
+    # be moved along, or left behind, without having been decided about.
     if not all(_leaves(a, ends) for a in leaving) or not all(_arrives(a, ends) for a in arriving):
         return None
+    # The same names in the same places. What nothing is planned for is not in these lists: an ignored file,
+    # for example, keeps its directory, so there is no RemoveDirectory to begin with.
     if _shape(origin, leaving) != _shape(path, arriving):
         return None
     files = [(a.path, path + a.path[len(origin) :]) for a in leaving if isinstance(a, Delete)]
     if not all(new in ends.new and ends.same(old, new) for old, new in files):
         return None
+    # The rows of the base move along, and get the versions that the other side shows by the new names.
     below = tuple(_agreed(ends, old, new) for old, new in files)
     replaces = (*leaving, *arriving)
     return Tree(replace(_directory_move(origin, path, ends.side, below), instead=replaces), replaces)
 
 
 def _shape(top: RelPath, actions: Iterable[Action]) -> set[tuple[RelPath, bool]]:
-    """What stands below the top, and which of it is a directory."""
+    """Relative paths below the top, each with whether it is a directory."""
     return {(a.path[len(top) :], isinstance(a, MakeDirectory | RemoveDirectory)) for a in actions}
 
 
@@ -230,7 +242,7 @@ def _directory_move(origin: RelPath, path: RelPath, side: Side, below: tuple[Ado
 
 
 def _agreed(ends: Ends, origin: RelPath, path: RelPath) -> Adopt:
-    """What is agreed of a file inside once the directory has been renamed."""
+    """What both sides agree on about a file in the directory, once that has been renamed."""
     here, there = ends.gone[origin].expected, ends.new[path].seen
     local, remote = (here, there) if ends.side is Side.LOCAL else (there, here)
     return Adopt(path=path, reason=Reason.RENAMED, local=local, remote=remote, silent=True)

@@ -1,4 +1,4 @@
-"""What a plan says and what a run did, as values: for exit codes, `--json`, history and people."""
+"""Results as values: plans, run reports, conflicts, holds; for exit codes, `--json` and history."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import starmap
 
+from syncer.engine.interfaces import Fact
 from syncer.engine.model import (
     Action,
     BaseEntry,
@@ -78,16 +79,17 @@ class Plan:
 
     @property
     def exit_code(self) -> int:
-        """What the run would end with if every action were done: 0, 1 somebody has to look, 4 held."""
+        """The exit code if every action were done: 0 in sync, 1 attention needed, 4 deletions held."""
         return 4 if self.holds else _attention(self.conflicts, self.problems)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionReport:
-    """One action and how it ended."""
+    """One action, how it ended, and what the base is to record because of it."""
 
     action: Action
     outcome: Outcome
+    facts: tuple[Fact, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +145,7 @@ class RunReport:
 
     @property
     def exit_code(self) -> int:
-        """0 in sync, 1 somebody has to look, 3 running again may help, 4 a guard held deletions."""
+        """0 in sync, 1 attention is needed, 3 running again may help, 4 a guard held deletions."""
         if self.holds:
             return 4
         if self.failures or any(m.waits for m in self.missed):

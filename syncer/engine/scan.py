@@ -1,14 +1,12 @@
-"""Looks at both sides: which directories changed, and what stands in them.
+"""Scans both sides: finds the directories that changed, and takes the reconciler through them.
 
-The eyes of the reconciler (`SnapshotReader` is its `Sight`), and the loop that takes it through
-every directory that is not, on both sides, what it was when everything in it was
-agreed. Reads only.
+`SnapshotReader` reads the three trees for the reconciler. A directory is opened unless both sides show the
+fingerprint that they had when everything in it was agreed. Nothing is written.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -44,18 +42,17 @@ from syncer.errors import (
     TransientError,
 )
 
-MACHINE_RULES = "machine_rules"  # the setting that `machine_rules` reads
+MACHINE_RULES = "machine_rules"  # setting: digests of the machine's own ignore files, as JSON
 DEEPEST = 2000  # levels; more than 2048 fit in no path that a system call takes (PATH_MAX)
 NOTHING_MOUNTED: Mapping[Side, Mounts] = dict.fromkeys(SIDES, NONE)
-_FRAMES = 8  # calls that the reconciler makes for one level, and some to spare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanResult:
-    """Which known directories to open, in tree order.
+    """The known directories to open, in tree order.
 
-    `whole`: every other one was found to be what it was, so what a run does not meet is not there.
-    `forced`: they are opened although their fingerprints may say that nothing moved.
+    `whole`: all others were found unchanged, so a name that the run does not meet does not exist.
+    `forced`: they are opened although their fingerprints may say that nothing changed.
     `first`: the base is empty, so the only directory is the root, which is not a known one.
     """
 
@@ -66,7 +63,7 @@ class ScanResult:
 
 
 class SnapshotReader:
-    """Sees the two stores and the memory; trouble with one directory becomes an obstacle."""
+    """Implements `Snapshots` over two stores and the base; an unreadable directory is a BlockedEntry."""
 
     def __init__(
         self,
@@ -98,6 +95,7 @@ class SnapshotReader:
         point = mounts.absent_above(directory)
         if point is not None:
             return BlockedEntry(BlockReason.UNMOUNTED, mounts.absent[point])
+        # A directory that cannot be listed is blocked, never empty: an empty one would mean deletions.
         try:
             listing = self._scans[side].list(directory)
         except (NotFound, ChangedUnderUs) as error:
@@ -107,12 +105,14 @@ class SnapshotReader:
         return self._as_mounted(side, directory, listing) if mounts.told else listing
 
     def _as_mounted(self, side: Side, directory: RelPath, listing: Listing) -> Listing | BlockedEntry:
-        """The listing with the mount points in it that wait, if it is of what is mounted there."""
+        """The listing with its waiting mount points as blocked entries; blocked if it is of another mount."""
         mounts = self._mounted[side]
         point = mounts.at(directory)
+        # The listing says what it was read from: a disk that came or went since the run began shows here.
         if listing.mount != ("" if point is None else mounts.now[point]):
             return BlockedEntry(BlockReason.BUSY, "something was mounted or unmounted there while we looked")
         waiting: dict[str, Entry | BlockedEntry] = {}
+        # A mount point that vanished together with its disk is not in the listing, but must not look deleted.
         for name, obstacle in self._waiting[side].get(directory, {}).items():
             path = paths.join(directory, name)
             if path in mounts.absent or name not in listing.entries:
@@ -126,7 +126,7 @@ class SnapshotReader:
         return replace(listing, entries={**listing.entries, **waiting}, fingerprint=None)
 
     def _dead(self, side: Side, directory: RelPath, obstacle: BlockedEntry) -> BlockedEntry:
-        """What is mounted there does not answer (EIO, ESTALE): it waits like a mount that is not there."""
+        """The entry for a mount point that cannot be read (EIO, ESTALE): it waits like one not mounted."""
         if directory not in self._mounted[side].now or not known_below(self._memory, directory):
             return obstacle
         message = f"what is mounted there cannot be read: {obstacle.message}"
@@ -134,7 +134,7 @@ class SnapshotReader:
         return BlockedEntry(BlockReason.UNMOUNTED, message)
 
     def left_out(self, side: Side, paths: Sequence[RelPath]) -> Sequence[Seen]:
-        """Trouble with the question is an obstacle to each of the names: none of them is taken for gone."""
+        """If the store cannot be asked, each of the names is blocked: none of them counts as absent."""
         try:
             return self._stores[side].left_out(paths)
         except (PermanentError, TransientError, LocalError) as error:
@@ -151,9 +151,9 @@ class SnapshotReader:
         return path in mounts.now or path in mounts.absent
 
     def read_rules(self, side: Side, path: RelPath) -> bytes:
-        """The text of a rules file, b"" where there is none; one too long ends beyond the limit.
+        """The text of an ignore file, b"" if there is none, at most one byte more than the limit.
 
-        Raises Illegible.
+        Raises IgnoreFileError.
         """
         try:
             return self._stores[side].read_file(path, LIMIT + 1)
@@ -162,13 +162,13 @@ class SnapshotReader:
 
 
 def machine_rules(memory: BaseStore) -> Mapping[RelPath, str]:
-    """Digests of the machine's own ignore files by directory, as they were when all below was judged."""
+    """Digests of the machine's own ignore files by directory, as of the last scan below that directory."""
     found: Mapping[RelPath, str] = json.loads(memory.get_setting(MACHINE_RULES) or "{}")
     return found
 
 
 def _names_that_wait(mounts: Mounts) -> Mapping[RelPath, Mapping[str, BlockedEntry]]:
-    """By directory: absent mount points, and the directories above them, which may be gone with them."""
+    """Blocked entries by directory: absent mount points, and the directories above, which may be gone too."""
     found: dict[RelPath, dict[str, BlockedEntry]] = {}
     for point, reason in mounts.absent.items():
         for path in paths.upwards(point):
@@ -180,12 +180,12 @@ def _names_that_wait(mounts: Mounts) -> Mapping[RelPath, Mapping[str, BlockedEnt
 
 
 def _unread(error: SyncerError, message: str) -> BlockedEntry:
-    """What may be over in a moment is worth another look soon; the rest waits for a person."""
-    over_soon = isinstance(error, TransientError)
-    return BlockedEntry(BlockReason.BUSY if over_soon else BlockReason.UNREADABLE, message)
+    """BUSY for a transient error, which the next run may not meet; UNREADABLE for a lasting one."""
+    transient = isinstance(error, TransientError)
+    return BlockedEntry(BlockReason.BUSY if transient else BlockReason.UNREADABLE, message)
 
 
-def observe(
+def reconcile_directories(
     stores: Mapping[Side, Store],
     scans: Mapping[Side, Scan],
     memory: BaseStore,
@@ -195,7 +195,7 @@ def observe(
     look: ScanResult,
     mounted: Mapping[Side, Mounts] = NOTHING_MOUNTED,
 ) -> Reconciliation:
-    """What is to be done about what stands in these directories, and in new ones below them."""
+    """Reconcile the given directories and any new directories below them; return what was found."""
     eyes = SnapshotReader(stores, memory, reporter, mounted, scans)
     sight = Respelt(eyes)
     rules = Rules(
@@ -207,29 +207,20 @@ def observe(
     )
     reconciler = Reconciler(sight, policy, rules)
     reconciler.findings.machine_rules = rules.machine
-    _allow_depth()
     for directory in look.directories:
         reconciler.visit(directory)
     _revisit(reconciler, memory)
     if look.forced or reconciler.findings.rules_moved:
-        reconciler.reopen()
+        reconciler.void_fingerprints()
     reconciler.findings.absent = eyes.absent
     return reconciler.findings
 
 
-def _allow_depth() -> None:
-    """Python's own limit would end a run at some 200 levels of new directories.
-
-    It is one limit for all threads, and another job may be deep in its own run: it is never lowered again.
-    """
-    sys.setrecursionlimit(max(sys.getrecursionlimit(), _FRAMES * DEEPEST + 1000))
-
-
 def _revisit(reconciler: Reconciler, memory: BaseStore) -> None:
-    """Where ignore rules changed, look at all that stands below: unchanged files may be judged anew.
+    """Reconcile everything below a changed `.syncignore`: files that did not change may be excluded now.
 
-    Such directories do not count as settled: if both sides changed the rules, those that will
-    hold after this run are not known yet.
+    These directories get no fingerprint: if both sides changed the rules, those that hold after this run are
+    not known yet.
     """
     findings = reconciler.findings
     if not findings.rules_moved:
@@ -238,8 +229,10 @@ def _revisit(reconciler: Reconciler, memory: BaseStore) -> None:
     for directory, _, _ in memory.directories():
         if any(paths.is_below(reconciler.spelt(directory), top) for top in moved):
             reconciler.visit(directory)
-    findings.settled = [
-        s for s in findings.settled if not any(s[0] == top or paths.is_below(s[0], top) for top in moved)
+    findings.agreed_directories = [
+        s
+        for s in findings.agreed_directories
+        if not any(s[0] == top or paths.is_below(s[0], top) for top in moved)
     ]
 
 
@@ -261,12 +254,14 @@ def begin(
     dirty: set[RelPath] = set()
     compared = 0
     for path, prints, asked in _candidates(memory, EVERYTHING if forced else scope):
+        # A fingerprint that was voided on one side says nothing about the directory on either.
         void = forced or None in prints.values()
         if void:
             dirty.add(path)
         for side in asked:
             known[side].append((path, None if void else prints[side]))
             compared += not void
+    # With an empty base there is no known directory to ask about: everything is found from the root on.
     first = not any(known.values()) and bool(scope or forced)
     with opened(stores, known) as scans:
         near = all(store.capabilities.local for store in stores.values())
@@ -288,6 +283,7 @@ def begin(
 @contextmanager
 def resume(stores: Mapping[Side, Store], seen: ScanResult) -> Iterator[Mapping[Side, Scan]]:
     """Scans that list the directories which an earlier scan found to have changed."""
+    # Not compared again: the earlier scan did that, and what it read ahead is gone.
     known = [] if seen.first else [(path, None) for path in seen.directories]
     with opened(stores, dict.fromkeys(SIDES, known)) as scans:
         yield scans
@@ -305,7 +301,7 @@ def opened(
 def _candidates(
     memory: BaseStore, scope: Scope
 ) -> Iterator[tuple[RelPath, Mapping[Side, bytes | None], Collection[Side]]]:
-    """Known directories that may have changed, with their fingerprints, and on which sides to ask."""
+    """Known directories in the scope, with their stored fingerprints, and the sides to compare them on."""
     if scope.local == scope.remote:
         for path, local, remote in memory.directories(scope.local):
             yield path, {Side.LOCAL: local, Side.REMOTE: remote}, SIDES

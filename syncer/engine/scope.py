@@ -1,4 +1,4 @@
-"""Where a run looks: everywhere, or only where somebody says that something may have happened.
+"""The scope of a run: everywhere, or only the directories in which something may have changed.
 
 A scope decides nothing. Whatever is looked at is listed whole on both sides and judged as in any run; what
 lies outside is not looked at, and nothing is concluded about it.

@@ -1,4 +1,4 @@
-"""The part of a plan that a person chose: which actions go on, which are left for a later run.
+"""Selection: the actions of a plan that a person chose; the others are left for a later run.
 
 Pure. An action is known again by `facts`: what it does and what it was planned on. An action
 that goes on without one it stands on (a file whose directory is not to be made) does not go on either.

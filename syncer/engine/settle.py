@@ -1,4 +1,4 @@
-"""Files that may still be being written: younger than the job's settle time, they wait.
+"""Settle time: files younger than it may still be written to, and wait for a later run.
 
 Pure. Age is that of the mtime, against the clock of this machine, and only where the file system is one of
 this machine: what a service shows was complete when it was put there, and its clock is another. A time in

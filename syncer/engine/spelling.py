@@ -1,8 +1,8 @@
-"""Paths in a run that gives names another spelling: as they will be, and as each side still has them.
+"""Paths during renames that change only case or Unicode form: as they will be, and as each side has them.
 
 A rename that changed nothing but case or Unicode form is followed before anything else is done
 (`engine.name_matching` finds it). What is decided below such a directory has the paths that hold
-afterwards; until then a side that tells names apart, and the memory, have it by the old ones.
+afterwards; until then a side that tells names apart, and the base, have it by the old ones.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ Paths = dict[RelPath, RelPath]
 
 
 class Respelt:
-    """A `Snapshots` that is asked by the paths that will be."""
+    """Wraps `Snapshots`: asked by new paths, it asks each side and the base by the paths they have now."""
 
     def __init__(self, sight: Snapshots) -> None:
         self._sight = sight
-        self._known: Paths = {}  # by the path that will be: how the memory has it
-        self._renamed: Paths = {}  # the same the other way round
-        self._there: dict[Side, Paths] = {side: {} for side in SIDES}  # how a side has it
+        self._known: Paths = {}  # new path -> path in the base
+        self._renamed: Paths = {}  # path in the base -> new path
+        self._there: dict[Side, Paths] = {side: {} for side in SIDES}  # by side: new path -> path there now
 
     def note(
         self, directory: RelPath, name: str, *, known: str = "", behind: Side | None, spelling: str
     ) -> None:
-        """The name is spelt otherwise in the memory (`known`), and on the side that is `behind`."""
+        """Note a name that is spelt otherwise in the base (`known`), and on the side that is `behind`."""
         path = paths.join(directory, name)
         if known:
             old = paths.join(_before(self._known, directory), known)
@@ -49,11 +49,11 @@ class Respelt:
             self._there[behind][path] = paths.join(self.at(behind, directory), spelling)
 
     def spelt(self, path: RelPath) -> RelPath:
-        """How a path that the memory has will be spelt."""
+        """The path that a path of the base will have after the renames."""
         return _before(self._renamed, path)
 
     def at(self, side: Side, path: RelPath) -> RelPath:
-        """How the side still has the path."""
+        """The path that the side still has for a new path."""
         return _before(self._there[side], path)
 
     @property

@@ -72,7 +72,7 @@ def plan(world: Environment, job: JobSettings, wish: RunOptions) -> JobResult:
         with looking(world, job, wish) as opened:
             ledger = opened.state.ledger
             with _remembering(world, opened) as pair:
-                found, chosen_for = _without_chosen(opened, cycle.survey(pair))
+                found, chosen_for = _without_chosen(opened, cycle.plan(pair))
             return JobResult(
                 job=job.name,
                 plan=found,

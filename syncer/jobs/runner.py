@@ -216,7 +216,7 @@ class Runner:
         waiting += conflict_choices.made(state.memory, state.ledger.conflicts())
         with self._stores(world, place) as stores:
             pair = session.opened(world, self._job, wish, place, state, stores).pair
-            return cycle.look(pair, scope | _around(waiting))
+            return cycle.find_changed_directories(pair, scope | _around(waiting))
 
     def _stores(
         self, world: Environment, place: PairDirectory, run: str = ""
@@ -348,7 +348,7 @@ class Runner:
         with root_log.remembering(world.settings.state_dir, place.id, job.name, state.memory, clock) as log:
             pair = replace(pair, policy=policy, roots=found, echoes=log)
             try:
-                report = cycle.run(pair, seen)
+                report = cycle.sync(pair, seen)
                 if report.young and wish.patient:
                     report = _settled(pair, report)
             except SyncerError:
@@ -376,7 +376,7 @@ def _settled(pair: cycle.SyncContext, first: RunReport) -> RunReport:
     """The run after a wait for what was young in it; what is written to all the while stays for the next."""
     pair.clock.sleep(first.settles_ns / 1e9)
     pair = replace(pair, roots=None)
-    return first.and_then(cycle.run(pair, cycle.look(pair, _around(first.young))))
+    return first.and_then(cycle.sync(pair, cycle.find_changed_directories(pair, _around(first.young))))
 
 
 _OPEN_MOST = 16

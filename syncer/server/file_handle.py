@@ -84,7 +84,7 @@ def pin(served: ServedFolder, store: ServedStore, path: RelPath, expected: Entry
     if not is_planned(found, expected):
         fs.close(fd)
         raise ChangedUnderUs(f"{printable(path)} is another file by now", path=path)
-    served.clock.sleep(stat.unripe_ns(found, served.clock.now_ns()) / 1e9)
+    served.clock.sleep(stat.untrusted_for_ns(found, served.clock.now_ns()) / 1e9)
     return OpenFile(served, path, expected, fd)
 
 

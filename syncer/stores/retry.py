@@ -1,9 +1,9 @@
-"""A store that tries again what failed for the moment.
+"""`RetryingStore`: a store wrapper that repeats calls that failed with a TransientError.
 
-Only `TransientError` is tried again, by the one `retry_policy`: tries that a layer below made of the same
-request count. A write whose reply may have been lost is never blindly repeated: first a look tells whether
-it took effect. A source tries again by itself. Where thing after thing is given up, a `retry` ends the
-waiting: what follows fails at once, and the run ends with the first batch that is begun after that.
+The one `retry_policy` bounds the tries; those that a layer below made of the same request count. A write
+whose reply may have been lost is never blindly repeated: first a stat tells whether it took effect. A source
+retries by itself. After several failures in a row a circuit breaker opens: calls fail at once, and the run
+ends with the first batch that is begun after that.
 """
 
 from __future__ import annotations
@@ -38,53 +38,52 @@ from syncer.stores.retry_policy import POLICY, Attempts, RetryPolicy
 
 # --------------------------------------------------------------------------------
 #
-# Whether the other side still answers: so that a dead line costs minutes, not hours.
+# Circuit breaker: a service that does not answer costs minutes, not hours.
 #
-# Counts what was given up after all tries, in a row. From `MANY` on nothing is tried more than once, until
-# something works again; and if then the other side does not even answer a plain question, nothing is asked
-# any more. It asks nothing itself, and knows nothing of stores.
+# Counts calls in a row that failed after all tries. From `MANY` on nothing is tried more than once, until a
+# call succeeds; and if the service does not even answer the probe then, nothing is asked any more.
 
 
-MANY = 3  # things given up in a row
+MANY = 3  # failures in a row
 
 
 class CircuitBreaker:
-    """For several threads. `name`: who is to answer; `probe`: the plain question, which may raise."""
+    """Safe for several threads. `name` names the service; `probe` is a cheap call, which may raise."""
 
     def __init__(self, name: Callable[[], str], probe: Callable[[], object]) -> None:
         self._name = name
         self._probe = probe
-        self._given_up = 0
-        self._dead: TransientError | None = None
+        self._failures = 0
+        self._open_error: TransientError | None = None
         self._lock = threading.Lock()
 
     @property
-    def tired(self) -> bool:
-        """Whether one try must do."""
-        return self._given_up >= MANY
+    def degraded(self) -> bool:
+        """True if calls get one try only."""
+        return self._failures >= MANY
 
     @property
-    def dead(self) -> TransientError | None:
-        """Why nothing is to be asked; None while the other side answers."""
-        return self._dead
+    def open_error(self) -> TransientError | None:
+        """The error that all calls fail with; None while the service answers."""
+        return self._open_error
 
     def check(self) -> None:
-        """Raises TransientError if the other side does not answer any more."""
-        if self._dead is not None:
-            raise self._dead
+        """Raises TransientError if the circuit is open."""
+        if self._open_error is not None:
+            raise self._open_error
 
-    def worked(self) -> None:
-        """Something did: all is well again."""
+    def record_success(self) -> None:
+        """A call succeeded: reset the count, and close the circuit."""
         with self._lock:
-            self._given_up, self._dead = 0, None
+            self._failures, self._open_error = 0, None
 
-    def gave_up(self, error: TransientError) -> None:
-        """Something did not work, however often it was tried."""
+    def record_failure(self, error: TransientError) -> None:
+        """A call failed after all its tries; probe the service if too many did in a row."""
         with self._lock:
-            self._given_up += 1
-        if self.tired and not self._answers():
+            self._failures += 1
+        if self.degraded and not self._answers():
             with self._lock:
-                self._dead = self._dead or TransientError(
+                self._open_error = self._open_error or TransientError(
                     f"{self._name()} does not answer any more: {error.message}",
                     hint="what is left is done by the next run",
                 )
@@ -95,7 +94,7 @@ class CircuitBreaker:
         except TransientError:
             return False
         except SyncerError:
-            return True  # it says no, but it says something
+            return True  # a refusal is an answer
         return True
 
 
@@ -104,7 +103,7 @@ ResultT = TypeVar("ResultT")
 
 
 class RetryingStore(StoreWrapper):
-    """`sleep` takes seconds, as `Clock.sleep` does."""
+    """Wraps `inner`; `sleep` takes seconds, as `Clock.sleep` does."""
 
     def __init__(self, inner: Store, *, sleep: Callable[[float], None], policy: RetryPolicy = POLICY) -> None:
         super().__init__(inner)
@@ -115,7 +114,7 @@ class RetryingStore(StoreWrapper):
     # -- looking -------------------------------------------------------------
 
     def root(self) -> RootState | None:
-        """Asked even if nothing else is asked any more: every run begins with it."""
+        """Asked even if the circuit is open: every run begins with it."""
         return self._insistently(self.inner.root)
 
     def create_root(self) -> None:
@@ -140,7 +139,7 @@ class RetryingStore(StoreWrapper):
         return self._again(lambda: self.inner.read_file(path, limit))
 
     def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
-        """Goes on where it broke off."""
+        """Resumes after a failure with the entry at which it occurred."""
         self._circuit.check()
         done = 0
         while done < len(wanted):
@@ -168,7 +167,7 @@ class RetryingStore(StoreWrapper):
         failed: TransientError | None = None,
         attempts: Attempts | None = None,
     ) -> ResultT:
-        """Calls until it works; `failed`: how the first try ended, which was made already."""
+        """Call until it succeeds; `failed`: the error of the first try, if that was made already."""
         self._circuit.check()
         return self._insistently(call, failed=failed, attempts=attempts)
 
@@ -180,7 +179,7 @@ class RetryingStore(StoreWrapper):
         attempts: Attempts | None = None,
     ) -> ResultT:
         attempts = attempts or Attempts(self._policy)
-        attempts.most = 1 if self._circuit.tired else self._policy.tries
+        attempts.most = 1 if self._circuit.degraded else self._policy.tries
         tries = 0
         with attempts.shared():
             while True:
@@ -195,15 +194,15 @@ class RetryingStore(StoreWrapper):
                     try:
                         attempts.wait(error, self._sleep, tries)
                     except TransientError as last:
-                        self._circuit.gave_up(last)
+                        self._circuit.record_failure(last)
                         raise
-        self._circuit.worked()
+        self._circuit.record_success()
         return result
 
     # -- changing --------------------------------------------------------------
 
     def put(self, items: Sequence[WriteRequest]) -> Results:
-        return self._batches(items, self.inner.put, self._was_put)
+        return self._batches(items, self.inner.put, self._was_written)
 
     def delete(self, items: Sequence[DeleteRequest]) -> Results:
         return self._batches(items, self.inner.delete, self._was_deleted)
@@ -218,7 +217,7 @@ class RetryingStore(StoreWrapper):
         return self._batches(items, self.inner.rename, self._was_renamed)
 
     def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results:
-        return self._batches(items, self.inner.set_attributes, self._was_amended)
+        return self._batches(items, self.inner.set_attributes, self._attributes_were_set)
 
     def _batches(
         self,
@@ -226,10 +225,9 @@ class RetryingStore(StoreWrapper):
         send: Callable[[Sequence[ItemT]], Results],
         took_effect: Callable[[ItemT], Outcome | None],
     ) -> Results:
-        """Sends all; what failed for the moment is looked at, and sent again if it did not take effect.
+        """Send all items; for each transient failure check whether it took effect, and send it again if not.
 
-        Raises TransientError if the other side does not answer any more; where it falls silent meanwhile,
-        the rest fails.
+        Raises TransientError if the circuit is open; if it opens meanwhile, the remaining items fail.
         """
         if items:
             self._circuit.check()
@@ -247,11 +245,11 @@ class RetryingStore(StoreWrapper):
             if isinstance(outcome, Failed) and isinstance(outcome.error, TransientError):
                 outcome = self._insist(items[index], outcome.error, send, took_effect, attempts)
             elif not isinstance(outcome, Failed):
-                self._circuit.worked()
+                self._circuit.record_success()
             yield index, outcome
-            if self._circuit.dead is not None:
+            if self._circuit.open_error is not None:
                 break
-        if left and (dead := self._circuit.dead) is not None:
+        if left and (dead := self._circuit.open_error) is not None:
             yield from ((index, Failed(error=dead)) for index in sorted(left))
 
     def _insist(
@@ -273,8 +271,8 @@ class RetryingStore(StoreWrapper):
 
     # -- did it take effect? -----------------------------------------------------
 
-    def _was_put(self, item: WriteRequest) -> Outcome | None:
-        """Done if the name holds exactly what was to be put (and did not before)."""
+    def _was_written(self, item: WriteRequest) -> Outcome | None:
+        """Done if the name holds exactly the content that was to be written, and did not before."""
         found = self.inner.stat(item.path)
         if not isinstance(found, Entry) or found.kind is not item.kind:
             return None
@@ -297,7 +295,7 @@ class RetryingStore(StoreWrapper):
         return Done(entry=found) if isinstance(found, Entry) and found.kind is Kind.DIRECTORY else None
 
     def _was_renamed(self, item: RenameRequest) -> Outcome | None:
-        """Done if the origin is gone and something like it is at the path."""
+        """Done if the origin is gone, and an entry of its kind and size is at the path."""
         found = self.inner.stat(item.path)
         if self.inner.stat(item.origin) is not None or not isinstance(found, Entry):
             return None
@@ -305,8 +303,8 @@ class RetryingStore(StoreWrapper):
             return None
         return Done(entry=replace(found, trusted=False))
 
-    def _was_amended(self, item: SetAttributesRequest) -> Outcome | None:
-        """Done if it looks as it should; untrusted, so that its content is looked at again."""
+    def _attributes_were_set(self, item: SetAttributesRequest) -> Outcome | None:
+        """Done if the attributes are as wanted; untrusted, so that the next run reads the content again."""
         found = self.inner.stat(item.path)
         if not isinstance(found, Entry) or found.size != item.expected.size:
             return None
@@ -332,7 +330,7 @@ class _RetryingScan(ScanBase):
 
 
 class _WatchedSource:
-    """A source whose end tells whether the other side answers; not even begun if it does not."""
+    """A source that reports its success or failure to the circuit breaker, and is not begun if it is open."""
 
     def __init__(self, inner: Source, circuit: CircuitBreaker) -> None:
         self._inner = inner
@@ -351,13 +349,13 @@ class _WatchedSource:
         try:
             yield from self._inner.chunks(basis)
         except TransientError as error:
-            self._circuit.gave_up(error)
+            self._circuit.record_failure(error)
             raise
-        self._circuit.worked()
+        self._circuit.record_success()
 
 
 def _nothing(path: RelPath) -> None:
-    """Removing a directory twice is the same as once."""
+    """No check: removing a directory twice is the same as once."""
 
 
 def _only(results: Results) -> Outcome:

@@ -1,4 +1,4 @@
-"""A store that fails on demand: scripted, so that a test says exactly what goes wrong and when.
+"""`FaultyStore`: a store wrapper that fails as a test scripts it: method, path, and which call.
 
 A `Fault` names a method, a path (or any), which call of that kind it means, and whether the
 effect happens before the error is raised: a lost reply. Errors of batch methods become

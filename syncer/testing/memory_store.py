@@ -1,4 +1,4 @@
-"""A store in memory: the double that tests of the engine use, shipped with the engine.
+"""`MemoryStore`: a complete store in memory, for tests of the engine and of programs that use it.
 
 It keeps the contract of `engine.interfaces.Store` exactly, with versions that are counters, and keeps
 everything that a put or a delete took from a name in `kept`. `write`, `remove` and

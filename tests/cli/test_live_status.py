@@ -68,7 +68,7 @@ def test_status_shows_the_daemon_and_how_each_of_its_jobs_stands(two: Machine, d
     ("shown", "said"),
     [
         ({"phase": Phase.STARTING}, "  daemon: starts with this job\n"),
-        ({"phase": Phase.GATHERING}, "waits for quiet\n"),
+        ({"phase": Phase.GATHERING}, "waiting for them to settle\n"),
         ({"phase": Phase.RUNNING, "since": 0.0}, "  running: just began\n"),
         ({"phase": Phase.RUNNING, "since": 0.0, "progress": Progress(directories=1_234)},
          "  running: looking, 1,234 directories so far\n"),

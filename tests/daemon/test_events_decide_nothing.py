@@ -61,8 +61,8 @@ def planned(
         becomes(desk.local, base, local)
         becomes(desk.remote, base, remote)
         before = contents(desk)
-        seen = sync.look(desk.pair, scope) if scope is not None else None
-        done = [report.action for report in sync.run(desk.pair, seen).actions]
+        seen = sync.find_changed_directories(desk.pair, scope) if scope is not None else None
+        done = [report.action for report in sync.sync(desk.pair, seen).actions]
         assert before <= contents(desk), "lost"
         if scope is not None:
             for _ in range(4):
@@ -149,5 +149,5 @@ def test_a_word_about_one_side_concludes_nothing_about_the_other(side: Side) -> 
         other.remove("a")
         said = Places(directories=frozenset({"a"}))
         scope = Scope(local=said, remote=NOWHERE) if side is Side.LOCAL else Scope(local=NOWHERE, remote=said)
-        assert sync.run(desk.pair, sync.look(desk.pair, scope)).actions == ()
+        assert sync.sync(desk.pair, sync.find_changed_directories(desk.pair, scope)).actions == ()
         assert told.content("a/f") == b"1"

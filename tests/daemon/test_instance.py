@@ -26,6 +26,7 @@ from syncer.daemon.instance import (
     socket_path,
 )
 from syncer.errors import Busy, StateError
+from syncer.exit_codes import exit_code
 from tests.daemon.fake_daemon import FakeDaemon, fake_daemon
 from tests.server.conftest import environment
 
@@ -61,7 +62,7 @@ def test_the_holder_says_who_it_is_and_where_it_listens(state: Path) -> None:
 def test_a_second_daemon_is_refused_and_told_who_is_there(state: Path) -> None:
     with InstanceLock.acquire(state), pytest.raises(Busy, match=f"process {os.getpid()}") as refused:
         InstanceLock.acquire(state)
-    assert refused.value.exit_code == 6 and "syncer stop" in refused.value.hint
+    assert exit_code(refused.value) == 6 and "syncer stop" in refused.value.hint
     InstanceLock.acquire(state).release()
 
 

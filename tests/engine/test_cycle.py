@@ -79,11 +79,11 @@ def test_a_death_while_sealing_under_new_rules_hides_nothing_from_the_old_ones(t
             if any(local for _, local, _ in told):
                 raise Death
 
-        as_before, desk.memory.seal = desk.pair, seal_and_die  # type: ignore[attr-defined]
+        as_before, desk.memory.set_fingerprints = desk.pair, seal_and_die  # type: ignore[attr-defined]
         desk.pair = replace(desk.pair, policy=Policy(ignore=("*.tmp",)))
         with pytest.raises(Death):
             desk.run()
-        desk.pair, desk.memory.seal = as_before, seal  # type: ignore[attr-defined]
+        desk.pair, desk.memory.set_fingerprints = as_before, seal  # type: ignore[attr-defined]
         desk.run()
         assert desk.remote.content("d/n.tmp") == b"ignored for one run"
 
@@ -107,13 +107,13 @@ def test_a_machine_s_own_rules_that_stay_open_nothing_again(desk: Desk) -> None:
     desk.local.write("d/.syncignore.local", b"*.tmp\n")
     desk.run()
     desk.run()
-    assert sync.look(desk.pair).directories == []
+    assert sync.find_changed_directories(desk.pair).directories == []
 
 
 def test_a_plan_does_not_take_note_of_a_machine_s_own_rules(desk: Desk) -> None:
     desk.agree({"d/deep/g.tmp": b"scratch"})
     desk.local.write("d/.syncignore.local", b"*.tmp\n")
-    assert len(sync.survey(desk.pair).actions) == len(sync.survey(desk.pair).actions) == 2
+    assert len(sync.plan(desk.pair).actions) == len(sync.plan(desk.pair).actions) == 2
 
 
 def test_a_death_while_sealing_under_a_machine_s_own_rules_hides_nothing_afterwards(tmp_path: Path) -> None:
@@ -132,10 +132,10 @@ def test_a_death_while_sealing_under_a_machine_s_own_rules_hides_nothing_afterwa
             if any(local for path, local, _ in told if path == "d/deep"):
                 raise Death
 
-        desk.memory.seal = seal_and_die  # type: ignore[attr-defined]
+        desk.memory.set_fingerprints = seal_and_die  # type: ignore[attr-defined]
         with pytest.raises(Death):
             any(desk.run().holds for _ in range(3))
-        desk.memory.seal = seal  # type: ignore[attr-defined]
+        desk.memory.set_fingerprints = seal  # type: ignore[attr-defined]
         desk.local.remove("d/.syncignore.local")
         desk.run()
         assert desk.remote.content("d/deep/n.tmp") == b"ignored for one run"
@@ -144,7 +144,7 @@ def test_a_death_while_sealing_under_a_machine_s_own_rules_hides_nothing_afterwa
 def test_names_judged_by_an_earlier_reading_of_the_rules_are_judged_anew(desk: Desk) -> None:
     """An update of Syncer that reads a rule otherwise is as if the rule had changed."""
     desk.memory.inner.set(ignore="two-way")
-    seen = sync.look(desk.pair)
+    seen = sync.find_changed_directories(desk.pair)
     assert seen.forced and set(seen.directories) == {"", "d"}
 
 
@@ -167,7 +167,7 @@ def test_a_signal_ends_a_run_that_judges_many_names(desk: Desk) -> None:
     desk.local.write(".syncignore", b"*.o")
     desk.pair = replace(desk.pair, reporter=Stopped())  # type: ignore[arg-type]
     with pytest.raises(Interrupted):
-        sync.survey(desk.pair)
+        sync.plan(desk.pair)
     with pytest.raises(Interrupted):
         list(check(desk.pair))
 
@@ -180,7 +180,7 @@ def at(*directories: str, trees: Iterable[str] = ()) -> Places:
 
 
 def over(desk: Desk, local: Places = NOWHERE, remote: Places = NOWHERE) -> RunReport:
-    return sync.run(desk.pair, sync.look(desk.pair, Scope(local=local, remote=remote)))
+    return sync.sync(desk.pair, sync.find_changed_directories(desk.pair, Scope(local=local, remote=remote)))
 
 
 def paths_of(report: RunReport) -> list[str]:
@@ -200,17 +200,17 @@ def test_a_run_over_a_part_leaves_the_rest_for_another(desk: Desk) -> None:
 
 def test_a_run_over_nothing_opens_nothing_and_judges_nothing(desk: Desk) -> None:
     desk.local.write("keep", b"edited")
-    seen = sync.look(desk.pair, NOTHING)
+    seen = sync.find_changed_directories(desk.pair, NOTHING)
     assert not seen.directories and not seen.whole
-    report = sync.run(desk.pair, seen)
+    report = sync.sync(desk.pair, seen)
     assert report.actions == () and not report.judged("keep")
 
 
 def test_a_first_run_looks_everywhere_wherever_it_was_sent(tmp_path: Path) -> None:
     with desk_in(tmp_path, Policy()) as desk:
         desk.local.write("deep/down/f", b"new")
-        seen = sync.look(desk.pair, Scope(local=at("other"), remote=NOWHERE))
-        assert seen.whole and paths_of(sync.run(desk.pair, seen)) == ["deep", "deep/down", "deep/down/f"]
+        seen = sync.find_changed_directories(desk.pair, Scope(local=at("other"), remote=NOWHERE))
+        assert seen.whole and paths_of(sync.sync(desk.pair, seen)) == ["deep", "deep/down", "deep/down/f"]
 
 
 def test_a_side_that_nothing_is_said_of_is_not_asked(desk: Desk) -> None:
@@ -255,9 +255,9 @@ def test_a_new_tree_is_found_whole_by_the_place_it_stands_in(desk: Desk) -> None
 @pytest.mark.parametrize("change", [{"ignore": ("*.tmp",)}, {"mode": Mode.PUSH}])
 def test_other_rules_or_another_mode_make_any_run_a_full_one(desk: Desk, change: dict[str, object]) -> None:
     with_policy(desk, **change)
-    seen = sync.look(desk.pair, Scope(local=at(""), remote=NOWHERE))
+    seen = sync.find_changed_directories(desk.pair, Scope(local=at(""), remote=NOWHERE))
     assert seen.whole and seen.forced and set(seen.directories) == {"", "d"}
-    assert sync.run(desk.pair, seen).looked is None
+    assert sync.sync(desk.pair, seen).looked is None
 
 
 def test_ignore_rules_that_change_in_a_part_are_heard_by_all_that_stands_below(desk: Desk) -> None:
@@ -337,7 +337,8 @@ def test_a_directory_with_trouble_is_opened_again_although_it_looks_as_it_did_be
     desk.local.remove("d/.SYNCER-tmp-mine")
     report = over(desk, at("d"))
     assert report.problems == () and report.judged("d/.SYNCER-tmp-mine")
-    assert not sync.look(desk.pair, Scope(local=at("d"), remote=NOWHERE)).directories, "and that once"
+    again = sync.find_changed_directories(desk.pair, Scope(local=at("d"), remote=NOWHERE))
+    assert not again.directories, "and that once"
 
 
 def test_what_failed_in_a_directory_opens_it_again_although_it_looks_as_it_did_before(desk: Desk) -> None:
@@ -347,3 +348,9 @@ def test_what_failed_in_a_directory_opens_it_again_although_it_looks_as_it_did_b
     desk.local.remove("d/new")
     report = over(desk, at("d"))
     assert report.exit_code == 0 and report.judged("d/new")
+
+
+def test_a_thousand_levels_of_new_directories_need_no_deeper_stack(desk: Desk) -> None:
+    path = "/".join(["d", "new", *["deeper"] * 1000, "f"])
+    desk.local.write(path, b"x")
+    assert desk.run().exit_code == 0 and desk.remote.content(path) == b"x"

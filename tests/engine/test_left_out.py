@@ -55,7 +55,7 @@ def test_a_name_left_out_that_cannot_be_looked_at_was_taken_for_gone() -> None:
 def test_a_directory_with_a_name_left_out_counted_as_settled() -> None:
     there = world(BOTH, BOTH, BOTH)
     there.unlisted[L] = {"d/x"}
-    assert {path: local for path, local, _ in findings(there).settled}["d"] is None
+    assert {path: local for path, local, _ in findings(there).agreed_directories}["d"] is None
 
 
 def test_a_root_that_lists_nothing_and_holds_everything_was_taken_for_emptied() -> None:

@@ -389,9 +389,9 @@ def test_a_symlink_that_the_other_side_cannot_hold_waits_whatever_stands_there(
 
 def test_a_directory_is_settled_only_when_nothing_in_it_waits() -> None:
     there = world(tD1, tD1, tD1)
-    assert {s[0] for s in findings(there).settled} == {"", "f"}
+    assert {s[0] for s in findings(there).agreed_directories} == {"", "f"}
     there.place(L, tD2)
-    assert {s[0] for s in findings(there).settled} == {""}
+    assert {s[0] for s in findings(there).agreed_directories} == {""}
     round_of(there, shortcuts=True)
     assert planning(there).actions == ()
 

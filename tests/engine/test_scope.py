@@ -69,7 +69,7 @@ def becomes(store: MemoryStore, before: Tree, after: Tree) -> None:
 
 def over(desk: Desk, scope: Scope) -> RunReport:
     """A run over a part, as `jobs.runner` makes it."""
-    return sync.run(desk.pair, sync.look(desk.pair, scope))
+    return sync.sync(desk.pair, sync.find_changed_directories(desk.pair, scope))
 
 
 def touched(before: Tree, after: Tree) -> list[RelPath]:

@@ -163,7 +163,7 @@ class TestASideThatFolds:
                 compiler=compile_rules,
                 workers=1,
             )
-            report = sync.run(pair)
+            report = sync.sync(pair)
         local.close()
         return report
 

@@ -148,7 +148,7 @@ class History:
 
     def _foreseen(self) -> list[tuple[str, str]]:
         with self.machine._pair(Calls(), self.policy) as pair:
-            return sorted((name_of(a), a.path) for a in sync.survey(pair).actions if loud(a))
+            return sorted((name_of(a), a.path) for a in sync.plan(pair).actions if loud(a))
 
     def quiesce(self) -> None:
         """Nobody touches anything: two runs bring both sides in step, a third finds nothing to do."""

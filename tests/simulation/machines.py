@@ -131,7 +131,7 @@ class Machine:
         calls = Calls(fault, looks=looks)
         try:
             with self._pair(calls, policy or Policy()) as pair:
-                return End(calls=calls, report=sync.run(pair))
+                return End(calls=calls, report=sync.sync(pair))
         except SyncerError as error:
             return End(calls=calls, error=error)
         except SimulatedCrash:

@@ -1,7 +1,6 @@
-"""What the batch protocols of a folder share: order, outcomes per item, durability, the late look.
+"""Shared parts of the folder's batch protocols: order, outcomes per item, durability, the version to record.
 
-No protocol of its own: `write` (put), `delete` (delete, directories) and `rename`
-(rename, attributes) are built on it.
+`write` (put), `delete` (delete, directories) and `rename` (rename, attributes) are built on it.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from os import stat_result
+from types import TracebackType
 from typing import TypeVar
 
 from syncer.engine.interfaces import Results
@@ -26,9 +26,9 @@ from syncer.stores.stale import StaleError
 
 # --------------------------------------------------------------------------------
 #
-# Small pieces that every protocol on a folder is made of: write it all, name it without clobbering.
+# Small steps that all protocols on a folder use: write all bytes, rename without replacing, copy, unlink.
 #
-# Each says what it does where the file system lacks NOREPLACE. Raises OSError only.
+# Each says what it does on file systems without RENAME_NOREPLACE. They raise OSError only.
 
 
 NO_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EACCES}) | UNSUPPORTED
@@ -37,7 +37,7 @@ MEBIBYTE = 1 << 20
 
 
 def write_all(fs: FileSystem, fd: int, chunks: Iterable[bytes]) -> int:
-    """Writes every byte, answers how many there were."""
+    """Write every byte; returns how many there were."""
     total = 0
     for chunk in chunks:
         done = fs.write(fd, chunk)
@@ -53,14 +53,14 @@ def read_all(fs: FileSystem, fd: int) -> Iterable[bytes]:
         yield chunk
 
 
-def name_it(
+def rename_noreplace(
     fs: FileSystem, name: str, dir_fd: int, new: str, new_dir_fd: int, *, spare: bool = False
 ) -> None:
-    """Renames, never over something: FileExistsError if `new` is taken.
+    """Rename, never over an existing name: FileExistsError if `new` is taken.
 
-    Without NOREPLACE a file is linked, and its old name dropped once the new one is durable
-    (at once where the content is `spare`: there is another copy). Without links as
-    well, or for a directory, there is a window between look and rename.
+    Without RENAME_NOREPLACE a file is linked, and its old name unlinked once the new one is durable (at once
+    if the content is `spare`: there is another copy). Without links as well, or for a directory, there is a
+    window between the check and the rename.
     """
     try:
         return fs.rename_noreplace(name, dir_fd, new, new_dir_fd)
@@ -85,7 +85,7 @@ def _rename_free(fs: FileSystem, name: str, dir_fd: int, new: str, new_dir_fd: i
 
 
 def exists(fs: FileSystem, name: str, dir_fd: int) -> bool:
-    """Whether the name stands for anything; raises OSError where that cannot be told."""
+    """True if the name exists; raises OSError if that cannot be told."""
     try:
         fs.stat(name, dir_fd)
     except FileNotFoundError:
@@ -94,13 +94,13 @@ def exists(fs: FileSystem, name: str, dir_fd: int) -> bool:
 
 
 def stat_afresh(fs: FileSystem, name: str, dir_fd: int) -> os.stat_result:
-    """`lstat` of a name that was just given or taken away: not what the kernel remembers of it."""
+    """`lstat` of a name that was just given or taken away, past the kernel's attribute cache (FUSE, NFS)."""
     fs.refresh(name, dir_fd)
     return fs.stat(name, dir_fd)
 
 
 def is_same(fs: FileSystem, name: str, dir_fd: int, seen: os.stat_result) -> bool:
-    """Whether the name stands for the inode that was seen, unwritten since."""
+    """True if the name is the inode that was seen, and it was not written since."""
     try:
         return identity(fs.stat(name, dir_fd)) == identity(seen)
     except FileNotFoundError:
@@ -110,9 +110,9 @@ def is_same(fs: FileSystem, name: str, dir_fd: int, seen: os.stat_result) -> boo
 def copy_file(
     fs: FileSystem, name: str, dir_fd: int, new: str, new_dir_fd: int, seen: os.stat_result
 ) -> None:
-    """A durable copy with mode and mtime under a name that is free and ours.
+    """Make a durable copy with mode and mtime under a free temporary name.
 
-    Raises Unexpected if the file is not the one that was seen, before or after.
+    Raises StaleError if the file is not the one that was seen, before or after.
     """
     source = fs.open_read(name, dir_fd)
     try:
@@ -137,7 +137,7 @@ def _expect(fs: FileSystem, fd: int, seen: os.stat_result) -> None:
 
 
 def remove_quietly(fs: FileSystem, name: str, dir_fd: int) -> None:
-    """Removes a directory of ours that should be empty; otherwise it is left for the next run's sweep."""
+    """Remove a temporary directory that should be empty; a failure leaves it for the next run."""
     try:
         fs.rmdir(name, dir_fd)
     except OSError:
@@ -145,7 +145,7 @@ def remove_quietly(fs: FileSystem, name: str, dir_fd: int) -> None:
 
 
 def drop_quietly(fs: FileSystem, name: str, dir_fd: int) -> None:
-    """Unlinks a temporary of ours; a failure leaves it for the next run's sweep."""
+    """Unlink a temporary file; a failure leaves it for the next run."""
     try:
         fs.unlink(name, dir_fd)
     except OSError:
@@ -166,39 +166,67 @@ def runs(items: Sequence[ItemT], most: int = MOST) -> Iterator[range]:
 
 
 def in_order(indices: Sequence[int], path_of: Callable[[int], RelPath]) -> list[int]:
-    """Directory by directory, so that the cursor opens each once."""
+    """The indices sorted by directory, so that the cursor opens each directory once."""
     return sorted(indices, key=lambda i: directory_key(path_of(i)))
+
+
+def refuse_private(path: RelPath) -> None:
+    """Raises Unholdable for a path that is, or is below, one of Syncer's own names: no plan may touch it."""
+    if is_ours(path):
+        raise Unholdable(f"{printable(path)}: one of Syncer's own names", path=path)
+
+
+@dataclass(slots=True)
+class ItemStep:
+    """A context that turns an error with one item into its outcome; AuthError ends the run and is raised."""
+
+    ended: dict[int, Outcome]
+    index: int
+    path: RelPath
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if isinstance(error, AuthError):
+            return False
+        if isinstance(error, StoreError | LocalError):
+            self.ended[self.index] = Failed(error=error)
+            return True
+        if isinstance(error, OSError | StaleError):
+            self.ended[self.index] = outcome(error, self.path)
+            return True
+        return False
 
 
 @dataclass(slots=True)
 class BatchOutcomes:
-    """How the items of one batch ended so far, and which directories have unsynced names."""
+    """The outcomes of one batch so far (`ended`), and the directories with unsynced names (`dirty`)."""
 
     ground: FolderRoot
     ended: dict[int, Outcome] = field(default_factory=dict)
     dirty: dict[RelPath, list[int]] = field(default_factory=dict)
 
     def attempt(self, index: int, path: RelPath, step: Callable[[], None]) -> bool:
-        """Does one step of one item; trouble with it becomes the item's outcome."""
-        try:
-            if is_ours(path):
-                raise Unholdable(f"{printable(path)}: one of Syncer's own names", path=path)
+        """Do one step of one item; whether it succeeded."""
+        with self.item(index, path):
+            refuse_private(path)
             step()
-        except AuthError:
-            raise
-        except (StoreError, LocalError) as error:
-            self.ended[index] = Failed(error=error)
-        except (OSError, StaleError) as error:
-            self.ended[index] = outcome(error, path)
         return index not in self.ended
 
+    def item(self, index: int, path: RelPath) -> ItemStep:
+        """A context for one step of one item: an error in it becomes the item's outcome."""
+        return ItemStep(self.ended, index, path)
+
     def touched(self, index: int, *paths: RelPath) -> None:
-        """The names in the directories of these paths changed for the item."""
+        """Note that names in the parent directories of these paths changed because of the item."""
         for path in paths:
             self.dirty.setdefault(split(path)[0], []).append(index)
 
     def sync_directories(self, cursor: DirectoryCursor) -> None:
-        """Makes the new names durable; where that fails nothing is claimed to be done."""
+        """Sync the directories whose names changed; the items in one that fails are not `Done`."""
         if len(self.dirty) > FEW and self._sync_at_once():
             return self.dirty.clear()
         for directory in sorted(self.dirty, key=tree_key):
@@ -226,7 +254,7 @@ class BatchOutcomes:
 
 
 def sync_everything(ground: FolderRoot) -> bool:
-    """One syncfs for the whole root; False where there is none. Raises OSError (EIO: data is lost)."""
+    """One syncfs for the whole file system; False if there is none. Raises OSError (EIO: data is lost)."""
     try:
         ground.fs.sync_file_system(ground.root_fd())
     except OSError as error:
@@ -236,8 +264,8 @@ def sync_everything(ground: FolderRoot) -> bool:
     return True
 
 
-def planned_on(ground: FolderRoot, name: str, dir_fd: int, expected: Entry) -> stat_result:
-    """The stamp of a name that is exactly as planned; raises Unexpected otherwise."""
+def stat_if_unchanged(ground: FolderRoot, name: str, dir_fd: int, expected: Entry) -> stat_result:
+    """The `lstat` of a name that still is the expected entry. Raises StaleError if it is not."""
     try:
         found = ground.fs.stat(name, dir_fd)
     except OSError as error:
@@ -249,21 +277,21 @@ def planned_on(ground: FolderRoot, name: str, dir_fd: int, expected: Entry) -> s
     return found
 
 
-def settle(ground: FolderRoot, since_ns: int) -> None:
-    """Waits until stamps given before `since_ns` are old enough to be trusted."""
+def wait_until_trusted(ground: FolderRoot, since_ns: int) -> None:
+    """Sleep until stamps given before `since_ns` are old enough to be trusted."""
     missing = since_ns + _SETTLE_NS - ground.clock.now_ns()
     if 0 < missing <= _SETTLE_NS:
         ground.clock.sleep(missing / 1e9)
 
 
-def late_look(
+def stat_after_settling(
     ground: FolderRoot, cursor: DirectoryCursor, path: RelPath, ours: stat_result
 ) -> tuple[stat_result, bool]:
-    """The stamp to remember for what we put at `path`, and whether it was still untouched.
+    """The stamp to record for what was written at `path`, and whether it is trusted.
 
-    `ours` was taken right after the name was given, which changes the ctime. If somebody wrote
-    since, even with size and mtime restored, it stays the one of what we put, and is not
-    trusted.
+    `ours` was taken right after the name was given, which changes the ctime. If another program wrote since,
+    even with size and mtime restored, the ctime differs: then `ours` is returned, untrusted, and never the
+    stamp of the other write, which would hide it from the next run.
     """
     try:
         directory_fd, name = cursor.parent(path)

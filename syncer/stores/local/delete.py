@@ -1,7 +1,8 @@
-"""Making and removing directories in a folder: one component at a time, `rmdir` only.
+"""Deleting files, and making and removing directories, in a folder.
 
-A directory that takes the place of a file is made beside it and exchanged with it, after the
-file got a second name in the trash.
+A file gets a second name in the trash, durably, before its own name goes. Directories are made and removed
+one component at a time, and only by mkdir and rmdir. A directory that replaces a file is made beside it and
+exchanged with it, after the file got a second name in the trash.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from syncer.stores.local.batch import (
     drop_quietly,
     in_order,
     is_same,
-    name_it,
-    planned_on,
+    rename_noreplace,
     runs,
+    stat_if_unchanged,
 )
 from syncer.stores.local.errors import GONE, NOT_THE_NAME, refused
 from syncer.stores.local.filesystem import UNSUPPORTED
@@ -32,10 +33,10 @@ from syncer.stores.stale import StaleError
 
 # --------------------------------------------------------------------------------
 #
-# Taking files away from a folder: second name in the trash, durable; step aside, look, drop.
+# Deleting files: link to the trash, sync; then rename aside, compare, unlink.
 #
-# Batches as in `write`. A file that turns out to be another one gets its name back; where somebody took the
-# name meanwhile it goes to the trash instead, never nowhere.
+# Batches as in `write`. A file that turns out to be another one gets its name back; if that name was taken
+# meanwhile, it goes to the trash instead.
 
 
 def delete(ground: FolderRoot, trash: Trash, items: Sequence[DeleteRequest]) -> Results:
@@ -43,8 +44,8 @@ def delete(ground: FolderRoot, trash: Trash, items: Sequence[DeleteRequest]) -> 
     for piece in runs(items):
         batch = {i: items[i] for i in in_order(piece, lambda i: items[i].path)}
         with ground.cursor() as cursor, trash.session() as session:
-            tally = _Deletion(ground, cursor, session, batch).run()
-        yield from tally.results()
+            outcomes = _Deletion(ground, cursor, session, batch).run()
+        yield from outcomes.results()
 
 
 class _Deletion:
@@ -59,27 +60,27 @@ class _Deletion:
         self._cursor = cursor
         self._session = session
         self._items = items
-        self._tally = BatchOutcomes(ground)
+        self._outcomes = BatchOutcomes(ground)
         self._seen: dict[int, stat_result] = {}
 
     def run(self) -> BatchOutcomes:
         for index, item in self._items.items():
-            self._tally.attempt(index, item.path, partial(self._keep, index, item))
+            self._outcomes.attempt(index, item.path, partial(self._keep, index, item))
         self._make_durable()
         for index in self._seen:
             item = self._items[index]
-            if index not in self._tally.ended:
-                self._tally.attempt(index, item.path, partial(self._remove, index, item))
-        self._tally.sync_directories(self._cursor)
+            if index not in self._outcomes.ended:
+                self._outcomes.attempt(index, item.path, partial(self._remove, index, item))
+        self._outcomes.sync_directories(self._cursor)
         for index in self._items:
-            self._tally.ended.setdefault(index, Done())
-        return self._tally
+            self._outcomes.ended.setdefault(index, Done())
+        return self._outcomes
 
     def _keep(self, index: int, item: DeleteRequest) -> None:
         if item.expected.kind is Kind.DIRECTORY:
             raise StaleError(f"{printable(item.path)} is a directory: not deleted as a file")
         dir_fd, name = self._cursor.parent(item.path)
-        seen = planned_on(self._ground, name, dir_fd, item.expected)
+        seen = stat_if_unchanged(self._ground, name, dir_fd, item.expected)
         if not takes(self._ground, self._session, dir_fd):
             self._session.keep(name, dir_fd, item.path, seen)
         self._seen[index] = seen
@@ -89,19 +90,19 @@ class _Deletion:
             self._session.sync()
         except OSError as error:
             for index in self._seen:
-                self._tally.attempt(index, self._items[index].path, partial(_fail, error))
+                self._outcomes.attempt(index, self._items[index].path, partial(_fail, error))
 
     def _remove(self, index: int, item: DeleteRequest) -> None:
         dir_fd, name = self._cursor.parent(item.path)
         put_away(self._ground, self._session, dir_fd, name, item.path, self._seen[index])
-        self._tally.touched(index, item.path)
+        self._outcomes.touched(index, item.path)
 
 
 def takes(ground: FolderRoot, session: TrashSession, dir_fd: int) -> bool:
-    """Whether what goes is itself moved into the trash, instead of getting a second name there first.
+    """True if a file is itself moved to the trash, instead of getting a second name there first.
 
-    Where there are no hard links the second name would be a copy: it takes room on a disk that may be full,
-    and without inodes that say something an edit within one tick of the clock could be dropped for it.
+    Without hard links the second name would be a copy: it takes room on a disk that may be full, and without
+    stable inodes an edit within one clock tick could be taken for the copied file, and be unlinked.
     """
     return not ground.traits.links and session.is_beside(dir_fd)
 
@@ -109,15 +110,15 @@ def takes(ground: FolderRoot, session: TrashSession, dir_fd: int) -> bool:
 def put_away(
     ground: FolderRoot, session: TrashSession, dir_fd: int, name: str, path: RelPath, seen: stat_result
 ) -> None:
-    """Takes away what is in the trash already, or goes there now; Unexpected if it is another one by now."""
+    """Remove a name whose file is in the trash, or move it there. Raises StaleError if it is another file."""
     if takes(ground, session, dir_fd):
         take(session, dir_fd, name, path, seen)
     else:
-        _step_aside(ground, session, dir_fd, name, path, seen)
+        _remove_kept(ground, session, dir_fd, name, path, seen)
 
 
 def take(session: TrashSession, dir_fd: int, name: str, path: RelPath, seen: stat_result) -> Kept:
-    """Moves a name into the trash, durably; back again and Unexpected if it is not what was seen."""
+    """Move a name to the trash, durably; if it is not what was seen, move it back and raise StaleError."""
     kept = session.take(name, dir_fd, path)
     if session.holds(kept, seen):
         session.sync()
@@ -127,23 +128,25 @@ def take(session: TrashSession, dir_fd: int, name: str, path: RelPath, seen: sta
 
 
 def give_back(session: TrashSession, kept: Kept, dir_fd: int, name: str) -> None:
-    """What was taken has its name again, or stays in the trash where that is another's by now."""
+    """Give a file in the trash its name again; if that is taken by now, the file stays in the trash."""
     try:
         session.give_back(kept, name, dir_fd)
     except FileExistsError:
         session.sync()
 
 
-def _step_aside(
+def _remove_kept(
     ground: FolderRoot, session: TrashSession, dir_fd: int, name: str, path: RelPath, seen: stat_result
 ) -> None:
-    """Drops a name whose content is durable in the trash."""
+    """Unlink a name whose content is durable in the trash. Raises StaleError if it is another file by now."""
     aside = ground.temporary()
+    # unlink(2) cannot check what it removes. Under a private name no program replaces the file any more, so
+    # it can be compared first.
     ground.fs.rename(name, dir_fd, aside, dir_fd)
     if is_same(ground.fs, aside, dir_fd, seen):
         return drop_quietly(ground.fs, aside, dir_fd)
     try:
-        name_it(ground.fs, aside, dir_fd, name, dir_fd)
+        rename_noreplace(ground.fs, aside, dir_fd, name, dir_fd)
     except FileExistsError:
         session.take(aside, dir_fd, path)
         session.sync()
@@ -161,15 +164,15 @@ _MADE = Done(entry=stat.DIRECTORY)
 def make(ground: FolderRoot, trash: Trash, items: Sequence[MkdirRequest]) -> Results:
     """See `engine.interfaces.Store.make_directories`."""
     for piece in runs(items):
-        tally = BatchOutcomes(ground)
+        outcomes = BatchOutcomes(ground)
         with ground.cursor() as cursor, trash.session() as session:
             for index in piece:
                 item = items[index]
-                if tally.attempt(index, item.path, partial(_make, ground, cursor, session, item)):
-                    tally.touched(index, item.path)
-                    tally.ended[index] = _MADE
-            tally.sync_directories(cursor)
-        yield from tally.results()
+                if outcomes.attempt(index, item.path, partial(_make, ground, cursor, session, item)):
+                    outcomes.touched(index, item.path)
+                    outcomes.ended[index] = _MADE
+            outcomes.sync_directories(cursor)
+        yield from outcomes.results()
 
 
 def _make(ground: FolderRoot, cursor: DirectoryCursor, session: TrashSession, item: MkdirRequest) -> None:
@@ -184,7 +187,7 @@ def _make(ground: FolderRoot, cursor: DirectoryCursor, session: TrashSession, it
 
 
 def _mkdir(ground: FolderRoot, name: str, dir_fd: int, path: RelPath) -> None:
-    """Raises Unholdable where the file system makes a directory there, but none of that name."""
+    """Make a directory. Raises Unholdable if the file system refuses the name, though another one works."""
     fs, other = ground.fs, ground.temporary()
     try:
         return fs.mkdir(name, dir_fd, MODE)
@@ -207,7 +210,7 @@ def _mkdir(ground: FolderRoot, name: str, dir_fd: int, path: RelPath) -> None:
 def _replace(
     ground: FolderRoot, session: TrashSession, dir_fd: int, name: str, path: RelPath, replaces: Entry
 ) -> None:
-    seen = planned_on(ground, name, dir_fd, replaces)
+    seen = stat_if_unchanged(ground, name, dir_fd, replaces)
     if takes(ground, session, dir_fd):
         take(session, dir_fd, name, path, seen)
         return ground.fs.mkdir(name, dir_fd, MODE)
@@ -235,11 +238,11 @@ def _exchange_back(
     try:
         ground.fs.exchange(temporary, dir_fd, name, dir_fd)
     except FileNotFoundError:
-        return name_it(ground.fs, temporary, dir_fd, name, dir_fd)
+        return rename_noreplace(ground.fs, temporary, dir_fd, name, dir_fd)
     ground.fs.sync(dir_fd)
     try:
         ground.fs.rmdir(temporary, dir_fd)
-    except OSError:  # somebody put a file into it, or replaced it
+    except OSError:  # another program put a file into it, or replaced it
         session.take(temporary, dir_fd, path)
         session.sync()
 
@@ -247,18 +250,18 @@ def _exchange_back(
 def remove(ground: FolderRoot, paths: Sequence[RelPath]) -> Results:
     """See `engine.interfaces.Store.remove_directories`."""
     for piece in runs(paths):
-        tally = BatchOutcomes(ground)
+        outcomes = BatchOutcomes(ground)
         with ground.cursor() as cursor:
             for index in piece:
                 path = paths[index]
-                if tally.attempt(index, path, partial(_remove, ground, cursor, tally, index, path)):
-                    tally.ended[index] = Done()
-            _sync_what_is_left(tally, cursor)
-        yield from tally.results()
+                if outcomes.attempt(index, path, partial(_remove, ground, cursor, outcomes, index, path)):
+                    outcomes.ended[index] = Done()
+            _sync_what_is_left(outcomes, cursor)
+        yield from outcomes.results()
 
 
 def _remove(
-    ground: FolderRoot, cursor: DirectoryCursor, tally: BatchOutcomes, index: int, path: RelPath
+    ground: FolderRoot, cursor: DirectoryCursor, outcomes: BatchOutcomes, index: int, path: RelPath
 ) -> None:
     try:
         dir_fd, name = cursor.parent(path)
@@ -266,9 +269,9 @@ def _remove(
     except FileNotFoundError:
         return  # gone already
     except OSError as error:
-        tally.ended[index] = _refused(path, error)
+        outcomes.ended[index] = _refused(path, error)
         return
-    tally.touched(index, path)
+    outcomes.touched(index, path)
 
 
 def _refused(path: RelPath, error: OSError) -> Stale:
@@ -279,13 +282,13 @@ def _refused(path: RelPath, error: OSError) -> Stale:
     raise error
 
 
-def _sync_what_is_left(tally: BatchOutcomes, cursor: DirectoryCursor) -> None:
-    """A directory that was removed itself has no names to make durable: the one above it has."""
-    for directory in sorted(tally.dirty, key=depth, reverse=True):
+def _sync_what_is_left(outcomes: BatchOutcomes, cursor: DirectoryCursor) -> None:
+    """Sync the parents of removed directories; for one that was removed itself, the next one above."""
+    for directory in sorted(outcomes.dirty, key=depth, reverse=True):
         if directory and _is_gone(cursor, directory):
             above = split(directory)[0]
-            tally.dirty.setdefault(above, []).extend(tally.dirty.pop(directory))
-    tally.sync_directories(cursor)
+            outcomes.dirty.setdefault(above, []).extend(outcomes.dirty.pop(directory))
+    outcomes.sync_directories(cursor)
 
 
 def _is_gone(cursor: DirectoryCursor, directory: RelPath) -> bool:
@@ -324,7 +327,7 @@ def _again(ground: FolderRoot, path: RelPath) -> Outcome | None:
 
 
 def _clear(ground: FolderRoot, path: RelPath) -> bool:
-    """Takes what is nobody's out of a directory that holds nothing else; whether it is empty now."""
+    """Remove abandoned temporaries from a directory that holds nothing else; whether it is empty now."""
     try:
         with ground.cursor() as cursor:
             fd = cursor.enter(path)

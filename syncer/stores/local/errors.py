@@ -1,4 +1,4 @@
-"""What an `OSError` means to the engine. Pure: no I/O, no retry."""
+"""Maps `OSError` to the engine's errors and outcomes. Pure: no I/O, no retry."""
 
 from __future__ import annotations
 

@@ -59,7 +59,18 @@ class FileSystem:
     """The real disk. A descriptor is an `int`; every method may raise OSError."""
 
     def umask(self) -> int:
-        """The process's umask. Reading it means setting it: call it once, before threads start."""
+        """The process's umask.
+
+        Linux tells it (proc_pid_status(5)). Elsewhere it can only be read by setting it, which other threads
+        would notice: call this once, before threads start.
+        """
+        try:
+            with open("/proc/self/status", "rb") as status:
+                for line in status:
+                    if line.startswith(b"Umask:"):
+                        return int(line.split()[1], 8)
+        except OSError:
+            pass  # no /proc: another system, or a container without it
         mask = os.umask(0o077)
         os.umask(mask)
         return mask

@@ -1,4 +1,4 @@
-"""What is mounted inside a folder: the mount points below it, and on which mount a directory lies.
+"""Mounts inside a folder: the mount points below it, and the mount that a directory lies on.
 
 By Linux' own list (proc_pid_mountinfo(5)), which has bind mounts too: those have the device number of the
 file system around them. Where the system keeps no such list nothing is known, and nothing is said.

@@ -1,4 +1,4 @@
-"""One directory in as few bytes as it has, for a server that only passes it on: no object for each name.
+"""Packed listing: one directory as bytes, for a server that passes it on; no object for each name.
 
 A line is a name, a slash and the version (`stat`), which says all there is to say of a file; it is also
 what a directory's fingerprint is made of. A million names take some 120 MB so, and several times that
@@ -20,8 +20,8 @@ from syncer.stores.local.filesystem import FileSystem
 from syncer.stores.local.scan import (
     LOOKS,
     RENAMING,
+    entry_from_stat,
     joined,
-    look_closer,
     on_its_way,
     shape,
 )
@@ -120,7 +120,7 @@ def _read(
             if not odd and ctime >= old and not stat.ripe(ctime, now_ns):
                 whole = False
         if odd:
-            seen = look_closer(fs, name, fd, st, now_ns)
+            seen = entry_from_stat(fs, name, fd, st, now_ns)
             line = _beside(found, name, seen, line)
             size += _ODD + _WIDE * len((seen.target if isinstance(seen, Entry) else seen.message) or "")
         add(line)
@@ -168,7 +168,7 @@ def _complete(fs: FileSystem, fd: int, found: Packed, known: Packed, now_ns: int
             st = fs.stat(name, fd)
         except FileNotFoundError:
             continue
-        seen = look_closer(fs, name, fd, st, now_ns)
+        seen = entry_from_stat(fs, name, fd, st, now_ns)
         version = b"" if seen is stat.DIRECTORY else stat.version(st)
         if version:
             found.odd[key] = seen

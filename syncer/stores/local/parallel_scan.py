@@ -1,4 +1,4 @@
-"""Spreads a pure look at the disk over the processors, by forking.
+"""Spreads a read-only scan over the processors, by forking.
 
 Threads do not help where the interpreter is the bottleneck. A forked child sees the same
 memory, looks at its share, writes one answer to a pipe and ends. Where forking is

@@ -1,4 +1,4 @@
-"""Reading a folder's files: whole or not at all.
+"""Reads a folder's files: whole and unchanged, or not at all.
 
 A file is opened without following a symlink or waiting for a fifo, compared with what was planned on
 before and after, and its last piece is held back until it was found unchanged. Nothing is written.
@@ -29,7 +29,7 @@ from syncer.stores.local import stat
 from syncer.stores.local.batch import MEBIBYTE
 from syncer.stores.local.errors import GONE, obstacle, reading
 from syncer.stores.local.root import DirectoryCursor, FolderRoot
-from syncer.stores.local.scan import look_closer
+from syncer.stores.local.scan import entry_from_stat
 
 _TRIES = 3
 
@@ -71,7 +71,7 @@ class Readers:
 
     @contextmanager
     def _cursor(self) -> Iterator[DirectoryCursor]:
-        """A walk that nobody else uses meanwhile: the one that was used last, or a new one."""
+        """A cursor for this thread alone: the one that was used last, or a new one."""
         try:
             cursor = self._idle.pop()
         except IndexError:
@@ -124,6 +124,8 @@ class FolderSource:
             raise reading(error, self._path) from error
 
     def _verified(self, fd: int) -> Iterator[bytes]:
+        # The last piece is held back until the file was found unchanged: a reader that writes what it gets
+        # cannot complete a torn file.
         fs, hasher, held = self._ground.fs, blake3(), b""
         now = self._rested(fd)
         left = self._expected.size  # a file that grew is found out by its stamp, without reading on
@@ -133,6 +135,7 @@ class FolderSource:
             if held:
                 yield held
             held = chunk
+        # Stat before and after are of the same open file, so a rename over its name does not matter.
         after = fs.fstat(fd)
         digest = hasher.digest()
         if not is_planned(after, self._expected) or self._expected.digest not in (None, digest):
@@ -148,7 +151,7 @@ class FolderSource:
         the old and half the new content would be taken for the file.
         """
         clock = self._ground.clock
-        unripe = stat.unripe_ns(self._ground.fs.fstat(fd), clock.now_ns())
+        unripe = stat.untrusted_for_ns(self._ground.fs.fstat(fd), clock.now_ns())
         if unripe:
             clock.sleep(unripe / 1e9)
         return clock.now_ns()  # RACE: a stamp from the future (two clocks) proves nothing, however old
@@ -168,7 +171,7 @@ def is_planned(found: stat_result, expected: Entry) -> bool:
 
 
 def changed(path: RelPath) -> ChangedUnderUs:
-    """What is raised for a file that does not rest."""
+    """The error for a file that changed while it was read."""
     return ChangedUnderUs(
         f"{printable(path)} changed while it was read", path=path, hint="the next run takes it"
     )
@@ -196,7 +199,7 @@ def _unmoved(ground: FolderRoot, name: str, dir_fd: int, entry: Entry) -> Entry 
     if entry.kind is not Kind.FILE:
         return None
     fs = ground.fs
-    now = ground.clock.now_ns()
+    now = ground.clock.now_ns()  # before the stat: it decides whether the stamp is old enough to be trusted
     try:
         fd = fs.open_read(name, dir_fd)
     except OSError:
@@ -219,11 +222,11 @@ def _content(ground: FolderRoot, fd: int) -> bytes:
 
 
 def _stable(ground: FolderRoot, name: str, dir_fd: int) -> Seen:
-    """Looks and reads until both agree, a few times."""
+    """Stat and read until both agree, a few times; BUSY if they never do."""
     found: Entry | BlockedEntry = BlockedEntry(BlockReason.BUSY, "it changes while it is read")
     for _ in range(_TRIES):
         now = ground.clock.now_ns()
-        found = look_closer(ground.fs, name, dir_fd, ground.fs.stat(name, dir_fd), now)
+        found = entry_from_stat(ground.fs, name, dir_fd, ground.fs.stat(name, dir_fd), now)
         if isinstance(found, BlockedEntry) and found.trouble is not BlockReason.BUSY:
             return found
         if isinstance(found, Entry):
@@ -279,7 +282,7 @@ def look(ground: FolderRoot, path: RelPath) -> Seen:
 
 
 def look_at_each(ground: FolderRoot, paths: Sequence[RelPath]) -> Iterator[Seen]:
-    """Single names in order; quickest where those of one directory come together."""
+    """The entries of single names, in order; fastest if names of one directory come together."""
     try:
         ground.root_fd()
     except OSError as error:
@@ -296,6 +299,6 @@ def _look(ground: FolderRoot, cursor: DirectoryCursor, path: RelPath) -> Seen:
     now = ground.clock.now_ns()
     try:
         dir_fd, name = cursor.parent(path)
-        return look_closer(ground.fs, name, dir_fd, ground.fs.stat(name, dir_fd), now)
+        return entry_from_stat(ground.fs, name, dir_fd, ground.fs.stat(name, dir_fd), now)
     except OSError as error:
         return None if error.errno in GONE else obstacle(error)

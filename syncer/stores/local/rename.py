@@ -1,4 +1,4 @@
-"""Renaming within a folder, changing mtime and executable bit, sweeping up what a dead run left.
+"""Renames within a folder, sets mtime and executable bit, cleans up temporary files that a run left.
 
 Batches as in `write`.
 """
@@ -17,12 +17,12 @@ from syncer.stores.local import stat
 from syncer.stores.local.batch import (
     BatchOutcomes,
     drop_quietly,
-    late_look,
-    name_it,
-    planned_on,
     remove_quietly,
+    rename_noreplace,
     runs,
     stat_afresh,
+    stat_after_settling,
+    stat_if_unchanged,
 )
 from syncer.stores.local.root import DirectoryCursor, FolderRoot, is_ours
 from syncer.stores.local.scan import on_its_way
@@ -37,17 +37,17 @@ class _Changes:
     def __init__(self, ground: FolderRoot, cursor: DirectoryCursor) -> None:
         self.ground = ground
         self.cursor = cursor
-        self.tally = BatchOutcomes(ground)
+        self.outcomes = BatchOutcomes(ground)
         self.changed: dict[int, tuple[RelPath, Entry, stat_result]] = {}
 
     def results(self) -> Results:
         """Files come back untrusted: the change of ctime hides a write made just before ours."""
-        self.tally.sync_directories(self.cursor)
+        self.outcomes.sync_directories(self.cursor)
         for index, (path, expected, ours) in self.changed.items():
-            if index not in self.tally.ended:
-                found, _ = late_look(self.ground, self.cursor, path, ours)
-                self.tally.ended[index] = Done(entry=_entry(found, expected))
-        yield from self.tally.results()
+            if index not in self.outcomes.ended:
+                found, _ = stat_after_settling(self.ground, self.cursor, path, ours)
+                self.outcomes.ended[index] = Done(entry=_entry(found, expected))
+        yield from self.outcomes.results()
 
 
 def _entry(found: stat_result, expected: Entry) -> Entry:
@@ -72,7 +72,7 @@ def rename(ground: FolderRoot, items: Sequence[RenameRequest]) -> Results:
             changes = _Changes(ground, targets)
             for index in piece:
                 step = partial(_rename, changes, origins, index, items[index])
-                changes.tally.attempt(index, items[index].path, step)
+                changes.outcomes.attempt(index, items[index].path, step)
             yield from changes.results()
 
 
@@ -82,15 +82,17 @@ def _rename(changes: _Changes, origins: DirectoryCursor, index: int, item: Renam
         raise OSError(errno.EINVAL, "impossible", item.origin)
     from_fd, name = origins.parent(item.origin)
     to_fd, new = changes.cursor.parent(item.path)
-    seen = planned_on(ground, name, from_fd, item.expected)
+    seen = stat_if_unchanged(ground, name, from_fd, item.expected)
     respelt = _move(ground, item, (name, from_fd), (new, to_fd))
+    # rename(2) takes whatever has the name at that moment: it is compared afterwards, by its new name, and
+    # renamed back if it is another file. A ctime changes by the rename itself, so it is left out.
     moved = stat_afresh(ground.fs, new, to_fd)
     if not _is_moved(moved, seen):
         if not respelt:
-            name_it(ground.fs, new, to_fd, name, from_fd)
+            rename_noreplace(ground.fs, new, to_fd, name, from_fd)
         raise StaleError(f"{printable(item.origin)} changed at the last moment")
     ground.fs.sync(to_fd)  # the new name first: a power cut must never find the file under none
-    changes.tally.touched(index, item.origin)
+    changes.outcomes.touched(index, item.origin)
     changes.changed[index] = item.path, item.expected, moved
 
 
@@ -104,11 +106,12 @@ Name = tuple[str, int]  # in an open directory
 
 
 def _move(ground: FolderRoot, item: RenameRequest, old: Name, new: Name) -> bool:
-    """Whether it was one name all the time to the file system, and has only got another spelling."""
+    """Rename; True if both names are one to the file system, and only the spelling changed."""
     try:
-        name_it(ground.fs, *old, *new)
+        rename_noreplace(ground.fs, *old, *new)
         return False
     except FileExistsError:
+        # The new name is taken. On a file system that folds, that may be the file itself by its old spelling.
         same_place = split(item.origin)[0] == split(item.path)[0]
         if not same_place or not _alike(old[0], new[0]) or _shows(ground, *new):
             raise StaleError(f"{printable(item.path)} is there by now") from None
@@ -139,6 +142,7 @@ def _respell_by_steps(ground: FolderRoot, name: str, new: str, dir_fd: int) -> N
     `clean_leftovers` brings it back.
     """
     fs, aside = ground.fs, ground.temporary()
+    # Each step is durable before the next: at any death the file is under its old name, or alone in `aside`.
     fs.mkdir(aside, dir_fd, 0o700)
     fs.sync(dir_fd)
     aside_fd = fs.open_directory(aside, dir_fd)
@@ -146,7 +150,7 @@ def _respell_by_steps(ground: FolderRoot, name: str, new: str, dir_fd: int) -> N
         fs.rename(name, dir_fd, new, aside_fd)
         fs.sync(aside_fd)
         fs.sync(dir_fd)
-        name_it(fs, new, aside_fd, new, dir_fd)
+        rename_noreplace(fs, new, aside_fd, new, dir_fd)
         fs.sync(dir_fd)
     except FileExistsError:
         raise StaleError(f"{printable(new)} is there by now") from None
@@ -168,14 +172,14 @@ def set_attributes(ground: FolderRoot, items: Sequence[SetAttributesRequest]) ->
             changes = _Changes(ground, cursor)
             for index in piece:
                 step = partial(_amend, changes, index, items[index])
-                changes.tally.attempt(index, items[index].path, step)
+                changes.outcomes.attempt(index, items[index].path, step)
             yield from changes.results()
 
 
 def _amend(changes: _Changes, index: int, item: SetAttributesRequest) -> None:
     ground = changes.ground
     dir_fd, name = changes.cursor.parent(item.path)
-    seen = planned_on(ground, name, dir_fd, item.expected)
+    seen = stat_if_unchanged(ground, name, dir_fd, item.expected)
     if item.expected.kind is Kind.FILE:
         ours = _amend_file(ground, name, dir_fd, item)
     else:
@@ -184,7 +188,7 @@ def _amend(changes: _Changes, index: int, item: SetAttributesRequest) -> None:
         ours = ground.fs.stat(name, dir_fd)
     if ours.st_ino != seen.st_ino or ours.st_size != seen.st_size:
         raise StaleError(f"{printable(item.path)} changed at the last moment")
-    changes.tally.touched(index, item.path)
+    changes.outcomes.touched(index, item.path)
     changes.changed[index] = item.path, item.expected, ours
 
 
@@ -223,7 +227,7 @@ def clean_leftovers(ground: FolderRoot, trash: Trash, leftovers: Sequence[RelPat
 
 
 def _take_or_copy(ground: FolderRoot, session: TrashSession, dir_fd: int, name: str, path: RelPath) -> None:
-    """It may be the last copy of something that was exchanged out, so it is never just unlinked."""
+    """Move a leftover to the trash: it may be the last copy of a file that was exchanged out."""
     fs = ground.fs
     seen = fs.stat(name, dir_fd)
     if stat.kind(seen) is Kind.DIRECTORY:
@@ -252,7 +256,7 @@ def _bring_back(ground: FolderRoot, aside: str, dir_fd: int) -> None:
         return
     fd = fs.open_directory(aside, dir_fd)
     try:
-        name_it(fs, name, fd, name, dir_fd)
+        rename_noreplace(fs, name, fd, name, dir_fd)
         fs.sync(dir_fd)
     except FileExistsError:
         return

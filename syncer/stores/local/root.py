@@ -1,4 +1,4 @@
-"""What all parts of the folder store stand on: the disk, the held root, the clock, our temporary names.
+"""The folder's root: its held descriptor, walks below it by descriptors, temporary names, clock, disk.
 
 No protocol here. The root is opened once and held: what happens to its path later
 cannot lead a run elsewhere.

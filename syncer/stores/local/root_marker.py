@@ -14,7 +14,7 @@ import unicodedata
 
 from syncer.engine.paths import PRIVATE, is_private
 from syncer.errors import LocalError
-from syncer.stores.local.batch import exists, name_it, write_all
+from syncer.stores.local.batch import exists, rename_noreplace, write_all
 from syncer.stores.local.filesystem import FileSystem
 from syncer.stores.local.root import MARKER, FolderRoot, is_ours_to_use
 from syncer.stores.local.traits import PROBE_NS, clear
@@ -116,7 +116,7 @@ def _plant(
     if not only_first:
         return fs.rename(temporary, own, name, own)
     try:
-        name_it(fs, temporary, own, name, own, spare=True)
+        rename_noreplace(fs, temporary, own, name, own, spare=True)
     except FileExistsError:
         fs.unlink(temporary, own)
 

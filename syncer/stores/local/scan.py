@@ -1,4 +1,4 @@
-"""Looking at a folder's directories: fingerprints of many, the full listing of one.
+"""Scans a folder's directories: fingerprints of many, the full listing of one.
 
 `fingerprints` is the hot path: a run over an unchanged tree does nothing else. It
 builds no object per name and follows no symlink. It holds no state, so that several
@@ -96,11 +96,11 @@ def joined(lines: Sequence[bytes]) -> bytes:
 
 
 def listing(fs: FileSystem, fd: int, *, now_ns: int, at_root: bool, is_own: Callable[[str], bool]) -> Listing:
-    """One directory with everything in it. Raises OSError.
+    """The complete listing of one directory. Raises OSError.
 
-    `now_ns` must have been taken before the directory was looked at: it decides which
-    stamps are old enough to be trusted. `leftovers` are bare names, without partials younger than
-    `PARTIAL_NS`: nobody need hear of those.
+    `now_ns` must have been taken before the directory was read: it decides which stamps are old enough to be
+    trusted. `leftovers` are bare names, without partial files younger than `PARTIAL_NS`, which a write may
+    resume.
     """
     entries: dict[str, Entry | BlockedEntry] = {}
     leftovers: list[str] = []
@@ -112,7 +112,7 @@ def listing(fs: FileSystem, fd: int, *, now_ns: int, at_root: bool, is_own: Call
             if at_root and name == PRIVATE:
                 continue
             if not name.startswith(TEMPORARY):
-                entries[name] = look_closer(fs, name, fd, st, now_ns)
+                entries[name] = entry_from_stat(fs, name, fd, st, now_ns)
                 continue
             if _is_leftover(name, now_ns - st.st_ctime_ns, is_own):
                 leftovers.append(name)
@@ -122,9 +122,11 @@ def listing(fs: FileSystem, fd: int, *, now_ns: int, at_root: bool, is_own: Call
         # left out would look deleted: so one seen once counts until a look of its own finds nothing.
         for name in known.keys() - entries.keys():
             try:
-                entries[name] = look_closer(fs, name, fd, fs.stat(name, fd), now_ns)
+                entries[name] = entry_from_stat(fs, name, fd, fs.stat(name, fd), now_ns)
             except FileNotFoundError:
                 continue
+        # The directory's own times change when a name comes or goes: equal ones say that none did meanwhile,
+        # within a clock tick. The fingerprint is compared again by the next run in any case.
         after = shape(fs.fstat(fd)) if turn < LOOKS - 1 else before
         if after == before:
             break
@@ -144,7 +146,7 @@ def on_its_way(fs: FileSystem, aside: str, dir_fd: int) -> str:
 
 
 def _is_leftover(name: str, age_ns: int, is_own: Callable[[str], bool]) -> bool:
-    """By the ctime: nobody can set it, and a mtime may be that of the content that was to come."""
+    """By the ctime, which cannot be set; the mtime may be that of the content that was to come."""
     if _PARTIAL.fullmatch(name):
         return age_ns > PARTIAL_NS
     return is_own(name) or (_LEFTOVER.fullmatch(name) is not None and age_ns > _DAY_NS)
@@ -156,12 +158,14 @@ def _of(entries: dict[str, Entry | BlockedEntry]) -> bytes | None:
 
 
 def shape(st: stat_result) -> tuple[int, int]:
-    """What differs after names came or went."""
+    """The times of a directory, which change when names come or go."""
     return st.st_mtime_ns, st.st_ctime_ns
 
 
-def look_closer(fs: FileSystem, name: str, dir_fd: int, st: stat_result, now_ns: int) -> Entry | BlockedEntry:
-    """What the stamp of one name means; for a symlink, with its target."""
+def entry_from_stat(
+    fs: FileSystem, name: str, dir_fd: int, st: stat_result, now_ns: int
+) -> Entry | BlockedEntry:
+    """The entry of one name from its `lstat`; for a symlink, with its target."""
     if st is UNSEEN:
         return _unseen(fs, name, dir_fd)
     what = stat.kind(st)
@@ -178,7 +182,7 @@ def _directory(fs: FileSystem, name: str, dir_fd: int, st: stat_result) -> Entry
     try:
         return OBSTACLE if is_snapshot(fs, name, dir_fd, st) else stat.DIRECTORY
     except OSError:
-        return stat.DIRECTORY  # whoever lists it hears why it cannot be
+        return stat.DIRECTORY  # listing it tells why it cannot be
 
 
 def _unseen(fs: FileSystem, name: str, dir_fd: int) -> BlockedEntry:

@@ -1,4 +1,4 @@
-"""Read-only snapshots that stand inside a root: what the file system keeps of earlier is no user's data.
+"""Detects read-only snapshots (btrfs) inside a root: they are the file system's, and never synced.
 
 snapper keeps one in `.snapshots/1/snapshot` (btrfs), ZFS has `.zfs`, an NFS server `.snapshot`. Each holds
 the whole tree again, with a copy of the root's own `.syncer` (marker, trash). They are never synced: all that

@@ -1,4 +1,4 @@
-"""Content on its way into a folder: a fresh private file, or one that outlives a broken-off put.
+"""Staging: new content in a private temporary file, or in a partial file that survives a broken-off write.
 
 Content named by a token is written to a *partial*, whose name is made from the token. A put that breaks
 off leaves it; the next one with that token goes on at its end. A partial only ever holds bytes
@@ -18,7 +18,7 @@ from os import stat_result
 
 from blake3 import blake3
 
-from syncer.engine.interfaces import LocalBasis, WriteRequest
+from syncer.engine.interfaces import WriteRequest
 from syncer.engine.model import Entry, Kind, RelPath
 from syncer.engine.paths import printable
 from syncer.errors import ChangedUnderUs, Interrupted, TransientError, Unholdable, Unreadable
@@ -30,10 +30,10 @@ from syncer.stores.stale import StaleError
 
 # --------------------------------------------------------------------------------
 #
-# What a folder has at hand when content is put there: the file to be replaced, or a part of the content.
+# The two kinds of `LocalBasis` in a folder: the file to be replaced, or the beginning of the content itself.
 #
-# The two `engine.interfaces.LocalBasis` of the folder store. Reading only; whether a source uses it is the
-# source's affair, and so is the digest of the whole: bytes read here prove nothing by themselves.
+# Read-only. Whether a source uses it is up to the source, which also verifies the digest of the whole: bytes
+# that are read here prove nothing by themselves.
 
 
 WORTH = 64 << 10
@@ -41,7 +41,7 @@ WORTH = 64 << 10
 
 
 class BasisLost(Unreadable):
-    """The disk does not give back what is at hand: a put can do without."""
+    """A local basis cannot be read from the disk; a write can do without it."""
 
     def __init__(self, error: OSError, path: RelPath) -> None:
         what = os.strerror(error.errno or 0)
@@ -254,7 +254,7 @@ def length(ground: FolderRoot, token: bytes, dir_fd: int) -> int:
 
 
 def discard(ground: FolderRoot, name: str, dir_fd: int) -> bool:
-    """Removes a partial that nobody writes; whether it is gone. A part of something is no trash."""
+    """Remove a partial file that is not being written; whether it is gone. It does not go to the trash."""
     fd = _open(ground, name, dir_fd)
     if fd is None:
         return False
@@ -304,9 +304,9 @@ def _open(ground: FolderRoot, name: str, dir_fd: int) -> int | None:
 
 
 def _is_to_be_had(ground: FolderRoot, name: str, dir_fd: int, fd: int) -> bool:
-    """Whether nobody else writes it, and the name still means it.
+    """Lock a partial file; True if no other write has it, and its name still is this file.
 
-    Looked at after it is locked: whoever held the lock before may have given it a user's name.
+    It is compared after it is locked: the write that held the lock before may have given it a user's name.
     """
     if not ground.fs.try_lock(fd):
         return False
@@ -328,7 +328,7 @@ def _cut(ground: FolderRoot, fd: int, size: int) -> int:
 
 
 def _is_ours_alone(ground: FolderRoot, found: stat_result) -> bool:
-    """A regular file that we made and that has no second name, under which it might be somebody's."""
+    """True for a regular file of this user that has no second name, under which it might be a user's file."""
     regular = stat.kind(found) is Kind.FILE
     return regular and found.st_nlink == 1 and found.st_uid == ground.fs.effective_user()
 
@@ -374,7 +374,10 @@ def stage(
     *,
     sync: bool,
 ) -> Staged:
-    """Raises OSError, Unexpected, and what the source of the content raises."""
+    """Write the new content, complete and with mode and mtime, under a temporary name beside the user's.
+
+    Raises OSError, StaleError, and what the source of the content raises.
+    """
     if item.kind is Kind.SYMLINK:
         temporary = ground.temporary()
         ours, digest = _stage_link(ground, item, temporary, directory_fd)
@@ -382,7 +385,7 @@ def stage(
     basis = older(ground, item, old, name, directory_fd)
     try:
         return _stage_file(ground, item, directory_fd, old, basis, sync=sync)
-    except BasisLost:
+    except BasisLost:  # the old version cannot be read from the disk: the content is sent whole
         return _stage_file(ground, item, directory_fd, old, None, sync=sync)
     finally:
         if basis is not None:
@@ -398,13 +401,25 @@ def _stage_file(
     *,
     sync: bool,
 ) -> Staged:
-    """What already arrived of the content goes before an older version of it: `staging`."""
+    """What already arrived of the content goes before an older version of it."""
+    source = item.source
+    if source is None:
+        raise Unholdable(f"{printable(item.path)}: no content to put", path=item.path)
     draft = begin(ground, item, directory_fd)
     try:
-        digest = _fill(ground, draft, item, draft.beginning(item, basis) or basis)
+        try:
+            written = write_all(ground.fs, draft.fd, source.chunks(draft.beginning(item, basis) or basis))
+        except OSError as error:
+            if error.errno == errno.EFBIG and ground.fs.unlimited():
+                _note_limit(ground, draft.fd)
+            raise
+        if draft.start + written != item.size:
+            raise ChangedUnderUs(f"{printable(item.path)}: not as long as it was planned on", path=item.path)
         _dress(ground, draft.fd, item, old)
         if sync:
             ground.fs.sync(draft.fd)
+        # From here on the file is an ordinary temporary one: what an exchange brings under its name may be
+        # the last copy of somebody's edit, and must not be taken for a partial that is written on.
         draft.complete()
         ours = ground.fs.fstat(draft.fd)
     except Exception as error:
@@ -412,22 +427,8 @@ def _stage_file(
         raise
     finally:
         draft.close()
+    digest = source.entry.digest
     return Staged(item=item, temporary=draft.name, ours=ours, digest=digest, old=old, start=draft.start)
-
-
-def _fill(ground: FolderRoot, draft: TempFile, item: WriteRequest, basis: LocalBasis | None) -> bytes | None:
-    source = item.source
-    if source is None or item.kind is not Kind.FILE:
-        raise Unholdable(f"{printable(item.path)}: no content to put", path=item.path)
-    try:
-        written = write_all(ground.fs, draft.fd, source.chunks(basis))
-    except OSError as error:
-        if error.errno == errno.EFBIG and ground.fs.unlimited():
-            _note_limit(ground, draft.fd)
-        raise
-    if draft.start + written != item.size:
-        raise ChangedUnderUs(f"{printable(item.path)}: not as long as it was planned on", path=item.path)
-    return source.entry.digest
 
 
 def _note_limit(ground: FolderRoot, fd: int) -> None:

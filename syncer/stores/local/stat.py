@@ -1,4 +1,4 @@
-"""The version of a folder's entry: its `lstat`, packed; and when such a stamp proves anything.
+"""Versions of a folder's entries: `lstat` packed into bytes; and when such a stamp is trusted.
 
 Pure. A version is size, mtime, ctime, inode and mode. The device number is left out: it
 changes over reboots; the root's marker and file system id stand for it.
@@ -63,7 +63,7 @@ def ripe(ctime_ns: int, now_ns: int) -> bool:
     return ctime_ns < now_ns - _margin(ctime_ns)
 
 
-def unripe_ns(st: os.stat_result, now_ns: int) -> int:
+def untrusted_for_ns(st: os.stat_result, now_ns: int) -> int:
     """How long until the stamp is `trusted`; 0 if it is, or if it lies in the future: no wait helps that."""
     margin = _margin(st.st_ctime_ns)
     missing = st.st_ctime_ns + margin + 1 - now_ns

@@ -1,4 +1,4 @@
-"""A folder on a disk as a store: what `local:` means, and one side of every job.
+"""`FolderStore`: a folder on a disk as a store (`local:`), one side of every job.
 
 This file only gathers the parts: `scan` and `read` look, `write`, `delete` and `rename` change, `root_marker`
 identifies the root, `trash` keeps what is taken away. All calls to the disk go through `filesystem`. It
@@ -237,7 +237,7 @@ class FolderStore:
     def list_packed(
         self, path: RelPath, *, hides: Callable[[str], bool], hold: Callable[[int], None]
     ) -> tuple[packed_listing.Packed, str]:
-        """The same for whoever only passes it on, with what is mounted there; see `packed.listing`."""
+        """The listing packed, for a server that passes it on, and its mount; see `packed_listing`."""
         now = self._ground.clock.now_ns()
         with self._entered(path) as fd:
             found = packed_listing.listing(

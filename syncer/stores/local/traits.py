@@ -1,4 +1,4 @@
-"""What the file system of a root does otherwise than ext4: found out by trying, once, and kept at the root.
+"""File system traits: how a root's disk differs from ext4, found by trying once, and kept at the root.
 
     .syncer/traits      JSON; made with mode 0700, where the root's marker beside it has 0600
 

@@ -1,4 +1,4 @@
-"""The trash of a folder store: what sync takes from a name, kept as it was, under its own path.
+"""The trash of a folder store: replaced and deleted content, kept as it was, under its own path.
 
     TRASH/20261121-104700-12/docs/a.txt              taken by run 12, which began then (UTC)
     TRASH/20261121-104700-12~2/docs/a.txt            the same path again in the same run
@@ -26,7 +26,7 @@ from syncer.engine.model import Kind, RelPath
 from syncer.engine.paths import PRIVATE, TEMPORARY, TRASH, tree_key
 from syncer.engine.paths import split as split_path
 from syncer.errors import LocalError
-from syncer.stores.local.batch import NO_LINK, copy_file, drop_quietly, is_same, name_it
+from syncer.stores.local.batch import NO_LINK, copy_file, drop_quietly, is_same, rename_noreplace
 from syncer.stores.local.errors import GONE
 from syncer.stores.local.filesystem import FileSystem
 from syncer.stores.local.root import DirectoryCursor
@@ -185,7 +185,7 @@ class Trash:
         except FileNotFoundError:
             if not make or not self._rooted:
                 raise
-        return self._open(make=True)  # somebody emptied the trash by hand
+        return self._open(make=True)  # the trash was emptied by hand
 
     def _open(self, *, make: bool) -> int:
         fd = self._anchor()
@@ -240,7 +240,7 @@ class TrashSession:
     def keep(self, name: str, dir_fd: int, path: RelPath, seen: stat_result) -> Kept:
         """A second name in the trash for what is at `name` (not durable before `sync`).
 
-        Raises OSError, or Unexpected if it had to be copied and changed meanwhile.
+        Raises OSError, or StaleError if it had to be copied and changed meanwhile.
         """
         kept = self._place(path, lambda new, fd: self._link_or_copy(name, dir_fd, new, fd, seen))
         self._trash.note(kept, seen.st_size)
@@ -249,7 +249,7 @@ class TrashSession:
     def take(self, name: str, dir_fd: int, path: RelPath) -> Kept:
         """Moves `name` itself into the trash, whatever it is; EXDEV where that is another file system."""
         size = self._fs.stat(name, dir_fd).st_size
-        kept = self._place(path, lambda new, fd: name_it(self._fs, name, dir_fd, new, fd))
+        kept = self._place(path, lambda new, fd: rename_noreplace(self._fs, name, dir_fd, new, fd))
         self._trash.note(kept, size)
         return kept
 
@@ -267,7 +267,7 @@ class TrashSession:
     def give_back(self, kept: Kept, name: str, dir_fd: int) -> None:
         """Gives what was taken its name again; FileExistsError if that is taken by now: then it stays."""
         directory, last = split_path(f"{kept.batch}/{kept.path}")
-        name_it(self._fs, last, self._walk().enter(directory), name, dir_fd)
+        rename_noreplace(self._fs, last, self._walk().enter(directory), name, dir_fd)
 
     def discard(self, kept: Kept, name: str, dir_fd: int) -> None:
         """Takes back a `keep`, provided that `name` still stands for the same inode."""
@@ -367,7 +367,7 @@ class TrashSession:
         part = f"{TEMPORARY}{secrets.token_hex(8)}"
         try:
             copy_file(self._fs, name, dir_fd, part, fd, seen)
-            name_it(self._fs, part, fd, new, fd)
+            rename_noreplace(self._fs, part, fd, new, fd)
         except Exception:
             drop_quietly(self._fs, part, fd)  # the original still has its name
             raise

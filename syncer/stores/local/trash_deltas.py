@@ -1,4 +1,4 @@
-"""Old versions of large files in the trash, kept as their difference from a newer version in the trash.
+"""Trash deltas: old versions of large files, kept as their difference from a newer version in the trash.
 
 A small edit of a large file leaves a whole old version in the trash each time. After the run, where it pays,
 the older of two versions is replaced by a *delta* against the newer one. The last version of a file in the

@@ -1,4 +1,4 @@
-"""Getting things back out of the trash, and emptying it by age.
+"""Restores files from the trash, and empties it by age.
 
 Restoring never clobbers: a name that is taken is `Stale`. Nothing leaves the trash before it
 is durable at its name. Only whole runs' folders are emptied, and only by `empty`.
@@ -20,7 +20,14 @@ from syncer.engine.model import Done, Entry, Kind, Outcome, RelPath
 from syncer.engine.paths import join, parts, printable, split, tree_key
 from syncer.errors import ChangedUnderUs
 from syncer.stores.local import stat, trash_deltas, write
-from syncer.stores.local.batch import MEBIBYTE, NO_LINK, BatchOutcomes, copy_file, drop_quietly, name_it
+from syncer.stores.local.batch import (
+    MEBIBYTE,
+    NO_LINK,
+    BatchOutcomes,
+    copy_file,
+    drop_quietly,
+    rename_noreplace,
+)
 from syncer.stores.local.delete import MODE
 from syncer.stores.local.errors import reading
 from syncer.stores.local.filesystem import FileSystem
@@ -202,11 +209,11 @@ def restore(ground: FolderRoot, trash: Trash, kept: Kept, to: RelPath = "") -> O
     `Stale` if the name is taken, or if the thing is no longer in the trash.
     """
     path = to or kept.path
-    tally = BatchOutcomes(ground)
+    outcomes = BatchOutcomes(ground)
     with ground.cursor() as cursor:
-        if tally.attempt(0, path, lambda: _restore(ground, trash, kept, path, cursor)):
+        if outcomes.attempt(0, path, lambda: _restore(ground, trash, kept, path, cursor)):
             return Done()
-    return tally.ended[0]
+    return outcomes.ended[0]
 
 
 def _restore(ground: FolderRoot, trash: Trash, kept: Kept, path: RelPath, cursor: DirectoryCursor) -> None:
@@ -247,7 +254,7 @@ def _bring(
     temporary = ground.temporary()
     copy_file(fs, name, bin_fd, temporary, dir_fd, seen)
     try:
-        name_it(fs, temporary, dir_fd, new, dir_fd, spare=True)
+        rename_noreplace(fs, temporary, dir_fd, new, dir_fd, spare=True)
     except FileExistsError:
         drop_quietly(fs, temporary, dir_fd)
         raise StaleError(f"{printable(path)} is there already") from None
@@ -313,14 +320,14 @@ def put_back(ground: FolderRoot, trash: Trash, wanted: Sequence[tuple[Kept, Entr
     Raises OSError where the root cannot be opened.
     """
     ground.root_fd()  # the trash is looked at as the root's file system wants to be looked at
-    tally = BatchOutcomes(ground)
+    outcomes = BatchOutcomes(ground)
     puts: dict[int, WriteRequest] = {}
     for index, (kept, expected) in enumerate(wanted):
-        tally.attempt(index, kept.path, partial(_find, puts, index, trash, kept, expected))
+        outcomes.attempt(index, kept.path, partial(_find, puts, index, trash, kept, expected))
     found = list(puts)
     for number, outcome in write.put(ground, trash, list(puts.values())):
-        tally.ended[found[number]] = outcome
-    yield from tally.results()
+        outcomes.ended[found[number]] = outcome
+    yield from outcomes.results()
 
 
 def _find(puts: dict[int, WriteRequest], index: int, trash: Trash, kept: Kept, expected: Entry) -> None:
@@ -330,7 +337,7 @@ def _find(puts: dict[int, WriteRequest], index: int, trash: Trash, kept: Kept, e
 def item(trash: Trash, kept: Kept, expected: Entry) -> WriteRequest:
     """A put of what is kept to its own path, where `expected` stands.
 
-    Raises OSError, Unexpected, BadDelta.
+    Raises OSError, StaleError, BadDelta.
     """
     fs = trash.fs
     with trash_deltas.opened(trash) as deltas:

@@ -12,7 +12,7 @@ __all__ = ["rig"]
 
 def facts(machine: Machine) -> list[str]:
     with machine._pair(Policy(host="h"), patient=True) as pair:
-        return [selection.facts(action) for action in sync.survey(pair).actions]
+        return [selection.facts(action) for action in sync.plan(pair).actions]
 
 
 def test_two_looks_at_a_drive_see_the_same(rig: OrangeRig) -> None:

@@ -63,7 +63,7 @@ class Machine:
     def run(self, policy: Policy | None = None, *, patient: bool = True) -> RunReport:
         """One run. Raises what it raises."""
         with self._pair(policy or Policy(host=self.home.name), patient=patient) as pair:
-            return sync.run(pair)
+            return sync.sync(pair)
 
     def at_rest(self, policy: Policy | None = None, most: int = 3) -> int:
         """Runs until there is nothing to do, and how many runs that took."""

@@ -76,7 +76,7 @@ class Machine:
     def run(self, policy: Policy | None = None, scope: Scope = EVERYTHING) -> RunReport:
         """One run. Raises what it raises."""
         with self._pair(policy or Policy(host=self.home.name)) as pair:
-            return sync.run(pair, sync.look(pair, scope))
+            return sync.sync(pair, sync.find_changed_directories(pair, scope))
 
     def settled(self) -> None:
         """Runs until there is nothing to do."""

@@ -14,7 +14,7 @@ from tests.swift.server import Swift
 
 def facts(machine: Machine) -> list[str]:
     with machine._pair(Policy(host="h")) as pair:
-        return [selection.facts(action) for action in sync.survey(pair).actions]
+        return [selection.facts(action) for action in sync.plan(pair).actions]
 
 
 def test_two_looks_at_a_container_see_the_same(swift: Swift, tmp_path: Path) -> None:
