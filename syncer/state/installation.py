@@ -19,7 +19,9 @@ _LONGEST: Final = 200  # bytes that are read of either file
 
 def installation(state_dir: Path) -> str:
     """32 hex digits. The random number is created on first use, if the state directory exists."""
-    text = f"{_random(state_dir)}\0{_machine()}\0{os.path.realpath(state_dir)}"
+    path = state_dir / _NAME
+    random = _read(path) or _create(path) or _read(path)
+    text = f"{random}\0{_machine()}\0{os.path.realpath(state_dir)}"
     return blake2b(os.fsencode(text), digest_size=16).hexdigest()
 
 
@@ -32,11 +34,6 @@ def machine() -> str:
     """16 hex digits that identify this machine; "" if the system has no machine id."""
     text = _machine()
     return blake2b(text.encode(), digest_size=8).hexdigest() if text else ""
-
-
-def _random(state_dir: Path) -> str:
-    path = state_dir / _NAME
-    return _read(path) or _create(path) or _read(path)
 
 
 def _create(path: Path) -> str:

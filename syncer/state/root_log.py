@@ -132,7 +132,11 @@ class RootLog:
         return [self._past(root, path) for (root,) in found]
 
     def _past(self, root: str, path: RelPath) -> Sequence[EchoChange]:
-        since = max(self._looked, self._looked_at(split(path)[0]))
+        looked = self._number(
+            "SELECT seq FROM looked WHERE job = ? AND directory = ?",
+            (self.job, os.fsencode(split(path)[0])),
+        )
+        since = max(self._looked, looked)
         rows = self._database.select(
             "SELECT seq, left, now, origin, mover, job, at_ns FROM log "
             "WHERE root = ? AND path = ? ORDER BY seq",
@@ -155,11 +159,6 @@ class RootLog:
 
     def called(self, job: str) -> str:
         return str(self._database.value("SELECT name FROM jobs WHERE job = ?", (job,)) or job)
-
-    def _looked_at(self, directory: RelPath) -> int:
-        return self._number(
-            "SELECT seq FROM looked WHERE job = ? AND directory = ?", (self.job, os.fsencode(directory))
-        )
 
     def _number(self, sql: str, row: tuple[Any, ...]) -> int:
         return int(self._database.value(sql, row) or 0)
