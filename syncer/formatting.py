@@ -1,7 +1,7 @@
-"""Sizes, durations and delete limits as people write them, to numbers and back.
+"""Parse and format sizes, durations and delete limits, and small parts of messages.
 
-Pure text work: raises ValueError with a message that says what would be right; the
-config reader and the command line add where it stood.
+The parsers raise ValueError with a message that says what would be right; the config reader and the command
+line add the key or the option.
 """
 
 from __future__ import annotations
@@ -11,18 +11,16 @@ from collections.abc import Iterable
 
 from syncer.engine.model import MaxDelete
 
-# -- Small pieces of language that several messages share -----------------------
-
 
 def quoted(value: object) -> str:
-    """A value from the config file, as it would be written there."""
+    """A value as it is written in the config file."""
     if isinstance(value, bool):
         return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def near(word: object, known: Iterable[str]) -> str:
-    """` (did you mean "x"?)`, or nothing when no known word is near."""
+    """` (did you mean "x"?)` with the known word that is most similar; "" if none is."""
     import difflib
 
     close = difflib.get_close_matches(str(word), list(known), n=1)
@@ -72,7 +70,7 @@ def parse_duration(value: object) -> float:
 
 
 def parse_duration_or_none(value: object) -> float:
-    """A duration, or 0 for none at all. Raises ValueError."""
+    """Seconds of a duration, or 0 for `0` and `0s`. Raises ValueError."""
     off = value in (0, "0", "0s") and not isinstance(value, bool)
     return 0.0 if off else parse_duration(value)
 
@@ -89,7 +87,7 @@ def parse_max_delete(value: object) -> MaxDelete:
 
 
 def show_size(size: float) -> str:
-    """`1.2 MB` for people (powers of 1000)."""
+    """`1.2 MB` (powers of 1000)."""
     if size < 1000:
         return f"{size:.0f} B"
     for unit in ("kB", "MB", "GB", "TB"):
@@ -109,7 +107,7 @@ def show_duration(seconds: float) -> str:
 
 
 def show_max_delete(limit: MaxDelete) -> str | int:
-    """The limit as the config file holds it."""
+    """The limit as it is written in the config file."""
     if limit.count is not None:
         return limit.count
     return f"{100 * (limit.share or 0.0):g}%"

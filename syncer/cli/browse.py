@@ -1,4 +1,4 @@
-"""`ls` and `quota`: a look at a remote, or at a folder here."""
+"""Commands `ls` and `quota`: entries and free space of a remote, or of a local folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 import click
 
 from syncer.accounts import browse
-from syncer.accounts.browse import AccountQuota
 from syncer.cli.common import CliContext, pass_cli, shared
 from syncer.cli.json_output import Document
 from syncer.config import LOCAL, Location
@@ -27,8 +26,8 @@ def ls(session: CliContext, place: str) -> int:
     """List what is at ACCOUNT:PATH, or local:/some/folder."""
     session.start_logging()
     where = _location(place)
-    found = browse.entries(session.settings(), where, clock=SystemClock())
-    rows = sorted(found.items(), key=lambda item: os.fsencode(item[0]))
+    entries = browse.entries(session.settings(), where, clock=SystemClock())
+    rows = sorted(entries.items(), key=lambda item: os.fsencode(item[0]))
     document = {
         "account": where.account,
         "path": where.path,
@@ -48,7 +47,10 @@ def quota(session: CliContext, place: str) -> int:
     where = _location(f"{LOCAL}:." if place == f"{LOCAL}:" else place)
     room = browse.room(session.settings(), where, clock=SystemClock())
     document = {"account": where.account, "free": room.free, "used": room.used, "total": room.total}
-    session.answer(document, f"{printable(place)}  {_room(room)}")
+    free = "free: not said by the service" if room.free is None else f"{show_size(room.free)} free"
+    used = "" if room.used is None else f", {show_size(room.used)} used"
+    total = "" if room.total is None else f" of {show_size(room.total)}"
+    session.answer(document, f"{printable(place)}  {free}{used}{total}")
     return 0
 
 
@@ -57,12 +59,6 @@ def _location(text: str) -> Location:
         return Location.parse(text, expand=False)
     except ValueError as error:
         raise UsageError(str(error)) from error
-
-
-def _room(room: AccountQuota) -> str:
-    free = "free: not said by the service" if room.free is None else f"{show_size(room.free)} free"
-    used = "" if room.used is None else f", {show_size(room.used)} used"
-    return free + used + ("" if room.total is None else f" of {show_size(room.total)}")
 
 
 def _entry(name: str, seen: Entry | BlockedEntry) -> Document:
@@ -85,7 +81,7 @@ def _line(name: str, seen: Entry | BlockedEntry) -> str:
 
 
 def _time(seen: Entry) -> str | None:
-    """UTC, whole seconds; None for none, and for one that no calendar holds."""
+    """The mtime in UTC, to the second; None if there is none, or if it is beyond the calendar."""
     if seen.mtime_ns is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""`config`: is the file right, and what does it come to with all defaults."""
+"""Command `config`: check the config file, or show all settings with their defaults."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def check(session: CliContext) -> int:
 
 
 def checked(session: CliContext) -> int:
-    """Load the config, look whether the roots stand apart and are there, and whether the patterns make sense.
+    """Load the config; check that roots exist and do not overlap, and that patterns make sense.
 
-    A pattern that is surely not meant stops no run, it matches what it matches for git. Here it is an error.
+    A pattern that is surely a mistake stops no run, where it matches what git matches. Here it is an error.
     """
     settings = session.loaded()
     overlap.check(settings, settings.jobs.values())
@@ -95,7 +95,7 @@ def _document(settings: Settings) -> Document:
 
 
 def _account(account: Any) -> Document:
-    """What is set; a secret only by the place it is kept at."""
+    """The keys that are set; of a secret only where it is stored."""
     return {
         key: value.describe() if isinstance(value, Secret) else str(value)
         for key, value in account

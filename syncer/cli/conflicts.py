@@ -1,4 +1,4 @@
-"""`conflicts`: what waits for a person, and how to settle it."""
+"""Command `conflicts`: list, show and resolve open conflicts."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def listing(session: CliContext, words: Sequence[str]) -> int:
             if state.note:
                 session.inform(f"{job.name}: {printable(state.note)}")
     found = _open(selection)
-    lines = [line for name, conflict, take in found for line in (_line(name, conflict, take),)]
+    lines = [_line(*one) for one in found]
     documents = [_document(*one) for one in found]
     session.answer({"conflicts": documents}, *(lines or ["no open conflicts"]))
     return 0
@@ -115,7 +115,7 @@ Found = tuple[str, OpenConflict, str]
 
 
 def _open(selection: Selection) -> list[Found]:
-    """Job, conflict and the choice already made (""), for all open conflicts."""
+    """All open conflicts: job, conflict, and the choice that was made ("" for none)."""
     return [found for job in selection.jobs for found in _of_job(job, selection)]
 
 
@@ -128,7 +128,7 @@ def _of_job(job: JobSettings, selection: Selection) -> list[Found]:
 
 
 def _named(selection: Selection, texts: Sequence[str]) -> dict[str, set[RelPath]]:
-    """The paths of open conflicts that the texts name, by job. Raises UsageError."""
+    """The paths of open conflicts that paths and globs name, by job. Raises UsageError."""
     known = {
         job.name: (job, [n for _, conflict, _ in _of_job(job, selection) for n in resolution.names(conflict)])
         for job in selection.jobs
@@ -136,8 +136,8 @@ def _named(selection: Selection, texts: Sequence[str]) -> dict[str, set[RelPath]
     try:
         return user_paths.find(texts, known)
     except UsageError as missing:
-        told = f"there is no open conflict at {missing.message}"
-        raise UsageError(told, hint="syncer conflicts list") from None
+        message = f"there is no open conflict at {missing.message}"
+        raise UsageError(message, hint="syncer conflicts list") from None
 
 
 def _line(name: str, conflict: OpenConflict, take: str) -> str:

@@ -1,6 +1,6 @@
-"""`daemon` and the commands that talk to one: `pause`, `resume`, `flush`, `stop`.
+"""Command `daemon`, and the commands that control a running one: `pause`, `resume`, `flush`, `stop`.
 
-They work without a daemon where that makes sense. What a daemon does is `syncer.daemon`'s affair.
+Those work without a daemon where that makes sense. The daemon itself is `syncer.daemon`.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from syncer.jobs import RunOptions, SystemClock, overlap
 
 Load = Callable[[], tuple[Settings, Sequence[JobSettings]]]
 
-_MOST_WAIT = 86_400.0  # seconds: what `flush --wait` means without a number, and the most there is
-_STOPS_WITHIN = 15.0  # seconds: a daemon promises 5
+_MOST_WAIT = 86_400.0  # seconds: the default and the limit of `flush --wait`
+_STOPS_WITHIN = 15.0  # seconds; a daemon ends within 5
 _BUSY = (Phase.STARTING, Phase.GATHERING, Phase.RUNNING)
 _STILL = 3  # exit codes
 _PAUSED = 1
 
 
 class Serve(Protocol):
-    """The daemon: runs until it is stopped; answers the exit code."""
+    """The daemon: runs until it is stopped; returns the exit code."""
 
     def __call__(self, load: Load, *, started: Callable[[str], None]) -> int: ...
 
@@ -59,7 +59,7 @@ def daemon(session: CliContext, words: tuple[str, ...], metrics: str | None) -> 
 
 
 def run_daemon(session: CliContext, words: Sequence[str], *, metrics: str | None, serve: Serve) -> int:
-    """Reads the config, also later when the daemon asks for it again. Raises what `select` and `serve` do."""
+    """Run the daemon, which loads the config again at SIGHUP. Raises what `select` and `serve` raise."""
     from syncer.daemon import log
     from syncer.daemon.metrics_server import loopback
 
@@ -131,16 +131,16 @@ def flush(session: CliContext, words: tuple[str, ...], wait: str | None) -> int:
         session.inform(f"waiting for the daemon (process {client.pid}), {show_duration(seconds)} at most")
     clock = SystemClock()
     begun = clock.monotonic()
-    found = client.flush(names, wait=seconds)
+    statuses = client.flush(names, wait=seconds)
     in_time = clock.monotonic() - begun < seconds
-    told = [_flushed(job, seconds, in_time=in_time) for job in found]
+    outcomes = [_flushed(job, seconds, in_time=in_time) for job in statuses]
     document = {
         "daemon": True,
         "waited": seconds > 0,
-        "jobs": [status.job_document(job) for job in found],
+        "jobs": [status.job_document(job) for job in statuses],
     }
-    session.answer(document, *(line for line, _ in told))
-    return exit_codes.worst(code for _, code in told)
+    session.answer(document, *(line for line, _ in outcomes))
+    return exit_codes.worst(code for _, code in outcomes)
 
 
 @click.command()
@@ -166,7 +166,7 @@ def _mark(session: CliContext, words: Sequence[str], *, on: bool) -> int:
     client = connect(settings.state_dir)
     names = tuple(dict.fromkeys(words))
     if client is not None:
-        marked = _told(client, names, on=on)
+        marked = _set_paused(client, names, on=on)
     else:
         marked = _markable(settings, names, on=on)
         pause_file.set_paused(settings.state_dir, marked, on)
@@ -177,13 +177,13 @@ def _mark(session: CliContext, words: Sequence[str], *, on: bool) -> int:
     return 0
 
 
-def _told(client: Client, names: Sequence[str], *, on: bool) -> Sequence[str]:
+def _set_paused(client: Client, names: Sequence[str], *, on: bool) -> Sequence[str]:
     (client.pause if on else client.resume)(names)
     return names or [job.job for job in client.status().jobs]
 
 
 def _markable(settings: Settings, names: Sequence[str], *, on: bool) -> Sequence[str]:
-    """The names, if they are jobs; what is paused can be resumed also if its job is gone by now."""
+    """The names, which must be jobs, or paused: a job that was removed can be resumed."""
     marks = frozenset() if on else pause_file.paused(settings.state_dir)
     selected = _selected(settings, [name for name in names if name not in marks]) if names else None
     if selected or names:
@@ -206,14 +206,14 @@ def _synced(session: CliContext, selection: Selection) -> int:
     overlap.check(selection.settings, selection.settings.jobs.values())
     session.start_logging()
     session.inform("no daemon runs; the jobs are synced once")
-    found = run_each(session, selection, RunOptions(), jobs.sync, report)
+    statuses = run_each(session, selection, RunOptions(), jobs.sync, report)
     if session.json:
-        print_json({"daemon": False, **json_output.jobs(found)})
-    return exit_codes.worst(result.exit_code for result in found)
+        print_json({"daemon": False, **json_output.jobs(statuses)})
+    return exit_codes.worst(result.exit_code for result in statuses)
 
 
 def _waited(words: Sequence[str], wait: str | None) -> tuple[tuple[str, ...], float]:
-    """The jobs' names and the seconds: what stands behind `--wait` may be a job's name. Raises UsageError."""
+    """Names of jobs, and seconds: the word after `--wait` may be the name of a job. Raises UsageError."""
     names = tuple(dict.fromkeys(words))
     if wait is None:
         return names, 0.0
@@ -229,9 +229,9 @@ def _waited(words: Sequence[str], wait: str | None) -> tuple[tuple[str, ...], fl
 
 
 def _flushed(job: JobStatus, waited: float, *, in_time: bool) -> tuple[str, int]:
-    """What to say of a job that was to be looked at, and its exit code.
+    """The line and the exit code for a job that was flushed.
 
-    A job that runs although the daemon answered in time runs anew: what was waited for has ended.
+    If the daemon answered in time, a job that runs nevertheless is in a new run: the flush has ended.
     """
     name = printable(job.job)
     if job.phase is Phase.PAUSED:

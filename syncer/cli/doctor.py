@@ -1,4 +1,4 @@
-"""`doctor`: probes this machine, the config, the folders and the accounts, on one screen."""
+"""Command `doctor`: check this machine, the config, the folders and the accounts."""
 
 from __future__ import annotations
 
@@ -26,20 +26,18 @@ def doctor(session: CliContext, accounts: tuple[str, ...]) -> int:
     something is bad.
     """
     session.start_logging()
-    found = list(_named(session, accounts) if accounts else _everything(session))
-    width = max(len(finding.name) for finding in found)
-    lines = [line for finding in found for line in _lines(finding, width)]
-    checks = [{"name": f.name, "ok": f.ok, "message": f.message, "hint": f.hint} for f in found]
-    good = all(finding.ok for finding in found)
+    findings = list(_named(session, accounts) if accounts else _everything(session))
+    width = max(len(finding.name) for finding in findings)
+    lines = []
+    for finding in findings:
+        mark = "ok  " if finding.ok else "BAD "
+        lines.append(f"{mark} {printable(finding.name):<{width}}  {printable(finding.message)}")
+        if finding.hint:
+            lines.append(f"{'':{width + 5}}  -> {printable(finding.hint)}")
+    checks = [{"name": f.name, "ok": f.ok, "message": f.message, "hint": f.hint} for f in findings]
+    good = all(finding.ok for finding in findings)
     session.answer({"ok": good, "checks": checks}, *lines)
     return 0 if good else 1
-
-
-def _lines(finding: Finding, width: int) -> Iterator[str]:
-    mark = "ok  " if finding.ok else "BAD "
-    yield f"{mark} {printable(finding.name):<{width}}  {printable(finding.message)}"
-    if finding.hint:
-        yield f"{'':{width + 5}}  -> {printable(finding.hint)}"
 
 
 def _named(session: CliContext, names: Iterable[str]) -> Iterator[Finding]:
@@ -60,8 +58,8 @@ def _everything(session: CliContext) -> Iterator[Finding]:
         yield Finding(name="config", ok=False, message=error.message.replace("\n", "; "), hint=error.hint)
         yield diagnostics.state_directory(default_state_dir())
         return
-    told = str(settings.path) if settings.path else f"none at {default_config()}: all is default"
-    yield Finding(name="config", ok=True, message=told)
+    path = str(settings.path) if settings.path else f"none at {default_config()}: all is default"
+    yield Finding(name="config", ok=True, message=path)
     yield diagnostics.state_directory(settings.state_dir)
     for job in settings.jobs.values():
         yield from diagnostics.job(settings, job)
@@ -69,7 +67,5 @@ def _everything(session: CliContext) -> Iterator[Finding]:
 
 
 def _accounts(settings: Settings, names: Iterable[str]) -> Iterator[Finding]:
-    from syncer.jobs import diagnostics
-
     for name in names:
         yield from diagnostics.account(settings, settings.accounts[name], clock=SystemClock())

@@ -1,4 +1,4 @@
-"""`explain` and `check`: a look at both sides that changes nothing."""
+"""Commands `explain` and `check`: scan both sides, change nothing."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from syncer.cli.job_selection import Selection, select, select_one
 from syncer.cli.json_output import Document
 from syncer.cli.progress import progress_reporter
 from syncer.config import JobSettings, Settings
-from syncer.engine.model import BaseEntry, RelPath
+from syncer.engine.model import RelPath
 from syncer.engine.paths import printable
-from syncer.engine.report import CheckDifference, Explanation
+from syncer.engine.report import Explanation
 from syncer.errors import SyncerError, UsageError
 from syncer.formatting import show_size
 from syncer.jobs import Environment, conflicts, results, user_paths
@@ -49,12 +49,12 @@ def explain(session: CliContext, path: str, words: tuple[str, ...]) -> int:
     [job] = selection.jobs
     with stoppable() as stop, progress_reporter(session, stop, job.name) as reporter:
         environment = Environment(settings=selection.settings, reporter=reporter)
-        found = jobs.explain(environment, job, candidates)
-        kept = [one for one in conflicts.trashed(environment, job) if one.thing.path == found.path]
-        kept.sort(key=lambda one: one.thing.order)
-    document = {**_explanation(found), "trash": [trash.document(one) for one in kept]}
-    in_trash = [f"  trash   {trash.described(one)}" for one in reversed(kept)]
-    session.answer({"job": job.name, **document}, *_words(found), *in_trash)
+        explanation = jobs.explain(environment, job, candidates)
+        versions = [v for v in conflicts.trashed(environment, job) if v.thing.path == explanation.path]
+        versions.sort(key=lambda version: version.thing.order)
+    document = {**_document(explanation), "trash": [trash.document(version) for version in versions]}
+    in_trash = [f"  trash   {trash.described(version)}" for version in reversed(versions)]
+    session.answer({"job": job.name, **document}, *_lines(explanation), *in_trash)
     return 0
 
 
@@ -74,50 +74,45 @@ def locate(session: CliContext, path: str, words: tuple[str, ...]) -> tuple[Sele
     return selection, user_paths.checked(selection.jobs[0], path)
 
 
-def _explanation(found: Explanation) -> Document:
+def _document(explanation: Explanation) -> Document:
+    base, rule = explanation.base, explanation.ignore_rule
     return {
-        "path": found.path,
-        "base": _base(found.base) if found.base else None,
-        "local": json_output.seen(found.local),
-        "remote": json_output.seen(found.remote),
-        "rule": found.rule,
-        "ignore": _ignore(found),
-        "actions": [json_output.action(act) for act in found.actions if results.loud(act)],
+        "path": explanation.path,
+        "base": None
+        if base is None
+        else {
+            "kind": base.kind.name.lower(),
+            "size": base.size,
+            "digest": base.digest.hex(),
+            "executable": base.executable,
+        },
+        "local": json_output.seen(explanation.local),
+        "remote": json_output.seen(explanation.remote),
+        "rule": explanation.rule,
+        "ignore": None
+        if rule is None
+        else {
+            **json_output.ignore_rule(rule),
+            "ignored": not rule.negated,
+            "path": explanation.ignored_above or explanation.path,
+        },
+        "actions": [json_output.action(act) for act in explanation.actions if results.loud(act)],
     }
 
 
-def _ignore(found: Explanation) -> Document | None:
-    """The ignore rule with the last word on the path, and what it says of what; None if no rule speaks."""
-    rule = found.ignore_rule
-    if rule is None:
-        return None
-    named = found.ignored_above or found.path
-    return {**json_output.ignore_rule(rule), "ignored": not rule.negated, "path": named}
-
-
-def _base(row: BaseEntry) -> Document:
-    return {
-        "kind": row.kind.name.lower(),
-        "size": row.size,
-        "digest": row.digest.hex(),
-        "executable": row.executable,
-    }
-
-
-def _words(found: Explanation) -> list[str]:
-    base = (
-        "nothing" if found.base is None else f"{found.base.kind.name.lower()}, {show_size(found.base.size)}"
-    )
+def _lines(explanation: Explanation) -> list[str]:
+    base = explanation.base
+    base_text = "nothing" if base is None else f"{base.kind.name.lower()}, {show_size(base.size)}"
     lines = [
-        f"{printable(found.path) or '(the root)'}",
-        f"  base    {base}",
-        f"  local   {text_output.seen(found.local)}",
-        f"  remote  {text_output.seen(found.remote)}",
-        f"  rule    {printable(found.rule)}",
+        f"{printable(explanation.path) or '(the root)'}",
+        f"  base    {base_text}",
+        f"  local   {text_output.seen(explanation.local)}",
+        f"  remote  {text_output.seen(explanation.remote)}",
+        f"  rule    {printable(explanation.rule)}",
     ]
-    if found.ignore_rule is not None and found.ignore_rule.negated:
-        lines.append(f"  ignore  not ignored, by {printable(str(found.ignore_rule))}")
-    loud = [act for act in found.actions if results.loud(act)]
+    if explanation.ignore_rule is not None and explanation.ignore_rule.negated:
+        lines.append(f"  ignore  not ignored, by {printable(str(explanation.ignore_rule))}")
+    loud = [act for act in explanation.actions if results.loud(act)]
     return lines + ([f"  next    {text_output.action(act)}" for act in loud] or ["  next    nothing"])
 
 
@@ -129,10 +124,10 @@ def check(session: CliContext, words: tuple[str, ...]) -> int:
     """Compare both sides of each JOB by content. Nothing is changed; exits 1 if they differ."""
     session.start_logging()
     selection = select(session, words)
-    found = [_checked(session, selection.settings, job) for job in selection.jobs]
+    documents = [_checked(session, selection.settings, job) for job in selection.jobs]
     if session.json:
-        print_json({"jobs": found})
-    return exit_codes.worst(int(document["exit"]) for document in found)
+        print_json({"jobs": documents})
+    return exit_codes.worst(int(document["exit"]) for document in documents)
 
 
 def _checked(session: CliContext, settings: Settings, job: JobSettings) -> Document:
@@ -161,17 +156,15 @@ def _compare(session: CliContext, settings: Settings, job: JobSettings, differen
         for difference in jobs.check(Environment(settings=settings, reporter=reporter), job):
             stop.check()
             if stdout_state.error is not None:
-                return  # nobody reads on
-            differences.append(_difference(difference))
+                return  # the reader of stdout went away
+            differences.append(
+                {
+                    "path": difference.path,
+                    "local": json_output.seen(difference.local),
+                    "remote": json_output.seen(difference.remote),
+                    "message": difference.message,
+                }
+            )
             if not session.json:
                 message = text_output.without(difference.path, difference.message)
                 print_out(f"{printable(difference.path)}: {message}")
-
-
-def _difference(found: CheckDifference) -> Document:
-    return {
-        "path": found.path,
-        "local": json_output.seen(found.local),
-        "remote": json_output.seen(found.remote),
-        "message": found.message,
-    }

@@ -1,4 +1,4 @@
-"""`gc`: pieces of large files in Swift that nothing refers to any more, listed, and removed with --yes."""
+"""Command `gc`: list orphan segments of large objects in Swift, and remove them with --yes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from syncer.engine.interfaces import Clock
 from syncer.engine.paths import printable
 from syncer.errors import UsageError
 from syncer.formatting import parse_duration, show_size
-from syncer.jobs.gc import Segment, Sweep, Swept, searching
+from syncer.jobs.gc import Sweep, Swept, searching
 
 LEFT = 1
-_SHOWN = 20  # orphans that are named to a person
+_SHOWN = 20  # names that are printed
 _DAY = 24 * 3600
 
 
@@ -30,14 +30,17 @@ _DAY = 24 * 3600
 @pass_cli
 def gc(session: CliContext, where: str, older_than: str, yes: bool) -> int:
     """List segments of large files that no object, version or trash refers to; with --yes remove them."""
-    grace = _seconds(older_than) if older_than else None
+    try:
+        grace = parse_duration(older_than) if older_than else None
+    except ValueError as error:
+        raise UsageError(f"--older-than: {error}") from error
     return sweep(session, where, grace=grace, yes=yes)
 
 
 def sweep(
     session: CliContext, where: str, *, grace: float | None, yes: bool, clock: Clock | None = None
 ) -> int:
-    """Search, remove, tell; the exit code. `grace` in seconds (None: the usual)."""
+    """Search, remove and print orphan segments. `grace`: seconds (None: 7 days). Returns the exit code."""
     with searching(session.settings(), where, clock=clock, grace=grace) as search:
         found = search.find()
         done = search.remove() if yes and found.orphans else None
@@ -45,15 +48,8 @@ def sweep(
     return LEFT if found.unreadable or (done is not None and done.failed) else 0
 
 
-def _seconds(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise UsageError(f"--older-than: {error}") from error
-
-
 def _lines(found: Sweep, done: Swept | None) -> list[str]:
-    size = show_size(sum(one.size for one in found.orphans))
+    size = show_size(sum(segment.size for segment in found.orphans))
     if done is not None:
         lines = [f"{done.segments:,} orphan segments removed ({show_size(done.size)})"]
         if done.kept:
@@ -62,35 +58,30 @@ def _lines(found: Sweep, done: Swept | None) -> list[str]:
             lines.append(f"{done.failed:,} could not be removed; run it again")
         return lines
     if found.unreadable:
-        return _undecided(found)
+        names = [printable(name) for name in found.unreadable[:_SHOWN]]
+        if len(found.unreadable) > _SHOWN:
+            names.append(f"and {len(found.unreadable) - _SHOWN:,} more")
+        remedy = "an edit, or a copy under another name, then delete the old one"
+        return [
+            f"{found.undecided:,} segments are named by no manifest that can be read. Nothing is removed,",
+            f"since the service does not show what {len(found.unreadable):,} large objects are made of:",
+            *(f"  {name}" for name in names),
+            f"upload these again ({remedy}), or delete them",
+        ]
     if not found.orphans:
         return [f"no orphan segments ({found.named:,} are in use, {found.young:,} too new to tell)"]
-    lines = [f"{printable(one.name)}  ({_age(one)}, {show_size(one.size)})" for one in found.orphans[:_SHOWN]]
+    lines = [
+        f"{printable(o.name)}  ({max(o.age, 0.0) / _DAY:.0f} days old, {show_size(o.size)})"
+        for o in found.orphans[:_SHOWN]
+    ]
     if len(found.orphans) > _SHOWN:
         lines.append(f"and {len(found.orphans) - _SHOWN:,} more")
     return [*lines, f"{len(found.orphans):,} orphan segments ({size}); --yes removes them"]
 
 
-def _undecided(found: Sweep) -> list[str]:
-    """Why nothing is removed, and what helps."""
-    names = [printable(name) for name in found.unreadable[:_SHOWN]]
-    if len(found.unreadable) > _SHOWN:
-        names.append(f"and {len(found.unreadable) - _SHOWN:,} more")
-    return [
-        f"{found.undecided:,} segments are named by no manifest that can be read. Nothing is removed,",
-        f"since the service does not show what {len(found.unreadable):,} large objects are made of:",
-        *(f"  {name}" for name in names),
-        "upload these again (an edit, or a copy under another name, then delete the old one), or delete them",
-    ]
-
-
-def _age(one: Segment) -> str:
-    return f"{max(one.age, 0.0) / _DAY:.0f} days old"
-
-
 def _document(found: Sweep, done: Swept | None) -> Document:
     return {
-        "orphans": [{"name": one.name, "size": one.size, "age": round(one.age)} for one in found.orphans],
+        "orphans": [{"name": o.name, "size": o.size, "age": round(o.age)} for o in found.orphans],
         "named": found.named,
         "young": found.young,
         "undecided": found.undecided,

@@ -1,4 +1,4 @@
-"""`init`: a first config file, or one job more in the one that is there."""
+"""Command `init`: write a config file with one job, or add a job to an existing one."""
 
 from __future__ import annotations
 

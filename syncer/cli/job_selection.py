@@ -1,4 +1,4 @@
-"""Which jobs a command means: names from the config, or LOCAL REMOTE without one."""
+"""Job selection: which jobs the words of a command line name, from the config or as LOCAL REMOTE."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NO_JOBS = "write a [jobs.NAME] table (see config.example.toml), or call: syncer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairOptions:
-    """What may be said about LOCAL REMOTE on the command line."""
+    """Options of the command line for LOCAL REMOTE."""
 
     conflict: str | None = None
     mode: str | None = None
@@ -38,7 +38,7 @@ class PairOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The settings and the jobs to work on, at least one."""
+    """The settings, and at least one job."""
 
     settings: Settings
     jobs: tuple[JobSettings, ...]
@@ -63,7 +63,7 @@ def select(session: CliContext, words: Sequence[str], options: PairOptions | Non
 
 
 def select_one(session: CliContext, words: Sequence[str]) -> Selection:
-    """Exactly one job: the named one, or the only one there is. Raises ConfigError, UsageError."""
+    """Exactly one job: the named one, or the only one of the config. Raises ConfigError, UsageError."""
     selection = select(session, words)
     if len(selection.jobs) != 1:
         names = ", ".join(job.name for job in selection.jobs)
@@ -72,7 +72,7 @@ def select_one(session: CliContext, words: Sequence[str]) -> Selection:
 
 
 def job_options(command: _F) -> _F:
-    """`--job` and `--pair` for commands whose arguments are paths; they arrive as `words`."""
+    """Add `--job` and `--pair` to a command whose arguments are paths; it gets them as `words`."""
 
     @functools.wraps(command)
     def called(*args: Any, job: tuple[str, ...], pair: tuple[str, str] | None, **rest: Any) -> Any:
@@ -86,7 +86,7 @@ def job_options(command: _F) -> _F:
 
 
 def is_pair(settings: Settings, words: Sequence[str]) -> bool:
-    """Two words that are not both jobs, of which the second looks like a place."""
+    """Whether the words are LOCAL REMOTE: two, not both jobs, one of them an ACCOUNT:PATH or a path."""
     if len(words) != 2 or all(word in settings.jobs for word in words):
         return False
     return looks_like_place(words[1]) or looks_like_place(words[0])
@@ -102,7 +102,7 @@ def pair(
 ) -> JobSettings:
     """A job without a config. Raises ConfigError, UsageError.
 
-    `new`: the remote may be a bare word for a folder that the first run makes.
+    `new`: the remote may be a single name, for a folder that the first run creates.
     """
     if not local:
         raise UsageError("LOCAL is empty", hint="name the folder here, such as ~/Documents")
@@ -140,10 +140,10 @@ def pair(
 
 
 def _remote(settings: Settings, text: str, *, new: bool) -> Location:
-    """A plain path is taken as local:PATH, also one with a colon after a slash.
+    """Parse ACCOUNT:PATH or a path, which may have a colon after a slash. Raises ConfigError, UsageError.
 
-    A bare word is one only where such a folder stands: it may as well be an account without its colon,
-    or a job misspelt, and a new folder of that name would be made in silence. Raises ConfigError, UsageError.
+    A single name is a path only if such a folder exists (or `new`): it might be an account without its colon,
+    or a misspelt job, and a folder of that name would be created silently.
     """
     head = text.partition(":")[0]
     try:

@@ -1,6 +1,6 @@
-"""The JSON documents of `sync` and `plan` (schema 1, see product.md) and the pieces others share.
+"""JSON documents of `sync` and `plan` (schema 1), and the parts that other commands share.
 
-Values in, plain dictionaries out; printing is done by `options.print_json`.
+Values in, plain dictionaries out; `common.print_json` prints them.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ Document = dict[str, Any]
 
 
 def jobs(all_results: Iterable[JobResult]) -> Document:
-    """The whole document."""
+    """The document of several jobs."""
     return {"jobs": [job(result) for result in all_results]}
 
 
 def job(result: JobResult) -> Document:
-    """One job: what was done (or would be), what waits, what went wrong."""
+    """One job: actions, conflicts, problems, totals."""
     whole = result.report or result.plan
     return {
         "job": result.job,
@@ -55,7 +55,7 @@ def job(result: JobResult) -> Document:
 
 
 def saved(result: JobResult, planned: Mapping[str, object]) -> Document:
-    """A plan as `apply` takes it: what it was made for, and what each action was planned on."""
+    """A plan for `apply`: the job it was made for, and what each action expects on both sides."""
     chosen = [a for a in result.plan.actions if results.loud(a)] if result.plan else []
     bound = [{**action(a), "expects": saved_plan.expects(a)} for a in chosen]
     return {**job(result), "planned": dict(planned), "actions": bound}
@@ -92,7 +92,7 @@ def action(act: Action, outcome: Outcome | None = None) -> Document:
 
 
 def conflict(report: ConflictReport) -> Document:
-    """What both sides showed, and how it ended."""
+    """A conflict: both sides, and its resolution."""
     return {
         "path": report.path,
         "reason": report.reason.value,
@@ -105,12 +105,12 @@ def conflict(report: ConflictReport) -> Document:
 
 
 def ignore_rule(rule: IgnoreRule) -> Document:
-    """Where an ignore rule stands; of the job's own `file` is "ignore", `line` the place in the list."""
+    """An ignore rule. Of the job's own rules `file` is "ignore", and `line` the position in the list."""
     return {"file": rule.file, "line": rule.line, "pattern": rule.pattern}
 
 
 def entry(shown: Entry) -> Document:
-    """What one side shows; `mtime` in seconds since 1970, None where the side holds none."""
+    """What one side has; `mtime` in seconds since 1970, None if the side has none."""
     mtime = None if shown.mtime_ns is None else shown.mtime_ns / 1e9
     return {"kind": shown.kind.name.lower(), "size": shown.size, "mtime": mtime}
 
@@ -126,7 +126,7 @@ def seen(shown: Seen) -> Document | None:
 
 
 def problem(found: Problem) -> Document:
-    """One path that somebody should look at."""
+    """A problem with one path."""
     return {
         "path": found.path,
         "side": found.side.value,
@@ -137,7 +137,7 @@ def problem(found: Problem) -> Document:
 
 
 def hold(held: Hold) -> Document:
-    """A guard that held deletions back, as a problem with all their paths."""
+    """Deletions that a guard held back, as a problem with their paths."""
     return {
         "path": "",
         "side": held.side.value,

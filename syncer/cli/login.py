@@ -1,4 +1,4 @@
-"""`login` and `logout`: a person, a browser perhaps, and the tokens that are kept for the runs to come."""
+"""Commands `login` and `logout`: get tokens for an account, in a browser or by hand, and delete them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _KEPT = {"keyring": "the keyring", "file": "a private file under the state direc
 
 
 class Terminal:
-    """The person at the terminal (`Person`). All talk goes to stderr: stdout is for the answer."""
+    """The terminal as `accounts.login.base.Person`. It prints on stderr; stdout has only the result."""
 
     def tell(self, line: str) -> None:
         print_err("\n".join(printable(part) for part in line.split("\n")))
 
     def browse(self, url: str) -> bool:
-        """Nothing is opened where no page could be seen: a browser in text mode would take the terminal."""
+        """Open a page, unless there is no display: a browser in text mode would take the terminal."""
         import webbrowser
 
         seen = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")

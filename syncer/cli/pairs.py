@@ -1,4 +1,4 @@
-"""`pairs`: the memories of all pairs of roots, with size and age, and forgetting them."""
+"""Command `pairs`: list the state directories of pairs of roots, with size and age, and delete them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import click
 from syncer.cli.common import CliContext, pass_cli, shared
 from syncer.cli.json_output import Document
 from syncer.cli.text_output import moment
-from syncer.config import Settings
 from syncer.engine.paths import printable
 from syncer.errors import UsageError
 from syncer.formatting import show_duration, show_size
@@ -37,10 +36,10 @@ def list_(session: CliContext) -> int:
 
 
 def listing(session: CliContext) -> int:
-    """Print the memories in the state directory, the one used last first."""
-    found = memories.all_of(session.settings())
-    lines = [line for one in found for line in _lines(one)]
-    session.answer({"pairs": [_document(one) for one in found]}, *(lines or ["nothing is remembered"]))
+    """Print the pairs in the state directory, the one used last first."""
+    known = memories.all_of(session.settings())
+    lines = [line for pair in known for line in _lines(pair)]
+    session.answer({"pairs": [_document(pair) for pair in known]}, *(lines or ["nothing is remembered"]))
     return 0
 
 
@@ -53,63 +52,50 @@ def listing(session: CliContext) -> int:
 def forget(session: CliContext, names: tuple[str, ...], trash: bool, yes: bool) -> int:
     """Forget pairs, by id or by job. No file is lost: the next run of one merges as if for the first time."""
     settings = session.settings()
-    chosen = _chosen(settings, names)
+    known = memories.all_of(settings)
+    chosen: dict[str, PairState] = {}
+    for name in names:
+        matches = [pair for pair in known if name == pair.place.id or name in pair.jobs]
+        if len(matches) != 1:
+            number = "several pairs are" if matches else "no pair is"
+            raise UsageError(f"{number} called {printable(name)}", hint="syncer pairs lists them")
+        chosen[matches[0].place.id] = matches[0]
     if not yes:
-        _ask(chosen, trash)
-    for one in chosen:
-        memories.forget(one, trash=trash)
-    told = [f"{one.place.id}: forgotten{_left(one, trash)}" for one in chosen]
-    session.answer({"forgotten": [_document(one) for one in chosen]}, *told)
+        if not sys.stdin.isatty():
+            raise UsageError("nobody is there to be asked", hint="say --yes")
+        for pair in chosen.values():
+            for line in _lines(pair):
+                click.echo(line, err=True)
+        if not click.confirm(f"Forget {'these, with their trash' if trash else 'these'}?", err=True):
+            raise click.Abort
+    lines = []
+    for pair in chosen.values():
+        memories.forget(pair, trash=trash)
+        stays = f"; its trash ({show_size(pair.trash)}) stays in {pair.place.directory}"
+        lines.append(f"{pair.place.id}: forgotten{stays if pair.trash and not trash else ''}")
+    session.answer({"forgotten": [_document(pair) for pair in chosen.values()]}, *lines)
     return 0
 
 
-def _chosen(settings: Settings, names: tuple[str, ...]) -> list[PairState]:
-    found = memories.all_of(settings)
-    chosen: dict[str, PairState] = {}
-    for name in names:
-        named = [one for one in found if name == one.place.id or name in one.jobs]
-        if len(named) != 1:
-            told = "several pairs are" if named else "no pair is"
-            raise UsageError(f"{told} called {printable(name)}", hint="syncer pairs lists them")
-        chosen[named[0].place.id] = named[0]
-    return list(chosen.values())
-
-
-def _ask(chosen: list[PairState], trash: bool) -> None:
-    if not sys.stdin.isatty():
-        raise UsageError("nobody is there to be asked", hint="say --yes")
-    for one in chosen:
-        for line in _lines(one):
-            click.echo(line, err=True)
-    if not click.confirm(f"Forget {'these, with their trash' if trash else 'these'}?", err=True):
-        raise click.Abort
-
-
-def _left(one: PairState, trash: bool) -> str:
-    if trash or not one.trash:
-        return ""
-    return f"; its trash ({show_size(one.trash)}) stays in {one.place.directory}"
-
-
-def _lines(one: PairState) -> list[str]:
-    ago = show_duration(max(1, int(time.time() - one.used)))
-    jobs = f"  jobs {', '.join(one.jobs)}" if one.jobs else "  no job of this config has it"
-    roots = f"{one.local or '?'} <-> {one.remote or '?'}"
-    size = f"{show_size(one.size)}, {show_size(one.trash)} of it trash"
+def _lines(pair: PairState) -> list[str]:
+    ago = show_duration(max(1, int(time.time() - pair.used)))
+    jobs = f"  jobs {', '.join(pair.jobs)}" if pair.jobs else "  no job of this config has it"
+    roots = f"{pair.local or '?'} <-> {pair.remote or '?'}"
+    size = f"{show_size(pair.size)}, {show_size(pair.trash)} of it trash"
     return [
-        f"{one.place.id}  {printable(roots)}",
-        f"{jobs}; last used {moment(int(one.used * 1e9))} ({ago} ago); {size}",
+        f"{pair.place.id}  {printable(roots)}",
+        f"{jobs}; last used {moment(int(pair.used * 1e9))} ({ago} ago); {size}",
     ]
 
 
-def _document(one: PairState) -> Document:
+def _document(pair: PairState) -> Document:
     return {
-        "id": one.place.id,
-        "directory": str(one.place.directory),
-        "local": one.local or None,
-        "remote": one.remote or None,
-        "jobs": list(one.jobs),
-        "used": one.used,
-        "size": one.size,
-        "trash": one.trash,
+        "id": pair.place.id,
+        "directory": str(pair.place.directory),
+        "local": pair.local or None,
+        "remote": pair.remote or None,
+        "jobs": list(pair.jobs),
+        "used": pair.used,
+        "size": pair.size,
+        "trash": pair.trash,
     }

@@ -1,6 +1,6 @@
-"""`serve`: a folder as a delta server for other machines, and the keys they come with.
+"""Command `serve`: serve a folder to other machines, and manage the keys of its clients.
 
-Parses and calls; the server itself is `syncer.server`, which needs the extra `[server]`.
+The server itself is `syncer.server`, which needs the extra `[server]`.
 """
 
 from __future__ import annotations
@@ -80,21 +80,34 @@ def serve(
 
     A client names it as an account of type "smartfile". Keys are made with --add-key.
     """
-    _require_extra()
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"the server needs packages that are not installed: {', '.join(missing)}",
+            hint='pip install "syncer-delta[server]"',
+        )
     if sum((add_key is not None, list_keys, revoke_key is not None)) > 1:
         raise UsageError("--add-key, --list-keys and --revoke-key are done one at a time")
     if (read_only or under) and add_key is None:
         raise UsageError("--read-only and --under belong to --add-key")
     chosen = _limits(limits)
-    most = _size(trash_size)
+    try:
+        most = parse_size(trash_size) if trash_size is not None else None
+    except ValueError as error:
+        raise UsageError(f"--trash-size: {error}", hint="for example --trash-size 10G") from None
+    from syncer.server.api_keys import KeyFile
+    from syncer.server.state_dir import KEYS
+
     place = _Place(folder, state)
-    file = _key_file(place, keys)
+    file = KeyFile(_expanded(keys) if keys is not None else place.state() / KEYS)
     if add_key is not None:
         return _add_key(session, file, add_key, under=under, read_only=read_only)
     if list_keys:
         return _list_keys(session, file)
     if revoke_key is not None:
-        return _revoke_key(session, file, revoke_key)
+        gone = file.revoke(revoke_key)
+        session.answer({"revoked": gone.name}, f"revoked {gone.name}")
+        return 0
     if (cert is None) != (tls_key is None):
         raise UsageError("--cert and --key belong together")
     tls = (_expanded(cert), _expanded(tls_key)) if cert is not None and tls_key is not None else None
@@ -105,7 +118,7 @@ def serve(
 
 
 def _limits(words: tuple[str, ...]) -> Timeouts:
-    """The usual limits but for those that are named. Raises UsageError."""
+    """The default limits with the changes of the command line. Raises UsageError."""
     from syncer.server.timeouts import SETTINGS, Timeouts
 
     usual = Timeouts()
@@ -124,16 +137,8 @@ def _limits(words: tuple[str, ...]) -> Timeouts:
     return replace(usual, **chosen)
 
 
-def _size(text: str | None) -> int | None:
-    """Raises UsageError."""
-    try:
-        return parse_size(text) if text is not None else None
-    except ValueError as error:
-        raise UsageError(f"--trash-size: {error}", hint="for example --trash-size 10G") from None
-
-
 class _Place:
-    """The folder and the state directory, as far as they are named."""
+    """The folder and the state directory of the command line, resolved when they are needed."""
 
     def __init__(self, folder: Path | None, state: Path | None) -> None:
         self._folder = folder
@@ -150,7 +155,7 @@ class _Place:
         return found
 
     def state(self) -> Path:
-        """Where the server keeps its own things, outside of the folder. Raises UsageError."""
+        """The state directory. Raises UsageError."""
         from syncer.server.state_dir import default_state
 
         if self._state is not None:
@@ -160,27 +165,11 @@ class _Place:
         return default_state(default_state_dir(), self.folder())
 
 
-def _require_extra() -> None:
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        raise ConfigError(
-            f"the server needs packages that are not installed: {', '.join(missing)}",
-            hint='pip install "syncer-delta[server]"',
-        )
-
-
 def _expanded(path: Path) -> Path:
     try:
         return absolute(str(path))
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from None
-
-
-def _key_file(place: _Place, keys: Path | None) -> KeyFile:
-    from syncer.server.api_keys import KeyFile
-    from syncer.server.state_dir import KEYS
-
-    return KeyFile(_expanded(keys) if keys is not None else place.state() / KEYS)
 
 
 # -- keys ------------------------------------------------------------------------
@@ -208,12 +197,6 @@ def _list_keys(session: CliContext, file: KeyFile) -> int:
     return 0
 
 
-def _revoke_key(session: CliContext, file: KeyFile, name: str) -> int:
-    gone = file.revoke(name)
-    session.answer({"revoked": gone.name}, f"revoked {gone.name}")
-    return 0
-
-
 # -- serving ---------------------------------------------------------------------
 
 
@@ -238,14 +221,17 @@ def _serve(
         runner.check_tls(*tls)
     folder, state = place.folder(), place.state()
     _apart(folder, state, file.path, *(tls or ()))
-    _warn(session, file)
+    if not file.read():
+        session.inform(f"syncer: there are no keys in {file.path} yet: make one with --add-key NAME")
+    if file.exposed():
+        print_err(f"syncer: warning: {file.path} can be read by others; chmod 600 it, and make the keys anew")
     _start_log(session)
     sockets = runner.bind(host, port, tls=tls is not None, insecure=insecure)
     url = runner.url_of(host, sockets, tls=tls is not None)
-    said = f"serving {printable(str(folder))} at {url}"
+    line = f"serving {printable(str(folder))} at {url}"
 
     def ready() -> None:
-        session.answer({"url": url}, said)
+        session.answer({"url": url}, line)
 
     try:
         with (
@@ -268,7 +254,7 @@ def _serve(
 
 
 def _apart(folder: Path, state: Path, keys: Path, *tls: Path) -> None:
-    """What is the server's own must not be served."""
+    """Refuse files of the server inside the served folder. Raises UsageError."""
     own = [("state directory", state, "--state"), ("key file", keys, "--keys")]
     own += [(what, path, option) for (what, option), path in zip(_TLS_FILES, tls, strict=False)]
     for what, given, option in own:
@@ -280,15 +266,8 @@ def _apart(folder: Path, state: Path, keys: Path, *tls: Path) -> None:
                 )
 
 
-def _warn(session: CliContext, file: KeyFile) -> None:
-    if not file.read():
-        session.inform(f"syncer: there are no keys in {file.path} yet: make one with --add-key NAME")
-    if file.exposed():
-        print_err(f"syncer: warning: {file.path} can be read by others; chmod 600 it, and make the keys anew")
-
-
 def _start_log(session: CliContext) -> None:
-    """Requests and troubles on stderr, as JSON with --json; -q leaves the requests out."""
+    """Log requests and errors on stderr, as JSON with --json; -q leaves the requests out."""
     from syncer.server.access_log import ACCESS, AsJson, AsText
 
     handler = logging.StreamHandler(sys.stderr)

@@ -1,4 +1,4 @@
-"""`service`: the daemon as a service of the user's session, installed, taken away and shown."""
+"""Command `service`: install, remove and show the daemon as a service of the user's session."""
 
 from __future__ import annotations
 
@@ -99,12 +99,12 @@ def _wanted(settings: Settings, jobs: tuple[str, ...], *, harden: bool) -> Servi
 
 
 def _lacking(settings: Settings, wanted: ServiceSpec, manager: Manager) -> Iterator[str]:
-    """What is set in this shell, or found by its PATH, and will not be in the service."""
+    """Variables of this shell, and programs on its PATH, that the service will not have."""
     file = manager.variables(wanted)
-    there = environment.given(file.read_text("utf-8", "replace")) if file and file.is_file() else set()
+    defined = environment.given(file.read_text("utf-8", "replace")) if file and file.is_file() else set()
     text = wanted.config.read_text("utf-8")
     for name, where in environment.lacking(settings, text, os.environ).items():
-        if name in there:
+        if name in defined:
             continue
         remedy = f"put {name}=… into {file} (chmod 600)" if file else "use {keyring}, {file} or {command}"
         yield f"the service will not have {name} ({where}): {remedy}"
@@ -144,7 +144,7 @@ def _kept(done: Outcome) -> Iterator[str]:
 
 
 def _failures(done: Outcome) -> Iterator[str]:
-    """What a person has to run."""
+    """The commands that failed, for the user to run."""
     if done.failures:
         first = done.failures[0]
         yield f"{shlex.join(first.words)} did not work: {printable(first.output)}"

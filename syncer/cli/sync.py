@@ -1,4 +1,4 @@
-"""`sync`: one run of every chosen job; one job's trouble does not stop the others."""
+"""Commands `sync`, `plan` and `apply`: run, or plan, each selected job; an error ends one job only."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from syncer.engine.report import RunReport
 from syncer.errors import Interrupted, SyncerError, UsageError
 from syncer.formatting import parse_max_delete
 from syncer.jobs import Environment, RunOptions, overlap, results, saved_plan
-from syncer.jobs.cancellation import CancelToken, StoppableClock
+from syncer.jobs.cancellation import StoppableClock
 from syncer.jobs.results import JobResult
 from syncer.jobs.saved_plan import Origin, SavedPlan
 
@@ -65,7 +65,7 @@ def _allowed(kind: type[ConflictPolicy] | type[Mode]) -> str:
 
 
 def parse_run_options(max_delete: str | None, yes: bool, full: bool) -> RunOptions:
-    """Raises UsageError."""
+    """The options of a run, from the command line. Raises UsageError."""
     limit: MaxDelete | None = None
     if max_delete is not None:
         try:
@@ -111,7 +111,7 @@ def sync(
 
 
 def show_plans(session: CliContext, selection: Selection, run_options: RunOptions) -> int:
-    """Plans of all chosen jobs: on stdout, since they are what was asked for."""
+    """Plan the selected jobs and print the plans on stdout. Returns the exit code."""
     found = run_each(session, selection, run_options, jobs.plan, _show if not session.json else report)
     if session.json:
         print_json(json_output.jobs(found))
@@ -123,9 +123,9 @@ def run_each(
     selection: Selection,
     run_options: RunOptions,
     work: Work,
-    told: Callable[[CliContext, JobResult], None],
+    show: Callable[[CliContext, JobResult], None],
 ) -> Sequence[JobResult]:
-    """Work on one job after the other; a signal ends it."""
+    """Call `work` for one job after the other, and `show` with each result; a signal ends the loop."""
     found: list[JobResult] = []
     with stoppable() as stop:
         for job in selection.jobs:
@@ -134,26 +134,22 @@ def run_each(
                     settings=selection.settings, reporter=reporter, clock=StoppableClock(stop)
                 )
                 result = _guarded(session, work, environment, job, run_options)
-            told(session, result)
+            show(session, result)
             found.append(result)
             if stop.signum:
-                _stopped(session, found, stop)
+                if not isinstance(
+                    result.error, Interrupted
+                ):  # it ended just in time; the next jobs do not run
+                    session.inform("stopped by a signal")
+                    found.append(JobResult(job=job.name, error=Interrupted(stop.signum)))
                 break
     return found
-
-
-def _stopped(session: CliContext, found: list[JobResult], stop: CancelToken) -> None:
-    """The last job's result says that the rest was not done, also if it ended just in time itself."""
-    last = found[-1]
-    if not isinstance(last.error, Interrupted):
-        session.inform("stopped by a signal")
-        found.append(JobResult(job=last.job, error=Interrupted(stop.signum)))
 
 
 def _guarded(
     session: CliContext, work: Work, environment: Environment, job: JobSettings, run_options: RunOptions
 ) -> JobResult:
-    """A bug met in one job must not keep the others from being synced."""
+    """Turn an unexpected exception into a result: a bug in one job must not keep the others from running."""
     try:
         return work(environment, job, run_options)
     except Exception as error:  # noqa: BLE001 - see above; -vv shows the traceback
@@ -173,15 +169,8 @@ def report(session: CliContext, result: JobResult) -> None:
 
     With -q only what somebody must act on: deletions that are held, conflicts that wait, failures.
     """
-    for line in text_output.remarks(result, only_urgent=session.quiet):
-        session.report(line)
-    if session.verbose:
-        for line in text_output.ignored(result):
-            session.report(line)
-    if result.error:
-        print_error(result.error)
-    if not session.quiet or (result.exit_code and not result.error):
-        session.report(text_output.summary(result))
+    urgent = bool(result.exit_code) and not result.error
+    _print_result(session, result, session.report, summary=urgent or not session.quiet)
 
 
 def _show(session: CliContext, result: JobResult) -> None:
@@ -189,17 +178,24 @@ def _show(session: CliContext, result: JobResult) -> None:
         for action in result.plan.actions:
             if results.loud(action):
                 print_out(text_output.action(action))
-    for line in text_output.remarks(result):
-        print_out(line)
+    _print_result(session, result, print_out, summary=True)
+
+
+def _print_result(
+    session: CliContext, result: JobResult, print_line: Callable[[str], None], *, summary: bool
+) -> None:
+    for line in text_output.remarks(result, only_urgent=session.quiet):
+        print_line(line)
     if session.verbose:
         for line in text_output.ignored(result):
-            print_out(line)
+            print_line(line)
     if result.error:
         print_error(result.error)
-    print_out(text_output.summary(result))
+    if summary:
+        print_line(text_output.summary(result))
 
 
-# -- `apply`: runs a plan that `plan -o` saved, or what a person left of it -----
+# -- `apply`: run a saved plan, from which a person may have removed actions ----
 
 
 @click.command()
@@ -244,7 +240,7 @@ def _job(settings: Settings, origin: Origin, file: Path) -> JobSettings:
 
 
 def _applied(plans: Mapping[str, SavedPlan]) -> Work:
-    """Runs each job's part of the file."""
+    """The work for `run_each` that runs each job's part of the plan file."""
 
     def work(environment: Environment, job: JobSettings, run_options: RunOptions) -> JobResult:
         plan = plans[job.name]
@@ -256,7 +252,7 @@ def _applied(plans: Mapping[str, SavedPlan]) -> Work:
     return work
 
 
-# -- `plan`: what `sync` would do, and why --------------------------------------
+# -- `plan` ----------------------------------------------------------------------
 
 
 @click.command()
@@ -283,26 +279,16 @@ def plan(
     if output is None:
         return show_plans(session, selection, run_options)
     found = run_each(session, selection, run_options, jobs.plan, report)
-    document = _document(selection, run_options, found)
-    _save(output, document)
+    # After a signal the results may be fewer than the jobs, or one more.
+    known = {job.name: saved_plan.planned(selection.settings, job, run_options) for job in selection.jobs}
+    document = {"jobs": [json_output.saved(result, known[result.job]) for result in found]}
+    try:
+        output.write_text(
+            json.dumps({"schema": SCHEMA, **document}, indent=1, ensure_ascii=True) + "\n", encoding="utf-8"
+        )
+    except OSError as error:
+        raise UsageError(f"cannot write {output}: {error.strerror}") from error
     session.inform(f"saved to {output}")
     if session.json:
         print_json(document)
     return exit_codes.worst(result.exit_code for result in found)
-
-
-def _document(
-    selection: Selection, run_options: RunOptions, found: Sequence[JobResult]
-) -> json_output.Document:
-    """The plans with what `apply` has to know of them; a signal may have ended the list early or late."""
-    settings = selection.settings
-    known = {job.name: saved_plan.planned(settings, job, run_options) for job in selection.jobs}
-    return {"jobs": [json_output.saved(result, known[result.job]) for result in found]}
-
-
-def _save(path: Path, document: json_output.Document) -> None:
-    text = json.dumps({"schema": SCHEMA, **document}, indent=1, ensure_ascii=True)
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error

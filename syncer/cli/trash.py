@@ -1,7 +1,8 @@
-"""`trash`: what sync replaced or deleted, getting it back, throwing it away."""
+"""Command `trash`: list, restore and delete what sync replaced or deleted."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 
@@ -46,9 +47,10 @@ def listing(session: CliContext, words: Sequence[str]) -> int:
     """Print the trash of the jobs that the words name."""
     selection = select(session, words)
     environment = _environment(session, selection)
-    found = [(job.name, one) for job in selection.jobs for one in conflicts.trashed(environment, job)]
-    documents = [_document(name, one) for name, one in found]
-    session.answer({"trash": documents}, *([_line(*one) for one in found] or ["the trash is empty"]))
+    versions = [(job.name, v) for job in selection.jobs for v in conflicts.trashed(environment, job)]
+    documents = [{"job": name, **document(version)} for name, version in versions]
+    lines = [f"{name}: {printable(v.thing.path)}  ({described(v)})" for name, v in versions]
+    session.answer({"trash": documents}, *(lines or ["the trash is empty"]))
     return 0
 
 
@@ -69,7 +71,7 @@ def restore(session: CliContext, patterns: tuple[str, ...], run: str, to: str, w
         if job.name in wanted:
             place = user_paths.target(job, to) if to else ""
             restored += [
-                _told(session, job.name, one)
+                _report(session, job.name, one)
                 for one in conflicts.restore(environment, job, wanted[job.name], run=run, to=place)
             ]
     session.answer({"restored": restored})
@@ -79,7 +81,7 @@ def restore(session: CliContext, patterns: tuple[str, ...], run: str, to: str, w
 def _named(
     environment: Environment, selection: Selection, texts: Sequence[str], run: str
 ) -> dict[str, set[RelPath]]:
-    """What the texts name in the trash, by job. Raises UsageError."""
+    """The paths in the trash that paths and globs name, by job. Raises UsageError."""
     known = {
         job.name: (
             job,
@@ -91,11 +93,11 @@ def _named(
         return user_paths.find(texts, known)
     except UsageError as missing:
         of_run = f" of run {printable(run)}" if run else ""
-        told = f"the trash does not hold {missing.message}{of_run}"
-        raise UsageError(told, hint="syncer trash list") from None
+        message = f"the trash does not hold {missing.message}{of_run}"
+        raise UsageError(message, hint="syncer trash list") from None
 
 
-def _told(session: CliContext, name: str, one: RestoreResult) -> Document:
+def _report(session: CliContext, name: str, one: RestoreResult) -> Document:
     where = f"{name}: {printable(one.path)} ({one.side.value})"
     hint = "; use --to PATH to put it elsewhere" if "there already" in one.failure else ""
     session.inform(
@@ -115,10 +117,18 @@ def _told(session: CliContext, name: str, one: RestoreResult) -> Document:
 def empty(session: CliContext, older_than: str, yes: bool, words: tuple[str, ...]) -> int:
     """Remove for good what the trash holds."""
     selection = select(session, words)
-    limit = time.time_ns() - _nanoseconds(older_than)
+    try:
+        # Without a limit also what came within this very second is removed: its time may be rounded up.
+        age_ns = int(parse_duration(older_than) * 1e9) if older_than else -1_000_000_000
+    except ValueError as error:
+        raise UsageError(f"--older-than: {error}") from error
+    limit = time.time_ns() - age_ns
     if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("nobody is there to be asked", hint="say --yes")
         names = ", ".join(job.name for job in selection.jobs)
-        _ask(f"Remove for good what is in the trash of {names}?")
+        if not click.confirm(f"Remove for good what is in the trash of {names}?", err=True):
+            raise click.Abort
     environment = _environment(session, selection)
     removed: list[Document] = []
     for job in selection.jobs:
@@ -129,43 +139,18 @@ def empty(session: CliContext, older_than: str, yes: bool, words: tuple[str, ...
     return 0
 
 
-def _nanoseconds(older_than: str) -> int:
-    try:
-        # Without a limit also what was taken within this very second goes.
-        return int(parse_duration(older_than) * 1e9) if older_than else -1_000_000_000
-    except ValueError as error:
-        raise UsageError(f"--older-than: {error}") from error
-
-
-def _ask(question: str) -> None:
-    import sys
-
-    if not sys.stdin.isatty():
-        raise UsageError("nobody is there to be asked", hint="say --yes")
-    if not click.confirm(question, err=True):
-        raise click.Abort
-
-
 def _environment(session: CliContext, selection: Selection) -> Environment:
     return Environment(settings=selection.settings, reporter=LineReporter(session, CancelToken()))
 
 
-def _line(name: str, one: TrashItem) -> str:
-    return f"{name}: {printable(one.thing.path)}  ({described(one)})"
-
-
 def described(one: TrashItem) -> str:
-    """The side, the run and the size of a thing in the trash."""
+    """Side, run, time and size of a version in the trash."""
     thing = one.thing
     return f"{one.side.value}, run {thing.run}, {moment(thing.taken_ns)}, {show_size(thing.size)}"
 
 
-def _document(name: str, one: TrashItem) -> Document:
-    return {"job": name, **document(one)}
-
-
 def document(one: TrashItem) -> Document:
-    """A thing in the trash."""
+    """A version in the trash."""
     thing = one.thing
     return {
         "side": one.side.value,

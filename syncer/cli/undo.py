@@ -1,4 +1,4 @@
-"""`undo`: takes a run back, after showing what that comes to."""
+"""Command `undo`: revert a run, after showing the steps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from syncer.jobs.undo import UndoReport, UndoResult
 from syncer.jobs.undo_steps import What
 
 Act = Callable[[Environment, JobSettings, int | None], UndoReport]
-_WORDS = {
+_LABELS = {
     What.PUT_BACK: "put back",
     What.REMOVE: "remove",
     What.MAKE: "make dir",
@@ -51,18 +51,18 @@ def undo(session: CliContext, run: int | None, dry_run: bool, yes: bool, words: 
     session.start_logging()
     selection = select_one(session, words)
     name = selection.jobs[0].name
-    if not dry_run and not yes:
-        _check_terminal()
+    if not dry_run and not yes and not sys.stdin.isatty():
+        raise UsageError("nobody is there to be asked", hint="look with --dry-run, then say --yes")
     if dry_run or not yes:
         seen = _work(session, selection, run, undo_job.preview)
         if dry_run:
-            return _told(session, name, seen)
+            return _report(session, name, seen)
         run = seen.run.id
         for line in _lines(name, seen):
             session.inform(line)
         if not seen.steps or not click.confirm(f"Take run {run} of {name} back?", err=True):
             raise click.Abort
-    return _told(session, name, _work(session, selection, run, undo_job.undo))
+    return _report(session, name, _work(session, selection, run, undo_job.undo))
 
 
 def _work(session: CliContext, selection: Selection, run: int | None, act: Act) -> UndoReport:
@@ -74,12 +74,7 @@ def _work(session: CliContext, selection: Selection, run: int | None, act: Act) 
         return act(environment, job, run)
 
 
-def _check_terminal() -> None:
-    if not sys.stdin.isatty():
-        raise UsageError("nobody is there to be asked", hint="look with --dry-run, then say --yes")
-
-
-def _told(session: CliContext, name: str, done: UndoReport) -> int:
+def _report(session: CliContext, name: str, done: UndoReport) -> int:
     if session.json:
         session.answer(_document(name, done))
     else:
@@ -101,8 +96,8 @@ def _lines(name: str, done: UndoReport) -> Iterator[str]:
     yield from map(_line, failed)
     yield from (f"  {printable(note)}" for note in done.notes)
     count = len(done.steps) - len(failed)
-    said = f"{counted(count, 'step')} {'would be' if dry else 'was' if count == 1 else 'were'} taken back"
-    yield f"{name}: {said}" + (f", {len(failed):,} not" if failed else "")
+    text = f"{counted(count, 'step')} {'would be' if dry else 'was' if count == 1 else 'were'} taken back"
+    yield f"{name}: {text}" + (f", {len(failed):,} not" if failed else "")
     if count:
         yield f"  {_NEXT}"
 
@@ -111,7 +106,7 @@ def _line(taken: UndoResult) -> str:
     step = taken.step
     where = "here" if step.side is Side.LOCAL else "there"
     path = f"{printable(step.path)} → {printable(step.origin)}" if step.origin else printable(step.path)
-    line = f"  {f'{_WORDS[step.what]} {where}':<20}{path}"
+    line = f"  {f'{_LABELS[step.what]} {where}':<20}{path}"
     return f"{line}  NOT: {printable(taken.failure)}" if taken.failure else line
 
 

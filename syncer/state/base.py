@@ -153,7 +153,10 @@ class BaseTable:
         entry = {"key": old_key, "name": os.fsencode(old_name)}
         recorded = self._database.value(queries.ENTRY_EXISTS, entry) is not None
         if recorded or self._directory_exists(tree_key(origin)):
-            self._database.execute_many(queries.ADD_DIRECTORY, _with_parents(directory))
+            parents: list[Parameters] = [
+                {"path": os.fsencode(up), "key": tree_key(up)} for up in upwards(directory)
+            ]
+            self._database.execute_many(queries.ADD_DIRECTORY, parents)
             self._database.execute(
                 queries.MOVE_ENTRY,
                 {
@@ -251,11 +254,6 @@ def _keys(paths: Iterable[RelPath]) -> Iterator[bytes]:
 def _sealed(row: Any) -> Sealed:
     path, _, local, remote = row
     return os.fsdecode(path), local, remote
-
-
-def _with_parents(path: RelPath) -> list[Parameters]:
-    """Rows of a directory and of all above it."""
-    return [{"path": os.fsencode(up), "key": tree_key(up)} for up in upwards(path)]
 
 
 def _row(key: bytes, name: str, entry: BaseEntry) -> Parameters:

@@ -1,8 +1,8 @@
-"""Where the tokens of a login are kept: the system's keyring if there is one, else a private file.
+"""Credential store: tokens of a login, in the system's keyring if there is one, else in a private file.
 
-One document for each account in `tokens/` below the state directory (0700, files 0600). It is there in
-both cases: with a keyring it says only that the values are in it. What they mean, and how they were got,
-is not known here; nothing of it goes into the config, the database or a message.
+One JSON document for each account in `tokens/` below the state directory (0700, files 0600). With a keyring
+it says only that the values are there. Tokens are never written to the config, the database, a log or a
+message.
 """
 
 from __future__ import annotations
@@ -38,31 +38,31 @@ class SystemKeyring(Protocol):
 
 
 def system_vault() -> SystemKeyring | None:
-    """The keyring of this session; None without the package, or without a back end that it recommends."""
+    """The keyring of this session; None without the package `keyring`, or without a recommended back end."""
     try:
         import keyring
     except ImportError:
         return None
     try:
         backend = keyring.get_keyring()
-        # 1 is where the package draws its line: below are the ones that keep nothing, or keep it in the clear
+        # The package recommends priorities of 1 and more: lower ones store nothing, or store plain text.
         found: SystemKeyring | None = backend if backend.priority >= 1 else None
-    except Exception:  # noqa: BLE001 - back ends raise what they like; then there is a file
+    except Exception:  # noqa: BLE001 - back ends raise anything; then a file is used
         return None
     return found
 
 
 class CredentialStore:
-    """The tokens of one account, as named texts.
+    """The tokens of one account, as texts by name.
 
-    They are bound to what they were got for: who asks with another `purpose` (the account now points to
-    another service, or another application) gets none, so that no token is sent to a strange place.
+    They are bound to a `purpose`, such as the service and the application. If the account of the config has
+    another purpose now, `load` returns none, so that no token is sent to another service.
     """
 
     def __init__(
         self, state_dir: Path, account: str, *, vault: Callable[[], SystemKeyring | None] = system_vault
     ) -> None:
-        """`vault` is asked for a keyring when one is needed; None: there is none."""
+        """`vault` returns the keyring when one is needed, or None."""
         name = quote(account, safe="")
         if len(name) > _SAFE_NAME:
             raise StateError(f"the name of the account {account[:40]}… is too long to keep a login for it")
@@ -71,54 +71,54 @@ class CredentialStore:
         self._find_vault = vault
 
     def load(self, purpose: str) -> Mapping[str, str] | None:
-        """What was saved last for this purpose, None if nothing was. Raises AuthError, StateError."""
+        """The values last saved for this purpose, or None. Raises AuthError, StateError."""
         document = self._document()
         if document is None or document.get("for") != purpose:
             return None
         if document.get("kept") == "keyring":
-            return self._from_vault()
+            return self._load_from_keyring()
         return _texts(document.get("values"), self._broken)
 
     def save(self, purpose: str, values: Mapping[str, str]) -> str:
-        """Keeps them durably, in place of what was there; tells "keyring" or "file". Raises StateError."""
+        """Store values durably, in place of the old ones; returns "keyring" or "file". Raises StateError."""
         document: dict[str, object] = {"schema": _SCHEMA, "for": purpose}
         with self._locked():
-            if self._into_vault(json.dumps(dict(values))):
+            if self._save_in_keyring(json.dumps(dict(values))):
                 self._write({**document, "kept": "keyring"})
                 return "keyring"
             self._write({**document, "kept": "file", "values": dict(values)})
             return "file"
 
     def forget(self) -> bool:
-        """Removes all, whatever it was for; False if there was nothing. Raises AuthError, StateError."""
+        """Delete the values of any purpose; False if there were none. Raises AuthError, StateError."""
         if not self.path.parent.is_dir():
             return False
         with self._locked():
-            there = self.path.exists()
-            if there:
-                self._out_of_vault()  # first: the document is what tells that there is something
+            exists = self.path.exists()
+            if exists:
+                self._delete_from_keyring()  # first: the document says that there are values
             with _translated(self.path):
                 self.path.unlink(missing_ok=True)
                 sync(self.path.parent)
-            return there
+            return exists
 
     # -- the keyring ---------------------------------------------------------------
 
     @property
     def _user(self) -> str:
-        return str(self.path)  # of two state directories with an account of the same name each has its own
+        return str(self.path)  # differs for accounts of the same name in two state directories
 
-    def _into_vault(self, text: str) -> bool:
+    def _save_in_keyring(self, text: str) -> bool:
         vault = self._find_vault()
         if vault is None:
             return False
         try:
             vault.set_password(_SERVICE, self._user, text)
-        except Exception:  # noqa: BLE001 - locked, full, gone: then the file it is
+        except Exception:  # noqa: BLE001 - locked, full, gone: then a file is used
             return False
         return True
 
-    def _from_vault(self) -> Mapping[str, str]:
+    def _load_from_keyring(self) -> Mapping[str, str]:
         try:
             vault = self._find_vault()
             text = vault.get_password(_SERVICE, self._user) if vault else None
@@ -133,26 +133,25 @@ class CredentialStore:
             )
         return _texts(_parsed(text), self._broken)
 
-    def _out_of_vault(self) -> None:
-        """What a file was written over may be in the keyring still: so it is asked in both cases."""
+    def _delete_from_keyring(self) -> None:
+        """Also if the document has the values itself: older ones may still be in the keyring."""
         vault = self._find_vault()
         try:
             if vault is not None and vault.get_password(_SERVICE, self._user) is not None:
                 vault.delete_password(_SERVICE, self._user)
         except Exception as error:  # noqa: BLE001 - back ends raise what they like
             raise self._stuck(type(error).__name__) from None
-        if vault is None and self._says_vault():
-            raise self._stuck("it cannot be reached now")
+        if vault is None:
+            try:
+                in_keyring = (self._document() or {}).get("kept") == "keyring"
+            except AuthError:
+                in_keyring = False
+            if in_keyring:
+                raise self._stuck("it cannot be reached now")
 
-    def _says_vault(self) -> bool:
-        try:
-            return (self._document() or {}).get("kept") == "keyring"
-        except AuthError:
-            return False
-
-    def _stuck(self, why: str) -> AuthError:
+    def _stuck(self, reason: str) -> AuthError:
         return AuthError(
-            f"the keyring does not let go of the login of {self.account}: {why}",
+            f"the keyring does not let go of the login of {self.account}: {reason}",
             hint="log out where the keyring is unlocked, so that nothing stays in it",
         )
 
@@ -167,7 +166,7 @@ class CredentialStore:
             raise StateError(f"{self.path} cannot be read: {error.strerror}") from None
         with open(descriptor, "rb") as file, _translated(self.path):
             if os.fstat(descriptor).st_mode & 0o077:
-                os.fchmod(descriptor, 0o600)  # somebody copied it carelessly
+                os.fchmod(descriptor, 0o600)  # it was copied or restored without its mode
             document = _parsed(file.read(_LARGEST))
         if not isinstance(document, dict) or document.get("schema") != _SCHEMA:
             raise self._broken
@@ -179,7 +178,7 @@ class CredentialStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One writer at a time, so what a killed one left of this account can be told and swept."""
+        """Lock `tokens/`: one writer at a time, so that temporary files of a killed one can be deleted."""
         directory = self.path.parent
         prepare(directory)
         with _translated(directory):

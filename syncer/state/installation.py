@@ -1,9 +1,7 @@
-"""The identity of one state directory on one machine, for the names of what must never be taken for
-another's.
+"""Installation id: identifies one state directory on one machine, for names that must not collide.
 
-Two machines whose users have the same home path, or two state directories on one machine, differ in it. It is
-random, kept in the state directory, and mixed with the identity of the machine, since state directories
-are copied from one machine to the next.
+A random number in the state directory, hashed with the id of the machine and the path of the directory: state
+directories are copied to other machines and to other paths, and a copy must have another id.
 """
 
 from __future__ import annotations
@@ -16,33 +14,33 @@ from typing import Final
 
 _NAME: Final = "installation"
 _MACHINE: Final = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
-_LONGEST: Final = 200  # bytes of either file worth reading
+_LONGEST: Final = 200  # bytes that are read of either file
 
 
 def installation(state_dir: Path) -> str:
-    """32 hex digits. Made where the state directory exists and has none yet; looking at a job makes none."""
-    text = f"{_random(state_dir)}\0{_machine()}\0{os.path.realpath(state_dir)}"
+    """32 hex digits. The random number is created on first use, if the state directory exists."""
+    path = state_dir / _NAME
+    random = _read(path) or _create(path) or _read(path)
+    text = f"{random}\0{_machine()}\0{os.path.realpath(state_dir)}"
     return blake2b(os.fsencode(text), digest_size=16).hexdigest()
 
 
 def tag(state_dir: Path, word: str) -> str:
-    """Eight hex digits for one thing of this installation, such as a pair's id."""
+    """Eight hex digits for one name within this installation, such as a pair's id."""
     return blake2b(f"{installation(state_dir)}\0{word}".encode(), digest_size=4).hexdigest()
 
 
 def machine() -> str:
-    """16 hex digits that tell this machine from others; "" where the system has no machine id."""
+    """16 hex digits that identify this machine; "" if the system has no machine id."""
     text = _machine()
     return blake2b(text.encode(), digest_size=8).hexdigest() if text else ""
 
 
-def _random(state_dir: Path) -> str:
-    path = state_dir / _NAME
-    return _read(path) or _made(path) or _read(path)
+def _create(path: Path) -> str:
+    """Write a new number, never in place of another; "" if nothing can be written.
 
-
-def _made(path: Path) -> str:
-    """A new one, whole or not at all, never in place of another; "" where nothing can be written."""
+    The file is linked to its name when it is complete, so that a run that dies leaves none or a whole one.
+    """
     fresh = path.with_name(f"{_NAME}.{token_hex(8)}.tmp")
     text = token_hex(16)
     try:
@@ -57,7 +55,7 @@ def _made(path: Path) -> str:
         try:
             os.link(fresh, path)
         except FileExistsError:
-            return ""  # another run was quicker: its word counts
+            return ""  # another run was faster: its number counts
         except OSError:
             os.rename(
                 fresh, path

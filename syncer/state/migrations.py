@@ -1,8 +1,8 @@
-"""Numbered steps from older schemas to the current one.
+"""Migrations of the state database: numbered steps from older schemas to the current one.
 
-`MIGRATIONS[i]` turns version i+1 into i+2; the current version follows from their number.
-A step only runs SQL on the database it is given: the transaction around all steps, the
-backup before them and the version after them are the business of `upgrade`.
+`MIGRATIONS[i]` turns version i+1 into i+2; the current version follows from their number. A step only runs
+SQL; `upgrade` makes the backup, the transaction around all steps, and the new version number. The SQL of a
+step is text and is never changed: the tables of `schema` go on changing, but old files do not.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from syncer.state.sqlite import CorruptDatabase, Database, translated
 Migration: TypeAlias = Callable[[Database], None]
 
 
-def _history_knows_digests(database: Database) -> None:
-    """2: what a run put somewhere is known by its content, so that `undo` tells whether it still stands."""
+def _add_history_digest(database: Database) -> None:
+    """2: the digest of what an action put at its path, so that `undo` sees whether it is still there."""
     database.execute("ALTER TABLE history ADD COLUMN digest BLOB")
 
 
 def _add_trash_index(database: Database) -> None:
-    """3: what the trash holds, and since when."""
+    """3: the index of the trash."""
     database.execute(
         "CREATE TABLE trash_batches (side TEXT NOT NULL, batch BLOB NOT NULL, size INTEGER NOT NULL, "
         "seen_ns INTEGER NOT NULL, seen_run INTEGER NOT NULL, PRIMARY KEY (side, batch)) WITHOUT ROWID"
@@ -39,16 +39,16 @@ def _add_trash_index(database: Database) -> None:
     database.execute("CREATE INDEX ix_trash_versions_path ON trash_versions (side, path, taken_ns)")
 
 
-MIGRATIONS: tuple[Migration, ...] = (_history_knows_digests, _add_trash_index)
+MIGRATIONS: tuple[Migration, ...] = (_add_history_digest, _add_trash_index)
 
 
 def current(migrations: Sequence[Migration]) -> int:
-    """The schema version that these steps lead to."""
+    """The schema version after these steps."""
     return 1 + len(migrations)
 
 
 def refuse_newer(version: int, path: Path, migrations: Sequence[Migration]) -> None:
-    """Raises StateError: a file of a later Syncer is left exactly as it is."""
+    """Raise StateError for a file of a newer Syncer, which is left as it is."""
     known = current(migrations)
     if version > known:
         raise StateError(
@@ -58,11 +58,11 @@ def refuse_newer(version: int, path: Path, migrations: Sequence[Migration]) -> N
 
 
 def upgrade(database: Database, migrations: Sequence[Migration], *, backup: Path | None) -> None:
-    """Bring an older file to the current schema: all steps or none.
+    """Migrate an older file to the current schema: all steps or none.
 
-    `backup` names the copy made before (None: no copy, the database is one already). An
-    older backup of that name is replaced, since a step that failed is tried again.
-    Raises StateError; Damaged if the file has no version of ours.
+    `backup`: where a copy is written first (None: no copy, because the database is one). A backup of that
+    name is replaced: it is from an attempt that failed. Raises StateError; CorruptDatabase if the file has no
+    schema version, or rows that violate a foreign key.
     """
     version = int(database.value("PRAGMA user_version"))
     if version < 1:
@@ -72,8 +72,14 @@ def upgrade(database: Database, migrations: Sequence[Migration], *, backup: Path
     if not pending:
         return
     if backup is not None:
-        _copy(database, backup)
-    database.execute("PRAGMA foreign_keys=OFF")  # a step may rebuild a table others point to
+        with translated(backup):
+            backup.unlink(missing_ok=True)
+            # Created with its mode before it has content, so that nobody else can read it at any moment.
+            os.close(os.open(backup, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+            database.copy_to(backup)
+            for path in (backup, backup.parent):
+                sync(path)
+    database.execute("PRAGMA foreign_keys=OFF")  # a step may rebuild a table that others refer to
     try:
         with database.transaction():
             for step in pending:
@@ -83,13 +89,3 @@ def upgrade(database: Database, migrations: Sequence[Migration], *, backup: Path
             database.execute(f"PRAGMA user_version={current(migrations)}")
     finally:
         database.execute("PRAGMA foreign_keys=ON")
-
-
-def _copy(database: Database, backup: Path) -> None:
-    """A durable copy, readable by nobody else from its first byte on."""
-    with translated(backup):
-        backup.unlink(missing_ok=True)
-        os.close(os.open(backup, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        database.copy_to(backup)
-        for path in (backup, backup.parent):
-            sync(path)

@@ -1,8 +1,9 @@
-"""What left a root lately, and by which job: one small database for all jobs of a state directory.
+"""Root log: which content left a root in the last days, and by which job. One database for all jobs.
 
-Only roots that two jobs share have much in it; elsewhere nothing but conflicts is noted. It holds no promise:
-where it is lost or damaged it is begun anew, and echoes are then not recognised until it knows the roots
-again. The statements are few and its own, so they stand here as text.
+With several jobs on one root, each is right by its own two sides, and a deletion and a file may follow each
+other around for ever; `engine.echo` breaks such loops with this log. Roots of a single job have only
+conflicts in it. Losing it is harmless: a damaged file is deleted, and loops are not recognised until the log
+has grown again. Its few statements are plain SQL, as in `queries`: every run executes some.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from syncer.state.sqlite import CorruptDatabase, Database, translated
 _log = logging.getLogger("syncer.state")
 NAME: Final = "roots.db"
 KEPT_NS: Final = 7 * 86_400 * 10**9
-COUNTED_NS: Final = 86_400 * 10**9  # what went back and forth longer ago is forgiven
+COUNTED_NS: Final = 86_400 * 10**9  # changes longer ago count for no loop
 _MOST: Final = 200_000  # rows, over all roots
 _SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS jobs (job TEXT, root TEXT, name TEXT, looked INTEGER,
@@ -48,14 +49,15 @@ _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS looked (job TEXT, directory BLOB, seq INTEGER, PRIMARY KEY (job, directory))",
 )
 _COMPLETE: Final = "SELECT count(*) FROM sqlite_schema WHERE name = 'looked'"
-_UNKNOWN: Final = b"?"  # a value that no name shows
+_UNKNOWN: Final = b"?"  # equal to no value of a path
 _CONFLICTS: Final = frozenset({Reason.MIRROR, Reason.BOTH_CHANGED, Reason.BOTH_NEW, Reason.ECHO})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """At a path of a side one value took the place of another; `base`: what both sides had agreed on (None:
-    unknown).
+    """An action replaced one value at a path by another. `base`: the value in the base (None: unknown).
+
+    `source`: the side that the value comes from. `decided`: a conflict that was resolved.
     """
 
     path: RelPath
@@ -68,12 +70,12 @@ class Moved:
 
 
 class RootLog:
-    """Two roots as one job sees them. Implements `engine.echo.Echoes`. Methods raise StateError."""
+    """The log as one job sees it for its two roots: `engine.echo.Echoes`. Methods raise StateError."""
 
     def __init__(
         self, database: Database, *, job: str, roots: Mapping[Side, str], now_ns: int, name: str = ""
     ) -> None:
-        """With a `name` the job is noted as one that has the roots; without one nothing is written."""
+        """With a `name`, the job is registered for the roots; without, nothing is written."""
         self.job = job
         self._database = database
         self._roots = roots
@@ -89,9 +91,7 @@ class RootLog:
         self._looked = self._start if looked is None else int(looked)
 
     def _register(self, name: str) -> None:
-        """On its first run a job has nothing to catch up with: whatever left a root before was not its
-        business.
-        """
+        """Add the job to the jobs of its roots. What left the roots before its first run does not count."""
         known = self._database.select("SELECT root FROM jobs WHERE job = ? AND name = ?", (self.job, name))
         if set(self._roots.values()) <= {root for (root,) in known}:
             return
@@ -105,14 +105,14 @@ class RootLog:
                 )
 
     def _jobs_of(self, root: str) -> int:
-        """With this one, which may not be noted yet."""
+        """The number of jobs of a root, with this one, which may not be registered yet."""
         others = self._number("SELECT count(*) FROM jobs WHERE root = ? AND job != ?", (root, self.job))
         return others + 1
 
-    # -- what is remembered -----------------------------------------------------
+    # -- queries ------------------------------------------------------------------
 
     def concerned(self) -> Collection[RelPath]:
-        """Paths of either root that have a past; asked once, before anything of this run is noted."""
+        """Paths of either root that are in the log; read once, before this run adds any."""
         if self._names is None:
             found = self._database.select(
                 "SELECT DISTINCT path FROM log WHERE root IN (?, ?)", tuple(self._roots.values())
@@ -121,16 +121,22 @@ class RootLog:
         return self._names
 
     def past(self, side: Side, path: RelPath) -> Sequence[EchoChange]:
-        """What stood there one after the other. Moves of more than a day ago have a mover that nobody is."""
+        """The values of a path, one after the other. Changes of more than a day ago have the mover
+        `LONG_AGO`.
+        """
         return self._past(self._roots[side], path)
 
     def everywhere(self, path: RelPath) -> Collection[Sequence[EchoChange]]:
-        """The same name's past at each root of this state directory."""
+        """The values of the same path in each root of this state directory."""
         found = self._database.select("SELECT DISTINCT root FROM jobs", ())
         return [self._past(root, path) for (root,) in found]
 
     def _past(self, root: str, path: RelPath) -> Sequence[EchoChange]:
-        since = max(self._looked, self._looked_at(split(path)[0]))
+        looked = self._number(
+            "SELECT seq FROM looked WHERE job = ? AND directory = ?",
+            (self.job, os.fsencode(split(path)[0])),
+        )
+        since = max(self._looked, looked)
         rows = self._database.select(
             "SELECT seq, left, now, origin, mover, job, at_ns FROM log "
             "WHERE root = ? AND path = ? ORDER BY seq",
@@ -148,49 +154,41 @@ class RootLog:
         ]
 
     def shared(self, side: Side) -> bool:
-        """Whether other jobs of this state directory have the root as well."""
+        """Whether other jobs of this state directory have the root, too."""
         return self._jobs_of(self._roots[side]) > 1
 
     def called(self, job: str) -> str:
         return str(self._database.value("SELECT name FROM jobs WHERE job = ?", (job,)) or job)
 
-    def _looked_at(self, directory: RelPath) -> int:
-        return self._number(
-            "SELECT seq FROM looked WHERE job = ? AND directory = ?", (self.job, os.fsencode(directory))
-        )
-
     def _number(self, sql: str, row: tuple[Any, ...]) -> int:
         return int(self._database.value(sql, row) or 0)
 
-    # -- after a run -------------------------------------------------------------
+    # -- after a run --------------------------------------------------------------
 
     def record(self, report: RunReport) -> None:
-        """What a run did, and where it looked; also of one that broke off (`looked` is then what it did)."""
+        """Record what a run did, and which directories it scanned."""
         moved = [m for done in report.actions if (m := _moved(done)) is not None]
         if not self._shared and not self.concerned() and not any(one.conflict for one in moved):
             return
         with self._database.transaction():
             for one in moved:
-                if self._shared or one.conflict or self._has_past(one.path):
+                if self._shared or one.conflict or one.path in self.concerned():
                     self._note(one)
             self._catch_up(report)
             self._prune()
 
-    def _has_past(self, path: RelPath) -> bool:
-        return path in self.concerned()
-
     def _note(self, one: Moved) -> None:
-        """First what was found at both roots, then what the job did at one of them."""
+        """Record what was found in both roots, then what the job did in one of them."""
         origin = self._found(one.source, one.path, one.value, one.base)
         self._found(one.source.other, one.path, one.replaced, one.base)
         last = self._last(one.source.other, one.path)
         if last is not None or one.replaced != ABSENT:
-            # A conflict that was settled is a decision: the winner is newer than both.
+            # A resolved conflict is a decision: its value is newer than those of both sides.
             origin = 0 if one.decided else origin
             self._add(one.source.other, one.path, one.replaced, one.value, origin, self.job, new=one.decided)
 
     def _found(self, side: Side, path: RelPath, value: bytes, base: bytes | None) -> int:
-        """Somebody else put a value there: noted once. Its origin, 0 for one that was always there."""
+        """Record a value that none of the jobs put there, once. Its origin; 0 if it was always there."""
         last = self._last(side, path)
         if last is not None:
             now, origin = last
@@ -217,7 +215,7 @@ class RootLog:
         *,
         new: bool = False,
     ) -> int:
-        """A new row; without an origin the value is new, and its own number is its origin."""
+        """Add a row; returns the origin of its value: for a new value the number of the row itself."""
         if left == now:
             return origin
         row = (
@@ -242,9 +240,7 @@ class RootLog:
         return origin
 
     def _catch_up(self, report: RunReport) -> None:
-        """What the other jobs did before this run began is no news for it any more, where it looked and did
-        all.
-        """
+        """Note that the run saw what other jobs did before it began, in directories that it finished."""
         undone = {split(a.action.path)[0] for a in report.actions if not isinstance(a.outcome, Done)}
         undone |= {split(path)[0] for hold in report.holds for path in hold.paths}
         undone |= {split(path)[0] for path in report.left}
@@ -276,7 +272,7 @@ class RootLog:
 def remembering(
     state_dir: Path, job: str, name: str, memory: BaseStore, clock: Clock
 ) -> Iterator[RootLog | None]:
-    """The log for one run of a job whose roots the memory knows; None where it cannot be had."""
+    """The log for one run of a job; None if it cannot be opened. The base knows the markers of the roots."""
     roots = {side: remembered(memory, side).marker for side in Side}
     database, log = None, None
     try:
@@ -292,11 +288,11 @@ def remembering(
 
 @contextmanager
 def looking(state_dir: Path, job: str, roots: Mapping[Side, str], clock: Clock) -> Iterator[RootLog | None]:
-    """The log as a run of the job would find it now, with nothing written; None where there is none."""
+    """The log for reading, as a run of the job would find it now; None if there is none."""
     database, log = None, None
     try:
         database, log = _seen(state_dir / NAME, job, roots, clock.now_ns())
-    except StateError as error:  # a damaged one would be begun anew
+    except StateError as error:  # a run would replace a damaged one
         _log.info("what left the roots lately is not known: %s", error)
     try:
         yield log
@@ -323,8 +319,9 @@ def _seen(
 
 
 def note(log: RootLog | None, report: RunReport, *, broken_off: bool = False) -> None:
-    """What a run did. That it cannot be noted is no reason for a run to fail: echoes are then taken for
-    news.
+    """Record what a run did. A failure is logged only: changes by other jobs then count as new.
+
+    `broken_off`: an error ended the run, so it finished no directory.
     """
     if log is None:
         return
@@ -340,7 +337,7 @@ def _begun(
     try:
         return _opened(path, job, name, roots, now_ns)
     except CorruptDatabase:
-        for suffix in ("", "-wal", "-shm"):  # it promises nothing: a damaged one is begun anew
+        for suffix in ("", "-wal", "-shm"):
             Path(f"{path}{suffix}").unlink(missing_ok=True)
         return _opened(path, job, name, roots, now_ns)
 
@@ -363,7 +360,7 @@ def _opened(
 
 
 def _moved(done: ActionReport) -> Moved | None:
-    """What an action that took effect did to a name, if all the contents are known."""
+    """The change that an action made at a path; None if it did not take effect, or a value is not known."""
     action, outcome = done.action, done.outcome
     if not isinstance(outcome, Done):
         return None
@@ -375,7 +372,7 @@ def _moved(done: ActionReport) -> Moved | None:
             changed = action.reason in (Reason.LOCAL_CHANGED, Reason.REMOTE_CHANGED)
             base = replaced if changed else None
             if action.reason is Reason.EDIT_BEATS_DELETE:
-                base, decided = _UNKNOWN, True  # both sides changed what was agreed, and the edit won
+                base, decided = _UNKNOWN, True  # both sides changed the base, and the edit won
         case Delete():
             source, value, replaced = action.side.other, ABSENT, value_of(action.expected)
             base = replaced if action.reason not in (Reason.ECHO, Reason.SECOND_COPY) else None

@@ -219,21 +219,20 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise _ours(error, path) from error
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise CorruptDatabase(f"the state database {path} is damaged: {error}") from error
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            message = f"the state database {path} is held by another process"
+            raise Busy(message, hint="try again later") from error
+        raise StateError(
+            f"the state database {path} cannot be used: {error}", hint=_HINTS.get(code, "")
+        ) from error
     except OverflowError as error:  # more than 64 bits: an absurd size that a server sent
         raise StateError(f"the state database {path} cannot hold such a number: {error}") from error
     except OSError as error:
         code = _ERRNOS.get(error.errno or 0, _CANTOPEN)
         raise StateError(f"{path}: {error.strerror or error}", hint=_HINTS[code]) from error
-
-
-def _ours(error: BaseException | None, path: Path) -> Exception:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return CorruptDatabase(f"the state database {path} is damaged: {error}")
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return Busy(f"the state database {path} is held by another process", hint="try again later")
-    return StateError(f"the state database {path} cannot be used: {error}", hint=_HINTS.get(code, ""))
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
