@@ -55,8 +55,8 @@ class SqliteStore(syncer.Store):
     def open(cls, config: Config, path: str, *, context: syncer.StoreContext) -> SqliteStore:
         return cls(config.database, path)
 
-    # Every call has a connection of its own, so that several threads may call at once. BEGIN IMMEDIATE takes the
-    # write lock first: nothing changes between the check of `expected` and the change.
+    # Every call has a connection of its own, so that several threads may call at once. BEGIN IMMEDIATE takes
+    # the write lock first: nothing changes between the check of `expected` and the change.
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -16,6 +16,7 @@ SECOND = 10**9
 
 
 def done(outcome: object) -> Entry:
+    """The entry of an outcome that must be `Done`."""
     assert isinstance(outcome, Done), outcome
     assert outcome.entry is not None
     return outcome.entry
@@ -288,6 +289,7 @@ def test_only_empty_directories_are_removed(rig: Rig) -> None:
 
 
 def rename(rig: Rig, origin: str, path: str, expected: Entry | None = None) -> object:
+    """Rename one item; its outcome."""
     item = RenameRequest(origin=origin, path=path, expected=expected or rig.entry(origin))
     return in_order(rig.store.rename([item]), 1)[0]
 
@@ -329,6 +331,7 @@ def test_a_directory_does_not_move_into_itself(rig: Rig) -> None:
 
 
 def amend(rig: Rig, path: str, expected: Entry, mtime_ns: int | None, executable: bool | None) -> object:
+    """Set the attributes of one item; its outcome."""
     item = SetAttributesRequest(path=path, expected=expected, mtime_ns=mtime_ns, executable=executable)
     return in_order(rig.store.amend([item]), 1)[0]
 

@@ -79,6 +79,7 @@ class Rig(ABC):
         return self.put_all([self.item(path, data, expected=expected, **more)])[0]
 
     def item(self, path: str, data: bytes, *, expected: Entry | None = None, **more: Any) -> WriteRequest:
+        """A request to write a file; `more` are other fields of the request."""
         source = more.pop("source", None) or BytesSource(data)
         return WriteRequest(
             path=path, kind=Kind.FILE, source=source, size=len(data), expected=expected, **more
@@ -88,6 +89,7 @@ class Rig(ABC):
         return in_order(self.store.put(items), len(items))
 
     def put_link(self, path: str, target: str, *, expected: Entry | None = None) -> Outcome:
+        """Write one symlink; its outcome."""
         size = len(os.fsencode(target))
         item = WriteRequest(
             path=path, kind=Kind.SYMLINK, source=None, size=size, expected=expected, target=target
@@ -123,6 +125,7 @@ class SimpleRig(Rig):
         self.store.mark("ab" * 16)
 
     def another(self) -> Store:
+        """One more client, during whose reads the other program can act."""
         context = StoreContext(
             account="rig",
             identity=f"rig:{self._base}",
@@ -146,6 +149,7 @@ class SimpleRig(Rig):
         return SimpleStoreAdapter(store, context)
 
     def write(self, path: str, data: bytes) -> None:
+        """As the other program does, with all directories above."""
         directory = ""
         for part in parts(path)[:-1]:
             directory = join(directory, part)
@@ -157,12 +161,14 @@ class SimpleRig(Rig):
         pytest.skip("the store holds no symlinks")
 
     def mkdir(self, path: str) -> None:
+        """As the other program does, with all directories above."""
         directory = ""
         for part in parts(path):
             directory = join(directory, part)
             self.other.mkdir(directory)
 
     def remove(self, path: str) -> None:
+        """As the other program does, with everything below: `rm -r`."""
         entry = self.other.stat(path)
         assert entry is not None
         if entry.kind is not Kind.DIRECTORY:
@@ -173,6 +179,7 @@ class SimpleRig(Rig):
         self.other.rmdir(path)
 
     def read(self, path: str) -> bytes:
+        """The content as the other program sees it. Raises FileNotFoundError."""
         entry = self.other.stat(path)
         if entry is None:
             raise FileNotFoundError(path)
