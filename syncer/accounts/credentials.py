@@ -1,7 +1,7 @@
-"""What a login left behind, as the stores take it: an account with the missing secrets filled in.
+"""Saved logins: fill in the secrets of an account that `syncer login` saved.
 
-What the config says comes first, then the environment, then what was kept. It is bound to the service and
-the application that it was got from (`purpose`), so an account that now points elsewhere has none.
+The config comes first, then the environment, then the saved login. A saved login is bound to the service and
+the application that issued it (`purpose`), so an account that now points elsewhere has none.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def wallet_of(state_dir: Path, account: Account) -> CredentialStore:
-    """Where the tokens of an account are."""
+    """The credential store of an account."""
     return CredentialStore(state_dir, account.name)
 
 
 def completed(account: Account, wallet: CredentialStore, environ: Mapping[str, str]) -> Account:
-    """The account with what `syncer login` kept for it. Raises AuthError, StateError."""
+    """The account with the secrets that `syncer login` saved. Raises AuthError, StateError."""
     wanted = {field: name for field, name in _fields(account).items() if _missing(account, field, environ)}
     if not wanted:
         return account
@@ -36,7 +36,7 @@ def completed(account: Account, wallet: CredentialStore, environ: Mapping[str, s
 
 
 def purpose(account: Account, environ: Mapping[str, str]) -> str:
-    """Which service and which application a login of the account is for; no secret is in it."""
+    """The service and application that a login of the account belongs to, as text without secrets."""
     from syncer.config.accounts import Orange, SmartFile, SwiftHubic, SwiftOvh
 
     match account:
@@ -87,7 +87,7 @@ _SMARTFILE = {"access_token": "access_token", "access_secret": "access_secret"}
 
 
 def _fields(account: Account) -> Mapping[str, str]:
-    """The keys of an account that a login can stand in for, and what they are called where it is kept."""
+    """The keys of an account that a saved login can provide, with their names in the credential store."""
     from syncer.config.accounts import SmartFile, SwiftHubic, SwiftOvh
 
     match account:
@@ -150,7 +150,7 @@ class OrangeTokens:
         self.keep(token)
 
     def keep(self, token: Token) -> str:
-        """Saves it; says where, as `CredentialStore.save`."""
+        """Save the token; answers where, as `CredentialStore.save` does."""
         ends = "" if token.expires_ns is None else str(token.expires_ns)
         values = {"access": token.access, "refresh": token.refresh, "expires_ns": ends}
         return self._wallet.save(self._purpose, values)

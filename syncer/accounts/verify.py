@@ -1,6 +1,6 @@
-"""Asking a service whether the credentials of an account work, and what it says of itself.
+"""Verify the credentials of an account, and read what the service says about space and limits.
 
-Nothing is changed there. A login that was kept is used as a run would use it.
+Nothing is changed there. A saved login is used as a run uses it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _QUOTAS = ("X-Account-Quota-Bytes", "X-Account-Meta-Quota-Bytes", "X-Account-Met
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountStatus:
-    """What a service answered to the credentials of an account. Sizes in bytes, None where it does not say.
+    """The answer of a service to the credentials of an account. Sizes in bytes, None where unknown.
 
     `storage`: the URL that content goes to, where that is another one than the account names.
     """
@@ -50,7 +50,7 @@ class AccountStatus:
 
 
 def standing(account: Account, state_dir: Path, *, clock: Clock) -> AccountStatus:
-    """Raises AuthError where the credentials do not work, other errors where that cannot be told."""
+    """Verify an account. Raises AuthError if the credentials do not work, other errors if unknown."""
     if account.type == "swift":
         return _swift(account, state_dir, clock)
     with visited(account, "", state_dir, clock=clock) as store:
@@ -61,7 +61,7 @@ def standing(account: Account, state_dir: Path, *, clock: Clock) -> AccountStatu
 
 @contextmanager
 def visited(account: Account, path: str, state_dir: Path, *, clock: Clock) -> Iterator[Store]:
-    """The store of a path of an account, to look at. Raises AuthError, ConfigError, StateError."""
+    """Open the store of a path of an account, read-only. Raises AuthError, ConfigError, StateError."""
     with tempfile.TemporaryDirectory(prefix="syncer-") as cache:
         store = store_of(account, path, state_dir=state_dir, clock=clock, cache=Path(cache), tag=_TAG)
         try:
@@ -72,7 +72,7 @@ def visited(account: Account, path: str, state_dir: Path, *, clock: Clock) -> It
 
 @contextmanager
 def connected(account: Account, state_dir: Path, *, clock: Clock) -> Iterator[Connection]:
-    """Requests to a whole Swift account, containers and all. Raises AuthError, ConfigError, StateError."""
+    """Open a connection to a whole Swift account. Raises AuthError, ConfigError, StateError."""
     from syncer.accounts.swift import door
     from syncer.stores.swift.client import Connection
 
@@ -126,7 +126,7 @@ def _number(text: str | None) -> int | None:
 
 
 def _limits(able: Capabilities) -> str:
-    """What cannot be held there, in words."""
+    """The limits of a store as text for `doctor`."""
     granularity = able.mtime_granularity_ns
     words = [
         f"names up to {able.max_name_bytes} bytes",

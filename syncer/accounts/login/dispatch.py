@@ -1,4 +1,4 @@
-"""Which login an account takes. Where there is nothing to log in to, its credentials are tried."""
+"""Choose the login flow of an account for `syncer login`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from syncer.config.accounts import Account, Orange, SmartFile, SwiftHubic, Swift
 
 
 def log_in(account: Account, dialogue: Dialogue) -> LoggedIn | None:
-    """The login under way, to its end; None where the account has all that it needs, or needs none.
+    """Log in; None if the account has all credentials that it needs.
 
-    Raises AuthError, TransientError, PermanentError, ConfigError, StateError. Only a login that
-    came to a good end is kept.
+    Raises AuthError, TransientError, PermanentError, ConfigError, StateError. Only a
+    successful login is saved.
     """
     match account:
         case Orange():
