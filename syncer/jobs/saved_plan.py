@@ -2,8 +2,8 @@
 
 Each action carries `expects`, an opaque text of what it was planned on. `apply` plans again, with every
 guard, and does those actions of the fresh plan whose text is in the file. So an edited file can only leave
-actions out. An action that the fresh plan no longer has is reported (`stale`); one that no plan has ever had is
-refused before anything is done.
+actions out. An action that the fresh plan no longer has is reported (`stale`); one that no plan has ever had
+is refused before anything is done.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The state directory of a pair of roots, named by a hash of both identities.
 
 The state belongs to the pair, not to the name of the job: a renamed job finds it again, a job with other
-roots finds none. A pair whose roots were moved or whose account was changed is found by its markers (`relocation`).
+roots finds none. A pair whose roots were moved or whose account was changed is found by its markers: see
+`relocation`.
 """
 
 from __future__ import annotations
