@@ -17,7 +17,7 @@ from syncer.stores.context import Wallet
 from syncer.stores.orange.token import Token
 
 if TYPE_CHECKING:
-    from syncer.config.accounts import Account, Orange, SmartFile, SwiftHubic, SwiftOvh
+    from syncer.config.accounts import Account
 
 
 def wallet_of(state_dir: Path, account: Account) -> CredentialStore:
@@ -39,46 +39,31 @@ def purpose(account: Account, environ: Mapping[str, str]) -> str:
     """The service and application that a login of the account belongs to, as text without secrets."""
     from syncer.config.accounts import Orange, SmartFile, SwiftHubic, SwiftOvh
 
+    parts: list[str] = []
+    kind = account.type
     match account:
         case Orange():
-            parts = _orange(account)
+            from syncer.stores.orange.oauth import AUTH_URL
+
+            urls = [account.auth_url or AUTH_URL, account.api_url or "", account.content_url or ""]
+            parts = [*urls, account.client_id]
         case SwiftHubic():
-            parts = _hubic(account, environ)
+            from syncer.stores.swift.auth.hubic import API_URL
+
+            api_url = account.api_url or environ.get("HUBIC_API_URL") or API_URL
+            parts = [api_url, account.client_id or environ.get("HUBIC_CLIENT_ID", "")]
         case SwiftOvh():
-            parts = _ovh(account)
+            from syncer.stores.swift.auth.ovh import OvhLogin
+
+            login = OvhLogin(endpoint=account.endpoint, conf_file=account.conf_file)
+            key = account.application_key or login.configured("application_key")
+            parts = [login.chosen_endpoint(), key, account.project or login.configured("project")]
         case SmartFile():
-            parts = _smartfile(account, environ)
-        case _:
-            parts = []
-    kind = "smartfile" if isinstance(account, SmartFile) else account.type  # also of type `syncer`
+            kind = "smartfile"  # also of type `syncer`
+            url = account.url or environ.get("SMARTFILE_API_URL", "")
+            client = account.client_token or environ.get("SMARTFILE_CLIENT_TOKEN", "")
+            parts = [url.rstrip("/"), client]
     return " ".join([kind, *parts])
-
-
-def _orange(account: Orange) -> list[str]:
-    from syncer.stores.orange.oauth import AUTH_URL
-
-    urls = [account.auth_url or AUTH_URL, account.api_url or "", account.content_url or ""]
-    return [*urls, account.client_id]
-
-
-def _hubic(account: SwiftHubic, environ: Mapping[str, str]) -> list[str]:
-    from syncer.stores.swift.auth.hubic import API_URL
-
-    api_url = account.api_url or environ.get("HUBIC_API_URL") or API_URL
-    return [api_url, account.client_id or environ.get("HUBIC_CLIENT_ID", "")]
-
-
-def _ovh(account: SwiftOvh) -> list[str]:
-    from syncer.stores.swift.auth.ovh import OvhLogin
-
-    login = OvhLogin(endpoint=account.endpoint, conf_file=account.conf_file)
-    key = account.application_key or login.configured("application_key")
-    return [login.chosen_endpoint(), key, account.project or login.configured("project")]
-
-
-def _smartfile(account: SmartFile, environ: Mapping[str, str]) -> list[str]:
-    url = account.url or environ.get("SMARTFILE_API_URL", "")
-    return [url.rstrip("/"), account.client_token or environ.get("SMARTFILE_CLIENT_TOKEN", "")]
 
 
 _HUBIC = {"refresh_token": "refresh_token"}

@@ -76,8 +76,8 @@ def connected(account: Account, state_dir: Path, *, clock: Clock) -> Iterator[Co
     from syncer.accounts.swift import door
     from syncer.stores.swift.client import Connection
 
-    told = completed(account, wallet_of(state_dir, account), os.environ)
-    connection = Connection(door(told, clock), clock=clock)
+    complete = completed(account, wallet_of(state_dir, account), os.environ)
+    connection = Connection(door(complete, clock), clock=clock)
     try:
         yield connection
     finally:
@@ -93,32 +93,24 @@ def _swift(account: Account, state_dir: Path, clock: Clock) -> AccountStatus:
 
     with connected(account, state_dir, clock=clock) as connection:
         headers = connection.ask(Call(method="HEAD", path="", about="the account")).headers
+        used = _number(headers.get("X-Account-Bytes-Used"))
+        quotas = [quota for quota in (_number(headers.get(name)) for name in _QUOTAS) if quota is not None]
+        free = [max(0, quotas[0] - (used or 0))] if quotas else []
+        try:
+            reported = connection.door.free_space()
+        except StoreError:  # Hubic has an endpoint of its own for it, which an application may not be allowed
+            reported = None
+        if reported is not None:
+            free.append(reported)
         offered = ClusterInfo(connection, ContainerPath(container="")).limits
         bulk = f"{offered.bulk_delete:,} deletes at once" if offered.bulk_delete else "no bulk deletes"
         return AccountStatus(
             storage=connection.account(),
-            free=_least(_left(headers), _told(connection)),
-            used=_number(headers.get("X-Account-Bytes-Used")),
+            free=min(free, default=None),
+            used=used,
             limits=f"objects up to {show_size(offered.max_file_size)}, {bulk}; {_limits(CAPABILITIES)}",
             window=WINDOW_OF_CEPH if offered.is_ceph else CAPABILITIES.window,
         )
-
-
-def _told(connection: Connection) -> int | None:
-    try:
-        return connection.door.free_space()
-    except StoreError:  # Hubic has an endpoint of its own for it, and an application may have no right to it
-        return None
-
-
-def _left(headers: Mapping[str, str]) -> int | None:
-    used = _number(headers.get("X-Account-Bytes-Used")) or 0
-    quotas = [quota for quota in (_number(headers.get(name)) for name in _QUOTAS) if quota is not None]
-    return max(0, quotas[0] - used) if quotas else None
-
-
-def _least(*sizes: int | None) -> int | None:
-    return min((size for size in sizes if size is not None), default=None)
 
 
 def _number(text: str | None) -> int | None:

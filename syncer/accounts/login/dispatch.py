@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from syncer.accounts.login.base import Dialogue, LoggedIn
 from syncer.config.accounts import Account, Orange, SmartFile, SwiftHubic, SwiftOvh
 
@@ -19,7 +17,9 @@ def log_in(account: Account, dialogue: Dialogue) -> LoggedIn | None:
             from syncer.accounts.login import orange
 
             return orange.log_in(account, dialogue)
-        case SwiftHubic() if not _given(account, "refresh_token", dialogue.environ):
+        case SwiftHubic() if account.refresh_token is None and not dialogue.environ.get(
+            "HUBIC_REFRESH_TOKEN"
+        ):
             from syncer.accounts.login import hubic
 
             return hubic.log_in(account, dialogue)
@@ -34,10 +34,6 @@ def log_in(account: Account, dialogue: Dialogue) -> LoggedIn | None:
                 smartfile.log_in(account, dialogue) if smartfile.wanted(account, dialogue.environ) else None
             )
     return None
-
-
-def _given(account: SwiftHubic, field: str, environ: Mapping[str, str]) -> bool:
-    return getattr(account, field) is not None or bool(environ.get(f"HUBIC_{field.upper()}"))
 
 
 def _keyless(account: SwiftOvh) -> bool:
