@@ -65,6 +65,13 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
         _ = syncer.no_such_name  # type: ignore[attr-defined]
 
 
+def test_public_modules_need_no_import_of_their_own() -> None:
+    names = "syncer.testing.MemoryStore.__name__, syncer.exit_codes.FATAL, syncer.errors.Busy.code"
+    code = f"import syncer; print({names})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "MemoryStore 5 busy\n"
+
+
 def test_the_package_says_that_it_is_typed() -> None:
     assert (ROOT / "syncer" / "py.typed").is_file()
 
