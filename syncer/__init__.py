@@ -169,7 +169,7 @@ def __getattr__(name: str) -> object:
         "errors",
         "exit_codes",
         "testing",
-    ):  # `syncer.testing.StoreContract` needs no import of its own
+    ):  # no import of their own is needed
         return import_module(f"{__name__}.{name}")
     if name not in _DEFINED_IN:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
