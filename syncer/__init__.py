@@ -163,10 +163,16 @@ __all__ = [  # in reading order; a test compares it with _MODULES
 
 def __getattr__(name: str) -> object:
     """Load the module that defines a public name at its first use (PEP 562)."""
-    if name not in _DEFINED_IN:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name in (
+        "errors",
+        "exit_codes",
+        "testing",
+    ):  # no import of their own is needed
+        return import_module(f"{__name__}.{name}")
+    if name not in _DEFINED_IN:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_DEFINED_IN[name]), _OTHERWISE.get(name, name))
     globals()[name] = value  # the next use does not come here
     return value

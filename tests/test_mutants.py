@@ -20,12 +20,13 @@ CONTRACT = (
     "syncer/testing/contract_changes.py",
     "syncer/testing/contract_queries.py",
 )  # shared by all stores
+USES_CONTRACT = ("tests/contract/test_contract.py", "tests/test_plugins.py")
 
 
 @cache
 def functions_in(file: str) -> frozenset[str]:
     """The names of the test functions of a file, and what is defined in its classes."""
-    files = CONTRACT if file == "tests/contract/test_contract.py" else (file,)
+    files = (file, *CONTRACT) if file in USES_CONTRACT else (file,)
     names = [node for each in files for node in ast.walk(ast.parse((ROOT / each).read_bytes()))]
     return frozenset(n.name for n in names if isinstance(n, ast.FunctionDef))
 

@@ -65,6 +65,13 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
         _ = syncer.no_such_name  # type: ignore[attr-defined]
 
 
+def test_public_modules_need_no_import_of_their_own() -> None:
+    names = "syncer.testing.MemoryStore.__name__, syncer.exit_codes.FATAL, syncer.errors.Busy.code"
+    code = f"import syncer; print({names})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "MemoryStore 5 busy\n"
+
+
 def test_the_package_says_that_it_is_typed() -> None:
     assert (ROOT / "syncer" / "py.typed").is_file()
 
@@ -80,7 +87,7 @@ def test_importing_the_package_loads_none_of_its_modules() -> None:
 def test_all_errors_are_in_one_tree() -> None:
     errors = [getattr(syncer, n) for n in syncer.__all__]
     errors = [e for e in errors if isinstance(e, type) and issubclass(e, Exception)]
-    errors.remove(syncer.StaleError)  # raised by a store to its adapter, never to a caller
+    errors.remove(syncer.StaleError)  # what a store raises to the engine, never seen by a caller
     assert len(errors) > 15 and all(issubclass(e, syncer.SyncError) for e in errors)
     assert all(isinstance(getattr(e, "code", ""), str) and not hasattr(e, "exit_code") for e in errors)
     assert (SyncerError, GuardTripped) == (syncer.SyncError, syncer.GuardError)

@@ -1,1 +1,1 @@
-"""Accounts: how each service is logged in to, and the stores that are built from an account."""
+"""Accounts: the built-in account types, their stores and logins, and the checks of credentials."""

@@ -1,7 +1,4 @@
-"""A look at one place of an account, or at a folder here: what is in it, and how much room there is.
-
-For `ls` and `quota`. Nothing is changed, and no job is needed.
-"""
+"""List a folder of an account, and its quota, for `syncer ls` and `syncer quota`. No job is needed."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ Entries = Mapping[str, Entry | BlockedEntry]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountQuota:
-    """In bytes; None where nobody says."""
+    """Space in bytes; None where the service does not say."""
 
     free: int | None
     used: int | None = None
@@ -35,7 +32,7 @@ class AccountQuota:
 
 
 def entries(settings: Settings, where: Location, *, clock: Clock) -> Entries:
-    """What is in a folder by name, or a file alone. Raises NotFound, AuthError, ConfigError, StoreError."""
+    """The entries of a folder, or of one file. Raises NotFound, AuthError, ConfigError, StoreError."""
     if where.account != LOCAL:
         account = verify.known(settings.accounts, where.account, settings.origin)
         if account.type == "swift" and not where.path:
@@ -49,7 +46,7 @@ def entries(settings: Settings, where: Location, *, clock: Clock) -> Entries:
 
 
 def room(settings: Settings, where: Location, *, clock: Clock) -> AccountQuota:
-    """How much room there is. Raises NotFound, AuthError, ConfigError, StoreError, LocalError."""
+    """The free and used space. Raises NotFound, AuthError, ConfigError, StoreError, LocalError."""
     if where.account == LOCAL:
         return _here(Path(where.path))
     account = verify.known(settings.accounts, where.account, settings.origin)
@@ -74,7 +71,7 @@ def _here(folder: Path) -> AccountQuota:
 
 
 def _alone(settings: Settings, where: Location, clock: Clock) -> Entries:
-    """A place that is no folder may be a file in one."""
+    """A location that is not a folder may be a file: list it alone."""
     above, _, name = where.path.rpartition("/")
     lost = NotFound(f"there is nothing at {where}")
     if not name or (where.account != LOCAL and not above):
@@ -116,7 +113,7 @@ def _folder(path: str, clock: Clock) -> Iterator[Store]:
 
 
 def _containers(connection: Connection) -> Entries:
-    """All of an account, page by page."""
+    """All containers of a Swift account, page by page."""
     from urllib.parse import quote
 
     from syncer.stores.swift.client import Call

@@ -1,7 +1,7 @@
-"""What a login left behind, as the stores take it: an account with the missing secrets filled in.
+"""Saved logins: fill in the secrets of an account that `syncer login` saved.
 
-What the config says comes first, then the environment, then what was kept. It is bound to the service and
-the application that it was got from (`purpose`), so an account that now points elsewhere has none.
+The config comes first, then the environment, then the saved login. A saved login is bound to the service and
+the application that issued it (`purpose`), so an account that now points elsewhere has none.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from syncer.stores.context import Wallet
 from syncer.stores.orange.token import Token
 
 if TYPE_CHECKING:
-    from syncer.config.accounts import Account, Orange, SmartFile, SwiftHubic, SwiftOvh
+    from syncer.config.accounts import Account
 
 
 def wallet_of(state_dir: Path, account: Account) -> CredentialStore:
-    """Where the tokens of an account are."""
+    """The credential store of an account."""
     return CredentialStore(state_dir, account.name)
 
 
 def completed(account: Account, wallet: CredentialStore, environ: Mapping[str, str]) -> Account:
-    """The account with what `syncer login` kept for it. Raises AuthError, StateError."""
+    """The account with the secrets that `syncer login` saved. Raises AuthError, StateError."""
     wanted = {field: name for field, name in _fields(account).items() if _missing(account, field, environ)}
     if not wanted:
         return account
@@ -36,49 +36,34 @@ def completed(account: Account, wallet: CredentialStore, environ: Mapping[str, s
 
 
 def purpose(account: Account, environ: Mapping[str, str]) -> str:
-    """Which service and which application a login of the account is for; no secret is in it."""
+    """The service and application that a login of the account belongs to, as text without secrets."""
     from syncer.config.accounts import Orange, SmartFile, SwiftHubic, SwiftOvh
 
+    parts: list[str] = []
+    kind = account.type
     match account:
         case Orange():
-            parts = _orange(account)
+            from syncer.stores.orange.oauth import AUTH_URL
+
+            urls = [account.auth_url or AUTH_URL, account.api_url or "", account.content_url or ""]
+            parts = [*urls, account.client_id]
         case SwiftHubic():
-            parts = _hubic(account, environ)
+            from syncer.stores.swift.auth.hubic import API_URL
+
+            api_url = account.api_url or environ.get("HUBIC_API_URL") or API_URL
+            parts = [api_url, account.client_id or environ.get("HUBIC_CLIENT_ID", "")]
         case SwiftOvh():
-            parts = _ovh(account)
+            from syncer.stores.swift.auth.ovh import OvhLogin
+
+            login = OvhLogin(endpoint=account.endpoint, conf_file=account.conf_file)
+            key = account.application_key or login.configured("application_key")
+            parts = [login.chosen_endpoint(), key, account.project or login.configured("project")]
         case SmartFile():
-            parts = _smartfile(account, environ)
-        case _:
-            parts = []
-    kind = "smartfile" if isinstance(account, SmartFile) else account.type  # also of type `syncer`
+            kind = "smartfile"  # also of type `syncer`
+            url = account.url or environ.get("SMARTFILE_API_URL", "")
+            client = account.client_token or environ.get("SMARTFILE_CLIENT_TOKEN", "")
+            parts = [url.rstrip("/"), client]
     return " ".join([kind, *parts])
-
-
-def _orange(account: Orange) -> list[str]:
-    from syncer.stores.orange.oauth import AUTH_URL
-
-    urls = [account.auth_url or AUTH_URL, account.api_url or "", account.content_url or ""]
-    return [*urls, account.client_id]
-
-
-def _hubic(account: SwiftHubic, environ: Mapping[str, str]) -> list[str]:
-    from syncer.stores.swift.auth.hubic import API_URL
-
-    api_url = account.api_url or environ.get("HUBIC_API_URL") or API_URL
-    return [api_url, account.client_id or environ.get("HUBIC_CLIENT_ID", "")]
-
-
-def _ovh(account: SwiftOvh) -> list[str]:
-    from syncer.stores.swift.auth.ovh import OvhLogin
-
-    login = OvhLogin(endpoint=account.endpoint, conf_file=account.conf_file)
-    key = account.application_key or login.configured("application_key")
-    return [login.chosen_endpoint(), key, account.project or login.configured("project")]
-
-
-def _smartfile(account: SmartFile, environ: Mapping[str, str]) -> list[str]:
-    url = account.url or environ.get("SMARTFILE_API_URL", "")
-    return [url.rstrip("/"), account.client_token or environ.get("SMARTFILE_CLIENT_TOKEN", "")]
 
 
 _HUBIC = {"refresh_token": "refresh_token"}
@@ -87,7 +72,7 @@ _SMARTFILE = {"access_token": "access_token", "access_secret": "access_secret"}
 
 
 def _fields(account: Account) -> Mapping[str, str]:
-    """The keys of an account that a login can stand in for, and what they are called where it is kept."""
+    """The keys of an account that a saved login can provide, with their names in the credential store."""
     from syncer.config.accounts import SmartFile, SwiftHubic, SwiftOvh
 
     match account:
@@ -150,7 +135,7 @@ class OrangeTokens:
         self.keep(token)
 
     def keep(self, token: Token) -> str:
-        """Saves it; says where, as `CredentialStore.save`."""
+        """Save the token; answers where, as `CredentialStore.save` does."""
         ends = "" if token.expires_ns is None else str(token.expires_ns)
         values = {"access": token.access, "refresh": token.refresh, "expires_ns": ends}
         return self._wallet.save(self._purpose, values)

@@ -1,6 +1,6 @@
-"""A Swift account of the config to the door that it describes; what it leaves out comes from the environment.
+"""Accounts of type `swift`: token provider and store from the config; the environment fills in the rest.
 
-Not here: how each login works (`syncer.stores.swift.auth`), nor the store behind the door.
+The logins themselves are in `stores.swift.auth`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def door(account: Account, clock: Clock, *, environ: Mapping[str, str] = os.environ) -> TokenProvider:
-    """The door of an account of type `swift`; nothing is asked of the service yet.
+    """The token provider of an account of type `swift`; nothing is sent yet.
 
     Raises AuthError if neither the account nor the environment says enough, ConfigError for another type.
     """
@@ -132,7 +132,7 @@ def _asked(secret: Secret | None) -> Callable[[], str] | None:
 
 # --------------------------------------------------------------------------------
 #
-# Accounts of type `swift`: which door, which container and prefix. Nothing is asked before the first call.
+# The store: container and prefix from the path. Nothing is sent before the first call.
 #
 # The identity names the account by what the config or the environment says of it, not by the storage URL:
 # that is known only behind the door, and a service may hand out another one after each login.
@@ -204,7 +204,7 @@ class SwiftType:
 
 
 def _whereabouts(account: Account, environ: Mapping[str, str]) -> str:
-    """The account, told from others, without secrets."""
+    """The identity of the account, without secrets."""
 
     def said(given: str | None, *names: str) -> str:
         return given or next((environ[name] for name in names if environ.get(name)), "")

@@ -1,6 +1,6 @@
-"""Asking a service whether the credentials of an account work, and what it says of itself.
+"""Verify the credentials of an account, and read what the service says about space and limits.
 
-Nothing is changed there. A login that was kept is used as a run would use it.
+Nothing is changed there. A saved login is used as a run uses it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _QUOTAS = ("X-Account-Quota-Bytes", "X-Account-Meta-Quota-Bytes", "X-Account-Met
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountStatus:
-    """What a service answered to the credentials of an account. Sizes in bytes, None where it does not say.
+    """The answer of a service to the credentials of an account. Sizes in bytes, None where unknown.
 
     `storage`: the URL that content goes to, where that is another one than the account names.
     """
@@ -50,7 +50,7 @@ class AccountStatus:
 
 
 def standing(account: Account, state_dir: Path, *, clock: Clock) -> AccountStatus:
-    """Raises AuthError where the credentials do not work, other errors where that cannot be told."""
+    """Verify an account. Raises AuthError if the credentials do not work, other errors if unknown."""
     if account.type == "swift":
         return _swift(account, state_dir, clock)
     with visited(account, "", state_dir, clock=clock) as store:
@@ -61,7 +61,7 @@ def standing(account: Account, state_dir: Path, *, clock: Clock) -> AccountStatu
 
 @contextmanager
 def visited(account: Account, path: str, state_dir: Path, *, clock: Clock) -> Iterator[Store]:
-    """The store of a path of an account, to look at. Raises AuthError, ConfigError, StateError."""
+    """Open the store of a path of an account, read-only. Raises AuthError, ConfigError, StateError."""
     with tempfile.TemporaryDirectory(prefix="syncer-") as cache:
         store = store_of(account, path, state_dir=state_dir, clock=clock, cache=Path(cache), tag=_TAG)
         try:
@@ -72,12 +72,12 @@ def visited(account: Account, path: str, state_dir: Path, *, clock: Clock) -> It
 
 @contextmanager
 def connected(account: Account, state_dir: Path, *, clock: Clock) -> Iterator[Connection]:
-    """Requests to a whole Swift account, containers and all. Raises AuthError, ConfigError, StateError."""
+    """Open a connection to a whole Swift account. Raises AuthError, ConfigError, StateError."""
     from syncer.accounts.swift import door
     from syncer.stores.swift.client import Connection
 
-    told = completed(account, wallet_of(state_dir, account), os.environ)
-    connection = Connection(door(told, clock), clock=clock)
+    complete = completed(account, wallet_of(state_dir, account), os.environ)
+    connection = Connection(door(complete, clock), clock=clock)
     try:
         yield connection
     finally:
@@ -93,32 +93,24 @@ def _swift(account: Account, state_dir: Path, clock: Clock) -> AccountStatus:
 
     with connected(account, state_dir, clock=clock) as connection:
         headers = connection.ask(Call(method="HEAD", path="", about="the account")).headers
+        used = _number(headers.get("X-Account-Bytes-Used"))
+        quotas = [quota for quota in (_number(headers.get(name)) for name in _QUOTAS) if quota is not None]
+        free = [max(0, quotas[0] - (used or 0))] if quotas else []
+        try:
+            reported = connection.door.free_space()
+        except StoreError:  # Hubic has an endpoint of its own for it, which an application may not be allowed
+            reported = None
+        if reported is not None:
+            free.append(reported)
         offered = ClusterInfo(connection, ContainerPath(container="")).limits
         bulk = f"{offered.bulk_delete:,} deletes at once" if offered.bulk_delete else "no bulk deletes"
         return AccountStatus(
             storage=connection.account(),
-            free=_least(_left(headers), _told(connection)),
-            used=_number(headers.get("X-Account-Bytes-Used")),
+            free=min(free, default=None),
+            used=used,
             limits=f"objects up to {show_size(offered.max_file_size)}, {bulk}; {_limits(CAPABILITIES)}",
             window=WINDOW_OF_CEPH if offered.is_ceph else CAPABILITIES.window,
         )
-
-
-def _told(connection: Connection) -> int | None:
-    try:
-        return connection.door.free_space()
-    except StoreError:  # Hubic has an endpoint of its own for it, and an application may have no right to it
-        return None
-
-
-def _left(headers: Mapping[str, str]) -> int | None:
-    used = _number(headers.get("X-Account-Bytes-Used")) or 0
-    quotas = [quota for quota in (_number(headers.get(name)) for name in _QUOTAS) if quota is not None]
-    return max(0, quotas[0] - used) if quotas else None
-
-
-def _least(*sizes: int | None) -> int | None:
-    return min((size for size in sizes if size is not None), default=None)
 
 
 def _number(text: str | None) -> int | None:
@@ -126,7 +118,7 @@ def _number(text: str | None) -> int | None:
 
 
 def _limits(able: Capabilities) -> str:
-    """What cannot be held there, in words."""
+    """The limits of a store as text for `doctor`."""
     granularity = able.mtime_granularity_ns
     words = [
         f"names up to {able.max_name_bytes} bytes",

@@ -78,7 +78,7 @@ def serve(
 ) -> int:
     """Serve FOLDER to other machines: the SmartFile API, and Syncer's own extension of it.
 
-    A client names it as an account of type "smartfile". Keys are made with --add-key.
+    A client names it as an account of type "syncer". Keys are made with --add-key.
     """
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:

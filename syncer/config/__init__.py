@@ -1,8 +1,7 @@
-"""The config file: TOML in, frozen and checked settings out.
+"""Read the config file (TOML) into frozen, validated settings.
 
-Everything wrong is a ConfigError that names the file, the key, what is wrong and what
-would be right. Nothing is opened but the config file itself: whether the folders are
-there and apart is asked by `jobs` (and `config check`), credentials by the stores.
+A mistake is a ConfigError that names the file, the key, what is wrong and what would be right. Only the
+config file itself is opened: `jobs` (and `config check`) check the folders, the stores the credentials.
 """
 
 from __future__ import annotations
@@ -32,25 +31,25 @@ __all__ = [
 
 def load(path: Path | None = None) -> Settings:
     """Read the config file; the default place may be empty, a named file may not. Raises ConfigError."""
-    place = path or default_config()
+    file_path = path or default_config()
     try:
-        with place.open("rb") as file:
+        with file_path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            shared = others_may_write(place)
+            shared = others_may_write(file_path)
             text = file.read().decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except FileNotFoundError:
         if path is None:
             return Settings(path=None, state_dir=default_state_dir(), accounts={}, jobs={})
         raise ConfigError(
-            f"{place}: there is no such config file", hint="name another one with --config FILE"
+            f"{file_path}: there is no such config file", hint="name another one with --config FILE"
         ) from None
     except OSError as error:
-        raise ConfigError(f"{place}: cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{file_path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{place}: is not UTF-8 text (byte {error.start})") from None
-    from syncer.config import parser  # loads pydantic, which a run without a config does without
+        raise ConfigError(f"{file_path}: is not UTF-8 text (byte {error.start})") from None
+    from syncer.config import parser  # loads pydantic, which a run without a config file does not need
 
-    return parser.with_warnings(parser.parse(text, place), mode, shared=shared)
+    return parser.with_warnings(parser.parse(text, file_path), mode, shared=shared)
 
 
 def parse(text: str, path: Path) -> Settings:

@@ -1,6 +1,6 @@
-"""Checks the text of a config file against what each key may be, with pydantic.
+"""Parse and validate the text of a config file, with pydantic models for its tables.
 
-All complaints are collected and come in one ConfigError: file, key, what is wrong, what would be right.
+All mistakes are collected into one ConfigError: file, key, what is wrong, what would be right.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _settings(table: Mapping[str, Any], path: Path, complaints: list[str]) -> Se
 
 
 def _tables(table: Mapping[str, Any], key: str, complaints: list[str]) -> Mapping[str, Mapping[str, Any]]:
-    """The sub-tables of `accounts` or `jobs`, badly named or shaped ones left out."""
+    """The sub-tables of `accounts` or `jobs`, without those that have a bad name or are not tables."""
     whole = table.get(key, {})
     if not isinstance(whole, dict):
         complaints.append(f"{key}: must be tables, such as [{key}.NAME]")
@@ -256,7 +256,7 @@ def _complaint(key: str, detail: Mapping[str, Any]) -> str:
 
 
 def with_warnings(settings: Settings, mode: int, *, shared: bool) -> Settings:
-    """The settings with what is to be said at each start. `shared`: others may write the file of that `mode`.
+    """The settings with warnings about the file. `shared`: other users may write it; `mode` is its st_mode.
 
     Raises ConfigError for a file that others may write and that names commands: they would run as us.
     """

@@ -1,4 +1,4 @@
-"""Where Syncer looks for its files, and how a path in a config file is read.
+"""Default locations of the config file and the state directory; expansion of paths in the config file.
 
 `~/` and `$NAME` are expanded; a relative path is relative to the config file. Nothing is
 opened or made here.
@@ -50,7 +50,7 @@ def _xdg(variable: str, fallback: str) -> Path:
 
 
 def read_path(value: object, base: Path | None) -> Path:
-    """The absolute path a config value means. Raises ValueError."""
+    """The absolute path of a config value. Raises ValueError."""
     if not isinstance(value, str) or not value:
         raise ValueError(f'{quoted(value)} is not a path; write for example "~/Documents"')
     if "\0" in value:

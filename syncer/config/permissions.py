@@ -1,4 +1,4 @@
-"""Who else may change a file that we obey: by its owner and mode, and those of the directory it stands in.
+"""Whether other users may write a file: by owner and mode of the file and of its directory.
 
 POSIX modes only: access control lists are not asked for. A group counts as nobody else where it is the
 user's own (a private group of the same name, as most systems make one), since a umask of 002 is usual

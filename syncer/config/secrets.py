@@ -1,4 +1,4 @@
-"""Secrets: where they are kept, and their values only for whoever asks.
+"""`Secret`: a value from the config file, the environment, a file, a command or the keyring.
 
 A `Secret` never shows its value in `str`, `repr`, logs or dumps, and looks it up only
 when `reveal` is called. Nothing is ever written: keeping tokens is the stores' affair.

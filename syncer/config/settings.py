@@ -1,7 +1,6 @@
-"""What a config file comes to: frozen values, defaults included. No file is read here.
+"""Settings: the values of a config file, frozen, with all defaults. No file is read here.
 
-Kept apart from the reading and checking of files, so that a run without a config need not load
-the library which that takes.
+Apart from `parser`, so that a run without a config file does not load pydantic.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ def choose(kind: type[_E], value: object) -> _E:
 
 
 SETTLE = 2.0
-"""Seconds for which a file that was written to is left alone, unless a job says otherwise."""
+"""The default of `settle`: a file younger than this many seconds waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What may stand as the value of a key: one type for each kind, read and checked by pydantic.
+"""Types of config values, for pydantic: paths, locations, sizes, durations, commands, patterns.
 
 Paths are relative to the config file, which comes as `base` in the context. Whatever is wrong is a
 ValueError that says what would be right; `parser` adds where it stood.

@@ -1,4 +1,4 @@
-"""Writes a job into the config file: a new private file, or a table at the end of the one that is there.
+"""Append a job to the config file, or create a private file with it.
 
 What would be written is read and checked first, so a file is never left worse than it was; nothing that
 stands in it is ever changed. Asking people is `cli.init`'s business.

@@ -1,7 +1,7 @@
-"""The composition root: settings to a job that can be synced, planned, explained, checked.
+"""Jobs: sync, plan, explain and check the pair of roots that a job of the config names.
 
-Puts together the lock, the state database, the two stores and the policy, calls the
-engine, and writes down afterwards what happened. Decides nothing about files.
+This package is the composition root: it puts the lock, the state database, the two stores and the policy
+together, calls the engine, and records the result. What happens to a file is decided by the engine.
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ __all__ = [
 ]
 
 
-def plan(world: Environment, job: JobSettings, wish: RunOptions) -> JobResult:
-    """What `sync` would do; changes nothing on either side nor in the memory."""
+def plan(world: Environment, job: JobSettings, options: RunOptions) -> JobResult:
+    """Plan a run: what `sync` would do. Neither side nor the state is changed; errors are in the result."""
     try:
-        with looking(world, job, wish) as opened:
+        with looking(world, job, options) as opened:
             ledger = opened.state.ledger
             with _remembering(world, opened) as pair:
                 found, chosen_for = _without_chosen(opened, cycle.plan(pair))
@@ -85,7 +85,7 @@ def plan(world: Environment, job: JobSettings, wish: RunOptions) -> JobResult:
 
 
 def _without_chosen(opened: OpenJob, found: Plan) -> tuple[Plan, list[str]]:
-    """The plan without the conflicts for which a person has chosen already, and a note on each of those."""
+    """The plan without the conflicts that the user has resolved already, and a note on each of those."""
     takes = {c.path: chosen(opened.state.memory, c.path) for c in found.conflicts}
     conflicts = tuple(c for c in found.conflicts if not takes[c.path])
     notes = [f"{path}: {take} is chosen, the next sync applies it" for path, take in takes.items() if take]
@@ -93,7 +93,7 @@ def _without_chosen(opened: OpenJob, found: Plan) -> tuple[Plan, list[str]]:
 
 
 def explain(world: Environment, job: JobSettings, candidates: Sequence[RelPath]) -> Explanation:
-    """What is known of a path: of at least one candidate the first that is known at all.
+    """Explain one path: the first candidate that exists on a side, in the base or in the trash.
 
     Raises what `looking` raises.
     """
@@ -103,7 +103,7 @@ def explain(world: Environment, job: JobSettings, candidates: Sequence[RelPath])
 
 @contextmanager
 def _remembering(world: Environment, opened: OpenJob) -> Iterator[cycle.SyncContext]:
-    """The pair with what its roots remember, as a run would have it: an echo is planned as one."""
+    """The context with the log of what left its roots, as a run has it: an echo is planned as one."""
     known = {side: remembered(opened.state.memory, side).marker for side in Side}
     found = {side: known[side] or _marker(store) for side, store in opened.pair.stores.items()}
     with root_log.looking(world.settings.state_dir, opened.place.id, found, world.clock) as log:
@@ -111,13 +111,13 @@ def _remembering(world: Environment, opened: OpenJob) -> Iterator[cycle.SyncCont
 
 
 def _marker(store: Store) -> str:
-    """A first run takes the marker that is there."""
+    """The marker of a root, "" for none: a first run adopts the one that exists."""
     state = store.root()
     return state.marker if state is not None else ""
 
 
 def _known(opened: OpenJob, candidates: Sequence[RelPath]) -> RelPath:
-    """What a user's text means: a path that stands somewhere, or once did."""
+    """The first of the candidate paths that exists on a side, in the base or in the trash."""
     if len(candidates) == 1:
         return candidates[0]
     for path in candidates:
@@ -130,14 +130,14 @@ def _known(opened: OpenJob, candidates: Sequence[RelPath]) -> RelPath:
 
 
 def check(world: Environment, job: JobSettings) -> Iterator[CheckDifference]:
-    """Differences by content, as they are found. Raises what `looking` raises."""
+    """Compare both sides by content; yields each difference at once. Raises what `looking` raises."""
     with looking(world, job, RunOptions()) as opened:
         yield from checking.check(opened.pair)
 
 
 @contextmanager
-def looking(world: Environment, job: JobSettings, wish: RunOptions) -> Iterator[OpenJob]:
-    """A job opened for looking: both roots are the right ones, nothing will be written.
+def looking(world: Environment, job: JobSettings, options: RunOptions) -> Iterator[OpenJob]:
+    """Open a job read-only: both roots are identified, nothing will be written.
 
     Raises Busy, GuardTripped, ConfigError, StateError, StoreError.
     """
@@ -152,15 +152,15 @@ def looking(world: Environment, job: JobSettings, wish: RunOptions) -> Iterator[
         state = stack.enter_context(view_state(place.directory))
         stores = stack.enter_context(factory.stores(world.settings, job, place, clock=world.clock))
         refusals = _refused(job, state, stores)
-        if refusals and not (wish.yes and root_identity.acceptable(refusals)):
+        if refusals and not (options.yes and root_identity.acceptable(refusals)):
             raise refusals[0]
-        if refusals:  # accepted with --yes: as if nothing were known
+        if refusals:  # accepted with --yes: planned as a first run, with an empty base
             state = stack.enter_context(view_state(place.directory / "nothing"))
         if refusals or refusals is None:
             source = job.mode.source
             root_identity.check_first(stores.local, stores.remote, session.names(job), source=source)
             stores = factory.first_look(stores, str(job.remote))
-        yield session.opened(world, job, wish, place, state, stores)
+        yield session.opened(world, job, options, place, state, stores)
 
 
 def _refused(job: JobSettings, state: State, stores: factory.Stores) -> list[GuardTripped] | None:
@@ -169,8 +169,8 @@ def _refused(job: JobSettings, state: State, stores: factory.Stores) -> list[Gua
 
 
 @contextmanager
-def holding(world: Environment, job: JobSettings, wish: RunOptions) -> Iterator[OpenJob]:
-    """A job opened for small changes by hand (resolve, trash): locked, its roots the right ones.
+def holding(world: Environment, job: JobSettings, options: RunOptions) -> Iterator[OpenJob]:
+    """Open a job for changes by hand (resolve, restore): locked, both roots identified.
 
     Raises what `looking` raises.
     """
@@ -187,11 +187,11 @@ def holding(world: Environment, job: JobSettings, wish: RunOptions) -> Iterator[
         refusals = _refused(job, state, stores)
         for refusal in refusals or ():
             raise refusal
-        yield session.opened(world, job, wish, place, state, stores)
+        yield session.opened(world, job, options, place, state, stores)
 
 
 def view(settings: Settings, job: JobSettings) -> State:
-    """The state of a job for looking at it, without lock, also while a run goes on. Raises StateError."""
+    """Open the state of a job read-only, without its lock, also during a run. Raises StateError."""
     from syncer.jobs import relocation
 
     return view_state(relocation.seen_from_here(settings, job).directory)

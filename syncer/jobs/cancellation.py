@@ -1,4 +1,4 @@
-"""Stopping cleanly: whoever works asks between two steps whether to go on."""
+"""Cooperative cancellation: a run checks a `CancelToken` between two steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _NAP = 0.1  # seconds
 
 
 class CancelToken:
-    """Whether somebody asked to stop. `check` is called between steps, from any thread."""
+    """Set by a signal handler or a thread that cancels the run; `check` is called from any thread."""
 
     __slots__ = ("signum",)
 
@@ -20,13 +20,13 @@ class CancelToken:
         self.signum = signum
 
     def check(self) -> None:
-        """Raises Interrupted after a signal."""
+        """Raise Interrupted if the run was cancelled."""
         if self.signum:
             raise Interrupted(self.signum)
 
 
 class StoppableClock(SystemClock):
-    """The real clock, whose sleep ends early at a signal: a rate limit or a back-off may sleep for long."""
+    """The system clock, whose sleep ends with Interrupted on cancellation: back-offs may be long."""
 
     def __init__(self, stop: CancelToken) -> None:
         self._stop = stop

@@ -1,4 +1,4 @@
-"""What a service can tell of changes by itself: a feed, or a token that moves; many can tell nothing."""
+"""Change notification of a store, an optional capability: a change feed, or a token that is polled."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class News(Protocol):
 
 @runtime_checkable
 class Feeding(Protocol):
-    """A store that says where something changed, as soon as it did."""
+    """A store with a change feed: it names changed directories as soon as they change."""
 
     def feed(self, cursor: str | None, wait: float) -> News:
-        """What changed since the cursor (None: from now on), after `wait` seconds at the latest.
+        """Wait up to `wait` seconds for changes since the cursor (None: from now on).
 
         Raises StoreError.
         """
@@ -36,15 +36,15 @@ class Feeding(Protocol):
 
 @runtime_checkable
 class Pulsing(Protocol):
-    """A store with a token that most changes move, to be had by one small request."""
+    """A store with a change token, read by one small request; most changes give another token."""
 
     def pulse(self) -> bytes:
-        """Another one than before: look. The same: probably nothing happened. Raises StoreError."""
+        """The token now: if it differs from the one before, something changed. Raises StoreError."""
         ...
 
 
 def teller(store: Store) -> Feeding | Pulsing | None:
-    """Whoever in the store can tell of changes; None if it has to be asked. May ask the service what it is.
+    """The store behind its wrappers if it has a feed or a token, else None. May send a request.
 
     Raises StoreError.
     """

@@ -1,7 +1,7 @@
-"""What a person decided about asked conflicts: kept in the memory until the next run applies it.
+"""Resolutions of conflicts of policy `ask`, stored in the state until the next run applies them.
 
-A choice is bound to what both sides showed when the conflict was found. A side that was
-edited since voids it: nobody chose against content that nobody has seen.
+A resolution is bound to the size and mtime of both sides when the conflict was found. An edit of either side
+since then voids it: the user has not seen that content.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TAKES = {"local": ConflictPolicy.LOCAL, "remote": ConflictPolicy.REMOTE, "both":
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConflictChoices:
-    """Choices that hold, and paths whose choice is void because a side changed after it."""
+    """Resolutions that are valid, and paths whose resolution is void because a side changed since."""
 
     valid: dict[RelPath, ConflictPolicy] = field(default_factory=dict)
     void: tuple[RelPath, ...] = ()
@@ -33,24 +33,24 @@ def _key(path: RelPath) -> str:
 
 
 def choose(memory: BaseStore, conflicts: Iterable[OpenConflict], take: str) -> None:
-    """Keep the choice for asked conflicts. `take` is a key of TAKES."""
+    """Store a resolution for conflicts. `take` is a key of TAKES."""
     memory.set(**{_key(conflict.path): take for conflict in conflicts})
 
 
 def chosen(memory: BaseStore, path: RelPath) -> str:
-    """The choice that is kept for a path, "" if there is none."""
+    """The stored resolution of a path, "" for none."""
     return memory.get_setting(_key(path))
 
 
 def made(memory: BaseStore, conflicts: Iterable[OpenConflict]) -> list[RelPath]:
-    """The paths for which a person chose, and no run came by yet."""
+    """The paths with a stored resolution that no run has applied yet."""
     return [conflict.path for conflict in conflicts if chosen(memory, conflict.path)]
 
 
 def collect(
     memory: BaseStore, conflicts: Iterable[OpenConflict], local: Store, remote: Store
 ) -> ConflictChoices:
-    """All choices for the open conflicts, judged against what both sides show now.
+    """The stored resolutions of the open conflicts, checked against what both sides show now.
 
     RACE: an edit between this look and the run's own loses the name it had, and is in the trash.
     """
@@ -71,7 +71,7 @@ def collect(
 
 
 def forget(memory: BaseStore, paths: Iterable[RelPath]) -> None:
-    """Choices that were applied, or are void."""
+    """Delete resolutions that were applied or are void."""
     keys = {_key(path): "" for path in paths}
     if keys:
         memory.set(**keys)

@@ -1,8 +1,7 @@
-"""What a person does between runs: settling conflicts, getting things out of the trash.
+"""Resolve conflicts; list, restore and empty the trash. These are changes by hand between two runs.
 
-Each change takes the job's lock and goes through the local store, so that what it
-takes away is in the trash and the next run carries it to the other side. Runs
-themselves are `jobs`' business.
+Each takes the lock of the job and goes through the local store, so that replaced content is in the trash and
+the next run carries the change to the other side.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ LATER = "the next sync applies it"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConflictOutcome:
-    """What became of one conflict. `settled` is False where it stays open; `message` says why or how."""
+    """The outcome for one conflict. `settled` is False where it stays open; `message` says why or how."""
 
     path: RelPath
     copy: RelPath
@@ -46,7 +45,7 @@ class ConflictOutcome:
 def resolve(
     world: Environment, job: JobSettings, paths: Collection[RelPath], take: str
 ) -> list[ConflictOutcome]:
-    """Settle the open conflicts at these paths, or whose copies stand there (no paths at all: every one).
+    """Resolve the open conflicts whose path or conflict copy is among `paths` (no paths: all of them).
 
     `take` is "local", "remote" or "both". Raises what `jobs.holding` raises.
     """
@@ -57,14 +56,14 @@ def resolve(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrashItem:
-    """One thing in the trash of one side."""
+    """One item in the trash of one side."""
 
     side: Side
     thing: Trashed
 
 
 def trashed(world: Environment, job: JobSettings) -> list[TrashItem]:
-    """What the job's folders keep, oldest first. Raises StoreError."""
+    """The items in the trash of both folders, oldest first. Raises StoreError."""
     place = relocation.seen_from_here(world.settings, job)
     with factory.stores(world.settings, job, place, clock=world.clock) as stores:
         return list(_in_trash(stores))
@@ -78,7 +77,7 @@ def _in_trash(stores: factory.Stores) -> Iterator[TrashItem]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreResult:
-    """One thing that was asked back, where it went, and why not ("" if it did)."""
+    """The outcome of restoring one item to `to`; `failure` is "" if it was restored."""
 
     side: Side
     path: RelPath
@@ -89,7 +88,7 @@ class RestoreResult:
 def restore(
     world: Environment, job: JobSettings, paths: Collection[RelPath], *, run: str = "", to: RelPath = ""
 ) -> list[RestoreResult]:
-    """Put the newest version of each path back on the side it was taken from (of one run, if named)."""
+    """Restore the newest version of each path to the side it was taken from (of one run, if named)."""
     with holding(world, job, RunOptions()) as opened:
         found = [
             one for one in _in_trash(opened.stores) if one.thing.path in paths and run in ("", one.thing.run)
@@ -113,14 +112,14 @@ def _restored(opened: OpenJob, one: TrashItem, to: RelPath) -> RestoreResult:
 
 
 def empty(world: Environment, job: JobSettings, *, older_than_ns: int) -> tuple[int, int]:
-    """Remove for good what earlier runs kept; files and bytes removed."""
+    """Delete items of the trash that are older; the number of files and bytes deleted."""
     with holding(world, job, RunOptions()) as opened:
         removed = [f.empty_trash(older_than_ns=older_than_ns) for f in opened.stores.folders.values()]
     return sum(files for files, _ in removed), sum(size for _, size in removed)
 
 
 def names(conflict: OpenConflict) -> list[RelPath]:
-    """By which a person may call a conflict: its path and its copy's."""
+    """The paths by which a user may name a conflict: its own and that of its copy."""
     return [name for name in (conflict.path, conflict.copy) if name]
 
 
@@ -141,7 +140,7 @@ def _settle(opened: OpenJob, conflict: OpenConflict, take: str) -> ConflictOutco
 def _keep_one(
     opened: OpenJob, conflict: OpenConflict, wanted: ConflictSide, other: ConflictSide
 ) -> ConflictOutcome:
-    """Leave the wanted content at the path and put the other into the trash, if both are what they were."""
+    """Keep the wanted content at the path and move the other to the trash, if neither was edited."""
     store = opened.stores.local
     named, kept = _file(store, conflict.path), _file(store, conflict.copy)
     if named is None or kept is None:
@@ -174,7 +173,7 @@ def _swapped(opened: OpenJob, conflict: OpenConflict, named: Entry, kept: Entry)
 
 
 def _delete(store: Store, path: RelPath, expected: Entry) -> str:
-    """Why it is still there, "" if it is in the trash."""
+    """Delete a file; the reason of a failure, "" on success."""
     ((_, outcome),) = store.delete([DeleteRequest(path=path, expected=expected)])
     return message_of(outcome)
 

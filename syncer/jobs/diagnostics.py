@@ -1,4 +1,4 @@
-"""What this machine, a file system and the libraries can do: for `doctor`. Accounts: `diagnostics`.
+"""Diagnostics for `syncer doctor`: this machine, its file systems and libraries, and each account.
 
 A file system is asked by doing: in a temporary directory with one of our private names,
 which is never synced and is removed at the end.

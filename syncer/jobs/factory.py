@@ -1,7 +1,6 @@
-"""Settings to stores: which class stands for a location, where its trash is, what is wrapped around it.
+"""Make the two stores of a job from its settings: the class, its trash, and the wrappers around it.
 
-Stores are made here and nowhere else. A kind of account that this version cannot speak
-to is a ConfigError when a job that uses it is run; `registry` knows the kinds.
+Stores of services are made by `accounts.registry`.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
-    """The two sides of a job, and those of them that are folders here (which have a trash)."""
+    """The two stores of a job, and those of them that are local folders (which have a trash)."""
 
     local: Store
     remote: Store
@@ -46,10 +45,10 @@ def stores(
     run: str = "",
     kept: Store | None = None,
 ) -> Iterator[Stores]:
-    """Both stores of a job, closed at the end.
+    """Open both stores of a job; they are closed at the end.
 
-    `run` names what they put into the trash; without it they are for looking only. `kept` is the `service`
-    of an earlier run, and stays open.
+    `run` is the name of the run in the trash; without it the stores are for reading only. `kept` is the
+    `service` of an earlier run, and stays open.
     """
     check_known(settings, job)
     roots = {Side.LOCAL: job.local, Side.REMOTE: job.remote.folder}
@@ -69,7 +68,7 @@ def stores(
 
 
 def first_look(found: Stores, where: str) -> Stores:
-    """For a plan of a first run: a remote that is still to be made is looked at as an empty one.
+    """For the plan of a first run: a remote that does not exist yet is replaced by an empty store.
 
     Raises ConfigError if it could not be made.
     """
@@ -114,7 +113,7 @@ def _folder(
 
 @contextmanager
 def looking_at(folder: str) -> Iterator[FolderStore]:
-    """A folder here, to look at: no pair of its own, nothing is written."""
+    """Open a local folder read-only, without a job."""
     from syncer.clock import SystemClock
     from syncer.stores.local.filesystem import FileSystem
     from syncer.stores.local.store import FolderStore
@@ -130,9 +129,7 @@ def looking_at(folder: str) -> Iterator[FolderStore]:
 
 
 def _tag(settings: Settings, place: PairDirectory) -> str:
-    """Marks what this pair makes beside users' files as its own; no other machine or state directory has
-    it.
-    """
+    """The tag in the names of temporary files of this pair; unique to machine and state directory."""
     return installation.tag(settings.state_dir, place.id)
 
 
@@ -152,7 +149,7 @@ def _trash(
 
 
 def _same_file_system(directory: Path, root: Path) -> bool:
-    """By the nearest of their parents that exist; a root may be about to be made."""
+    """Compare the nearest parents that exist, since a root may be created only later."""
     try:
         return _nearest(directory).stat().st_dev == _nearest(root).stat().st_dev
     except OSError:
@@ -166,7 +163,7 @@ def _nearest(path: Path) -> Path:
 
 
 def service(settings: Settings, job: JobSettings, place: PairDirectory, clock: Clock) -> Store:
-    """The store of a job whose remote is not a folder here; the caller's to close. Nothing is sent yet.
+    """The store of a remote that is a service; the caller closes it. Nothing is sent yet.
 
     Raises AuthError, ConfigError, StateError.
     """
@@ -182,7 +179,7 @@ def service(settings: Settings, job: JobSettings, place: PairDirectory, clock: C
 
 
 def _limited(remote: Store, job: JobSettings, clock: Clock) -> Store:
-    """What is written to the remote is an upload, what is read from it a download."""
+    """The remote with the rate limits of the job: writes are uploads, reads are downloads."""
     if job.upload_limit is None and job.download_limit is None:
         return remote
     from syncer.stores.rate_limit import LimitedStore

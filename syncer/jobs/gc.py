@@ -1,6 +1,6 @@
-"""The orphan segments of a container of a Swift account: found, and removed on request.
+"""Garbage collection for `syncer gc`: list and delete orphan segments in a container of Swift.
 
-Not here: what an orphan is (`syncer.stores.swift.slo.gc`), nor asking a person.
+`stores.swift.slo.gc` decides which segments are orphans.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A segment that nothing names: `age` in seconds, `size` in bytes."""
+    """A segment that no manifest names: `age` in seconds, `size` in bytes."""
 
     name: str
     size: int

@@ -1,6 +1,6 @@
-"""The memories in the state directory, one for each pair of roots: what they take up, and forgetting them.
+"""The states of all pairs of roots, for `syncer pairs`: list them with their sizes, and forget one.
 
-To forget a pair loses no file: its next run merges both sides as if for the first time. Its trash, which has
+Forgetting a pair loses no file: its next run merges both sides as a first run does. Its trash, which has
 files of the user, is kept unless that is asked for as well.
 """
 
@@ -38,7 +38,7 @@ class PairState:
 
 
 def all_of(settings: Settings) -> list[PairState]:
-    """The one used last first. Raises StateError."""
+    """All pairs, the most recently used first. Raises StateError."""
     return list(_all_of(settings))
 
 

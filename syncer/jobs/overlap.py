@@ -1,8 +1,7 @@
-"""Where roots and the state directory may stand: apart from each other.
+"""Check that roots and the state directory do not overlap.
 
-Nested roots would sync a folder into itself, and a state directory inside a root would
-be synced as a user's file. Paths are compared after their symlinks are resolved; nothing is
-made or changed. What is found is a ConfigError with the key to change.
+Nested roots would sync a folder into itself, and a state directory inside a root would be synced as user
+files. Paths are compared with their symlinks resolved; an overlap is a ConfigError with the key to change.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _APART = "roots must stand apart: give one of them another folder"
 
 
 def check(settings: Settings, jobs: Iterable[JobSettings]) -> None:
-    """All jobs against each other and against the state directory. Raises ConfigError."""
+    """Check all jobs against each other and against the state directory. Raises ConfigError."""
     chosen = list(jobs)
     for job in chosen:
         check_pair(settings, job)
@@ -27,7 +26,7 @@ def check(settings: Settings, jobs: Iterable[JobSettings]) -> None:
 
 
 def check_pair(settings: Settings, job: JobSettings) -> None:
-    """One job's two roots, and the state directory. Raises ConfigError."""
+    """Check the two roots of one job and the state directory. Raises ConfigError."""
     local, remote = _ends(job)
     relation = _relation(remote, local)
     if relation or _same_folder(local, remote):
@@ -77,7 +76,7 @@ def _ends(job: JobSettings) -> tuple[Location, Location]:
 
 
 def _relation(one: Location, other: Location) -> str:
-    """How `one` stands to `other`: "the same as", "inside", "around", or "" when they are apart."""
+    """How `one` relates to `other`: "the same as", "inside", "around", or "" if they do not overlap."""
     if one.account != other.account:
         return ""
     first, second = _parts(one), _parts(other)
@@ -93,7 +92,7 @@ def _parts(root: Location) -> list[str]:
 
 
 def _same_folder(one: Location, other: Location) -> bool:
-    """Whether two names lead to one folder (a bind mount, a file system that folds case)."""
+    """Whether two paths are one folder: a bind mount, or a file system that folds case."""
     try:
         return one.account == other.account == LOCAL and os.path.samefile(one.path, other.path)
     except OSError:

@@ -1,6 +1,6 @@
-"""Checks the ignore patterns of jobs: those in the config, and the rules files at the local roots.
+"""Check ignore patterns for `config check`: those of the config, and the ignore files at the local roots.
 
-The files further down are read by each run; reading them all here would take as long as one.
+Ignore files further down are read by each run only: reading all of them takes as long as a run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from syncer.engine.ignore import FILE, LIMIT, MACHINE_FILE
 
 
 def complaints(job: JobSettings) -> Iterator[str]:
-    """What is surely not meant in the job's own patterns, each with its place in the list."""
+    """Patterns of the job that are surely a mistake, each with its index in the list."""
     yield from gitignore.own_complaints(job.ignore)
 
 

@@ -1,7 +1,7 @@
-"""Deletions of one stroke: an `rm -rf` that takes several of the daemon's runs counts as one for the guard.
+"""Sliding window of deletions: a mass deletion spread over several daemon runs still trips the guard.
 
-What came back meanwhile is not counted, so a switch to and fro between two branches, or a build that clears
-up before itself, does not add up. Decides nothing: the guard does.
+A path that came back meanwhile is not counted, so switching between two branches, or a build that cleans up
+before it starts, does not add up. The guard decides (`engine.guards`); this only counts.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from syncer.engine.model import (
 from syncer.engine.report import RunReport
 
 STROKE = 600.0
-"""Seconds for which deletions count together."""
+"""The length of the window in seconds."""
 
 
 class RecentDeletions:
-    """What the runs of one job deleted lately. Times are monotonic seconds, going up."""
+    """The recent deletions of one job. Times are seconds of a monotonic clock, in ascending order."""
 
     def __init__(self) -> None:
         self._gone: dict[Side, dict[RelPath, float]] = {side: {} for side in Side}
         self._older: dict[Side, dict[RelPath, float]] = {side: {} for side in Side}  # by source
 
     def lately(self, now: float) -> dict[Side, int]:
-        """How many entries of each side were deleted within the time of a stroke and did not come back."""
+        """The number of entries per side that were deleted within the window and did not come back."""
         return _counted(self._gone, now)
 
     def went_back(self, now: float) -> dict[Side, int]:
-        """How many files of each side became older than agreed within that time, and were followed."""
+        """The number of files per side that became older than the base within the window."""
         return _counted(self._older, now)
 
     def remember(self, report: RunReport | None, now: float) -> None:
-        """A run's end; also of one that was broken off: what it deleted is gone."""
+        """Add the deletions of a run, also of one that was interrupted."""
         for action in (a.action for a in report.actions if isinstance(a.outcome, Done)) if report else ():
             if isinstance(action, RemoveDirectory) or (isinstance(action, Delete) and not action.kept):
                 self._gone[action.side][action.path] = now
@@ -58,7 +58,7 @@ def _counted(noted: dict[Side, dict[RelPath, float]], now: float) -> dict[Side, 
 
 
 def _made(action: Action) -> Iterator[tuple[Side, RelPath]]:
-    """What stands somewhere by this action."""
+    """The paths that exist because of this action."""
     match action:
         case Transfer():
             yield action.source.other, action.path

@@ -1,7 +1,7 @@
-"""After a run: what it did goes to the ledger, and settled conflicts leave it.
+"""Record a finished run in the history: actions, failures, problems, and opened and settled conflicts.
 
-Values in, ledger rows out. A conflict is open as long as somebody may have to look:
-an asked one until a run no longer finds it, a kept copy until it is gone or closed.
+A conflict is open as long as a user may have to act: one of policy `ask` until a run no longer finds it, a
+conflict copy until it is deleted or the conflict is resolved.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OPEN = (Resolution.ASKED, Resolution.KEPT_BOTH)
 
 
 class RecordingReporter:
-    """A reporter that passes everything on and remembers what was done, for a run that does not end well."""
+    """A reporter that passes every event on and collects the actions done, for a run that fails."""
 
     def __init__(self, inner: Reporter) -> None:
         self._inner = inner
@@ -47,12 +47,12 @@ class RecordingReporter:
         self._inner.moved(side, size)
 
     def so_far(self) -> RunReport | None:
-        """What was done before the run ended; None if it was nothing."""
+        """The actions that were done before the run failed; None for none."""
         return RunReport(actions=tuple(self._actions)) if self._actions else None
 
 
 def record_broken_off(ledger: RunHistory, run: int, report: RunReport | None) -> None:
-    """The history of a run that an error or a signal ended."""
+    """Record the actions of a run that an error or a signal ended."""
     if report is not None:
         ledger.add_history(run, (history(a) for a in report.actions if results.loud(a.action)))
 
@@ -66,9 +66,9 @@ def record(
     stores: Sequence[Store],
     chosen: Container[RelPath] = (),
 ) -> RunReport:
-    """Write a finished run; the answer is the report without problems that were told before.
+    """Record a finished run; returns the report without problems that earlier runs reported.
 
-    A conflict whose path is `chosen` was settled by a person beforehand: it is not opened again.
+    A conflict whose path is in `chosen` was resolved by the user before the run: it is not opened again.
     """
     ledger.add_history(run, (history(a) for a in report.actions if results.loud(a.action)))
     _record_failures(ledger, report)
@@ -83,7 +83,7 @@ def record(
 
 
 def remember_holds(memory: BaseStore, holds: Sequence[Hold]) -> None:
-    """What a guard keeps back, for `status`, until a later run says otherwise."""
+    """Store what guards held back, for `status`, until a later run replaces it."""
     text = json.dumps(
         [{"guard": h.guard, "side": h.side.value, "message": h.message, "paths": h.paths} for h in holds]
     )
@@ -92,18 +92,18 @@ def remember_holds(memory: BaseStore, holds: Sequence[Hold]) -> None:
 
 
 def held(memory: BaseStore) -> list[dict[str, Any]]:
-    """What the last run held back, as plain values."""
+    """What guards held back in the last run, as JSON values."""
     found: list[dict[str, Any]] = json.loads(memory.get_setting(_HELD) or "[]")
     return found
 
 
 def remember_put_back(memory: BaseStore, paths: Sequence[RelPath]) -> None:
-    """Where older contents stand because a person had them put back, until a run has seen to them."""
+    """Store the paths at which a user restored older content, until a run has handled them."""
     memory.set(**{_PUT_BACK: json.dumps(sorted(set(paths)))})
 
 
 def put_back(memory: BaseStore) -> list[RelPath]:
-    """Those paths."""
+    """The paths that `remember_put_back` stored."""
     found: list[RelPath] = json.loads(memory.get_setting(_PUT_BACK) or "[]")
     return found
 
@@ -120,12 +120,12 @@ def waiting_exit(ledger: RunHistory, memory: BaseStore) -> int:
 
 
 def kept_conflicts(ledger: RunHistory) -> int:
-    """How many conflicts of which both contents are kept nobody has settled yet."""
+    """The number of open conflicts whose both contents were kept."""
     return sum(c.resolution == Resolution.KEPT_BOTH.value for c in ledger.conflicts())
 
 
 def close(ledger: RunHistory, run: int, result: JobResult) -> None:
-    """End a run in the ledger, whatever its end was."""
+    """Record the end of a run, whatever its result."""
     ledger.end_run(
         run,
         result=result.result,
@@ -137,7 +137,7 @@ def close(ledger: RunHistory, run: int, result: JobResult) -> None:
 
 
 def history(report: ActionReport) -> HistoryEntry:
-    """One action as the history keeps it, in the words of `--json`."""
+    """One action as a row of the history, in the words of `--json`."""
     from syncer.engine.model import Method
     from syncer.state import HistoryEntry
 
@@ -159,7 +159,7 @@ def history(report: ActionReport) -> HistoryEntry:
 
 
 def _put_digest(action: Action, outcome: Outcome) -> bytes | None:
-    """The digest of the content that stands at the action's path because of it."""
+    """The digest of the content that the action put at its path."""
     from syncer.engine.model import Kind, Move, Transfer
 
     if not isinstance(outcome, Done) or not isinstance(action, Transfer | Move):
@@ -207,7 +207,7 @@ def _side(entry: Entry) -> ConflictSide:
 
 
 def _rename_copies(ledger: RunHistory, report: RunReport) -> None:
-    """A conflict whose copy was let go, since another keeps the same content, is that one's."""
+    """Move a conflict whose copy was deleted as a duplicate to the copy that keeps the content."""
     kept = {
         done.action.path: done.action.kept
         for done in report.actions

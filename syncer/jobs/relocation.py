@@ -1,4 +1,4 @@
-"""A pair of roots that were moved, or whose account is reached in another way, keeps its memory.
+"""Relocation: find the state of a pair whose roots were moved or whose account was changed.
 
 The state of a pair lies in a directory named after the text of both roots. Where there is none for a job's
 text, the memory that has the markers of both its roots is looked for, and moved to where the job will find

@@ -1,6 +1,6 @@
-"""How one job's run or plan ended, as values, and the words that `--json`, history and people share.
+"""The result of a run or plan of one job, and the words that `--json`, history and text output share.
 
-No I/O and no rendering: `cli.json_output` and `cli.text_output` do that.
+Pure values; rendering is in `cli.json_output` and `cli.text_output`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from syncer.exit_codes import exit_code, worst
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobResult:
-    """One job's end: a report or a plan, or the error that ended it. `run` is 0 where nothing ran."""
+    """The result of one job: a report or a plan, or the error that ended it. `run` is 0 for no run."""
 
     job: str
     run: int = 0
@@ -49,7 +49,7 @@ class JobResult:
 
     @property
     def exit_code(self) -> int:
-        """The job's own code; the program's is the worst of all jobs."""
+        """The exit code of this job; that of the program is the worst of all jobs."""
         if self.error:
             return exit_code(self.error)
         if self.report:
@@ -58,7 +58,7 @@ class JobResult:
 
     @property
     def result(self) -> str:
-        """The word for it in `--json`."""
+        """The word for the result in `--json`."""
         if isinstance(self.error, GuardTripped):
             return "refused"
         if self.error:
@@ -69,7 +69,7 @@ class JobResult:
 
 
 def loud(action: Action) -> bool:
-    """Whether a user wants to hear of it."""
+    """Whether an action is reported; a refreshed time stamp in the base is not."""
     return not (isinstance(action, Adopt) and action.silent)
 
 
@@ -124,7 +124,7 @@ def result_of(outcome: Outcome) -> str:
 
 
 def message_of(outcome: Outcome) -> str:
-    """Why it is not done, "" if it is."""
+    """Why an action was not done, "" if it was."""
     match outcome:
         case Done():
             return ""

@@ -1,5 +1,4 @@
-"""How long what is in the trash of a job's folders is kept: by age, by size, and thinned where a program
-writes.
+"""Trash retention: delete old items by age and by size, and thin out frequent versions of one file.
 
 Three rules, after every run that put something there, and in full after every run that looked at everything;
 before them old versions of large files are made smaller (`stores.local.trash_deltas`):
@@ -33,11 +32,9 @@ from syncer.stores.local.store import FolderStore
 from syncer.stores.local.trash import LARGE, Kept
 
 RUNS: Final = 3
-"""How many runs that looked at everything must have seen something in the trash before it may go for its
-age.
-"""
+"""The number of full runs that must have seen an item in the trash before it may be deleted by age."""
 LATEST: Final = 3
-"""How many runs' folders the bound by size never takes."""
+"""The number of latest runs whose trash the limit by size never deletes."""
 _HOUR_NS: Final = 3600 * 10**9
 _JUMP_NS: Final = 3600 * 10**9  # a clock that was set by less is not worth a word
 _UNOWNED_DAYS: Final = 30  # what an earlier version of Syncer put there may be another machine's
@@ -116,7 +113,7 @@ def _replaced(report: RunReport | None, side: Side) -> frozenset[RelPath]:
 
 
 class _Keeper:
-    """The trash of one side."""
+    """Applies the three rules to the trash of one side."""
 
     def __init__(self, state: State, folder: FolderStore, side: Side, age: Age) -> None:
         self._state = state

@@ -1,4 +1,4 @@
-"""Before a run: ties a pair's memory to its two roots, or refuses the run.
+"""Root identity: check before a run that both roots are those that the state belongs to, or refuse it.
 
 The first run of a pair takes the roots as they are: the remote one is made where it is
 missing, both get a marker (one that is there already is adopted, since jobs may share a

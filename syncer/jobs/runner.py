@@ -1,7 +1,6 @@
-"""Runs one job, as often as asked: a command once, the daemon for months.
+"""`Runner`: runs one job any number of times, with its database and connection open in between.
 
-Each run has the pair's lock for itself; in between, the database and the connection to a service stay
-open, and are opened anew after any trouble. Writes down what happened. Decides nothing about files.
+Each run takes the lock of the pair. After an error everything is closed and opened again by the next run.
 """
 
 from __future__ import annotations
@@ -51,24 +50,24 @@ _NOTED = 600.0  # seconds after which it is written down that nothing was to be 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """How much of a job waits for somebody."""
+    """What waits for the user after a run, as counts."""
 
     problems: int
     conflicts: int
     held: int  # deletions that a guard keeps back
 
 
-def sync(world: Environment, job: JobSettings, wish: RunOptions) -> JobResult:
+def sync(world: Environment, job: JobSettings, options: RunOptions) -> JobResult:
     """One run of one job. Errors are in the result; nothing is raised but bugs and signals' Interrupted."""
     runner = Runner(world, job)
     try:
-        return runner.run(replace(wish, patient=True))
+        return runner.run(replace(options, patient=True))
     finally:
         runner.close()
 
 
 class Runner:
-    """One job, for one thread at a time."""
+    """Runs one job, in one thread at a time."""
 
     def __init__(self, world: Environment, job: JobSettings) -> None:
         raise_descriptor_limit()
@@ -82,17 +81,19 @@ class Runner:
         self._noted = float("-inf")  # when it was last written down that both sides agree
         self._lock = threading.RLock()  # another job may want its descriptors
 
-    def run(self, wish: RunOptions, scope: Scope = EVERYTHING, reporter: Reporter | None = None) -> JobResult:
+    def run(
+        self, options: RunOptions, scope: Scope = EVERYTHING, reporter: Reporter | None = None
+    ) -> JobResult:
         """One run over a part of the tree, or all of it; `run` is 0 in the result if there was nothing to do.
 
         Errors are in the result; nothing is raised but bugs.
         """
         with _slots(), self._lock:
-            result = self._run_once(wish, scope, reporter)
+            result = self._run_once(options, scope, reporter)
         _keep_open(self)
         return result
 
-    def _run_once(self, wish: RunOptions, scope: Scope, reporter: Reporter | None) -> JobResult:
+    def _run_once(self, options: RunOptions, scope: Scope, reporter: Reporter | None) -> JobResult:
         world = self._world if reporter is None else replace(self._world, reporter=reporter)
         notes: list[str] = []
         try:
@@ -100,7 +101,7 @@ class Runner:
             if not place.known:
                 place = self._found_again(world, notes) or place
             with PairLock.acquire(place.directory):
-                result = self._soundly(world, wish, scope, place, notes)
+                result = self._soundly(world, options, scope, place, notes)
         except SyncerError as error:
             result = JobResult(job=self._job.name, error=error, notes=tuple(notes))
         self._waiting = self._counted()
@@ -111,7 +112,7 @@ class Runner:
         return result
 
     def _found_again(self, world: Environment, notes: list[str]) -> PairDirectory | None:
-        """The memory of roots that were moved, or are reached by another account."""
+        """Find the state of roots that were moved, or are reached by another account."""
         from syncer.jobs import relocation
 
         place = relocation.adopt(world.settings, self._job, world.clock)
@@ -122,11 +123,11 @@ class Runner:
         return place
 
     def waiting(self) -> Waiting | None:
-        """What waits for somebody, after the last run; None where that could not be told."""
+        """What waits for the user after the last run; None if the state could not be read."""
         return self._waiting
 
     def note_in_step(self) -> None:
-        """Both sides agree at this moment, though no run was needed: `max_age` counts from here."""
+        """Record that both sides agree now, though no run was needed: `max_age` counts from here."""
         self._noted = self._world.clock.monotonic()
         with self._lock:
             if self._state is not None:
@@ -150,7 +151,7 @@ class Runner:
             return None
 
     def close(self) -> None:
-        """Lets go of everything; another run opens it again."""
+        """Close the database and the connection; the next run opens them again."""
         with self._lock:
             self._close_state()
             self._hang_up()
@@ -178,24 +179,24 @@ class Runner:
     # -- one run -----------------------------------------------------------------
 
     def _soundly(
-        self, world: Environment, wish: RunOptions, scope: Scope, place: PairDirectory, notes: list[str]
+        self, world: Environment, options: RunOptions, scope: Scope, place: PairDirectory, notes: list[str]
     ) -> JobResult:
-        """A damaged database is moved aside, once, and the run begins again as a first one."""
+        """Run; a damaged database is set aside once, and the run starts over as a first run."""
         for _ in range(2):
             try:
                 state = self._opened(world, place, notes)
-                seen = self._glance(world, wish, scope, place, state)
+                seen = self._glance(world, options, scope, place, state)
                 if seen is not None and not seen.directories:
                     self._note_now_and_then(world.clock)
                     return JobResult(job=self._job.name, report=RunReport(looked=frozenset()))
-                return self._run(world, wish, place, state, seen, notes)
+                return self._run(world, options, place, state, seen, notes)
             except CorruptDatabase as damage:
                 self.close()
                 notes.append(quarantine(place.directory, damage.message, now_ns=world.clock.now_ns))
         raise StateError(f"the state database in {place.directory} is damaged again and again")
 
     def _opened(self, world: Environment, place: PairDirectory, notes: list[str]) -> State:
-        """The database; one whose file is not there any more is another's, or nobody's."""
+        """The open database; opened again if its file was replaced or removed meanwhile."""
         path = place.directory / NAME
         if self._state is not None and _inode(path) != self._state_inode:
             _quietly(self._state)
@@ -207,15 +208,15 @@ class Runner:
         return self._state
 
     def _glance(
-        self, world: Environment, wish: RunOptions, scope: Scope, place: PairDirectory, state: State
+        self, world: Environment, options: RunOptions, scope: Scope, place: PairDirectory, state: State
     ) -> ScanResult | None:
-        """What a run over a part of the tree has to open; None for an ordinary run."""
+        """The scan of a run over a part of the tree; None for a full run."""
         if scope.everywhere:
             return None
         waiting = [p for held in recording.held(state.memory) for p in held["paths"]]
         waiting += conflict_choices.made(state.memory, state.ledger.conflicts())
         with self._stores(world, place) as stores:
-            pair = session.opened(world, self._job, wish, place, state, stores).pair
+            pair = session.opened(world, self._job, options, place, state, stores).pair
             return cycle.find_changed_directories(pair, scope | _around(waiting))
 
     def _stores(
@@ -231,17 +232,17 @@ class Runner:
     def _run(
         self,
         world: Environment,
-        wish: RunOptions,
+        options: RunOptions,
         place: PairDirectory,
         state: State,
         seen: ScanResult | None,
         notes: list[str],
     ) -> JobResult:
-        number = state.ledger.start_run(wish.trigger)
+        number = state.ledger.start_run(options.trigger)
         heard = recording.RecordingReporter(world.reporter)
         job = self._job.name
         try:
-            report = self._cycle(heard, world, wish, place, state, seen, number, notes)
+            report = self._cycle(heard, world, options, place, state, seen, number, notes)
             kept = recording.kept_conflicts(state.ledger)
             result = JobResult(job=job, run=number, report=report, notes=tuple(notes), kept=kept)
         except CorruptDatabase:
@@ -262,7 +263,7 @@ class Runner:
         self,
         heard: recording.RecordingReporter,
         world: Environment,
-        wish: RunOptions,
+        options: RunOptions,
         place: PairDirectory,
         state: State,
         seen: ScanResult | None,
@@ -272,7 +273,7 @@ class Runner:
         world = replace(world, reporter=heard)
         with self._stores(world, place, str(number)) as stores:
             try:
-                report = self._reconciled(heard, world, wish, place, state, stores, seen, number, notes)
+                report = self._reconciled(heard, world, options, place, state, stores, seen, number, notes)
             except (GuardTripped, StateError):
                 raise
             except SyncerError:
@@ -302,7 +303,7 @@ class Runner:
         self,
         heard: recording.RecordingReporter,
         world: Environment,
-        wish: RunOptions,
+        options: RunOptions,
         place: PairDirectory,
         state: State,
         stores: factory.Stores,
@@ -323,7 +324,7 @@ class Runner:
             stores.local,
             stores.remote,
             names=names,
-            accept=wish.yes,
+            accept=options.yes,
             source=job.mode.source,
         )
         relocation.remember(state.memory, world.settings, job, place)
@@ -334,9 +335,9 @@ class Runner:
             state.memory, state.ledger.conflicts(), stores.local, stores.remote
         )
         notes += [f"{path} changed after it was resolved: choose again" for path in decided.void]
-        pair = session.opened(world, job, wish, place, state, stores).pair
-        lately = self._strokes.lately(clock.monotonic()) if wish.max_delete is None else {}
-        older = self._strokes.went_back(clock.monotonic()) if wish.max_delete is None else {}
+        pair = session.opened(world, job, options, place, state, stores).pair
+        lately = self._strokes.lately(clock.monotonic()) if options.max_delete is None else {}
+        older = self._strokes.went_back(clock.monotonic()) if options.max_delete is None else {}
         meant = recording.put_back(state.memory)
         policy = replace(
             pair.policy,
@@ -349,7 +350,7 @@ class Runner:
             pair = replace(pair, policy=policy, roots=found, echoes=log)
             try:
                 report = cycle.sync(pair, seen)
-                if report.young and wish.patient:
+                if report.young and options.patient:
                     report = _settled(pair, report)
             except SyncerError:
                 root_log.note(log, heard.so_far() or RunReport(), broken_off=True)
@@ -373,21 +374,21 @@ class Runner:
 
 
 def _settled(pair: cycle.SyncContext, first: RunReport) -> RunReport:
-    """The run after a wait for what was young in it; what is written to all the while stays for the next."""
+    """Run again after the settle time, over the files that were too young in the first run."""
     pair.clock.sleep(first.settles_ns / 1e9)
     pair = replace(pair, roots=None)
     return first.and_then(cycle.sync(pair, cycle.find_changed_directories(pair, _around(first.young))))
 
 
 _OPEN_MOST = 16
-"""So many databases stay open between runs, three descriptors each: those of the jobs that ran last."""
+"""The number of databases that stay open between runs, three descriptors each (least recently used)."""
 _open: dict[Runner, None] = {}  # the longest idle first
 _open_lock = threading.Lock()
 
 
 @cache
 def _slots() -> threading.Semaphore:
-    """So many runs at once: a run takes a dozen descriptors, and two hundred jobs may all begin together."""
+    """Limits concurrent runs: each takes a dozen descriptors, and hundreds of jobs may start at once."""
     return threading.BoundedSemaphore(max(8, raise_descriptor_limit() // 128))
 
 
@@ -403,12 +404,12 @@ def _keep_open(runner: Runner) -> None:
 
 
 def _around(paths: Iterable[RelPath]) -> Scope:
-    """The directories that these paths stand in, and those they are, on both sides."""
+    """The scope of these paths and their parent directories, on both sides."""
     return on_both_sides({place for path in paths for place in (split(path)[0], path)})
 
 
 def _is_nothing(result: JobResult) -> bool:
-    """Whether a look at a part of the tree, of which there are many, came to nothing."""
+    """Whether a run over a part of the tree did nothing worth a row in the history."""
     report = result.report
     if result.error or result.notes or report is None or report.exit_code:
         return False
@@ -416,7 +417,7 @@ def _is_nothing(result: JobResult) -> bool:
 
 
 def _end(state: State, number: int, result: JobResult) -> None:
-    """End the run in the ledger; where the ledger itself is the trouble, the result says so already."""
+    """Record the end of the run; an error of the database itself is in the result already."""
     try:
         if result.error:
             recording.record_broken_off(state.ledger, number, result.report)
@@ -437,7 +438,7 @@ def _inode(path: Path) -> int:
 
 
 def _quietly(held: State | Store) -> None:
-    """Whatever could go wrong in closing has been told by what was wrong before."""
+    """Close and ignore errors: the error that led here has been reported."""
     try:
         held.close()
     except SyncerError:

@@ -1,9 +1,9 @@
-"""A saved plan: what `plan -o` adds to each action, and what `apply` takes from the file again.
+"""Saved plans: `plan -o FILE` writes one, `apply FILE` runs it.
 
-An action is bound to what it was planned on by `expects`, an opaque text. `apply` looks again, with every
-guard, and does those actions of the fresh plan that are in the file with the same text. So the
-file can only leave things out: nothing that stands in it is ever done because it stands there.
-What is no longer so is told (`stale`), what no plan has ever had is refused before anything is done.
+Each action carries `expects`, an opaque text of what it was planned on. `apply` plans again, with every
+guard, and does those actions of the fresh plan whose text is in the file. So an edited file can only leave
+actions out. An action that the fresh plan no longer has is reported (`stale`); one that no plan has ever had
+is refused before anything is done.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _RUN_AGAIN = "it is not so any more; run plan again"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Of which job a plan was made. `named`: of one that stands in the config, by its name."""
+    """The job that a plan was made for. `named`: a job of the config, by its name."""
 
     name: str
     named: bool
@@ -51,7 +51,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedAction:
-    """One action in the file, as a person sees it, and what binds it to what was there."""
+    """One action in the file, and the text that identifies what it was planned on."""
 
     action: str
     path: str
@@ -88,14 +88,14 @@ def choice_of(saved_actions: Iterable[SavedAction]) -> Choice:
 
 
 def expects(action: Action) -> str:
-    """What stands beside a saved action: its name and path, and what it was planned on, as digests."""
+    """The text that identifies an action: digests of its name and path, and of what it was planned on."""
     return (
         f"{_name(results.name_of(action), action.path, results.other_path(action))}-{selection.facts(action)}"
     )
 
 
-def planned(settings: Settings, job: JobSettings, wish: RunOptions) -> Mapping[str, object]:
-    """What a saved plan says of its job, beside the actions."""
+def planned(settings: Settings, job: JobSettings, options: RunOptions) -> Mapping[str, object]:
+    """What a saved plan records about its job, beside the actions."""
     return {
         "pair": place_of(settings, job).id,
         "named": settings.jobs.get(job.name) is job,
@@ -104,7 +104,7 @@ def planned(settings: Settings, job: JobSettings, wish: RunOptions) -> Mapping[s
         "conflict": job.conflict.value,
         "mode": job.mode.value,
         "ignore": list(job.ignore),
-        "full": wish.full,
+        "full": options.full,
     }
 
 

@@ -1,6 +1,6 @@
-"""What every way of opening a job shares: what is asked of it, its place, its two stores as a pair.
+"""An opened job: the options of a run, the environment, the state directory, both stores as a context.
 
-Nothing is run here, and nothing is decided about files.
+Shared by all ways to open a job (`jobs.looking`, `jobs.holding`, `runner`). Nothing is run here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenJob:
-    """A job with everything open: to look at, or to run."""
+    """A job with its state database and both stores open."""
 
     settings: JobSettings
     place: PairDirectory
@@ -48,30 +48,30 @@ class OpenJob:
 
 
 def host_name() -> str:
-    """What this machine's conflict copies are called after."""
+    """The host name in the names of conflict copies."""
     return socket.gethostname().partition(".")[0] or "host"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """What every job needs from outside."""
+    """What all jobs share: the settings, the reporter, the clocks and the host name."""
 
     settings: Settings
     reporter: Reporter
     clock: Clock = field(default_factory=SystemClock)
-    uptime: Callable[[], Uptime] = uptime  # of this machine, by a clock that cannot be set
+    uptime: Callable[[], Uptime] = uptime  # of this machine, by a clock that nobody can set
     host: str = field(default_factory=host_name)
 
 
 def prepared(settings: Settings, job: JobSettings) -> PairDirectory:
-    """Everything about a job that can be found wrong before anything is opened. Raises ConfigError."""
+    """Check a job before anything is opened, and find its state directory. Raises ConfigError."""
     overlap.check_pair(settings, job)
     factory.check_known(settings, job)
     place = place_of(settings, job)
     if not place.known and not os.path.isdir(job.local):
-        told = "is not a folder" if os.path.lexists(job.local) else "does not exist"
+        reason = "is not a folder" if os.path.lexists(job.local) else "does not exist"
         raise ConfigError(
-            f"{settings.where(job, 'local')}: the local folder {job.local} {told}",
+            f"{settings.where(job, 'local')}: the local folder {job.local} {reason}",
             hint="make the folder, or name the right one; Syncer never makes the local root",
         )
     return place
@@ -80,45 +80,45 @@ def prepared(settings: Settings, job: JobSettings) -> PairDirectory:
 def opened(
     world: Environment,
     job: JobSettings,
-    wish: RunOptions,
+    options: RunOptions,
     place: PairDirectory,
     state: State,
     stores: factory.Stores,
 ) -> OpenJob:
-    """Everything put together."""
+    """The opened job: its parts and the sync context made of them."""
     pair = sync.SyncContext(
         local=stores.local,
         remote=stores.remote,
         memory=state.memory,
-        policy=replace(policy_of(job, wish), host=world.host),
+        policy=replace(policy_of(job, options), host=world.host),
         clock=world.clock,
         reporter=world.reporter,
         compiler=compile_rules,
-        choice=wish.choice,
+        choice=options.choice,
     )
     return OpenJob(settings=job, place=place, state=state, stores=stores, pair=pair)
 
 
-def policy_of(job: JobSettings, wish: RunOptions) -> Policy:
-    """What the job and this run ask of the engine."""
+def policy_of(job: JobSettings, options: RunOptions) -> Policy:
+    """The policy for the engine, from the settings of the job and the options of the run."""
     return Policy(
         conflict=job.conflict,
         mode=job.mode,
-        max_delete=wish.max_delete or job.max_delete,
+        max_delete=options.max_delete or job.max_delete,
         ignore=job.ignore,
-        full=wish.full,
-        allow_deletes=wish.yes,
-        settle_ns=int(job.settle * 1e9) if wish.settles or wish.choice is everything else 0,
-        accepted=wish.max_delete.count if wish.max_delete else None,
+        full=options.full,
+        allow_deletes=options.yes,
+        settle_ns=int(job.settle * 1e9) if options.settles or options.choice is everything else 0,
+        accepted=options.max_delete.count if options.max_delete else None,
         host=host_name(),
     )
 
 
 def names(job: JobSettings) -> Mapping[Side, str]:
-    """What to call either root in a message."""
+    """How messages name either root."""
     return {Side.LOCAL: str(job.local), Side.REMOTE: str(job.remote.folder or job.remote)}
 
 
 def note(state: State) -> tuple[str, ...]:
-    """What opening the database has to say."""
+    """The note that opening the database left, if any: a migration, a database set aside."""
     return (state.note,) if state.note else ()

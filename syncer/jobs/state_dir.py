@@ -1,8 +1,8 @@
-"""The identity of a pair of roots, and where its state lives.
+"""The state directory of a pair of roots, named by a hash of both identities.
 
-The memory belongs to the pair, not to the job's name: a renamed job finds it again, a
-job that is pointed elsewhere finds none. A pair whose roots were moved or whose account was changed is
-found by its markers: see `relocation`. Nothing is opened or made here.
+The state belongs to the pair, not to the name of the job: a renamed job finds it again, a job with other
+roots finds none. A pair whose roots were moved or whose account was changed is found by its markers: see
+`relocation`.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ class PairDirectory:
 
     @property
     def known(self) -> bool:
-        """Whether a run was ever begun for this pair."""
+        """Whether a run was ever started for this pair."""
         return os.path.lexists(self.directory / "state.db")
 
     def keeping(self, side: Side) -> Path:
-        """Where a side on the same file system has its trash."""
+        """The trash directory of a side that is on the same file system."""
         return self.directory / str(side.value)
 
 
 def place_of(settings: Settings, job: JobSettings) -> PairDirectory:
-    """Where the state of a job's pair is, or will be."""
+    """The state directory of the pair of a job; it may not exist yet."""
     key = f"{local_identity(job)}\0{remote_identity(settings, job)}"
     name = blake2b(os.fsencode(key), digest_size=8).hexdigest()
     return place_at(settings.state_dir / "pairs" / name)
 
 
 def place_at(directory: Path) -> PairDirectory:
-    """The pair whose state is in a directory. Raises StateError."""
+    """The pair whose state is in this directory. Raises StateError."""
     try:
         named = (directory / ID).read_text(encoding="ascii", errors="replace").strip()
     except FileNotFoundError:
@@ -66,7 +66,7 @@ def local_identity(job: JobSettings) -> str:
 
 
 def remote_identity(settings: Settings, job: JobSettings) -> str:
-    """The remote without secrets; a service is known by what its account points at, not by its name."""
+    """The remote root without secrets; of a service by what its account points at, not by its name."""
     if job.remote.folder:
         return f"local:{os.path.realpath(job.remote.folder)}"
     account = settings.accounts[job.remote.account]

@@ -1,6 +1,6 @@
-"""Takes a run back: what it overwrote or deleted in a folder stands there again, what it brought goes.
+"""Undo a run: restore what it overwrote or deleted in a folder, and remove what it added.
 
-**What comes of it.** Each step changes the side that the run changed, and only that. The memory keeps what
+**The result.** Each step changes the side that the run changed, and only that. The base keeps what
 both sides agreed on after the run, so the side as undone counts as changed by a person, and the next sync
 carries it over by the ordinary decisions (`engine.decide`):
 
@@ -16,9 +16,9 @@ carries it over by the ordinary decisions (`engine.decide`):
 The other side edited meanwhile is a conflict like any other: an edit beats a deletion, of two
 edits both are kept. Deletions that the next sync makes of it pass the guard like any other.
 
-**What was changed since stays.** A step is done only where S still shows what the run left there, by its
-content: what a person edited or made anew, or a later run replaced, is left and named. A later run that was
-itself taken back does not count.
+**Later changes stay.** A step is done only where S still has the content that the run left there. A path that
+was edited or created since, or that a later run replaced, is left and reported. A later run that was itself
+undone does not count.
 
 **Nothing is lost.** What stands at a name goes to the trash in the step in which the old content takes it
 (the protocol of every put); nothing is removed that is not, to the digest, what both sides agreed on after
@@ -65,7 +65,7 @@ _SECOND_NS = 1_000_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UndoResult:
-    """One step, and why it was not done ("" if it was). `again`: trying again may help."""
+    """The result of one step: `failure` is "" if it was done. `again`: a retry may help."""
 
     step: UndoStep
     failure: str = ""
@@ -74,7 +74,7 @@ class UndoResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UndoReport:
-    """What became of a run that was to be taken back; `number` is the undo's own (0: only a look)."""
+    """The result of an undo of `run`; `number` is the run number of the undo itself, 0 for a preview."""
 
     run: Run
     number: int = 0
@@ -83,7 +83,7 @@ class UndoReport:
 
     @property
     def exit_code(self) -> int:
-        """0 all of it was (or can be) taken back, 1 some of it never can, 3 trying again may help."""
+        """0: all of it was (or can be) undone, 1: some of it never can, 3: a retry may help."""
         if any(taken.again for taken in self.steps):
             return 3
         return 1 if any(taken.failure for taken in self.steps) else 0
@@ -109,7 +109,7 @@ def preview(world: Environment, job: JobSettings, number: int | None) -> UndoRep
 
 
 def undo(world: Environment, job: JobSettings, number: int | None) -> UndoReport:
-    """Take back a run, the last one that did anything if none is named.
+    """Undo a run, by default the last one that changed anything.
 
     Raises UsageError, Busy, GuardTripped, ConfigError, StateError, StoreError, Interrupted.
     """

@@ -1,4 +1,4 @@
-"""What it takes to take a run back: its history read backwards, each action turned into its inverse.
+"""The steps of an undo: the history of a run read backwards, each action turned into its inverse.
 
 Pure. Only what a run did to a folder here can be taken back, since only such a folder has a trash that we
 read. What touched times and modes alone took nothing away, nor did keeping both of two contents.

@@ -1,4 +1,4 @@
-"""A path as a user wrote it, found in a job: absolute, relative to the working directory, or to a root.
+"""Resolve a path that a user typed: absolute, relative to the working directory, or to a root of a job.
 
 A path may lead below either root, for a name that stands on one side only, in the base or in the trash; so
 what a text means is decided by what is known, not by what stands on the disk. A literal name wins over a
@@ -21,7 +21,7 @@ from syncer.errors import UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spelling:
-    """One way to read a text in a job.
+    """One way to interpret a typed path in a job.
 
     `pattern`: the same as a glob, in which what the user did not write is escaped.
     `placed`: it says where in the file system the path is, rather than where below a root.
@@ -33,7 +33,7 @@ class Spelling:
 
 
 def spellings(job: JobSettings, text: str) -> tuple[Spelling, ...]:
-    """All ways to read a text, the best first; none for an absolute path that is below neither root."""
+    """All interpretations of a typed path, the best first; none for an absolute path outside both roots."""
     found = [_placed(path, text) for path in _below_a_root(job, text)]
     if not os.path.isabs(text):
         head, colon, rest = text.partition(":")
@@ -47,7 +47,7 @@ def spellings(job: JobSettings, text: str) -> tuple[Spelling, ...]:
 
 
 def checked(job: JobSettings, text: str) -> tuple[RelPath, ...]:
-    """The paths that a text may mean in a job, the best first. Raises UsageError if it can mean none."""
+    """The paths in a job that a typed path may mean, the best first. Raises UsageError for none."""
     found = dict.fromkeys(spelling.path for spelling in spellings(job, text))
     if not found:
         roots = " and ".join(map(str, filter(None, (job.local, job.remote.folder))))

@@ -197,6 +197,8 @@ class SimpleSource:
         start = basis.start if basis is not None else 0
         hasher, size, pending = blake3(), 0, b""
         with translated(self._path, stale=ChangedUnderUs):
+            if self._store.stat(self._path) is None:
+                raise NotFound(f"{self._path} does not exist", path=self._path)
             for piece in _pieces(self._store.read(self._path, self._expected)):
                 self._received += len(piece)
                 hasher.update(piece)

@@ -16,7 +16,7 @@ SECOND = 10**9
 
 
 def done(outcome: object) -> Entry:
-    """The entry of an outcome that is `Done`."""
+    """The entry of an outcome that must be `Done`."""
     assert isinstance(outcome, Done), outcome
     assert outcome.entry is not None
     return outcome.entry
@@ -290,7 +290,7 @@ def test_only_empty_directories_are_removed(rig: Rig) -> None:
 
 
 def rename(rig: Rig, origin: str, path: str, expected: Entry | None = None) -> object:
-    """The outcome of renaming one name."""
+    """Rename one item; its outcome."""
     item = RenameRequest(origin=origin, path=path, expected=expected or rig.entry(origin))
     return in_order(rig.store.rename([item]), 1)[0]
 
@@ -332,7 +332,7 @@ def test_a_directory_does_not_move_into_itself(rig: Rig) -> None:
 
 
 def amend(rig: Rig, path: str, expected: Entry, mtime_ns: int | None, executable: bool | None) -> object:
-    """The outcome of changing one file's attributes."""
+    """Set the attributes of one item; its outcome."""
     item = SetAttributesRequest(path=path, expected=expected, mtime_ns=mtime_ns, executable=executable)
     return in_order(rig.store.set_attributes([item]), 1)[0]
 

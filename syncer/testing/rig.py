@@ -79,7 +79,7 @@ class Rig(ABC):
         return self.put_all([self.item(path, data, expected=expected, **more)])[0]
 
     def item(self, path: str, data: bytes, *, expected: Entry | None = None, **more: Any) -> WriteRequest:
-        """A request to write a file; `more` are further fields of it, and its `source`."""
+        """A request to write a file; `more` are other fields of the request."""
         source = more.pop("source", None) or BytesSource(data)
         return WriteRequest(
             path=path, kind=Kind.FILE, source=source, size=len(data), expected=expected, **more
@@ -89,7 +89,7 @@ class Rig(ABC):
         return in_order(self.store.put(items), len(items))
 
     def put_link(self, path: str, target: str, *, expected: Entry | None = None) -> Outcome:
-        """The outcome of writing one symlink."""
+        """Write one symlink; its outcome."""
         size = len(os.fsencode(target))
         item = WriteRequest(
             path=path, kind=Kind.SYMLINK, source=None, size=size, expected=expected, target=target
@@ -125,7 +125,7 @@ class SimpleRig(Rig):
         self.store.write_root_id("ab" * 16)
 
     def another(self) -> Store:
-        """A second store; its reads let the other program act."""
+        """One more client, during whose reads the other program can act."""
         context = StoreContext(
             account="rig",
             identity=f"rig:{self._base}",
@@ -149,7 +149,7 @@ class SimpleRig(Rig):
         return SimpleStoreAdapter(store, context)
 
     def write(self, path: str, data: bytes) -> None:
-        """As the other program: a file, with its directories."""
+        """As the other program does, with all directories above."""
         directory = ""
         for part in parts(path)[:-1]:
             directory = join(directory, part)
@@ -161,14 +161,14 @@ class SimpleRig(Rig):
         pytest.skip("the store holds no symlinks")
 
     def mkdir(self, path: str) -> None:
-        """As the other program: a directory, with those above it."""
+        """As the other program does, with all directories above."""
         directory = ""
         for part in parts(path):
             directory = join(directory, part)
             self.other.mkdir(directory)
 
     def remove(self, path: str) -> None:
-        """As the other program: a file, or an empty directory."""
+        """As the other program does, with everything below: `rm -r`."""
         entry = self.other.stat(path)
         assert entry is not None
         if entry.kind is not Kind.DIRECTORY:
@@ -179,6 +179,7 @@ class SimpleRig(Rig):
         self.other.rmdir(path)
 
     def read(self, path: str) -> bytes:
+        """The content as the other program sees it. Raises FileNotFoundError."""
         entry = self.other.stat(path)
         if entry is None:
             raise FileNotFoundError(path)

@@ -18,9 +18,11 @@ from syncer.stores.rate_limit import LimitedStore
 from syncer.stores.retry import RetryingStore
 from syncer.testing.faulty_store import FaultyStore
 from syncer.testing.memory_store import MemoryStore
-from syncer.testing.rig import Rig
+from syncer.testing.rig import Rig, in_order
 from tests.contract.doubles import HookedDisk, SteppingClock, once_before
 from tests.simulation.manners import GENTLE, HARSH, Manner, OddDisk
+
+__all__ = ["DECORATORS", "EVERY", "RIGS", "FolderRig", "Rig", "build", "in_order"]
 
 
 class FolderRig(Rig):

@@ -1,4 +1,4 @@
-"""What a login needs around it: a person to talk to, a browser perhaps, a clock, a place for the tokens."""
+"""The interaction of a login flow: prompts, a browser, the clock, the credential store."""
 
 from __future__ import annotations
 

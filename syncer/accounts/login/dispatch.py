@@ -1,25 +1,25 @@
-"""Which login an account takes. Where there is nothing to log in to, its credentials are tried."""
+"""Choose the login flow of an account for `syncer login`."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from syncer.accounts.login.base import Dialogue, LoggedIn
 from syncer.config.accounts import Account, Orange, SmartFile, SwiftHubic, SwiftOvh
 
 
 def log_in(account: Account, dialogue: Dialogue) -> LoggedIn | None:
-    """The login under way, to its end; None where the account has all that it needs, or needs none.
+    """Log in; None if the account has all credentials that it needs.
 
-    Raises AuthError, TransientError, PermanentError, ConfigError, StateError. Only a login that
-    came to a good end is kept.
+    Raises AuthError, TransientError, PermanentError, ConfigError, StateError. Only a
+    successful login is saved.
     """
     match account:
         case Orange():
             from syncer.accounts.login import orange
 
             return orange.log_in(account, dialogue)
-        case SwiftHubic() if not _given(account, "refresh_token", dialogue.environ):
+        case SwiftHubic() if account.refresh_token is None and not dialogue.environ.get(
+            "HUBIC_REFRESH_TOKEN"
+        ):
             from syncer.accounts.login import hubic
 
             return hubic.log_in(account, dialogue)
@@ -34,10 +34,6 @@ def log_in(account: Account, dialogue: Dialogue) -> LoggedIn | None:
                 smartfile.log_in(account, dialogue) if smartfile.wanted(account, dialogue.environ) else None
             )
     return None
-
-
-def _given(account: SwiftHubic, field: str, environ: Mapping[str, str]) -> bool:
-    return getattr(account, field) is not None or bool(environ.get(f"HUBIC_{field.upper()}"))
 
 
 def _keyless(account: SwiftOvh) -> bool:

@@ -1,4 +1,4 @@
-"""Hubic: by user and password where the account has them, else by a browser; a refresh token is kept.
+"""Login to Hubic: by user and password if the account has them, else in a browser; saves a refresh token.
 
 With it user and password are not needed any more. A login voids the refresh token that the same user and
 application had before.

@@ -1,4 +1,4 @@
-"""A server for one request: the redirect that brings the code back from a browser on this machine.
+"""OAuth redirect: a loopback HTTP server for the one request that brings the code back.
 
 It listens on loopback addresses only, takes one answer that belongs to this login, and closes. Anything
 else it is asked (a favicon, a wrong state, a second answer) is refused and changes nothing.

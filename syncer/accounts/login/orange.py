@@ -1,4 +1,4 @@
-"""Orange: a person logs in and consents in a browser, the code that comes back is changed for tokens."""
+"""Login to Orange Cloud: OAuth 2 authorization code flow in a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OVH: a consumer key with the least rights, which a person validates on OVH's page while we wait."""
+"""Login to OVH: request a consumer key with the least rights and wait until the user validates it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SmartFile by OAuth 1.0a: a person allows it on the service's page, and pastes the code shown there."""
+"""Login to SmartFile: OAuth 1.0a with a code that the user pastes from the page of the service."""
 
 from __future__ import annotations
 
