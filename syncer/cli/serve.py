@@ -151,7 +151,7 @@ class _Place:
 
     def state(self) -> Path:
         """Where the server keeps its own things, outside of the folder. Raises UsageError."""
-        from syncer.server.premises import default_state
+        from syncer.server.state_dir import default_state
 
         if self._state is not None:
             return Path(os.path.realpath(_expanded(self._state)))
@@ -178,7 +178,7 @@ def _expanded(path: Path) -> Path:
 
 def _key_file(place: _Place, keys: Path | None) -> KeyFile:
     from syncer.server.api_keys import KeyFile
-    from syncer.server.premises import KEYS
+    from syncer.server.state_dir import KEYS
 
     return KeyFile(_expanded(keys) if keys is not None else place.state() / KEYS)
 

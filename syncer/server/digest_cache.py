@@ -1,8 +1,7 @@
-"""Digests of served files, kept so that a file is hashed once for each of its versions.
+"""SQLite cache of the digests of served files: each version of a file is hashed once.
 
-A cache in SQLite: losing it costs time only, so it is not made durable, and a damaged one is thrown away.
-Rows are by directory, since listings ask by directory. What a version is worth is not judged
-here: only those that are `Entry.trusted` may be handed in.
+Losing it costs time only, so it is not made durable, and a damaged one is deleted. Rows are keyed by
+directory, because listings ask for a directory. Only versions of entries that are `trusted` may be added.
 """
 
 from __future__ import annotations
@@ -35,121 +34,121 @@ _KEEP = "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)"
 
 
 class DigestCache:
-    """BLAKE3-256 by path (relative to the served folder) and version. Safe to share between threads."""
+    """BLAKE3-256 by path (relative to the served folder) and version. Thread-safe."""
 
     def __init__(self, file: Path) -> None:
         self._lock = threading.Lock()
-        self._kept: list[tuple[bytes, bytes, bytes, bytes]] = []  # not yet written
+        self._pending: list[tuple[bytes, bytes, bytes, bytes]] = []  # not yet written
         try:
-            self._base = _opened(file)
+            self._database = _open(file)
         except sqlite3.DatabaseError:
             for suffix in ("", "-wal", "-shm"):
                 file.with_name(file.name + suffix).unlink(missing_ok=True)
-            self._base = _opened(file)
+            self._database = _open(file)
 
     def find(self, path: RelPath, version: Version) -> bytes | None:
-        """The digest of a file in that version; None if it is not known."""
+        """The digest of a file in this version, or None."""
         directory, name = split(path)
-        rows = self._ask(_FIND_ONE, (os.fsencode(directory), os.fsencode(name), version))
+        rows = self._query(_FIND_ONE, (os.fsencode(directory), os.fsencode(name), version))
         return rows[0][0] if rows else None
 
     def of_directory(self, directory: RelPath) -> Mapping[bytes, tuple[Version, bytes]] | None:
-        """What is known of the names in one directory: version and digest; None if it is of very many."""
-        rows = self._ask(_FIND, (os.fsencode(directory), _MOST))
+        """Version and digest of the names in one directory; None if there are more than 5,000."""
+        rows = self._query(_FIND, (os.fsencode(directory), _MOST))
         return None if len(rows) == _MOST else {name: (version, digest) for name, version, digest in rows}
 
     def of_names(self, directory: RelPath, names: Sequence[bytes]) -> Mapping[bytes, tuple[Version, bytes]]:
-        """The same of some of the names, 2,000 at most."""
-        question = _FIND_SOME.format(",".join("?" * len(names)))
-        rows = self._ask(question, (os.fsencode(directory), *names))
+        """Version and digest of some of the names, 2,000 at most."""
+        query = _FIND_SOME.format(",".join("?" * len(names)))
+        rows = self._query(query, (os.fsencode(directory), *names))
         return {name: (version, digest) for name, version, digest in rows}
 
     def keep(self, rows: Iterable[tuple[RelPath, Version, bytes]]) -> None:
-        """Path, version and digest of files whose version is trusted."""
-        found = []
+        """Add path, version and digest of files whose version is trusted."""
+        added = []
         for path, version, digest in rows:
             directory, name = split(path)
-            found.append((os.fsencode(directory), os.fsencode(name), version, digest))
+            added.append((os.fsencode(directory), os.fsencode(name), version, digest))
         with self._lock:
-            self._kept += found
-            if len(self._kept) >= _BATCH:
+            self._pending += added
+            if len(self._pending) >= _BATCH:
                 self._write()
 
     def _write(self) -> None:
-        """What was handed in since the last time: a transaction for each file took a tenth of a put."""
-        rows, self._kept = self._kept, []
+        """Write the added rows together: a transaction for each file took a tenth of the time of a put."""
+        rows, self._pending = self._pending, []
         if not rows:
             return
         try:
-            with self._base:
-                self._base.executemany(_KEEP, rows)
+            with self._database:
+                self._database.executemany(_KEEP, rows)
         except sqlite3.Error:
             return  # a full disk, a damaged cache: the file is hashed again next time
 
     def forget(self, directory: RelPath, names: Iterable[bytes] | None = None) -> None:
-        """Of names that are gone from a directory, or of all in one that is gone."""
+        """Delete the rows of names that are gone from a directory, or of a directory that is gone."""
         where = os.fsencode(directory)
         try:
-            with self._lock, self._base:
+            with self._lock, self._database:
                 self._write()
                 if names is None:
-                    self._base.execute(_FORGET_ALL, (where,))
+                    self._database.execute(_FORGET_ALL, (where,))
                 else:
-                    self._base.executemany(_FORGET, [(where, name) for name in names])
+                    self._database.executemany(_FORGET, [(where, name) for name in names])
         except sqlite3.Error:
-            return  # they stay until the next time
+            return  # they are deleted the next time
 
     def gone(self, paths: Iterable[RelPath]) -> None:
-        """Of names that were taken away or have another one now, and of all below them."""
+        """Delete the rows of paths that were removed or renamed, and of all below them."""
         names = [(os.fsencode(directory), os.fsencode(name)) for directory, name in map(split, paths)]
         below = [(found, found + b"/", found + b"0") for found in map(os.fsencode, paths)]  # "0" follows "/"
         try:
-            with self._lock, self._base:
+            with self._lock, self._database:
                 self._write()
-                self._base.executemany(_FORGET, names)
-                self._base.executemany(_FORGET_BELOW, below)
+                self._database.executemany(_FORGET, names)
+                self._database.executemany(_FORGET_BELOW, below)
         except sqlite3.Error:
-            return  # they stay until the next time
+            return  # they are deleted the next time
 
     def names(self, directory: RelPath) -> Iterator[list[bytes]]:
-        """Those that something is known of in a directory, in order, some at a time."""
+        """Yield the names that have rows in a directory, in order, some at a time."""
         last = b""
-        while found := self._ask(_NAMES, (os.fsencode(directory), last)):
+        while found := self._query(_NAMES, (os.fsencode(directory), last)):
             last = found[-1][0]
             yield [name for (name,) in found]
 
     def directories(self) -> Iterator[RelPath]:
-        """Those that something is known of, in order; they may be forgotten meanwhile."""
+        """Yield the directories that have rows, in order; rows may be deleted meanwhile."""
         last = b""
-        if self._ask(_FIND, (b"", 1)):
+        if self._query(_FIND, (b"", 1)):
             yield ""
-        while found := self._ask(_DIRECTORIES, (last,)):
+        while found := self._query(_DIRECTORIES, (last,)):
             last = found[-1][0]
             yield from (os.fsdecode(directory) for (directory,) in found)
 
     def close(self) -> None:
-        """Nothing may be asked afterwards."""
+        """Write what is pending and close the database."""
         with self._lock:
             self._write()
-            self._base.close()
+            self._database.close()
 
-    def _ask(self, question: str, values: tuple[bytes | int, ...]) -> list[tuple[bytes, ...]]:
+    def _query(self, query: str, values: tuple[bytes | int, ...]) -> list[tuple[bytes, ...]]:
         try:
             with self._lock:
                 self._write()
-                return self._base.execute(question, values).fetchall()
+                return self._database.execute(query, values).fetchall()
         except sqlite3.Error:
             return []
 
 
-def _opened(file: Path) -> sqlite3.Connection:
-    base = sqlite3.connect(file, check_same_thread=False)
+def _open(file: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(file, check_same_thread=False)
     try:
-        base.execute("PRAGMA journal_mode = WAL")
-        base.execute("PRAGMA synchronous = OFF")
-        base.execute(_SCHEMA)
-        base.execute("SELECT count(*) FROM (SELECT 1 FROM digests LIMIT 1)").fetchone()
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = OFF")
+        database.execute(_SCHEMA)
+        database.execute("SELECT count(*) FROM (SELECT 1 FROM digests LIMIT 1)").fetchone()
     except sqlite3.DatabaseError:
-        base.close()
+        database.close()
         raise
-    return base
+    return database

@@ -1,11 +1,11 @@
-"""How much the server's trash may hold: what is over the bound goes before its time.
+"""Size limit of the server's trash: what is over it is deleted before it expires.
 
-Versions of which a newer one is kept go first, the oldest of them first; then whatever is left, the oldest
-first. What came within the last looks stays whatever its size. So a program that overwrites a large file
-every minute pushes out its own older versions, and not what a person deleted.
+Versions of which a newer one is in the trash are deleted first, the oldest of them first; then any others,
+the oldest first. What arrived within the last checks stays whatever its size. So a program that overwrites a
+large file every minute pushes out its own older versions, and not what a person deleted.
 
-What is there is known from an index in SQLite. Every change to the trash is told to it, and `look` brings it
-in step with the disk: losing it costs a look, so it is not made durable, and a damaged one is thrown away.
+An index in SQLite lists the content of the trash. Every change of the trash is recorded, and `look` brings
+it in step with the disk: losing it costs a scan, so it is not made durable, and a damaged one is deleted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from syncer.stores.local import trash_restore
 from syncer.stores.local.trash import Kept, Trash
 
 LOOKS: Final = 3
-"""What came since so many looks ago is not taken by the bound."""
+"""What arrived within so many checks is not deleted for the limit."""
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS kept(
     id INTEGER PRIMARY KEY, trash BLOB NOT NULL, path BLOB NOT NULL, batch BLOB NOT NULL,
@@ -47,75 +47,75 @@ ORDER BY id LIMIT 500
 _OLDEST: Final = """
 SELECT id, trash, path, batch, size FROM kept WHERE id > ? AND id <= ? ORDER BY id LIMIT 500
 """
-_PENDING: Final = 1000  # arrivals that are written down together
+_PENDING: Final = 1000  # arrivals that are written together
 _Row = tuple[int, bytes, bytes, bytes, int]
 
 
 class TrashIndex:
-    """What is in the server's trashes, in the order in which it came. Safe to share between threads."""
+    """The content of all trashes of a server in the order of arrival. Thread-safe."""
 
     def __init__(self, file: Path) -> None:
         self._lock = threading.Lock()
-        self._came: list[tuple[bytes, bytes, bytes, int | None]] = []
+        self._arrived: list[tuple[bytes, bytes, bytes, int | None]] = []
         try:
-            self._base = _opened(file)
+            self._database = _open(file)
         except sqlite3.DatabaseError:
             for suffix in ("", "-wal", "-shm"):
                 file.with_name(file.name + suffix).unlink(missing_ok=True)
-            self._base = _opened(file)
+            self._database = _open(file)
 
     def note(self, trash: str, kept: Kept, size: int | None) -> None:
-        """Something went to a trash; without a size: it did not stay after all."""
+        """Record an arrival; `size` None: it was taken back."""
         row = os.fsencode(trash), os.fsencode(kept.path), os.fsencode(kept.batch), size
         with self._lock:
-            self._came.append(row)
-            if len(self._came) >= _PENDING:
+            self._arrived.append(row)
+            if len(self._arrived) >= _PENDING:
                 try:
                     self._write()
                 except sqlite3.Error:
-                    return  # a full disk: the next look finds what is not written down
+                    return  # a full disk: the next `look` finds what is not written
 
     def resize(self, trash: str, kept: Kept, by: int) -> None:
-        """Something in a trash takes so many bytes more (less, if negative) than it did."""
+        """Record that a version takes `by` bytes more (less, if negative)."""
         row = by, os.fsencode(trash), os.fsencode(kept.path), os.fsencode(kept.batch)
         with self._lock:
             try:
                 self._write()
-                with self._base:
-                    self._base.execute(_RESIZE, row)
+                with self._database:
+                    self._database.execute(_RESIZE, row)
             except sqlite3.Error:
-                return  # a full disk: the next look finds the size as it is
+                return  # a full disk: the next `look` finds the size
 
     def size(self) -> tuple[int, int]:
-        """Bytes in all trashes, and the number of what came last."""
+        """Bytes in all trashes, and the number of the last arrival."""
         with self._lock:
             self._write()
-            size, last = self._base.execute(_SIZE).fetchone()
+            size, last = self._database.execute(_SIZE).fetchone()
             return int(size), int(last)
 
     def look(self, trashes: Mapping[str, Trash]) -> None:
-        """In step with the disk. Raises OSError, sqlite3.Error."""
+        """Bring the index in step with the disk. Raises OSError, sqlite3.Error."""
         _, last = self.size()
         with self._lock:
-            [mark] = self._base.execute("SELECT coalesce(max(seen), 0) + 1 FROM kept").fetchone()
+            [mark] = self._database.execute("SELECT coalesce(max(seen), 0) + 1 FROM kept").fetchone()
         for name, trash in trashes.items():
             for found in trash_restore.contents(trash):
                 kept = found.kept
                 row = os.fsencode(name), os.fsencode(kept.path), os.fsencode(kept.batch), found.room, mark
                 with self._lock:
-                    self._base.execute(_SEE, row)
-        with self._lock, self._base:
-            self._base.execute(_FORGET_UNSEEN, (last, mark))
+                    self._database.execute(_SEE, row)
+        with self._lock, self._database:
+            self._database.execute(_FORGET_UNSEEN, (last, mark))
 
     def removable(self, over: int, *, last: int, repeated: bool) -> list[_Row]:
-        """Up to so many bytes of what came until `last`, the oldest first. `repeated`: only what has a
-        newer version.
+        """The oldest rows up to arrival `last` that come to `over` bytes; `repeated`: that have a newer
+        version.
         """
         found: list[_Row] = []
         at = 0
         while over > 0:
             with self._lock:
-                rows = self._base.execute(_REPEATED if repeated else _OLDEST, (at, last)).fetchall()
+                rows = self._database.execute(_REPEATED if repeated else _OLDEST, (at, last)).fetchall()
             if not rows:
                 break
             for row in rows:
@@ -127,28 +127,28 @@ class TrashIndex:
         return found
 
     def forget(self, rows: list[_Row]) -> None:
-        """These are gone."""
-        with self._lock, self._base:
-            self._base.executemany(_FORGET, [(row[0],) for row in rows])
+        """Delete the rows of what was deleted."""
+        with self._lock, self._database:
+            self._database.executemany(_FORGET, [(row[0],) for row in rows])
 
     def close(self) -> None:
-        """Nothing may be asked afterwards."""
+        """Write what is pending and close the database."""
         with self._lock, suppress(sqlite3.Error):
             self._write()
-            self._base.close()
+            self._database.close()
 
     def _write(self) -> None:
-        came, self._came = self._came, []
-        with self._base:
-            for trash, path, batch, size in came:
+        arrived, self._arrived = self._arrived, []
+        with self._database:
+            for trash, path, batch, size in arrived:
                 if size is None:
-                    self._base.execute(_REMOVE, (trash, path, batch))
+                    self._database.execute(_REMOVE, (trash, path, batch))
                 else:
-                    self._base.execute(_ADD, (trash, path, batch, size))
+                    self._database.execute(_ADD, (trash, path, batch, size))
 
 
 class TrashBound:
-    """Keeps the server's trashes below a size. For one thread."""
+    """Keeps the trashes of a server below a size. For one thread."""
 
     def __init__(
         self,
@@ -158,23 +158,25 @@ class TrashBound:
         limit: int | None,
         free: Callable[[], int | None],
     ) -> None:
-        """`limit` in bytes; None: half of what the disk would have free without the trash."""
+        """`limit` in bytes; None: half of what the disk would have free without the trash. `free`: bytes."""
         self._index = index
         self._trashes = trashes
         self._limit = limit
         self._free = free
-        self._before: deque[int] = deque(maxlen=LOOKS)  # the last arrival at each of the last looks
+        self._before: deque[int] = deque(maxlen=LOOKS)  # the last arrival at each of the last checks
 
     def look(self) -> None:
-        """See what is really there. Raises OSError, sqlite3.Error."""
+        """Bring the index in step with the disk. Raises OSError, sqlite3.Error."""
         self._index.look({trash.name: trash for trash in self._trashes()})
 
     def apply(self) -> int:
-        """Remove what is over the bound; answers how many files. Raises OSError, sqlite3.Error."""
+        """Delete what is over the limit; return the number of files. Raises OSError, sqlite3.Error."""
         size, last = self._index.size()
         young = self._before[0] if len(self._before) == LOOKS else 0
         self._before.append(last)
-        most = self._most(size)
+        most = self._limit
+        if most is None and (free := self._free()) is not None:
+            most = (free + size) // 2
         if most is None or size <= most:
             return 0
         rows = self._index.removable(size - most, last=young, repeated=True)
@@ -186,30 +188,24 @@ class TrashBound:
             rows += rest
         return len(rows)
 
-    def _most(self, size: int) -> int | None:
-        if self._limit is not None:
-            return self._limit
-        free = self._free()
-        return (free + size) // 2 if free is not None else None
-
     def _drop(self, rows: list[_Row]) -> None:
         if not rows:
             return
-        there = {os.fsencode(trash.name): trash for trash in self._trashes()}
-        for name, trash in there.items():
+        trashes = {os.fsencode(trash.name): trash for trash in self._trashes()}
+        for name, trash in trashes.items():
             wanted = [Kept(os.fsdecode(b), os.fsdecode(p)) for _, t, p, b, _ in rows if t == name]
             trash_restore.drop_versions(trash, wanted)
         self._index.forget(rows)
 
 
-def _opened(file: Path) -> sqlite3.Connection:
-    base = sqlite3.connect(file, check_same_thread=False)
+def _open(file: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(file, check_same_thread=False)
     try:
-        base.execute("PRAGMA journal_mode = WAL")
-        base.execute("PRAGMA synchronous = OFF")
-        base.execute(_SCHEMA)
-        base.execute(_SIZE).fetchone()
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = OFF")
+        database.execute(_SCHEMA)
+        database.execute(_SIZE).fetchone()
     except sqlite3.DatabaseError:
-        base.close()
+        database.close()
         raise
-    return base
+    return database

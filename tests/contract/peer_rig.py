@@ -25,7 +25,7 @@ from syncer.server.api_keys import Credentials, KeyFile
 from syncer.server.app import Application
 from syncer.server.auth import Keys
 from syncer.server.folder import ServedFolder
-from syncer.server.premises import prepare
+from syncer.server.state_dir import prepare
 from syncer.stores.http.client import HttpSession
 from syncer.stores.peer.store import PeerStore
 from tests.contract.doubles import HookedDisk, SteppingClock, once_before

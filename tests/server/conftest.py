@@ -26,7 +26,7 @@ import pytest
 import requests
 
 from syncer.server.api_keys import KeyFile
-from syncer.server.premises import KEYS
+from syncer.server.state_dir import KEYS
 
 ROOT = Path(__file__).parent.parent.parent
 _PATIENCE = 20  # seconds

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from syncer.stores.peer import zstd
+from syncer.wire.compression import compress
 from syncer.wire.frames import Data, Frame, Head, encode
 from tests.stores.hostile_http import MIB, Says, gzipped, repeated, said, serving
 
@@ -46,7 +46,7 @@ def refused(kind: str, call: str, answer: Says) -> str:
 
 
 def packed(pieces: Iterable[bytes]) -> Says:
-    body = list(zstd.packed(pieces))
+    body = list(compress(pieces))
     assert sum(map(len, body)) < MIB
     return Says(headers={"Content-Encoding": "zstd"}, body=body)
 

@@ -1,7 +1,6 @@
-"""The SmartFile API as a table: every path and method, what it takes, how it may answer.
+"""Endpoint table of the SmartFile API: every path and method with its parameters and statuses.
 
-The routes and the OpenAPI document are both made from it, so neither can say what the other does
-not. No handler is known here but by name.
+The routes and the OpenAPI document are both made from it, so that they agree.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ VERSIONS: Final = ("2", "2.0", "2.1", "3")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One parameter of the query, a header, or a field of a form. `many`: it may be repeated."""
+    """A query parameter, a header, or a field of a form. `many`: it may be repeated."""
 
     name: str
     text: str
@@ -26,11 +25,11 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One method of one path. `statuses`: besides those that any request may meet (`COMMON`)."""
+class MethodSpec:
+    """One method of one path. `statuses`: besides those of every request (`COMMON`)."""
 
     method: str
-    handler: str  # "room.method", see `routes`
+    handler: str  # "group.method", see `routes`
     summary: str
     statuses: tuple[int, ...]
     query: tuple[Parameter, ...] = ()
@@ -96,101 +95,103 @@ _SUMS = Parameter(
 _ATTRIBUTES = Parameter(name="attributes", text="name=value", many=True, example="checksum=00")
 _TREE = (403, 415, 507)
 
-TABLE: Final[dict[str, tuple[Call, ...]]] = {
-    "ping": (Call(method="GET", handler="account.ping", summary="Is it there?", statuses=(200,)),),
-    "whoami": (Call(method="GET", handler="account.whoami", summary="Key and quota.", statuses=(200, 403)),),
+TABLE: Final[dict[str, tuple[MethodSpec, ...]]] = {
+    "ping": (MethodSpec(method="GET", handler="account.ping", summary="Is it there?", statuses=(200,)),),
+    "whoami": (
+        MethodSpec(method="GET", handler="account.whoami", summary="Key and quota.", statuses=(200, 403)),
+    ),
     "path/info/{path}": (
-        Call(
+        MethodSpec(
             method="GET", handler="account.info", summary="Facts about a path, or its children.",
             statuses=(200, 403), query=_INFO_QUERY,
         ),
-        Call(
+        MethodSpec(
             method="POST", handler="account.annotate", summary="Sets attributes.", statuses=(200, 403, 415),
             form=(_ATTRIBUTES,),
         ),
     ),
     "path/data/{path}": (
-        Call(
+        MethodSpec(
             method="GET", handler="files.download", summary="The content of a file.",
             statuses=(200, 206, 304, 403, 412, 415, 416), headers=(_RANGE, *_CONDITIONS),
             answer="application/octet-stream",
         ),
-        Call(
+        MethodSpec(
             method="HEAD", handler="files.download", summary="Size, ETag and date of a file.",
             statuses=(200, 304, 403, 412, 415), headers=_CONDITIONS, answer="application/octet-stream",
         ),
-        Call(
+        MethodSpec(
             method="POST", handler="files.post", summary="Puts the files of a form into a directory.",
             statuses=(200, 412, *_TREE), headers=_CONDITIONS, file="file",
         ),
-        Call(
+        MethodSpec(
             method="PUT", handler="files.put", summary="The body becomes the file.",
             statuses=(200, 201, 412, *_TREE), headers=_CONDITIONS, raw=True,
         ),
-        Call(
+        MethodSpec(
             method="PATCH", handler="files.append", summary="The body follows the first N bytes of the file.",
             statuses=(200, 412, 416, *_TREE), headers=(_FROM, *_CONDITIONS), raw=True,
         ),
-        Call(
+        MethodSpec(
             method="DELETE", handler="files.delete", summary="The file goes to the trash.",
             statuses=(204, 412, *_TREE), headers=_CONDITIONS,
         ),
     ),
     "path/oper/mkdir": (
-        Call(
+        MethodSpec(
             method="POST", handler="operations.mkdir", summary="Makes a directory and those above it.",
             statuses=(200, *_TREE), form=(_PATH,),
         ),
     ),
     "path/oper/rename": (
-        Call(
+        MethodSpec(
             method="POST", handler="operations.rename", summary="Gives a file or directory another path.",
             statuses=(200, *_TREE), form=(_SRC, _DST),
         ),
     ),
     "path/oper/move": (
-        Call(
+        MethodSpec(
             method="POST", handler="operations.move", summary="Moves into a directory: a task.",
             statuses=(200, *_TREE), form=(_SRCS, _DST),
         ),
     ),
     "path/oper/copy": (
-        Call(
+        MethodSpec(
             method="POST", handler="operations.copy", summary="Copies into a directory: a task.",
             statuses=(200, *_TREE), form=(_SRCS, _DST),
         ),
     ),
     "path/oper/remove": (
-        Call(
+        MethodSpec(
             method="POST", handler="operations.remove", summary="Removes with all below it: a task.",
             statuses=(200, *_TREE), form=(_PATHS,),
         ),
     ),
     "path/oper/checksum": (
-        Call(
+        MethodSpec(
             method="POST", handler="operations.checksum", summary="Checksums of files: a task.",
             statuses=(200, *_TREE), form=(_PATHS, _SUMS),
         ),
     ),
     "path/sync/signature/{path}": (
-        Call(
-            method="GET", handler="syncing.signature", summary="librsync signature (rollsum, MD4) of a file.",
+        MethodSpec(
+            method="GET", handler="deltas.signature", summary="librsync signature (rollsum, MD4) of a file.",
             statuses=(200, *_TREE), query=_BLOCK, answer="application/librsync-signature",
         ),
     ),
     "path/sync/delta/{path}": (
-        Call(
-            method="POST", handler="syncing.delta", summary="librsync delta to a file, from what was signed.",
+        MethodSpec(
+            method="POST", handler="deltas.delta", summary="librsync delta to a file, from what was signed.",
             statuses=(200, *_TREE), file="signature", answer="application/librsync-delta",
         ),
     ),
     "path/sync/patch/{path}": (
-        Call(
-            method="POST", handler="syncing.patch", summary="Applies a librsync delta to a file.",
+        MethodSpec(
+            method="POST", handler="deltas.patch", summary="Applies a librsync delta to a file.",
             statuses=(200, 412, *_TREE), headers=_CONDITIONS, file="delta",
         ),
     ),
     "task/{task}": (
-        Call(method="GET", handler="account.task", summary="How a task stands.", statuses=(200,)),
+        MethodSpec(method="GET", handler="account.task", summary="How a task stands.", statuses=(200,)),
     ),
 }  # fmt: skip

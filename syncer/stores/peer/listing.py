@@ -8,7 +8,6 @@ at the root or change on, it counts for nothing.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,9 +19,9 @@ from syncer.engine.paths import tree_key
 from syncer.errors import LocalError, StoreError, TransientError
 from syncer.stores.peer.client import PeerClient, parsed
 from syncer.stores.peer.large_listings import LARGE, large_listing, weight
-from syncer.wire.bounded_json import Json
-from syncer.wire.schema import error_in, listing_in, malformed, path, take
-from syncer.wire.validation import believable_child, believable_listing, can_be_spelt
+from syncer.wire.bounded_json import Json, dumps
+from syncer.wire.schema import error_in, listing_in, malformed, path_in, take
+from syncer.wire.validation import checked_child, checked_listing, is_encodable
 
 _KEPT = 32 << 20  # bytes of entries that were sent ahead and are not asked for yet
 _KNOWN = 12 << 20  # bytes of one list of known directories
@@ -48,7 +47,7 @@ class Listings:
         """See `engine.interfaces.Store.changed`; by the name of the list where the server still has it."""
         pairs = list(known)
         self.forget()
-        found = [path for some in _cut(pairs) for path in self._link.patiently(partial(self._ask, some))]
+        found = [path for some in _cut(pairs) for path in self._link.retried(partial(self._ask, some))]
         with self._lock:
             self._known = frozenset(p for p, _ in pairs)
             self._changed = found
@@ -59,10 +58,15 @@ class Listings:
         told: Json = [[p, print_.hex()] for p, print_ in pairs]
         name = list_name(told)
         few = len(pairs) <= _FEW  # as many as a look at what was heard of has: one question, not two
-        answer = {"unknown": True} if few else self._link.ask("changed", {"name": name}, unpacks=True)
+        answer = (
+            {"unknown": True}
+            if few
+            else self._link.request("changed", {"name": name}, accept_compressed=True)
+        )
         if answer.get("unknown"):
-            answer = self._link.ask("changed", {"name": name, "known": told}, packs=True, unpacks=True)
-        changed = {path(p) for p in take(answer.get("changed"), list, "a list of directories")}
+            payload: Json = {"name": name, "known": told}
+            answer = self._link.request("changed", payload, compress=True, accept_compressed=True)
+        changed = {path_in(p) for p in take(answer.get("changed"), list, "a list of directories")}
         return [p for p, _ in pairs if p in changed]
 
     def expect(self, directories: Sequence[RelPath]) -> None:
@@ -135,7 +139,9 @@ class Listings:
 
     def _single(self, directory: RelPath) -> Told:
         found: Told | None = None
-        with self._link.open("list", {"paths": [directory], "mounts": True}, unpacks=True) as answer:
+        with self._link.open(
+            "list", {"paths": [directory], "mounts": True}, accept_compressed=True
+        ) as answer:
             for came, listing in _listings(answer.texts()):
                 if came == directory:
                     found = listing
@@ -152,7 +158,7 @@ class _Stream:
     """Listings as they come, the next one known by its place in tree order before it is taken."""
 
     def __init__(self, link: PeerClient, call: str, told: Json) -> None:
-        self._answer = link.open(call, told, unpacks=True)
+        self._answer = link.open(call, told, accept_compressed=True)
         self._listings = _listings(self._answer.texts())
         self._next: tuple[RelPath, Told] | None = None
         self.next_key: bytes | None = None
@@ -220,13 +226,13 @@ def _listings(lines: Iterator[bytearray]) -> Iterator[tuple[RelPath, Told]]:
             case [directory, {"error": error}]:
                 yield _told(directory), error_in(error)
             case [directory, listing]:
-                yield _told(directory), believable_listing(listing_in(listing))
+                yield _told(directory), checked_listing(listing_in(listing))
             case _:
                 raise malformed("a listing")
 
 
 def _large(text: bytearray) -> tuple[RelPath, Told]:
-    directory, told = large_listing(text, believable_child)
+    directory, told = large_listing(text, checked_child)
     if not isinstance(told, Listing):
         told_error = take(told, dict, "a listing")
         return _told(directory), error_in(told_error.get("error"))
@@ -235,8 +241,8 @@ def _large(text: bytearray) -> tuple[RelPath, Told]:
 
 def _told(value: Json) -> RelPath:
     """A directory that has a place in tree order."""
-    found = path(value)
-    if not can_be_spelt(found):
+    found = path_in(value)
+    if not is_encodable(found):
         raise malformed("a path")
     return found
 
@@ -252,6 +258,5 @@ def _cut(pairs: Sequence[tuple[RelPath, bytes]]) -> Iterator[Sequence[tuple[RelP
 
 
 def list_name(told: Json) -> str:
-    """What a list of known directories is called: BLAKE2b-256 of its JSON without blanks, in hex."""
-    text = json.dumps(told, separators=(",", ":")).encode("ascii")
-    return blake2b(text, digest_size=32).hexdigest()
+    """The name of a list of known directories: BLAKE2b-256 of its JSON without blanks, in hex."""
+    return blake2b(dumps(told), digest_size=32).hexdigest()

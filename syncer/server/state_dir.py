@@ -1,7 +1,6 @@
-"""The server's own directory: private, and of one running server at a time.
+"""State directory of the server: private to the user, locked by one running server.
 
-What lies in it: keys, digests, attributes, the trash and uploads on their way. Nothing of
-the served folder is touched.
+It holds the keys, digests, attributes, block indexes, the trash, and uploads in progress.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ def default_state(state_home: Path, folder: Path) -> Path:
 
 
 def prepare(directory: Path) -> None:
-    """Makes the directory, and those above it, for this user only. Raises StateError."""
+    """Make the directory and its parents, for this user only. Raises StateError."""
     try:
         missing = [path for path in (directory, *directory.parents) if not path.exists()]
         for path in reversed(missing):
@@ -35,10 +34,10 @@ def prepare(directory: Path) -> None:
 
 
 class StateDirLock:
-    """Holds the directory for one server; ends with the process, however that ends."""
+    """An flock on the state directory; the kernel releases it when the process ends, however it ends."""
 
     def __init__(self, directory: Path) -> None:
-        """Raises Busy if another server holds it, StateError."""
+        """Take the lock. Raises Busy if another server holds it, StateError."""
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._fd = os.open(directory / "lock", flags, 0o600)
@@ -53,6 +52,6 @@ class StateDirLock:
                 hint="stop it first, or give this one a --state of its own and another folder",
             ) from None
 
-    def leave(self) -> None:
-        """Lets the next server in."""
+    def release(self) -> None:
+        """Let another server take the directory."""
         os.close(self._fd)
