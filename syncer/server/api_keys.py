@@ -157,7 +157,18 @@ class KeyFile:
             os.close(lock)
 
     def _write(self, records: Sequence[KeyRecord]) -> None:
-        text = json.dumps({"schema": _SCHEMA, "keys": [_line(r) for r in records]}, indent=1).encode()
+        lines = [
+            {
+                "name": record.key.name,
+                "under": record.key.under,
+                "read_only": record.key.read_only,
+                "key": record.token,
+                "salt": record.salt.hex(),
+                "scrypt": record.hash.hex(),
+            }
+            for record in records
+        ]
+        text = json.dumps({"schema": _SCHEMA, "keys": lines}, indent=1).encode()
         fresh = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
         try:
             _save(fresh, text)
@@ -171,18 +182,6 @@ class KeyFile:
         except OSError as error:
             fresh.unlink(missing_ok=True)
             raise ConfigError(f"the key file {self.path} cannot be written: {error.strerror}") from error
-
-
-def _line(record: KeyRecord) -> dict[str, object]:
-    key = record.key
-    return {
-        "name": key.name,
-        "under": key.under,
-        "read_only": key.read_only,
-        "key": record.token,
-        "salt": record.salt.hex(),
-        "scrypt": record.hash.hex(),
-    }
 
 
 def _record(line: dict[str, object]) -> KeyRecord:

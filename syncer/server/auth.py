@@ -95,6 +95,7 @@ class Keys:
         """The key, if this password was verified before; takes microseconds."""
         record = self._record(token)
         hash_then, proof = self._verified.get(token, (b"", b""))
+        # Compared in constant time, also for a key that does not exist (with an empty proof).
         same = hmac.compare_digest(proof, self._proof(password))
         return record.key if same and record.hash == hash_then else None
 
@@ -203,6 +204,7 @@ class BasicAuthMiddleware:
         if key is not None:
             return token, key
         known = self._keys.exists(token)
+        # One log of failures for strangers of an address, and one for each key used from it.
         address = neighbourhood(scope["client"][0]) if scope.get("client") else ""
         counted = f"{address} {token}" if known else address
         self._throttle(counted)

@@ -174,6 +174,9 @@ class ChangeFeed:
         would be forgotten, and the client would have to scan everything.
         """
         above, node = self._find(below)
+        # `lost` and the limit forget changes up to `_forgotten`; a cursor below it is unknown. Steps of a
+        # quarter of the limit keep a quiet root's cursor above it, and show no more of other roots than how
+        # busy all are.
         step = max(self._most // 4, 1)
         own = node.latest if node is not None else 0
         return max(above, own, self._forgotten, self._now - self._now % step)
@@ -181,6 +184,7 @@ class ChangeFeed:
     def _changes(self, below: RelPath, then: int) -> Iterator[RelPath]:
         """Yield the directories that changed since, relative to the root; one above counts as the root."""
         above, node = self._find(below)
+        # A directory above the root was changed: the root itself may have been exchanged.
         if above > then and (node is None or node.own <= then):
             yield ""
         pending: list[tuple[RelPath, _Node]] = [("", node)] if node is not None else []
@@ -190,7 +194,7 @@ class ChangeFeed:
                 yield path
             for name, child in reversed(node.children.items()):
                 if child.latest <= then:
-                    break
+                    break  # the others changed earlier: children are ordered by their latest change
                 pending.append((join(path, name) if path else name, child))
 
     # -- cursors -----------------------------------------------------------------

@@ -68,7 +68,7 @@ class FairSemaphore:
                 await waiter.ready
         except BaseException as error:
             if waiter in self._queue:
-                self._queue.remove(waiter)
+                self._queue.remove(waiter)  # it gave up, or was cancelled, before it had a slot
             elif not waiter.ready.cancelled():
                 self.release(owner)  # it was given at this very moment
             if isinstance(error, TimeoutError):
@@ -87,7 +87,7 @@ class FairSemaphore:
             if self._may(waiter.owner):
                 self._queue.remove(waiter)
                 if waiter.ready.done():
-                    continue
+                    continue  # cancelled, and about to leave the queue itself
                 self._give(waiter.owner)
                 waiter.ready.set_result(None)
 
@@ -129,8 +129,15 @@ class Budget:
         """
         if held + size > self.most:
             raise PermanentError("the request takes more memory than the server has for one")
+
+        def fits() -> bool:
+            mine = self._taken[owner]
+            # A request that holds all of its owner's bytes may exceed the share: nothing of this owner would
+            # ever be released for it to wait for.
+            return self._all + size <= self.most and (mine == held or mine + size <= self.share)
+
         with self._changed:
-            if not self._changed.wait_for(lambda: self._fits(owner, size, held), self.timeout):
+            if not self._changed.wait_for(fits, self.timeout):
                 raise TransientError("the server has no memory for the request now", retry_after=2)
             self._all += size
             self._taken[owner] += size
@@ -143,10 +150,6 @@ class Budget:
             if not self._taken[owner]:
                 del self._taken[owner]
             self._changed.notify_all()
-
-    def _fits(self, owner: str, size: int, held: int) -> bool:
-        mine = self._taken[owner]
-        return self._all + size <= self.most and (mine == held or mine + size <= self.share)
 
 
 class Reserved:

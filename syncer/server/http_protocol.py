@@ -210,6 +210,7 @@ class HardenedProtocol(HttpToolsProtocol):
         """The head is complete: from here on the deadlines of `timeouts` count. Raises MalformedRequest."""
         self._check_head()
         self._disarm()
+        # Each waiting request holds its head: without a limit a client could queue them without end.
         if len(self.pipeline) >= self._limits.pipelined:
             raise MalformedRequest("too many requests at once")
         self._in_head = False
@@ -221,6 +222,7 @@ class HardenedProtocol(HttpToolsProtocol):
         self._overhead = 0
         super().on_body(body)
         if self.cycle.response_complete:
+            # The client still sends although it has its response.
             self._unwanted += len(body)
             if self._unwanted > self._limits.linger_bytes:
                 self.transport.abort()

@@ -57,22 +57,12 @@ class TrashAges:
             ages.age_ns += passed(ages.moment, now).ns
         ages.moment, ages.looks = now, ages.looks + 1
         ages.seen = {name: ages.seen.get(name, (ages.age_ns, ages.looks)) for name in present}
-        self._write()
-        return {
-            name
-            for name, (age, looks) in ages.seen.items()
-            if ages.age_ns - age > kept_ns and ages.looks - looks >= LOOKS
-        }
-
-    def _write(self) -> None:
-        ages, moment = self._ages, self._ages.moment
-        assert moment is not None
         document = {
             "age_ns": ages.age_ns,
             "looks": ages.looks,
-            "wall_ns": moment.wall_ns,
-            "boot": moment.uptime.boot,
-            "uptime_ns": moment.uptime.ns,
+            "wall_ns": now.wall_ns,
+            "boot": now.uptime.boot,
+            "uptime_ns": now.uptime.ns,
             "seen": {os.fsencode(name).hex(): seen for name, seen in ages.seen.items()},
         }
         fresh = self._path.with_name(f"{self._path.name}.new")
@@ -82,3 +72,8 @@ class TrashAges:
             file.flush()
             os.fsync(descriptor)
         os.rename(fresh, self._path)
+        return {
+            name
+            for name, (age, looks) in ages.seen.items()
+            if ages.age_ns - age > kept_ns and ages.looks - looks >= LOOKS
+        }

@@ -30,8 +30,8 @@ from syncer.engine.interfaces import (
 )
 from syncer.engine.model import Done, Entry, Failed, Kind, Listing, Method, Outcome, RelPath, Seen
 from syncer.errors import LocalError, StoreError, SyncerError, TransientError
-from syncer.stores import effects
 from syncer.stores.base import StoreWrapper
+from syncer.stores.remote import effects
 from syncer.stores.retry_policy import POLICY, Attempts, RetryPolicy
 
 # --------------------------------------------------------------------------------
@@ -288,16 +288,17 @@ class RetryingStore(StoreWrapper):
         return None
 
     def _was_deleted(self, item: DeleteRequest) -> Outcome | None:
-        return effects.deleted(item, self.inner.look(item.path))
+        return effects.was_deleted(self.inner.look(item.path))
 
     def _was_made(self, item: MkdirRequest) -> Outcome | None:
-        return effects.created_directory(item, self.inner.look(item.path))
+        return effects.was_made(self.inner.look(item.path))
 
     def _was_renamed(self, item: RenameRequest) -> Outcome | None:
-        return effects.renamed(item, self.inner.look(item.path), self.inner.look(item.origin))
+        target = self.inner.look(item.path)
+        return effects.was_renamed(item, origin=self.inner.look(item.origin), target=target)
 
     def _was_amended(self, item: SetAttributesRequest) -> Outcome | None:
-        return effects.set_attributes(item, self.inner.look(item.path))
+        return effects.was_amended(item, self.inner.look(item.path))
 
 
 class _WatchedSource:

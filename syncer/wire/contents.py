@@ -76,7 +76,7 @@ class ContentReader:
         self._frames = frames
         self._encodings = encodings
         self._sender_error = sender_error
-        self._current: Content | None = None
+        self.inside = -1  # the index of the content that is being read; -1: none
         self._last_index = -1
         self._failure: SyncerError | None = None
 
@@ -85,10 +85,9 @@ class ContentReader:
 
         Raises PermanentError for frames out of order, TransientError where the stream breaks off.
         """
-        if self._current is not None:
-            self._current.skip()
-            self._current = None
-        frame = self.frame()
+        while self.inside >= 0:
+            self.read()
+        frame = self._frame()
         if frame is None:
             return None
         if not isinstance(frame, Head):
@@ -103,9 +102,18 @@ class ContentReader:
         valid = encoding in self._encodings and not (start and encoding != WHOLE)
         if not valid or index <= self._last_index:
             raise self.fail(malformed("the head of a content"))
-        self._last_index = index
-        self._current = Content(self, index, str(encoding), start, self._sender_error)
-        return self._current
+        # The reader does not refer to the content: the cycle would keep buffers until the collector runs.
+        self._last_index = self.inside = index
+        return Content(self, index, str(encoding), start, self._sender_error)
+
+    def read(self) -> Data | End:
+        """The next frame of the content that is being read. Raises PermanentError for any other."""
+        frame = self._frame()
+        if isinstance(frame, End):
+            self.inside = -1
+        elif not isinstance(frame, Data):
+            raise self.fail(malformed("the end of a content"))
+        return frame
 
     def expect_end(self) -> None:
         """Raise PermanentError if anything follows the current content.
@@ -113,12 +121,12 @@ class ContentReader:
         A connection that breaks off here has brought everything, so a TransientError is ignored.
         """
         try:
-            if self.frame() is not None:
+            if self._frame() is not None:
                 raise self.fail(malformed("the end of the stream"))
         except TransientError:
             return
 
-    def frame(self) -> Frame | None:
+    def _frame(self) -> Frame | None:
         """The next frame; None at the end of the stream."""
         if self._failure is not None:
             raise self._failure
@@ -148,24 +156,24 @@ class Content:
 
     def data(self) -> Iterator[bytes]:
         """Yield the bytes. Raises what went wrong at the sender, and what `ContentReader.next` raises."""
-        while (frame := self._frame()) is not None:
-            yield frame.payload
-            if self.ended:
+        while not self.ended:
+            if self.reader.inside != self.index:
                 raise TransientError("another content was asked for before this one was read")
+            if (payload := self._read()) is not None:
+                yield payload
         if "error" in self.end:
             raise self.sender_error(self.end["error"])
 
     def skip(self) -> None:
         """Read to the end of the content and ignore its data and its error."""
-        while not self.ended:
-            self._frame()
+        while self.reader.inside == self.index:
+            self._read()
 
-    def _frame(self) -> Data | None:
-        frame = self.reader.frame()
+    def _read(self) -> bytes | None:
+        """The next bytes; None at the end, which is noted."""
+        frame = self.reader.read()
         if isinstance(frame, Data):
-            return frame
-        if not isinstance(frame, End):
-            raise self.reader.fail(malformed("the end of a content"))
+            return frame.payload
         self.ended, self.end = True, frame.fields
         return None
 

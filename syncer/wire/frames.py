@@ -62,20 +62,26 @@ def encode(frames: Iterable[Frame]) -> Iterator[bytes]:
     pending: list[bytes] = []
     size = 0
     for frame in frames:
-        if isinstance(frame, Data):
-            for start in range(0, len(frame.payload) or 1, LARGEST_DATA):
-                piece = frame.payload[start : start + LARGEST_DATA]
-                pending += (_HEADER.pack(b"D", len(piece)), piece)
-                size += len(piece) + _HEADER.size
-        else:
-            text = dumps(frame.fields)
-            pending += (_HEADER.pack(b"H" if isinstance(frame, Head) else b"E", len(text)), text)
-            size += len(text) + _HEADER.size
+        for part in frame_parts(frame):
+            pending.append(part)
+            size += len(part)
         if size >= _PIECE or (isinstance(frame, Data) and not frame.payload):
             yield b"".join(pending)
             pending, size = [], 0
     pending.append(_HEADER.pack(b"Z", 0))
     yield b"".join(pending)
+
+
+def frame_parts(frame: Frame) -> Iterator[bytes]:
+    """Yield the bytes of one frame; data of more than 1 MiB makes several frames."""
+    if isinstance(frame, Data):
+        for start in range(0, len(frame.payload) or 1, LARGEST_DATA):
+            piece = frame.payload[start : start + LARGEST_DATA]
+            yield _HEADER.pack(b"D", len(piece))
+            yield piece
+        return
+    text = dumps(frame.fields)
+    yield _HEADER.pack(b"H" if isinstance(frame, Head) else b"E", len(text)) + text
 
 
 def decode(
@@ -92,6 +98,7 @@ def decode(
     for piece in pieces:
         buffer += piece
         used = 0
+        # Once, with the piece that completes the first header: only the first frame may be large.
         if first and reserve is not None and len(buffer) - len(piece) < _HEADER.size <= len(buffer):
             length = int(_HEADER.unpack_from(buffer)[1])
             # The bytes that wait in the buffer until the first frame is whole; too many are refused below.
@@ -118,6 +125,7 @@ def _next(
     if len(buffer) - at < _HEADER.size:
         return None
     kind, length = _HEADER.unpack_from(buffer, at)
+    # The length is checked before anything of the payload is waited for: it bounds the buffer.
     first, head = largest > 0, largest or LARGEST_LATER
     most = {b"H": head, b"E": head, b"D": LARGEST_DATA, b"Z": 0}.get(kind)
     if most is None or length > most:

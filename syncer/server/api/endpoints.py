@@ -43,29 +43,29 @@ class MethodSpec:
 COMMON: Final = {
     400: "The request cannot be understood, or names a path that is refused.",
     401: "The key or the password is wrong.",
-    404: "There is nothing of that name.",
+    404: "There is no such file, directory or task.",
     408: "The body came too slowly.",
-    409: "What is there does not allow it.",
+    409: "In conflict with what is there.",
     413: "The body is too large.",
-    429: "Too many failed tries, or too many tasks.",
-    503: "It failed now and may work later.",
+    429: "Too many failed logins, or too many tasks.",
+    503: "Temporarily unavailable.",
 }
 MEANINGS: Final = {
     **COMMON,
     200: "Done.",
-    201: "A new file was made.",
+    201: "A new file was created.",
     204: "Done.",
-    206: "The range that was asked for.",
-    304: "Unchanged.",
-    403: "This key may not.",
-    412: "It is not what the request expects.",
+    206: "The requested range.",
+    304: "Not modified.",
+    403: "The key has no permission for this.",
+    412: "A condition of the request does not hold.",
     415: "A directory where a file is meant, or a body of another kind.",
     416: "No such range.",
-    507: "There is no room.",
+    507: "Not enough space.",
 }
 
-_IF_MATCH = Parameter(name="If-Match", text="Only if it has this ETag.", example='"00"')
-_IF_NONE_MATCH = Parameter(name="If-None-Match", text='"*": only if there is none.', example="*")
+_IF_MATCH = Parameter(name="If-Match", text="Only if the file has this ETag.", example='"00"')
+_IF_NONE_MATCH = Parameter(name="If-None-Match", text='"*": only if there is no such file.', example="*")
 _UNMODIFIED = Parameter(
     name="If-Unmodified-Since", text="An HTTP date.", example="Fri, 01 Jan 2100 00:00:00 GMT"
 )
@@ -74,7 +74,7 @@ _RANGE = Parameter(name="Range", text="One range of bytes.", example="bytes=0-")
 _FROM = Parameter(name="Range", text="`bytes=N-`: where to append.", required=True, example="bytes=0-")
 _INFO_QUERY = (
     Parameter(
-        name="children", text="true: with one level of what is below.", choices=("true", "false", "on")
+        name="children", text="true: with the children of a directory.", choices=("true", "false", "on")
     ),
     Parameter(name="limit", text="How many children a page has.", number=(1, 500)),
     Parameter(name="page", text="From 1 on.", number=(1, 1_000_000)),
@@ -96,7 +96,9 @@ _ATTRIBUTES = Parameter(name="attributes", text="name=value", many=True, example
 _TREE = (403, 415, 507)
 
 TABLE: Final[dict[str, tuple[MethodSpec, ...]]] = {
-    "ping": (MethodSpec(method="GET", handler="account.ping", summary="Is it there?", statuses=(200,)),),
+    "ping": (
+        MethodSpec(method="GET", handler="account.ping", summary="The server answers.", statuses=(200,)),
+    ),
     "whoami": (
         MethodSpec(method="GET", handler="account.whoami", summary="Key and quota.", statuses=(200, 403)),
     ),
@@ -192,6 +194,6 @@ TABLE: Final[dict[str, tuple[MethodSpec, ...]]] = {
         ),
     ),
     "task/{task}": (
-        MethodSpec(method="GET", handler="account.task", summary="How a task stands.", statuses=(200,)),
+        MethodSpec(method="GET", handler="account.task", summary="The state of a task.", statuses=(200,)),
     ),
 }  # fmt: skip

@@ -47,7 +47,8 @@ def info(
         "time": indiana(entry.mtime_ns or 0),
         "attributes": dict(attributes),
         "acl": {"list": True, "read": True, "write": writes, "remove": writes and bool(path)},
-        "id": _number(path),
+        # Derived from the path; below 2^53, the largest integer of JavaScript.
+        "id": int.from_bytes(blake2b(os.fsencode(path), digest_size=6).digest(), "big"),
         "owner": None,
         "tags": [],
         "url": f"/api/2/path/info/{quote(path, errors='surrogateescape')}{'/' if path else ''}",
@@ -86,11 +87,6 @@ def indiana(time_ns: int) -> str:
 @cache
 def _zone() -> ZoneInfo:
     return ZoneInfo("America/Indiana/Indianapolis")
-
-
-def _number(path: RelPath) -> int:
-    """A number derived from the path; below 2^53, the largest integer of JavaScript."""
-    return int.from_bytes(blake2b(os.fsencode(path), digest_size=6).digest(), "big")
 
 
 def _positive(asked: Mapping[str, str], name: str, default: int) -> int:

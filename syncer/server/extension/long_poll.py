@@ -13,7 +13,7 @@ from syncer.server.extension.endpoint import root_of, send_error, send_json
 from syncer.server.extension.request import error_json
 from syncer.server.extension.streams import Message, Receive, Send
 from syncer.server.fair_shares import FairSemaphore
-from syncer.server.folder import Key, ServedFolder
+from syncer.server.folder import ServedFolder
 from syncer.server.timeouts import Timeouts
 from syncer.server.watcher import ChangeWatcher
 from syncer.wire import schema
@@ -43,7 +43,13 @@ class LongPoll:
         try:
             async with asyncio.timeout(_BODY_TIMEOUT):
                 cursor, seconds = feed_request_in(await _body(receive))
-            below = await asyncio.to_thread(self._below, scope["state"]["key"], root_of(scope))
+            key, root = scope["state"]["key"], root_of(scope)
+
+            def path_of_root() -> str:
+                with self._served.store(key, root) as store:  # its absence is an error
+                    return store.below
+
+            below = await asyncio.to_thread(path_of_root)
             await asyncio.to_thread(self._watch.start)
             news = await self._news(receive, below, cursor, seconds)
         except SyncerError as error:
@@ -58,11 +64,6 @@ class LongPoll:
             await send_json(
                 send, 200, {"cursor": news.cursor, "changed": list(news.changed), "reset": news.reset}
             )
-
-    def _below(self, key: Key, root: str) -> str:
-        """The root's path relative to the served folder. Opens it, so that its absence is an error."""
-        with self._served.store(key, root) as store:
-            return store.below
 
     async def _news(
         self, receive: Receive, below: str, cursor: str | None, seconds: float

@@ -11,10 +11,10 @@ from collections.abc import Generator, Sequence
 from syncer.engine.interfaces import DeleteRequest, MkdirRequest, RenameRequest, Results, SetAttributesRequest
 from syncer.engine.model import Failed, Outcome, Seen, Stale
 from syncer.errors import TransientError
-from syncer.stores import effects
 from syncer.stores.peer.client import PeerClient, PeerResponse, RetryBudget
 from syncer.stores.peer.queries import Queries
 from syncer.stores.peer.upload import mtime_out
+from syncer.stores.remote import effects
 from syncer.wire.bounded_json import Json
 from syncer.wire.schema import entry_out, malformed, outcome_in
 from syncer.wire.validation import checked_outcome, paths_of
@@ -124,11 +124,11 @@ def _outcome_of_effect(item: object, seen: Sequence[Seen]) -> Outcome | None:
     """The outcome of an item that took effect, by what stands at `paths_of(item)`; None: send it again."""
     match item:
         case DeleteRequest():
-            return effects.deleted(item, seen[0])
+            return effects.was_deleted(seen[0])
         case MkdirRequest():
-            return effects.created_directory(item, seen[0])
+            return effects.was_made(seen[0])
         case RenameRequest():
-            return effects.renamed(item, at_origin=seen[0], found=seen[1])
+            return effects.was_renamed(item, origin=seen[0], target=seen[1])
         case SetAttributesRequest():
-            return effects.set_attributes(item, seen[0])
+            return effects.was_amended(item, seen[0])
     return None  # removing a directory twice is the same as once

@@ -108,6 +108,7 @@ class MultiplexedDownload:
             if window is None:
                 window = self._window = self._open(position)
             self._last = position
+            # Contents come in the order of the request: read over those whose sources were skipped.
             content = window.current
             while content is None or window.positions[window.begun - 1] < position:
                 content = window.current = next_content(window.reader)
@@ -292,6 +293,7 @@ class PeerSource:
         large = basis is not None and self._expected.size >= WORTH
         old = indexes.sketch(basis.digest, basis.size) if basis is not None and large and not start else None
         size = self._expected.size if not start else 0  # of a resumed content no index can be made
+        # The index of the new content is made while it passes; with the old one only the changes are summed.
         indexed = indexes.watched(self._sized(pieces, hasher, start), old, size, hasher.digest)
         for piece in indexed:
             if pending:
@@ -423,6 +425,7 @@ class _Transfer:
             if content.encoding == DELTA:
                 self._count(Method.DELTA, sent=sent)
                 try:
+                    # Counted at the end: what was received is known compressed, not piece by piece.
                     delta = self._worthwhile(content, response)
                     yield from patched(basis, delta, size=self._expected.size)
                 finally:

@@ -380,6 +380,8 @@ class Uploads:
 
         After the last try all of them have failed.
         """
+        # A file that was not read to its end cannot have taken effect, since its end makes it count. Of the
+        # others the digest tells: what stands at the name is ours, or it is not.
         try:
             retries.failed(error)
             effects = self._effects(unanswered)
@@ -411,6 +413,7 @@ class Uploads:
         """The outcomes of items that took effect, by two requests for all of them; None: send it again."""
         read = [u for u in uploads if u.digest is not None or not u.is_file]
         seen = list(self._queries.look([u.item.path for u in read]))
+        # `look` knows some digests from the server's cache; `digests` has the server hash what is missing.
         pairs = [(u.item.path, e) for u, e in zip(read, seen, strict=True) if isinstance(e, Entry)]
         known = dict(zip((path for path, _ in pairs), self._queries.digests(pairs), strict=True))
         return [_outcome_of_effect(u, known.get(u.item.path)) for u in uploads]
@@ -430,7 +433,7 @@ def _outcome_of_effect(upload: UploadItem, found: Seen) -> Outcome | None:
     if not isinstance(found, Entry) or found.kind is not item.kind:
         return None
     if item.expected is not None and found.version == item.expected.version:
-        return None
+        return None  # the old version, which may have had the same content
     if item.kind is Kind.SYMLINK:
         right = found.target == item.target
     else:

@@ -55,9 +55,9 @@ def test_a_list_that_another_root_sent_is_unknown(client, under):
 
 def test_what_another_key_began_is_not_gone_on_with(client, under, folder):
     content = os.urandom(BIG)
-    head = wire._parts(Head({"items": [told("f", BIG, token=TOKEN)]}))
-    begun = wire._parts(Head({"index": 0, "encoding": "whole", "start": 0}))
-    part = wire._parts(Data(content[: BIG // 2]))
+    head = wire.frame_parts(Head({"items": [told("f", BIG, token=TOKEN)]}))
+    begun = wire.frame_parts(Head({"index": 0, "encoding": "whole", "start": 0}))
+    part = wire.frame_parts(Data(content[: BIG // 2]))
     client.root = "sub"
     broken = client.call("put", b"".join([*head, *begun, *part]))
     assert broken.status == 200

@@ -130,8 +130,8 @@ def frame(kind: bytes, length: int, payload: bytes = b"") -> bytes:
     return struct.pack(">cI", kind, length) + payload
 
 
-HEAD = b"".join(wire._parts(Head({"items": [told("f", 3)]})))
-BEGUN = b"".join(wire._parts(Head({"index": 0, "encoding": "whole", "start": 0})))
+HEAD = b"".join(wire.frame_parts(Head({"items": [told("f", 3)]})))
+BEGUN = b"".join(wire.frame_parts(Head({"index": 0, "encoding": "whole", "start": 0})))
 
 
 @pytest.mark.parametrize("call", sorted(FRAMED))
@@ -165,11 +165,11 @@ def test_a_stream_that_begins_with_no_head_of_its_kind_is_refused(client, folder
     "rest",
     [
         frame(b"H", 2, b"{}"),
-        b"".join(wire._parts(Head({"index": 7, "encoding": "whole"}))) + frame(b"Z", 0),
-        b"".join(wire._parts(Head({"index": 0, "encoding": "gzip"}))),
-        b"".join(wire._parts(Head({"index": -1, "encoding": "whole"}))),
-        b"".join(wire._parts(Head({"index": 0, "encoding": "delta", "start": 5}))),
-        BEGUN + frame(b"D", 3, b"abc") + b"".join(wire._parts(Head({"index": 1, "encoding": "whole"}))),
+        b"".join(wire.frame_parts(Head({"index": 7, "encoding": "whole"}))) + frame(b"Z", 0),
+        b"".join(wire.frame_parts(Head({"index": 0, "encoding": "gzip"}))),
+        b"".join(wire.frame_parts(Head({"index": -1, "encoding": "whole"}))),
+        b"".join(wire.frame_parts(Head({"index": 0, "encoding": "delta", "start": 5}))),
+        BEGUN + frame(b"D", 3, b"abc") + b"".join(wire.frame_parts(Head({"index": 1, "encoding": "whole"}))),
         BEGUN + frame(b"D", 3, b"abc") + frame(b"E", 2, b"{}") + frame(b"Z", 0),
         BEGUN + frame(b"D", 3, b"abc") + frame(b"E", 15, b'{"digest":"00"}') + frame(b"Z", 0),
         BEGUN + frame(b"D", 3, b"abc") + frame(b"E", 12, b'{"error":[]}') + frame(b"Z", 0),

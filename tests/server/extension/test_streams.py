@@ -284,4 +284,4 @@ def test_a_mistake_of_ours_is_a_500_without_a_word_about_it(caplog):
         endpoint.close()
 
     asyncio.run(story())
-    assert "a call of the extension failed" in caplog.text
+    assert "unhandled error in a call of the protocol" in caplog.text
