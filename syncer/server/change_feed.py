@@ -41,8 +41,7 @@ class ChangeNews:
 
 @dataclass(slots=True, eq=False)
 class _Node:
-    """A directory: `own` is the number of the last change in it (0: none), `latest` that in it or below it.
-    """
+    """A directory: `own` is the number of the last change in it (0: none), `latest` that in it or below."""
 
     parent: _Node | None = None
     name: str = ""

@@ -88,8 +88,7 @@ def http_error_of(error: SyncerError) -> HttpError:
 
 
 def settled(outcome: Outcome, *, stale: int = 412) -> Done:
-    """The outcome of a change that took effect. Raises HttpError; `stale`: the status of "not as expected".
-    """
+    """The outcome of a change that took effect. Raises HttpError; `stale`: the status of a stale one."""
     if isinstance(outcome, Done):
         return outcome
     if isinstance(outcome, Stale | Skipped):

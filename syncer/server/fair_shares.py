@@ -222,8 +222,7 @@ class NameReservation:
         self._held: tuple[Reserved, Reserved] | None = None  # a turn and memory; few requests need them
 
     def __call__(self, count: int, chars: int) -> None:
-        """Reserve the memory of so many names with so many characters. Raises TransientError, TooManyNames.
-        """
+        """Reserve memory for names by count and characters. Raises TransientError, TooManyNames."""
         self.hold(count * self._each + chars)
 
     def hold(self, size: int) -> None:

@@ -212,8 +212,7 @@ class ServedStore(FolderStore):
         self.born_ns = served.clock.now_ns()
 
     def list(self, path: RelPath) -> Listing:
-        """See `Store.list`. Raises PermanentError for a directory with more names than there is memory for.
-        """
+        """See `Store.list`. Raises PermanentError for a directory with too many names for the memory."""
         with _too_many_names_said(path):
             return super().list(path)
 

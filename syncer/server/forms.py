@@ -139,7 +139,7 @@ class MultipartReader:
         self._parser.write(data)
 
     def finish(self) -> Form:
-        """The form. Raises HttpError 400 if its last boundary is missing: of a body cut off nothing counts."""
+        """The form. Raises HttpError 400 if its last boundary is missing: the body was cut off."""
         self._parser.finalize()
         if not self._complete:
             raise HttpError(400, "The multipart body ends too early.")

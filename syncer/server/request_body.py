@@ -76,8 +76,7 @@ async def gathered(request: Request, most: int, take: Callable[[bytes], None]) -
 
 
 class UploadThreads:
-    """The threads that read from clients: few, and fewer for one key, so that slow clients cannot take all.
-    """
+    """The threads that read from clients: few, and fewer for one key, so that slow ones cannot take all."""
 
     def __init__(self, most: int, each: int) -> None:
         self._slots = FairSemaphore(most, each, timeout=_UPLOAD_QUEUE_SECONDS)

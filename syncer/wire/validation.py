@@ -1,5 +1,4 @@
-"""Validate what crosses the wire: reject invalid paths before sending, unrepresentable values after
-receiving.
+"""Validate what crosses the wire: invalid paths before sending, unrepresentable values after receiving.
 
 Values are times, link targets and names. An item with an invalid path fails by itself and the rest of its
 batch goes on (`ValidBatch`); an invalid value makes the whole answer malformed. Which names are Syncer's own,

@@ -1,5 +1,4 @@
-"""Handlers of `ping`, `whoami`, `path/info` and `task`: account, quota, info objects, listings, attributes.
-"""
+"""Handlers of `ping`, `whoami`, `path/info`, `task`: account, quota, info objects, listings, attributes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Handlers of `path/sync`: signatures, deltas and patches in librsync's formats, as SmartFile's clients use
-them.
+"""Handlers of `path/sync`: signatures, deltas and patches in librsync's formats.
 
 Signatures use the old sums of librsync (rollsum, MD4). A patch is applied to the version that the request
 found, or that If-Match names, and replaces the file as any upload does: a malformed delta is a 400, and the
@@ -145,8 +144,7 @@ class DeltaHandlers:
         return JsonResponse(found, 200, {"ETag": etag(entry)})
 
     def _spooled(self, pieces: Iterator[bytes]) -> UploadSpool:
-        """Write all pieces to a spool before the first byte is sent: until then an error can have a status.
-        """
+        """Write all pieces to a spool before the first byte is sent: an error can then have a status."""
         spool = UploadSpool(self._context.spools)
         try:
             for piece in pieces:

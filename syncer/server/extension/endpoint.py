@@ -66,8 +66,7 @@ class Forbidden(AuthError):
 
 
 class Endpoint:
-    """`POST …/{call}?root=…` for the calls in `handlers`; a read-only key may not make those in `changing`.
-    """
+    """`POST …/{call}?root=…` of the calls in `handlers`; a read-only key may not use those in `changing`."""
 
     def __init__(
         self,

@@ -1,5 +1,4 @@
-"""Background block indexes of files that the server received and sent, so that the next delta needs no
-signature.
+"""Background block indexes of served files, so that the next delta needs no signature.
 
 One thread of the lowest priority makes them after the response: it reads the file again, and keeps the index
 if the digest is still the same. Without an index a client is asked for a signature.

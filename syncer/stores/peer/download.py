@@ -1,5 +1,4 @@
-"""Downloads: a file of the server as a `Source`, whole, resumed, as a delta, or out of a stream of many
-files.
+"""Downloads: a file of the server as a `Source`: whole, resumed, as a delta, or among many in one stream.
 
 The digest of the whole content is compared before the last piece is handed out. After a broken connection the
 download resumes behind the last byte handed out; it gives up after a few tries without progress
@@ -127,7 +126,7 @@ class MultiplexedDownload:
         self._expects_deltas = True
 
     def _open(self, position: int) -> _Window:
-        """Request the file at the position, and those after it that are likely to be read from this stream."""
+        """Request the file at the position, and those behind it that are likely to be read here."""
         positions: list[int] = []
         size = 0
         for at in range(position, len(self._wanted)):
@@ -174,7 +173,7 @@ def signature_of(basis: LocalBasis) -> bytes:
 
 
 def patched(basis: LocalBasis, delta: Iterator[bytes], *, size: int) -> Iterator[bytes]:
-    """Yield the content that the delta makes of the basis. Raises BadDelta, and what reading either raises."""
+    """Yield the content that the delta makes of the basis. Raises BadDelta, and what reading raises."""
     from syncer.delta.rsync import patch
 
     return patch(basis, delta, size=size)

@@ -23,10 +23,10 @@ from syncer.wire.bounded_json import Json, dumps
 from syncer.wire.schema import error_in, listing_in, malformed, path_in, take
 from syncer.wire.validation import checked_child, checked_listing, is_encodable
 
-_KEPT = 32 << 20  # bytes of entries that were sent ahead and are not asked for yet
+_KEPT = 32 << 20  # bytes of listings that were received and not asked for yet
 _KNOWN = 12 << 20  # bytes of one list of known directories
-_FEW = 100  # directories whose fingerprints are sent unasked
-_AHEAD = 2000  # directories asked for at once
+_FEW = 100  # directories whose fingerprints are sent at once, without trying the name of the list
+_AHEAD = 2000  # directories of one request
 
 Told = Listing | StoreError | LocalError
 
@@ -155,7 +155,7 @@ class Listings:
 
 
 class _Stream:
-    """Listings as they come, the next one known by its place in tree order before it is taken."""
+    """A response with many listings; the next one's place in tree order is known before it is taken."""
 
     def __init__(self, link: PeerClient, call: str, told: Json) -> None:
         self._answer = link.open(call, told, accept_compressed=True)
@@ -169,11 +169,11 @@ class _Stream:
             raise
 
     def pop(self) -> tuple[RelPath, Told]:
-        """The next one; the one after it is read when it is looked for."""
+        """Take the next listing, and read the one after it."""
         assert self._next is not None
-        found = self._next
+        taken = self._next
         self._advance()
-        return found
+        return taken
 
     def _advance(self) -> None:
         self._next = next(self._listings, None)
@@ -184,71 +184,64 @@ class _Stream:
 
 
 class _Ready:
-    """Listings that nobody asked for yet; the oldest go where they are too many."""
+    """Listings that were not asked for yet; the oldest are dropped if they take too much memory."""
 
     def __init__(self) -> None:
-        self._found: OrderedDict[RelPath, tuple[Told, int]] = OrderedDict()
-        self._weight = 0
+        self._listings: OrderedDict[RelPath, tuple[Told, int]] = OrderedDict()
+        self._size = 0
 
     def add(self, directory: RelPath, listing: Told) -> None:
         self.take(directory)
-        heavy = _weight(listing)
-        if heavy > _KEPT:
-            return  # it is asked for by itself
-        self._found[directory] = listing, heavy
-        self._weight += heavy
-        while self._weight > _KEPT:
-            _, (_, dropped) = self._found.popitem(last=False)
-            self._weight -= dropped
+        size = 1000 + (weight(listing) if isinstance(listing, Listing) else 0)
+        if size > _KEPT:
+            return  # it will be requested by itself
+        self._listings[directory] = listing, size
+        self._size += size
+        while self._size > _KEPT:
+            _, (_, dropped) = self._listings.popitem(last=False)
+            self._size -= dropped
 
     def take(self, directory: RelPath) -> Told | None:
-        found = self._found.pop(directory, None)
-        if found is None:
+        taken = self._listings.pop(directory, None)
+        if taken is None:
             return None
-        self._weight -= found[1]
-        return found[0]
+        self._size -= taken[1]
+        return taken[0]
 
     def clear(self) -> None:
-        self._found.clear()
-        self._weight = 0
-
-
-def _weight(listing: Told) -> int:
-    return 1000 + (weight(listing) if isinstance(listing, Listing) else 0)
+        self._listings.clear()
+        self._size = 0
 
 
 def _listings(lines: Iterator[bytearray]) -> Iterator[tuple[RelPath, Told]]:
+    """Yield directory and listing (or error) of each line. Raises PermanentError for a malformed one."""
     for text in lines:
         if len(text) >= LARGE:
-            yield _large(text)
+            name, value = large_listing(text, checked_child)
+            if isinstance(value, Listing):
+                yield _directory_in(name), value
+            else:
+                yield _directory_in(name), error_in(take(value, dict, "a listing").get("error"))
             continue
         match parsed(text):
             case [directory, {"error": error}]:
-                yield _told(directory), error_in(error)
+                yield _directory_in(directory), error_in(error)
             case [directory, listing]:
-                yield _told(directory), checked_listing(listing_in(listing))
+                yield _directory_in(directory), checked_listing(listing_in(listing))
             case _:
                 raise malformed("a listing")
 
 
-def _large(text: bytearray) -> tuple[RelPath, Told]:
-    directory, told = large_listing(text, checked_child)
-    if not isinstance(told, Listing):
-        told_error = take(told, dict, "a listing")
-        return _told(directory), error_in(told_error.get("error"))
-    return _told(directory), told
-
-
-def _told(value: Json) -> RelPath:
-    """A directory that has a place in tree order."""
-    found = path_in(value)
-    if not is_encodable(found):
+def _directory_in(value: Json) -> RelPath:
+    """A path that can be compared in tree order, which is an order of bytes. Raises PermanentError."""
+    directory = path_in(value)
+    if not is_encodable(directory):
         raise malformed("a path")
-    return found
+    return directory
 
 
 def _cut(pairs: Sequence[tuple[RelPath, bytes]]) -> Iterator[Sequence[tuple[RelPath, bytes]]]:
-    """Pieces that fit one request, always the same for the same directories."""
+    """Cut into pieces that fit a request; the same directories give the same pieces, which have names."""
     start = size = 0
     for at, (directory, _) in enumerate(pairs):
         size += 6 * len(directory) + 64  # a character takes six bytes at most, as JSON escapes it
