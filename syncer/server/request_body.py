@@ -98,9 +98,16 @@ class RequestBody:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body, once. Raises TransientError if the client is gone, HttpError 413."""
+
+        async def fetch() -> bytes:
+            piece = bytearray()
+            while len(piece) < _PIECE and (chunk := await anext(self._stream, b"")):
+                piece += chunk
+            return bytes(piece)
+
         while True:
             try:
-                chunk = anyio.from_thread.run(self._fetch)
+                chunk = anyio.from_thread.run(fetch)
             except (asyncio.CancelledError, futures.CancelledError):
                 raise TransientError("the server stops before the body is there") from None
             if not chunk:
@@ -109,12 +116,6 @@ class RequestBody:
             if self._remaining < 0:
                 raise _too_large(self._most)
             yield chunk
-
-    async def _fetch(self) -> bytes:
-        piece = bytearray()
-        while len(piece) < _PIECE and (chunk := await anext(self._stream, b"")):
-            piece += chunk
-        return bytes(piece)
 
 
 class UploadSpool:

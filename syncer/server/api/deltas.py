@@ -65,7 +65,11 @@ class DeltaHandlers:
     async def signature(self, request: Request) -> Response:
         """The signature of a file, with blocks of `block_size` bytes (2048)."""
         path, key = asked_path(request), key_of(request)
-        block = _block_size(request.query_params.get("block_size", ""))
+        text = request.query_params.get("block_size", "") or "2048"
+        block = int(text) if len(text) < 10 and text.isascii() and text.isdigit() else 0
+        if not BLOCKS.min_block <= block <= BLOCKS.max_block:
+            message = f"A block has {BLOCKS.min_block} to {BLOCKS.max_block} bytes."
+            raise HttpError(400, message, fields={"block_size": [message]})
 
         def work() -> tuple[UploadSpool, Entry]:
             parameters = SignatureParams(family=SumType.MD4, block_len=block, strong_len=_STRONG)
@@ -177,16 +181,6 @@ async def _sent(spool: UploadSpool, entry: Entry, media_type: str) -> Response:
 
     headers = {"Content-Type": media_type, "Content-Length": str(spool.size), "ETag": etag(entry)}
     return await streamed(content, status=200, headers=headers)
-
-
-def _block_size(text: str) -> int:
-    size = (
-        int(text or "2048") if len(text) < 10 and (text or "0").isascii() and (text or "0").isdigit() else 0
-    )
-    if not BLOCKS.min_block <= size <= BLOCKS.max_block:
-        message = f"A block has {BLOCKS.min_block} to {BLOCKS.max_block} bytes."
-        raise HttpError(400, message, fields={"block_size": [message]})
-    return size
 
 
 def _only(sent: Form, name: str) -> UploadSpool:

@@ -10,7 +10,6 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from email.utils import formatdate
-from functools import partial
 from itertools import chain
 
 from starlette.concurrency import run_in_threadpool
@@ -37,7 +36,7 @@ from syncer.server.api.request import (
 from syncer.server.errors import HttpError, JsonResponse, settled
 from syncer.server.file_handle import open_file
 from syncer.server.folder import Key
-from syncer.server.forms import Form, form
+from syncer.server.forms import form
 from syncer.server.request_body import (
     FormFile,
     RequestBody,
@@ -89,20 +88,18 @@ class FileHandlers:
             return Response(headers=headers, media_type=_PLAIN)
         if span is not None:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{entry.size}"
-        content = partial(self._content, key, path, entry, span)
-        return await streamed(content, status=206 if span else 200, headers=headers)
 
-    def _content(
-        self, key: Key, path: RelPath, entry: Entry, span: tuple[int, int] | None
-    ) -> Iterator[bytes]:
-        with self._served.store(key) as store:
-            if span is not None:
-                with open_file(self._served, store, path, entry) as file:
-                    yield from file.pieces(*span)
-                return
-            source = store.open(path, entry)
-            yield from source.chunks()
-            self._served.learn(store, path, source.entry)
+        def content() -> Iterator[bytes]:
+            with self._served.store(key) as store:
+                if span is not None:
+                    with open_file(self._served, store, path, entry) as file:
+                        yield from file.pieces(*span)
+                    return
+                source = store.open(path, entry)
+                yield from source.chunks()
+                self._served.learn(store, path, source.entry)
+
+        return await streamed(content, status=206 if span else 200, headers=headers)
 
     # -- up ----------------------------------------------------------------------
 
@@ -114,27 +111,27 @@ class FileHandlers:
         with await form(request, self._context.spools) as sent:
             if not sent.files:
                 raise HttpError(400, "The form has no file.", fields={"file": ["This is required."]})
-            made = await run_in_threadpool(self._store_files, key, directory, sent, conditions)
-        return JsonResponse(made)
 
-    def _store_files(self, key: Key, directory: RelPath, sent: Form, conditions: Conditions) -> list[object]:
-        made: list[object] = []
-        with self._served.store(key) as store:
-            for file in sent.files:
-                if "/" in file.filename or not file.filename:
-                    raise HttpError(400, REFUSED, fields={"file": [REFUSED]})
-                path = named_path(join(directory, file.filename), "file")
-                expected = target(store, path, conditions)
-                entry = self._context.put(
-                    store,
-                    path,
-                    source=FormFile(file.content.chunks(), file.content.size),
-                    size=file.content.size,
-                    expected=expected,
-                    stale=conditions.stale,
-                )
-                made.append(self._context.info(key, store, path, entry))
-        return made
+            def work() -> list[object]:
+                infos: list[object] = []
+                with self._served.store(key) as store:
+                    for file in sent.files:
+                        if "/" in file.filename or not file.filename:
+                            raise HttpError(400, REFUSED, fields={"file": [REFUSED]})
+                        path = named_path(join(directory, file.filename), "file")
+                        expected = target(store, path, conditions)
+                        entry = self._context.put(
+                            store,
+                            path,
+                            source=FormFile(file.content.chunks(), file.content.size),
+                            size=file.content.size,
+                            expected=expected,
+                            stale=conditions.stale,
+                        )
+                        infos.append(self._context.info(key, store, path, entry))
+                return infos
+
+            return JsonResponse(await run_in_threadpool(work))
 
     async def put(self, request: Request) -> Response:
         """API 3: the body is the whole file. 201 if it is new; 412 by If-Match, If-None-Match."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -31,7 +31,7 @@ from syncer.server.api.request import (
 )
 from syncer.server.api.tasks import Result
 from syncer.server.errors import HttpError, JsonResponse, http_error_of, settled
-from syncer.server.folder import Key, ServedFolder, ServedStore, is_hidden
+from syncer.server.folder import Key, ServedStore, is_hidden
 from syncer.server.forms import Form, form
 from syncer.server.request_body import check_space
 
@@ -52,11 +52,34 @@ class OperationHandlers:
 
     async def mkdir(self, request: Request) -> Response:
         """Make a directory and its parents; those that exist are fine. 409 if a file is in the way."""
-        return await self._now(request, self._mkdir)
+
+        def work(key: Key, sent: Form) -> Result:
+            path = named_path(sent.one("path"))
+            with self._served.store(key) as store:
+                directory = ""
+                for name in parts(path):
+                    directory = join(directory, name)
+                    found = seen(store, directory)
+                    if found is None:
+                        settled(one(store.make_directories([MkdirRequest(path=directory)])), stale=409)
+                        self._context.changed(store, {split(directory)[0]})
+                    elif found.kind is not Kind.DIRECTORY:
+                        message = "A file is in the way."
+                        raise HttpError(409, message, fields={"path": [message]})
+                return self._context.info(key, store, path, existing(store, path))
+
+        return await self._now(request, work)
 
     async def rename(self, request: Request) -> Response:
         """Rename `src` to the full new path `dst`, which must be free (409)."""
-        return await self._now(request, self._rename)
+
+        def work(key: Key, sent: Form) -> Result:
+            origin, path = named_path(sent.one("src"), "src"), named_path(sent.one("dst"), "dst")
+            with self._served.store(key) as store:
+                entry = self._renamed(store, origin, path, existing(store, origin, "src"))
+                return self._context.info(key, store, path, entry)
+
+        return await self._now(request, work)
 
     async def move(self, request: Request) -> Response:
         """Move each `src` into the directory `dst`."""
@@ -70,15 +93,75 @@ class OperationHandlers:
 
     async def copy(self, request: Request) -> Response:
         """Copy each `src`, with all below it, into the directory `dst`."""
-        return await self._later(request, partial(self._into_directory, self._copy_one))
+
+        def copy_one(key: Key, origin: RelPath, directory: RelPath) -> None:
+            path = join(directory, split(origin)[1])
+            with self._served.store(key) as store:
+                if not origin or path == origin or is_below(path, origin):
+                    raise HttpError(400, "It cannot be copied there.")
+                if store.look(path) is not None:
+                    raise HttpError(409, _TAKEN)
+                self._copy(store, origin, path, existing(store, origin))
+
+        return await self._later(request, partial(self._into_directory, copy_one))
 
     async def remove(self, request: Request) -> Response:
         """Move each `path`, with all below it, to the trash."""
-        return await self._later(request, self._removal)
+
+        def prepare(key: Key, sent: Form) -> Callable[[], Result]:
+            paths = [named_path(text) for text in sent.all("path")]
+            if not paths or not all(paths):
+                raise HttpError(400, "A `path` is required.", fields={"path": ["This is required."]})
+            with self._served.store(key) as store:
+                for path in paths:
+                    existing(store, path, "path")
+
+            def work() -> Result:
+                errors: dict[str, str] = {}
+                with self._served.store(key) as store:
+                    removal = _TreeRemoval(store=store, context=self._context, errors=errors)
+                    for path, error in self._each(paths, lambda p: removal.remove(p, existing(store, p))):
+                        errors[f"/{path}"] = error
+                return {"errors": errors}
+
+            return work
+
+        return await self._later(request, prepare)
 
     async def checksum(self, request: Request) -> Response:
         """The checksum of each file `path`, by `algorithm`. Changes nothing."""
-        return await self._later(request, self._checksums, changes=False)
+
+        def prepare(key: Key, sent: Form) -> Callable[[], Result]:
+            compute = _ALGORITHMS.get(sent.one("algorithm").upper())
+            if compute is None:
+                names = ", ".join(_ALGORITHMS)
+                raise HttpError(
+                    400, f"The algorithm is one of {names}.", fields={"algorithm": [f"One of {names}."]}
+                )
+            paths = [named_path(text) for text in sent.all("path")]
+            if not paths:
+                raise HttpError(400, "A `path` is required.", fields={"path": ["This is required."]})
+            with self._served.store(key) as store:
+                for path in paths:
+                    if existing(store, path, "path").kind is not Kind.FILE:
+                        message = "This is a directory."
+                        raise HttpError(400, message, fields={"path": [message]})
+
+            def work() -> Result:
+                sums: dict[str, str] = {}
+
+                def add(path: RelPath) -> None:
+                    source = store.open(path, existing(store, path))
+                    sums[f"/{path}"] = compute(source.chunks())
+                    self._served.learn(store, path, source.entry)
+
+                with self._served.store(key) as store:
+                    errors = {f"/{path}": error for path, error in self._each(paths, add)}
+                return {"checksums": sums, "errors": errors}
+
+            return work
+
+        return await self._later(request, prepare, changes=False)
 
     async def _now(self, request: Request, work: Callable[[Key, Form], Result]) -> Response:
         key = writer(request)
@@ -94,27 +177,35 @@ class OperationHandlers:
             work = await run_in_threadpool(prepare, key, sent)
         return JsonResponse(self._context.tasks.start(key.name, work))
 
-    # -- at once -----------------------------------------------------------------
-
-    def _mkdir(self, key: Key, sent: Form) -> Result:
-        path = named_path(sent.one("path"))
+    def _into_directory(
+        self, single: Callable[[Key, RelPath, RelPath], None], key: Key, sent: Form
+    ) -> Callable[[], Result]:
+        """Prepare a task that calls `single` with each `src` and the directory `dst`."""
+        directory = named_path("".join(sent.all("dst")[:1]), "dst")
+        if not sent.all("dst") or not sent.all("src"):
+            raise HttpError(400, "Both `src` and `dst` are required.", fields={"src": ["This is required."]})
+        origins = [named_path(text, "src") for text in sent.all("src")]
         with self._served.store(key) as store:
-            done = ""
-            for name in parts(path):
-                done = join(done, name)
-                found = seen(store, done)
-                if found is None:
-                    settled(one(store.make_directories([MkdirRequest(path=done)])), stale=409)
-                    self._context.changed(store, {split(done)[0]})
-                elif found.kind is not Kind.DIRECTORY:
-                    raise HttpError(409, "A file is in the way.", fields={"path": ["A file is in the way."]})
-            return self._context.info(key, store, path, existing(store, path))
+            directory_at(store, directory, missing=404, field="dst")
+            for origin in origins:
+                existing(store, origin, "src")
 
-    def _rename(self, key: Key, sent: Form) -> Result:
-        origin, path = named_path(sent.one("src"), "src"), named_path(sent.one("dst"), "dst")
-        with self._served.store(key) as store:
-            entry = self._renamed(store, origin, path, existing(store, origin, "src"))
-            return self._context.info(key, store, path, entry)
+        def work() -> Result:
+            found = self._each(dict.fromkeys(origins), lambda origin: single(key, origin, directory))
+            return {"errors": {f"/{path}": error for path, error in found}}
+
+        return work
+
+    def _each(
+        self, paths: Iterable[RelPath], work: Callable[[RelPath], None]
+    ) -> Iterator[tuple[RelPath, str]]:
+        """Do the work for each path, unless cancelled; yield the paths that failed, with their errors."""
+        for path in paths:
+            self._served.fs.go_on()
+            try:
+                work(path)
+            except (SyncerError, HttpError) as error:
+                yield path, str(error)
 
     def _renamed(self, store: ServedStore, origin: RelPath, path: RelPath, found: Entry) -> Entry:
         if not origin or not path or origin == path or is_below(path, origin):
@@ -126,30 +217,6 @@ class OperationHandlers:
         entry = self._context.record(store, path, outcome, stale=409)
         self._context.gone(store, origin)
         return entry
-
-    # -- as tasks ------------------------------------------------------------------
-
-    def _into_directory(
-        self, single: Callable[[Key, RelPath, RelPath], None], key: Key, sent: Form
-    ) -> Callable[[], Result]:
-        directory = named_path("".join(sent.all("dst")[:1]), "dst")
-        if not sent.all("dst") or not sent.all("src"):
-            raise HttpError(400, "Both `src` and `dst` are required.", fields={"src": ["This is required."]})
-        origins = [named_path(text, "src") for text in sent.all("src")]
-        with self._served.store(key) as store:
-            directory_at(store, directory, missing=404, field="dst")
-            for origin in origins:
-                existing(store, origin, "src")
-        return partial(_each, self._served, {o: partial(single, key, o, directory) for o in origins})
-
-    def _copy_one(self, key: Key, origin: RelPath, directory: RelPath) -> None:
-        path = join(directory, split(origin)[1])
-        with self._served.store(key) as store:
-            if not origin or path == origin or is_below(path, origin):
-                raise HttpError(400, "It cannot be copied there.")
-            if store.look(path) is not None:
-                raise HttpError(409, _TAKEN)
-            self._copy(store, origin, path, existing(store, origin))
 
     def _copy(self, store: ServedStore, origin: RelPath, path: RelPath, found: Entry) -> None:
         if found.kind is Kind.DIRECTORY:
@@ -177,61 +244,6 @@ class OperationHandlers:
             executable=found.executable,
         )
         self._context.record(store, path, one(store.put([item])), stale=409)
-
-    def _removal(self, key: Key, sent: Form) -> Callable[[], Result]:
-        paths = [named_path(text) for text in sent.all("path")]
-        if not paths or not all(paths):
-            raise HttpError(400, "A `path` is required.", fields={"path": ["This is required."]})
-        with self._served.store(key) as store:
-            for path in paths:
-                existing(store, path, "path")
-
-        def work() -> Result:
-            errors: dict[str, str] = {}
-            with self._served.store(key) as store:
-                for path in paths:
-                    self._served.fs.go_on()
-                    try:
-                        found = existing(store, path)
-                        removal = _TreeRemoval(store=store, context=self._context, errors=errors)
-                        removal.remove(path, found)
-                    except (SyncerError, HttpError) as error:
-                        errors[f"/{path}"] = str(error)
-            return {"errors": errors}
-
-        return work
-
-    def _checksums(self, key: Key, sent: Form) -> Callable[[], Result]:
-        algorithm = _ALGORITHMS.get(sent.one("algorithm").upper())
-        if algorithm is None:
-            known = ", ".join(_ALGORITHMS)
-            raise HttpError(
-                400, f"The algorithm is one of {known}.", fields={"algorithm": [f"One of {known}."]}
-            )
-        paths = [named_path(text) for text in sent.all("path")]
-        if not paths:
-            raise HttpError(400, "A `path` is required.", fields={"path": ["This is required."]})
-        with self._served.store(key) as store:
-            for path in paths:
-                if existing(store, path, "path").kind is not Kind.FILE:
-                    raise HttpError(400, "This is a directory.", fields={"path": ["This is a directory."]})
-        compute = algorithm  # narrowed: not None
-
-        def work() -> Result:
-            sums: dict[str, str] = {}
-            errors: dict[str, str] = {}
-            with self._served.store(key) as store:
-                for path in paths:
-                    self._served.fs.go_on()
-                    try:
-                        source = store.open(path, existing(store, path))
-                        sums[f"/{path}"] = compute(source.chunks())
-                        self._served.learn(store, path, source.entry)
-                    except (SyncerError, HttpError) as error:
-                        errors[f"/{path}"] = str(error)
-            return {"checksums": sums, "errors": errors}
-
-        return work
 
 
 @dataclass(slots=True, kw_only=True)
@@ -281,17 +293,6 @@ class _TreeRemoval:
             return
         error = http_error_of(outcome.error).detail if isinstance(outcome, Failed) else outcome.message
         self.errors[f"/{path}"] = error
-
-
-def _each(served: ServedFolder, work: dict[RelPath, Callable[[], None]]) -> Result:
-    errors: dict[str, str] = {}
-    for path, single in work.items():
-        served.fs.go_on()
-        try:
-            single()
-        except (SyncerError, HttpError) as error:
-            errors[f"/{path}"] = str(error)
-    return {"errors": errors}
 
 
 def _hashed(name: str, chunks: Iterator[bytes]) -> str:

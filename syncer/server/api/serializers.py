@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
 from hashlib import blake2b
 from mimetypes import guess_type
 from typing import Any
@@ -80,13 +79,11 @@ def indiana(time_ns: int) -> str:
     """A time as the hosted service sends it: local time of Indianapolis, in seconds, without a zone."""
     seconds = min(max(time_ns // 10**9, _FIRST), _LAST)
     return (
-        datetime.fromtimestamp(seconds, UTC).astimezone(_zone()).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
+        datetime.fromtimestamp(seconds, UTC)
+        .astimezone(ZoneInfo("America/Indiana/Indianapolis"))
+        .strftime("%Y-%m-%dT%H:%M:%S")
+        .rjust(19, "0")
     )
-
-
-@cache
-def _zone() -> ZoneInfo:
-    return ZoneInfo("America/Indiana/Indianapolis")
 
 
 def _positive(asked: Mapping[str, str], name: str, default: int) -> int:

@@ -420,12 +420,18 @@ class _Transfer:
         yield from self.whole(at)
 
     def _patched(self, basis: LocalBasis) -> Iterator[bytes]:
+        def worthwhile(delta: Iterator[bytes], response: PeerResponse) -> Iterator[bytes]:
+            for piece in delta:
+                yield piece
+                if response.received > self._expected.size * 7 // 10:
+                    raise BadDelta("the delta is almost as large as the file")
+
         with self._delta(basis) as (reader, content, response, sent):
             if content.encoding == DELTA:
                 self._count(Method.DELTA, sent=sent)
                 try:
                     # Counted at the end: what was received is known compressed, not piece by piece.
-                    delta = self._worthwhile(content, response)
+                    delta = worthwhile(content.data(), response)
                     yield from patched(basis, delta, size=self._expected.size)
                 finally:
                     self._count(Method.DELTA, received=response.received)
@@ -434,13 +440,6 @@ class _Transfer:
                 self._count(Method.WHOLE, sent=sent)
                 yield from self._data(content)
             reader.expect_end()
-
-    def _worthwhile(self, content: Content, response: PeerResponse) -> Iterator[bytes]:
-        """Yield the delta. Raises BadDelta where it costs more than 70 % of the file."""
-        for piece in content.data():
-            yield piece
-            if response.received > self._expected.size * 7 // 10:
-                raise BadDelta("the delta is almost as large as the file")
 
     @contextmanager
     def _delta(self, basis: LocalBasis) -> Iterator[tuple[ContentReader, Content, PeerResponse, int]]:
