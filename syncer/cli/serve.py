@@ -155,7 +155,7 @@ class _Place:
         return found
 
     def state(self) -> Path:
-        """The state directory. Raises UsageError."""
+        """Where the server keeps its own things, outside of the folder. Raises UsageError."""
         from syncer.server.state_dir import default_state
 
         if self._state is not None:

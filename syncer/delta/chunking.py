@@ -6,12 +6,18 @@ at a time, never a file, and knows nothing of what the work is.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 DoneT = TypeVar("DoneT")
+
+
+def available_cpus() -> int:
+    """The number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cut(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:

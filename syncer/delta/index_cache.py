@@ -19,6 +19,7 @@ from queue import Queue
 from typing import TYPE_CHECKING
 
 from syncer.delta.block_index import BlockIndex
+from syncer.delta.chunking import available_cpus
 from syncer.engine.interfaces import Clock
 from syncer.errors import SyncerError
 
@@ -29,11 +30,6 @@ if TYPE_CHECKING:
 
 
 _AHEAD = 8  # pieces that may wait for the sketch
-
-
-def workers() -> int:
-    """Threads that sums are worth: one for each processor that we may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(slots=True)
@@ -115,7 +111,7 @@ class IndexingReader:
                 passed.append(chunk)
                 yield chunk
 
-        made = difference(old, tapped(), workers=workers(), digest=self._digest)
+        made = difference(old, tapped(), workers=available_cpus(), digest=self._digest)
         for _ in made:
             while passed:
                 yield passed.popleft()
@@ -144,7 +140,7 @@ class IndexingReader:
 
         chunks = iter(queue.get, None)
         try:
-            self.sketch = BlockIndex.of(chunks, size=self._size, workers=workers())
+            self.sketch = BlockIndex.of(chunks, size=self._size, workers=available_cpus())
         except (SyncerError, MemoryError, ValueError):
             self.sketch = None
         finally:

@@ -1,6 +1,6 @@
-"""`syncer serve`: a folder offered to other machines over HTTP, by keys.
+"""HTTP server of `syncer serve`: a folder for other machines, accessed with API keys.
 
-A thin skin over `stores.local.store`: nothing here writes, renames or deletes in the served folder by other
-means. `folder` is the folder, `api_keys` and `auth` say who may, `api` speaks SmartFile's protocol,
-`extension` Syncer's own, `runner` and `http_protocol` hold the connections.
+Every write, rename and delete in the served folder is a call of `stores.local.store`. `folder` has the
+folder, `api_keys` and `auth` the authentication, `api` the SmartFile API, `extension` Syncer's own protocol,
+`runner` and `http_protocol` the connections.
 """

@@ -1,8 +1,7 @@
-"""API keys in a file: made, listed, revoked; read and checked by a running server.
+"""API key file: add, list and revoke keys; verify passwords.
 
-The file holds scrypt hashes (RFC 7914) of the passwords, never a password. It is written beside itself, made
-durable and renamed, under a lock, so that two commands at once lose no key. Who may
-try how often is settled by `auth`.
+The file holds scrypt hashes (RFC 7914), never a password. It is replaced atomically and durably under a
+lock, so that two commands at once lose no key. `auth` limits failed logins.
 """
 
 from __future__ import annotations
@@ -40,22 +39,22 @@ _MAX_NAME: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One line of the file: who (`key`), where to, and the hash of the password."""
+class KeyRecord:
+    """One key of the file, with the hash of its password."""
 
     key: Key
-    token: str  # what a client sends as its name
+    token: str  # what a client sends as the user name
     salt: bytes
     hash: bytes
 
     def verifies(self, password: bytes) -> bool:
-        """Costs the same for every password."""
+        """Whether the password is right. Takes the same time for every password."""
         return compare_digest(_hashed(password, self.salt), self.hash)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What a new key is used with. Shown once, and in no log."""
+    """The user name and password of a new key. Shown once, and in no log."""
 
     token: str
     password: str
@@ -64,18 +63,18 @@ class Credentials:
         return "Credentials(***)"
 
 
-NOBODY: Final = Record(key=Key(name=""), token="", salt=bytes(_SALT_BYTES), hash=bytes(_HASH_BYTES))
-"""Verifies nothing, at the cost of a real one."""
+UNKNOWN_KEY: Final = KeyRecord(key=Key(name=""), token="", salt=bytes(_SALT_BYTES), hash=bytes(_HASH_BYTES))
+"""Verifies no password, in the time that a real key takes."""
 
 
 class KeyFile:
-    """The file of one server. Each method reads it afresh."""
+    """The key file of one server. Each method reads it anew."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def read(self) -> tuple[Record, ...]:
-        """In the order they were made; none where there is no file. Raises ConfigError."""
+    def read(self) -> tuple[KeyRecord, ...]:
+        """All keys in the order they were made; none if there is no file. Raises ConfigError."""
         try:
             with self.path.open("rb") as file:
                 text = file.read(_MAX_FILE + 1)
@@ -83,14 +82,32 @@ class KeyFile:
             return ()
         except OSError as error:
             raise ConfigError(f"the key file {self.path} cannot be read: {error.strerror}") from error
-        return tuple(self._parsed(text))
+        try:
+            if len(text) > _MAX_FILE:
+                raise ValueError("it is too large")
+            document = json.loads(text)
+            if document["schema"] != _SCHEMA:
+                raise ValueError(f"its schema is {document['schema']!r}, this version knows {_SCHEMA}")
+            return tuple(_record(line) for line in document["keys"])
+        except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
+            raise ConfigError(
+                f"the key file {self.path} is malformed ({type(error).__name__}: {error})",
+                hint="restore it from a backup, or delete it and make the keys anew with --add-key",
+            ) from error
 
     def add(self, name: str, *, under: RelPath = "", read_only: bool = False) -> Credentials:
-        """Raises UsageError for a name that is taken or none, ConfigError."""
-        new = Key(name=_named(name), under=_confined(under), read_only=read_only)
-        made = Credentials(token=_random(_KEY_LENGTH), password=_random(_PASSWORD_LENGTH))
+        """Add a key. Raises UsageError for an invalid name or one that exists, ConfigError."""
+        if not name or len(name) > _MAX_NAME or not name.isprintable() or name != name.strip():
+            raise UsageError(
+                f"{printable(name)!r} is no name for a key",
+                hint=f"use up to {_MAX_NAME} printable characters without blanks around them",
+            )
+        new = Key(name=name, under=_confined(under), read_only=read_only)
+        credentials = Credentials(token=_random(_KEY_LENGTH), password=_random(_PASSWORD_LENGTH))
         salt = secrets.token_bytes(_SALT_BYTES)
-        record = Record(key=new, token=made.token, salt=salt, hash=_hashed(made.password.encode(), salt))
+        record = KeyRecord(
+            key=new, token=credentials.token, salt=salt, hash=_hashed(credentials.password.encode(), salt)
+        )
         with self._changing() as records:
             if any(r.key.name == name for r in records):
                 raise UsageError(
@@ -98,10 +115,10 @@ class KeyFile:
                     hint="choose another name, or revoke that one first with --revoke-key",
                 )
             self._write((*records, record))
-        return made
+        return credentials
 
     def revoke(self, name: str) -> Key:
-        """Raises UsageError for a name that is not there, ConfigError."""
+        """Remove a key. Raises UsageError if there is none of that name, ConfigError."""
         with self._changing() as records:
             gone = [r for r in records if r.key.name == name]
             if not gone:
@@ -118,7 +135,7 @@ class KeyFile:
             return False
 
     def stamp(self) -> tuple[int, ...]:
-        """Equal while the file was not written; (0,) where there is none."""
+        """Changes when the file is written; (0,) if there is none."""
         try:
             found = self.path.stat()
         except OSError:
@@ -126,7 +143,8 @@ class KeyFile:
         return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     @contextmanager
-    def _changing(self) -> Iterator[tuple[Record, ...]]:
+    def _changing(self) -> Iterator[tuple[KeyRecord, ...]]:
+        """The keys as they are, under the lock of all commands that write the file. Raises ConfigError."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -138,52 +156,42 @@ class KeyFile:
         finally:
             os.close(lock)
 
-    def _write(self, records: Sequence[Record]) -> None:
-        text = json.dumps({"schema": _SCHEMA, "keys": [_line(r) for r in records]}, indent=1).encode()
+    def _write(self, records: Sequence[KeyRecord]) -> None:
+        lines = [
+            {
+                "name": record.key.name,
+                "under": record.key.under,
+                "read_only": record.key.read_only,
+                "key": record.token,
+                "salt": record.salt.hex(),
+                "scrypt": record.hash.hex(),
+            }
+            for record in records
+        ]
+        text = json.dumps({"schema": _SCHEMA, "keys": lines}, indent=1).encode()
         fresh = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
         try:
             _save(fresh, text)
             fresh.replace(self.path)
-            _sync(self.path.parent)
+            # The new name is durable before the key is shown, and a revoked key cannot come back.
+            directory = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
         except OSError as error:
             fresh.unlink(missing_ok=True)
             raise ConfigError(f"the key file {self.path} cannot be written: {error.strerror}") from error
 
-    def _parsed(self, text: bytes) -> Iterator[Record]:
-        try:
-            if len(text) > _MAX_FILE:
-                raise ValueError("it is too large")
-            document = json.loads(text)
-            if document["schema"] != _SCHEMA:
-                raise ValueError(f"its schema is {document['schema']!r}, this version knows {_SCHEMA}")
-            yield from [_record(line) for line in document["keys"]]
-        except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
-            raise ConfigError(
-                f"the key file {self.path} is malformed ({type(error).__name__}: {error})",
-                hint="restore it from a backup, or delete it and make the keys anew with --add-key",
-            ) from error
 
-
-def _line(record: Record) -> dict[str, object]:
-    key = record.key
-    return {
-        "name": key.name,
-        "under": key.under,
-        "read_only": key.read_only,
-        "key": record.token,
-        "salt": record.salt.hex(),
-        "scrypt": record.hash.hex(),
-    }
-
-
-def _record(line: dict[str, object]) -> Record:
+def _record(line: dict[str, object]) -> KeyRecord:
     if not isinstance(line["read_only"], bool):
         raise ValueError("read_only is neither true nor false")
     key = Key(name=str(line["name"]), under=_confined(str(line["under"])), read_only=line["read_only"])
     salt, hashed = bytes.fromhex(str(line["salt"])), bytes.fromhex(str(line["scrypt"]))
     if len(hashed) != _HASH_BYTES or not line["key"]:
         raise ValueError(f"the entry {key.name!r} is not complete")
-    return Record(key=key, token=str(line["key"]), salt=salt, hash=hashed)
+    return KeyRecord(key=key, token=str(line["key"]), salt=salt, hash=hashed)
 
 
 def _random(length: int) -> str:
@@ -194,17 +202,8 @@ def _hashed(password: bytes, salt: bytes) -> bytes:
     return scrypt(password, salt=salt, **_COST, maxmem=64 << 20, dklen=_HASH_BYTES)
 
 
-def _named(name: str) -> str:
-    if not name or len(name) > _MAX_NAME or not name.isprintable() or name != name.strip():
-        raise UsageError(
-            f"{printable(name)!r} is no name for a key",
-            hint=f"use up to {_MAX_NAME} printable characters without blanks around them",
-        )
-    return name
-
-
 def _confined(under: RelPath) -> RelPath:
-    """A subfolder as a user writes it, as a path. Raises UsageError."""
+    """The path of a subfolder as a user wrote it. Raises UsageError."""
     try:
         return checked(under.strip("/"))
     except StoreError:
@@ -220,11 +219,3 @@ def _save(path: Path, text: bytes) -> None:
         file.write(text)
         file.flush()
         os.fsync(fd)
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -1,6 +1,7 @@
-"""The server as one ASGI app: log, deadlines, gate, then the routes of both protocols.
+"""ASGI application of the server: access log, deadlines, authentication, the routes of both protocols.
 
-Built from a served folder and its keys; how it is reached is settled in `runner`.
+`opened` builds it from a folder, a state directory and a key file, and takes it apart; `runner` puts it on a
+socket.
 """
 
 from __future__ import annotations
@@ -25,114 +26,105 @@ from syncer.server.api.routes import RawPath, routes
 from syncer.server.api.tasks import Tasks
 from syncer.server.api_keys import KeyFile
 from syncer.server.auth import BasicAuthMiddleware, Keys
-from syncer.server.errors import Json, Refused, refusal
+from syncer.server.errors import HttpError, JsonResponse, http_error_of
 from syncer.server.extension import Extension
-from syncer.server.fair_shares import ENTRY, Budget, Listings, Places
-from syncer.server.folder import Key, ServedFolder, counting
+from syncer.server.fair_shares import ENTRY, Budget, FairSemaphore, ListingBudget
+from syncer.server.folder import ServedFolder, counting
 from syncer.server.maintenance import Maintenance
-from syncer.server.request_body import Uploads
+from syncer.server.request_body import UploadThreads
 from syncer.server.state_dir import StateDirLock, prepare
 from syncer.server.timeouts import Deadlines, Timeouts
 from syncer.wire.versions import ROOT
 
 
 class Application:
-    """The app of one server. Close it once no request is in flight."""
+    """The application of one server. Close it once no request is in flight."""
 
     def __init__(self, served: ServedFolder, keys: Keys, *, limits: Timeouts | None = None) -> None:
         """Raises StateError."""
         self.limits = limits or Timeouts()
         self.served = served
-        listings = Listings(Budget(self.limits.memory, self.limits.memory_per_key))
-        self.office = HandlerContext(
+        listings = ListingBudget(Budget(self.limits.memory, self.limits.memory_per_key))
+        self.context = HandlerContext(
             served=served,
             attributes=Attributes(served.state / "attributes.sqlite"),
             tasks=Tasks(served, each=self.limits.tasks_per_key, listings=listings),
-            uploads=Uploads(self.limits.uploads, self.limits.uploads_per_key),
+            uploads=UploadThreads(self.limits.uploads, self.limits.uploads_per_key),
             extended=True,
         )
-        served.forgets = self.office.attributes.forget
+        served.on_gone = self.context.attributes.forget
         self._extension = Extension(served, self.limits, listings)
-        inner = Turns(RawPath(_starlette(self.office, self._extension)), self.limits, listings)
-        self._gate = BasicAuthMiddleware(inner, keys=keys, clock=served.clock, revoked=self._end)
-        self._app: ASGIApp = AccessLog(Deadlines(self._gate, self.limits))
+        inner = RequestLimiter(RawPath(_starlette(self.context, self._extension)), self.limits, listings)
+        self._auth = BasicAuthMiddleware(
+            inner, keys=keys, clock=served.clock, revoked=lambda key: self.context.tasks.cancel(key.name)
+        )
+        self._app: ASGIApp = AccessLog(Deadlines(self._auth, self.limits))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
 
-    def look(self) -> None:
-        """Ends what is open of keys that were revoked. To be called now and then, in the loop."""
-        self._gate.look()
-
-    def _end(self, key: Key) -> None:
-        self.office.tasks.cancel(key.name)
+    def check_keys(self) -> None:
+        """End the requests and tasks of keys that were revoked. Call it regularly, in the event loop."""
+        self._auth.check_keys()
 
     def stop(self) -> None:
-        """Whatever reads for long fails from here on; what was begun to be written is ended in good order."""
+        """Fail every long read from here on. Writes that have begun are completed."""
         self.served.fs.stop()
-        self.office.tasks.cancel()
+        self.context.tasks.cancel()
 
     def close(self) -> None:
-        """Ends running tasks, then lets go of the folder."""
+        """End running tasks, then close the folder."""
         self.stop()
-        self.office.tasks.close()
+        self.context.tasks.close()
         self._extension.close()
-        self.office.attributes.close()
+        self.context.attributes.close()
         self.served.close()
 
 
-class Turns:
-    """ASGI middleware: so many requests of the SmartFile API at once, and so many of one key; the rest waits.
+class RequestLimiter:
+    """ASGI middleware: limits the SmartFile API's requests at once, in all and for each key; the rest waits.
 
-    Each has memory of its key's for the names of a directory. The extension has places of its own
-    (`extension.endpoint`).
+    It also reserves the memory for the names of directories that a request lists. The calls of Syncer's own
+    protocol are limited in `extension.endpoint`.
     """
 
-    def __init__(self, app: ASGIApp, limits: Timeouts, listings: Listings) -> None:
+    def __init__(self, app: ASGIApp, limits: Timeouts, listings: ListingBudget) -> None:
         self._app = app
         self._listings = listings
-        self._places = Places(limits.requests, limits.requests_per_key, patience=limits.queue_seconds)
+        self._slots = FairSemaphore(limits.requests, limits.requests_per_key, timeout=limits.queue_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith(f"/{ROOT}"):
             return await self._app(scope, receive, send)
         owner = scope["state"]["key"].name
         try:
-            await self._places.take(owner)
+            await self._slots.acquire(owner)
         except SyncerError as error:
-            return await refusal(error).response()(scope, receive, send)
+            return await http_error_of(error).response()(scope, receive, send)
         try:
             with self._listings.names(owner, ENTRY) as names, counting(names):
                 await self._app(scope, receive, send)
         finally:
-            self._places.leave(owner)
+            self._slots.release(owner)
 
 
-def _starlette(office: HandlerContext, extension: Extension) -> Starlette:
-    async def refused(request: Request, error: Exception) -> Response:
-        told = refusal(error) if isinstance(error, SyncerError) else error
-        assert isinstance(told, Refused)
-        told.detail = office.served.discreetly(told.detail)
-        return told.response()
+def _starlette(context: HandlerContext, extension: Extension) -> Starlette:
+    async def failed(request: Request, error: Exception) -> Response:
+        http_error = http_error_of(error) if isinstance(error, SyncerError) else error
+        assert isinstance(http_error, HttpError)
+        http_error.detail = context.served.without_paths(http_error.detail)
+        return http_error.response()
+
+    async def no_route(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return JsonResponse({"detail": error.detail}, error.status_code, error.headers)
 
     app = Starlette(
-        routes=[*routes(office), *extension.routes()],
-        exception_handlers={Refused: refused, SyncerError: refused, HTTPException: _no_route},
+        routes=[*routes(context), *extension.routes()],
+        exception_handlers={HttpError: failed, SyncerError: failed, HTTPException: no_route},
     )
     app.router.redirect_slashes = False
     return app
-
-
-async def _no_route(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return Json({"detail": error.detail}, error.status_code, error.headers)
-
-
-# --------------------------------------------------------------------------------
-#
-# A server put together and taken apart: state directory, served folder, keys, app, upkeep.
-#
-# The order of the end matters: nothing is let go while a thread may still use it.
 
 
 @contextmanager
@@ -146,29 +138,27 @@ def opened(
     trash_size: int | None = None,
     limits: Timeouts | None = None,
 ) -> Iterator[Application]:
-    """The app, for as long as the block runs; no request may be in flight when it ends.
+    """The application, for as long as the block runs; no request may be in flight when it ends.
 
-    Raises StateError, Busy (another server has the folder), ConfigError (the key file).
+    Raises StateError, Busy (another server has the state directory), ConfigError (the key file), SyncerError.
     """
     prepare(state)
-    occupied = StateDirLock(state)
+    lock = StateDirLock(state)
     try:
-        app = Application(_served(folder, state, clock), Keys(keys, clock), limits=limits)
-        upkeep = Maintenance(app.served, trash_days=trash_days, trash_size=trash_size)
-        upkeep.start()
+        try:
+            served = ServedFolder(folder, state, clock=clock)
+        except sqlite3.Error as error:
+            raise StateError(f"the state directory {state} cannot be used: {error}") from error
+        except OSError as error:
+            raise SyncerError(f"{folder} cannot be served: {error.strerror}") from error
+        app = Application(served, Keys(keys, clock), limits=limits)
+        maintenance = Maintenance(app.served, trash_days=trash_days, trash_size=trash_size)
+        maintenance.start()
         try:
             yield app
         finally:
-            upkeep.stop()
+            # In this order: nothing is closed while a thread may still use it.
+            maintenance.stop()
             app.close()
     finally:
-        occupied.release()
-
-
-def _served(folder: Path, state: Path, clock: Clock) -> ServedFolder:
-    try:
-        return ServedFolder(folder, state, clock=clock)
-    except sqlite3.Error as error:
-        raise StateError(f"the state directory {state} cannot be used: {error}") from error
-    except OSError as error:
-        raise SyncerError(f"{folder} cannot be served: {error.strerror}") from error
+        lock.release()

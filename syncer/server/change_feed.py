@@ -1,12 +1,14 @@
-"""What changed in the served folder, for clients that wait: directories, ordered by their last change.
+"""Change feed: the directories of the served folder that changed since a client's cursor.
 
-A cursor is a place in that order; one from another run of the server, or from too long ago, is unknown, and
-its owner has to look at everything. What is told says where to look, never what is there; too
-much is harmless. Waiting takes no thread. Who notices changes on the disk: `watcher`.
+A cursor is a position in the order of changes. One from another run of the server, or from too long ago, is
+unknown, and its client has to scan everything. The feed says where to scan, never what is there: a directory
+too many is harmless. A waiting client takes no thread. `watcher` adds the changes that others make on the
+disk.
 
-Directories are nodes of a tree, each with the last change in it and below it, the children with the latest
-change last: what a root has to be told costs as much as it is, however old the cursor. A cursor is
-blinded with the root it is for, and moves only where that root is concerned: it says nothing of others.
+Directories are nodes of a tree, each with the number of the last change in it and below it, and with the
+most recently changed child last. So a request costs as much as its result is long, however old the cursor. A
+cursor is encrypted with its root, and moves only with changes of that root: it tells nothing about other
+roots.
 """
 
 from __future__ import annotations
@@ -23,14 +25,14 @@ from syncer.engine.model import RelPath
 from syncer.engine.paths import join, parts
 
 MOST = 1 << 16  # directories that are remembered
-GATHER = 0.03  # seconds after a change in which others may follow: a batch is told once
-ECHO = 0.1  # seconds that the disk's word of a change waits for the server's own
+GATHER = 0.03  # seconds after a change in which others may follow, so that a batch is sent at once
+ECHO = 0.1  # seconds that a change noticed on the disk waits for the server's own report of it
 SPREAD, LATEST = 0.01, 1.0  # seconds from waking one client to waking the next, and until the last one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeNews:
-    """The directories that changed since a cursor, relative to a root; `reset`: look at everything."""
+    """The directories that changed since a cursor, relative to a root; `reset`: scan everything."""
 
     cursor: str
     changed: tuple[RelPath, ...] = ()
@@ -39,7 +41,7 @@ class ChangeNews:
 
 @dataclass(slots=True, eq=False)
 class _Node:
-    """A directory: its name's parent, the number of the last change in it (0: none), and in all below."""
+    """A directory: `own` is the number of the last change in it (0: none), `latest` that in it or below."""
 
     parent: _Node | None = None
     name: str = ""
@@ -51,13 +53,13 @@ class _Node:
 @dataclass(slots=True, eq=False)
 class _Waiter:
     below: RelPath
-    then: int
+    position: int
     loop: asyncio.AbstractEventLoop
     event: asyncio.Event
 
 
-class Feed:
-    """One order for the whole served folder; each root is shown its part of it. Safe to share."""
+class ChangeFeed:
+    """The order of changes in the whole served folder; each root sees its part of it. Thread-safe."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
@@ -65,29 +67,33 @@ class Feed:
         self._secret = secrets.token_bytes(16)
         self._lock = threading.Lock()
         self._top = _Node()
-        self._last: OrderedDict[RelPath, _Node] = OrderedDict()  # by their last change
+        self._last: OrderedDict[RelPath, _Node] = OrderedDict()  # least recently changed first
         self._now = 0
-        self._forgotten = 0  # up to here
-        self._waiting: dict[_Waiter, None] = {}  # in the order they came
+        self._forgotten = 0  # the number of the last change that is not remembered
+        self._waiting: dict[_Waiter, None] = {}  # in the order of their arrival
 
     def changed(self, below: RelPath, directories: Iterable[RelPath], *, noticed: bool = False) -> None:
-        """Something changed in these directories of the root `below` the served folder.
+        """Note that something changed in these directories of a root; `below`: the root in the served folder.
 
-        `noticed`: on the disk, and perhaps by the server itself, which then tells the same in a moment.
+        `noticed`: by the watch of the disk. If the server made the change, it reports it itself in a moment.
         """
         with self._lock:
             for directory in directories:
                 self._now += 1
-                self._enter(join(below, directory) if directory else below)
+                self._touch(join(below, directory) if directory else below)
             while len(self._last) > self._most:
                 _, node = self._last.popitem(last=False)
                 self._forgotten = node.own
-                _forget(node)
-            waiting = [w for w in self._waiting if self._shown(w.below) > w.then]
+                # It has no change left to report; nor have directories above that are there for it only.
+                node.own = 0
+                while node.parent is not None and not node.own and not node.children:
+                    del node.parent.children[node.name]
+                    node = node.parent
+            waiting = [w for w in self._waiting if self._visible(w.below) > w.position]
         _wake(waiting, ECHO if noticed else 0.0)
 
     def lost(self) -> None:
-        """Changes may have gone unnoticed: whoever asks has to look at everything."""
+        """Changes may have gone unnoticed: every client has to scan everything."""
         with self._lock:
             self._now += 1
             self._forgotten = self._now
@@ -97,22 +103,23 @@ class Feed:
         _wake(waiting, 0.0)
 
     def since(self, below: RelPath, cursor: str | None) -> ChangeNews:
-        """What changed in the root `below` since then."""
+        """The changes in a root since a cursor; with the cursor for the next call."""
         with self._lock:
-            now = self._cursor(below, self._shown(below))
-            then = self._place(below, cursor)
-            if then is None:
+            number = self._encrypted(below, self._visible(below), range(4))
+            now = f"{self._instance}.{number:016x}"
+            position = self._position(below, cursor)
+            if position is None:
                 return ChangeNews(cursor=now, reset=True)
-            return ChangeNews(cursor=now, changed=tuple(self._told(below, then)))
+            return ChangeNews(cursor=now, changed=tuple(self._changes(below, position)))
 
     async def wait(self, below: RelPath, cursor: str | None, seconds: float) -> ChangeNews:
-        """The same, as soon as there is any, or nothing after that time."""
+        """The changes in a root since a cursor, as soon as there is one, or none after that time."""
         news = self.since(below, cursor)
         if news.reset or news.changed:
             return news
         event = asyncio.Event()
         with self._lock:
-            waiter = _Waiter(below, self._place(below, cursor) or 0, asyncio.get_running_loop(), event)
+            waiter = _Waiter(below, self._position(below, cursor) or 0, asyncio.get_running_loop(), event)
             self._waiting[waiter] = None
         try:
             async with asyncio.timeout(seconds):
@@ -129,12 +136,12 @@ class Feed:
 
     @property
     def awaited(self) -> bool:
-        """Whether anybody waits."""
+        """Whether a client waits."""
         with self._lock:
             return bool(self._waiting)
 
-    def _enter(self, directory: RelPath) -> None:
-        """The latest change is in this directory."""
+    def _touch(self, directory: RelPath) -> None:
+        """Make the latest change one in this directory."""
         node = self._top
         node.latest = self._now
         for name in parts(directory):
@@ -148,8 +155,8 @@ class Feed:
         self._last[directory] = node
         self._last.move_to_end(directory)
 
-    def _way(self, below: RelPath) -> tuple[int, _Node | None]:
-        """The last change in what holds the root, and the root's node, if there is one."""
+    def _find(self, below: RelPath) -> tuple[int, _Node | None]:
+        """The last change in the directories above the root, and the root's node, if there is one."""
         node, above = self._top, 0
         for name in parts(below):
             above = max(above, node.own)
@@ -159,48 +166,53 @@ class Feed:
             node = child
         return above, node
 
-    def _shown(self, below: RelPath) -> int:
-        """The place of a root that has heard of everything so far.
+    def _visible(self, below: RelPath) -> int:
+        """The position of a client of this root that has seen all changes so far.
 
-        Quiet for long, it moves with the others now and then: what it stands at is not to be forgotten.
+        Where nothing changes for long, it moves with the changes of other roots in large steps: otherwise it
+        would be forgotten, and the client would have to scan everything.
         """
-        above, node = self._way(below)
+        above, node = self._find(below)
+        # `lost` and the limit forget changes up to `_forgotten`; a cursor below it is unknown. Steps of a
+        # quarter of the limit keep a quiet root's cursor above it, and show no more of other roots than how
+        # busy all are.
         step = max(self._most // 4, 1)
         own = node.latest if node is not None else 0
         return max(above, own, self._forgotten, self._now - self._now % step)
 
-    def _told(self, below: RelPath, then: int) -> Iterator[RelPath]:
-        """The directories that changed since, as the root names them; a change above is one of the root."""
-        above, node = self._way(below)
+    def _changes(self, below: RelPath, then: int) -> Iterator[RelPath]:
+        """Yield the directories that changed since, relative to the root; one above counts as the root."""
+        above, node = self._find(below)
+        # A directory above the root was changed: the root itself may have been exchanged.
         if above > then and (node is None or node.own <= then):
             yield ""
-        ahead: list[tuple[RelPath, _Node]] = [("", node)] if node is not None else []
-        while ahead:
-            path, node = ahead.pop()
+        pending: list[tuple[RelPath, _Node]] = [("", node)] if node is not None else []
+        while pending:
+            path, node = pending.pop()
             if node.own > then:
                 yield path
             for name, child in reversed(node.children.items()):
                 if child.latest <= then:
-                    break
-                ahead.append((join(path, name) if path else name, child))
+                    break  # the others changed earlier: children are ordered by their latest change
+                pending.append((join(path, name) if path else name, child))
 
     # -- cursors -----------------------------------------------------------------
 
-    def _cursor(self, below: RelPath, place: int) -> str:
-        return f"{self._instance}.{self._blinded(below, place, range(4)):016x}"
-
-    def _place(self, below: RelPath, cursor: str | None) -> int | None:
+    def _position(self, below: RelPath, cursor: str | None) -> int | None:
+        """The position of a cursor of this root; None if it is unknown."""
         instance, _, text = (cursor or "").partition(".")
         if instance != self._instance or len(text) != 16:
             return None
         try:
-            place = self._blinded(below, int(text, 16), range(3, -1, -1))
+            position = self._encrypted(below, int(text, 16), range(3, -1, -1))
         except ValueError:
             return None
-        return place if self._forgotten <= place <= self._now else None
+        return position if self._forgotten <= position <= self._now else None
 
-    def _blinded(self, below: RelPath, number: int, rounds: Iterable[int]) -> int:
-        """A number of 64 bits as another one, by a secret and the root (a Feistel network); and back."""
+    def _encrypted(self, below: RelPath, number: int, rounds: Iterable[int]) -> int:
+        """Encrypt 64 bits with a secret and the root (a Feistel network); with the rounds reversed,
+        decrypt.
+        """
         left, right = number >> 32, number & 0xFFFFFFFF
         root = below.encode("utf-8", "surrogateescape")
         for turn in rounds:
@@ -211,16 +223,8 @@ class Feed:
         return right << 32 | left
 
 
-def _forget(node: _Node) -> None:
-    """Takes away a directory that has nothing left to tell, and those above that were there for it only."""
-    node.own = 0
-    while node.parent is not None and not node.own and not node.children:
-        del node.parent.children[node.name]
-        node = node.parent
-
-
 def _wake(waiting: Iterable[_Waiter], delay: float) -> None:
-    """One after the other: what all of them ask next need not come at once."""
+    """Wake the clients one after the other, so that their next requests do not come at once."""
     for turn, waiter in enumerate(waiting):
         after = delay + min(turn * SPREAD, LATEST)
         try:
@@ -229,4 +233,4 @@ def _wake(waiting: Iterable[_Waiter], delay: float) -> None:
             else:
                 waiter.loop.call_soon_threadsafe(waiter.event.set)
         except RuntimeError:
-            continue  # that loop is closed
+            continue  # its event loop is closed

@@ -1,6 +1,6 @@
-"""What goes wrong, as HTTP: error bodies in SmartFile's shapes, our errors to their statuses.
+"""HTTP errors of the SmartFile API: its error bodies, and the statuses of Syncer's own errors.
 
-One answer for every path that is refused, whether something is there or not. No handler of requests here.
+A refused path has the same response whether something is there or not.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from syncer.errors import (
 )
 
 
-class Json(Response):
-    """A JSON document, in ASCII: a name that is not UTF-8 comes as \\udcXX, which reads back to its bytes."""
+class JsonResponse(Response):
+    """A JSON document in ASCII. A byte of a name that is not UTF-8 is sent as \\udcXX (PEP 383)."""
 
     media_type = "application/json"
 
@@ -40,8 +40,8 @@ class Json(Response):
         super().__init__(content, status_code=status, headers=headers)
 
 
-class Refused(Exception):
-    """A request ends here with this status. `fields` become SmartFile's lists of messages by field."""
+class HttpError(Exception):
+    """Ends a request with this status. `fields`: lists of messages by field, as SmartFile sends them."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Refused(Exception):
         body: dict[str, object] = {"detail": self.detail}
         if self.fields is not None:
             body |= {"field_errors": dict(self.fields), **self.fields}
-        return Json(body, self.status, self.headers)
+        return JsonResponse(body, self.status, self.headers)
 
 
 _STATUSES: tuple[tuple[type[SyncerError], int], ...] = (
@@ -80,17 +80,17 @@ _STATUSES: tuple[tuple[type[SyncerError], int], ...] = (
 )
 
 
-def refusal(error: SyncerError) -> Refused:
-    """The answer to an error of ours. What is no trouble with one path or the disk is a 500."""
+def http_error_of(error: SyncerError) -> HttpError:
+    """The HTTP error of one of Syncer's; 500 if it is none of a path or of the disk."""
     status = next((code for kind, code in _STATUSES if isinstance(error, kind)), 500)
     headers = {"Retry-After": "2"} if status == 503 else None
-    return Refused(status, error.message, headers=headers)
+    return HttpError(status, error.message, headers=headers)
 
 
 def settled(outcome: Outcome, *, stale: int = 412) -> Done:
-    """The outcome of a change that took effect. Raises Refused; `stale`: the status of "not as expected"."""
+    """The outcome of a change that took effect. Raises HttpError; `stale`: the status of a stale one."""
     if isinstance(outcome, Done):
         return outcome
     if isinstance(outcome, Stale | Skipped):
-        raise Refused(stale, outcome.message)
-    raise refusal(outcome.error)
+        raise HttpError(stale, outcome.message)
+    raise http_error_of(outcome.error)

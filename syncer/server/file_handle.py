@@ -1,13 +1,12 @@
-"""A file of a store held open for reading pieces of it: ranges, and the old content of a patch.
+"""An open file for random access: byte ranges, and the old content of a patch. Read-only.
 
-Every piece is handed out only if the file was still the expected one after it was read. A whole file is
-read by `Store.open`, which knows its digest afterwards. Nothing is written.
+A piece is returned only if the file was still the expected version after it was read. Whole files are read by
+`Store.open`, which computes their digest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from types import TracebackType
 
 from syncer.engine.model import Entry, RelPath
@@ -37,26 +36,28 @@ class OpenFile:
 
     def read(self, offset: int, size: int) -> bytes:
         """Exactly these bytes. Raises ChangedUnderUs, Unreadable."""
-        pieces, left = [], size
+        pieces, remaining = [], size
         try:
-            while left and (piece := self._served.fs.read_at(self._fd, min(left, MEBIBYTE), offset)):
+            while remaining and (
+                piece := self._served.fs.read_at(self._fd, min(remaining, MEBIBYTE), offset)
+            ):
                 pieces.append(piece)
-                offset, left = offset + len(piece), left - len(piece)
+                offset, remaining = offset + len(piece), remaining - len(piece)
             same = is_planned(self._served.fs.fstat(self._fd), self._expected)
         except OSError as error:
             raise reading(error, self._path) from error
-        if left or not same:
+        if remaining or not same:
             raise ChangedUnderUs(f"{printable(self._path)} changed while it was read", path=self._path)
         return b"".join(pieces)
 
     def pieces(self, start: int, end: int) -> Iterator[bytes]:
-        """The bytes from `start` to before `end`, in pieces of at most 1 MiB."""
+        """Yield the bytes from `start` to before `end`, in pieces of at most 1 MiB."""
         while start < end:
             yield self.read(start, min(end - start, MEBIBYTE))
             start = min(start + MEBIBYTE, end)
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Close the file."""
         self._served.fs.close(self._fd)
 
     def __enter__(self) -> OpenFile:
@@ -68,16 +69,21 @@ class OpenFile:
         self.close()
 
 
-def pin(served: ServedFolder, store: ServedStore, path: RelPath, expected: Entry) -> OpenFile:
-    """Opens a file that is what was expected, once its stamp is old enough for any write to show.
+def open_file(served: ServedFolder, store: ServedStore, path: RelPath, expected: Entry) -> OpenFile:
+    """Open a file of the expected version, and wait until its timestamp is old enough to show any later
+    write.
 
     Raises ChangedUnderUs, Unreadable, StoreError.
     """
     fs = served.fs
     try:
-        with _root(served, store) as root, DirectoryCursor(fs, root) as cursor:
-            dir_fd, name = cursor.parent(path)
-            fd = fs.open_read(name, dir_fd)
+        root = fs.open_root(served.absolute(store.below))
+        try:
+            with DirectoryCursor(fs, root) as cursor:
+                dir_fd, name = cursor.parent(path)
+                fd = fs.open_read(name, dir_fd)
+        finally:
+            fs.close(root)
     except OSError as error:
         raise reading(error, path) from error
     found = fs.fstat(fd)
@@ -86,12 +92,3 @@ def pin(served: ServedFolder, store: ServedStore, path: RelPath, expected: Entry
         raise ChangedUnderUs(f"{printable(path)} is another file by now", path=path)
     served.clock.sleep(stat.untrusted_for_ns(found, served.clock.now_ns()) / 1e9)
     return OpenFile(served, path, expected, fd)
-
-
-@contextmanager
-def _root(served: ServedFolder, store: ServedStore) -> Iterator[int]:
-    fd = served.fs.open_root(served.absolute(store.below))
-    try:
-        yield fd
-    finally:
-        served.fs.close(fd)

@@ -1,11 +1,11 @@
-"""The served folder: stores rooted in it, its state directory, its trash, its known digests.
+"""The served folder: its stores, trash, digests, and which paths a client may name.
 
     with served.store(key, "backup/docs") as store:     # FOLDER/<key.under>/backup/docs
         outcome = next(store.put([...]))
         entry = served.digest_of(store, "a.txt", entry)
 
-All changes go through `ServedStore`. A listing's `leftovers` must not be swept: among them are the
-temporaries of requests in flight; `sweeping` takes what a dead server left. HTTP is settled elsewhere.
+All changes go through `ServedStore`. A listing's `leftovers` must not be removed: among them are the
+temporary files of requests in flight; `maintenance` removes those that a dead server left.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from syncer.engine.interfaces import Clock
 from syncer.engine.model import Entry, Kind, Listing, RelPath
 from syncer.engine.paths import PRIVATE, TEMPORARY, is_private, join, look_alike, parts, printable, unsafe
 from syncer.errors import NotFound, PermanentError, SyncerError, Unholdable, Unreadable
-from syncer.server.change_feed import Feed
+from syncer.server.change_feed import ChangeFeed
 from syncer.server.digest_cache import DigestCache
-from syncer.server.fair_shares import Crowded
+from syncer.server.fair_shares import TooManyNames
 from syncer.server.trash_bound import TrashIndex
 from syncer.stores.local import stat, trash_deltas
 from syncer.stores.local.errors import reading
@@ -45,26 +45,18 @@ from syncer.stores.local.traits import USUAL, Traits, probe
 from syncer.stores.local.trash import FOLDER as TRASH
 from syncer.stores.local.trash import Kept, Trash, is_batch
 
-# --------------------------------------------------------------------------------
-#
-# The disk as the server sees it: the served folder is entered by its held descriptor alone.
-#
-# A store names its root by a path. Here a path at or below the served folder is walked from the descriptor
-# opened at the start, component by component and never through a symlink, so that no link planted in the
-# folder, and no exchange of its directories, leads a store outside.
-
-
-_SOME = 1024  # names that are read without asking
+_SOME = 1024  # names that are read without a reservation of memory
 _counting: ContextVar[Callable[[int, int], None]] = ContextVar("counting", default=lambda count, chars: None)
 
 
 @contextmanager
-def counting(told: Callable[[int, int], None]) -> Iterator[None]:
-    """Within the block `told` hears how many names a directory has so far, and their characters.
+def counting(callback: Callable[[int, int], None]) -> Iterator[None]:
+    """Within the block, call back with the number of names that a directory has so far, and their characters.
 
-    It raises what then comes out of the scan. Heard of in the context of the caller: a thread or a task.
+    An exception of the callback comes out of the scan. It is set for the context of the caller: a thread or
+    a task.
     """
-    token = _counting.set(told)
+    token = _counting.set(callback)
     try:
         yield
     finally:
@@ -72,12 +64,17 @@ def counting(told: Callable[[int, int], None]) -> Iterator[None]:
 
 
 def counted(count: int, chars: int) -> None:
-    """Tells `counting` of names that are held otherwise. Raises what it does."""
+    """Call the callback of `counting` for names that were not read from a scan. Raises what it raises."""
     _counting.get()(count, chars)
 
 
 class RootedFileSystem(FileSystem):
-    """Real, but for the way in."""
+    """The disk, with the served folder entered through a descriptor that was opened at the start.
+
+    A store names its root by a path. A path at or below the served folder is walked from the descriptor,
+    component by component and never through a symlink: so no link planted in the folder, and no directory
+    exchanged in it, leads a store outside. Reads can be cancelled, and the names of directories are counted.
+    """
 
     def __init__(self, folder: str) -> None:
         """`folder` is a real path. Raises OSError if it is no directory."""
@@ -88,12 +85,12 @@ class RootedFileSystem(FileSystem):
         self._thread = threading.local()
 
     def stop(self) -> None:
-        """Nothing is read any more, by any thread."""
+        """Fail every read from here on, in every thread."""
         self._stopped = True
 
     @contextmanager
     def cancellable(self, cancelled: Callable[[], bool], *, removing: bool = False) -> Iterator[None]:
-        """What this thread reads in the block fails once `cancelled()`; what it removes too, if so wanted."""
+        """In the block, fail this thread's reads (and with `removing` its unlinks) once `cancelled()`."""
         self._thread.cancelled, self._thread.removing = cancelled, removing
         try:
             yield
@@ -101,50 +98,51 @@ class RootedFileSystem(FileSystem):
             self._thread.cancelled, self._thread.removing = None, False
 
     def go_on(self) -> None:
-        """Raises OSError if this thread is to end what it does."""
+        """Raise OSError if this thread's work is cancelled, or the server stops."""
         cancelled: Callable[[], bool] | None = getattr(self._thread, "cancelled", None)
         if self._stopped or (cancelled is not None and cancelled()):
             raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
 
     def read(self, fd: int, size: int) -> bytes:
-        """As on any disk, while it is wanted."""
+        """Read, unless cancelled."""
         self.go_on()
         return super().read(fd, size)
 
     def read_at(self, fd: int, size: int, offset: int) -> bytes:
-        """As on any disk, while it is wanted."""
+        """Read, unless cancelled."""
         self.go_on()
         return super().read_at(fd, size, offset)
 
     def scan(self, fd: int) -> Iterable[tuple[str, os.stat_result]]:
-        """As on any disk, while it is wanted."""
+        """Read, unless cancelled."""
         self.go_on()
         return super().scan(fd)
 
     @contextmanager
     def entries(self, fd: int) -> Iterator[Iterator[os.DirEntry[str]]]:
-        """As on any disk, while it is wanted and there is memory for so many names (`counting`)."""
-        with super().entries(fd) as names:
-            yield chain.from_iterable(self._counted(names))
+        """Read the entries of a directory, unless cancelled, and counted (`counting`)."""
 
-    def _counted(self, names: Iterator[os.DirEntry[str]]) -> Iterator[list[os.DirEntry[str]]]:
-        count = chars = 0
-        while some := list(islice(names, _SOME)):
-            if len(some) == _SOME:
-                self.go_on()
-                count += _SOME
-                chars += sum(len(entry.name) for entry in some)
-                counted(count, chars)
-            yield some
+        def batches(names: Iterator[os.DirEntry[str]]) -> Iterator[list[os.DirEntry[str]]]:
+            count = chars = 0
+            while some := list(islice(names, _SOME)):
+                if len(some) == _SOME:
+                    self.go_on()
+                    count += _SOME
+                    chars += sum(len(entry.name) for entry in some)
+                    counted(count, chars)
+                yield some
+
+        with super().entries(fd) as names:
+            yield chain.from_iterable(batches(names))
 
     def unlink(self, name: str, dir_fd: int) -> None:
-        """As on any disk; what only tidies up may be ended in between."""
+        """Unlink, unless cancelled: maintenance may be interrupted between two files."""
         if getattr(self._thread, "removing", False):
             self.go_on()
         super().unlink(name, dir_fd)
 
     def umask(self) -> int:
-        """As it was at the start: stores are made while others work, and asking for it means setting it."""
+        """The umask as it was at the start: reading it means setting it, while other threads make files."""
         return self._umask
 
     @property
@@ -158,35 +156,35 @@ class RootedFileSystem(FileSystem):
             return super().open_root(path)
         below = path[len(self._folder) :].strip("/")
         with DirectoryCursor(self, self._fd) as cursor:
-            # A descriptor of its own, of the very directory that the walk ended in.
+            # A new descriptor of the very directory that the walk ended in: the cursor closes its own.
             return self.open_directory(".", cursor.enter(below))
 
     def release(self) -> None:
-        """Closes the held folder: nothing can be opened from here on."""
+        """Close the descriptor: nothing can be opened from here on."""
         if self._fd >= 0:
             self.close(self._fd)
         self._fd = -1
 
     def check(self) -> None:
-        """Raises OSError if the folder was removed since."""
+        """Raise OSError if the folder was removed."""
         if self.fstat(self._fd).st_nlink == 0:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._folder)
 
 
-_MOST_LARGE = 10_000  # versions of large files that wait to be looked at
+_MOST_LARGE = 10_000  # versions of large files that wait to be compacted
 ErrorT = TypeVar("ErrorT", bound=SyncerError)
 
 IDLE = 60.0
-"""Seconds after which a store that nobody uses is closed."""
-_MOST = 64  # stores kept open though nobody uses them
-_BATCH_NS = 3600 * 10**9  # a trash batch takes what goes within an hour
+"""Seconds after which an unused store is closed."""
+_MOST = 64  # unused stores that are kept open
+_BATCH_NS = 3600 * 10**9  # a trash batch is used for an hour
 MAX_NAME = 255  # bytes
 MAX_PATH = 4096 - 256  # bytes: PATH_MAX with room for the served folder itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """Who asks: a key's name, the subfolder it is confined to ("": none), whether it may change nothing."""
+    """What an API key may do: the subfolder that it is confined to ("": none), whether it is read-only."""
 
     name: str
     under: RelPath = ""
@@ -214,12 +212,12 @@ class ServedStore(FolderStore):
         self.born_ns = served.clock.now_ns()
 
     def list(self, path: RelPath) -> Listing:
-        """Raises PermanentError, too, for a directory with more names than there is memory for."""
-        with _bearable(path):
+        """See `Store.list`. Raises PermanentError for a directory with too many names for the memory."""
+        with _too_many_names_said(path):
             return super().list(path)
 
     def directories(self, path: RelPath) -> Iterator[str]:
-        """The names of those in a directory, one after the other. Raises NotFound, Unreadable."""
+        """Yield the names of the subdirectories. Raises NotFound, Unreadable."""
         with self._entered(path) as fd:
             for name, st in self._ground.fs.scan(fd):
                 if stat.kind(st) is Kind.DIRECTORY:
@@ -228,18 +226,18 @@ class ServedStore(FolderStore):
     def list_packed(
         self, path: RelPath, *, hides: Callable[[str], bool], hold: Callable[[int], None]
     ) -> tuple[Packed, str]:
-        """The same."""
-        with _bearable(path):
+        """See `FolderStore.list_packed`. Raises PermanentError as `list` does."""
+        with _too_many_names_said(path):
             return super().list_packed(path, hides=hides, hold=hold)
 
 
 @contextmanager
-def _bearable(path: RelPath) -> Iterator[None]:
-    """Says what a directory is that has too many names."""
+def _too_many_names_said(path: RelPath) -> Iterator[None]:
+    """Turn an error caused by TooManyNames into a PermanentError that names the directory."""
     try:
         yield
     except SyncerError as error:
-        if not isinstance(error.__cause__, Crowded):
+        if not isinstance(error.__cause__, TooManyNames):
             raise
         raise PermanentError(
             f"{printable(path) or 'the root'}: {error.__cause__.strerror}",
@@ -249,7 +247,7 @@ def _bearable(path: RelPath) -> Iterator[None]:
 
 
 class ServedTrash(Trash):
-    """A trash that tells the server's index what comes, and what takes more or less room."""
+    """A trash that keeps the server's `TrashIndex` up to date."""
 
     index: TrashIndex
 
@@ -262,7 +260,7 @@ class ServedTrash(Trash):
 
 
 class ServedFolder:
-    """One folder and what the server keeps about it. Safe to share between threads."""
+    """One folder with the server's data about it. Thread-safe."""
 
     def __init__(self, folder: Path, state: Path, *, clock: Clock) -> None:
         """`folder` is a real path, `state` a private directory that exists. Raises OSError."""
@@ -273,15 +271,21 @@ class ServedFolder:
         self.fs = RootedFileSystem(str(folder))
         self.digests = DigestCache(state / "digests.sqlite")
         self.trash_index = TrashIndex(state / "trash.sqlite")
-        self.feed = Feed()  # every change through the server is told to it
-        self.forgets: Callable[[list[RelPath]], None] = lambda paths: None
-        """Told of paths that are gone: what else is kept about them is to go, too."""
+        self.feed = ChangeFeed()  # of every change through the server
+        self.on_gone: Callable[[list[RelPath]], None] = lambda paths: None
+        """Called with paths that were removed or renamed, for other data about them."""
         self.started_ns = clock.now_ns()
-        self.abandoned: dict[str, os.stat_result] = {}  # temporaries, see `stores.local.root`
-        self.traits = _tried(self.fs)  # of roots that no client has marked
+        self.abandoned: dict[str, os.stat_result] = {}  # temporary files, see `stores.local.root`
+        try:
+            # Of roots that no client has marked.
+            self.traits: Traits = probe(self.fs, self.fs.folder_fd, f"{TEMPORARY}{token_hex(8)}")
+        except OSError:
+            self.traits = USUAL  # nothing may be written in the folder
         own = sorted({f(str(p)) for p in (folder, state) for f in (str, printable)}, key=len, reverse=True)
-        self._places = re.compile("|".join(rf"{re.escape(path.rstrip('/'))}(?:/[^\s:'\"]*)?" for path in own))
-        self._trash_in_state = _device(folder) == _device(state)
+        self._local_paths = re.compile(
+            "|".join(rf"{re.escape(path.rstrip('/'))}(?:/[^\s:'\"]*)?" for path in own)
+        )
+        self._trash_in_state = folder.stat().st_dev == state.stat().st_dev
         self._stores: dict[RelPath, ServedStore] = {}
         self._retired: set[ServedStore] = set()  # replaced while in use
         self._large: deque[tuple[str, Kept]] = deque(maxlen=_MOST_LARGE)
@@ -293,42 +297,47 @@ class ServedFolder:
     def store(self, key: Key, path: RelPath = "") -> Iterator[ServedStore]:
         """A store rooted at FOLDER/<key.under>/<path>, open at least as long as the block runs.
 
-        Raises Unholdable for a path that is none or is ours (see `checked`), NotFound where no directory
-        is (a symlink is none), Unreadable. Its root must exist: make it by the parent's store.
+        Raises Unholdable for a path that no client may name (see `checked`), NotFound if it is no directory
+        (a symlink is none), Unreadable. The root must exist: the parent's store makes it.
         """
         below = join(key.under, checked(path)) if path else key.under
         try:
-            store = self._leased(below)
+            store = self._acquire(below)
         except SyncerError as error:
-            told = self.discreet(error)  # and nothing of what the key is confined to
-            told.message = told.message.replace(printable(below), printable(path) or "the root")
-            told.args, told.path = (told.message,), path
-            raise told from error
+            shown = self.discreet(error)  # and without the subfolder that the key is confined to
+            shown.message = shown.message.replace(printable(below), printable(path) or "the root")
+            shown.args, shown.path = (shown.message,), path
+            raise shown from error
         try:
             yield store
         finally:
-            self._returned(store)
+            with self._lock:
+                store.users -= 1
+                store.used = self.clock.monotonic()
+                if not store.users and store in self._retired:
+                    self._retired.discard(store)
+                    store.close()
 
     def discreet(self, error: ErrorT) -> ErrorT:
-        """The error as a client may read it: where the folder lies on this machine is not said."""
-        told = copy(error)
-        told.message, told.hint = self.discreetly(error.message), self.discreetly(error.hint)
-        told.path = "" if os.path.isabs(error.path) else error.path
-        told.args = (told.message,)
-        return told
+        """The error as a client may read it, without the paths of this machine."""
+        shown = copy(error)
+        shown.message, shown.hint = self.without_paths(error.message), self.without_paths(error.hint)
+        shown.path = "" if os.path.isabs(error.path) else error.path
+        shown.args = (shown.message,)
+        return shown
 
-    def discreetly(self, text: str) -> str:
-        """The same for the text of a message."""
-        return self._places.sub("the root", text) if "/" in text else text
+    def without_paths(self, text: str) -> str:
+        """A message with "the root" in place of paths in the served folder and the state directory."""
+        return self._local_paths.sub("the root", text) if "/" in text else text
 
     def absolute(self, below: RelPath) -> str:
-        """The path on this machine; never to be opened, but by a store."""
+        """The absolute path on this machine; only a store may open it (`RootedFileSystem.open_root`)."""
         return str(self.folder) if not below else f"{str(self.folder).rstrip('/')}/{below}"
 
     def trash(self, below: RelPath) -> Trash:
-        """Where the store there keeps what is taken away: in the state directory, if on the same file system.
+        """The trash of a root: in the state directory if that is on the same file system, else in the folder.
 
-        A folder of its own for each root, since the paths inside are relative to it.
+        Each root has a directory of its own there, because the paths inside are relative to it.
         """
         name = quote(below or "/", safe="", errors="surrogateescape")
         if len(name) > MAX_NAME:
@@ -338,7 +347,7 @@ class ServedFolder:
         return trash
 
     def compact_trash(self) -> None:
-        """What versions of large files take is made less, after new ones went to the trash. Raises OSError.
+        """Store old versions of large files as deltas, where new ones went to the trash. Raises OSError.
 
         What cannot be done yet is tried again by the next call.
         """
@@ -351,36 +360,39 @@ class ServedFolder:
 
     def trashes(self) -> Iterator[Trash]:
         """The trash of every root that has one. Raises OSError."""
-        home = self.state if self._trash_in_state else self.folder / PRIVATE
+        parent = self.state if self._trash_in_state else self.folder / PRIVATE
         try:
-            names = sorted(entry.name for entry in (home / TRASH).iterdir())
+            names = sorted(entry.name for entry in (parent / TRASH).iterdir())
         except FileNotFoundError:
             return
-        # A job of this machine may keep its own runs in the same place.
+        # A job of this machine, for which the folder is a root, may have its own batches in the same
+        # directory.
         yield from (self._trash(name) for name in names if name != PRIVATE and not is_batch(name))
 
     def _trash(self, name: str) -> Trash:
-        anchor = str(self.state if self._trash_in_state else self.folder)
-        way = (TRASH, name) if self._trash_in_state else (PRIVATE, TRASH, name)
-        made = ServedTrash(lambda: self.fs.open_root(anchor), way, fs=self.fs, clock=self.clock, run="serve")
-        made.index = self.trash_index
-        return made
+        parent = str(self.state if self._trash_in_state else self.folder)
+        names = (TRASH, name) if self._trash_in_state else (PRIVATE, TRASH, name)
+        trash = ServedTrash(
+            lambda: self.fs.open_root(parent), names, fs=self.fs, clock=self.clock, run="serve"
+        )
+        trash.index = self.trash_index
+        return trash
 
     def trash_space(self) -> int | None:
-        """Bytes that are free where the trash lies; None where that cannot be told."""
+        """Free bytes of the file system of the trash; None if unknown."""
         try:
             return self.fs.free_space(self.fs.folder_fd)
         except OSError:
             return None
 
     def close_idle(self) -> None:
-        """Closes stores that nobody used for a while."""
+        """Close the stores that were not used for a minute."""
         limit = self.clock.monotonic() - IDLE
         with self._lock:
             self._drop([b for b, s in self._stores.items() if not s.users and s.used < limit])
 
     def close(self) -> None:
-        """Once no request is in flight."""
+        """Close everything. No request may be in flight."""
         with self._lock:
             for store in (*self._stores.values(), *self._retired):
                 store.close()
@@ -390,24 +402,29 @@ class ServedFolder:
         self.trash_index.close()
         self.fs.release()
 
-    def _leased(self, below: RelPath) -> ServedStore:
-        """The store of the directory that has this path *now*: it may have been exchanged since."""
+    def _acquire(self, below: RelPath) -> ServedStore:
+        """The store of the directory that has this path now, with one user more.
+
+        A store holds the directory that it opened; the name may have been given to another one since.
+        """
         inode = self._inode(below)
         with self._lock:
             store = self._stores.get(below)
-            if store is not None and (store.inode != inode or self._is_stale(store)):
+            # A trash batch is named by its first moment, so none may be used for long.
+            if store is not None and (
+                store.inode != inode or store.born_ns + _BATCH_NS < self.clock.now_ns()
+            ):
                 self._retire(below)
                 store = None
             if store is None:
                 store = self._stores[below] = ServedStore(self, below, identity=inode)
-                store.free_space()  # holds its root from now on
-                self._drop(self._surplus())
+                store.free_space()  # opens its root and holds it from now on
+                unused = sorted((s.used, name) for name, s in self._stores.items() if not s.users)
+                # The new one has no user yet; it must not be among those that are closed.
+                closable = [name for _, name in unused if name != below]
+                self._drop(closable[: max(len(self._stores) - _MOST, 0)])
             store.users += 1
             return store
-
-    def _is_stale(self, store: ServedStore) -> bool:
-        """A trash batch is dated by its beginning, so none may go on for long."""
-        return store.born_ns + _BATCH_NS < self.clock.now_ns()
 
     def _inode(self, below: RelPath) -> tuple[int, int]:
         try:
@@ -422,24 +439,13 @@ class ServedFolder:
         finally:
             self.fs.close(fd)
 
-    def _returned(self, store: ServedStore) -> None:
-        with self._lock:
-            store.users -= 1
-            store.used = self.clock.monotonic()
-            if not store.users and store in self._retired:
-                self._retired.discard(store)
-                store.close()
-
     def _retire(self, below: RelPath) -> None:
+        """Take a store out of use; it is closed when its last user is done."""
         store = self._stores.pop(below)
         if store.users:
             self._retired.add(store)
         else:
             store.close()
-
-    def _surplus(self) -> list[RelPath]:
-        unused = sorted((s.used, below) for below, s in self._stores.items() if not s.users)
-        return [below for _, below in unused[: max(len(self._stores) - _MOST, 0)]]
 
     def _drop(self, names: list[RelPath]) -> None:
         for below in names:
@@ -448,9 +454,9 @@ class ServedFolder:
     # -- digests -------------------------------------------------------------
 
     def digest_of(self, store: ServedStore, path: RelPath, entry: Entry) -> Entry:
-        """The entry with its digest, hashed only if this version never was.
+        """The entry with its digest; the file is hashed if this version never was.
 
-        A file that is not (any more) what `entry` says: Unreadable, with what was found in its message.
+        Raises Unreadable if the file is not, or is no longer, what `entry` says.
         """
         if entry.kind is not Kind.FILE or entry.digest is not None:
             return entry
@@ -464,7 +470,7 @@ class ServedFolder:
         return found
 
     def learn(self, store: ServedStore, path: RelPath, *entries: Entry) -> None:
-        """Remembers the digest of an entry that has one, if its version is worth it."""
+        """Store the digests of files, where the entries have one and their versions can be trusted."""
         self.digests.keep(
             (join(store.below, path), e.version, e.digest)
             for e in entries
@@ -472,29 +478,17 @@ class ServedFolder:
         )
 
     def gone(self, store: ServedStore, paths: Sequence[RelPath]) -> None:
-        """What is kept of names that were taken away, or have another one now, goes with them."""
-        found = [join(store.below, path) for path in paths]
-        self.digests.gone(found)
-        self.forgets(found)
-
-
-def _tried(fs: RootedFileSystem) -> Traits:
-    """What the disk does; it is taken for an ordinary one where nothing may be made in the folder."""
-    try:
-        return probe(fs, fs.folder_fd, f"{TEMPORARY}{token_hex(8)}")
-    except OSError:
-        return USUAL
-
-
-def _device(path: Path) -> int:
-    return path.stat().st_dev
+        """Delete the data about paths that were removed or renamed."""
+        local = [join(store.below, path) for path in paths]
+        self.digests.gone(local)
+        self.on_gone(local)
 
 
 def checked(path: RelPath) -> RelPath:
-    """The path, if every part of it may be named by a client. Raises Unholdable: one answer for all others.
+    """The path itself, if a client may name it. Raises Unholdable, with the same message for all others.
 
-    Refused are empty parts, `.` and `..`, NUL, backslash tricks, what is too long or no path here, and
-    what is ours (or looks it) at any depth: a folder below may be the root of somebody's job.
+    Refused are empty parts, `.` and `..`, NUL, `..` behind a backslash, what is too long or not encodable,
+    and Syncer's own names (or what looks like them) at any depth: a folder below may be the root of a job.
     """
     if _length(path) > MAX_PATH or any(_is_refused(name) for name in parts(path)):
         raise Unholdable("such a path is refused", path="")
@@ -502,7 +496,7 @@ def checked(path: RelPath) -> RelPath:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name is one of Syncer's own (or could be taken for one): never shown, never touched."""
+    """Whether a name is one of Syncer's own (or looks like one): clients neither see nor change it."""
     return is_private(name, at_root=True) or look_alike(name) == PRIVATE
 
 
@@ -512,11 +506,11 @@ def _is_refused(name: str) -> bool:
         or is_hidden(name)
         or _length(name) > MAX_NAME
         or any(part in (".", "..") for part in name.split("\\"))
-    )  # `..\\x` is one odd name here, and a way out on another system that syncs this folder
+    )  # `..\\x` is one name here, and leads out of the root on another system that syncs this folder
 
 
 def _length(text: str) -> int:
-    """In bytes; more than any limit for what the disk's encoding cannot hold."""
+    """In bytes; more than any limit for a text that the disk's encoding cannot hold."""
     try:
         return len(os.fsencode(text))
     except UnicodeEncodeError:

@@ -1,8 +1,7 @@
-"""What the server does beside requests: closes what is idle, empties old trash and lets large versions in it
-take less room, sweeps after a dead server.
+"""Periodic maintenance of the server: expire and compact its trash, close idle stores, remove leftovers.
 
-A thread that looks now and then. Nothing of what users see is touched: temporaries of a server that was
-killed go to the trash, and only those that are older than this server.
+One thread, every 30 seconds. It changes nothing that users see: temporary files of a server that was killed
+go to the trash, and only those that are older than this server.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _log = logging.getLogger("syncer.server")
 
 
 class Maintenance:
-    """Runs until `stop`."""
+    """The maintenance thread; runs until `stop`."""
 
     def __init__(
         self,
@@ -44,30 +43,30 @@ class Maintenance:
         trash_size: int | None = None,
         uptime: Callable[[], Uptime] = uptime,
     ) -> None:
-        """`trash_size` in bytes; None: half of what the disk would have free without the trash."""
+        """`trash_size`: the limit in bytes; None: half of what the disk would have free without the trash."""
         self._served = served
         self._bound = TrashBound(
             served.trash_index, served.trashes, limit=trash_size, free=served.trash_space
         )
-        self._removed = 0  # by the bound, since that was said
-        self._said = False
+        self._removed = 0  # files, for the size limit, that were not logged yet
+        self._logged = False
         self._uptime = uptime
         self._ages = TrashAges(served.state / "trash-ages.json")
         self._trash_days = trash_days
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
 
     def start(self) -> None:
-        """Begins with the sweep."""
+        """Start the thread, which first removes leftovers."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns when the thread has ended."""
+        """Stop; return when the thread has ended."""
         self._stop.set()
         self._thread.join()
 
     def sweep(self) -> int:
-        """Moves what a dead server left half-done to the trash; answers how many files."""
+        """Move the temporary files of a dead server to the trash; return their number."""
         count = 0
         with self._served.store(Key(name="")) as store:
             for path in leftovers(self._served):
@@ -78,40 +77,46 @@ class Maintenance:
         return count
 
     def empty_trash(self) -> int:
-        """Removes what went to the trash longer ago than it is kept; answers how many files."""
-        there = {
+        """Delete the batches of the trash that are older than `trash_days`; return the number of files."""
+        batches = {
             f"{trash.name}/{batch}": (trash, batch)
             for trash in self._served.trashes()
             for batch in trash_restore.batches(trash)
         }
         now = Moment(wall_ns=self._served.clock.now_ns(), uptime=self._uptime())
-        old = self._ages.older(now, there, int(self._trash_days * _DAY_NS) + _HOUR_NS)
+        old = self._ages.older(now, batches, int(self._trash_days * _DAY_NS) + _HOUR_NS)
         return sum(
-            trash_restore.drop(trash, [batch])[0] for trash, batch in map(there.__getitem__, sorted(old))
+            trash_restore.drop(trash, [batch])[0] for trash, batch in map(batches.__getitem__, sorted(old))
         )
 
     def bound_trash(self) -> int:
-        """Removes what is over the bound by size; answers how many files."""
+        """Delete what is over the size limit of the trash; return the number of files."""
         removed = self._bound.apply()
         self._removed += removed
         return removed
 
-    def look_at_trash(self) -> None:
-        """Brings the index that the bound goes by in step with the disk."""
-        self._bound.look()
-
-    def say(self, *, hourly: bool) -> None:
-        """That the bound bit: at once, and from then on hourly, since a full trash always loses something."""
-        if self._removed and (hourly or not self._said):
-            what = "1 file was" if self._removed == 1 else f"{self._removed} files were"
-            _log.warning("the trash was over its bound (--trash-size): %s removed before --trash-days", what)
-            self._removed, self._said = 0, True
+    def log_removals(self, *, hourly: bool) -> None:
+        """Log that files were deleted for the size limit: the first time at once, then hourly."""
+        if self._removed and (hourly or not self._logged):
+            files = "1 file was" if self._removed == 1 else f"{self._removed} files were"
+            _log.warning(
+                "the trash was over its size limit (--trash-size): %s removed before --trash-days", files
+            )
+            self._removed, self._logged = 0, True
 
     def prune(self) -> int:
-        """Forgets the digests of directories that are gone; answers of how many.
+        """Delete the digests of directories that are gone; return their number.
 
-        And those of names that are gone, where a listing does not see to it: in directories with very many.
+        Also those of names that are gone, in directories with so many that no listing does it.
         """
+
+        def is_gone(name: bytes, dir_fd: int) -> bool:
+            try:
+                self._served.fs.stat(os.fsdecode(name), dir_fd)
+            except OSError as error:
+                return error.errno in GONE
+            return False
+
         count = 0
         with DirectoryCursor(self._served.fs, self._served.fs.folder_fd) as cursor:
             for directory in self._served.digests.directories():
@@ -124,57 +129,49 @@ class Maintenance:
                         count += 1
                     continue
                 if self._served.digests.of_directory(directory) is None:
-                    self._prune_names(directory, fd)
+                    for names in self._served.digests.names(directory):
+                        self._served.fs.go_on()
+                        gone = [name for name in names if is_gone(name, fd)]
+                        self._served.digests.forget(directory, gone)
         return count
 
-    def _prune_names(self, directory: RelPath, fd: int) -> None:
-        for names in self._served.digests.names(directory):
-            self._served.fs.go_on()
-            self._served.digests.forget(directory, [name for name in names if self._is_gone(name, fd)])
-
-    def _is_gone(self, name: bytes, fd: int) -> bool:
-        try:
-            self._served.fs.stat(os.fsdecode(name), fd)
-        except OSError as error:
-            return error.errno in GONE
-        return False
-
     def _run(self) -> None:
-        with self._served.fs.cancellable(self._stop.is_set, removing=True):
-            self._turns()
-
-    def _turns(self) -> None:
         turn = 0
-        while True:
-            try:
-                if turn == 0:
-                    self.sweep()
-                if turn % _EMPTY_EVERY == 0:
-                    self.empty_trash()
-                    self.prune()
-                    self.look_at_trash()
-                self._served.compact_trash()
-                self.bound_trash()
-                self.say(hourly=turn % _EMPTY_EVERY == 0)
-                self._served.close_idle()
-                allocator.trim()
-            except (OSError, SyncerError, sqlite3.Error) as error:
-                if self._stop.is_set():
-                    return
-                _log.warning("upkeep: %s", error)
+        while not self._stop.is_set():
+            with self._served.fs.cancellable(self._stop.is_set, removing=True):
+                try:
+                    self._turn(first=turn == 0, hourly=turn % _EMPTY_EVERY == 0)
+                except (OSError, SyncerError, sqlite3.Error) as error:
+                    if self._stop.is_set():
+                        return
+                    _log.warning("maintenance: %s", error)
             turn += 1
-            if self._stop.wait(_EVERY):
-                return
+            self._stop.wait(_EVERY)
 
-
-def _oldest(served: ServedFolder, name: str) -> int:
-    """What is older is nobody's any more; a partial waits some days for whoever goes on with it."""
-    short = len(name) == len(TEMPORARY) + 2 * TAG_LENGTH
-    return served.started_ns if short else served.started_ns - PARTIAL_NS
+    def _turn(self, *, first: bool, hourly: bool) -> None:
+        if first:
+            self.sweep()
+        if hourly:
+            self.empty_trash()
+            self.prune()
+            self._bound.look()
+        self._served.compact_trash()
+        self.bound_trash()
+        self.log_removals(hourly=hourly)
+        self._served.close_idle()
+        allocator.trim()
 
 
 def leftovers(served: ServedFolder) -> Iterator[RelPath]:
-    """Temporaries with the server's tag that are older than this server. Raises OSError."""
+    """Yield the temporary files with the server's tag that are older than this server. Raises OSError.
+
+    A broken-off upload that can be resumed is named by its content and is kept for some days.
+    """
+
+    def oldest(name: str) -> int:
+        resumable = len(name) != len(TEMPORARY) + 2 * TAG_LENGTH
+        return served.started_ns - PARTIAL_NS if resumable else served.started_ns
+
     own = TEMPORARY + served.tag
     pending: list[RelPath] = [""]
     with DirectoryCursor(served.fs, served.fs.folder_fd) as cursor:
@@ -184,11 +181,11 @@ def leftovers(served: ServedFolder) -> Iterator[RelPath]:
                 fd = cursor.enter(directory)
                 ours = []
                 for name, found in served.fs.scan(fd):
-                    if name.startswith(own) and stat.trusted(found, _oldest(served, name)):
+                    if name.startswith(own) and stat.trusted(found, oldest(name)):
                         ours.append(join(directory, name))
                     elif stat.kind(found) is Kind.DIRECTORY and name != PRIVATE:
                         pending.append(join(directory, name))
-                yield from ours  # which may be gone then: not while they are read
+                yield from ours  # after the scan: the caller moves them away
             except OSError:
                 served.fs.go_on()
-                continue  # gone, or not for us to read
+                continue  # gone, or not readable

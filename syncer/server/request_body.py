@@ -1,8 +1,9 @@
-"""Request bodies on their way to a store: pulled piece by piece by a worker thread, or put aside first.
+"""Request bodies of the SmartFile API: streamed to a store by a worker thread, or spooled to a file first.
 
-`Incoming` is for content whose length the request tells; `UploadSpool` for what has to be whole before it
-means anything (a form's file, a signature, a delta): a nameless file in the state directory, gone
-with the process. Nothing is whole in memory. How slow a body may be is settled by `timeouts`.
+`RequestBody` streams content whose length the request tells. `UploadSpool` holds what has to be complete
+before it can be used (a form's file, a signature, a delta): a file without a name in the state directory,
+gone with the process. No body is in memory as a whole, except small ones (`whole`). `timeouts` limits how
+slow a body may be.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ from starlette.requests import ClientDisconnect, Request
 from syncer.engine.interfaces import LocalBasis, TransferStats
 from syncer.engine.model import Entry, Kind
 from syncer.errors import NoSpace, TransientError
-from syncer.server.errors import Refused
-from syncer.server.fair_shares import Places
+from syncer.server.errors import HttpError
+from syncer.server.fair_shares import FairSemaphore
 from syncer.stores.local.batch import MEBIBYTE
 from syncer.stores.local.errors import translate
 
 _T = TypeVar("_T")
 MAX_FILE = 1 << 44
 """Bytes of one upload, whatever the disk could hold: 16 TiB, ext4's largest file."""
-_UPLOAD_PATIENCE = 300.0  # seconds that an upload waits for others of its key
-_PIECE = 256 << 10  # bytes fetched from the loop in one go, at least
+_UPLOAD_QUEUE_SECONDS = 300.0  # that an upload waits for others of its key
+_PIECE = 256 << 10  # bytes fetched from the event loop together, at least
 
 
 def declared(request: Request, most: int = MAX_FILE) -> int | None:
-    """The Content-Length; None where the body is chunked. Raises Refused 413 if it is more than `most`."""
+    """The Content-Length; None if the body is chunked. Raises HttpError 413 if it is more than `most`."""
     text = request.headers.get("content-length")
     if text is None:
         return None if "transfer-encoding" in request.headers else 0
@@ -48,7 +49,7 @@ def declared(request: Request, most: int = MAX_FILE) -> int | None:
 
 
 async def whole(request: Request, most: int) -> bytes:
-    """A small body. Raises Refused 413."""
+    """A small body in memory. Raises HttpError 413."""
     declared(request, most)
     body = bytearray()
     async for chunk in _stream(request):
@@ -59,65 +60,66 @@ async def whole(request: Request, most: int) -> bytes:
 
 
 async def gathered(request: Request, most: int, take: Callable[[bytes], None]) -> None:
-    """Hands the body over in pieces of about 1 MiB, each in a worker thread. Raises Refused 413."""
+    """Call `take` with pieces of about 1 MiB, each in a worker thread. Raises HttpError 413."""
     declared(request, most)
-    held, total = bytearray(), 0
+    pending, total = bytearray(), 0
     async for chunk in _stream(request):
-        held += chunk
+        pending += chunk
         total += len(chunk)
         if total > most:
             raise _too_large(most)
-        if len(held) >= MEBIBYTE:
-            await run_in_threadpool(take, bytes(held))
-            held.clear()
-    if held:
-        await run_in_threadpool(take, bytes(held))
+        if len(pending) >= MEBIBYTE:
+            await run_in_threadpool(take, bytes(pending))
+            pending.clear()
+    if pending:
+        await run_in_threadpool(take, bytes(pending))
 
 
-class Uploads:
-    """The threads that wait for clients: few, and for one key fewer, so that slow ones cannot take all."""
+class UploadThreads:
+    """The threads that read from clients: few, and fewer for one key, so that slow ones cannot take all."""
 
     def __init__(self, most: int, each: int) -> None:
-        self._places = Places(most, each, patience=_UPLOAD_PATIENCE)
+        self._slots = FairSemaphore(most, each, timeout=_UPLOAD_QUEUE_SECONDS)
         self._limiter = CapacityLimiter(most)
 
     async def run(self, owner: str, work: Callable[[], _T]) -> _T:
-        """Runs `work`, which may pull from an `Incoming`, in one of them. Raises TransientError."""
-        async with self._places.place(owner):
+        """Run `work`, which may read a `RequestBody`, in one of them. Raises TransientError."""
+        async with self._slots.slot(owner):
             return await anyio.to_thread.run_sync(work, limiter=self._limiter)
 
 
-class Incoming:
-    """The body of a request as seen from a worker thread, which pulls it; so nothing piles up."""
+class RequestBody:
+    """The body of a request, read by a worker thread; the event loop receives no more than it asks for."""
 
     def __init__(self, request: Request, most: int = MAX_FILE) -> None:
         self._stream = _stream(request)
-        self._left = most
+        self._remaining = most
         self._most = most
 
     def chunks(self) -> Iterator[bytes]:
-        """Once. Raises TransientError if the client is gone, Refused 413."""
-        while chunk := self._pulled():
-            self._left -= len(chunk)
-            if self._left < 0:
+        """Yield the body, once. Raises TransientError if the client is gone, HttpError 413."""
+
+        async def fetch() -> bytes:
+            piece = bytearray()
+            while len(piece) < _PIECE and (chunk := await anext(self._stream, b"")):
+                piece += chunk
+            return bytes(piece)
+
+        while True:
+            try:
+                chunk = anyio.from_thread.run(fetch)
+            except (asyncio.CancelledError, futures.CancelledError):
+                raise TransientError("the server stops before the body is there") from None
+            if not chunk:
+                return
+            self._remaining -= len(chunk)
+            if self._remaining < 0:
                 raise _too_large(self._most)
             yield chunk
 
-    def _pulled(self) -> bytes:
-        try:
-            return anyio.from_thread.run(self._fetch)
-        except (asyncio.CancelledError, futures.CancelledError):
-            raise TransientError("the server stops before the body is there") from None
-
-    async def _fetch(self) -> bytes:
-        held = bytearray()
-        while len(held) < _PIECE and (chunk := await anext(self._stream, b"")):
-            held += chunk
-        return bytes(held)
-
 
 class UploadSpool:
-    """Content put aside in a file without a name, to be read as often as wanted. Close it."""
+    """Content in a file without a name, which can be read several times. Close it."""
 
     def __init__(self, directory: Path) -> None:
         try:
@@ -127,7 +129,7 @@ class UploadSpool:
         self.size = 0
 
     def write(self, data: bytes) -> None:
-        """Appends. Raises NoSpace, LocalError."""
+        """Append. Raises NoSpace, LocalError."""
         try:
             self._file.write(data)
         except OSError as error:
@@ -135,21 +137,23 @@ class UploadSpool:
         self.size += len(data)
 
     def chunks(self) -> Iterator[bytes]:
-        """From the beginning, in pieces of at most 1 MiB."""
+        """Yield the content from the beginning, in pieces of at most 1 MiB."""
         self._file.seek(0)
         while data := self._file.read(MEBIBYTE):
             yield data
 
     def close(self) -> None:
-        """The content is gone."""
+        """Close the file, which deletes it."""
         self._file.close()
 
 
 class FormFile:
-    """Content of known length for a `Put` (`engine.interfaces.Source`): read once, hashed on the way."""
+    """Content of known length for a `WriteRequest` (`engine.interfaces.Source`): read once, hashed on the
+    way.
+    """
 
     def __init__(self, pieces: Iterable[bytes], size: int, digest: bytes | None = None) -> None:
-        """`digest`: the BLAKE3 that it must turn out to have."""
+        """`digest`: the BLAKE3-256 that it must have."""
         self._pieces = pieces
         self._size = size
         self._wanted = digest
@@ -166,24 +170,24 @@ class FormFile:
         return None
 
     def chunks(self, basis: LocalBasis | None = None) -> Iterator[bytes]:
-        """The last piece is handed out once the length is right. Raises TransientError if it is not."""
-        hasher, held, total = blake3(), b"", 0
+        """Yield the pieces; the last one if the length is right. Raises TransientError if it is not."""
+        hasher, pending, total = blake3(), b"", 0
         for piece in self._pieces:
             total += len(piece)
             hasher.update(piece)
-            if held:
-                yield held
-            held = piece
+            if pending:
+                yield pending
+            pending = piece
         digest = hasher.digest()
         if total != self._size or self._wanted not in (None, digest):
             raise TransientError("the content is not what was announced; nothing was changed")
         self._read = Entry(kind=Kind.FILE, size=total, version=b"", digest=digest)
-        if held:
-            yield held
+        if pending:
+            yield pending
 
 
-def room(size: int | None, free: int | None) -> None:
-    """Raises NoSpace before anything is received that cannot be stored."""
+def check_space(size: int | None, free: int | None) -> None:
+    """Raise NoSpace, before anything is received that cannot be stored."""
     if size is not None and free is not None and size > free:
         raise NoSpace(f"{size} bytes do not fit: {free} are free")
 
@@ -197,5 +201,5 @@ async def _stream(request: Request) -> AsyncIterator[bytes]:
         raise TransientError("the client went away in the middle of the body") from None
 
 
-def _too_large(most: int) -> Refused:
-    return Refused(413, f"The body is larger than {most} bytes.")
+def _too_large(most: int) -> HttpError:
+    return HttpError(413, f"The body is larger than {most} bytes.")

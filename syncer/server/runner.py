@@ -1,6 +1,6 @@
-"""The app on a socket: addresses, TLS, uvicorn, a stop that lets requests end.
+"""Run the application with uvicorn: listening sockets, TLS, graceful shutdown.
 
-Signals are the caller's: it says when to stop. A head, a connection, is bounded by `http_protocol`.
+The caller handles signals and says when to stop. `http_protocol` limits connections and request heads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import uvicorn
 from syncer import allocator
 from syncer.errors import ConfigError, SyncerError, UsageError
 from syncer.server.app import Application
-from syncer.server.http_protocol import Entrance, HardenedProtocol, guarded
+from syncer.server.http_protocol import HardenedProtocol, TlsListener, protocol_class
 from syncer.stores.local.filesystem import raise_descriptor_limit
 
 _BACKLOG = 256
@@ -41,51 +41,49 @@ def address(text: str) -> tuple[str, int]:
 def bind(host: str, port: int, *, tls: bool, insecure: bool) -> list[socket.socket]:
     """Listening sockets on every address of the host. Raises UsageError, SyncerError.
 
-    Refuses an address that others can reach, where neither TLS nor `insecure` is asked for.
+    An address that other machines can reach needs TLS or `insecure`: else keys would cross the network
+    readable.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise UsageError(f"--listen: {host} is no address of a machine ({error.strerror})") from None
-    open_to_others = [
-        a for *_, a in found if not ipaddress.ip_address(str(a[0]).partition("%")[0]).is_loopback
-    ]
-    if open_to_others and not tls and not insecure:
+    public = [a for *_, a in found if not ipaddress.ip_address(str(a[0]).partition("%")[0]).is_loopback]
+    if public and not tls and not insecure:
         raise UsageError(f"{host} can be reached by other machines, and there is no TLS", hint=_HINT_TLS)
-    made: list[socket.socket] = []
+    sockets: list[socket.socket] = []
     for family, _, _, _, where in dict.fromkeys(found):
-        # One port for all addresses of the host, also where it was left to the system.
-        chosen = made[0].getsockname()[1] if made else port
-        made.append(_listening(family, (where[0], chosen, *where[2:])))
-    return made
-
-
-def _listening(family: int, where: tuple[object, ...]) -> socket.socket:
-    try:
-        return socket.create_server(where, family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise SyncerError(
-            f"cannot listen on {where[0]} port {where[1]}: {error.strerror}",
-            hint="another program may use the port; choose another, or 0 for a free one",
-        ) from error
+        # One port for all addresses of the host, also if the system chose it.
+        chosen = sockets[0].getsockname()[1] if sockets else port
+        try:
+            sockets.append(
+                socket.create_server((where[0], chosen, *where[2:]), family=family, backlog=_BACKLOG)
+            )
+        except OSError as error:
+            raise SyncerError(
+                f"cannot listen on {where[0]} port {chosen}: {error.strerror}",
+                hint="another program may use the port; choose another, or 0 for a free one",
+            ) from error
+    return sockets
 
 
 def url_of(host: str, sockets: list[socket.socket], *, tls: bool) -> str:
-    """Where a client finds the server; ends with a slash."""
+    """The URL of the server; ends with a slash."""
     shown = f"[{host}]" if ":" in host else host
     return f"{'https' if tls else 'http'}://{shown}:{sockets[0].getsockname()[1]}/"
 
 
 def check_tls(cert: Path, key: Path) -> None:
-    """Raises ConfigError for a pair that cannot be used."""
+    """Raise ConfigError for a certificate and a key that cannot be used."""
 
     def refuse() -> NoReturn:
         raise ConfigError(
             f"{key} is protected by a passphrase", hint="store the key without one, readable by you only"
         )
 
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        _context().load_cert_chain(cert, key, password=refuse)
+        context.load_cert_chain(cert, key, password=refuse)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(
             f"the certificate {cert} and the key {key} cannot be used: {error.strerror or error}",
@@ -93,14 +91,8 @@ def check_tls(cert: Path, key: Path) -> None:
         ) from error
 
 
-def _context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
 class ServerRunner(uvicorn.Server):
-    """uvicorn, whose signals are ours."""
+    """uvicorn, without its signal handlers, and with a shutdown that ends long requests."""
 
     def __init__(
         self,
@@ -117,31 +109,35 @@ class ServerRunner(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """None: whoever started us looks for them."""
+        """Do nothing: the command line handles signals."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Tells once requests are taken."""
+        """Call `ready` once requests are accepted."""
         await super().startup(sockets)
         allocator.settle()
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Whoever has not ended when the patience is over finds its connection gone, and ends by that."""
-        patience = max((self.config.timeout_graceful_shutdown or 0) - 1.5, 0)  # uvicorn cancels after that
-        timer = asyncio.get_running_loop().call_later(patience, self._sever)
+        """Let requests end for a while, then abort their connections.
+
+        A request whose connection is gone ends by itself, in order; uvicorn would cancel its task.
+        """
+
+        def abort() -> None:
+            self._application.stop()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, HardenedProtocol):
+                    connection.transport.abort()
+
+        seconds = max((self.config.timeout_graceful_shutdown or 0) - 1.5, 0)  # uvicorn cancels after that
+        timer = asyncio.get_running_loop().call_later(seconds, abort)
         await super().shutdown(sockets)
         timer.cancel()
 
-    def _sever(self) -> None:
-        self._application.stop()
-        for connection in list(self.server_state.connections):
-            if isinstance(connection, HardenedProtocol):
-                connection.transport.abort()
-
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second."""
-        self._application.look()
+        """Called ten times a second; True ends the server."""
+        self._application.check_keys()
         return self._stopped() or await super().on_tick(counter)
 
 
@@ -153,13 +149,13 @@ def run(
     ready: Callable[[], None],
     stopped: Callable[[], bool],
 ) -> None:
-    """Serves until `stopped()`; requests in flight have a few seconds then."""
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what it could tell is in our own log
+    """Serve until `stopped()`; requests in flight then have a few seconds."""
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # the access log has what it would say
     allocator.spare()
     raise_descriptor_limit()
-    protocol = guarded(app.limits)
+    protocol = protocol_class(app.limits)
     if tls is not None:
-        sockets = [Entrance(sock, protocol.doors) for sock in sockets]
+        sockets = [TlsListener(sock, protocol.limiter) for sock in sockets]
     config = uvicorn.Config(
         app,
         http=protocol,

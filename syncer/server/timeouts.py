@@ -1,7 +1,7 @@
-"""Deadlines on bodies and answers: who sends or takes too slowly is let go, known or not.
+"""ASGI middleware: disconnect clients that send a body or read a response too slowly, authenticated or not.
 
-ASGI middleware around everything, so it is armed before the gate. Only the time spent waiting for
-the client counts, never our own. Heads and connections are bounded in `http_protocol`.
+It is outside of the authentication. Only the time spent waiting for the client counts, not the server's own.
+`http_protocol` limits request heads and connections.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from ipaddress import ip_network
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from syncer.server.errors import Refused
+from syncer.server.errors import HttpError
 from syncer.wire.versions import ROOT
 
-_FRAMED = ("put", "delta")
+_FRAMED = ("put", "delta")  # calls whose body is frames
 
 
 def neighbourhood(address: str) -> str:
-    """Whom an address is counted with: of IPv6 everybody has a /64, so that is one client (RFC 6177)."""
+    """The text under which an address is counted: its /64 for IPv6, which is one customer (RFC 6177)."""
     if ":" not in address:
         return address
     try:
@@ -29,16 +29,16 @@ def neighbourhood(address: str) -> str:
 
 
 ABORT = "syncer.abort"
-"""Among the extensions of a scope: ends the connection at once, whatever is still to be sent."""
+"""Extension of an ASGI scope: a function that aborts the connection, whatever is still to be sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """What a client may cost. Times in seconds, rates in bytes per second.
+    """Limits on what clients may use. Times in seconds, rates in bytes per second.
 
-    A body is cut off that comes at less than `rate`, once it is `grace` seconds behind; likewise an
-    answer that nobody takes. A stream of frames may pause for `silence`: a client that makes a delta
-    of a huge file that hardly changed has signs of life to send, and nothing else.
+    A body that arrives at less than `rate` is cut off once it is `grace` seconds behind; likewise a response
+    that is not read. A stream of frames may pause for `silence`: a client that makes a delta of a huge file
+    that hardly changed has nothing to send but keep-alives.
     """
 
     head_bytes: int = 64 << 10
@@ -48,40 +48,40 @@ class Timeouts:
     rate: float = 1024.0
     silence: float = 120.0
     connections: int = 1024
-    """In all. Until a key was seen a connection is a stranger's, and the next three are for those."""
+    """In all. The next three limits are for connections that were not authenticated yet."""
     strangers: int = 256
     per_address: int = 128
     handshakes: int = 128
-    """Of TLS, before a connection counts as one."""
+    """TLS handshakes at once, before they count as connections."""
     pipelined: int = 16
-    """Requests that may wait behind one another on a connection."""
+    """Pipelined requests that may wait on a connection."""
     queue_seconds: float = 10.0
-    """How long a request waits for its turn before its client is told to come again."""
+    """How long a request waits for a slot until it is answered 503."""
     requests: int = 96
-    """Of the SmartFile API that are worked on at once; the rest waits, without a thread."""
+    """Requests of the SmartFile API at once; the rest waits without a thread."""
     requests_per_key: int = 32
     calls: int = 48
-    """The same of the extension: each has a thread and a few MiB."""
+    """Calls of Syncer's own protocol at once: each has a thread and a few MiB."""
     calls_per_key: int = 12
     listeners: int = 1000
-    """Clients that wait for news."""
+    """Clients that wait for changes (long polls)."""
     listeners_per_key: int = 256
     uploads: int = 16
-    """Threads that read bodies of the SmartFile API as they come."""
+    """Threads that read bodies of the SmartFile API while they arrive."""
     uploads_per_key: int = 8
     searches: int = 8
-    """Deltas and signatures that are made at once."""
+    """Deltas and signatures that are computed at once."""
     searches_per_key: int = 4
     tasks_per_key: int = 20
     """Tasks that wait or run."""
     memory: int = 112 << 20
-    """Bytes for requests that are being read and searched, beyond what each has for itself."""
+    """Bytes for the bodies, listings and searches of all requests, beyond the few KiB that each may use."""
     memory_per_key: int = 64 << 20
     linger_seconds: float = 15.0
-    """How long the rest of a body is read that nobody wants any more, so that the answer arrives."""
+    """How long the rest of a body is read and dropped after its response, so that the response arrives."""
     linger_bytes: int = 64 << 20
     stop_seconds: float = 4.0
-    """How long requests in flight may take when the server stops."""
+    """How long requests in flight may take after the server was told to stop."""
 
 
 SETTINGS = (
@@ -102,7 +102,7 @@ SETTINGS = (
 
 
 class Deadlines:
-    """Ends a request whose client does not keep up: 408 while it sends, silence while it takes."""
+    """Ends a request whose client is too slow: with 408 while it sends, by an abort while it reads."""
 
     def __init__(self, app: ASGIApp, limits: Timeouts) -> None:
         self._app = app
@@ -112,61 +112,57 @@ class Deadlines:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         limits = self._limits
-        sending = _Patience(limits.grace, limits.rate)
+        sending = _TimeAllowance(limits.grace, limits.rate)
         if scope["path"].startswith(f"/{ROOT}") and scope["path"].rpartition("/")[2] in _FRAMED:
-            sending = _Patience(limits.silence, 1 / limits.silence)  # a byte is enough
-        taking = _Patience(limits.grace, limits.rate)
+            sending = _TimeAllowance(limits.silence, 1 / limits.silence)  # any byte renews it
+        reading = _TimeAllowance(limits.grace, limits.rate)
 
         whole = False
 
         async def received() -> Message:
             nonlocal whole
-            if whole:  # what is awaited now is the end of the connection, which may take as long as it likes
+            if whole:  # awaited now is the end of the connection, for which there is no deadline
                 return await receive()
             async with sending as timeout:
                 message = await receive()
             if timeout.expired():
-                raise Refused(408, "The body came too slowly.", headers={"Connection": "close"})
+                raise HttpError(408, "The body came too slowly.", headers={"Connection": "close"})
             sending.credit(len(message.get("body", b"")))
             whole = not message.get("more_body", False)
             return message
 
         async def sent(message: Message) -> None:
-            async with taking as timeout:
+            async with reading as timeout:
                 await send(message)
             if timeout.expired():
-                scope.get("extensions", {}).get(ABORT, _nothing)()
-                raise TimeoutError("the answer was taken too slowly")
-            taking.credit(len(message.get("body", b"")))
+                scope.get("extensions", {}).get(ABORT, lambda: None)()
+                raise TimeoutError("the response was read too slowly")
+            reading.credit(len(message.get("body", b"")))
 
         await self._app(scope, received, sent)
 
 
-def _nothing() -> None:
-    """Where no protocol of ours is below, there is nothing to abort."""
-
-
-class _Patience:
-    """How long one direction of one request may still keep us waiting."""
+class _TimeAllowance:
+    """The time that one direction of a request may still be waited for; bytes add to it (`credit`)."""
 
     def __init__(self, grace: float, rate: float) -> None:
         self._rate = rate
-        self._most = self._left = grace
-        self._began = 0.0
+        self._most = self._seconds = grace
+        self._started = 0.0
         self._timeout: asyncio.Timeout | None = None
 
     def credit(self, size: int) -> None:
-        self._left = min(self._left + size / self._rate, self._most)
+        self._seconds = min(self._seconds + size / self._rate, self._most)
 
     async def __aenter__(self) -> asyncio.Timeout:
         loop = asyncio.get_running_loop()
-        self._began = loop.time()
-        self._timeout = asyncio.timeout(max(self._left, 0))
+        self._started = loop.time()
+        self._timeout = asyncio.timeout(max(self._seconds, 0))
         return await self._timeout.__aenter__()
 
     async def __aexit__(self, *error: object) -> bool:
         assert self._timeout is not None
-        self._left -= asyncio.get_running_loop().time() - self._began
+        self._seconds -= asyncio.get_running_loop().time() - self._started
         try:
             await self._timeout.__aexit__(*error)  # type: ignore[arg-type]
         except TimeoutError:

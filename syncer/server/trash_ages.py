@@ -1,7 +1,7 @@
-"""How long each folder of the server's trash has been there, by the time that passed for this server.
+"""Ages of the batches in the server's trash, measured by elapsed time, in a file of the state directory.
 
-A file in the state directory. The wall clock may be set forth or back, or be wrong after a boot: nothing in
-the trash gets older by that (`clock.passed`). What is not known, or a file that cannot be read, is new.
+The wall clock may be set, or be wrong after a boot: nothing in the trash gets older by that
+(`clock.passed`). A batch that the file does not name is new, and so are all if the file cannot be read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 from syncer.clock import Moment, Uptime, passed
 
 LOOKS: Final = 3
-"""So often must something have been seen since before it may go for its age."""
+"""A batch must have been seen so many times since the first time before it expires."""
 
 
 @dataclass(slots=True)
@@ -30,35 +30,39 @@ class _Ages:
 
 
 class TrashAges:
-    """For one thread."""
+    """The age file. For one thread."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._ages = _read(path)
+        self._ages = _Ages()
+        try:
+            document = json.loads(path.read_text(encoding="ascii"))
+            uptime = Uptime(boot=str(document["boot"]), ns=int(document["uptime_ns"]))
+            self._ages = _Ages(
+                age_ns=int(document["age_ns"]),
+                looks=int(document["looks"]),
+                moment=Moment(wall_ns=int(document["wall_ns"]), uptime=uptime),
+                seen={
+                    os.fsdecode(bytes.fromhex(name)): (int(age), int(looks))
+                    for name, (age, looks) in document["seen"].items()
+                },
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            pass  # missing or damaged: everything is new
 
-    def older(self, now: Moment, there: Collection[str], kept_ns: int) -> set[str]:
-        """Of the names that are there now, those that have been for longer. Raises OSError."""
+    def older(self, now: Moment, present: Collection[str], kept_ns: int) -> set[str]:
+        """The names among those present that have been there for longer than `kept_ns`. Raises OSError."""
         ages = self._ages
         if ages.moment is not None:
             ages.age_ns += passed(ages.moment, now).ns
         ages.moment, ages.looks = now, ages.looks + 1
-        ages.seen = {name: ages.seen.get(name, (ages.age_ns, ages.looks)) for name in there}
-        self._write()
-        return {
-            name
-            for name, (age, looks) in ages.seen.items()
-            if ages.age_ns - age > kept_ns and ages.looks - looks >= LOOKS
-        }
-
-    def _write(self) -> None:
-        ages, moment = self._ages, self._ages.moment
-        assert moment is not None
+        ages.seen = {name: ages.seen.get(name, (ages.age_ns, ages.looks)) for name in present}
         document = {
             "age_ns": ages.age_ns,
             "looks": ages.looks,
-            "wall_ns": moment.wall_ns,
-            "boot": moment.uptime.boot,
-            "uptime_ns": moment.uptime.ns,
+            "wall_ns": now.wall_ns,
+            "boot": now.uptime.boot,
+            "uptime_ns": now.uptime.ns,
             "seen": {os.fsencode(name).hex(): seen for name, seen in ages.seen.items()},
         }
         fresh = self._path.with_name(f"{self._path.name}.new")
@@ -68,20 +72,8 @@ class TrashAges:
             file.flush()
             os.fsync(descriptor)
         os.rename(fresh, self._path)
-
-
-def _read(path: Path) -> _Ages:
-    try:
-        told = json.loads(path.read_text(encoding="ascii"))
-        uptime = Uptime(boot=str(told["boot"]), ns=int(told["uptime_ns"]))
-        return _Ages(
-            age_ns=int(told["age_ns"]),
-            looks=int(told["looks"]),
-            moment=Moment(wall_ns=int(told["wall_ns"]), uptime=uptime),
-            seen={
-                os.fsdecode(bytes.fromhex(name)): (int(age), int(looks))
-                for name, (age, looks) in told["seen"].items()
-            },
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return _Ages()
+        return {
+            name
+            for name, (age, looks) in ages.seen.items()
+            if ages.age_ns - age > kept_ns and ages.looks - looks >= LOOKS
+        }

@@ -1,8 +1,7 @@
-"""Noticing changes that were made in the served folder directly, not through this server.
+"""Watch the served folder for changes that are not made through this server, and add them to the change feed.
 
-It passes on to the feed what `syncer.watch` notices, as directories, and concludes nothing: an event too many
-costs a look, and what goes unnoticed is found by the next full one. Where the system gives no events, all
-directories are looked at while somebody waits.
+Events come from `syncer.watch`. An event too many costs a client a scan of a directory; a missed change is
+found by its next full scan. Where the system has no events, all directories are polled while a client waits.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from syncer.engine.model import RelPath
 from syncer.engine.paths import join, parts
 from syncer.engine.scope import Places
 from syncer.errors import SyncerError
-from syncer.server.change_feed import MOST, Feed
-from syncer.server.folder import Key, ServedFolder, ServedStore, is_hidden
+from syncer.server.change_feed import MOST, ChangeFeed
+from syncer.server.folder import Key, ServedFolder, is_hidden
 from syncer.stores.local.snapshots import without_snapshots
 from syncer.watch.watcher import POLL, FolderWatch
 
@@ -26,13 +25,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger("syncer.server")
 
 
-class Watch:
-    """Tells the feed of a served folder what happens in it, from `start` on."""
+class ChangeWatcher:
+    """Adds changes on the disk to the feed of a served folder, from `start` on."""
 
     def __init__(
         self,
         served: ServedFolder,
-        feed: Feed,
+        feed: ChangeFeed,
         *,
         open_events: OpenEvents | None = None,
         poll: float = POLL,
@@ -42,7 +41,7 @@ class Watch:
         self._feed = feed
         self._folder = FolderWatch(
             str(served.folder),
-            changed=self._tell,
+            changed=self._add,
             on_problem=_warn,
             open_events=open_events,
             select=without_snapshots,
@@ -51,47 +50,44 @@ class Watch:
         )
 
     def start(self) -> None:
-        """Returns once nothing that happens from now on goes unnoticed. Costs nothing a second time."""
+        """Return once every change from now on is noticed. Does nothing when called again."""
         self._folder.start()
 
     def stop(self) -> None:
-        """Nothing is told any more."""
+        """End the watch."""
         self._folder.stop()
 
-    def _tell(self, places: Places) -> None:
+    def _add(self, places: Places) -> None:
         if places.everywhere:
             self._feed.lost()
             return
-        found = set(places.directories)
+        changed = set(places.directories)
         for tree in places.trees:
-            found |= set(self._below(tree))
-        shown = [path for path in found if not any(map(is_hidden, parts(path)))]
-        if shown:
-            self._feed.changed("", shown, noticed=True)
+            changed |= set(self._below(tree))
+        visible = [path for path in changed if not any(map(is_hidden, parts(path)))]
+        if visible:
+            self._feed.changed("", visible, noticed=True)
 
     def _below(self, tree: RelPath) -> Iterator[RelPath]:
-        """A directory that came, with all below: what stood under its name before may be known to clients."""
+        """Yield a directory that appeared and all below it: clients may know other ones under these names."""
         yield tree
-        ahead = [tree]
+        pending = [tree]
         count = 0
         try:
             with self._served.store(Key(name="")) as store:
-                while ahead and count <= MOST:
-                    below = _subdirectories(store, ahead.pop())
+                while pending and count <= MOST:
+                    path = pending.pop()
+                    try:
+                        below = [join(path, name) for name in store.directories(path)]
+                    except SyncerError:
+                        continue  # gone meanwhile, which is an event of its own, or not readable
                     yield from below
-                    ahead += below
+                    pending += below
                     count += len(below)
         except SyncerError:
-            count = MOST + 1  # no way in, or no more
+            count = MOST + 1  # the folder cannot be opened (any more)
         if count > MOST:
             self._feed.lost()
-
-
-def _subdirectories(store: ServedStore, path: RelPath) -> list[RelPath]:
-    try:
-        return [join(path, name) for name in store.directories(path)]
-    except SyncerError:
-        return []  # gone meanwhile, which is told, or not to be read
 
 
 def _warn(message: str, remedy: str) -> None:

@@ -1,7 +1,8 @@
-"""The formats of Syncer's own extension, spoken by `syncer serve` and by the store that talks to it.
+"""Wire formats of Syncer's own protocol, shared by `syncer serve` and `stores.peer`.
 
-`docs/extension.md` is the description; `versions` the negotiation of its version, `schema` the engine's
-values as JSON, `frames` the stream in which content travels. No I/O, no HTTP.
+`docs/extension.md` describes the protocol. `versions` negotiates its version, `schema` has the engine's
+values as JSON, `frames` and `contents` the streams of file contents, `compression` zstd, `validation` and
+`bounded_json` the checks of what another machine sends. No I/O, no HTTP.
 """
 
 from syncer.wire.versions import FIRST, base

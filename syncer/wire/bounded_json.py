@@ -1,8 +1,8 @@
-"""JSON from another machine: how much memory its values would take is known before they are made.
+"""JSON documents from another machine, parsed only if the memory for their values is within a limit.
 
-A few KiB of zstd unpack to megabytes of `[[],[],…`, and each of those becomes an object of 60 to 240 bytes: a
-limit on the text alone bounds nothing. `weigh` estimates from above by counting the characters that begin a
-value, which takes a hundredth of the time of parsing. Pure; what an answer may weigh is the caller's to say.
+A few KiB of zstd decompress to megabytes of `[[],[],…`, and each of those becomes an object of 60 to 240
+bytes, so a limit on the text alone bounds nothing. `weigh` computes an upper bound from the number of
+characters that begin a value, in a hundredth of the time of parsing. The caller sets the limit.
 """
 
 from __future__ import annotations
@@ -15,29 +15,27 @@ from syncer.errors import PermanentError
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
-MOST = 96 << 20  # bytes that the values of one document may take, unless the caller says otherwise
-_UNCOUNTED = 256 << 10  # bytes of text that cannot come to more than 10 MiB: not worth counting
+MOST = 96 << 20  # bytes: the default limit on the memory that the values of one document take
+_UNCOUNTED = 256 << 10  # bytes of text whose values take 10 MiB at most: not worth weighing
 # Bytes of CPython 3.11 to 3.14 on 64 bits, rounded up: an object with its first key, a list with its first
-# element, and any other element with its place and the head of a string.
+# element, and any other element with its slot and the header of a string.
 _OBJECT, _LIST, _MEMBER, _ELEMENT = 248, 104, 136, 72
 _ASTRAL = re.compile(rb"\\u[dD][89abAB]")
 
 
 class TooLarge(PermanentError):
-    """The values of a document would take more memory than was set aside for them."""
+    """The values of a document would take more memory than the limit."""
 
 
 class Weight(NamedTuple):
-    """What a document comes to at most: values, and bytes that parsing takes, the text itself left out."""
+    """Upper bounds for a document: number of values, and bytes that parsing takes besides the text."""
 
     values: int
     size: int
 
 
 def weigh(text: bytes | bytearray) -> Weight:
-    """By the punctuation. Characters within strings are counted like others: a list of names full of commas
-    weighs too much, never too little.
-    """
+    """Count the punctuation, also within strings: a name full of commas weighs too much, never too little."""
     objects, lists, members, others = map(text.count, (b"{", b"[", b":", b","))
     plain = text.isascii()
     # Python keeps four bytes a character in strings with one beyond U+FFFF, two with one beyond Latin-1.
@@ -52,18 +50,29 @@ def weigh(text: bytes | bytearray) -> Weight:
 
 
 def loads(text: bytes | bytearray, *, most: int = MOST) -> Json:
-    """The value of a document. Raises TooLarge, ValueError for what is no JSON."""
+    """Parse a document whose values take at most `most` bytes. Raises TooLarge; ValueError if it is no
+    JSON.
+    """
     if len(text) > _UNCOUNTED and (found := weigh(text).size) > most:
         raise TooLarge(
-            f"an answer whose values take {found >> 20} MiB of memory, where {most >> 20} MiB are bearable"
+            f"the response is too large: its values take {found >> 20} MiB of memory, "
+            f"the limit is {most >> 20} MiB"
         )
-    return parsed(text)
+    return parse(text)
 
 
-def parsed(text: bytes | bytearray) -> Json:
-    """The value of a document that was weighed, or is small. Raises ValueError."""
+def parse(text: bytes | bytearray) -> Json:
+    """Parse a document that was weighed, or is small. Raises ValueError."""
     try:
         value: Json = json.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return value
+
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # made once: each small file takes two calls
+
+
+def dumps(value: Json) -> bytes:
+    """Serialize without blanks, in ASCII."""
+    return _encode(value).encode("ascii")

@@ -1,8 +1,9 @@
-"""The engine's values as JSON, and back. Whatever comes in is checked; nothing unknown gets through.
+"""JSON schema of the protocol: the engine's values to JSON (`…_out`) and back, checked (`…_in`).
 
-Paths are strings; bytes of names that are not UTF-8 travel as lone surrogates, which JSON escapes
-(PEP 383). Versions, tokens and fingerprints are opaque bytes in hex. Lists, not
-objects, where there are thousands of them.
+Paths are strings; bytes of names that are not UTF-8 travel as lone surrogates, which JSON escapes (PEP 383).
+Versions, tokens and fingerprints are opaque bytes in hex. Entries are lists, not objects: a listing has
+thousands of them. Every `…_in` raises PermanentError for anything that `docs/extension.md` does not
+describe.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from syncer.errors import (
     Unmovable,
     Unreadable,
 )
-from syncer.wire.bounded_json import Json
+from syncer.wire.bounded_json import Json, parse
 
 ValueT = TypeVar("ValueT")
 
@@ -64,6 +65,7 @@ _ERRORS: Mapping[str, type[StoreError | LocalError]] = {
         NoSpace,
     )
 }
+_METHODS: Mapping[str, Method] = {method.value: method for method in Method}
 _WIDEST = 1 << 63
 _DAY = 86_400  # seconds
 _MOUNTS = 10_000  # mount points inside one root
@@ -71,19 +73,28 @@ _LONGEST = 64 << 10  # characters of a path; no system call takes more than 4 Ki
 
 
 def malformed(what: str) -> PermanentError:
-    """What is raised for a message that is not as `docs/extension.md` says."""
-    return PermanentError(f"the other end sent something else than {what}")
+    """The error of a message that is not as `docs/extension.md` says; `what` was expected."""
+    return PermanentError(f"malformed message: {what} was expected")
 
 
 def take(value: Json, kind: type[ValueT], what: str) -> ValueT:
-    """The value if it is of that type (a bool is no int). Raises PermanentError."""
+    """The value itself if it is of type `kind` (a bool is no int). Raises PermanentError."""
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise malformed(what)
     return value
 
 
-def path(value: Json) -> str:
-    """A path that is one; "" is the root. Raises PermanentError."""
+def object_in(text: bytes | bytearray) -> dict[str, Json]:
+    """A JSON object from its text, which was weighed or is small. Raises PermanentError."""
+    try:
+        value = parse(text)
+    except ValueError as error:
+        raise malformed("a JSON object") from error
+    return take(value, dict, "a JSON object")
+
+
+def path_in(value: Json) -> str:
+    """A relative path without empty parts, `.`, `..` or NUL; "" is the root. Raises PermanentError."""
     found = take(value, str, "a path")
     if found and (len(found) > _LONGEST or any(p in ("", ".", "..") or "\0" in p for p in parts(found))):
         raise malformed("a path")
@@ -91,7 +102,7 @@ def path(value: Json) -> str:
 
 
 def octets(value: Json, what: str = "bytes in hex", most: int = 4096) -> bytes:
-    """Bytes from hex. Raises PermanentError."""
+    """At most `most` bytes from hex. Raises PermanentError."""
     text = take(value, str, what)
     try:
         found = bytes.fromhex(text)
@@ -103,7 +114,7 @@ def octets(value: Json, what: str = "bytes in hex", most: int = 4096) -> bytes:
 
 
 def number(value: Json, what: str = "a number") -> int:
-    """An integer that is not negative and fits 63 bits. Raises PermanentError."""
+    """An integer of 0 to 2^63 - 1. Raises PermanentError."""
     found = take(value, int, what)
     if not 0 <= found < _WIDEST:
         raise malformed(what)
@@ -111,17 +122,12 @@ def number(value: Json, what: str = "a number") -> int:
 
 
 def optional(value: Json, read: Callable[[Json], ValueT]) -> ValueT | None:
-    """None, or what `read` makes of it."""
+    """None for null, else `read(value)`."""
     return None if value is None else read(value)
 
 
 def _flag(value: Json) -> bool:
     return take(value, bool, "true or false")
-
-
-def _time(value: Json) -> int:
-    """Nanoseconds since 1970, perhaps before it, perhaps far away."""
-    return take(value, int, "a time")
 
 
 def _digest(value: Json) -> bytes:
@@ -151,7 +157,7 @@ def entry_out(entry: Entry) -> Json:
 def file_text(
     size: int, version: bytes, mtime_ns: int, executable: bool | None, digest: bytes | None, *, trusted: bool
 ) -> str:
-    """`entry_out` of a file as JSON, without any of the objects between."""
+    """The JSON text of a file's `entry_out`, made without intermediate objects: listings need it fast."""
     bit = "null" if executable is None else "true" if executable else "false"
     known = f'"{digest.hex()}"' if digest is not None else "null"
     return f'[1,{size},"{version.hex()}",{mtime_ns},{bit},{known},null,{"true" if trusted else "false"}]'
@@ -166,12 +172,20 @@ def entry_in(value: Json) -> Entry:
         kind=kind_in(kind),
         size=number(size, "a size"),
         version=octets(version, "a version"),
-        mtime_ns=optional(mtime, _time),
+        mtime_ns=optional(mtime, lambda v: take(v, int, "a time")),
         executable=optional(executable, _flag),
         digest=optional(digest, _digest),
         target=optional(target, lambda v: take(v, str, "a target")),
         trusted=_flag(trusted),
     )
+
+
+def file_entry_in(value: Json) -> Entry:
+    """The entry of a file. Raises PermanentError."""
+    entry = entry_in(value)
+    if entry.kind is not Kind.FILE:
+        raise malformed("a file")
+    return entry
 
 
 def kind_in(value: Json) -> Kind:
@@ -183,7 +197,7 @@ def kind_in(value: Json) -> Kind:
 
 
 def seen_out(seen: Seen) -> Json:
-    """An entry, `{"trouble", "message"}` for an obstacle, null for nothing."""
+    """An entry, `{"trouble", "message"}` for a blocked one, null for an absent one."""
     if isinstance(seen, BlockedEntry):
         return {"trouble": seen.trouble.value, "message": seen.message}
     return entry_out(seen) if seen is not None else None
@@ -198,34 +212,34 @@ def seen_in(value: Json) -> Seen:
     try:
         trouble = BlockReason(value.get("trouble"))
     except ValueError:
-        raise malformed("an obstacle") from None
-    return BlockedEntry(trouble, take(value.get("message"), str, "an obstacle"))
+        raise malformed("a blocked entry") from None
+    return BlockedEntry(trouble, take(value.get("message"), str, "a message"))
 
 
 def listing_out(listing: Listing) -> Json:
-    """`[fingerprint, {name: entry or obstacle}, [leftover, …]]`, and the mount where there is one."""
-    told: list[Json] = [
+    """`[fingerprint, {name: entry or blocked entry}, [leftover, …]]`, and the mount where there is one."""
+    fields: list[Json] = [
         listing.fingerprint.hex() if listing.fingerprint is not None else None,
         {name: seen_out(seen) for name, seen in listing.entries.items()},
         list(listing.leftovers),
     ]
-    return [*told, listing.mount] if listing.mount else told
+    return [*fields, listing.mount] if listing.mount else fields
 
 
 def listing_in(value: Json) -> Listing:
-    """Raises PermanentError. Names are not judged here: the engine does that."""
+    """Raises PermanentError. Which names are safe is judged by the engine."""
     if not isinstance(value, list) or len(value) not in (3, 4) or not isinstance(value[1], dict):
         raise malformed("a listing")
     entries: dict[str, Entry | BlockedEntry] = {}
-    for name, told in value[1].items():
-        seen = seen_in(told)
+    for name, child in value[1].items():
+        seen = seen_in(child)
         if seen is None:
             raise malformed("an entry")
         entries[name] = seen
     return Listing(
         entries=entries,
         fingerprint=optional(value[0], octets),
-        leftovers=tuple(path(v) for v in take(value[2], list, "a list of leftovers")),
+        leftovers=tuple(path_in(v) for v in take(value[2], list, "a list of leftovers")),
         mount=_mount(value[3]) if len(value) == 4 else "",
     )
 
@@ -234,25 +248,25 @@ def listing_in(value: Json) -> Listing:
 
 
 def error_out(error: SyncerError) -> Json:
-    """`{"code", "message", "hint"}`; what has no code of its own is a refusal."""
+    """`{"code", "message", "hint", "path"}`; an error without a code of its own is sent as PermanentError."""
     code = getattr(error, "code", PermanentError.code)
-    after = getattr(error, "retry_after", None)
-    told: dict[str, Json] = {"code": code, "message": error.message, "hint": error.hint, "path": error.path}
-    return {**told, "retry_after": after} if after is not None else told
+    delay = getattr(error, "retry_after", None)
+    fields: dict[str, Json] = {"code": code, "message": error.message, "hint": error.hint, "path": error.path}
+    return {**fields, "retry_after": delay} if delay is not None else fields
 
 
 def error_in(value: Json) -> StoreError | LocalError:
-    """Raises PermanentError where it is none. An unknown code is a refusal."""
+    """Raises PermanentError if it is no error. An unknown code becomes PermanentError too."""
     if not isinstance(value, dict):
         raise malformed("an error")
     texts = [take(value.get(key, ""), str, "an error") for key in ("code", "message", "hint", "path")]
-    code, message, hint, where = (text[:4096] for text in texts)
+    code, message, hint, path = (text[:4096] for text in texts)
     kind = _ERRORS.get(code, PermanentError)
-    after = value.get("retry_after")
-    if kind is TransientError and isinstance(after, int | float) and not isinstance(after, bool):
-        patience = float(min(max(after, 0), _DAY)) if after == after else None  # not a number: none
-        return TransientError(message, hint=hint, path=where, retry_after=patience)
-    return kind(message, hint=hint, path=where)
+    delay = value.get("retry_after")
+    if kind is TransientError and isinstance(delay, int | float) and not isinstance(delay, bool):
+        retry_after = float(min(max(delay, 0), _DAY)) if delay == delay else None  # NaN: none
+        return TransientError(message, hint=hint, path=path, retry_after=retry_after)
+    return kind(message, hint=hint, path=path)
 
 
 def outcome_out(outcome: Outcome) -> Json:
@@ -269,10 +283,10 @@ def outcome_out(outcome: Outcome) -> Json:
 
 
 def outcome_in(value: Json) -> Outcome:
-    """Raises PermanentError. How many bytes crossed only the two ends of the wire know."""
+    """Raises PermanentError. Byte counts do not travel: each end counts what it sent and received."""
     match value:
-        case ["done", entry, str(method)]:
-            return Done(entry=optional(entry, entry_in), method=_method(method))
+        case ["done", entry, str(method)] if method in _METHODS:
+            return Done(entry=optional(entry, entry_in), method=_METHODS[method])
         case ["stale", str(message)]:
             return Stale(message=message[:4096])
         case ["skipped", str(message)]:
@@ -281,13 +295,6 @@ def outcome_in(value: Json) -> Outcome:
             return Failed(error=error_in(error))
         case _:
             raise malformed("an outcome")
-
-
-def _method(name: str) -> Method:
-    try:
-        return Method(name)
-    except ValueError:
-        raise malformed("a method") from None
 
 
 # -- roots and capabilities ---------------------------------------------------------
@@ -317,7 +324,7 @@ def _mounts(value: Json) -> dict[str, str]:
     """Mount points with what is mounted there; the root itself is none."""
     if not isinstance(value, dict) or len(value) > _MOUNTS or "" in value:
         raise malformed("mounts")
-    return {path(place): _mount(identity) for place, identity in value.items()}
+    return {path_in(point): _mount(identity) for point, identity in value.items()}
 
 
 def _mount(value: Json) -> str:
@@ -327,17 +334,17 @@ def _mount(value: Json) -> str:
     return found
 
 
-def capabilities_out(able: Capabilities) -> Json:
+def capabilities_out(capabilities: Capabilities) -> Json:
     """All fields by name."""
-    return asdict(able)
+    return asdict(capabilities)
 
 
 def capabilities_in(value: Json) -> Capabilities:
-    """Fields that are missing have their defaults, unknown ones are left aside. Raises PermanentError."""
+    """Missing fields have their defaults, unknown ones are ignored. Raises PermanentError."""
     if not isinstance(value, dict):
         raise malformed("capabilities")
     known = {f.name: f.default for f in fields(Capabilities)}
-    told = {name: given for name, given in value.items() if name in known}
-    for name, given in told.items():
+    accepted = {name: given for name, given in value.items() if name in known}
+    for name, given in accepted.items():
         take(given, type(known[name]), f"a value for {name}")
-    return Capabilities(**told)  # type: ignore[arg-type]
+    return Capabilities(**accepted)  # type: ignore[arg-type]

@@ -1,8 +1,8 @@
-"""Which version of the extension a client and a server speak: the highest that both know.
+"""Protocol version negotiation: a client and a server use the highest version that both support.
 
-The server announces its versions in the answer of ping, the client chooses. A server from before there was
-a list announces the one version that it speaks, and a client from before compares just that one: so the
-lowest version of the list stands there as well.
+The server announces its versions in the response of `ping`, the client chooses. The first release announced
+a single version in `extension` and its client compares that one only, so the lowest version of the list
+stands there as well.
 """
 
 from __future__ import annotations
@@ -15,31 +15,33 @@ from syncer.errors import NoCommonVersion
 
 FIRST: Final = 1
 SPOKEN: tuple[int, ...] = (FIRST,)
-"""The versions that this Syncer speaks, as a client and as a server, in ascending order."""
+"""The versions that this Syncer supports, as a client and as a server, in ascending order."""
 ROOT: Final = "syncer/"
-"""Where all versions are, below the server's URL."""
-_MOST = 64  # versions in an announcement; more is nonsense
+"""The URL prefix of all versions, below the server's URL."""
+_MOST = 64  # versions of an announcement that are read
 
 
 def base(version: int) -> str:
-    """Where the calls of a version are, below the server's URL."""
+    """The URL prefix of a version's calls, below the server's URL."""
     return f"{ROOT}{version}/"
 
 
 def announcement() -> dict[str, object]:
-    """What a server says of its extension in the answer of ping."""
+    """The field `syncer` in the response of `ping`."""
     return {"extension": SPOKEN[0], "base": base(SPOKEN[0]), "versions": [*SPOKEN]}
 
 
-def agreed(told: object, server: str) -> int | None:
-    """The highest common version; `told` is the `syncer` in the answer of ping.
+def agreed(announced: object, server: str) -> int | None:
+    """The highest common version; `announced` is the field `syncer` in the response of `ping`.
 
-    None if what answers there announces no extension: it is another implementation of the SmartFile API.
-    Raises NoCommonVersion, which names what is to be updated; `server` is its URL.
+    None if it announces no extension: the server is another implementation of the SmartFile API.
+    Raises NoCommonVersion, whose hint says which end to update; `server` is its URL.
     """
-    if not isinstance(told, dict):
+    if not isinstance(announced, dict):
         return None
-    theirs = _versions(told)
+    versions = announced.get("versions")
+    listed = versions if isinstance(versions, list) else [announced.get("extension")]
+    theirs = [n for n in listed if isinstance(n, int) and not isinstance(n, bool) and 0 < n < 1 << 31][:_MOST]
     common = set(theirs).intersection(SPOKEN)
     if common:
         return max(common)
@@ -47,7 +49,7 @@ def agreed(told: object, server: str) -> int | None:
 
 
 def no_common(theirs: Sequence[int], server: str) -> NoCommonVersion:
-    """The error of a client whose server speaks only these versions (none: that cannot be told)."""
+    """The error of a client whose server supports only the versions `theirs` (empty: unknown)."""
     if theirs and max(theirs) < SPOKEN[0]:
         hint = f"update Syncer at the server, {server}"
     elif theirs and min(theirs) > SPOKEN[-1]:
@@ -59,14 +61,6 @@ def no_common(theirs: Sequence[int], server: str) -> NoCommonVersion:
         f"this Syncer ({__version__}) speaks {_named(SPOKEN)}: they have none in common",
         hint=hint,
     )
-
-
-def _versions(told: dict[object, object]) -> list[int]:
-    """In the order of the list; what is no number of a version is left out."""
-    found = told.get("versions")
-    listed = found if isinstance(found, list) else [told.get("extension")]
-    numbers = [n for n in listed if isinstance(n, int) and not isinstance(n, bool) and 0 < n < 1 << 31]
-    return numbers[:_MOST]
 
 
 def _named(versions: Sequence[int]) -> str:

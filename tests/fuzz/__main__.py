@@ -18,7 +18,7 @@ import atheris
 INSTRUMENTED = {
     "config": ["syncer.config", "syncer.formatting"],
     "delta": ["syncer.engine"],
-    "frames": ["syncer.wire", "syncer.stores.peer.zstd", "syncer.server.extension.packing"],
+    "frames": ["syncer.wire"],
     "headers": ["syncer.stores", "syncer.server"],
     "ignore": ["syncer.engine.gitignore", "syncer.engine.ignore"],
     "listings": ["syncer.wire", "syncer.stores"],

@@ -5,17 +5,16 @@ The first byte says in which pieces the rest comes, and whether it is packed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import zstandard
 
 from syncer.errors import PermanentError, TransientError
-from syncer.server.extension import packing
-from syncer.stores.peer import zstd
+from syncer.wire.compression import LEVEL_WINDOW, RFC_WINDOW, decompress
 from syncer.wire.frames import LARGEST_LATER, Data, End, Frame, Head, decode, encode
 
-UNPACKERS: tuple[Callable[[Iterable[bytes]], Iterator[bytes]], ...] = (packing.unpacked, zstd.unpacked)
+WINDOWS = (LEVEL_WINDOW, RFC_WINDOW)  # of the server and of the client
 
 
 def once(data: bytes) -> None:
@@ -26,7 +25,7 @@ def once(data: bytes) -> None:
     step = 1 + how % 64
     pieces: Iterable[bytes] = [rest[at : at + step] for at in range(0, len(rest), step)]
     if how & 0x80:
-        pieces = UNPACKERS[how >> 6 & 1](pieces)
+        pieces = decompress(pieces, window=WINDOWS[how >> 6 & 1])
     reserved: list[int] = []
     read: list[Frame] = []
     with suppress(PermanentError, TransientError):

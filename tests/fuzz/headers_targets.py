@@ -22,7 +22,7 @@ from syncer.engine.model import Entry, Kind
 from syncer.errors import PermanentError, SyncerError, TransientError
 from syncer.server import auth, forms
 from syncer.server.api import request as served
-from syncer.server.errors import Refused
+from syncer.server.errors import HttpError
 from syncer.server.extension import endpoint
 from syncer.stores.http import errors, origins
 from syncer.stores.swift import errors as refusals
@@ -78,31 +78,31 @@ def of_a_request(headers: CaseInsensitiveDict[str], body: bytes) -> None:
         endpoint.root_of(scope)
     request = Request(scope)
     for found in (FILE, None):
-        with suppress(Refused):
+        with suppress(HttpError):
             served.Conditions.of(request).check(found)
     served.unchanged(request, FILE)
-    with suppress(Refused):
+    with suppress(HttpError):
         wanted = served.asked_range(request, FILE)
         assert wanted is None or 0 <= wanted[0] < wanted[1] <= FILE.size
     path: Any = SimpleNamespace(path_params={"path": headers.get("Path", "")})
-    with suppress(Refused):
+    with suppress(HttpError):
         served.asked_path(path)
 
 
 def of_a_form(headers: CaseInsensitiveDict[str], body: bytes) -> None:
     """Both kinds."""
-    with suppress(Refused):
-        forms._pairs(body)
+    with suppress(HttpError):
+        forms.urlencoded_fields(body)
     _, options = parse_options_header(headers.get("Content-Type", ""))
     boundary = options.get(b"boundary", b"")
     if not 1 <= len(boundary) <= 200:
         return
-    parts = forms._Parts(boundary, _SPOOLS)
+    parts = forms.MultipartReader(boundary, _SPOOLS)
     try:
-        with suppress(Refused, MultipartParseError, SyncerError):
+        with suppress(HttpError, MultipartParseError, SyncerError):
             parts.feed(body[: len(body) // 2])
             parts.feed(body[len(body) // 2 :])
-            parts.ended()
+            parts.finish()
     finally:
         parts.form.close()
 

@@ -22,7 +22,7 @@ from syncer.stores.smartfile import info as smartfile
 from syncer.stores.swift import listing as swift
 from syncer.stores.swift import objects
 from syncer.wire.bounded_json import loads
-from syncer.wire.validation import believable_child
+from syncer.wire.validation import checked_child
 
 _FARTHEST = 1 << 63
 
@@ -50,7 +50,7 @@ def large(data: bytes) -> None:
     """The same, entry by entry: whatever both ways take, they take for the same."""
     found: Any = None
     with suppress(PermanentError):
-        found = large_listings.large_listing(bytearray(data), believable_child)
+        found = large_listings.large_listing(bytearray(data), checked_child)
     if found is not None and isinstance(found[1], Listing):
         [usual] = listings._listings(iter([bytearray(data)]))
         assert usual == found

@@ -14,50 +14,49 @@ from types import SimpleNamespace
 from typing import Any
 
 from syncer.errors import PermanentError
-from syncer.server.extension import changes, downloads, long_poll, queries, uploads
-from syncer.server.extension.context import Lists
-from syncer.server.extension.packing import parsed
-from syncer.server.extension.uploads import Incoming
+from syncer.server.extension import changes, long_poll, queries, uploads
+from syncer.server.extension.context import DirectoryListCache
+from syncer.server.extension.uploads import PutContents
 from syncer.wire import bounded_json, schema, validation
-from syncer.wire.bounded_json import Json
-from syncer.wire.frames import said
+from syncer.wire.bounded_json import Json, dumps
+from syncer.wire.contents import FetchItem
 
-_LISTS = Lists(1 << 20)
+_LISTS = DirectoryListCache(1 << 20)
 
 
 def _again(read: Callable[[Json], Any], told: Callable[[Any], Json]) -> Callable[[Json], None]:
     """What was read can be said, and is then read as the same."""
 
     def check(value: Json) -> None:
-        text = said(told(read(value)))
-        assert said(told(read(json.loads(text)))) == text  # errors are not equal by what they say
+        text = dumps(told(read(value)))
+        assert dumps(told(read(json.loads(text)))) == text  # errors are not equal by what they say
 
     return check
 
 
 def _entry(value: Json) -> None:
-    entry = validation.believable(schema.entry_in(value))
+    entry = validation.checked_entry(schema.entry_in(value))
     assert 0 <= entry.size < 1 << 63
 
 
 def _listing(value: Json) -> None:
-    validation.believable_listing(schema.listing_in(value))
+    validation.checked_listing(schema.listing_in(value))
 
 
 def _put(value: Json) -> None:
     call: Any = SimpleNamespace(key=SimpleNamespace(name="k"))
-    item = uploads._item(call, Incoming(iter(())), 0, value)
-    changes.refusal((item.path,))
+    item = uploads.write_request_in(call, PutContents(iter(())), 0, value)
+    changes.path_error((item.path,))
 
 
 def _call(value: Json) -> None:
     """Every kind of request that has items of its own."""
     call: Any = SimpleNamespace(json=lambda: value)
     for read in (
-        downloads._wanted,
-        queries._pair,
-        changes.moment,
-        changes.flag,
+        FetchItem.from_json,
+        lambda v: queries.digests(call) if isinstance(v, dict) else None,
+        changes.mtime_in,
+        changes.flag_in,
         lambda v: changes._objects(call) if isinstance(v, dict) else None,
     ):
         with suppress(PermanentError):
@@ -65,7 +64,7 @@ def _call(value: Json) -> None:
 
 
 def _known(value: Json) -> None:
-    name = blake2b(said(value), digest_size=32).digest()
+    name = blake2b(dumps(value), digest_size=32).digest()
     kept = list(_LISTS.keep("root", name, value))
     assert list(_LISTS.get("root", name) or ()) == kept
 
@@ -81,7 +80,7 @@ READERS: tuple[Callable[[Json], object], ...] = (
     _put,
     _call,
     _known,
-    schema.path,
+    schema.path_in,
     schema.octets,
 )
 
@@ -92,9 +91,9 @@ def once(data: bytes) -> None:
         return
     text = data[1:]
     with suppress(PermanentError):
-        long_poll._asked(text)
+        long_poll.feed_request_in(text)
     with suppress(PermanentError):
-        parsed(text)
+        schema.object_in(text)
     try:
         value = bounded_json.loads(text)
     except ValueError:
@@ -134,4 +133,4 @@ def seeds() -> tuple[bytes, ...]:
         "00ff",
         ["failed", error],
     ]  # fmt: skip
-    return tuple(bytes([number % len(READERS)]) + said(value) for number, value in enumerate(told))
+    return tuple(bytes([number % len(READERS)]) + dumps(value) for number, value in enumerate(told))

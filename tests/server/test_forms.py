@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from python_multipart.exceptions import MultipartParseError
 
 from syncer.errors import TransientError
-from syncer.server.errors import Refused
-from syncer.server.forms import Form, _pairs, _Parts
+from syncer.server.errors import HttpError
+from syncer.server.forms import Form, MultipartReader, urlencoded_fields
 from syncer.server.request_body import FormFile, UploadSpool
 
 PIECES = [
@@ -26,14 +26,14 @@ PIECES = [
 
 def parsed(body: bytes, cuts: list[int], spools: Path) -> Form | None:
     """The form, or None if it was refused."""
-    parts = _Parts(b"X", spools)
+    parts = MultipartReader(b"X", spools)
     try:
         edges = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
         for start, end in pairwise(edges):
             if start < end:
                 parts.feed(body[start:end])
-        return parts.ended()
-    except (Refused, MultipartParseError):
+        return parts.finish()
+    except (HttpError, MultipartParseError):
         parts.form.close()
         return None
 
@@ -72,8 +72,8 @@ def test_content_comes_out_as_it_went_in_however_it_was_cut(content: bytes, cuts
 @given(st.binary(max_size=200))
 def test_any_urlencoded_bytes_make_fields_or_a_refusal(body: bytes) -> None:
     try:
-        fields = _pairs(body)
-    except Refused:
+        fields = urlencoded_fields(body)
+    except HttpError:
         return
     assert all(isinstance(name, str) and isinstance(value, str) for name, value in fields)
 

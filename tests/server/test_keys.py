@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from syncer.errors import ConfigError, UsageError
 from syncer.server.api_keys import KeyFile
-from syncer.server.auth import LOOK_EVERY, BasicAuthMiddleware, FailedLogins, Keys
+from syncer.server.auth import CHECK_EVERY, BasicAuthMiddleware, FailedLogins, Keys
 from syncer.server.timeouts import neighbourhood
 from tests.server.clocks import Moved
 from tests.server.conftest import Serving, eventually
@@ -105,7 +105,7 @@ def test_a_running_server_sees_new_and_revoked_keys(file: KeyFile) -> None:
     assert keys.verified(made.token, password) is not None, "a key that is added counts at once"
     assert keys.known(made.token, password) is not None
     file.revoke("a")
-    clock.pass_(LOOK_EVERY)
+    clock.pass_(CHECK_EVERY)
     assert keys.known(made.token, password) is None
     assert keys.verified(made.token, password) is None
 
@@ -129,7 +129,7 @@ def test_a_password_whose_hash_was_exchanged_is_right_no_more(file: KeyFile) -> 
     assert keys.verified(made.token, made.password.encode()) is not None
     [record] = file.read()
     file.path.write_text(file.path.read_text().replace(record.hash.hex(), "11" * 32))
-    clock.pass_(LOOK_EVERY)
+    clock.pass_(CHECK_EVERY)
     assert keys.known(made.token, made.password.encode()) is None
 
 
@@ -138,10 +138,10 @@ def test_a_file_damaged_under_a_running_server_changes_nothing(file: KeyFile) ->
     clock = Moved()
     keys = Keys(file, clock)
     file.path.write_text("{")
-    clock.pass_(LOOK_EVERY)
+    clock.pass_(CHECK_EVERY)
     assert keys.verified(made.token, made.password.encode()) is not None
     file.path.unlink()
-    clock.pass_(LOOK_EVERY)
+    clock.pass_(CHECK_EVERY)
     assert keys.verified(made.token, made.password.encode()) is None, "a file that is gone has no keys"
 
 

@@ -21,7 +21,7 @@ from syncer.engine.model import Done, Entry, Kind, Stale
 from syncer.errors import Busy, NotFound, Unholdable
 from syncer.server.extension import Extension
 from syncer.server.extension.queries import list_
-from syncer.server.extension.request import Call
+from syncer.server.extension.request import CallRequest
 from syncer.server.folder import IDLE, Key, ServedFolder, checked
 from syncer.server.maintenance import Maintenance
 from syncer.server.request_body import FormFile
@@ -356,7 +356,7 @@ def test_digests_of_names_that_are_gone_are_forgotten(tmp_path: Path) -> None:
     assert sorted(served.digests.directories()) == ["", "gone", "gone/deep", "kept"]
     assert Maintenance(served, trash_days=1).prune() == 2
     assert sorted(served.digests.directories()) == ["", "kept"]
-    call = Call(
+    call = CallRequest(
         served=served, shared=Extension(served).shared, key=ALL, root="", body=[b'{"paths":["kept",""]}']
     )
     assert list(list_(call).pieces)[-1] == b'"end"\n'

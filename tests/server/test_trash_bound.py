@@ -103,7 +103,7 @@ def test_what_an_earlier_server_left_is_known_after_a_look_at_the_trash(tmp_path
     (tmp_path / "state/trash.sqlite").write_bytes(b"no database" * 1000)
     again = Trashed(tmp_path, limit=2 * SIZE)
     assert again.look() == 0, "nothing is known yet"
-    again.upkeep.look_at_trash()
+    again.upkeep._bound.look()
     assert again.look() == 3 and len(again.kept()) == 2
     again.close()
 
@@ -114,7 +114,7 @@ def test_a_trash_that_was_emptied_by_hand_has_room_again(tmp_path: Path) -> None
         there.remove("f", str(number))
     for place in (tmp_path / "state/trash").rglob("f"):
         place.unlink()
-    there.upkeep.look_at_trash()
+    there.upkeep._bound.look()
     there.remove("g", "late")
     assert there.look() == 0 and there.kept() == ["late"]
     there.close()
@@ -146,9 +146,9 @@ def test_that_the_bound_bit_is_said_once_and_then_once_an_hour(
         there.remove("f", f"{turn} a")
         there.remove("f", f"{turn} b")
         assert there.look()
-        there.upkeep.say(hourly=False)
-    there.upkeep.say(hourly=True)
-    there.upkeep.say(hourly=True)
+        there.upkeep.log_removals(hourly=False)
+    there.upkeep.log_removals(hourly=True)
+    there.upkeep.log_removals(hourly=True)
     assert [record.getMessage().split(": ")[1] for record in caplog.records] == [
         "1 file was removed before --trash-days", "4 files were removed before --trash-days"
     ]  # fmt: skip

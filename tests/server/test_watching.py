@@ -11,9 +11,9 @@ import time
 import pytest
 
 from syncer.clock import SystemClock
-from syncer.server.change_feed import Feed
+from syncer.server.change_feed import ChangeFeed
 from syncer.server.folder import ServedFolder
-from syncer.server.watcher import Watch
+from syncer.server.watcher import ChangeWatcher
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def folder(tmp_path):
 def feed(tmp_path, folder):
     (tmp_path / "state").mkdir()
     served = ServedFolder(folder, tmp_path / "state", clock=SystemClock())
-    feed = Feed()
-    watch = Watch(served, feed, poll=0.05)
+    feed = ChangeFeed()
+    watch = ChangeWatcher(served, feed, poll=0.05)
     watch.start()
     yield feed
     watch.stop()
@@ -87,8 +87,8 @@ def test_without_events_nothing_is_looked_at_until_somebody_waits(tmp_path, fold
 
     (tmp_path / "state").mkdir()
     served = ServedFolder(folder, tmp_path / "state", clock=SystemClock())
-    feed = Feed()
-    watch = Watch(served, feed, open_events=refused, poll=0.01)
+    feed = ChangeFeed()
+    watch = ChangeWatcher(served, feed, open_events=refused, poll=0.01)
     watch.start()
     try:
         cursor = feed.since("", None).cursor

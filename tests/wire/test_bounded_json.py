@@ -39,7 +39,7 @@ def test_the_weight_is_an_upper_bound(name: str) -> None:
 
 
 def test_what_is_too_heavy_is_refused_before_it_is_parsed() -> None:
-    with pytest.raises(TooLarge, match=r"take \d+ MiB .*, where 8 MiB are bearable"):
+    with pytest.raises(TooLarge, match=r"take \d+ MiB .*, the limit is 8 MiB"):
         loads(BOMBS["empty lists"], most=8 << 20)
     assert loads(b"[1]", most=0) == [1], "what is small is not counted"
 

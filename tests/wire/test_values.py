@@ -73,7 +73,7 @@ READERS: list[Callable[[Json], object]] = [
     schema.error_in,
     schema.root_in,
     schema.capabilities_in,
-    schema.path,
+    schema.path_in,
     schema.number,
     schema.octets,
     schema.kind_in,
@@ -169,12 +169,12 @@ def test_an_entry_with_another_field_is_checked(told: Json, at: int, instead: Js
 )
 def test_what_is_no_path_is_refused(path: str) -> None:
     with pytest.raises(PermanentError):
-        schema.path(path)
+        schema.path_in(path)
 
 
 @given(st.lists(NAMES, max_size=4))
 def test_a_path_is_taken_as_it_is(names: list[str]) -> None:
-    assert schema.path(crossed("/".join(names))) == "/".join(names)
+    assert schema.path_in(crossed("/".join(names))) == "/".join(names)
 
 
 @pytest.mark.parametrize("value", [-1, 1 << 63, True, "1", 1.0, None])

@@ -1,8 +1,8 @@
-"""`path/sync`: signatures, deltas and patches in librsync's formats, as SmartFile's clients know them.
+"""Handlers of `path/sync`: signatures, deltas and patches in librsync's formats.
 
-Signatures of ours are of the old family (rollsum, MD4). A patch is applied to the very version it
-found, or to the one that If-Match names, and replaces the file as any upload does: a bad delta is a 400
-and the file stays. Whether the result is what the client meant only the client can tell.
+Signatures use the old sums of librsync (rollsum, MD4). A patch is applied to the version that the request
+found, or that If-Match names, and replaces the file as any upload does: a malformed delta is a 400, and the
+file stays as it was. The API has no digest of the result, so only the client can verify it.
 """
 
 from __future__ import annotations
@@ -36,115 +36,120 @@ from syncer.server.api.request import (
     writer,
 )
 from syncer.server.api.serializers import Info
-from syncer.server.auth import Admitted
-from syncer.server.errors import Json, Refused
-from syncer.server.fair_shares import SEARCHING, Places
-from syncer.server.file_handle import pin
+from syncer.server.auth import ActiveRequest
+from syncer.server.errors import HttpError, JsonResponse
+from syncer.server.fair_shares import SEARCHING, FairSemaphore
+from syncer.server.file_handle import open_file
 from syncer.server.folder import Key
 from syncer.server.forms import Form, form
-from syncer.server.request_body import MAX_FILE, FormFile, UploadSpool, room
+from syncer.server.request_body import MAX_FILE, FormFile, UploadSpool, check_space
 
 BLOCKS = SignatureLimits(min_block=256, max_block=1 << 20, min_strong=4, max_blocks=1 << 20)
-"""What a signature may ask for; a million blocks take some 60 MB while they are searched."""
+"""Limits of a client's signature: a million blocks take some 60 MB while they are searched."""
 _STRONG = 8
 _MOST_SIGNATURE = (BLOCKS.max_blocks + 1) * (4 + 32)
-_FREE, _SWELL = 1 << 30, 64  # a delta may make so many bytes, or so many times what it is made of
-_SIGNED, _SEARCHED = 2, 1  # at once: a core each, and for a search its memory
-_OTHERS = 300.0  # seconds that one waits for others
+_FREE, _SWELL = 1 << 30, 64  # a delta may make so many bytes, or so many times its inputs
+_SIGNED, _SEARCHED = 2, 1  # at once: each takes a core, and a search its memory
+_QUEUE_SECONDS = 300.0
 
 
-class Syncing:
-    """The three calls of the sync API."""
+class DeltaHandlers:
+    """The three methods of the sync API."""
 
-    def __init__(self, office: HandlerContext) -> None:
-        self._office = office
-        self._served = office.served
-        self._signing = Places(_SIGNED, 1, patience=_OTHERS)
-        self._searching = Places(_SEARCHED, 1, patience=_OTHERS)
+    def __init__(self, context: HandlerContext) -> None:
+        self._context = context
+        self._served = context.served
+        self._signing = FairSemaphore(_SIGNED, 1, timeout=_QUEUE_SECONDS)
+        self._searching = FairSemaphore(_SEARCHED, 1, timeout=_QUEUE_SECONDS)
 
     async def signature(self, request: Request) -> Response:
-        """Of the file as it is, with blocks of `block_size` bytes (2048)."""
+        """The signature of a file, with blocks of `block_size` bytes (2048)."""
         path, key = asked_path(request), key_of(request)
-        block = _block_size(request.query_params.get("block_size", ""))
-        async with self._signing.place(key.name):
-            spool, entry = await self._ended_with(request, self._signature, key, path, block)
+        text = request.query_params.get("block_size", "") or "2048"
+        block = int(text) if len(text) < 10 and text.isascii() and text.isdigit() else 0
+        if not BLOCKS.min_block <= block <= BLOCKS.max_block:
+            message = f"A block has {BLOCKS.min_block} to {BLOCKS.max_block} bytes."
+            raise HttpError(400, message, fields={"block_size": [message]})
+
+        def work() -> tuple[UploadSpool, Entry]:
+            parameters = SignatureParams(family=SumType.MD4, block_len=block, strong_len=_STRONG)
+            with self._served.store(key) as store:
+                entry = file_at(store, path)
+                source = store.open(path, entry)
+                spool = self._spooled(signature(source.chunks(), parameters))
+                self._served.learn(store, path, source.entry)
+            return spool, entry
+
+        async with self._signing.slot(key.name):
+            spool, entry = await self._run(request, work)
         return await _sent(spool, entry, "application/librsync-signature")
 
-    async def _ended_with(
-        self, request: Request, work: Callable[..., tuple[UploadSpool, Entry]], *arguments: object
+    async def _run(
+        self, request: Request, work: Callable[[], tuple[UploadSpool, Entry]]
     ) -> tuple[UploadSpool, Entry]:
-        """The work in a thread; it ends early where the key is revoked."""
-        admitted: Admitted = request.state.admitted
+        """Run the work in a thread; it is cancelled if the key is revoked."""
+        active: ActiveRequest = request.state.active
 
         def cancellable() -> tuple[UploadSpool, Entry]:
-            with self._served.fs.cancellable(lambda: admitted.ended):
-                return work(*arguments)
+            with self._served.fs.cancellable(lambda: active.ended):
+                return work()
 
         return await run_in_threadpool(cancellable)
 
-    def _signature(self, key: Key, path: RelPath, block: int) -> tuple[UploadSpool, Entry]:
-        wanted = SignatureParams(family=SumType.MD4, block_len=block, strong_len=_STRONG)
-        with self._served.store(key) as store:
-            entry = file_at(store, path)
-            source = store.open(path, entry)
-            spool = self._spooled(signature(source.chunks(), wanted))
-            self._served.learn(store, path, source.entry)
-        return spool, entry
-
     async def delta(self, request: Request) -> Response:
-        """From the content whose signature is sent, to the file as it is."""
+        """The delta from the content whose signature is sent to the file as it is."""
         path, key = asked_path(request), key_of(request)
-        await run_in_threadpool(self._look, key, path)
-        with await form(request, self._office.spools, most=_MOST_SIGNATURE + (64 << 10)) as sent:
-            async with self._searching.place(key.name):
-                spool, entry = await self._ended_with(
-                    request, self._delta, key, path, _only(sent, "signature")
-                )
+        await run_in_threadpool(self._stat, key, path)
+        with await form(request, self._context.spools, most=_MOST_SIGNATURE + (64 << 10)) as sent:
+            given = _only(sent, "signature")
+
+            def work() -> tuple[UploadSpool, Entry]:
+                with (
+                    self._served.store(key) as store,
+                    Signature.load(given.chunks(), basis_size=MAX_FILE, limits=BLOCKS) as against,
+                ):
+                    entry = file_at(store, path)
+                    source = store.open(path, entry)
+                    spool = self._spooled(delta(against, source.chunks(), patience=SEARCHING))
+                    self._served.learn(store, path, source.entry)
+                return spool, entry
+
+            async with self._searching.slot(key.name):
+                spool, entry = await self._run(request, work)
         return await _sent(spool, entry, "application/librsync-delta")
 
-    def _look(self, key: Key, path: RelPath) -> Entry:
+    def _stat(self, key: Key, path: RelPath) -> Entry:
         with self._served.store(key) as store:
             return file_at(store, path)
 
-    def _delta(self, key: Key, path: RelPath, given: UploadSpool) -> tuple[UploadSpool, Entry]:
-        with (
-            self._served.store(key) as store,
-            Signature.load(given.chunks(), basis_size=MAX_FILE, limits=BLOCKS) as against,
-        ):
-            entry = file_at(store, path)
-            source = store.open(path, entry)
-            spool = self._spooled(delta(against, source.chunks(), patience=SEARCHING))
-            self._served.learn(store, path, source.entry)
-        return spool, entry
-
     async def patch(self, request: Request) -> Response:
-        """The delta that is sent is applied to the file. 400 for one that cannot be, 412 by If-Match."""
+        """Apply the delta that is sent to the file. 400 if that is impossible, 412 by If-Match."""
         path, key, conditions = asked_path(request), writer(request), Conditions.of(request)
-        expected = await run_in_threadpool(self._look, key, path)
+        expected = await run_in_threadpool(self._stat, key, path)
         conditions.check(expected)
-        with await form(request, self._office.spools) as sent:
-            found, entry = await run_in_threadpool(self._patch, key, path, _only(sent, "delta"), conditions)
-        return Json(found, 200, {"ETag": etag(entry)})
+        with await form(request, self._context.spools) as sent:
+            given = _only(sent, "delta")
 
-    def _patch(
-        self, key: Key, path: RelPath, given: UploadSpool, conditions: Conditions
-    ) -> tuple[Info, Entry]:
-        with self._served.store(key) as store:
-            expected = file_at(store, path)
-            conditions.check(expected)
-            most = max(_FREE, _SWELL * (expected.size + given.size))
-            size = result_size(given.chunks(), expected.size, most)
-            room(size, store.free_space())
-            with pin(self._served, store, path, expected) as basis:
-                source = FormFile(patch(basis, given.chunks(), size=size), size)
-                entry = self._office.put(
-                    store, path, source=source, size=size, expected=expected, stale=conditions.stale
-                )
-            return self._office.info(key, store, path, entry), entry
+            def work() -> tuple[Info, Entry]:
+                with self._served.store(key) as store:
+                    expected = file_at(store, path)
+                    conditions.check(expected)
+                    most = max(_FREE, _SWELL * (expected.size + given.size))
+                    size = result_size(given.chunks(), expected.size, most)
+                    check_space(size, store.free_space())
+                    with open_file(self._served, store, path, expected) as basis:
+                        source = FormFile(patch(basis, given.chunks(), size=size), size)
+                        entry = self._context.put(
+                            store, path, source=source, size=size, expected=expected, stale=conditions.stale
+                        )
+                    return self._context.info(key, store, path, entry), entry
+
+            found, entry = await run_in_threadpool(work)
+        return JsonResponse(found, 200, {"ETag": etag(entry)})
 
     def _spooled(self, pieces: Iterator[bytes]) -> UploadSpool:
-        """All of it, before the first byte is sent: an error is then still an answer."""
-        spool = UploadSpool(self._office.spools)
+        """Write all pieces to a spool before the first byte is sent: an error can then have a status."""
+        spool = UploadSpool(self._context.spools)
         try:
             for piece in pieces:
                 spool.write(piece)
@@ -155,16 +160,16 @@ class Syncing:
 
 
 def result_size(pieces: Iterable[bytes], basis: int, most: int) -> int:
-    """How long the content is that a delta makes. Raises BadDelta for one that cannot be applied.
+    """The size of the content that a delta makes. Raises BadDelta for one that cannot be applied.
 
-    Raises Refused 413 beyond `most`: a few bytes of delta can ask for the old content any number of times.
+    Raises HttpError 413 beyond `most`: a few bytes of delta can ask for the old content any number of times.
     """
-    found = 0
+    size = 0
     for command in commands(pieces, basis=basis):
-        found += len(command.data) if isinstance(command, Literal) else command.size
-        if found > most:
-            raise Refused(413, f"The delta makes more than {most} bytes; send the file whole.")
-    return found
+        size += len(command.data) if isinstance(command, Literal) else command.size
+        if size > most:
+            raise HttpError(413, f"The delta makes more than {most} bytes; send the file whole.")
+    return size
 
 
 async def _sent(spool: UploadSpool, entry: Entry, media_type: str) -> Response:
@@ -178,19 +183,9 @@ async def _sent(spool: UploadSpool, entry: Entry, media_type: str) -> Response:
     return await streamed(content, status=200, headers=headers)
 
 
-def _block_size(text: str) -> int:
-    size = (
-        int(text or "2048") if len(text) < 10 and (text or "0").isascii() and (text or "0").isdigit() else 0
-    )
-    if not BLOCKS.min_block <= size <= BLOCKS.max_block:
-        message = f"A block has {BLOCKS.min_block} to {BLOCKS.max_block} bytes."
-        raise Refused(400, message, fields={"block_size": [message]})
-    return size
-
-
 def _only(sent: Form, name: str) -> UploadSpool:
-    """The file of that part; the only file, whatever its part is called."""
+    """The file of the part with this name, or the only file of the form. Raises HttpError 400."""
     named = [file for file in sent.files if file.part == name] or sent.files
     if len(named) != 1:
-        raise Refused(400, f"The form must have one file {name!r}.", fields={name: ["This is required."]})
+        raise HttpError(400, f"The form must have one file {name!r}.", fields={name: ["This is required."]})
     return named[0].content

@@ -1,7 +1,6 @@
-"""The SmartFile API as a table: every path and method, what it takes, how it may answer.
+"""Endpoint table of the SmartFile API: every path and method with its parameters and statuses.
 
-The routes and the OpenAPI document are both made from it, so neither can say what the other does
-not. No handler is known here but by name.
+The routes and the OpenAPI document are both made from it, so that they agree.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ VERSIONS: Final = ("2", "2.0", "2.1", "3")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One parameter of the query, a header, or a field of a form. `many`: it may be repeated."""
+    """A query parameter, a header, or a field of a form. `many`: it may be repeated."""
 
     name: str
     text: str
@@ -26,11 +25,11 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One method of one path. `statuses`: besides those that any request may meet (`COMMON`)."""
+class MethodSpec:
+    """One method of one path. `statuses`: besides those of every request (`COMMON`)."""
 
     method: str
-    handler: str  # "room.method", see `routes`
+    handler: str  # "group.method", see `routes`
     summary: str
     statuses: tuple[int, ...]
     query: tuple[Parameter, ...] = ()
@@ -44,29 +43,29 @@ class Call:
 COMMON: Final = {
     400: "The request cannot be understood, or names a path that is refused.",
     401: "The key or the password is wrong.",
-    404: "There is nothing of that name.",
+    404: "There is no such file, directory or task.",
     408: "The body came too slowly.",
-    409: "What is there does not allow it.",
+    409: "In conflict with what is there.",
     413: "The body is too large.",
-    429: "Too many failed tries, or too many tasks.",
-    503: "It failed now and may work later.",
+    429: "Too many failed logins, or too many tasks.",
+    503: "Temporarily unavailable.",
 }
 MEANINGS: Final = {
     **COMMON,
     200: "Done.",
-    201: "A new file was made.",
+    201: "A new file was created.",
     204: "Done.",
-    206: "The range that was asked for.",
-    304: "Unchanged.",
-    403: "This key may not.",
-    412: "It is not what the request expects.",
+    206: "The requested range.",
+    304: "Not modified.",
+    403: "The key has no permission for this.",
+    412: "A condition of the request does not hold.",
     415: "A directory where a file is meant, or a body of another kind.",
     416: "No such range.",
-    507: "There is no room.",
+    507: "Not enough space.",
 }
 
-_IF_MATCH = Parameter(name="If-Match", text="Only if it has this ETag.", example='"00"')
-_IF_NONE_MATCH = Parameter(name="If-None-Match", text='"*": only if there is none.', example="*")
+_IF_MATCH = Parameter(name="If-Match", text="Only if the file has this ETag.", example='"00"')
+_IF_NONE_MATCH = Parameter(name="If-None-Match", text='"*": only if there is no such file.', example="*")
 _UNMODIFIED = Parameter(
     name="If-Unmodified-Since", text="An HTTP date.", example="Fri, 01 Jan 2100 00:00:00 GMT"
 )
@@ -75,7 +74,7 @@ _RANGE = Parameter(name="Range", text="One range of bytes.", example="bytes=0-")
 _FROM = Parameter(name="Range", text="`bytes=N-`: where to append.", required=True, example="bytes=0-")
 _INFO_QUERY = (
     Parameter(
-        name="children", text="true: with one level of what is below.", choices=("true", "false", "on")
+        name="children", text="true: with the children of a directory.", choices=("true", "false", "on")
     ),
     Parameter(name="limit", text="How many children a page has.", number=(1, 500)),
     Parameter(name="page", text="From 1 on.", number=(1, 1_000_000)),
@@ -96,101 +95,105 @@ _SUMS = Parameter(
 _ATTRIBUTES = Parameter(name="attributes", text="name=value", many=True, example="checksum=00")
 _TREE = (403, 415, 507)
 
-TABLE: Final[dict[str, tuple[Call, ...]]] = {
-    "ping": (Call(method="GET", handler="account.ping", summary="Is it there?", statuses=(200,)),),
-    "whoami": (Call(method="GET", handler="account.whoami", summary="Key and quota.", statuses=(200, 403)),),
+TABLE: Final[dict[str, tuple[MethodSpec, ...]]] = {
+    "ping": (
+        MethodSpec(method="GET", handler="account.ping", summary="The server answers.", statuses=(200,)),
+    ),
+    "whoami": (
+        MethodSpec(method="GET", handler="account.whoami", summary="Key and quota.", statuses=(200, 403)),
+    ),
     "path/info/{path}": (
-        Call(
+        MethodSpec(
             method="GET", handler="account.info", summary="Facts about a path, or its children.",
             statuses=(200, 403), query=_INFO_QUERY,
         ),
-        Call(
+        MethodSpec(
             method="POST", handler="account.annotate", summary="Sets attributes.", statuses=(200, 403, 415),
             form=(_ATTRIBUTES,),
         ),
     ),
     "path/data/{path}": (
-        Call(
+        MethodSpec(
             method="GET", handler="files.download", summary="The content of a file.",
             statuses=(200, 206, 304, 403, 412, 415, 416), headers=(_RANGE, *_CONDITIONS),
             answer="application/octet-stream",
         ),
-        Call(
+        MethodSpec(
             method="HEAD", handler="files.download", summary="Size, ETag and date of a file.",
             statuses=(200, 304, 403, 412, 415), headers=_CONDITIONS, answer="application/octet-stream",
         ),
-        Call(
+        MethodSpec(
             method="POST", handler="files.post", summary="Puts the files of a form into a directory.",
             statuses=(200, 412, *_TREE), headers=_CONDITIONS, file="file",
         ),
-        Call(
+        MethodSpec(
             method="PUT", handler="files.put", summary="The body becomes the file.",
             statuses=(200, 201, 412, *_TREE), headers=_CONDITIONS, raw=True,
         ),
-        Call(
+        MethodSpec(
             method="PATCH", handler="files.append", summary="The body follows the first N bytes of the file.",
             statuses=(200, 412, 416, *_TREE), headers=(_FROM, *_CONDITIONS), raw=True,
         ),
-        Call(
+        MethodSpec(
             method="DELETE", handler="files.delete", summary="The file goes to the trash.",
             statuses=(204, 412, *_TREE), headers=_CONDITIONS,
         ),
     ),
     "path/oper/mkdir": (
-        Call(
+        MethodSpec(
             method="POST", handler="operations.mkdir", summary="Makes a directory and those above it.",
             statuses=(200, *_TREE), form=(_PATH,),
         ),
     ),
     "path/oper/rename": (
-        Call(
+        MethodSpec(
             method="POST", handler="operations.rename", summary="Gives a file or directory another path.",
             statuses=(200, *_TREE), form=(_SRC, _DST),
         ),
     ),
     "path/oper/move": (
-        Call(
+        MethodSpec(
             method="POST", handler="operations.move", summary="Moves into a directory: a task.",
             statuses=(200, *_TREE), form=(_SRCS, _DST),
         ),
     ),
     "path/oper/copy": (
-        Call(
+        MethodSpec(
             method="POST", handler="operations.copy", summary="Copies into a directory: a task.",
             statuses=(200, *_TREE), form=(_SRCS, _DST),
         ),
     ),
     "path/oper/remove": (
-        Call(
+        MethodSpec(
             method="POST", handler="operations.remove", summary="Removes with all below it: a task.",
             statuses=(200, *_TREE), form=(_PATHS,),
         ),
     ),
     "path/oper/checksum": (
-        Call(
+        MethodSpec(
             method="POST", handler="operations.checksum", summary="Checksums of files: a task.",
             statuses=(200, *_TREE), form=(_PATHS, _SUMS),
         ),
     ),
     "path/sync/signature/{path}": (
-        Call(
-            method="GET", handler="syncing.signature", summary="librsync signature (rollsum, MD4) of a file.",
+        MethodSpec(
+            method="GET", handler="deltas.signature", summary="librsync signature (rollsum, MD4) of a file.",
             statuses=(200, *_TREE), query=_BLOCK, answer="application/librsync-signature",
         ),
     ),
     "path/sync/delta/{path}": (
-        Call(
-            method="POST", handler="syncing.delta", summary="librsync delta to a file, from what was signed.",
+        MethodSpec(
+            method="POST", handler="deltas.delta", summary="librsync delta to a file, from what was signed.",
             statuses=(200, *_TREE), file="signature", answer="application/librsync-delta",
         ),
     ),
     "path/sync/patch/{path}": (
-        Call(
-            method="POST", handler="syncing.patch", summary="Applies a librsync delta to a file.",
+        MethodSpec(
+            method="POST", handler="deltas.patch", summary="Applies a librsync delta to a file.",
             statuses=(200, 412, *_TREE), headers=_CONDITIONS, file="delta",
         ),
     ),
     "task/{task}": (
-        Call(method="GET", handler="account.task", summary="How a task stands.", statuses=(200,)),
+        MethodSpec(method="GET", handler="account.task", summary="The state of a task.", statuses=(200,)),
     ),
 }  # fmt: skip

@@ -1,15 +1,15 @@
-"""The content of files: download (whole, ranges), upload by form or as a body, append, delete.
+"""Handlers of `path/data`: download (whole, ranges), upload by form or as a body, append, delete.
 
-Conditional by ETag in both directions. What is written is a `Put` of the folder store, so a file holds
-its old or its new content and the old one is in the trash.
+All are conditional by ETag. A write is a `WriteRequest` of the folder store: the file holds its old or its
+new content, and the old one goes to the trash.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from email.utils import formatdate
-from functools import partial
 from itertools import chain
 
 from starlette.concurrency import run_in_threadpool
@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from syncer.engine.interfaces import DeleteRequest
-from syncer.engine.model import Entry, Kind, RelPath
+from syncer.engine.model import Entry, RelPath
 from syncer.engine.paths import join
 from syncer.server.api.handlers import HandlerContext, one, target
 from syncer.server.api.request import (
@@ -33,38 +33,52 @@ from syncer.server.api.request import (
     unchanged,
     writer,
 )
-from syncer.server.errors import Json, Refused, settled
-from syncer.server.file_handle import pin
+from syncer.server.errors import HttpError, JsonResponse, settled
+from syncer.server.file_handle import open_file
 from syncer.server.folder import Key
-from syncer.server.forms import Form, form
+from syncer.server.forms import form
 from syncer.server.request_body import (
     FormFile,
-    Incoming,
+    RequestBody,
     UploadSpool,
+    check_space,
     declared,
     gathered,
-    room,
 )
 
 _APPEND = re.compile(r"bytes=(\d{1,19})-")
 _PLAIN = "application/octet-stream"
-"""Whatever is stored: nothing of it is to be taken for an answer of ours, or shown by a browser."""
+"""The media type of every file: no browser shows it as a page of this server."""
 
 
-class Files:
+class FileHandlers:
     """`path/data`."""
 
-    def __init__(self, office: HandlerContext) -> None:
-        self._office = office
-        self._served = office.served
+    def __init__(self, context: HandlerContext) -> None:
+        self._context = context
+        self._served = context.served
 
     # -- down ------------------------------------------------------------------
 
     async def download(self, request: Request) -> Response:
-        """GET, HEAD. 206 for a range, 304 by If-None-Match, 412, 415 for a directory, 416."""
+        """GET and HEAD: 206 for a range, 304 by If-None-Match, 412, 415 for a directory, 416."""
         path, key = asked_path(request), key_of(request)
-        entry = await run_in_threadpool(self._entry, request, key, path)
-        headers = _headers(entry)
+        conditions = Conditions.of(request)
+
+        def stat() -> Entry:
+            with self._served.store(key) as store:
+                found = file_at(store, path)
+                # If-None-Match of a GET is no condition to fail by: it makes a 304.
+                replace(conditions, none_match=None).check(found)
+                return found
+
+        entry = await run_in_threadpool(stat)
+        headers = {
+            "ETag": etag(entry),
+            "Last-Modified": formatdate(max((entry.mtime_ns or 0) // 10**9, 0), usegmt=True),
+            "Accept-Ranges": "bytes",
+            "Content-Disposition": "attachment",
+        }
         if unchanged(request, entry):
             return Response(status_code=304, headers=headers)
         span = asked_range(request, entry) if request.method == "GET" else None
@@ -74,79 +88,70 @@ class Files:
             return Response(headers=headers, media_type=_PLAIN)
         if span is not None:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{entry.size}"
-        content = partial(self._content, key, path, entry, span)
+
+        def content() -> Iterator[bytes]:
+            with self._served.store(key) as store:
+                if span is not None:
+                    with open_file(self._served, store, path, entry) as file:
+                        yield from file.pieces(*span)
+                    return
+                source = store.open(path, entry)
+                yield from source.chunks()
+                self._served.learn(store, path, source.entry)
+
         return await streamed(content, status=206 if span else 200, headers=headers)
-
-    def _entry(self, request: Request, key: Key, path: RelPath) -> Entry:
-        conditions = Conditions.of(request)
-        with self._served.store(key) as store:
-            found = file_at(store, path)
-            Conditions(match=conditions.match, unmodified_since=conditions.unmodified_since).check(found)
-            return found
-
-    def _content(
-        self, key: Key, path: RelPath, entry: Entry, span: tuple[int, int] | None
-    ) -> Iterator[bytes]:
-        with self._served.store(key) as store:
-            if span is not None:
-                with pin(self._served, store, path, entry) as file:
-                    yield from file.pieces(*span)
-                return
-            source = store.open(path, entry)
-            yield from source.chunks()
-            self._served.learn(store, path, source.entry)
 
     # -- up ----------------------------------------------------------------------
 
     async def post(self, request: Request) -> Response:
-        """v2: a form's files become files in the directory. 409 where there is none."""
+        """API 2: write the files of a form into the directory. 409 if there is no directory."""
         key, directory = writer(request), asked_path(request)
         conditions = Conditions.of(request)
         await run_in_threadpool(self._check_room, request, key, directory)
-        with await form(request, self._office.spools) as sent:
+        with await form(request, self._context.spools) as sent:
             if not sent.files:
-                raise Refused(400, "The form has no file.", fields={"file": ["This is required."]})
-            made = await run_in_threadpool(self._store_files, key, directory, sent, conditions)
-        return Json(made)
+                raise HttpError(400, "The form has no file.", fields={"file": ["This is required."]})
 
-    def _store_files(self, key: Key, directory: RelPath, sent: Form, conditions: Conditions) -> list[object]:
-        made: list[object] = []
-        with self._served.store(key) as store:
-            for file in sent.files:
-                if "/" in file.filename or not file.filename:
-                    raise Refused(400, REFUSED, fields={"file": [REFUSED]})
-                path = named_path(join(directory, file.filename), "file")
-                expected = target(store, path, conditions)
-                entry = self._office.put(
-                    store,
-                    path,
-                    source=FormFile(file.content.chunks(), file.content.size),
-                    size=file.content.size,
-                    expected=expected,
-                    stale=conditions.stale,
-                )
-                made.append(self._office.info(key, store, path, entry))
-        return made
+            def work() -> list[object]:
+                infos: list[object] = []
+                with self._served.store(key) as store:
+                    for file in sent.files:
+                        if "/" in file.filename or not file.filename:
+                            raise HttpError(400, REFUSED, fields={"file": [REFUSED]})
+                        path = named_path(join(directory, file.filename), "file")
+                        expected = target(store, path, conditions)
+                        entry = self._context.put(
+                            store,
+                            path,
+                            source=FormFile(file.content.chunks(), file.content.size),
+                            size=file.content.size,
+                            expected=expected,
+                            stale=conditions.stale,
+                        )
+                        infos.append(self._context.info(key, store, path, entry))
+                return infos
+
+            return JsonResponse(await run_in_threadpool(work))
 
     async def put(self, request: Request) -> Response:
-        """v3: the body is the whole file. 201 if it is new; 412 by If-Match, If-None-Match."""
+        """API 3: the body is the whole file. 201 if it is new; 412 by If-Match, If-None-Match."""
         return await self._replace(request, self._put)
 
     async def append(self, request: Request) -> Response:
-        """v3 PATCH: the body follows the first N bytes, named by `Range: bytes=N-`. 416 beyond the end."""
+        """API 3, PATCH: write the body behind the first N bytes (`Range: bytes=N-`). 416 beyond the end."""
         return await self._replace(request, self._append)
 
     async def _replace(
         self, request: Request, work: Callable[[Request, Key, Iterator[bytes], int], Response]
     ) -> Response:
-        """With a length the body goes right to the store; without one it is put aside first."""
+        """Stream a body of known length to the store; spool one without a length first."""
         key = writer(request)
         size = declared(request)
         await run_in_threadpool(self._check_room, request, key, "")
         if size is not None:
-            pieces = Incoming(request).chunks()
-            return await self._office.uploads.run(key.name, lambda: work(request, key, pieces, size))
-        spool = await run_in_threadpool(UploadSpool, self._office.spools)
+            pieces = RequestBody(request).chunks()
+            return await self._context.uploads.run(key.name, lambda: work(request, key, pieces, size))
+        spool = await run_in_threadpool(UploadSpool, self._context.spools)
         try:
             await gathered(request, 1 << 44, spool.write)
             return await run_in_threadpool(work, request, key, spool.chunks(), spool.size)
@@ -154,63 +159,65 @@ class Files:
             spool.close()
 
     def _check_room(self, request: Request, key: Key, directory: RelPath) -> None:
-        """Before anything is received: whether there is a directory, and room."""
+        """Check, before anything is received, that the directory exists and that the body fits the disk."""
         with self._served.store(key) as store:
             directory_at(store, directory, missing=409)
-            room(declared(request), store.free_space())
+            check_space(declared(request), store.free_space())
 
     def _put(self, request: Request, key: Key, pieces: Iterator[bytes], size: int) -> Response:
         path, conditions = asked_path(request), Conditions.of(request)
         with self._served.store(key) as store:
             expected = target(store, path, conditions)
             source = FormFile(pieces, size)
-            entry = self._office.put(
+            entry = self._context.put(
                 store, path, source=source, size=size, expected=expected, stale=conditions.stale
             )
-            found = self._office.info(key, store, path, entry)
-        return Json(found, 201 if expected is None else 200, {"ETag": etag(entry)})
+            found = self._context.info(key, store, path, entry)
+        return JsonResponse(found, 201 if expected is None else 200, {"ETag": etag(entry)})
 
     def _append(self, request: Request, key: Key, pieces: Iterator[bytes], size: int) -> Response:
         path, conditions = asked_path(request), Conditions.of(request)
         given = _APPEND.fullmatch(request.headers.get("range", ""))
         if given is None:
-            raise Refused(400, "A header `Range: bytes=N-` must say where to append.")
+            raise HttpError(400, "A header `Range: bytes=N-` must say where to append.")
         start = int(given[1])
         with self._served.store(key) as store:
             expected = file_at(store, path)
             conditions.check(expected)
             if start > expected.size:
-                raise Refused(416, "No such range.", headers={"Content-Range": f"bytes */{expected.size}"})
-            room(start + size, store.free_space())
-            with pin(self._served, store, path, expected) as old:
+                raise HttpError(416, "No such range.", headers={"Content-Range": f"bytes */{expected.size}"})
+            check_space(start + size, store.free_space())
+            with open_file(self._served, store, path, expected) as old:
                 source = FormFile(chain(old.pieces(0, start), pieces), start + size)
-                entry = self._office.put(
+                entry = self._context.put(
                     store, path, source=source, size=start + size, expected=expected, stale=conditions.stale
                 )
-            found = self._office.info(key, store, path, entry)
-        return Json(found, 200, {"ETag": etag(entry)})
+            found = self._context.info(key, store, path, entry)
+        return JsonResponse(found, 200, {"ETag": etag(entry)})
 
     async def delete(self, request: Request) -> Response:
-        """One file goes to the trash. 204, 404, 412 by If-Match, 415 for a directory."""
+        """Move a file to the trash. 204, 404, 412 by If-Match, 415 for a directory."""
         key, path, conditions = writer(request), asked_path(request), Conditions.of(request)
-        await run_in_threadpool(self._delete, key, path, conditions)
-        return Response(status_code=204)
 
-    def _delete(self, key: Key, path: RelPath, conditions: Conditions) -> None:
-        with self._served.store(key) as store:
-            expected = file_at(store, path)
-            conditions.check(expected)
-            outcome = one(store.delete([DeleteRequest(path=path, expected=expected)]))
-            settled(outcome, stale=conditions.stale)
-            self._office.gone(store, path)
+        def work() -> None:
+            with self._served.store(key) as store:
+                expected = file_at(store, path)
+                conditions.check(expected)
+                outcome = one(store.delete([DeleteRequest(path=path, expected=expected)]))
+                settled(outcome, stale=conditions.stale)
+                self._context.gone(store, path)
+
+        await run_in_threadpool(work)
+        return Response(status_code=204)
 
 
 async def streamed(
     content: Callable[[], Iterator[bytes]], *, status: int, headers: dict[str, str]
 ) -> Response:
-    """An answer that is made piece by piece in worker threads; the first piece decides about its status.
+    """A response that is made piece by piece in worker threads.
 
-    An error after that cuts the connection: the client misses bytes of the Content-Length.
+    An error before the first piece has a status of its own. A later one cuts the connection, and the client
+    misses bytes of the Content-Length.
     """
     pieces = content()
     first = await run_in_threadpool(next, pieces, b"")
@@ -226,13 +233,3 @@ async def streamed(
 
     media_type = headers.pop("Content-Type", _PLAIN)
     return StreamingResponse(body(), status_code=status, headers=headers, media_type=media_type)
-
-
-def _headers(entry: Entry) -> dict[str, str]:
-    assert entry.kind is Kind.FILE
-    return {
-        "ETag": etag(entry),
-        "Last-Modified": formatdate(max((entry.mtime_ns or 0) // 10**9, 0), usegmt=True),
-        "Accept-Ranges": "bytes",
-        "Content-Disposition": "attachment",
-    }

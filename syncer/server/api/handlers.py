@@ -1,6 +1,6 @@
-"""What the handlers of the SmartFile API share: the served folder, its tables, info objects, one put.
+"""Shared context of the SmartFile API's handlers: info objects, listings, and writes with their records.
 
-Every change goes through a store; what took effect is told to the feed and the digests.
+Every change goes through a store; the digest cache and the change feed are updated with what took effect.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from syncer.server.api.attributes import Attributes
 from syncer.server.api.request import Conditions, directory_at, local_path, seen
 from syncer.server.api.serializers import Info, info, page
 from syncer.server.api.tasks import Tasks
-from syncer.server.errors import Refused, settled
-from syncer.server.fair_shares import ENTRY, Crowded
+from syncer.server.errors import HttpError, settled
+from syncer.server.fair_shares import ENTRY, TooManyNames
 from syncer.server.folder import Key, ServedFolder, ServedStore, counted, is_hidden
-from syncer.server.request_body import Uploads
+from syncer.server.request_body import UploadThreads
 
-_INFO = 5000  # bytes of an info object, and of its JSON
-_CHARACTER = 30  # bytes of a character of an attribute: four, and twelve as JSON escapes it, and that encoded
+_INFO = 5000  # bytes of memory of an info object with its JSON
+_CHARACTER = 30  # bytes of a character of an attribute: four as text, twelve as escaped JSON, twice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandlerContext:
-    """One server's SmartFile API. `extended`: whether Syncer's own protocol is served too."""
+    """What all handlers use. `extended`: whether Syncer's own protocol is served too."""
 
     served: ServedFolder
     attributes: Attributes
     tasks: Tasks
-    uploads: Uploads
+    uploads: UploadThreads
     extended: bool
 
     @property
     def spools(self) -> Path:
-        """Where bodies are put aside; never in the served folder."""
+        """The directory for spooled bodies; never in the served folder."""
         return self.served.state
 
     def info(self, key: Key, store: ServedStore, path: RelPath, entry: Entry) -> Info:
@@ -52,7 +52,7 @@ class HandlerContext:
     def listing(
         self, key: Key, store: ServedStore, path: RelPath, asked: dict[str, str], *, paged: bool
     ) -> Info:
-        """The info object of a directory with (a page of) its children, in the order of their names."""
+        """The info object of a directory with its children (a page of them), sorted by name."""
         entries = shown(store, path)
         names, numbers = page(sorted(entries), asked, paged=paged)
         children, size = [], len(names) * _INFO
@@ -80,12 +80,12 @@ class HandlerContext:
         expected: Entry | None,
         stale: int = 409,
     ) -> Entry:
-        """Gives the name new content, if it still holds what was expected. Raises Refused."""
+        """Write a file, if the name still holds what was expected. Raises HttpError."""
         item = WriteRequest(path=path, kind=Kind.FILE, source=source, size=size, expected=expected)
-        return self.took(store, path, one(store.put([item])), stale=stale)
+        return self.record(store, path, one(store.put([item])), stale=stale)
 
-    def took(self, store: ServedStore, path: RelPath, outcome: Outcome, *, stale: int) -> Entry:
-        """The entry that a change left at the path, told to everybody who wants to know. Raises Refused."""
+    def record(self, store: ServedStore, path: RelPath, outcome: Outcome, *, stale: int) -> Entry:
+        """Record the entry that a change left at the path, and return it. Raises HttpError if it failed."""
         entry = settled(outcome, stale=stale).entry
         assert entry is not None
         self.served.learn(store, path, entry)
@@ -93,26 +93,26 @@ class HandlerContext:
         return entry
 
     def gone(self, store: ServedStore, path: RelPath) -> None:
-        """What stood there is in the trash now, or has another name."""
+        """Record that a path was removed or renamed."""
         self.served.gone(store, [path])
         self.changed(store, {split(path)[0]})
 
     def changed(self, store: ServedStore, directories: Collection[RelPath]) -> None:
-        """Names came, went or changed in these directories."""
+        """NameReservation came, went or changed in these directories."""
         self.served.feed.changed(store.below, directories)
 
 
 def _weight(attributes: Mapping[str, str]) -> int:
-    """Bytes that attributes take in an answer."""
+    """Bytes of memory that attributes take in a response."""
     return sum(len(value) for value in attributes.values()) * _CHARACTER
 
 
 def _hold(entries: int, size: int) -> None:
-    """Memory for entries and for bytes of an answer. Raises Refused where there is never so much."""
+    """Reserve memory for entries, and for bytes of a response. Raises HttpError if there is never so much."""
     try:
         counted(entries + size // ENTRY, 0)
-    except Crowded:
-        raise Refused(400, "That is too much for one answer; ask for smaller pages (API 2).") from None
+    except TooManyNames:
+        raise HttpError(400, "That is too much for one answer; ask for smaller pages (API 2).") from None
 
 
 def one(results: Results) -> Outcome:
@@ -122,7 +122,7 @@ def one(results: Results) -> Outcome:
 
 
 def shown(store: ServedStore, path: RelPath) -> dict[str, Entry]:
-    """The files and directories in a directory that a client may see; a symlink or a device is none."""
+    """The files and directories in a directory that this API shows: no symlinks, devices or hidden names."""
     return {
         name: entry
         for name, entry in store.list(path).entries.items()
@@ -131,16 +131,16 @@ def shown(store: ServedStore, path: RelPath) -> dict[str, Entry]:
 
 
 def target(store: ServedStore, path: RelPath, conditions: Conditions) -> Entry | None:
-    """What stands where a file is to be put; None if the name is free.
+    """The file that an upload replaces; None if the name is free.
 
-    Raises Refused: 412 by the conditions, 415 for a directory, 409 where there is none to put it into.
+    Raises HttpError: 412 by the conditions, 415 for a directory, 409 if the parent is no directory.
     """
     if not path:
-        raise Refused(415, "This is a directory.")
+        raise HttpError(415, "This is a directory.")
     found = seen(store, path)
     conditions.check(found)
     if found is not None and found.kind is Kind.DIRECTORY:
-        raise Refused(415, "This is a directory.")
+        raise HttpError(415, "This is a directory.")
     if found is None:
         directory_at(store, split(path)[0], missing=409)
     return found

@@ -1,6 +1,6 @@
-"""The OpenAPI 3.1 document of the SmartFile API, made from its table.
+"""The OpenAPI 3.1 document of the SmartFile API, made from the endpoint table.
 
-Served behind the keys like everything else: who has none learns nothing but that there are keys.
+It needs a key like everything else: a client without one learns nothing about the server.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from syncer.server.api.endpoints import (
     MEANINGS,
     TABLE,
     VERSIONS,
-    Call,
+    MethodSpec,
     Parameter,
 )
 
@@ -21,11 +21,18 @@ Document = dict[str, Any]
 
 
 def document() -> Document:
-    """The whole."""
+    """The whole document."""
     paths: Document = {}
-    for path, calls in TABLE.items():
-        operations = {call.method.lower(): _operation(path, call) for call in calls}
-        paths[f"/api/{{version}}/{path}"] = {"parameters": _path_parameters(path), **operations}
+    for path, methods in TABLE.items():
+        parameters = [_parameter("version", "path", {"type": "string", "enum": list(VERSIONS)})]
+        if path.endswith("{path}"):
+            parameter = _parameter("path", "path", {"type": "string", "minLength": 1})
+            text = "Percent-encoded UTF-8; slashes stay."
+            parameters.append({**parameter, "description": text, "example": "a.txt"})
+        if path.endswith("{task}"):
+            parameters.append(_parameter("task", "path", {"type": "string", "minLength": 1}))
+        operations = {method.method.lower(): _operation(path, method) for method in methods}
+        paths[f"/api/{{version}}/{path}"] = {"parameters": parameters, **operations}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -39,23 +46,12 @@ def document() -> Document:
     }
 
 
-def _path_parameters(path: str) -> list[Document]:
-    found = [_parameter("version", "path", {"type": "string", "enum": list(VERSIONS)})]
-    if path.endswith("{path}"):
-        text = "Percent-encoded UTF-8; slashes stay."
-        schema = {"type": "string", "minLength": 1}
-        found.append({**_parameter("path", "path", schema), "description": text, "example": "a.txt"})
-    if path.endswith("{task}"):
-        found.append(_parameter("task", "path", {"type": "string", "minLength": 1}))
-    return found
+def _parameter(name: str, location: str, schema: Document) -> Document:
+    return {"name": name, "in": location, "required": location == "path", "schema": schema}
 
 
-def _parameter(name: str, place: str, schema: Document) -> Document:
-    return {"name": name, "in": place, "required": place == "path", "schema": schema}
-
-
-def _operation(path: str, call: Call) -> Document:
-    made: Document = {
+def _operation(path: str, call: MethodSpec) -> Document:
+    operation: Document = {
         "operationId": f"{call.method.lower()} {path}",
         "summary": call.summary,
         "parameters": [_described(p, "query") for p in call.query]
@@ -63,17 +59,17 @@ def _operation(path: str, call: Call) -> Document:
         "responses": {str(status): _response(status, call) for status in sorted({*COMMON, *call.statuses})},
     }
     if call.form or call.file or call.raw:
-        made["requestBody"] = {"required": True, "content": _body(call)}
-    return made
+        operation["requestBody"] = {"required": True, "content": _body(call)}
+    return operation
 
 
-def _described(parameter: Parameter, place: str) -> Document:
-    found = {
-        **_parameter(parameter.name, place, _schema(parameter)),
+def _described(parameter: Parameter, location: str) -> Document:
+    described = {
+        **_parameter(parameter.name, location, _schema(parameter)),
         "required": parameter.required,
         "description": parameter.text,
     }
-    return found | ({"example": parameter.example} if parameter.example else {})
+    return described | ({"example": parameter.example} if parameter.example else {})
 
 
 def _schema(parameter: Parameter) -> Document:
@@ -88,7 +84,7 @@ def _schema(parameter: Parameter) -> Document:
     return {"type": "array", "items": schema, "minItems": 1} if parameter.many else schema
 
 
-def _body(call: Call) -> Document:
+def _body(call: MethodSpec) -> Document:
     if call.raw:
         return {"application/octet-stream": {"schema": {}}}
     if call.file:
@@ -106,11 +102,11 @@ def _body(call: Call) -> Document:
     return {"application/x-www-form-urlencoded": {"schema": schema}}
 
 
-def _response(status: int, call: Call) -> Document:
-    found: Document = {"description": MEANINGS[status]}
+def _response(status: int, call: MethodSpec) -> Document:
+    response: Document = {"description": MEANINGS[status]}
     if status >= 400 and call.method != "HEAD":
         detail = {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]}
-        found["content"] = {"application/json": {"schema": detail}}
+        response["content"] = {"application/json": {"schema": detail}}
     elif status in (200, 201, 206) and call.method != "HEAD":
-        found["content"] = {call.answer: {}}
-    return found
+        response["content"] = {call.answer: {}}
+    return response

@@ -1,7 +1,7 @@
-"""What a request to the SmartFile API asks: which path, under which conditions, by whom.
+"""Request parsing of the SmartFile API: paths, the key, conditions (ETag), ranges.
 
-Paths come percent-encoded and are decoded once; what `served.checked` refuses is a 400, the same for
-everything. Conditions are RFC 9110's; an ETag is the version token of the store.
+Paths are percent-encoded and are decoded once; a path that `folder.checked` refuses is a 400, the same
+whatever is there. Conditions and ranges are those of RFC 9110; an ETag is the version token of the store.
 """
 
 from __future__ import annotations
@@ -16,45 +16,45 @@ from starlette.requests import Request
 
 from syncer.engine.model import Entry, Kind, RelPath
 from syncer.errors import Unholdable
-from syncer.server.errors import Refused
+from syncer.server.errors import HttpError
 from syncer.server.folder import Key, ServedFolder, ServedStore, checked
 
 _ETAG = re.compile(r'(W/)?"([^"]*)"')
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _MOST_DIGITS = 19
 REFUSED = "such a path is refused"
-"""All that is said of a path that may not be named, whatever is there."""
+"""The message for a path that no client may name, whatever is there."""
 
 
 def key_of(request: Request) -> Key:
-    """Whose request it is, as the gate found."""
+    """The key of the request, as `auth` set it."""
     key: Key = request.state.key
     return key
 
 
 def writer(request: Request) -> Key:
-    """The same for a change. Raises Refused 403 for a read-only key."""
+    """The key of a request that changes something. Raises HttpError 403 for a read-only key."""
     key = key_of(request)
     if key.read_only:
-        raise Refused(403, "This key may change nothing.")
+        raise HttpError(403, "This key may change nothing.")
     return key
 
 
 def asked_path(request: Request) -> RelPath:
-    """The path in the URL; slashes at both ends and repeated ones mean nothing. Raises Refused 400."""
+    """The path in the URL; slashes at both ends and repeated ones are ignored. Raises HttpError 400."""
     raw: str = request.path_params.get("path", "")
     names = [unquote_to_bytes(part) for part in raw.split("/") if part]
     if any(b"/" in name for name in names):
-        raise Refused(400, REFUSED, fields={"path": [REFUSED]})
+        raise HttpError(400, REFUSED, fields={"path": [REFUSED]})
     return named_path("/".join(os.fsdecode(name) for name in names))
 
 
 def named_path(text: str, field: str = "path") -> RelPath:
-    """A path as a client writes it in a form: `/a/b/` is `a/b`. Raises Refused 400."""
+    """A path from a form: `/a/b/` is `a/b`. Raises HttpError 400."""
     try:
         return checked("/".join(part for part in text.split("/") if part))
     except Unholdable:
-        raise Refused(400, REFUSED, fields={field: [REFUSED]}) from None
+        raise HttpError(400, REFUSED, fields={field: [REFUSED]}) from None
 
 
 def etag(entry: Entry) -> str:
@@ -63,40 +63,40 @@ def etag(entry: Entry) -> str:
 
 
 def seen(store: ServedStore, path: RelPath) -> Entry | None:
-    """A file or directory, None where there is nothing that this API can show (a symlink, a device)."""
+    """The file or directory at a path; None if there is none (a symlink or a device is none)."""
     found = store.stat(path)
     shown = isinstance(found, Entry) and found.kind in (Kind.FILE, Kind.DIRECTORY)
     return found if shown and isinstance(found, Entry) else None
 
 
 def existing(store: ServedStore, path: RelPath, field: str = "") -> Entry:
-    """The same where there must be something. Raises Refused 404."""
+    """The file or directory at a path. Raises HttpError 404."""
     found = seen(store, path)
     if found is None:
         message = "There is no such file or directory."
-        raise Refused(404, message, fields={field: [message]} if field else None)
+        raise HttpError(404, message, fields={field: [message]} if field else None)
     return found
 
 
 def file_at(store: ServedStore, path: RelPath) -> Entry:
-    """A file. Raises Refused: 404, or 415 for a directory."""
+    """The file at a path. Raises HttpError: 404, or 415 for a directory."""
     found = existing(store, path)
     if found.kind is not Kind.FILE:
-        raise Refused(415, "This is a directory.")
+        raise HttpError(415, "This is a directory.")
     return found
 
 
 def directory_at(store: ServedStore, path: RelPath, *, missing: int, field: str = "") -> None:
-    """Raises Refused `missing` where there is no directory."""
+    """Raise HttpError with the status `missing` if there is no directory at the path."""
     found = seen(store, path)
     if found is None or found.kind is not Kind.DIRECTORY:
         message = "There is no such directory."
-        raise Refused(missing, message, fields={field: [message]} if field else None)
+        raise HttpError(missing, message, fields={field: [message]} if field else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What a request wants to be so, or else nothing happens."""
+    """The conditions of a request (RFC 9110, 13): if they do not hold, nothing happens."""
 
     match: str | None = None
     none_match: str | None = None
@@ -113,24 +113,17 @@ class Conditions:
 
     @property
     def stale(self) -> int:
-        """The status where somebody else was quicker: what failed is the condition, if there was one."""
+        """The status if the file changed in between: 412 if the request had a condition, else 409."""
         return 409 if self.match is self.none_match is self.unmodified_since is None else 412
 
     def check(self, found: Entry | None) -> None:
-        """Raises Refused 412 (RFC 9110, 13.2.2)."""
-        if not self._hold(found):
-            raise Refused(412, "It is not what the request expects.")
-
-    def _hold(self, found: Entry | None) -> bool:
-        if self.match is not None and not _listed(self.match, found):
-            return False
-        if (
-            self.match is None
-            and self.unmodified_since is not None
-            and _modified(self.unmodified_since, found)
-        ):
-            return False
-        return self.none_match is None or not _listed(self.none_match, found, weak=True)
+        """Raise HttpError 412 if they do not hold, in the order of RFC 9110, 13.2.2."""
+        if self.match is not None:
+            failed = not _listed(self.match, found)
+        else:
+            failed = self.unmodified_since is not None and _modified(self.unmodified_since, found)
+        if failed or (self.none_match is not None and _listed(self.none_match, found, weak=True)):
+            raise HttpError(412, "It is not what the request expects.")
 
 
 def _listed(header: str, found: Entry | None, *, weak: bool = False) -> bool:
@@ -145,7 +138,7 @@ def _modified(since: str, found: Entry | None) -> bool:
     try:
         moment = parsedate_to_datetime(since).timestamp()
     except (ValueError, OverflowError):
-        return False  # a date that is none is ignored (RFC 9110, 13.1.4)
+        return False  # an invalid date is ignored (RFC 9110, 13.1.4)
     return found is None or (found.mtime_ns or 0) // 10**9 > moment
 
 
@@ -156,9 +149,9 @@ def unchanged(request: Request, found: Entry) -> bool:
 
 
 def asked_range(request: Request, found: Entry) -> tuple[int, int] | None:
-    """First byte and the one after the last; None for the whole file. Raises Refused 416.
+    """The first byte and the one after the last; None for the whole file. Raises HttpError 416.
 
-    Of several ranges, and where If-Range names another version, the whole file is the right answer.
+    Several ranges, and an If-Range with another version, get the whole file, as RFC 9110 allows.
     """
     header, condition = request.headers.get("range"), request.headers.get("if-range")
     given = _RANGE.fullmatch(header.replace(" ", "")) if header else None
@@ -172,10 +165,10 @@ def asked_range(request: Request, found: Entry) -> tuple[int, int] | None:
     if first and last and int(last) < start:
         return None
     if start >= found.size or (not first and int(last) == 0):
-        raise Refused(416, "No such range.", headers={"Content-Range": f"bytes */{found.size}"})
+        raise HttpError(416, "No such range.", headers={"Content-Range": f"bytes */{found.size}"})
     return start, end
 
 
 def local_path(served: ServedFolder, store: ServedStore, path: RelPath) -> RelPath:
-    """The path relative to the served folder: what tables about files are keyed by."""
+    """The path relative to the served folder, which is the key of the attributes."""
     return "/".join(part for part in (store.below, path) if part)

@@ -1,7 +1,7 @@
-"""The table's calls bound to their handlers. Both styles of URL, with and without a slash at the end.
+"""Routes of the SmartFile API: the endpoint table bound to its handlers.
 
-URLs below `/api/` are routed as they came, still percent-encoded, so that an encoded slash does not
-become one: a handler decodes its path once (`request`).
+URLs below `/api/`, with or without a slash at the end, are routed percent-encoded, so that an encoded slash
+does not become a separator; `request` decodes the path once.
 """
 
 from __future__ import annotations
@@ -14,57 +14,53 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from syncer.server.api.account import Account
-from syncer.server.api.deltas import Syncing
+from syncer.server.api.account import AccountHandlers
+from syncer.server.api.deltas import DeltaHandlers
 from syncer.server.api.endpoints import TABLE, VERSIONS
-from syncer.server.api.files import Files
+from syncer.server.api.files import FileHandlers
 from syncer.server.api.handlers import HandlerContext
 from syncer.server.api.openapi import document
-from syncer.server.api.operations import Operations
-from syncer.server.errors import Json, Refused
+from syncer.server.api.operations import OperationHandlers
+from syncer.server.errors import HttpError, JsonResponse
 
 Handler = Callable[[Request], Awaitable[Response]]
 _SLASHES = re.compile("/{2,}")
 
 
-def routes(office: HandlerContext) -> list[BaseRoute]:
-    """All of the API, and its description."""
-    rooms: Mapping[str, object] = {
-        "account": Account(office),
-        "files": Files(office),
-        "operations": Operations(office),
-        "syncing": Syncing(office),
+def routes(context: HandlerContext) -> list[BaseRoute]:
+    """All routes, and that of the OpenAPI document."""
+    groups: Mapping[str, object] = {
+        "account": AccountHandlers(context),
+        "files": FileHandlers(context),
+        "operations": OperationHandlers(context),
+        "deltas": DeltaHandlers(context),
     }
-    described = document()
+    openapi = document()
 
     async def description(request: Request) -> Response:
-        return Json(described)
+        return JsonResponse(openapi)
 
-    made: list[BaseRoute] = [Route("/openapi.json", description, methods=["GET"])]
-    for path, calls in TABLE.items():
+    routes: list[BaseRoute] = [Route("/openapi.json", description, methods=["GET"])]
+    for path, methods in TABLE.items():
         handlers: dict[str, Handler] = {}
-        for call in calls:
-            room, _, method = call.handler.partition(".")
-            handlers[call.method] = getattr(rooms[room], method)
-        made += [
+        for spec in methods:
+            group, _, name = spec.handler.partition(".")
+            handlers[spec.method] = getattr(groups[group], name)
+        patterns = [path.replace("{path}", "{path:path}")]
+        if path.endswith("/{path}"):
+            patterns.insert(0, path.removesuffix("/{path}"))  # the root itself
+        routes += [
             Route(f"/api/{{version}}/{pattern}", _by_method(handlers), methods=list(handlers))
-            for pattern in _patterns(path)
+            for pattern in patterns
         ]
-    return made
-
-
-def _patterns(path: str) -> tuple[str, ...]:
-    """`path/info/{path}` stands for the root as well."""
-    if path.endswith("/{path}"):
-        return path.removesuffix("/{path}"), path.replace("{path}", "{path:path}")
-    return (path,)
+    return routes
 
 
 def _by_method(handlers: Mapping[str, Handler]) -> Handler:
     async def handle(request: Request) -> Response:
         if request.path_params["version"] not in VERSIONS:
-            raise Refused(404, f"There are the versions {', '.join(VERSIONS)}.")
-        # Starlette adds HEAD to a route that knows GET
+            raise HttpError(404, f"There are the versions {', '.join(VERSIONS)}.")
+        # Starlette adds HEAD to a route with GET
         handler = handlers.get(request.method) or handlers["GET"]
         return await handler(request)
 
@@ -72,7 +68,7 @@ def _by_method(handlers: Mapping[str, Handler]) -> Handler:
 
 
 class RawPath:
-    """ASGI middleware: below `/api/` the path stays encoded, repeated and last slashes mean nothing."""
+    """ASGI middleware: below `/api/` the path stays encoded; repeated and trailing slashes are ignored."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

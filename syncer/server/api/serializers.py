@@ -1,7 +1,7 @@
-"""What a path is to a SmartFile client: the info object, children, pages, times in Indiana.
+"""JSON of the SmartFile API: info objects, pages of children, times in the zone of the hosted service.
 
-Values to JSON only; who may ask and what is there is settled before. Differs from the hosted
-service: the `size` of a directory is 0, not the total of all below, which would cost a walk.
+One difference to the hosted service: the `size` of a directory is 0, not the total of all below it, which
+would take a scan.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
 from hashlib import blake2b
 from mimetypes import guess_type
 from typing import Any
@@ -18,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from syncer.engine.model import Entry, Kind, RelPath
 from syncer.engine.paths import split
-from syncer.server.errors import Refused
+from syncer.server.errors import HttpError
 from syncer.server.folder import Key
 
 PER_PAGE, MOST_PER_PAGE = 100, 500
@@ -31,7 +30,7 @@ Info = dict[str, Any]
 def info(
     path: RelPath, entry: Entry, *, key: Key, attributes: Mapping[str, str], items: int | None = None
 ) -> Info:
-    """The info object of one path. `items`: how many children a directory has, where that is known."""
+    """The info object of one path. `items`: the number of a directory's children, if known."""
     name = split(path)[1]
     is_file = entry.kind is Kind.FILE
     writes = not key.read_only
@@ -42,12 +41,13 @@ def info(
         "isfile": is_file,
         "size": entry.size if is_file else 0,
         "items": items,
-        "mime": _mime(name) if is_file else "application/x-directory",
+        "mime": (guess_type(name)[0] or "application/octet-stream") if is_file else "application/x-directory",
         "extension": os.path.splitext(name)[1] if is_file else "",
         "time": indiana(entry.mtime_ns or 0),
         "attributes": dict(attributes),
         "acl": {"list": True, "read": True, "write": writes, "remove": writes and bool(path)},
-        "id": _number(path),
+        # Derived from the path; below 2^53, the largest integer of JavaScript.
+        "id": int.from_bytes(blake2b(os.fsencode(path), digest_size=6).digest(), "big"),
         "owner": None,
         "tags": [],
         "url": f"/api/2/path/info/{quote(path, errors='surrogateescape')}{'/' if path else ''}",
@@ -56,7 +56,7 @@ def info(
 
 
 def page(children: Sequence[str], asked: Mapping[str, str], *, paged: bool) -> tuple[Sequence[str], Info]:
-    """The names of one page, and the numbers that go with it. Raises Refused 400."""
+    """The names on one page, and the fields that describe the page. Raises HttpError 400."""
     if not paged:
         return children, {}
     limit = min(_positive(asked, "limit", PER_PAGE), MOST_PER_PAGE)
@@ -67,7 +67,7 @@ def page(children: Sequence[str], asked: Mapping[str, str], *, paged: bool) -> t
 
 
 def restricted(found: Info, fields: Iterable[str]) -> Info:
-    """Only the named fields, if any are named; always the path, and what a listing hangs on."""
+    """The named fields, all if none is named; always the path and the fields of a listing."""
     names = {name.strip() for text in fields for name in text.split(",") if name.strip()}
     if not names:
         return found
@@ -76,25 +76,14 @@ def restricted(found: Info, fields: Iterable[str]) -> Info:
 
 
 def indiana(time_ns: int) -> str:
-    """Local time of Indianapolis, to the second, without a zone: what the hosted service shows."""
+    """A time as the hosted service sends it: local time of Indianapolis, in seconds, without a zone."""
     seconds = min(max(time_ns // 10**9, _FIRST), _LAST)
     return (
-        datetime.fromtimestamp(seconds, UTC).astimezone(_zone()).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
+        datetime.fromtimestamp(seconds, UTC)
+        .astimezone(ZoneInfo("America/Indiana/Indianapolis"))
+        .strftime("%Y-%m-%dT%H:%M:%S")
+        .rjust(19, "0")
     )
-
-
-@cache
-def _zone() -> ZoneInfo:
-    return ZoneInfo("America/Indiana/Indianapolis")
-
-
-def _mime(name: str) -> str:
-    return guess_type(name)[0] or "application/octet-stream"
-
-
-def _number(path: RelPath) -> int:
-    """A number that stays with the path; below 2^53, since JavaScript reads it."""
-    return int.from_bytes(blake2b(os.fsencode(path), digest_size=6).digest(), "big")
 
 
 def _positive(asked: Mapping[str, str], name: str, default: int) -> int:
@@ -102,5 +91,7 @@ def _positive(asked: Mapping[str, str], name: str, default: int) -> int:
     if not text:
         return default
     if not (text.isascii() and text.isdigit() and len(text) < 12 and 0 < int(text) <= _MOST_NUMBER):
-        raise Refused(400, f"{name!r} must be a positive number.", fields={name: ["Not a positive number."]})
+        raise HttpError(
+            400, f"{name!r} must be a positive number.", fields={name: ["Not a positive number."]}
+        )
     return int(text)

@@ -1,8 +1,8 @@
-"""Tasks: what takes longer than a request should, with a number to ask for its result.
+"""Background tasks of the SmartFile API, whose results a client polls by their id.
 
-Results are kept for an hour, a bounded number and weight of them, for the key that asked; they do not
-survive the server. A key has so many tasks at a time, and never all the threads. The status stands where both
-generations of clients look.
+Results are kept for an hour, in limited number and size, for the key that started the task; they are lost
+with the process. A key may have a limited number of tasks, and never all threads. The status has two places
+in the result, for both generations of clients.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
 from syncer.errors import SyncerError
-from syncer.server.errors import Refused
-from syncer.server.fair_shares import ENTRY, Listings
+from syncer.server.errors import HttpError
+from syncer.server.fair_shares import ENTRY, ListingBudget
 from syncer.server.folder import ServedFolder, counting
 
 _KEPT_SECONDS = 3600.0
 _MOST, _MOST_WAITING = 1000, 200
-_MOST_TOLD = 1000  # names of one result that went wrong
+_MOST_ERRORS = 1000  # of one result
 _HEAVIEST = 16 << 20  # bytes of all results together
 _WORKERS, _EACH = 4, 2  # threads, and those of one key
 _log = logging.getLogger("syncer.server")
@@ -45,10 +46,10 @@ class _Task:
 
 
 class Tasks:
-    """The tasks of one server. Safe to share between threads."""
+    """The tasks of one server. Thread-safe."""
 
-    def __init__(self, served: ServedFolder, *, each: int, listings: Listings) -> None:
-        """`each`: how many of one key may wait or run. `listings`: memory for what they read."""
+    def __init__(self, served: ServedFolder, *, each: int, listings: ListingBudget) -> None:
+        """`each`: tasks of one key that may wait or run. `listings`: memory for what they list."""
         self._listings = listings
         self._served = served
         self._clock = served.clock
@@ -60,7 +61,7 @@ class Tasks:
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="task")
 
     def start(self, owner: str, work: Work) -> Result:
-        """Begins it as soon as a thread is free; answers what the client polls. Raises Refused 429."""
+        """Run the work when a thread is free; return the task for the client. Raises HttpError 429."""
         task, name = _Task(owner=owner, work=work), str(uuid4())
         with self._lock:
             self._admit(owner)
@@ -69,7 +70,7 @@ class Tasks:
         return _shown(name, task)
 
     def admit(self, owner: str) -> None:
-        """Raises Refused 429 if the key has too many tasks already: before any work for another one."""
+        """Raise HttpError 429 if the key has too many tasks, before any work for another one."""
         with self._lock:
             self._admit(owner)
 
@@ -77,19 +78,19 @@ class Tasks:
         self._tidy()
         open_ = [task for task in self._tasks.values() if task.ended is None]
         if len(open_) >= _MOST_WAITING or sum(task.owner == owner for task in open_) >= self._each:
-            raise Refused(429, "Too many tasks are waiting.", headers={"Retry-After": "5"})
+            raise HttpError(429, "Too many tasks are waiting.", headers={"Retry-After": "5"})
 
     def result(self, owner: str, name: str) -> Result:
-        """Raises Refused 404 for a task that is unknown, too old or somebody else's."""
+        """The task as JSON. Raises HttpError 404 if it is unknown, too old or another key's."""
         with self._lock:
             self._tidy()
             task = self._tasks.get(name)
             if task is None or task.owner != owner:
-                raise Refused(404, "There is no such task.")
+                raise HttpError(404, "There is no such task.")
             return _shown(name, task)
 
     def cancel(self, owner: str | None = None) -> None:
-        """Ends the tasks of a key, or all, at their next step; what waits is never begun."""
+        """Cancel the tasks of a key, or all, at their next step; waiting ones are not started."""
         with self._lock:
             for task in self._tasks.values():
                 if task.ended is None and owner in (None, task.owner):
@@ -98,12 +99,12 @@ class Tasks:
                         self._end(task, "FAILURE", {"detail": "it was cancelled"})
 
     def close(self) -> None:
-        """Cancels all, and waits until their threads have ended."""
+        """Cancel all tasks, and wait for their threads."""
         self.cancel()
         self._pool.shutdown(cancel_futures=True)
 
     def _begin(self) -> None:
-        """Has threads take what waits longest, of keys that have not their share."""
+        """Start the oldest waiting tasks of keys that have not their share of the threads."""
         for task in self._tasks.values():
             if self._running.total() >= _WORKERS:
                 return
@@ -123,12 +124,18 @@ class Tasks:
                 self._served.fs.cancellable(lambda: task.cancelled),
             ):
                 self._served.fs.go_on()
-                status, result = "SUCCESS", self._bounded(work())
-        except (SyncerError, Refused) as error:
-            result = {"detail": self._served.discreetly(str(error))}
+                status, result = "SUCCESS", work()
+                if errors := result.get("errors"):
+                    shown = dict(islice(errors.items(), _MOST_ERRORS))
+                    shown = {path: self._served.without_paths(text) for path, text in shown.items()}
+                    if len(errors) > _MOST_ERRORS:
+                        shown["..."] = f"and {len(errors) - _MOST_ERRORS} more"
+                    result = {**result, "errors": shown}
+        except (SyncerError, HttpError) as error:
+            result = {"detail": self._served.without_paths(str(error))}
         except OSError as error:
             result = {"detail": f"it was ended: {error.strerror}"}
-        except Exception as error:  # noqa: BLE001 - a task that fails must say so to whoever polls it
+        except Exception as error:  # noqa: BLE001 - the client polls the result of a failed task, too
             _log.exception("a task failed unexpectedly")
             result = {"detail": f"unexpected {type(error).__name__}; see the server's log"}
         with self._lock:
@@ -145,15 +152,6 @@ class Tasks:
         task.ended = self._clock.monotonic()
         self._weight += task.weight
 
-    def _bounded(self, result: Result) -> Result:
-        errors = result.get("errors")
-        if not errors:
-            return result
-        told = {path: self._served.discreetly(text) for path, text in list(errors.items())[:_MOST_TOLD]}
-        if len(errors) > _MOST_TOLD:
-            told["..."] = f"and {len(errors) - _MOST_TOLD} more"
-        return {**result, "errors": told}
-
     def _tidy(self) -> None:
         now = self._clock.monotonic()
         for name, task in list(self._tasks.items()):
@@ -166,7 +164,7 @@ class Tasks:
 
 
 def _weight(result: Result) -> int:
-    """About how many bytes of memory it takes."""
+    """The bytes of memory that a result takes, about."""
     return 500 + sum(
         sum(200 + len(key) + len(text) for key, text in value.items()) if isinstance(value, dict) else 200
         for value in result.values()

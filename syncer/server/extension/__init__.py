@@ -1,11 +1,11 @@
-"""Syncer's own extension, server side: the `Store` contract over HTTP, as `docs/extension.md` says.
+"""Server side of Syncer's own protocol: the `Store` contract over HTTP (`docs/extension.md`).
 
-    looking · contents · changing · putting · asking     the calls, each on a `ServedStore`
-    endpoint · waiting                                   HTTP: who may, in which thread, which status
-    call · packing · bridge · incoming                   bodies and answers, in and out
-    sketches · known                                     what is kept to save bytes
+    queries · downloads · changes · uploads · info     the calls, each on a `ServedStore`
+    endpoint · long_poll                               HTTP: permissions, threads, statuses
+    request · streams                                  bodies and responses
+    index_builder · context                            caches that save bytes on the wire
 
-It makes no call to the disk of its own. Authentication is done before: `request.state.key`.
+No call to the disk is made here. Authentication comes before: `request.state.key`.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from __future__ import annotations
 from starlette.routing import BaseRoute, Route
 
 from syncer.server.extension import changes, downloads, info, queries, uploads
-from syncer.server.extension.context import Lists, Shared
-from syncer.server.extension.endpoint import Endpoint, Unspoken
+from syncer.server.extension.context import DirectoryListCache, SharedState
+from syncer.server.extension.endpoint import Endpoint, UnknownVersion
 from syncer.server.extension.index_builder import BackgroundIndexer
 from syncer.server.extension.long_poll import LongPoll
 from syncer.server.extension.request import Handler
-from syncer.server.fair_shares import Budget, Listings
+from syncer.server.fair_shares import Budget, ListingBudget
 from syncer.server.folder import ServedFolder
 from syncer.server.timeouts import Timeouts
-from syncer.server.watcher import Watch
+from syncer.server.watcher import ChangeWatcher
 from syncer.wire import versions
 
-LOOKING: dict[str, Handler] = {
+READING: dict[str, Handler] = {
     "hello": info.hello,
     "quota": info.quota,
     "root": changes.root,
@@ -52,48 +52,48 @@ CHANGING: dict[str, Handler] = {
 }
 
 
-_SEARCH_PATIENCE = 60.0  # seconds that a delta waits for others of its key
+_SEARCH_SECONDS = 60.0  # seconds that a search for a delta waits for others of its key
 
 
 class Extension:
-    """The extension of one served folder. Nothing is opened or started before the first call."""
+    """The protocol of one served folder. Nothing is opened or started before the first call."""
 
     def __init__(
-        self, served: ServedFolder, limits: Timeouts | None = None, listings: Listings | None = None
+        self, served: ServedFolder, limits: Timeouts | None = None, listings: ListingBudget | None = None
     ) -> None:
         limits = limits or Timeouts()
-        listings = listings or Listings(Budget(limits.memory, limits.memory_per_key))
+        listings = listings or ListingBudget(Budget(limits.memory, limits.memory_per_key))
         feed = served.feed
-        self.shared = Shared(
+        self.shared = SharedState(
             feed=feed,
-            lists=Lists(),
-            sketches=BackgroundIndexer(served),
+            lists=DirectoryListCache(),
+            indexer=BackgroundIndexer(served),
             budget=listings.memory,
             listings=listings,
-            searches=Budget(limits.searches, limits.searches_per_key, patience=_SEARCH_PATIENCE),
+            searches=Budget(limits.searches, limits.searches_per_key, timeout=_SEARCH_SECONDS),
         )
-        handlers = {**LOOKING, **CHANGING}
+        handlers = {**READING, **CHANGING}
         self.calls = Endpoint(served, self.shared, handlers, changing=frozenset(CHANGING), limits=limits)
-        self._watch = Watch(served, feed)
-        self._waiting = LongPoll(served, feed, self._watch, limits)
+        self._watch = ChangeWatcher(served, feed)
+        self._long_poll = LongPoll(served, feed, self._watch, limits)
 
     def routes(self) -> list[BaseRoute]:
-        """All calls, below the base of each version that is spoken."""
-        found: list[BaseRoute] = []
+        """All calls, below the prefix of each version that is supported."""
+        routes: list[BaseRoute] = []
         for base in map(versions.base, versions.SPOKEN):
-            found += [
-                Route(f"/{base}feed", self._waiting, methods=["POST"]),
+            routes += [
+                Route(f"/{base}feed", self._long_poll, methods=["POST"]),
                 Route(f"/{base}{{call}}", self.calls, methods=["POST"]),
             ]
-        return [*found, Route(f"/{versions.ROOT}{{version}}/{{call}}", Unspoken(), methods=["POST"])]
+        return [*routes, Route(f"/{versions.ROOT}{{version}}/{{call}}", UnknownVersion(), methods=["POST"])]
 
     def close(self) -> None:
-        """Ends what goes on beside calls, and waits for it. No call may be in flight or come afterwards."""
+        """End background work, and wait for it. No call may be in flight or come afterwards."""
         self._watch.stop()
-        self.shared.sketches.close()
+        self.shared.indexer.close()
         self.calls.close()
 
 
 def routes(served: ServedFolder) -> list[BaseRoute]:
-    """The routes of an extension that ends with the process."""
+    """The routes of an `Extension` that ends with the process."""
     return Extension(served).routes()

@@ -1,16 +1,13 @@
-"""The lists of directories that clients ask about again and again, so that only a name has to cross.
+"""State that all calls of a server share, and the cache of the directory lists that clients ask about.
 
-In memory, packed, under their root and BLAKE2b-256; the least recently asked for go first. A list that is
-gone is sent again by the client. Each root has its own: who asks about one learns nothing of others.
-
-A client at work has another list after each run, and hardly ever asks for the one before: only so many of
-one root are kept, so that it neither fills all of the room nor pushes out those of others.
+With `changed` a client asks which of its known directories look different now. The list of those, with their
+fingerprints, is the same in most runs: it is cached under its BLAKE2b-256, and the client sends that name
+only.
 """
 
 from __future__ import annotations
 
 import marshal
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -18,98 +15,94 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from syncer.engine.model import RelPath
-from syncer.server.change_feed import Feed
+from syncer.server.change_feed import ChangeFeed
 from syncer.server.extension.index_builder import BackgroundIndexer
-from syncer.server.extension.packing import said
-from syncer.server.fair_shares import Budget, Listings
+from syncer.server.fair_shares import Budget, ListingBudget
 from syncer.wire import schema
-from syncer.wire.bounded_json import Json
+from syncer.wire.bounded_json import Json, dumps
+from syncer.wire.validation import is_encodable
 
-MOST = 24 << 20  # bytes of all lists together; the last one is kept in any case
-PER_ROOT = 32  # lists; clients that are in step have the same one
+MOST = 24 << 20  # bytes of all lists; the last one is kept in any case
+PER_ROOT = 32  # lists; clients that are in sync have the same one
 
 Known = Iterable[tuple[RelPath, bytes]]
 
 
-class Lists:
-    """Path and fingerprint of directories, by root and name of the list. Safe to share between threads."""
+class DirectoryListCache:
+    """Lists of directories with fingerprints, in memory, least recently used first out. Thread-safe.
+
+    Each root has lists of its own: a call on one root learns nothing of others. A client that changes files
+    has another list after each run and hardly ever asks for the one before, so only `PER_ROOT` of one root
+    are kept: otherwise they would push out those of other roots.
+    """
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self.held = 0  # bytes
+        self.size = 0  # bytes
         self._lists: dict[RelPath, OrderedDict[bytes, bytes]] = {}  # by root and name
         self._order: OrderedDict[tuple[RelPath, bytes], None] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, root: RelPath, name: bytes) -> Known | None:
-        """The list of this name for a root (below the served folder), if it is still there."""
+        """The cached list of a root (below the served folder), by its name; None if there is none."""
         with self._lock:
-            found = self._take(root, name)
-            if found is None:
+            packed = self._take(root, name)
+            if packed is None:
                 return None
-            self._put(root, name, found)
-        return zip(*marshal.loads(found), strict=True)
+            self._put(root, name, packed)
+        return zip(*marshal.loads(packed), strict=True)
 
     def keep(self, root: RelPath, name: bytes, given: Json) -> Known:
-        """A list as a client sent it. Raises PermanentError for one that is none, or has another name."""
-        known = dict(map(_pair, schema.take(given, list, "a list of directories")))
-        if blake2b(said(given), digest_size=32).digest() != name:
+        """Cache a list as a client sent it. Raises PermanentError for a malformed one, or a wrong name."""
+        known: dict[RelPath, bytes] = {}
+        for pair in schema.take(given, list, "a list of directories"):
+            if not isinstance(pair, list) or len(pair) != 2:
+                raise schema.malformed("a directory with its fingerprint")
+            directory = encodable(schema.path_in(pair[0]))
+            known[directory] = schema.octets(pair[1], "a fingerprint", most=64)
+        if blake2b(dumps(given), digest_size=32).digest() != name:
             raise schema.malformed("a list under its own name")
-        # Our own bytes, which nobody else can write: a tenth of what the objects would take
+        # marshal takes a tenth of the memory of the objects; only this process reads what it wrote
         packed = marshal.dumps((tuple(known), tuple(known.values())))
         with self._lock:
             self._take(root, name)
             self._put(root, name, packed)
             while len(self._lists[root]) > PER_ROOT:
                 self._take(root, next(iter(self._lists[root])))
-            while self.held > self._most and len(self._order) > 1:
+            while self.size > self._most and len(self._order) > 1:
                 self._take(*next(iter(self._order)))
         return known.items()
 
     def _put(self, root: RelPath, name: bytes, packed: bytes) -> None:
-        """Behind all others."""
+        """Add a list as the most recently used."""
         self._lists.setdefault(root, OrderedDict())[name] = packed
         self._order[root, name] = None
-        self.held += len(packed)
+        self.size += len(packed)
 
     def _take(self, root: RelPath, name: bytes) -> bytes | None:
-        found = self._lists.get(root, OrderedDict()).pop(name, None)
-        if found is not None:
-            self.held -= len(found)
+        packed = self._lists.get(root, OrderedDict()).pop(name, None)
+        if packed is not None:
+            self.size -= len(packed)
             del self._order[root, name]
             if not self._lists[root]:
                 del self._lists[root]
-        return found
+        return packed
 
 
-def _pair(value: Json) -> tuple[RelPath, bytes]:
-    if not isinstance(value, list) or len(value) != 2:
-        raise schema.malformed("a directory with its fingerprint")
-    return spelt(schema.path(value[0])), schema.octets(value[1], "a fingerprint", most=64)
-
-
-def spelt(path: RelPath) -> RelPath:
-    """The path, if it stands for bytes: JSON has surrogates that stand for none. Raises PermanentError."""
-    if not path.isascii():
-        try:
-            os.fsencode(path)
-        except UnicodeEncodeError:
-            raise schema.malformed("a path") from None
+def encodable(path: RelPath) -> RelPath:
+    """The path itself. Raises PermanentError if it holds surrogates that stand for no byte."""
+    if not is_encodable(path):
+        raise schema.malformed("a path")
     return path
 
 
-# --------------------------------------------------------------------------------
-#
-# What all calls of one served folder share: the feed, the known lists, the kept sketches, the memory.
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
-    """Each of its parts is safe to share between threads."""
+class SharedState:
+    """What all calls on one served folder share. Each part is thread-safe."""
 
-    feed: Feed
-    lists: Lists
-    sketches: BackgroundIndexer
+    feed: ChangeFeed
+    lists: DirectoryListCache
+    indexer: BackgroundIndexer
     budget: Budget
-    listings: Listings
-    searches: Budget  # places, not bytes
+    listings: ListingBudget
+    searches: Budget  # counts searches, not bytes

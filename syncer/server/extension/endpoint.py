@@ -1,8 +1,8 @@
-"""The ASGI side of the extension: a call is checked, answered by a thread, and its answer sent as it is made.
+"""ASGI endpoint of the protocol's calls: permissions, worker threads, statuses, streamed responses.
 
-So many calls are worked on at once, and so many of one key (`limits`); the rest waits a while, without a
-thread, and is then told to come again. What a call does is up to its handler; which statuses
-there are, `docs/extension.md` says.
+A call is handled by a thread, and its response is sent while it is made. The number of calls at once is
+limited, in all and for each key (`Timeouts`); the others wait without a thread, and are answered 503 after a
+while. `docs/extension.md` lists the statuses.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from urllib.parse import unquote_to_bytes
 
 from syncer import allocator
@@ -29,54 +28,55 @@ from syncer.errors import (
     Unholdable,
     Unreadable,
 )
-from syncer.server.extension.context import Shared
-from syncer.server.extension.packing import packed, said
-from syncer.server.extension.request import Answer, Call, Handler, TooLarge, trouble
+from syncer.server.extension.context import SharedState
+from syncer.server.extension.request import CallRequest, CallResponse, Handler, TooLarge, error_json
 from syncer.server.extension.streams import (
-    PATIENCE,
-    Gone,
+    TIMEOUT,
+    ClientGone,
     Message,
     Receive,
     RequestStream,
     ResponseStream,
     Send,
 )
-from syncer.server.fair_shares import Names, Places, Reserved
+from syncer.server.fair_shares import FairSemaphore, NameReservation, Reserved
 from syncer.server.folder import Key, ServedFolder, counting
 from syncer.server.timeouts import Timeouts
-from syncer.wire import schema, versions
-from syncer.wire.bounded_json import Json
+from syncer.wire import compression, schema, versions
+from syncer.wire.bounded_json import Json, dumps
 
 _log = logging.getLogger("syncer.server")
 
-_AGAIN = 2  # seconds after which a call that found no thread may come again
+_RETRY_AFTER = 2  # seconds, of a call that found no thread in time
 _LONGEST_QUERY = 16 << 10
-_NAME = 100  # bytes of a name with its version, beside its characters: see `stores.local.packed_listing`
-_TRIM_EVERY = 2.0  # seconds: under load freed buffers came to 40 MB between two turns of the upkeep
-_LARGE = 16 << 20  # bytes that a call had beyond the usual: they are given back when it ends
+_NAME = (
+    100  # bytes of memory of a name with its version, beside its characters (`stores.local.packed_listing`)
+)
+_TRIM_EVERY = 2.0  # seconds: under load, 40 MB of freed buffers gathered between two turns of `maintenance`
+_LARGE = 16 << 20  # bytes reserved by a call; after a larger one the freed memory is returned to the system
 _JSON = b"application/json"
 
 
 class NoSuchCall(PermanentError):
-    """Of another version, perhaps."""
+    """There is no call of this name in this version."""
 
 
 class Forbidden(AuthError):
-    """The key may not do this, or not there."""
+    """The key has no permission for this call."""
 
 
 class Endpoint:
-    """`POST …/{call}?root=…` for the calls it is given; `changes` are those that a read-only key may not."""
+    """`POST …/{call}?root=…` of the calls in `handlers`; a read-only key may not use those in `changing`."""
 
     def __init__(
         self,
         served: ServedFolder,
-        shared: Shared,
+        shared: SharedState,
         handlers: Mapping[str, Handler],
         *,
         changing: frozenset[str],
         limits: Timeouts,
-        patience: float = PATIENCE,
+        timeout: float = TIMEOUT,
     ) -> None:
         self._served = served
         self._trimmed = time.monotonic()
@@ -84,71 +84,84 @@ class Endpoint:
         self._handlers = handlers
         self._changing = changing
         self._changers = [handlers[name] for name in changing]
-        self._patience = patience
-        self._places = Places(limits.calls, limits.calls_per_key, patience=limits.queue_seconds)
+        self._timeout = timeout
+        self._slots = FairSemaphore(limits.calls, limits.calls_per_key, timeout=limits.queue_seconds)
         self._threads = ThreadPoolExecutor(limits.calls, thread_name_prefix="syncer-call")
 
     @property
     def working(self) -> int:
-        """Calls that are worked on."""
-        return self._places.taken
+        """The number of calls that have a thread."""
+        return self._slots.taken
 
     def close(self) -> None:
-        """Waits for the threads. Their calls have ended with their connections."""
+        """Wait for the threads. Their calls end with their connections, which are closed before."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         loop = asyncio.get_running_loop()
-        outlet = ResponseStream(loop, patience=self._patience)
-        intake = RequestStream(loop, patience=self._patience)
+        response = ResponseStream(loop, timeout=self._timeout)
+        body = RequestStream(loop, timeout=self._timeout)
         try:
-            handler, call = self._understood(scope, intake)
+            handler, call = self._parse(scope, body)
+            await self._slots.acquire(call.key.name)
         except SyncerError as error:
-            return await refuse(send, error)
-        try:
-            await self._places.take(call.key.name)
-        except SyncerError as error:
-            return await refuse(send, error)
+            return await send_error(send, error)
         reserved = Reserved(self.shared.budget, call.key.name)
         names = self.shared.listings.names(call.key.name, _NAME)
         call = replace(call, reserve=reserved, hold=names.hold)
         work = loop.run_in_executor(
-            self._threads, self._work, handler, call, outlet, _likes_packed(scope), reserved, names
+            self._threads,
+            self._handle,
+            handler,
+            call,
+            response,
+            b"zstd" in map(bytes.strip, _header(scope, b"accept-encoding").split(b",")),
+            reserved,
+            names,
         )
-        work.add_done_callback(partial(self._worked, call.key.name))
-        pump = asyncio.create_task(intake.pump(receive))
-        pump.add_done_callback(partial(_left, intake, outlet))
+
+        def handled(work: asyncio.Future[None]) -> None:
+            self._slots.release(call.key.name)
+            if not work.cancelled() and (error := work.exception()) is not None:
+                _log.error("unhandled error in a call of the protocol", exc_info=error)
+
+        def received(pump: asyncio.Task[None]) -> None:
+            # The client has left, or its body came too slowly (an exception). In both cases the thread that
+            # reads the body must not wait; only a client that left takes no response either.
+            body.break_off()
+            if not pump.cancelled() and pump.exception() is None:
+                response.close()
+
+        work.add_done_callback(handled)
+        pump = asyncio.create_task(body.pump(receive))
+        pump.add_done_callback(received)
         try:
-            await outlet.send_all(send)
+            await response.send_all(send)
         finally:
             pump.cancel()
-            intake.break_off()
-            outlet.close()
+            body.break_off()
+            response.close()
 
-    def _worked(self, owner: str, work: asyncio.Future[None]) -> None:
-        self._places.leave(owner)
-        if not work.cancelled() and (error := work.exception()) is not None:
-            _log.error("a call of the extension failed", exc_info=error)
-
-    def _work(
+    def _handle(
         self,
         handler: Handler,
-        call: Call,
-        outlet: ResponseStream,
-        pack: bool,
+        call: CallRequest,
+        response: ResponseStream,
+        compress: bool,
         reserved: Reserved,
-        names: Names,
+        names: NameReservation,
     ) -> None:
-        """In a thread. A look for a client that left is ended; a change goes on to its end."""
-        looks = handler not in self._changers
-        with reserved, names, counting(names), self._served.fs.cancellable(lambda: looks and outlet.gone):
-            _work(handler, call, outlet, pack)
+        """In a thread. A read for a client that left is ended; a change is completed."""
+        reads = handler not in self._changers
+        with reserved, names, counting(names), self._served.fs.cancellable(lambda: reads and response.gone):
+            _respond(handler, call, response, compress)
             large = reserved.size > _LARGE
         if large or time.monotonic() - self._trimmed > _TRIM_EVERY:
             self._trimmed = time.monotonic()
             allocator.trim()
 
-    def _understood(self, scope: Message, intake: RequestStream) -> tuple[Handler, Call]:
+    def _parse(self, scope: Message, body: RequestStream) -> tuple[Handler, CallRequest]:
+        """The handler and the request, before anything of the body is read. Raises SyncerError."""
         name = str(scope["path_params"]["call"])
         handler = self._handlers.get(name)
         if handler is None:
@@ -156,77 +169,73 @@ class Endpoint:
         key: Key = scope["state"]["key"]
         if key.read_only and name in self._changing:
             raise Forbidden("this key may not change anything", hint="add one without --read-only")
-        packing = _header(scope, b"content-encoding")
-        if packing not in (b"", b"identity", b"zstd"):
-            raise schema.malformed("a body as it is, or packed by zstd")
-        body = intake.pieces()
-        root = root_of(scope)
-        packed_ = packing == b"zstd"
-        call = Call(served=self._served, shared=self.shared, key=key, root=root, body=body, packed=packed_)
-        return handler, call
+        encoding = _header(scope, b"content-encoding")
+        if encoding not in (b"", b"identity", b"zstd"):
+            raise schema.malformed("a body without an encoding, or with zstd")
+        return handler, CallRequest(
+            served=self._served,
+            shared=self.shared,
+            key=key,
+            root=root_of(scope),
+            body=body.pieces(),
+            compressed=encoding == b"zstd",
+        )
 
 
-class Unspoken:
-    """Answers a call of a version of the extension that is not spoken here: 404, and which ones are."""
+class UnknownVersion:
+    """Answers a call of a protocol version that is not supported: 404, and the versions that are."""
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        error = NoSuchCall("this version of the protocol is not spoken here")
-        await answer_json(send, 404, {**trouble(error), "versions": [*versions.SPOKEN]})
+        error = NoSuchCall("this server does not support this version of the protocol")
+        await send_json(send, 404, {**error_json(error), "versions": [*versions.SPOKEN]})
 
 
-def _work(handler: Handler, call: Call, outlet: ResponseStream, pack: bool) -> None:
-    """The whole call, in a thread. Trouble is a status at first, then it breaks off what has begun."""
-    whole = False
+def _respond(handler: Handler, call: CallRequest, response: ResponseStream, compress: bool) -> None:
+    """Handle the call and push its response.
+
+    An error before the first piece becomes a status, a later one breaks the response off.
+    """
+    complete = False
     begun = False
-    answer: Answer | None = None
+    result: CallResponse | None = None
     try:
-        answer = handler(call)
-        for piece in packed(answer.pieces, prompt=answer.prompt) if pack else answer.pieces:
+        result = handler(call)
+        pieces = compression.compress(result.pieces, prompt=result.prompt) if compress else result.pieces
+        for piece in pieces:
             if not begun:
-                outlet.begin(200, _headers(answer, pack))
+                headers = [
+                    (b"content-type", result.media_type.encode("ascii")),
+                    (b"cache-control", b"no-store"),
+                ]
+                response.begin(200, [*headers, (b"content-encoding", b"zstd")] if compress else headers)
                 begun = True
-            outlet.push(piece, wait=answer.waits)
-        whole = True
+            response.push(piece, wait=result.waits)
+        complete = True
     except SyncerError as error:
         if not begun:
-            outlet.begin(status(error), _retry(status(error)))
-            outlet.push(said(call.trouble(error)), wait=False)
-            whole = True
+            response.begin(status(error), _headers(status(error)))
+            response.push(dumps(call.error_json(error)), wait=False)
+            complete = True
         elif not isinstance(error, StoreError):
-            _log.warning("an answer was broken off: %s", error.message)
-    except Gone:
-        pass  # nobody waits for the rest
+            _log.warning("a response was broken off: %s", error.message)
+    except ClientGone:
+        pass
     except BaseException:
         if not begun:
-            outlet.begin(500, [(b"content-type", _JSON)])
-            outlet.push(b'{"error":{"code":"store-error","message":"the server made a mistake"}}', wait=False)
-            whole = True
+            response.begin(500, [(b"content-type", _JSON)])
+            response.push(b'{"error":{"code":"store-error","message":"internal server error"}}', wait=False)
+            complete = True
         raise
     finally:
-        outlet.end(whole=whole)
-    if answer is not None and answer.after is not None:
-        answer.after()
-
-
-def _left(intake: RequestStream, outlet: ResponseStream, pump: asyncio.Task[None]) -> None:
-    """A client that left is told to both: to who reads its body, and to who waits until it takes more.
-
-    A body that came too slowly ends in an exception; the call then ends by itself, for want of it.
-    """
-    intake.break_off()
-    if not pump.cancelled() and pump.exception() is None:
-        outlet.close()
-
-
-def _headers(answer: Answer, pack: bool) -> list[tuple[bytes, bytes]]:
-    found = [(b"content-type", answer.media.encode("ascii")), (b"cache-control", b"no-store")]
-    return [*found, (b"content-encoding", b"zstd")] if pack else found
+        response.end(complete=complete)
+    if result is not None and result.after is not None:
+        result.after()
 
 
 _STATUSES: tuple[tuple[type[SyncerError], int], ...] = (
     (TooLarge, 413),
     (Forbidden, 403),
-    (Unholdable, 403),  # a root that is hidden or refused; one answer for both
+    (Unholdable, 403),  # a root that is hidden or refused; the same for both
     (Unreadable, 403),
     (NotFound, 409),
     (PermanentError, 400),
@@ -236,41 +245,36 @@ _STATUSES: tuple[tuple[type[SyncerError], int], ...] = (
 
 
 def status(error: SyncerError) -> int:
-    """Of a call that could not be begun."""
+    """The HTTP status of an error before the first piece of the response."""
     return next(code for kind, code in _STATUSES if isinstance(error, kind))
 
 
-async def refuse(send: Send, error: SyncerError) -> None:
-    """Answers a call that is not even begun; here what is not found is the call itself."""
+async def send_error(send: Send, error: SyncerError) -> None:
+    """Send the error of a call that no handler has seen. Here 404 means that there is no such call."""
     code = 404 if isinstance(error, NoSuchCall) else status(error)
-    await answer_json(send, code, trouble(error))
+    await send_json(send, code, error_json(error))
 
 
-async def answer_json(send: Send, code: int, fields: dict[str, Json]) -> None:
-    """One JSON object."""
-    headers = _retry(code)
-    await send({"type": "http.response.start", "status": code, "headers": headers})
-    await send({"type": "http.response.body", "body": said(fields)})
+async def send_json(send: Send, code: int, fields: dict[str, Json]) -> None:
+    """Send one JSON object."""
+    await send({"type": "http.response.start", "status": code, "headers": _headers(code)})
+    await send({"type": "http.response.body", "body": dumps(fields)})
 
 
-def _retry(code: int) -> list[tuple[bytes, bytes]]:
-    found = [(b"content-type", _JSON)]
-    return [*found, (b"retry-after", str(_AGAIN).encode())] if code == 503 else found
+def _headers(code: int) -> list[tuple[bytes, bytes]]:
+    headers = [(b"content-type", _JSON)]
+    return [*headers, (b"retry-after", str(_RETRY_AFTER).encode())] if code == 503 else headers
 
 
 def root_of(scope: Message) -> RelPath:
-    """PATH of `?root=PATH`; nothing else may stand there. Raises PermanentError."""
+    """PATH of the query `root=PATH`, which has no other parameter. Raises PermanentError."""
     query: bytes = scope["query_string"]
     if not query:
         return ""
     name, _, value = query.partition(b"=")
     if name != b"root" or b"&" in value or len(query) > _LONGEST_QUERY:
         raise schema.malformed("one root")
-    return schema.path(os.fsdecode(unquote_to_bytes(value)))
-
-
-def _likes_packed(scope: Message) -> bool:
-    return any(part.strip() == b"zstd" for part in _header(scope, b"accept-encoding").split(b","))
+    return schema.path_in(os.fsdecode(unquote_to_bytes(value)))
 
 
 def _header(scope: Message, name: bytes) -> bytes:

@@ -1,7 +1,7 @@
-"""The sketches a server keeps of what it received and sent, so that the next delta needs no sums on the wire.
+"""Background block indexes of served files, so that the next delta needs no signature.
 
-Made after the answer, by one thread of the lowest priority, which reads the file again and believes only
-its digest. What is not made is no loss: a client is then asked for a signature.
+One thread of the lowest priority makes them after the response: it reads the file again, and keeps the index
+if the digest is still the same. Without an index a client is asked for a signature.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ from syncer.engine.model import Entry, RelPath
 from syncer.errors import SyncerError, TransientError
 from syncer.server.folder import Key, ServedFolder
 
-_WAITING = 1024  # files; the oldest are forgotten
-_OLDEST = 30 * 24 * 3600.0  # seconds since one was of use: a client may be away as long with an old version
-_FORMER = 8  # sketches of one file's former contents, for clients that lag behind
+_WAITING = 1024  # files; the oldest are dropped
+_OLDEST = (
+    30 * 24 * 3600.0
+)  # seconds since an index was used: a client may be away as long with an old version
+_FORMER = 8  # indexes of one file's former contents, for clients that lag behind
 _IDLE = 5.0  # seconds after which the thread ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexRequest:
-    """A file below the root `below`, with its digest; `old` is that of the content before, if known."""
+    """A file below the root `below`, whose entry has its digest; `old` is the digest before, if known."""
 
     below: RelPath
     path: RelPath
@@ -37,137 +39,139 @@ class IndexRequest:
 
 
 class BackgroundIndexer:
-    """A shelf, and the thread that fills it."""
+    """The cache of block indexes, and the thread that fills it. Thread-safe."""
 
     def __init__(self, served: ServedFolder) -> None:
         self._served = served
-        self._shelf = BlockIndexCache(served.state / "sketches", clock=served.clock, oldest=_OLDEST)
-        self._wishes: OrderedDict[tuple[RelPath, bytes], IndexRequest] = OrderedDict()
+        self._cache = BlockIndexCache(served.state / "sketches", clock=served.clock, oldest=_OLDEST)
+        self._requests: OrderedDict[tuple[RelPath, bytes], IndexRequest] = OrderedDict()
         self._former: OrderedDict[tuple[RelPath, RelPath], list[bytes]] = OrderedDict()  # the oldest first
         self._changed = threading.Condition()
         self._running = False
         self._closed = False
 
     def get(self, below: RelPath, digest: bytes) -> BlockIndex | None:
-        """The sketch of the content with this digest in the root `below`, if there is one."""
-        return self._shelf.get(digest, _label(below))
+        """The index of the content with this digest in the root `below`, if there is one."""
+        return self._cache.get(digest, _label(below))
 
-    def keep(self, below: RelPath, sketch: BlockIndex) -> None:
-        """One that fell off while a delta was made."""
-        if sketch.size >= WORTH:
-            self._shelf.put(sketch, _label(below))
+    def keep(self, below: RelPath, index: BlockIndex) -> None:
+        """Store an index that was made together with a delta."""
+        if index.size >= WORTH:
+            self._cache.put(index, _label(below))
 
     def forget(self, below: RelPath, digest: bytes) -> None:
-        """That of a file which was deleted; if there is another one with its content it is made again."""
-        self._shelf.discard(digest, _label(below))
+        """Drop the index of a deleted file. If another file has the same content, it is made again."""
+        self._cache.discard(digest, _label(below))
 
-    def want(self, *wishes: IndexRequest) -> None:
-        """Has them made, when there is nothing better to do. Small files are left aside."""
-        large = [w for w in wishes if w.entry.size >= WORTH]
-        worth = [w for w in large if not self._shelf.has(_digest(w), _label(w.below))]
+    def want(self, *requests: IndexRequest) -> None:
+        """Have the indexes made in the background. Small files get none."""
+        large = [r for r in requests if r.entry.size >= WORTH]
+        missing = [r for r in large if not self._cache.has(_digest(r), _label(r.below))]
         if not large:
             return
         with self._changed:
-            for wish in large:
-                self._supersede(wish)
-            if not worth or self._closed:
+            for request in large:
+                self._supersede(request)
+            if not missing or self._closed:
                 return
-            self._wishes.update((_place(wish), wish) for wish in worth)
-            while len(self._wishes) > _WAITING:
-                self._wishes.popitem(last=False)
+            self._requests.update((_key(request), request) for request in missing)
+            while len(self._requests) > _WAITING:
+                self._requests.popitem(last=False)
             self._changed.notify_all()
             if not self._running:
                 self._running = True
-                threading.Thread(target=self._run, name="syncer-sketches", daemon=True).start()
+                threading.Thread(target=self._run, name="syncer-indexes", daemon=True).start()
 
-    def _supersede(self, wish: IndexRequest) -> None:
-        """Of a file that changes again and again the sketches of long ago go: each minute left 2 MB of them.
+    def _supersede(self, request: IndexRequest) -> None:
+        """Drop the indexes of a file's contents of long ago: one that changed every minute left 2 MB a
+        minute.
 
-        What is remembered of former contents is little, and lost with the process: then a sketch goes by
-        its age.
+        The list of former contents is in memory only; after a restart their indexes go by their age.
         """
-        place = wish.below, wish.path
-        former = self._former.pop(place, [])
-        former = [digest for digest in former if digest not in (wish.old, _digest(wish))]
-        if wish.old is not None and wish.old != _digest(wish):
-            former.append(wish.old)
+        file = request.below, request.path
+        former = self._former.pop(file, [])
+        former = [digest for digest in former if digest not in (request.old, _digest(request))]
+        if request.old is not None and request.old != _digest(request):
+            former.append(request.old)
         while len(former) > _FORMER:
-            self._shelf.discard(former.pop(0), _label(wish.below))
+            self._cache.discard(former.pop(0), _label(request.below))
         if former:
-            self._former[place] = former
+            self._former[file] = former
             if len(self._former) > _WAITING:
                 self._former.popitem(last=False)
 
     def settle(self, seconds: float) -> bool:
-        """Waits until nothing is wished for; whether that came true."""
+        """Wait until no request is left; False if that took longer."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._wishes, seconds)
+            return self._changed.wait_for(lambda: not self._requests, seconds)
 
     def close(self) -> None:
-        """Nothing is made any more; returns when the thread has let go of the folder."""
+        """End the thread; return when it has closed the folder."""
         with self._changed:
             self._closed = True
-            self._wishes.clear()
+            self._requests.clear()
             self._changed.notify_all()
             self._changed.wait_for(lambda: not self._running)
 
     def _run(self) -> None:
-        _yield_to_others()
-        while (wish := self._next()) is not None:
+        if os.uname().sysname == "Linux":
+            # setpriority(2) of a thread; on other systems this would be the priority of the whole process.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        while (request := self._next()) is not None:
             try:
-                self._make(wish)
+                self._make(request)
             except (SyncerError, OSError):
                 pass  # the file changed or is gone; the server is closing
             with self._changed:
-                if self._wishes.get(_place(wish)) is wish:
-                    del self._wishes[_place(wish)]
+                if self._requests.get(_key(request)) is request:
+                    del self._requests[_key(request)]
                 self._changed.notify_all()
 
     def _next(self) -> IndexRequest | None:
+        """The oldest request, which stays in the queue; None when the thread has to end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._wishes or self._closed, _IDLE)
-            if not self._wishes:
+            self._changed.wait_for(lambda: self._requests or self._closed, _IDLE)
+            if not self._requests:
                 self._running = False
                 self._changed.notify_all()
                 return None
-            return next(iter(self._wishes.values()))
+            return next(iter(self._requests.values()))
 
-    def _while_open(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
-            if self._closed:
-                raise TransientError("the server stops")
-            yield chunk
+    def _make(self, request: IndexRequest) -> None:
+        """Read the file and store its index. Raises SyncerError, OSError."""
 
-    def _make(self, wish: IndexRequest) -> None:
-        with self._served.store(Key(name="", under=wish.below)) as store:
-            chunks = self._while_open(store.open(wish.path, wish.entry).chunks())
-            old = self._shelf.get(wish.old, _label(wish.below)) if wish.old is not None else None
+        def until_closed(chunks: Iterator[bytes]) -> Iterator[bytes]:
+            for chunk in chunks:
+                if self._closed:
+                    raise TransientError("the server stops")
+                yield chunk
+
+        with self._served.store(Key(name="", under=request.below)) as store:
+            chunks = until_closed(store.open(request.path, request.entry).chunks())
+            old = self._cache.get(request.old, _label(request.below)) if request.old is not None else None
             if old is None or old.outgrown:
-                sketch = BlockIndex.of(chunks, size=wish.entry.size)
+                index = BlockIndex.of(chunks, size=request.entry.size)
             else:
-                changes = difference(old, chunks)
-                for _ in changes:
+                # Carried forward from the old index: only what changed is summed anew.
+                delta = difference(old, chunks)
+                for _ in delta:
                     pass
-                sketch = changes.sketch
-        if sketch.digest == wish.entry.digest:
-            self._shelf.put(sketch, _label(wish.below))
+                index = delta.sketch
+        if index.digest == request.entry.digest:
+            self._cache.put(index, _label(request.below))
 
 
 def _label(below: RelPath) -> str:
-    """Each root has sketches of its own: what another one holds is not to be guessed by a digest."""
+    """Each root has indexes of its own: whether another root holds a content must not be told by its
+    digest.
+    """
     return blake2b(os.fsencode(below), digest_size=8).hexdigest()
 
 
-def _place(wish: IndexRequest) -> tuple[RelPath, bytes]:
-    return wish.below, _digest(wish)
+def _key(request: IndexRequest) -> tuple[RelPath, bytes]:
+    return request.below, _digest(request)
 
 
-def _digest(wish: IndexRequest) -> bytes:
-    """Whoever wishes has read the file, so it is known."""
-    return wish.entry.digest or b""
-
-
-def _yield_to_others() -> None:
-    """Linux knows a priority for each thread (setpriority(2)); elsewhere this would be the whole process'."""
-    if os.uname().sysname == "Linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+def _digest(request: IndexRequest) -> bytes:
+    """Known in every request: it is made after the file was read."""
+    return request.entry.digest or b""

@@ -1,33 +1,39 @@
-"""The calls about the server and its folder as a whole: `hello`, `quota`, `sweep`."""
+"""The calls about the server as a whole: `hello`, `quota`, `sweep`."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from syncer.server.extension.request import BODY, ITEMS, Answer, Call, one
+from syncer.server.extension.request import (
+    MAX_BODY,
+    MAX_ITEMS,
+    CallRequest,
+    CallResponse,
+    json_response,
+)
 from syncer.wire import schema
 
 
-def hello(call: Call) -> Answer:
-    """`hello`: who answers, what the disk can hold, how large calls may be."""
+def hello(call: CallRequest) -> CallResponse:
+    """`hello`: the server's tag, the capabilities of its disk, the limits of a call."""
     with call.store() as store:
-        able = replace(store.capabilities, local=False, digests=True)
-    return one(
+        capabilities = replace(store.capabilities, local=False, digests=True)
+    return json_response(
         {
             "server": call.served.tag,
-            "capabilities": schema.capabilities_out(able),
-            "limits": {"items": ITEMS, "body": BODY},
+            "capabilities": schema.capabilities_out(capabilities),
+            "limits": {"items": MAX_ITEMS, "body": MAX_BODY},
         }
     )
 
 
-def quota(call: Call) -> Answer:
-    """`quota`: the free space of the disk; how much is used no folder knows without counting."""
+def quota(call: CallRequest) -> CallResponse:
+    """`quota`: the free space of the disk. `used` is null: it would take a scan of the folder."""
     with call.store() as store:
-        return one({"used": None, "free": store.free_space()})
+        return json_response({"used": None, "free": store.free_space()})
 
 
-def sweep(call: Call) -> Answer:
-    """`sweep`: nothing to do. The server sweeps by itself, since only it knows which calls are in flight."""
+def sweep(call: CallRequest) -> CallResponse:
+    """`sweep`: does nothing. The server removes leftovers itself: only it knows which calls are in flight."""
     call.json()
-    return one({})
+    return json_response({})

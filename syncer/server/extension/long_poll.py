@@ -1,6 +1,6 @@
-"""`feed`: a client waits for news without holding a thread.
+"""The call `feed`: long polling for changes, without a thread for a waiting client.
 
-The first call of a server's life begins to watch the folder; `server.change_feed` has what there is to tell.
+The first call starts the file-system watch; `server.change_feed` has the changes.
 """
 
 from __future__ import annotations
@@ -8,66 +8,80 @@ from __future__ import annotations
 import asyncio
 
 from syncer.errors import SyncerError
-from syncer.server.change_feed import ChangeNews, Feed
-from syncer.server.extension.endpoint import answer_json, refuse, root_of
-from syncer.server.extension.packing import parsed
-from syncer.server.extension.request import trouble
+from syncer.server.change_feed import ChangeFeed, ChangeNews
+from syncer.server.extension.endpoint import root_of, send_error, send_json
+from syncer.server.extension.request import error_json
 from syncer.server.extension.streams import Message, Receive, Send
-from syncer.server.fair_shares import Places
-from syncer.server.folder import Key, ServedFolder
+from syncer.server.fair_shares import FairSemaphore
+from syncer.server.folder import ServedFolder
 from syncer.server.timeouts import Timeouts
-from syncer.server.watcher import Watch
+from syncer.server.watcher import ChangeWatcher
 from syncer.wire import schema
-from syncer.wire.bounded_json import Json
 
-LONGEST = 120.0  # seconds that one call waits at most
+LONGEST = 120.0  # seconds that one call waits
 _BODY = 4096  # bytes
-_SLOW = 30.0  # seconds in which the body has to come
+_BODY_TIMEOUT = 30.0  # seconds
 
 
 class LongPoll:
     """`POST …/feed?root=…`."""
 
-    def __init__(self, served: ServedFolder, feed: Feed, watch: Watch, limits: Timeouts) -> None:
+    def __init__(
+        self, served: ServedFolder, feed: ChangeFeed, watch: ChangeWatcher, limits: Timeouts
+    ) -> None:
         self._served = served
         self._feed = feed
         self._watch = watch
-        self._places = Places(limits.listeners, limits.listeners_per_key, waiting=0)
+        self._slots = FairSemaphore(limits.listeners, limits.listeners_per_key, waiting=0)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         owner = scope["state"]["key"].name
         try:
-            await self._places.take(owner)
+            await self._slots.acquire(owner)
         except SyncerError as error:
-            return await refuse(send, error)
+            return await send_error(send, error)
         try:
-            async with asyncio.timeout(_SLOW):
-                cursor, seconds = _asked(await _body(receive))
-            below = await asyncio.to_thread(self._below, scope["state"]["key"], root_of(scope))
+            async with asyncio.timeout(_BODY_TIMEOUT):
+                cursor, seconds = feed_request_in(await _body(receive))
+            key, root = scope["state"]["key"], root_of(scope)
+
+            def path_of_root() -> str:
+                with self._served.store(key, root) as store:  # its absence is an error
+                    return store.below
+
+            below = await asyncio.to_thread(path_of_root)
             await asyncio.to_thread(self._watch.start)
             news = await self._news(receive, below, cursor, seconds)
         except SyncerError as error:
-            return await refuse(send, error)
+            return await send_error(send, error)
         except TimeoutError:
-            return await answer_json(send, 408, trouble(SyncerError("the body did not come")))
+            return await send_json(
+                send, 408, error_json(SyncerError("the request body did not arrive in time"))
+            )
         finally:
-            self._places.leave(owner)
+            self._slots.release(owner)
         if news is not None:
-            await answer_json(
+            await send_json(
                 send, 200, {"cursor": news.cursor, "changed": list(news.changed), "reset": news.reset}
             )
-
-    def _below(self, key: Key, root: str) -> str:
-        with self._served.store(key, root) as store:
-            return store.below
 
     async def _news(
         self, receive: Receive, below: str, cursor: str | None, seconds: float
     ) -> ChangeNews | None:
-        """None if the client went away."""
+        """The changes since the cursor; None if the client went away."""
         wait = asyncio.create_task(self._feed.wait(below, cursor, seconds))
-        gone = asyncio.create_task(_gone(receive))
-        gone.add_done_callback(lambda task: _left(task, wait))
+
+        async def disconnected() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+        def stop_waiting(task: asyncio.Task[None]) -> None:
+            # After an exception nothing is known of the client: it may still be there.
+            if not task.cancelled() and task.exception() is None:
+                wait.cancel()
+
+        gone = asyncio.create_task(disconnected())
+        gone.add_done_callback(stop_waiting)
         try:
             return await wait
         except asyncio.CancelledError:
@@ -78,20 +92,14 @@ class LongPoll:
             gone.cancel()
 
 
-def _left(gone: asyncio.Task[None], wait: asyncio.Task[ChangeNews]) -> None:
-    """Who cannot be watched any more may still be there."""
-    if not gone.cancelled() and gone.exception() is None:
-        wait.cancel()
-
-
-def _asked(body: bytes) -> tuple[str | None, float]:
-    fields = parsed(body)
-    cursor: Json = fields.get("cursor")
+def feed_request_in(body: bytes) -> tuple[str | None, float]:
+    """The cursor and the seconds to wait. Raises PermanentError."""
+    fields = schema.object_in(body)
     seconds = fields.get("wait", 0)
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds >= 0:
         raise schema.malformed("seconds to wait")
-    known = schema.optional(cursor, lambda v: schema.take(v, str, "a cursor"))
-    return known, float(min(seconds, LONGEST))  # an integer of 400 digits is no float
+    cursor = schema.optional(fields.get("cursor"), lambda v: schema.take(v, str, "a cursor"))
+    return cursor, float(min(seconds, LONGEST))  # `min` first: an integer of 400 digits is no float
 
 
 async def _body(receive: Receive) -> bytes:
@@ -103,11 +111,5 @@ async def _body(receive: Receive) -> bytes:
         data += message.get("body", b"")
         more = bool(message.get("more_body", False))
         if len(data) > _BODY:
-            raise schema.malformed("a short question")
+            raise schema.malformed("a short request")
     return data
-
-
-async def _gone(receive: Receive) -> None:
-    """Returns once the client went away."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -1,8 +1,8 @@
-"""The calls that look: directories, single names, digests, what changed since, small files.
+"""The read-only calls: listings, stat, digests, what changed since, small files.
 
-Digests come along where the server knows them for that very version. What the client sees is
-what `ServedStore` shows, without our own names at any depth and without leftovers: among
-those are the temporaries of calls in flight, so the server sweeps by itself.
+Digests are included where the server has them for that very version. The client sees what `ServedStore`
+shows, without Syncer's own names at any depth and without leftovers: among those are the temporary files of
+calls in flight, so the server removes leftovers itself.
 """
 
 from __future__ import annotations
@@ -22,131 +22,134 @@ from syncer.engine.model import (
 )
 from syncer.engine.paths import join
 from syncer.errors import SyncerError, Unholdable
-from syncer.server.extension.packing import said
 from syncer.server.extension.request import (
-    Answer,
-    Call,
-    Pieces,
-    lines,
-    listed,
-    one,
+    CallRequest,
+    CallResponse,
+    LongLine,
+    items_of,
+    json_response,
+    lines_response,
 )
 from syncer.server.folder import ServedFolder, ServedStore, checked, is_hidden
 from syncer.stores.local import stat
 from syncer.stores.local.packed_listing import Packed
 from syncer.wire import schema
-from syncer.wire.bounded_json import Json
+from syncer.wire.bounded_json import Json, dumps
 
-SMALL = 4 << 20  # bytes that `read-small` answers at most
-_HASHED_AT_ONCE = _LOOKED_AT_ONCE = 64
-_LONG = 2000  # entries that are put into words at once
+SMALL = 4 << 20  # bytes that `read-small` sends at most
+_BATCH = 64  # names that are looked up or hashed together
+_ENTRIES = 2000  # entries that are serialized together
 _LARGE = 128 << 10  # bytes of them
-_PATH = 80  # bytes of a path beside its characters
-_DIRECTORY = said(schema.entry_out(stat.DIRECTORY)).decode("ascii")
+_PATH = 80  # bytes of memory of a path beside its characters
+_DIRECTORY = dumps(schema.entry_out(stat.DIRECTORY)).decode("ascii")
 
 
-def list_(call: Call) -> Answer:
+def list_(call: CallRequest) -> CallResponse:
     """`list`: some directories."""
     fields = call.json()
-    paths = [schema.path(value) for value in listed(fields, "paths")]
+    paths = [schema.path_in(value) for value in items_of(fields, "paths")]
     mounts = fields.get("mounts") is True
 
-    def told() -> Iterator[Json | Pieces]:
+    def values() -> Iterator[Json | LongLine]:
         with call.store() as store:
             for path in paths:
-                yield _shown(call, store, path, _listing(call, store, path), mounts=mounts)
+                listing = _listing(call, store, path)
+                yield _line(call, store, path, listing, mounts=mounts)
+                del listing
                 call.hold(0)
 
-    return lines(told())
+    return lines_response(values())
 
 
-def tree(call: Call) -> Answer:
-    """`tree`: a directory and all below it, each before what is below it, in tree order."""
+def tree(call: CallRequest) -> CallResponse:
+    """`tree`: a directory and all below it, parents first, in tree order."""
     fields = call.json()
-    top = schema.path(fields.get("path"))
+    top = schema.path_in(fields.get("path"))
     mounts = fields.get("mounts") is True
 
-    def told() -> Iterator[Json | Pieces]:
+    def values() -> Iterator[Json | LongLine]:
         with call.store() as store:
-            ahead = [top]
-            while ahead:
-                path = ahead.pop()
-                found = _listing(call, store, path)
-                yield _shown(call, store, path, found, mounts=mounts)
-                if not isinstance(found, SyncerError):
-                    ahead += _below(call, path, found.packed)
-                del found
+            pending = [top]  # the next directory last
+            while pending:
+                path = pending.pop()
+                listing = _listing(call, store, path)
+                yield _line(call, store, path, listing, mounts=mounts)
+                if not isinstance(listing, SyncerError):
+                    names = sorted(listing.packed.directories(), reverse=True)
+                    if len(names) > _ENTRIES:
+                        call.reserve(sum(len(path) + len(name) + _PATH for name in names))
+                    pending += [join(path, os.fsdecode(name)) for name in names]
+                del listing
                 call.hold(0)
 
-    return lines(told())
+    return lines_response(values())
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """One directory; `mount` is what is mounted there. Trusted is what was old enough at `now_ns`."""
+class _Listing:
+    """One directory; `mount` is what is mounted there. Entries are trusted if they were old enough at
+    `now_ns`.
+    """
 
     packed: Packed
     mount: str
     now_ns: int
-    executable: bool  # whether its disk has such a bit
+    executable: bool  # whether its disk has executable bits
 
 
-def _listing(call: Call, store: ServedStore, path: RelPath) -> _Found | SyncerError:
-    """Trouble with a directory is a value."""
+def _listing(call: CallRequest, store: ServedStore, path: RelPath) -> _Listing | SyncerError:
+    """The listing of a directory, or the error as a value: the others of the call go on."""
     now = call.served.clock.now_ns()
     try:
-        found, mount = store.list_packed(checked(path), hides=is_hidden, hold=call.hold)
+        packed, mount = store.list_packed(checked(path), hides=is_hidden, hold=call.hold)
     except SyncerError as error:
         return error
-    return _Found(found, mount, now, store.traits.executable)
-
-
-def _below(call: Call, path: RelPath, found: Packed) -> list[RelPath]:
-    """The directories in it, last one first."""
-    names = sorted(found.directories(), reverse=True)
-    if len(names) > _LONG:
-        call.reserve(sum(len(path) + len(name) + _PATH for name in names))
-    return [join(path, os.fsdecode(name)) for name in names]
-
-
-def _shown(
-    call: Call, store: ServedStore, path: RelPath, found: _Found | SyncerError, *, mounts: bool
-) -> Json | Pieces:
-    """`mounts`: the client can take what is mounted there; an earlier one takes three fields and no more."""
-    if isinstance(found, SyncerError):
-        return [path, call.trouble(found)]
-    return Pieces(_line(call.served, join(store.below, path) if path else store.below, path, found, mounts))
+    return _Listing(packed, mount, now, store.traits.executable)
 
 
 def _line(
-    served: ServedFolder, where: RelPath, path: RelPath, found: _Found, mounts: bool
+    call: CallRequest, store: ServedStore, path: RelPath, listing: _Listing | SyncerError, *, mounts: bool
+) -> Json | LongLine:
+    """`mounts`: whether the client reads a fourth field; the first release takes exactly three."""
+    if isinstance(listing, SyncerError):
+        return [path, call.error_json(listing)]
+    local = join(store.below, path) if path else store.below
+    return LongLine(_listing_json(call.served, local, path, listing, mounts))
+
+
+def _listing_json(
+    served: ServedFolder, local: RelPath, path: RelPath, listing: _Listing, mounts: bool
 ) -> Iterator[bytes]:
-    """The line, some entries at a time, with the digests that are known."""
-    directory, odd = found.packed.lines, found.packed.odd
-    fingerprint = found.packed.fingerprint
-    head = said([path, [fingerprint.hex() if fingerprint is not None else None]])[:-2]
-    known = served.digests.of_directory(where)
+    """Yield `[path, listing]` as JSON, some entries at a time, with the digests that are known.
+
+    `local`: the path relative to the served folder. Entries are formatted from their packed bytes: as values
+    of the engine, a directory of 100,000 names would take 100 MB and four times as long.
+    """
+    directory, odd = listing.packed.lines, listing.packed.odd
+    fingerprint = listing.packed.fingerprint
+    head = dumps([path, [fingerprint.hex() if fingerprint is not None else None]])[:-2]
+    known = served.digests.of_directory(local)  # None: too many, then they are looked up by name
     met = 0
     piece = head + b",{"
-    for start in range(0, len(directory), _LONG):
-        names = [line[: line.index(b"/")] for line in directory[start : start + _LONG]]
-        digests = served.digests.of_names(where, names) if known is None else known
+    for start in range(0, len(directory), _ENTRIES):
+        names = [line[: line.index(b"/")] for line in directory[start : start + _ENTRIES]]
+        digests = served.digests.of_names(local, names) if known is None else known
         texts, size = [], 0
-        for line, name in zip(directory[start : start + _LONG], names, strict=True):
+        for line, name in zip(directory[start : start + _ENTRIES], names, strict=True):
             if odd and (seen := odd.get(name)) is not None:
-                text = said(schema.seen_out(seen)).decode("ascii")
+                text = dumps(schema.seen_out(seen)).decode("ascii")
                 size += len(text)
             elif len(line) == len(name) + 1:
                 text = _DIRECTORY
             else:
                 version = line[len(name) + 1 :]
                 size, mtime, ctime, _, mode = stat.UNPACK(version)
-                trusted = stat.ripe(ctime, found.now_ns)
+                trusted = stat.ripe(ctime, listing.now_ns)
                 digest = None
                 if digests and (last := digests.get(name)) is not None:
                     met += 1
                     digest = last[1] if trusted and last[0] == version else None
-                bit = bool(mode & 0o100) if found.executable else None
+                bit = bool(mode & 0o100) if listing.executable else None
                 text = schema.file_text(size, version, mtime, bit, digest, trusted=trusted)
             texts.append(f"{_quoted(os.fsdecode(name))}:{text}")
             if size > _LARGE:  # targets of links may be long
@@ -157,28 +160,30 @@ def _line(
             piece = b","
     if not directory:
         yield piece
-    yield b"},[]" + (b"," + said(found.mount) if mounts and found.mount else b"") + b"]]"
+    yield b"},[]" + (b"," + dumps(listing.mount) if mounts and listing.mount else b"") + b"]]"
     if known and met < len(known):
+        # Digests of names that are not in the directory any more.
         gone = known.keys() - {line[: line.index(b"/")] for line in directory}
-        served.digests.forget(where, gone)
+        served.digests.forget(local, gone)
 
 
-def look(call: Call) -> Answer:
+def look(call: CallRequest) -> CallResponse:
     """`look`: single names."""
-    paths = [schema.path(value) for value in listed(call.json(), "paths")]
+    paths = [schema.path_in(value) for value in items_of(call.json(), "paths")]
 
-    def told() -> Iterator[Json]:
+    def values() -> Iterator[Json]:
         with call.store() as store:
-            for start in range(0, len(paths), _LOOKED_AT_ONCE):
-                yield from map(
-                    schema.seen_out, _seen(call.served, store, paths[start : start + _LOOKED_AT_ONCE])
-                )
+            for start in range(0, len(paths), _BATCH):
+                yield from map(schema.seen_out, _seen(call.served, store, paths[start : start + _BATCH]))
 
-    return lines(told())
+    return lines_response(values())
 
 
 def _seen(served: ServedFolder, store: ServedStore, paths: Sequence[RelPath]) -> list[Seen]:
-    """In order, with the digests that are known; a directory is opened once for those that come together."""
+    """What stands at each of the names, with the digests that are known.
+
+    NameReservation of one directory that follow each other are looked up through one open directory.
+    """
     refused: dict[int, BlockedEntry] = {}
     for index, path in enumerate(paths):
         try:
@@ -186,72 +191,69 @@ def _seen(served: ServedFolder, store: ServedStore, paths: Sequence[RelPath]) ->
         except Unholdable as error:
             refused[index] = BlockedEntry(BlockReason.UNSAFE_NAME, error.message)
     found = iter(store.left_out([path for index, path in enumerate(paths) if index not in refused]))
-    seen = [refused[index] if index in refused else next(found) for index in range(len(paths))]
-    return [_known(served, store, path, one) for path, one in zip(paths, seen, strict=True)]
+    result: list[Seen] = []
+    for index, path in enumerate(paths):
+        seen = refused[index] if index in refused else next(found)
+        if isinstance(seen, Entry) and seen.kind is Kind.FILE and seen.trusted:
+            digest = served.digests.find(join(store.below, path), seen.version)
+            seen = replace(seen, digest=digest) if digest is not None else seen
+        result.append(seen)
+    return result
 
 
-def _known(served: ServedFolder, store: ServedStore, path: RelPath, seen: Seen) -> Seen:
-    if not isinstance(seen, Entry) or seen.kind is not Kind.FILE or not seen.trusted:
-        return seen
-    digest = served.digests.find(join(store.below, path), seen.version)
-    return replace(seen, digest=digest) if digest is not None else seen
+def digests(call: CallRequest) -> CallResponse:
+    """`digests`: entries with their digests; a file whose digest is not known is read."""
+    paths: list[RelPath] = []
+    for pair in items_of(call.json(), "wanted"):
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise schema.malformed("a path with its entry")
+        paths.append(schema.path_in(pair[0]))
+        schema.entry_in(pair[1])  # checked, and ignored: the digest is that of the file as it is now
 
-
-def digests(call: Call) -> Answer:
-    """`digests`: reading costs no network here, so what is not known is read now."""
-    wanted = [_pair(value) for value in listed(call.json(), "wanted")]
-
-    def told() -> Iterator[Json]:
+    def values() -> Iterator[Json]:
         with call.store() as store:
-            for start in range(0, len(wanted), _HASHED_AT_ONCE):
-                yield from map(
-                    schema.seen_out, _hashed(call.served, store, wanted[start : start + _HASHED_AT_ONCE])
-                )
+            for start in range(0, len(paths), _BATCH):
+                yield from map(schema.seen_out, _hashed(call.served, store, paths[start : start + _BATCH]))
 
-    return lines(told())
+    return lines_response(values())
 
 
-def _pair(value: Json) -> tuple[RelPath, Entry]:
-    if not isinstance(value, list) or len(value) != 2:
-        raise schema.malformed("a path with its entry")
-    return schema.path(value[0]), schema.entry_in(value[1])
+def _hashed(served: ServedFolder, store: ServedStore, paths: Sequence[RelPath]) -> Iterator[Seen]:
+    """Yield the entries in order; those without a known digest are read by one call of the store.
 
-
-def _hashed(
-    served: ServedFolder, store: ServedStore, wanted: Sequence[tuple[RelPath, Entry]]
-) -> Iterator[Seen]:
-    """In order; what has no known digest in its present version is read, all such names in one go."""
-    seen = _seen(served, store, [path for path, _ in wanted])
-    unread = {i: (wanted[i][0], e) for i, e in enumerate(seen) if isinstance(e, Entry) and _needs_reading(e)}
-    read = store.with_digests(list(unread.values()))
-    for index, known in enumerate(seen):
+    Each is yielded as soon as it is read: hashing 64 large files takes longer than a client waits.
+    """
+    seen = _seen(served, store, paths)
+    unread = {
+        index: (paths[index], entry)
+        for index, entry in enumerate(seen)
+        if isinstance(entry, Entry) and entry.kind is not Kind.DIRECTORY and entry.digest is None
+    }
+    read = iter(store.with_digests(list(unread.values())))
+    for index, entry in enumerate(seen):
         if index not in unread:
-            yield known
+            yield entry
             continue
-        found = next(read)
-        if isinstance(found, Entry):
-            served.learn(store, unread[index][0], found)
-        yield found
+        hashed = next(read)
+        if isinstance(hashed, Entry):
+            served.learn(store, paths[index], hashed)
+        yield hashed
 
 
-def _needs_reading(seen: Entry) -> bool:
-    return seen.kind is not Kind.DIRECTORY and seen.digest is None
-
-
-def read_small(call: Call) -> Answer:
-    """`read-small`."""
+def read_small(call: CallRequest) -> CallResponse:
+    """`read-small`: the content of a small file."""
     fields = call.json()
-    path = schema.path(fields.get("path"))
+    path = schema.path_in(fields.get("path"))
     limit = min(schema.number(fields.get("limit"), "a limit"), SMALL)
     with call.store() as store:
         try:
-            return one({"content": store.read_file(checked(path), limit).hex()})
+            return json_response({"content": store.read_file(checked(path), limit).hex()})
         except SyncerError as error:
-            return one(call.trouble(error))
+            return json_response(call.error_json(error))
 
 
-def changed(call: Call) -> Answer:
-    """`changed`: which of the directories that a client knows look otherwise now."""
+def changed(call: CallRequest) -> CallResponse:
+    """`changed`: which of the directories that a client knows look different now."""
     fields = call.json()
     name = schema.octets(fields.get("name"), "a name", most=32)
     given = fields.get("known")
@@ -259,6 +261,6 @@ def changed(call: Call) -> Answer:
     with call.store() as store:
         known = lists.get(store.below, name) if given is None else lists.keep(store.below, name, given)
         if known is None:
-            return one({"unknown": True})
+            return json_response({"unknown": True})
         with store.scan([*known]) as scan:
-            return one({"changed": list(scan.changed())})
+            return json_response({"changed": list(scan.changed())})

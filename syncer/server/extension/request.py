@@ -1,166 +1,168 @@
-"""One call and its answer, as the handlers see them: values in, values out.
+"""A call of the protocol as its handler sees it: a request with a checked body, and a lazy response.
 
-A body is unpacked within bounds and checked (`json`, `frames`); an answer is one JSON object, lines, or
-frames, packed if the client likes it so. No HTTP beyond media types; no store.
+The body is decompressed within limits and read as one JSON object (`json`) or as frames (`frames`). A
+response is one JSON object, lines of JSON, or frames. Statuses and headers are `endpoint`'s, stores are
+`folder`'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from syncer.engine.model import Failed, Outcome, RelPath
 from syncer.errors import PermanentError, SyncerError
-from syncer.server.extension.context import Shared
-from syncer.server.extension.packing import parsed, said, unpacked
+from syncer.server.extension.context import SharedState
 from syncer.server.folder import Key, ServedFolder, ServedStore
 from syncer.wire import FRAMES, LINES, schema
-from syncer.wire.bounded_json import Json, weigh
+from syncer.wire.bounded_json import Json, dumps, weigh
+from syncer.wire.compression import LEVEL_WINDOW, decompress
 from syncer.wire.frames import ELEMENTS, Frame, Head, decode, encode
 
-ITEMS = 2000  # of one call
-BODY = 16 << 20  # bytes of a body that is one JSON object, unpacked; what a head may have, too
-_FREE = 64 << 10  # bytes of a body that are read without asking for memory
+MAX_ITEMS = 2000  # of one call
+MAX_BODY = 16 << 20  # bytes of a body that is one JSON object, decompressed; of the head of a stream, too
+_UNRESERVED = 64 << 10  # bytes of a body that are read without a reservation of memory
 
 
 class TooLarge(PermanentError):
-    """A body, or what it unpacks to, is larger than `hello` says."""
+    """A body, or what it decompresses to, is larger than `hello` says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """`pieces` is lazy: making it is the work. `waits` tells whether that may wait for a slow client.
+class CallResponse:
+    """A response; iterating over `pieces` does the work of the call.
 
-    `prompt`: a piece is handed out when it is worth sending.
+    `waits`: the work may wait for a client that reads slowly. `prompt`: each piece is worth sending at once.
     """
 
-    media: str
+    media_type: str
     pieces: Iterable[bytes]
     waits: bool = True
     prompt: bool = False
-    after: Callable[[], None] | None = None  # once it is made, whole or not
+    after: Callable[[], None] | None = None  # called when all pieces are made, or an error ended them
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces:
-    """A line of JSON too long to be in memory whole."""
+class LongLine:
+    """A line of JSON that is too long to be in memory as a whole."""
 
     pieces: Iterable[bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """Who asks for what. The body can be read once."""
+class CallRequest:
+    """The key, the root and the body of a call. The body can be read once."""
 
     served: ServedFolder
-    shared: Shared
+    shared: SharedState
     key: Key
     root: RelPath
     body: Iterable[bytes]
-    packed: bool = False
+    compressed: bool = False
     reserve: Callable[[int], None] = lambda size: None
-    """Told of bytes of memory before they are used; the call has them until its end."""
+    """Reserve bytes of memory before they are used; the call holds them until its end."""
     hold: Callable[[int], None] = lambda size: None
-    """The same for the names of one directory after the other."""
+    """Reserve bytes for the names of one directory, in place of those of the directory before."""
 
     def pieces(self) -> Iterator[bytes]:
-        """The body as it was before it was packed, in pieces of some 256 KiB at most."""
-        return unpacked(self.body) if self.packed else iter(self.body)
+        """Yield the decompressed body in pieces of some 256 KiB at most."""
+        return decompress(self.body, window=LEVEL_WINDOW) if self.compressed else iter(self.body)
 
     def json(self) -> dict[str, Json]:
-        """The body as one JSON object. Raises PermanentError, TransientError, TooLarge."""
-        data, reserved = bytearray(), _FREE
+        """The body as one JSON object. Raises PermanentError, TransientError, TooLarge.
+
+        The memory for the text is reserved while it arrives, that for its values before it is parsed.
+        """
+        body, reserved = bytearray(), _UNRESERVED
         for piece in self.pieces():
-            data += piece
-            if len(data) > BODY:
-                raise TooLarge(f"a body has at most {BODY} bytes, unpacked")
-            if len(data) > reserved:
-                self.reserve(len(data))  # twice as much as before: few questions
-                reserved += len(data)
-        if len(data) > _FREE:
-            weight = weigh(data)
+            body += piece
+            if len(body) > MAX_BODY:
+                raise TooLarge(f"a body has at most {MAX_BODY} bytes, decompressed")
+            if len(body) > reserved:
+                self.reserve(len(body))  # doubles what is reserved, so that there are few reservations
+                reserved += len(body)
+        if len(body) > _UNRESERVED:
+            weight = weigh(body)
             if weight.values > ELEMENTS:
                 raise TooLarge(f"a body has at most {ELEMENTS} values")
-            self.reserve(len(data) + weight.size - (reserved - _FREE))
-        return parsed(data)
+            self.reserve(len(body) + weight.size - (reserved - _UNRESERVED))
+        return schema.object_in(body)
 
     def frames(self) -> Iterator[Frame]:
-        """The body as frames. Raises PermanentError, TransientError."""
+        """Yield the body as frames. Raises PermanentError, TransientError."""
         return decode(self.pieces(), reserve=self.reserve)
 
-    @contextmanager
-    def store(self) -> Iterator[ServedStore]:
-        """The store that the call is about. Raises Unholdable, NotFound, Unreadable."""
-        with self.served.store(self.key, self.root) as store:
-            yield store
+    def head(self, frames: Iterator[Frame]) -> dict[str, Json]:
+        """The fields of the head that every stream of frames begins with. Raises PermanentError."""
+        first = next(frames, None)
+        if not isinstance(first, Head):
+            raise schema.malformed("a head")
+        return first.fields
 
-    def trouble(self, error: SyncerError) -> dict[str, Json]:
-        """`{"error": …}` as the client may read it."""
-        return trouble(self.served.discreet(error))
+    def store(self) -> AbstractContextManager[ServedStore]:
+        """Open the store of the call's root. Raises Unholdable, NotFound, Unreadable."""
+        return self.served.store(self.key, self.root)
 
-    def outcome(self, outcome: Outcome) -> Json:
-        """An outcome as the client may read it."""
+    def error_json(self, error: SyncerError) -> dict[str, Json]:
+        """`{"error": …}` without the server's own paths."""
+        return error_json(self.served.discreet(error))
+
+    def outcome_json(self, outcome: Outcome) -> Json:
+        """An outcome without the server's own paths."""
         if isinstance(outcome, Failed):
             outcome = Failed(error=self.served.discreet(outcome.error))
         return schema.outcome_out(outcome)
 
     def outcomes(
         self, results: Iterable[tuple[int, Outcome]], *, after: Callable[[], None] | None = None
-    ) -> Answer:
-        """`[index, outcome]` as soon as each is known; the work waits for no client that listens slowly."""
-        return lines(([i, self.outcome(outcome)] for i, outcome in results), waits=False, after=after)
-
-    def head(self, frames: Iterator[Frame]) -> dict[str, Json]:
-        """The head that every stream of frames begins with."""
-        first = next(frames, None)
-        if not isinstance(first, Head):
-            raise schema.malformed("a head")
-        return first.fields
+    ) -> CallResponse:
+        """A line `[index, outcome]` as soon as each is known. The work waits for no client that reads
+        slowly.
+        """
+        lines = ([index, self.outcome_json(outcome)] for index, outcome in results)
+        return lines_response(lines, waits=False, after=after)
 
 
-Handler: TypeAlias = Callable[[Call], Answer]
+Handler: TypeAlias = Callable[[CallRequest], CallResponse]
 
 
-def listed(fields: dict[str, Json], name: str) -> list[Json]:
-    """A list of at most `ITEMS`. Raises PermanentError, TooLarge."""
-    found = schema.take(fields.get(name), list, f"a list {name}")
-    if len(found) > ITEMS:
-        raise TooLarge(f"a call has at most {ITEMS} items")
-    return found
+def items_of(fields: dict[str, Json], name: str) -> list[Json]:
+    """The list in a field, of at most `MAX_ITEMS`. Raises PermanentError, TooLarge."""
+    items = schema.take(fields.get(name), list, f"a list {name}")
+    if len(items) > MAX_ITEMS:
+        raise TooLarge(f"a call has at most {MAX_ITEMS} items")
+    return items
 
 
-# -- answers -----------------------------------------------------------------------
-
-
-def one(fields: dict[str, Json]) -> Answer:
+def json_response(fields: dict[str, Json]) -> CallResponse:
     """One JSON object."""
-    return Answer(media="application/json", pieces=(said(fields),))
+    return CallResponse(media_type="application/json", pieces=(dumps(fields),))
 
 
-def lines(
-    found: Iterable[Json | Pieces], *, waits: bool = True, after: Callable[[], None] | None = None
-) -> Answer:
-    """A line for each, and `"end"`."""
+def lines_response(
+    values: Iterable[Json | LongLine], *, waits: bool = True, after: Callable[[], None] | None = None
+) -> CallResponse:
+    """A line for each value, and `"end"`: without it the client knows that the response was cut off."""
 
-    def told() -> Iterator[bytes]:
-        for value in found:
-            if isinstance(value, Pieces):
+    def pieces() -> Iterator[bytes]:
+        for value in values:
+            if isinstance(value, LongLine):
                 yield from value.pieces
                 yield b"\n"
             else:
-                yield said(value) + b"\n"
+                yield dumps(value) + b"\n"
         yield b'"end"\n'
 
-    return Answer(media=LINES, pieces=told(), waits=waits, after=after)
+    return CallResponse(media_type=LINES, pieces=pieces(), waits=waits, after=after)
 
 
-def framed(found: Iterable[Frame], *, after: Callable[[], None] | None = None) -> Answer:
+def frames_response(frames: Iterable[Frame], *, after: Callable[[], None] | None = None) -> CallResponse:
     """A stream of frames with its end."""
-    return Answer(media=FRAMES, pieces=encode(found), prompt=True, after=after)
+    return CallResponse(media_type=FRAMES, pieces=encode(frames), prompt=True, after=after)
 
 
-def trouble(error: SyncerError) -> dict[str, Json]:
+def error_json(error: SyncerError) -> dict[str, Json]:
     """`{"error": …}`."""
     return {"error": schema.error_out(error)}

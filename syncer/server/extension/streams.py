@@ -1,8 +1,7 @@
-"""Between the event loop and the thread that answers a call: the body comes in, the answer goes out.
+"""Byte streams between the event loop and the thread that handles a call, with backpressure.
 
-`RequestStream` hands the request's body to the thread, `ResponseStream` the thread's answer to the client;
-both hold a few MiB at most, and each side waits for the other a bounded time. Bytes only: what they mean is
-`request`'s affair.
+`RequestStream` hands the request's body to the thread, `ResponseStream` the thread's response to the client.
+Both buffer a few MiB at most, and each side waits for the other a limited time.
 """
 
 from __future__ import annotations
@@ -15,175 +14,175 @@ from typing import Any, TypeAlias
 
 from syncer.errors import TransientError
 
-Message: TypeAlias = MutableMapping[str, Any]  # ASGI 3.0; its shape is looked at here only
+Message: TypeAlias = MutableMapping[str, Any]  # ASGI 3.0
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
-ROOM = 1 << 20  # bytes that wait for the thread
-WAITING = 1 << 20  # bytes of an answer that wait for the client
-UNHEARD = 8 << 20  # bytes of an answer that waits for no client: one that takes nothing of it is let go then
-PATIENCE = 600.0  # seconds that either end may show no sign of life: a delta of a huge file is made meanwhile
+MAX_BODY_BUFFER = 1 << 20  # bytes that wait for the thread
+MAX_RESPONSE_BUFFER = 1 << 20  # bytes that wait for the client, if the thread may wait for it
+MAX_UNREAD = (
+    8 << 20
+)  # bytes that wait for the client if the thread may not; beyond, the client is disconnected
+TIMEOUT = 600.0  # seconds without a byte from either end: the delta of a huge file is made meanwhile
 
 
 class RequestStream:
-    """A request's body, read by one thread while it comes."""
+    """A request's body, read by one thread while it arrives."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, patience: float = PATIENCE) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, timeout: float = TIMEOUT) -> None:
         self._loop = loop
-        self._patience = patience
+        self._timeout = timeout
         self._changed = threading.Condition()
         self._pieces: deque[bytes] = deque()
-        self._held = 0
+        self._buffered = 0
         self._ended = False
         self._broken = False
         self._room = asyncio.Event()
         self.received = 0
 
     async def pump(self, receive: Receive) -> None:
-        """Takes in the body, and returns once the client is gone: before its end, or after it."""
+        """Receive the body; return once the client disconnects, before its end or after it."""
         try:
             while (message := await receive())["type"] == "http.request":
-                if not self._ended:
-                    await self._give(message.get("body", b""), more=bool(message.get("more_body", False)))
+                if self._ended:
+                    continue
+                with self._changed:
+                    piece = message.get("body", b"")
+                    self._pieces.append(piece)
+                    self._buffered += len(piece)
+                    self.received += len(piece)
+                    self._ended = not message.get("more_body", False)
+                    self._changed.notify()
+                    full = self._buffered > MAX_BODY_BUFFER
+                    if full:
+                        self._room.clear()
+                del message, piece  # not to be held while the next one is awaited
+                if full:
+                    await self._room.wait()
         except asyncio.CancelledError:
-            # The call has its answer. Its task would keep this error, the error the frames that it came
-            # through, and one of them, which has a timeout, the task: a cycle that waits for the collector.
+            # The call has its response. The task would keep this error, the error the stack frames that it
+            # passed through, and one of them, which has a timeout, the task: a cycle that only the
+            # collector would free.
             pass
         self.break_off()
 
-    async def _give(self, piece: bytes, *, more: bool) -> None:
-        with self._changed:
-            self._pieces.append(piece)
-            self._held += len(piece)
-            self.received += len(piece)
-            self._ended = not more
-            self._changed.notify()
-            full = self._held > ROOM
-            if full:
-                self._room.clear()
-        if full:
-            await self._room.wait()
-
     def break_off(self) -> None:
-        """Nothing more will come; without effect on a body that came whole. Called in the loop."""
+        """Nothing more will arrive. No effect on a complete body. CallRequest it in the loop."""
         with self._changed:
             self._broken = True
             self._changed.notify()
 
     def pieces(self) -> Iterator[bytes]:
-        """In the thread: the body as it comes. Raises TransientError if its end never does."""
-        while (piece := self._next()) is not None:
+        """In the thread: yield the body as it arrives. Raises TransientError if it is cut off."""
+        while True:
+            with self._changed:
+                in_time = self._changed.wait_for(
+                    lambda: self._pieces or self._ended or self._broken, self._timeout
+                )
+                complete = self._ended
+                if not self._pieces:
+                    break
+                piece = self._pieces.popleft()
+                before, self._buffered = self._buffered, self._buffered - len(piece)
+                if before > MAX_BODY_BUFFER >= self._buffered:
+                    self._loop.call_soon_threadsafe(self._room.set)
             yield piece
-
-    def _next(self) -> bytes | None:
-        with self._changed:
-            known = self._changed.wait_for(
-                lambda: self._pieces or self._ended or self._broken, self._patience
+        if not complete:
+            raise TransientError(
+                "the client went away" if in_time else "the client sent nothing for too long"
             )
-            if self._pieces:
-                return self._taken()
-            if self._ended:
-                return None
-        raise TransientError("the client went away" if known else "the client sent nothing for too long")
-
-    def _taken(self) -> bytes:
-        piece = self._pieces.popleft()
-        was, self._held = self._held, self._held - len(piece)
-        if was > ROOM >= self._held:
-            self._loop.call_soon_threadsafe(self._room.set)
-        return piece
 
 
-class Gone(Exception):
-    """Raised in the thread when nobody waits for its answer any more."""
+class ClientGone(Exception):
+    """Raised in the thread when no client waits for its response any more."""
 
 
 class ResponseStream:
-    """An answer, made by one thread and sent as it is made."""
+    """A response, made by one thread and sent while it is made."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, patience: float = PATIENCE) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, timeout: float = TIMEOUT) -> None:
         self._loop = loop
-        self._patience = patience
+        self._timeout = timeout
         self._changed = threading.Condition()
         self._start: Message | None = None
         self._pieces: list[bytes] = []
-        self._held = 0
-        self._whole: bool | None = None  # None: more may come; False: it was broken off
+        self._buffered = 0
+        self._complete: bool | None = None  # None: more may come; False: it was broken off
         self._gone = False
-        self._news = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self.sent = 0
 
     # -- in the thread -----------------------------------------------------------
 
     def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """The answer's first line and headers, once."""
+        """Set status and headers, once."""
         with self._changed:
             self._start = {"type": "http.response.start", "status": status, "headers": headers}
-        self._tell()
+        self._wake()
 
     def push(self, piece: bytes, *, wait: bool = True) -> None:
-        """Waits while too much waits for the client; raises Gone. `wait` is False where it must not."""
+        """Append a piece. With `wait`, wait while the buffer is full. Raises ClientGone."""
         with self._changed:
             if wait:
-                self._changed.wait_for(lambda: self._held <= WAITING or self._gone)
-            if self._gone or self._held > UNHEARD:
-                raise Gone
+                self._changed.wait_for(lambda: self._buffered <= MAX_RESPONSE_BUFFER or self._gone)
+            if self._gone or self._buffered > MAX_UNREAD:
+                raise ClientGone
             self._pieces.append(piece)
-            self._held += len(piece)
+            self._buffered += len(piece)
             first = len(self._pieces) == 1
         if first:
-            self._tell()
+            self._wake()
 
-    def end(self, *, whole: bool) -> None:
-        """Nothing more comes; an answer that is not whole is broken off for all to see."""
+    def end(self, *, complete: bool) -> None:
+        """Nothing more comes. A response that is not complete is cut off, so that the client notices."""
         with self._changed:
-            self._whole = whole
-        self._tell()
+            self._complete = complete
+        self._wake()
 
     @property
     def gone(self) -> bool:
-        """Whether nobody waits for the answer any more."""
+        """Whether the client has left, or has all of the response."""
         return self._gone
 
-    def _tell(self) -> None:
+    def _wake(self) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._news.set)
+            self._loop.call_soon_threadsafe(self._wakeup.set)
         except RuntimeError:
-            return  # the loop is closed: nobody waits
+            return  # the loop is closed: no client waits
 
     # -- in the loop -----------------------------------------------------------------
 
     async def send_all(self, send: Send) -> None:
-        """Sends what the thread makes until its end. Raises TimeoutError if the client does not take it,
-        TransientError where the answer ends early.
+        """Send what the thread makes, to its end.
+
+        Raises TimeoutError if the client does not read it, TransientError where the thread broke it off.
         """
         begun = False
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._wakeup.wait()
+            self._wakeup.clear()
             with self._changed:
-                start, pieces, whole = self._start, self._pieces, self._whole
+                start, pieces, complete = self._start, self._pieces, self._complete
                 self._pieces = []
             if start is not None and not begun:
                 begun = True
                 await send(start)
             if pieces:
-                await self._deliver(send, b"".join(pieces) if len(pieces) > 1 else pieces[0])
-            if whole is not None:
-                if not whole:
-                    raise TransientError("the answer was broken off")
+                body = b"".join(pieces) if len(pieces) > 1 else pieces[0]
+                async with asyncio.timeout(self._timeout):
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+                self.sent += len(body)
+                with self._changed:
+                    self._buffered -= len(body)
+                    self._changed.notify()
+                del body, pieces  # not to be held while the next ones are awaited
+            if complete is not None:
+                if not complete:
+                    raise TransientError("the response was broken off")
                 return await send({"type": "http.response.body", "body": b""})
 
-    async def _deliver(self, send: Send, body: bytes) -> None:
-        async with asyncio.timeout(self._patience):
-            await send({"type": "http.response.body", "body": body, "more_body": True})
-        self.sent += len(body)
-        with self._changed:
-            self._held -= len(body)
-            self._changed.notify()
-
     def close(self) -> None:
-        """The client is gone, or has all: a thread that still makes something may stop."""
+        """The client has left, or has all: a thread that still works for it may stop."""
         with self._changed:
             self._gone = True
             self._changed.notify()

@@ -35,9 +35,10 @@ def select(items: Sequence[ItemT], choose: Select[ItemT], *, worth: int) -> list
 
 
 def _shares(count: int, worth: int) -> list[tuple[int, int]]:
-    hands = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    from syncer.delta.chunking import available_cpus
+
     alone = threading.active_count() > 1 or not hasattr(os, "fork")
-    parts = 1 if alone or count < worth else min(hands, 8)
+    parts = 1 if alone or count < worth else min(available_cpus(), 8)
     bounds = [count * n // parts for n in range(parts + 1)]
     return list(pairwise(bounds))
 

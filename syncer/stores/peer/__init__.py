@@ -1,7 +1,7 @@
-"""Another Syncer's folder as a store: the client of the extension that `syncer serve` speaks.
+"""Store for a folder of `syncer serve`: the client of Syncer's own protocol.
 
-`docs/extension.md` describes it, `syncer.wire` holds its formats, `store.PeerStore` is the store. Each
-write is conditional on the server, so nothing here looks before it writes.
+`docs/extension.md` describes the protocol, `syncer.wire` has its formats, `store.PeerStore` is the store.
+The server checks the condition of each write, so nothing here looks before it writes.
 """
 
 from syncer.wire.versions import agreed

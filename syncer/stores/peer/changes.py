@@ -1,184 +1,134 @@
-"""Changes without content: deletes, directories, renames, amendments, many in one request.
+"""Changes without content: deletes, directories, renames and attributes, many in one request.
 
-Every one is conditional on the server. What was in flight when a connection broke is looked at
-before it is asked for again, all of it in two requests.
+The server checks the condition of each item at the last moment. When a connection breaks, the names of all
+unanswered items are looked up in one request, and only what did not take effect is sent again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import replace
-from typing import TypeVar
+from collections.abc import Generator, Sequence
 
 from syncer.engine.interfaces import DeleteRequest, MkdirRequest, RenameRequest, Results, SetAttributesRequest
-from syncer.engine.model import Done, Entry, Failed, Kind, Outcome, RelPath, Seen, Stale
+from syncer.engine.model import Failed, Outcome, Seen, Stale
 from syncer.errors import TransientError
-from syncer.stores.peer.client import PeerClient, RetryBudget
+from syncer.stores.peer.client import PeerClient, PeerResponse, RetryBudget
 from syncer.stores.peer.queries import Queries
-from syncer.stores.peer.upload import time_out
+from syncer.stores.peer.upload import mtime_out
+from syncer.stores.remote import effects
 from syncer.wire.bounded_json import Json
 from syncer.wire.schema import entry_out, malformed, outcome_in
-from syncer.wire.validation import believable_outcome
-
-ItemT = TypeVar("ItemT")
+from syncer.wire.validation import checked_outcome, paths_of
 
 
 class Changes:
     """Changes at one root."""
 
-    def __init__(self, link: PeerClient, asking: Queries) -> None:
-        self._link = link
-        self._asking = asking
+    def __init__(self, client: PeerClient, queries: Queries) -> None:
+        self._client = client
+        self._queries = queries
 
-    def delete(self, items: Sequence[DeleteRequest]) -> Results:
-        return self._all("delete", items, _removal, lambda i: (i.path,), _was_deleted)
-
-    def make_directories(self, items: Sequence[MkdirRequest]) -> Results:
-        return self._all("make-directories", items, _creation, lambda i: (i.path,), _was_made)
-
-    def remove_directories(self, paths: Sequence[RelPath]) -> Results:
-        return self._all("remove-directories", paths, lambda p: p, lambda p: (p,), _unknown)
-
-    def rename(self, items: Sequence[RenameRequest]) -> Results:
-        return self._all("rename", items, _rename, lambda i: (i.path, i.origin), _was_renamed)
-
-    def amend(self, items: Sequence[SetAttributesRequest]) -> Results:
-        return self._all("amend", items, _amend, lambda i: (i.path,), _was_amended)
-
-    def _all(
-        self,
-        call: str,
-        items: Sequence[ItemT],
-        told: Callable[[ItemT], Json],
-        paths: Callable[[ItemT], Sequence[RelPath]],
-        took_effect: Callable[[ItemT, Sequence[Seen]], Outcome | None],
-    ) -> Results:
-        """The outcomes of all; what a broken connection left open is looked at, then asked for again."""
-        for some in self._asking.cut(range(len(items))):
-            tries = RetryBudget(self._link.clock)
-            left = [*some]
+    def send(self, call: str, items: Sequence[object]) -> Results:
+        """Yield the outcome of every item of a call such as `delete`."""
+        for batch in self._queries.cut(range(len(items))):
+            retries = RetryBudget(self._client.clock)
+            remaining = [*batch]
             repeated = False
-            while left:
-                error: TransientError | None = None
+            while remaining:
+                payload: Json = {"items": [_to_json(items[i]) for i in remaining]}
+                lost = TransientError(f"{call}: the server left out an outcome")
                 answered: set[int] = set()
                 try:
-                    for at, outcome in self._sent(call, [told(items[i]) for i in left]):
-                        answered.add(left[at])
-                        tries.progress()
-                        if repeated and isinstance(outcome, Stale):
-                            outcome = self._overtaken(items[left[at]], paths, took_effect) or outcome
-                        yield left[at], outcome
-                except TransientError as broken:
-                    error = broken
-                left = [i for i in left if i not in answered]
-                if left:
-                    lost = error or TransientError(f"{call}: the server left out an outcome")
-                    left = yield from self._settled(left, items, paths, took_effect, tries, lost)
+                    with self._client.open(call, payload, accept_compressed=True) as response:
+                        for at, outcome in outcomes(response, len(remaining)):
+                            answered.add(at)
+                            retries.progress()
+                            if repeated and isinstance(outcome, Stale):
+                                # The first request may have gone on at the server after its connection broke:
+                                # what is in the way of the second may be its effect.
+                                outcome = self._effect(items[remaining[at]]) or outcome
+                            yield remaining[at], outcome
+                except TransientError as error:
+                    lost = error
+                remaining = [i for at, i in enumerate(remaining) if at not in answered]
+                if remaining:
+                    remaining = yield from self._settle(remaining, items, retries, lost)
                     repeated = True
 
-    def _overtaken(
-        self,
-        item: ItemT,
-        paths: Callable[[ItemT], Sequence[RelPath]],
-        took_effect: Callable[[ItemT, Sequence[Seen]], Outcome | None],
-    ) -> Outcome | None:
-        """A request that broke off may have gone on at the server: what is in our way may be ours."""
+    def _effect(self, item: object) -> Outcome | None:
         try:
-            return took_effect(item, list(self._asking.look(paths(item))))
+            return _outcome_of_effect(item, list(self._queries.look(paths_of(item))))
         except TransientError:
             return None
 
-    def _settled(
-        self,
-        lost: list[int],
-        items: Sequence[ItemT],
-        paths: Callable[[ItemT], Sequence[RelPath]],
-        took_effect: Callable[[ItemT, Sequence[Seen]], Outcome | None],
-        tries: RetryBudget,
-        error: TransientError,
+    def _settle(
+        self, lost: list[int], items: Sequence[object], retries: RetryBudget, error: TransientError
     ) -> Generator[tuple[int, Outcome], None, list[int]]:
-        """Of what was in flight: what took effect; answers the rest. After the last try all has failed."""
+        """Yield the outcomes of unanswered items that took effect; return those to be sent again.
+
+        After the last try all of them have failed.
+        """
         try:
-            tries.failed(error)
-            seen = list(self._asking.look([p for i in lost for p in paths(items[i])]))
+            retries.failed(error)
+            found = self._queries.look([path for i in lost for path in paths_of(items[i])])
+            seen = list(found)
         except TransientError as last:
             yield from ((i, Failed(error=last)) for i in lost)
             return []
-        left: list[int] = []
+        again: list[int] = []
         for i in lost:
-            count = len(paths(items[i]))
-            outcome = took_effect(items[i], seen[:count])
+            count = len(paths_of(items[i]))
+            outcome = _outcome_of_effect(items[i], seen[:count])
             del seen[:count]
             if outcome is None:
-                left.append(i)
+                again.append(i)
             else:
                 yield i, outcome
-        return left
-
-    def _sent(self, call: str, told: list[Json]) -> Iterator[tuple[int, Outcome]]:
-        with self._link.open(call, {"items": told}, unpacks=True) as answer:
-            open_ = set(range(len(told)))
-            for line in answer.lines():
-                match line:
-                    case [int(at), outcome] if at in open_:
-                        open_.discard(at)
-                        yield at, believable_outcome(outcome_in(outcome))
-                    case _:
-                        raise malformed("an outcome")
+        return again
 
 
-def _removal(item: DeleteRequest) -> Json:
-    return {"path": item.path, "expected": entry_out(item.expected)}
+def outcomes(response: PeerResponse, count: int) -> Results:
+    """Yield position and outcome of each line of a response to `count` items. Raises PermanentError."""
+    unanswered = set(range(count))
+    for line in response.lines():
+        match line:
+            case [int(at), outcome] if at in unanswered:
+                unanswered.discard(at)
+                yield at, checked_outcome(outcome_in(outcome))
+            case _:
+                raise malformed("an outcome")
 
 
-def _creation(item: MkdirRequest) -> Json:
-    return {"path": item.path, "replaces": entry_out(item.replaces) if item.replaces is not None else None}
+def _to_json(item: object) -> Json:
+    """An item of the call, with the field names of the request in `engine.interfaces`."""
+    match item:
+        case DeleteRequest():
+            return {"path": item.path, "expected": entry_out(item.expected)}
+        case MkdirRequest():
+            replaces = entry_out(item.replaces) if item.replaces is not None else None
+            return {"path": item.path, "replaces": replaces}
+        case RenameRequest():
+            return {"origin": item.origin, "path": item.path, "expected": entry_out(item.expected)}
+        case SetAttributesRequest():
+            return {
+                "path": item.path,
+                "expected": entry_out(item.expected),
+                "mtime_ns": mtime_out(item.mtime_ns),
+                "executable": item.executable,
+            }
+        case str():
+            return item
+    raise TypeError(f"not an item of a change: {type(item).__name__}")
 
 
-def _rename(item: RenameRequest) -> Json:
-    return {"origin": item.origin, "path": item.path, "expected": entry_out(item.expected)}
-
-
-def _amend(item: SetAttributesRequest) -> Json:
-    return {
-        "path": item.path,
-        "expected": entry_out(item.expected),
-        "mtime_ns": time_out(item.mtime_ns),
-        "executable": item.executable,
-    }
-
-
-# -- did it take effect? ------------------------------------------------------------
-
-
-def _was_deleted(item: DeleteRequest, seen: Sequence[Seen]) -> Outcome | None:
-    return Done() if seen[0] is None else None
-
-
-def _was_made(item: MkdirRequest, seen: Sequence[Seen]) -> Outcome | None:
-    found = seen[0]
-    return Done(entry=found) if isinstance(found, Entry) and found.kind is Kind.DIRECTORY else None
-
-
-def _unknown(path: RelPath, seen: Sequence[Seen]) -> Outcome | None:
-    """Removing a directory twice is the same as once."""
-    return None
-
-
-def _was_renamed(item: RenameRequest, seen: Sequence[Seen]) -> Outcome | None:
-    """Done if the origin is gone and something like it is at the path."""
-    found, origin = seen
-    if origin is not None or not isinstance(found, Entry):
-        return None
-    if found.kind is not item.expected.kind or found.size != item.expected.size:
-        return None
-    return Done(entry=replace(found, trusted=False))
-
-
-def _was_amended(item: SetAttributesRequest, seen: Sequence[Seen]) -> Outcome | None:
-    """Done if it looks as it should; untrusted, so that its content is looked at again."""
-    found = seen[0]
-    if not isinstance(found, Entry) or found.size != item.expected.size:
-        return None
-    right = item.mtime_ns in (None, found.mtime_ns) and item.executable in (None, found.executable)
-    return Done(entry=replace(found, trusted=False)) if right else None
+def _outcome_of_effect(item: object, seen: Sequence[Seen]) -> Outcome | None:
+    """The outcome of an item that took effect, by what stands at `paths_of(item)`; None: send it again."""
+    match item:
+        case DeleteRequest():
+            return effects.was_deleted(seen[0])
+        case MkdirRequest():
+            return effects.was_made(seen[0])
+        case RenameRequest():
+            return effects.was_renamed(item, origin=seen[0], target=seen[1])
+        case SetAttributesRequest():
+            return effects.was_amended(item, seen[0])
+    return None  # removing a directory twice is the same as once

@@ -1,8 +1,8 @@
-"""A listing of one line and many megabytes, read entry by entry: no more than its entries is ever in memory.
+"""Incremental parser of large directory listings: a line of many megabytes, one entry at a time.
 
-`json.loads` would make some ten objects of each entry before the first of them can be looked at. Here every
-entry becomes a value of the engine before the next one is read. Small listings are parsed whole, which is
-quicker.
+`json.loads` would make some ten objects of each entry before the first could be checked. Here every entry
+becomes a value of the engine before the next one is parsed, so that the memory is that of the entries. Small
+listings are parsed whole, which is faster.
 """
 
 from __future__ import annotations
@@ -21,43 +21,44 @@ from syncer.wire.schema import (
     malformed,
     octets,
     optional,
-    path,
+    path_in,
     seen_in,
     take,
 )
 
-LARGE = 1 << 20  # bytes of a line from which on it is read entry by entry
+LARGE = 1 << 20  # bytes of a line from which on it is parsed entry by entry
 MOST = 128 << 20  # bytes that the entries of one directory may take: some 300,000 with names of 20 characters
 _ENTRY = 360  # bytes of an entry with its version, its time and its place in a directory
-_FIRST, _LAST = 1 << 10, 256 << 10  # characters of one value that are looked at, at first and at most
+_FIRST, _LAST = 1 << 10, 256 << 10  # characters given to the decoder for one value, at first and at most
 _SPACE = re.compile(r"[ \t\r\n]*")
 _decode = JSONDecoder().raw_decode
 
 
 def weight(listing: Listing) -> int:
-    """Bytes that a listing takes, about."""
+    """Bytes of memory that a listing takes, about."""
     return sum(entry_weight(name, seen) for name, seen in listing.entries.items())
 
 
 def entry_weight(name: str, seen: Entry | BlockedEntry) -> int:
-    """Bytes that one name takes in a listing, about."""
-    target = seen.target if isinstance(seen, Entry) else seen.message
-    return _ENTRY + sys.getsizeof(name) + (sys.getsizeof(target) if target else 0)
+    """Bytes of memory that one name takes in a listing, about."""
+    text = seen.target if isinstance(seen, Entry) else seen.message
+    return _ENTRY + sys.getsizeof(name) + (sys.getsizeof(text) if text else 0)
 
 
 def large_listing(
-    text: bytearray, judged: Callable[[str, Entry | BlockedEntry], None]
+    text: bytearray, check: Callable[[str, Entry | BlockedEntry], None]
 ) -> tuple[RelPath, Json | Listing]:
-    """A directory and its listing, or the error (as JSON) that is told instead of it. Clears the text.
+    """Parse a directory with its listing, or with the error (as JSON) that stands in its place. Clears the
+    text.
 
-    `judged` raises for an entry that cannot be. Raises PermanentError.
+    `check` raises PermanentError for an entry that cannot be, as this does for a malformed listing.
     """
     if not text.isascii():
         raise malformed("JSON in ASCII")
     scan = _Scan(text.decode("ascii"))
     text.clear()
     scan.pass_over("[")
-    directory = path(scan.value())
+    directory = path_in(scan.value())
     scan.pass_over(",")
     if scan.sees("{"):
         error = scan.rest("]")
@@ -65,16 +66,16 @@ def large_listing(
     scan.pass_over("[")
     fingerprint = optional(scan.value(), octets)
     scan.pass_over(",")
-    entries = _entries(scan, directory, judged)
+    entries = _entries(scan, directory, check)
     scan.pass_over(",")
     leftovers = take(scan.rest("]]"), list, "a list of leftovers")
     return directory, Listing(
-        entries=entries, fingerprint=fingerprint, leftovers=tuple(path(value) for value in leftovers)
+        entries=entries, fingerprint=fingerprint, leftovers=tuple(path_in(value) for value in leftovers)
     )
 
 
 def _entries(
-    scan: _Scan, directory: RelPath, judged: Callable[[str, Entry | BlockedEntry], None]
+    scan: _Scan, directory: RelPath, check: Callable[[str, Entry | BlockedEntry], None]
 ) -> dict[str, Entry | BlockedEntry]:
     entries: dict[str, Entry | BlockedEntry] = {}
     size = 0
@@ -87,7 +88,7 @@ def _entries(
         seen = seen_in(scan.value())
         if seen is None:
             raise malformed("an entry")
-        judged(name, seen)
+        check(name, seen)
         entries[name] = seen
         size += entry_weight(name, seen)
         if size > MOST:
@@ -97,7 +98,7 @@ def _entries(
 
 
 def too_many(directory: RelPath) -> PermanentError:
-    """What is raised for a directory that is too large to be held."""
+    """The error of a directory with more entries than fit the memory limit."""
     return PermanentError(
         f"{printable(directory) or 'the root'}: the server lists more in one directory than can be held "
         f"in memory ({MOST >> 20} MiB)",
@@ -107,7 +108,7 @@ def too_many(directory: RelPath) -> PermanentError:
 
 
 class _Scan:
-    """A position in a text."""
+    """A JSON text and the position behind what was parsed."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -118,18 +119,18 @@ class _Scan:
         self._at = found.end() if found else self._at
 
     def sees(self, char: str) -> bool:
-        """Whether it is the next one."""
+        """Whether `char` is the next character."""
         self._skip()
         return self._text.startswith(char, self._at)
 
     def pass_over(self, char: str) -> None:
-        """Raises PermanentError where another one comes."""
+        """Skip `char`. Raises PermanentError if another character comes."""
         if not self.sees(char):
             raise malformed("a listing")
         self._at += 1
 
     def value(self) -> Json:
-        """The next value, which is short: that is what keeps it from being a bomb."""
+        """Parse the next value, of at most 256 Ki characters: a longer one could make too many objects."""
         self._skip()
         size = _FIRST
         while True:
@@ -146,12 +147,12 @@ class _Scan:
             return found[0]
 
     def rest(self, end: str) -> Json:
-        """The last value, before the `end` of the text. Raises PermanentError."""
-        left = self._text[self._at :].rstrip()
+        """Parse the last value, between the position and the `end` of the text. Raises PermanentError."""
+        remaining = self._text[self._at :].rstrip()
         self._text = ""
-        if not left.endswith(end):
+        if not remaining.endswith(end):
             raise malformed("a listing")
         try:
-            return loads(left[: -len(end)].encode("ascii"), most=MOST // 4)
+            return loads(remaining[: -len(end)].encode("ascii"), most=MOST // 4)
         except ValueError:
             raise malformed("a listing") from None

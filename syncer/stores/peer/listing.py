@@ -7,7 +7,6 @@ with all that is below it. What was sent ahead belongs to one scan, and is hande
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -20,14 +19,14 @@ from syncer.errors import LocalError, StoreError, TransientError
 from syncer.stores.base import ScanBase, with_fingerprint
 from syncer.stores.peer.client import PeerClient, parsed
 from syncer.stores.peer.large_listings import LARGE, large_listing, weight
-from syncer.wire.bounded_json import Json
-from syncer.wire.schema import error_in, listing_in, malformed, path, take
-from syncer.wire.validation import believable_child, believable_listing, can_be_spelt
+from syncer.wire.bounded_json import Json, dumps
+from syncer.wire.schema import error_in, listing_in, malformed, path_in, take
+from syncer.wire.validation import checked_child, checked_listing, is_encodable
 
-_KEPT = 32 << 20  # bytes of entries that were sent ahead and are not asked for yet
+_KEPT = 32 << 20  # bytes of listings that were received and not asked for yet
 _KNOWN = 12 << 20  # bytes of one list of known directories
-_FEW = 100  # directories whose fingerprints are sent unasked
-_AHEAD = 2000  # directories asked for at once
+_FEW = 100  # directories whose fingerprints are sent at once, without trying the name of the list
+_AHEAD = 2000  # directories of one request
 
 Told = Listing | StoreError | LocalError
 
@@ -50,7 +49,7 @@ class PeerScan(ScanBase):
     def changed(self) -> Sequence[RelPath]:
         """See `engine.interfaces.Scan`; by the name of the list where the server still has it."""
         pairs = with_fingerprint(self._all)
-        found = [path for some in _cut(pairs) for path in self._link.patiently(partial(self._ask, some))]
+        found = [path for some in _cut(pairs) for path in self._link.retried(partial(self._ask, some))]
         differing = set(found)
         self._expect([p for p, print_ in self._all if print_ is None or p in differing])
         return found
@@ -64,10 +63,15 @@ class PeerScan(ScanBase):
         told: Json = [[p, print_.hex()] for p, print_ in pairs]
         name = list_name(told)
         few = len(pairs) <= _FEW  # as many as a look at what was heard of has: one question, not two
-        answer = {"unknown": True} if few else self._link.ask("changed", {"name": name}, unpacks=True)
+        answer = (
+            {"unknown": True}
+            if few
+            else self._link.request("changed", {"name": name}, accept_compressed=True)
+        )
         if answer.get("unknown"):
-            answer = self._link.ask("changed", {"name": name, "known": told}, packs=True, unpacks=True)
-        changed = {path(p) for p in take(answer.get("changed"), list, "a list of directories")}
+            payload: Json = {"name": name, "known": told}
+            answer = self._link.request("changed", payload, compress=True, accept_compressed=True)
+        changed = {path_in(p) for p in take(answer.get("changed"), list, "a list of directories")}
         return [p for p, _ in pairs if p in changed]
 
     def list(self, directory: RelPath) -> Listing:
@@ -126,7 +130,7 @@ class PeerScan(ScanBase):
 def listed(link: PeerClient, directory: RelPath) -> Listing:
     """One directory, by a request of its own. Raises NotFound, Unreadable, TransientError."""
     found: Told | None = None
-    with link.open("list", {"paths": [directory], "mounts": True}, unpacks=True) as answer:
+    with link.open("list", {"paths": [directory], "mounts": True}, accept_compressed=True) as answer:
         for came, listing in _listings(answer.texts()):
             if came == directory:
                 found = listing
@@ -142,10 +146,10 @@ def _sound(found: Told) -> Listing:
 
 
 class _Stream:
-    """Listings as they come, the next one known by its place in tree order before it is taken."""
+    """A response with many listings; the next one's place in tree order is known before it is taken."""
 
     def __init__(self, link: PeerClient, call: str, told: Json) -> None:
-        self._answer = link.open(call, told, unpacks=True)
+        self._answer = link.open(call, told, accept_compressed=True)
         self._listings = _listings(self._answer.texts())
         self._next: tuple[RelPath, Told] | None = None
         self.next_key: bytes | None = None
@@ -156,11 +160,11 @@ class _Stream:
             raise
 
     def pop(self) -> tuple[RelPath, Told]:
-        """The next one; the one after it is read when it is looked for."""
+        """Take the next listing, and read the one after it."""
         assert self._next is not None
-        found = self._next
+        taken = self._next
         self._advance()
-        return found
+        return taken
 
     def _advance(self) -> None:
         self._next = next(self._listings, None)
@@ -171,71 +175,64 @@ class _Stream:
 
 
 class _Ready:
-    """Listings that nobody asked for yet; the oldest go where they are too many."""
+    """Listings that were not asked for yet; the oldest are dropped if they take too much memory."""
 
     def __init__(self) -> None:
-        self._found: OrderedDict[RelPath, tuple[Told, int]] = OrderedDict()
-        self._weight = 0
+        self._listings: OrderedDict[RelPath, tuple[Told, int]] = OrderedDict()
+        self._size = 0
 
     def add(self, directory: RelPath, listing: Told) -> None:
         self.take(directory)
-        heavy = _weight(listing)
-        if heavy > _KEPT:
-            return  # it is asked for by itself
-        self._found[directory] = listing, heavy
-        self._weight += heavy
-        while self._weight > _KEPT:
-            _, (_, dropped) = self._found.popitem(last=False)
-            self._weight -= dropped
+        size = 1000 + (weight(listing) if isinstance(listing, Listing) else 0)
+        if size > _KEPT:
+            return  # it will be requested by itself
+        self._listings[directory] = listing, size
+        self._size += size
+        while self._size > _KEPT:
+            _, (_, dropped) = self._listings.popitem(last=False)
+            self._size -= dropped
 
     def take(self, directory: RelPath) -> Told | None:
-        found = self._found.pop(directory, None)
-        if found is None:
+        taken = self._listings.pop(directory, None)
+        if taken is None:
             return None
-        self._weight -= found[1]
-        return found[0]
+        self._size -= taken[1]
+        return taken[0]
 
     def clear(self) -> None:
-        self._found.clear()
-        self._weight = 0
-
-
-def _weight(listing: Told) -> int:
-    return 1000 + (weight(listing) if isinstance(listing, Listing) else 0)
+        self._listings.clear()
+        self._size = 0
 
 
 def _listings(lines: Iterator[bytearray]) -> Iterator[tuple[RelPath, Told]]:
+    """Yield directory and listing (or error) of each line. Raises PermanentError for a malformed one."""
     for text in lines:
         if len(text) >= LARGE:
-            yield _large(text)
+            name, value = large_listing(text, checked_child)
+            if isinstance(value, Listing):
+                yield _directory_in(name), value
+            else:
+                yield _directory_in(name), error_in(take(value, dict, "a listing").get("error"))
             continue
         match parsed(text):
             case [directory, {"error": error}]:
-                yield _told(directory), error_in(error)
+                yield _directory_in(directory), error_in(error)
             case [directory, listing]:
-                yield _told(directory), believable_listing(listing_in(listing))
+                yield _directory_in(directory), checked_listing(listing_in(listing))
             case _:
                 raise malformed("a listing")
 
 
-def _large(text: bytearray) -> tuple[RelPath, Told]:
-    directory, told = large_listing(text, believable_child)
-    if not isinstance(told, Listing):
-        told_error = take(told, dict, "a listing")
-        return _told(directory), error_in(told_error.get("error"))
-    return _told(directory), told
-
-
-def _told(value: Json) -> RelPath:
-    """A directory that has a place in tree order."""
-    found = path(value)
-    if not can_be_spelt(found):
+def _directory_in(value: Json) -> RelPath:
+    """A path that can be compared in tree order, which is an order of bytes. Raises PermanentError."""
+    directory = path_in(value)
+    if not is_encodable(directory):
         raise malformed("a path")
-    return found
+    return directory
 
 
 def _cut(pairs: Sequence[tuple[RelPath, bytes]]) -> Iterator[Sequence[tuple[RelPath, bytes]]]:
-    """Pieces that fit one request, always the same for the same directories."""
+    """Cut into pieces that fit a request; the same directories give the same pieces, which have names."""
     start = size = 0
     for at, (directory, _) in enumerate(pairs):
         size += 6 * len(directory) + 64  # a character takes six bytes at most, as JSON escapes it
@@ -245,6 +242,5 @@ def _cut(pairs: Sequence[tuple[RelPath, bytes]]) -> Iterator[Sequence[tuple[RelP
 
 
 def list_name(told: Json) -> str:
-    """What a list of known directories is called: BLAKE2b-256 of its JSON without blanks, in hex."""
-    text = json.dumps(told, separators=(",", ":")).encode("ascii")
-    return blake2b(text, digest_size=32).hexdigest()
+    """The name of a list of known directories: BLAKE2b-256 of its JSON without blanks, in hex."""
+    return blake2b(dumps(told), digest_size=32).hexdigest()

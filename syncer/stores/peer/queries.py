@@ -1,6 +1,6 @@
-"""The calls that ask about names: what stands there, which content it has, what is at the root.
+"""Read-only calls: stat, digests, small files, the root, quota, server info.
 
-One request for many names, cut where the server wants it; the answers come as they are made.
+Many names go in one request, cut at the server's limit; the responses are read as they arrive.
 """
 
 from __future__ import annotations
@@ -28,54 +28,54 @@ from syncer.wire.schema import (
     seen_in,
     take,
 )
-from syncer.wire.validation import believable
+from syncer.wire.validation import checked_entry
 
 ItemT = TypeVar("ItemT")
 
-AT_ONCE = 2000  # names of one request, unless the server wants fewer
+MAX_ITEMS = 2000  # names of one request; the server may want fewer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hello:
-    """What the server says of itself."""
+class ServerInfo:
+    """The response of `hello`."""
 
     server: str
     capabilities: Capabilities
-    items: int  # of one call at most
+    items: int  # the most of one call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """Bytes used and free below the key's root; None where the server cannot tell."""
+    """Bytes used and free below the key's root; None where unknown."""
 
     used: int | None
     free: int | None
 
 
 class Queries:
-    """Questions to one root."""
+    """Read-only calls on one root, and calls with a single outcome."""
 
-    def __init__(self, link: PeerClient) -> None:
-        self._link = link
+    def __init__(self, client: PeerClient) -> None:
+        self._client = client
 
     @cached_property
-    def hello(self) -> Hello:
-        """Asked once. Raises AuthError, TransientError, PermanentError."""
-        told = self._link.patiently(lambda: self._link.ask("hello", {}))
-        limits = take(told.get("limits", {}), dict, "limits")
-        return Hello(
-            server=take(told.get("server", ""), str, "a server's name"),
-            capabilities=replace(capabilities_in(told.get("capabilities")), reserves_private=True),
-            items=max(1, min(number(limits.get("items", AT_ONCE), "a limit"), AT_ONCE)),
+    def server_info(self) -> ServerInfo:
+        """Requested once. Raises AuthError, TransientError, PermanentError."""
+        response = self._client.retried(lambda: self._client.request("hello", {}))
+        limits = take(response.get("limits", {}), dict, "limits")
+        return ServerInfo(
+            server=take(response.get("server", ""), str, "a server's name"),
+            capabilities=replace(capabilities_in(response.get("capabilities")), reserves_private=True),
+            items=max(1, min(number(limits.get("items", MAX_ITEMS), "a limit"), MAX_ITEMS)),
         )
 
     def root(self) -> RootState | None:
-        """What stands at the root; None if nothing does."""
-        return root_in(self._link.ask("root", {}).get("root"))
+        """The state of the root; None if there is none."""
+        return root_in(self._client.request("root", {}).get("root"))
 
-    def settle(self, call: str, told: Json) -> None:
-        """A call with one outcome, which is raised if it is none to be glad of."""
-        match outcome_in(self._link.ask(call, told).get("outcome")):
+    def call_one(self, call: str, payload: Json) -> None:
+        """Make a call with a single outcome; raise the error if it failed."""
+        match outcome_in(self._client.request(call, payload).get("outcome")):
             case Failed(error=error):
                 raise error
             case Done():
@@ -84,38 +84,40 @@ class Queries:
                 raise PermanentError(other.message)
 
     def look(self, paths: Sequence[RelPath]) -> Iterator[Seen]:
-        """What stands at each of the names, in order."""
-        for some in self.cut(paths):
-            yield from self._seen("look", {"paths": [*some]}, len(some))
+        """Yield what stands at each of the names, in order."""
+        for batch in self.cut(paths):
+            yield from self._entries("look", {"paths": [*batch]}, len(batch))
 
     def digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
-        """The entries with their digests, in order."""
-        for some in self.cut(wanted):
-            yield from self._seen("digests", {"wanted": [[p, entry_out(e)] for p, e in some]}, len(some))
+        """Yield the entries with their digests, in order."""
+        for batch in self.cut(wanted):
+            payload: Json = {"wanted": [[path, entry_out(entry)] for path, entry in batch]}
+            yield from self._entries("digests", payload, len(batch))
 
-    def _seen(self, call: str, told: Json, count: int) -> Iterator[Seen]:
-        came = 0
-        for line in self._link.each(call, told):
-            came += 1
-            if came > count:
-                raise malformed("one answer for each name")
-            yield believable(seen_in(line))
-        if came < count:
-            raise TransientError(f"{call}: the server left out an answer")
+    def _entries(self, call: str, payload: Json, count: int) -> Iterator[Seen]:
+        received = 0
+        with self._client.open(call, payload, accept_compressed=True) as response:
+            for line in response.lines():
+                received += 1
+                if received > count:
+                    raise malformed("one entry for each name")
+                yield checked_entry(seen_in(line))
+        if received < count:
+            raise TransientError(f"{call}: the server left out an entry")
 
     def read_small(self, path: RelPath, limit: int) -> bytes:
         """See `engine.interfaces.Store.read_file`."""
-        told = self._link.ask("read-small", {"path": path, "limit": limit})
-        if "error" in told:
-            raise error_in(told["error"])
-        return octets(told.get("content"), "a content", most=limit)
+        response = self._client.request("read-small", {"path": path, "limit": limit})
+        if "error" in response:
+            raise error_in(response["error"])
+        return octets(response.get("content"), "a content", most=limit)
 
     def quota(self) -> Quota:
-        """How full the server is."""
-        told = self._link.ask("quota", {})
-        return Quota(used=optional(told.get("used"), number), free=optional(told.get("free"), number))
+        """Bytes used and free at the server."""
+        response = self._client.request("quota", {})
+        return Quota(used=optional(response.get("used"), number), free=optional(response.get("free"), number))
 
     def cut(self, items: Sequence[ItemT]) -> Iterator[Sequence[ItemT]]:
-        """The items in pieces that one call takes."""
-        for start in range(0, len(items), self.hello.items if items else 1):
-            yield items[start : start + self.hello.items]
+        """Yield the items in batches of the size that one call may have."""
+        for start in range(0, len(items), self.server_info.items if items else 1):
+            yield items[start : start + self.server_info.items]

@@ -1,8 +1,7 @@
-"""A folder of another Syncer, served by `syncer serve`, as a store: gathers the parts of this package.
+"""A folder served by `syncer serve` as a store.
 
-`listing` and `queries` look, `download` and `download` read, `upload` and `changes` change; `client` speaks
-HTTP. It decides nothing: every expectation is checked by the server at the last moment, and what
-is replaced or deleted lies in the server's trash.
+`listing` and `queries` look, `download` reads, `upload` and `changes` write; `client` sends the calls. The
+server checks every expectation at the last moment, and keeps in its trash what is replaced or deleted.
 """
 
 from __future__ import annotations
@@ -41,18 +40,18 @@ from syncer.stores.peer.listing import PeerScan, listed
 from syncer.stores.peer.queries import Queries, Quota
 from syncer.stores.peer.upload import UploadEncoder, Uploads
 from syncer.wire import VERSION
-from syncer.wire.schema import path, take
-from syncer.wire.validation import sifted
+from syncer.wire.schema import path_in, take
+from syncer.wire.validation import ValidBatch
 
 if TYPE_CHECKING:
     from syncer.stores.http.client import HttpSession
 
-_LONGEST_WAIT = 45.0  # seconds; after a minute of silence a connection is taken for dead
+_LONGEST_WAIT = 45.0  # seconds; a connection that is silent for a minute counts as broken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerChanges:
-    """What changed at the server since a cursor: directories, or (`reset`) anything."""
+    """What changed at the server since a cursor: directories, or (`reset`) possibly everything."""
 
     cursor: str
     changed: tuple[RelPath, ...]
@@ -62,97 +61,98 @@ class PeerChanges:
 class PeerStore:
     """Implements `engine.interfaces.Store`; see there for every method's contract.
 
-    `root` is a folder below the key's own root; `cache` a private directory for what is kept between
-    runs, which need not exist and may be lost.
+    `root` is a folder below the key's own root; `cache` a private directory for block indexes, which need not
+    exist and may be lost.
     """
 
     def __init__(self, session: HttpSession, root: str, *, cache: Path, version: int = VERSION) -> None:
-        """`version` of the extension: the one agreed on with the server (`wire.versions`)."""
-        self._link = PeerClient(session, root, version)
-        self._asking = Queries(self._link)
-        keeper = BlockIndexService(cache / "sketches", session.clock)
-        self._means = DownloadContext(
-            link=self._link, keeper=keeper, distrust=DeltaBlocklist(cache / "wrong-deltas")
+        """`version` of the protocol: the one negotiated with the server (`wire.versions`)."""
+        self._client = PeerClient(session, root, version)
+        self._queries = Queries(self._client)
+        indexes = BlockIndexService(cache / "sketches", session.clock)
+        self._downloads = DownloadContext(
+            client=self._client, indexes=indexes, blocklist=DeltaBlocklist(cache / "wrong-deltas")
         )
-        self._writer = UploadEncoder(self._link, keeper)
-        self._uploading = Uploads(self._link, self._writer, self._asking)
-        self._changing = Changes(self._link, self._asking)
+        self._encoder = UploadEncoder(self._client, indexes)
+        self._uploads = Uploads(self._client, self._encoder, self._queries)
+        self._changes = Changes(self._client, self._queries)
 
-    # -- what it is ----------------------------------------------------------
+    # -- the root ------------------------------------------------------------
 
     @property
     def capabilities(self) -> Capabilities:
-        """Those of the server's folder. Raises what asking does, the first time."""
-        return replace(self._asking.hello.capabilities, local=False, digests=True, window="")
+        """Those of the server's folder. The first access requests them and raises what `hello` raises."""
+        return replace(self._queries.server_info.capabilities, local=False, digests=True, window="")
 
     @property
     def identity(self) -> str:
-        return self._link.identity
+        return self._client.identity
 
     @property
     def repaired(self) -> int:
-        """How many contents were sent whole because a delta came out wrong."""
-        return self._writer.repaired
+        """The number of contents that were sent whole because a delta came out wrong."""
+        return self._encoder.repaired
 
     def root(self) -> RootState | None:
-        return self._asking.root()
+        return self._queries.root()
 
     def create_root(self) -> None:
-        self._asking.settle("create-root", {})
+        self._queries.call_one("create-root", {})
 
     def write_root_id(self, marker: str, *, only_first: bool = False) -> None:
-        self._asking.settle("mark", {"marker": marker, "only_first": only_first})
+        self._queries.call_one("mark", {"marker": marker, "only_first": only_first})
 
     def free_space(self) -> int | None:
         try:
-            return self._asking.quota().free
+            return self._queries.quota().free
         except TransientError:
             return None
 
     def quota(self) -> Quota:
         """Bytes used and free below the key's root. Raises StoreError."""
-        return self._asking.quota()
+        return self._queries.quota()
 
     def feed(self, cursor: str | None, wait: float) -> PeerChanges:
-        """What changed since the cursor (None: from now on), as soon as anything does, or after `wait` s.
+        """Long poll: what changed since the cursor (None: from now on), or nothing after `wait` seconds.
 
-        Raises StoreError. What it tells is a hint where to look, not what is there.
+        A hint which directories to scan, not what is in them. Raises StoreError.
         """
-        told = self._link.ask("feed", {"cursor": cursor, "wait": min(wait, _LONGEST_WAIT)})
+        response = self._client.request("feed", {"cursor": cursor, "wait": min(wait, _LONGEST_WAIT)})
+        changed = take(response.get("changed"), list, "a list of directories")
         return PeerChanges(
-            cursor=take(told.get("cursor"), str, "a cursor"),
-            changed=tuple(path(p) for p in take(told.get("changed"), list, "a list of directories")),
-            reset=take(told.get("reset"), bool, "true or false"),
+            cursor=take(response.get("cursor"), str, "a cursor"),
+            changed=tuple(path_in(directory) for directory in changed),
+            reset=take(response.get("reset"), bool, "true or false"),
         )
 
     # -- looking -------------------------------------------------------------
 
     def scan(self, known: KnownDirectories) -> Scan:
-        return PeerScan(self._link, known)
+        return PeerScan(self._client, known)
 
     def list(self, path: RelPath) -> Listing:
-        return listed(self._link, path)
+        return listed(self._client, path)
 
     def stat(self, path: RelPath) -> Seen:
-        [seen] = self._asking.look([path])
+        [seen] = self._queries.look([path])
         return seen
 
     def left_out(self, paths: Sequence[RelPath]) -> Sequence[Seen]:
-        return [*self._asking.look(paths)]
+        return [*self._queries.look(paths)]
 
     def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
-        return self._asking.digests(wanted)
+        return self._queries.digests(wanted)
 
     def open(self, path: RelPath, expected: Entry) -> Source:
-        return PeerSource(self._means, path, expected)
+        return PeerSource(self._downloads, path, expected)
 
     def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
         if len(wanted) <= 1:
             return [self.open(path, expected) for path, expected in wanted]
-        stream = MultiplexedDownload(self._link, wanted, most=self._asking.hello.items)
+        stream = MultiplexedDownload(self._client, wanted, most=self._queries.server_info.items)
         return [
             PeerSource(
-                self._means,
+                self._downloads,
                 path,
                 expected,
                 stream=stream if expected.size < LARGE else None,
@@ -162,31 +162,36 @@ class PeerStore:
         ]
 
     def read_file(self, path: RelPath, limit: int) -> bytes:
-        return self._asking.read_small(path, limit)
+        return self._queries.read_small(path, limit)
 
     # -- changing ------------------------------------------------------------
 
     def put(self, items: Sequence[WriteRequest]) -> Results:
-        return sifted(items, lambda i: (i.path,), self._uploading.put)
+        return self._uploads.put(items)
 
     def delete(self, items: Sequence[DeleteRequest]) -> Results:
-        return sifted(items, lambda i: (i.path,), self._changing.delete)
+        batch = ValidBatch(items)
+        return batch.outcomes(self._changes.send("delete", batch.items))
 
     def make_directories(self, items: Sequence[MkdirRequest]) -> Results:
-        return sifted(items, lambda i: (i.path,), self._changing.make_directories)
+        batch = ValidBatch(items)
+        return batch.outcomes(self._changes.send("make-directories", batch.items))
 
     def remove_directories(self, paths: Sequence[RelPath]) -> Results:
-        return sifted(paths, lambda p: (p,), self._changing.remove_directories)
+        batch = ValidBatch(paths)
+        return batch.outcomes(self._changes.send("remove-directories", batch.items))
 
     def rename(self, items: Sequence[RenameRequest]) -> Results:
-        return sifted(items, lambda i: (i.origin, i.path), self._changing.rename)
+        batch = ValidBatch(items)
+        return batch.outcomes(self._changes.send("rename", batch.items))
 
     def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results:
-        return sifted(items, lambda i: (i.path,), self._changing.amend)
+        batch = ValidBatch(items)
+        return batch.outcomes(self._changes.send("amend", batch.items))
 
     def clean_leftovers(self, leftovers: Sequence[RelPath]) -> None:
         if leftovers:
-            self._link.ask("sweep", {"paths": [*leftovers]})
+            self._client.request("sweep", {"paths": [*leftovers]})
 
     def close(self) -> None:
-        self._link.close()
+        self._client.close()

@@ -1,8 +1,11 @@
-"""One item of a put on its way: which frames carry it, what it cost, and what the server's answer means.
+"""Uploads: the `put` call with many small files in one request, and each large file in its own.
 
-A changed large file goes as a delta, against the sketch that is kept of what the server has, else
-against the server's signature; everything else goes whole. The end of a content is sent only after its
-source was found unchanged. Requests and their repetition are `upload`'s.
+A changed file of 64 KiB and more goes as a delta: against the cached block index of what the server has, else
+against the server's signature. Everything else goes whole, from where a broken-off upload ended. The end of a
+content, which makes it count, is sent only after its source was found unchanged.
+
+When a connection breaks, what was in flight is looked up before it is sent again: the server may have
+completed an upload whose response was lost.
 """
 
 from __future__ import annotations
@@ -10,12 +13,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING
 
-from syncer.delta.index_cache import WORTH, BlockIndexService, IndexingReader, workers
+from syncer.delta.chunking import available_cpus
+from syncer.delta.index_cache import WORTH, BlockIndexService
 from syncer.engine.interfaces import Results, Source, WriteRequest
-from syncer.engine.model import Done, Entry, Failed, Kind, Method, Outcome, Stale
+from syncer.engine.model import Done, Entry, Failed, Kind, Method, Outcome, Seen, Stale
 from syncer.engine.paths import directory_key
 from syncer.errors import (
     AuthError,
@@ -32,78 +36,78 @@ from syncer.errors import (
     Unholdable,
     Unreadable,
 )
-from syncer.stores.peer.client import PeerClient, RetryBudget, lively
+from syncer.stores.peer.client import PeerClient, RetryBudget, with_keepalives
 from syncer.stores.peer.download import SMALL
 from syncer.stores.peer.queries import Queries
 from syncer.wire.bounded_json import Json
-from syncer.wire.contents import DELTA, WHOLE
+from syncer.wire.contents import DELTA, WHOLE, unframed
 from syncer.wire.frames import Data, End, Frame, Head
-from syncer.wire.schema import entry_out, error_in, error_out, malformed, number, outcome_in
-from syncer.wire.validation import believable_outcome
+from syncer.wire.schema import entry_out, error_out, malformed, number, outcome_in
+from syncer.wire.validation import ValidBatch, checked_outcome
 
 if TYPE_CHECKING:
-    from syncer.delta.block_index import BlockIndex
+    pass
 
 
 _log = logging.getLogger("syncer.stores.peer")
 
-_SILENT = 512 << 20  # bytes in which a search may find nothing to send for so long that the server gives up
-LASTING = 8 << 20  # bytes from which on the server is asked what it has of a broken-off put
-_CLEAR = (QuotaExceeded, NoSpace, NotFound, Unreadable, Unholdable, TransientError)
-"""What has nothing to do with how the content was sent: sending it in another way would change nothing."""
-
-
-class Way(Enum):
-    """How a content is sent."""
-
-    WHOLE = WHOLE
-    DELTA = DELTA
+_FILES, _BYTES = 2000, 64 << 20  # of one request
+_HEAD = 4 << 20  # bytes of the head of one request, about
+RESUMABLE = 8 << 20  # bytes from which on the server is asked what it has of a broken-off upload
+_SILENT = 512 << 20  # bytes from which on a search may find nothing to send until the server times out
+_UNRELATED = (QuotaExceeded, NoSpace, NotFound, Unreadable, Unholdable, TransientError)
+"""Errors that have nothing to do with the encoding: sending the content whole would change nothing."""
 
 
 @dataclass(slots=True)
 class UploadItem:
-    """An item, and how it goes this time. Its frames may be made anew."""
+    """A request, how it is sent this time, and what became of it. Its frames may be made again."""
 
     index: int  # in the caller's list
     item: WriteRequest
-    way: Way = Way.WHOLE
-    start: int = 0  # so many first bytes the server has already
-    packs: bool = False
+    as_delta: bool = False
+    start: int = 0  # the first bytes, which the server has already
     sent: int = 0
     received: int = 0
     repeated: bool = False  # an earlier request for it may take effect, or have done so
     digest: bytes | None = None  # once the content was read to its end
-    trouble: StoreError | LocalError | None = None  # of our side with it
+    error: StoreError | LocalError | None = None  # of our side
 
     @property
     def is_file(self) -> bool:
         return self.item.kind is Kind.FILE
 
     @property
-    def is_heavy(self) -> bool:
+    def is_large(self) -> bool:
         """Whether it has a request of its own."""
-        return self.is_file and (
-            self.item.size >= LASTING or (self.way is Way.DELTA and self.item.size >= WORTH)
-        )
+        return self.is_file and (self.item.size >= RESUMABLE or (self.as_delta and self.item.size >= WORTH))
 
-    def told(self) -> Json:
-        """The item as `put` wants it. A delta is never half a content: it is not gone on with."""
+    @property
+    def method(self) -> Method:
+        return Method.DELTA if self.as_delta else Method.WHOLE
+
+    def to_json(self) -> Json:
+        """The item in the head of `put`. A delta has no token: half of it could not be resumed."""
         item = self.item
-        token = item.token if self.way is Way.WHOLE else b""
+        token = b"" if self.as_delta else item.token
         return {
             "path": item.path,
             "kind": int(item.kind),
             "size": item.size,
             "expected": entry_out(item.expected) if item.expected is not None else None,
-            "mtime_ns": time_out(item.mtime_ns),
+            "mtime_ns": mtime_out(item.mtime_ns),
             "executable": item.executable,
             "target": item.target,
             "token": token.hex(),
         }
 
+    def as_whole(self) -> UploadItem:
+        """The same item, sent from its first byte to its last."""
+        return UploadItem(index=self.index, item=self.item, repeated=self.repeated, digest=self.digest)
 
-def time_out(mtime_ns: int | None) -> int | None:
-    """A time that fits the wire; one beyond the year 2262 is not told, and not held."""
+
+def mtime_out(mtime_ns: int | None) -> int | None:
+    """A time that fits the wire; one beyond the year 2262 is left out, and not set."""
     return mtime_ns if mtime_ns is not None and abs(mtime_ns) < 1 << 63 else None
 
 
@@ -116,134 +120,138 @@ def delta_pays(item: WriteRequest) -> bool:
 
 
 class UploadEncoder:
-    """Makes the frames of items."""
+    """Makes the frames of files, and interprets the server's outcomes."""
 
-    def __init__(self, link: PeerClient, keeper: BlockIndexService) -> None:
-        self._link = link
-        self._keeper = keeper
+    def __init__(self, client: PeerClient, indexes: BlockIndexService) -> None:
+        self._client = client
+        self._indexes = indexes
         self.repaired = 0  # contents that were sent whole after a delta came out wrong
 
-    def frames(self, number: int, sending: UploadItem) -> Iterator[Frame]:
-        """The content of one file. Trouble with it is told to the server and kept in `upload`.
+    def frames(self, items: Sequence[UploadItem]) -> Iterator[Frame]:
+        """Yield the head of a `put` and the contents of its files.
 
-        Raises what ends the run.
+        An error of one content goes to the server in its end and to `UploadItem.error`. Raises AuthError,
+        which ends the run.
         """
-        sending.trouble, sending.digest, sending.sent, sending.received = None, None, 0, 0
-        yield Head({"index": number, "encoding": sending.way.value, "start": sending.start})
-        source = sending.item.source
-        try:
-            if source is None:
-                raise Unholdable("a file without content", path=sending.item.path)
-            yield from (
-                self._delta(sending, source) if sending.way is Way.DELTA else self._whole(sending, source)
-            )
-            sending.digest = _digest(source)
-        except AuthError:
-            raise
-        except (StoreError, LocalError) as error:
-            sending.trouble = error
-            yield End({"error": error_out(error)})
-            return
-        yield End({"digest": sending.digest.hex()})
+        yield Head({"items": [upload.to_json() for upload in items]})
+        for position, upload in enumerate(items):
+            if not upload.is_file:
+                continue
+            upload.error, upload.digest, upload.sent, upload.received = None, None, 0, 0
+            encoding = DELTA if upload.as_delta else WHOLE
+            yield Head({"index": position, "encoding": encoding, "start": upload.start})
+            try:
+                source = upload.item.source
+                if source is None:
+                    raise Unholdable("a file without content", path=upload.item.path)
+                for payload in (
+                    self._delta(upload, source) if upload.as_delta else self._whole(upload, source)
+                ):
+                    upload.sent += len(payload)
+                    yield Data(payload)
+                upload.digest = _digest(source)
+            except AuthError:
+                raise
+            except (StoreError, LocalError) as error:
+                upload.error = error
+                yield End({"error": error_out(error)})
+            else:
+                yield End({"digest": upload.digest.hex()})
 
-    def _whole(self, sending: UploadItem, source: Source) -> Iterator[Frame]:
-        watched = self._keeper.watched(_measured(source, sending.item), None, sending.item.size)
-        left = sending.start
-        for chunk in watched:
-            if left < len(chunk):
-                payload = chunk[left:] if left else chunk
-                sending.sent += len(payload)
-                yield Data(payload)
-            left = max(left - len(chunk), 0)
-        self._keep(watched, _digest(source))
+    def _whole(self, upload: UploadItem, source: Source) -> Iterator[bytes]:
+        """Yield the content from `upload.start` on. All of it is read: the digest covers it."""
+        reader = self._indexes.watched(_sized(source, upload.item), None, upload.item.size)
+        skip = upload.start
+        for chunk in reader:
+            if skip < len(chunk):
+                yield chunk[skip:] if skip else chunk
+            skip = max(skip - len(chunk), 0)
+        # The index is stored before the server agreed. If it refuses, the index is unused and ages out.
+        self._indexes.keep(reader.sketch, _digest(source))
 
-    def _delta(self, sending: UploadItem, source: Source) -> Iterator[Frame]:
-        assert sending.item.expected is not None
-        sketch = self._keeper.sketch(sending.item.expected.digest, sending.item.expected.size)
-        if sketch is not None:
-            made = self._by_sketch(sketch, sending, source)
-        else:
-            made = self._by_signature(sending, source)
-            if sending.item.size >= _SILENT:
-                made = lively(made)
-        most = sending.item.size * 7 // 10
-        size = 0
-        for piece in made:
-            size += len(piece)
-            if size > most:
-                raise BadDelta("the delta is almost as large as the file", path=sending.item.path)
-            sending.sent += len(piece)
-            yield Data(piece)
-
-    def _by_sketch(self, sketch: BlockIndex, sending: UploadItem, source: Source) -> Iterator[bytes]:
-        """Passed on piece by piece, so that the server copies while we still look for what changed."""
+    def _delta(self, upload: UploadItem, source: Source) -> Iterator[bytes]:
+        """Yield a delta while it is made. Raises BadDelta where it hardly saves anything."""
         from syncer.delta.indexed_delta import difference
         from syncer.delta.rsync import SHARE, encode
 
-        chunks = _measured(source, sending.item)
-        made = difference(sketch, chunks, workers=workers(), digest=lambda: _digest(source))
-        yield from encode(made, every=SHARE)
-        self._keeper.keep(made.sketch, _digest(source))
+        item, expected = upload.item, upload.item.expected
+        assert expected is not None
+        index = self._indexes.sketch(expected.digest, expected.size)
+        if index is not None:
+            commands = difference(
+                index, _sized(source, item), workers=available_cpus(), digest=lambda: _digest(source)
+            )
+            pieces = encode(commands, every=SHARE)
+        else:
+            pieces = self._delta_by_signature(upload, source, expected)
+            if item.size >= _SILENT:
+                pieces = with_keepalives(pieces)
+        size = 0
+        for piece in pieces:
+            size += len(piece)
+            if size > item.size * 7 // 10:
+                raise BadDelta("the delta is almost as large as the file", path=item.path)
+            yield piece
+        if index is not None:
+            self._indexes.keep(commands.sketch, _digest(source))
 
-    def _by_signature(self, sending: UploadItem, source: Source) -> Iterator[bytes]:
+    def _delta_by_signature(self, upload: UploadItem, source: Source, expected: Entry) -> Iterator[bytes]:
         from syncer.delta.rsync import FROM_NETWORK, SHARE, Signature, delta
 
-        expected = sending.item.expected
-        assert expected is not None
-        told: Json = {"path": sending.item.path, "entry": entry_out(expected), "block": 0, "strong": 0}
-        # The server chooses the blocks: it takes half as many as it may, and the sums of the other half would
-        # be tables of 150 MB.
+        item = upload.item
+        payload: Json = {"path": item.path, "entry": entry_out(expected), "block": 0, "strong": 0}
+        # The server chooses the block length (zeros). It makes half as many blocks as the limit for
+        # signatures from the network; tables for the other half would take 150 MB.
         limits = replace(FROM_NETWORK, max_blocks=FROM_NETWORK.max_blocks // 2)
 
-        def loading() -> Signature:
-            with self._link.open("signature", told) as answer:
-                content = _content(answer.frames())
-                found = Signature.load(content, basis_size=expected.size, limits=limits)
-                sending.received += answer.received
-                return found
+        def load() -> Signature:
+            with self._client.open("signature", payload) as response:
+                frames = response.frames()
+                head = next(frames, None)
+                if not isinstance(head, Head) or "size" not in head.fields:
+                    raise malformed("a signature")
+                loaded = Signature.load(unframed(frames), basis_size=expected.size, limits=limits)
+                for _ in frames:
+                    raise malformed("the end of the stream")
+                upload.received += response.received
+                return loaded
 
         try:
-            loaded = self._link.patiently(loading)
+            signature = self._client.retried(load)
         except (PermanentError, PreconditionFailed, LocalError) as error:
-            raise BadDelta(f"no signature of it: {error.message}", path=sending.item.path) from error
-        watched = self._keeper.watched(_measured(source, sending.item), None, sending.item.size)
-        with loaded:
-            yield from delta(loaded, iter(watched), workers=workers(), every=SHARE)
-        self._keep(watched, _digest(source))
+            raise BadDelta(f"no signature of it: {error.message}", path=item.path) from error
+        reader = self._indexes.watched(_sized(source, item), None, item.size)
+        with signature:
+            yield from delta(signature, iter(reader), workers=available_cpus(), every=SHARE)
+        self._indexes.keep(reader.sketch, _digest(source))
 
-    def _keep(self, watched: IndexingReader, digest: bytes) -> None:
-        """Before the server agreed: a sketch of what it then refuses is in nobody's way."""
-        self._keeper.keep(watched.sketch, digest)
-
-    def judged(self, sending: UploadItem, outcome: Outcome) -> Outcome | None:
-        """What the server's answer means; None if the content is to be sent again, whole."""
-        if sending.trouble is not None:
-            return None if isinstance(sending.trouble, BadDelta) else Failed(error=sending.trouble)
-        if isinstance(outcome, Failed) and sending.way is Way.DELTA and not isinstance(outcome.error, _CLEAR):
-            _log.warning("%s: its delta did not do, it is sent whole: %s", sending.item.path, outcome.error)
-            self.repaired += 1
-            return None
-        if isinstance(outcome, Failed) and sending.start and not isinstance(outcome.error, _CLEAR):
-            return None
-        if isinstance(outcome, Done):
-            return self._done(sending, outcome)
-        return outcome
-
-    def _done(self, sending: UploadItem, outcome: Done) -> Done:
-        if not sending.is_file:
-            size = outcome.entry.size if outcome.entry is not None else 0
-            return replace(outcome, method=Method.WHOLE, sent=size)
-        method = Method.DELTA if sending.way is Way.DELTA else Method.WHOLE
-        expected, entry = sending.item.expected, outcome.entry
-        if expected is not None:
-            self._keeper.drop(expected.digest, unless=sending.digest)
+    def interpret(self, upload: UploadItem, outcome: Outcome) -> Outcome | None:
+        """The outcome of the item; None if its content is to be sent again, whole."""
+        if upload.error is not None:
+            return None if isinstance(upload.error, BadDelta) else Failed(error=upload.error)
+        if isinstance(outcome, Failed) and not isinstance(outcome.error, _UNRELATED):
+            if upload.as_delta:
+                _log.warning(
+                    "%s: its delta did not apply, it is sent whole: %s", upload.item.path, outcome.error
+                )
+                self.repaired += 1
+                return None
+            if upload.start:
+                return None
+        if not isinstance(outcome, Done):
+            return outcome
+        entry = outcome.entry
+        if not upload.is_file:
+            return replace(outcome, method=Method.WHOLE, sent=entry.size if entry is not None else 0)
+        if upload.item.expected is not None:
+            self._indexes.drop(upload.item.expected.digest, unless=upload.digest)
         if entry is not None and entry.digest is None:
-            entry = replace(entry, digest=sending.digest)
-        return Done(entry=entry, method=method, sent=sending.sent, received=sending.received)
+            entry = replace(entry, digest=upload.digest)
+        return Done(entry=entry, method=upload.method, sent=upload.sent, received=upload.received)
 
 
-def _measured(source: Source, item: WriteRequest) -> Iterator[bytes]:
-    """The content, if it has the size that was planned on."""
+def _sized(source: Source, item: WriteRequest) -> Iterator[bytes]:
+    """Yield the content. Raises ChangedUnderUs, at its end at the latest, if it has not the planned size."""
     size = 0
     for chunk in source.chunks():
         size += len(chunk)
@@ -255,213 +263,179 @@ def _measured(source: Source, item: WriteRequest) -> Iterator[bytes]:
 
 
 def _digest(source: Source) -> bytes:
+    """The digest of a source that was read. Raises ChangedUnderUs if it changed meanwhile."""
     digest = source.entry.digest
     if digest is None:
         raise ChangedUnderUs("a content without a digest")
     return digest
 
 
-def _content(frames: Iterator[Frame]) -> Iterator[bytes]:
-    """The data of an answer that is one content. Raises what the server says of it."""
-    for frame in frames:  # to the end of the stream, so that its connection can be used again
-        if isinstance(frame, Data):
-            yield frame.payload
-        elif isinstance(frame, End) and "error" in frame.fields:
-            raise error_in(frame.fields["error"])
-        elif isinstance(frame, Head) and "size" not in frame.fields:
-            raise malformed("a signature")
-
-
-# --------------------------------------------------------------------------------
-#
-# A put as requests: many small items in one, each large file in its own, repeated as far as it makes sense.
-#
-# What was in flight when a connection broke is looked at before it is sent again: a put whose answer was
-# lost took effect. What can be sent again, or in another way, is; what remains is the item's outcome.
-
-
-_FILES, _BYTES = 2000, 64 << 20  # of one request
-_HEAD = 4 << 20  # bytes of the head of one request, about
-
-
 class Uploads:
-    """Puts of one store."""
+    """The uploads of one store."""
 
-    def __init__(self, link: PeerClient, writer: UploadEncoder, asking: Queries) -> None:
-        self._link = link
-        self._writer = writer
-        self._asking = asking
-        self._admitted = False
+    def __init__(self, client: PeerClient, encoder: UploadEncoder, queries: Queries) -> None:
+        self._client = client
+        self._encoder = encoder
+        self._queries = queries
+        self._may_write = False
 
     def put(self, items: Sequence[WriteRequest]) -> Results:
         """See `engine.interfaces.Store.put`."""
-        if not items:
-            return
-        self._be_admitted()
-        order = sorted(range(len(items)), key=lambda i: directory_key(items[i].path))
-        most = min(_FILES, self._asking.hello.items)
-        for group in _groups([_planned(i, items[i]) for i in order], most):
-            yield from self._rounds(group)
+        batch = ValidBatch(items)
+        yield from batch.rejected
+        if batch.items and not self._may_write:
+            # An empty put asks whether the key may write, before a body is sent that the server would not
+            # read.
+            with self._client.open(
+                "put", partial(self._encoder.frames, []), accept_compressed=True
+            ) as response:
+                for _ in response.lines():
+                    raise malformed("no outcome for no item")
+            self._may_write = True
+        uploads = [
+            UploadItem(index=index, item=item, as_delta=delta_pays(item))
+            for index, item in zip(batch.positions, batch.items, strict=True)
+        ]
+        uploads.sort(key=lambda upload: directory_key(upload.item.path))
+        for request in self._requests(uploads):
+            retries = RetryBudget(self._client.clock)
+            remaining = request
+            while remaining:
+                remaining = yield from self._send(remaining, retries)
 
-    def _be_admitted(self) -> None:
-        """Asks once whether this key may write, before a body is sent that nobody would read."""
-        if not self._admitted:
-            for _ in self._sent([]):
-                raise malformed("no outcome for no item")
-            self._admitted = True
+    def _requests(self, uploads: Sequence[UploadItem]) -> Iterator[list[UploadItem]]:
+        """Cut the items into requests, in order; a large one goes alone."""
+        request: list[UploadItem] = []
+        size = head = 0
+        for upload in uploads:
+            full = (
+                len(request) >= min(_FILES, self._queries.server_info.items)
+                or size >= _BYTES
+                or head >= _HEAD
+            )
+            if request and (full or upload.is_large or request[-1].is_large):
+                yield request
+                request, size, head = [], 0, 0
+            request.append(upload)
+            size += upload.item.size
+            head += len(upload.item.path) + len(upload.item.target or "")
+        if request:
+            yield request
 
-    def _rounds(self, group: list[UploadItem]) -> Results:
-        """The outcomes of one request, and of those that repeat it for what it did not settle."""
-        tries = RetryBudget(self._link.clock)
-        left = group
-        while left:
-            for sending in left:
-                self._look_for_a_part(sending)
-            answered: set[int] = set()
-            again: list[UploadItem] = []
-            doubtful: list[tuple[UploadItem, Stale]] = []
-            broken: TransientError | None = None
-            try:
-                for at, outcome in self._sent(left):
-                    answered.add(at)
-                    tries.progress()
-                    judged = self._writer.judged(left[at], outcome)
-                    if judged is None:
-                        again.append(_whole(left[at]))
-                    elif isinstance(judged, Stale) and left[at].repeated:
-                        doubtful.append((left[at], judged))
-                    else:
-                        yield left[at].index, judged
-            except TransientError as error:
-                broken = error
-            yield from self._overtaken(doubtful)
-            lost = [s for at, s in enumerate(left) if at not in answered]
-            if lost:
-                why = broken or TransientError("the server left out an outcome")
-                lost = yield from self._settled(lost, tries, why)
-            left = again + [_whole(s) if isinstance(s.trouble, BadDelta) else s for s in lost]
-
-    def _settled(
-        self, lost: list[UploadItem], tries: RetryBudget, error: TransientError
+    def _send(
+        self, uploads: list[UploadItem], retries: RetryBudget
     ) -> Generator[tuple[int, Outcome], None, list[UploadItem]]:
-        """Of what was in flight: what took effect, or is the source's own trouble; answers the rest.
-
-        All that remains has failed if that was the last try.
+        """Yield the outcomes of one request; return what is to be sent again, in another way or after a
+        break.
         """
+        for upload in uploads:
+            self._resume(upload)
+        again: list[UploadItem] = []
+        doubtful: list[tuple[UploadItem, Stale]] = []
+        unanswered = dict(enumerate(uploads))
+        only_delta = uploads[0] if len(uploads) == 1 and uploads[0].as_delta else None
+        sizes: list[int] = []
+        lost = TransientError("the server left out an outcome")
         try:
-            tries.failed(error)
-            settled = self._looked_at(lost)
+            with self._client.open(
+                "put",
+                partial(self._encoder.frames, uploads),  # the files are read while they are sent
+                sent=sizes.append,
+                compress=only_delta is not None,
+                accept_compressed=True,
+            ) as response:
+                if only_delta is not None:
+                    only_delta.sent = min(
+                        sum(sizes), only_delta.sent
+                    )  # compressed, as the statistics count it
+                for line in response.lines():
+                    match line:
+                        case [int(at), value] if at in unanswered:
+                            upload = unanswered.pop(at)
+                        case _:
+                            raise malformed("an outcome")
+                    retries.progress()
+                    outcome = self._encoder.interpret(upload, checked_outcome(outcome_in(value)))
+                    if outcome is None:
+                        again.append(upload.as_whole())
+                    elif isinstance(outcome, Stale) and upload.repeated:
+                        doubtful.append((upload, outcome))
+                    else:
+                        yield upload.index, outcome
+        except TransientError as error:
+            lost = error
+        # A request whose connection broke may have gone on at the server: what is in the way of its
+        # repetition may be its own effect.
+        effects = self._effects_or_none([upload for upload, _ in doubtful])
+        for (upload, stale), effect in zip(doubtful, effects, strict=True):
+            yield upload.index, effect or stale
+        if unanswered:
+            again += yield from self._settle(list(unanswered.values()), retries, lost)
+        return again
+
+    def _settle(
+        self, unanswered: list[UploadItem], retries: RetryBudget, error: TransientError
+    ) -> Generator[tuple[int, Outcome], None, list[UploadItem]]:
+        """Yield the outcomes of unanswered items that took effect; return those to be sent again.
+
+        After the last try all of them have failed.
+        """
+        # A file that was not read to its end cannot have taken effect, since its end makes it count. Of the
+        # others the digest tells: what stands at the name is ours, or it is not.
+        try:
+            retries.failed(error)
+            effects = self._effects(unanswered)
         except TransientError as last:
-            yield from ((s.index, Failed(error=s.trouble or last)) for s in lost)
+            yield from ((upload.index, Failed(error=upload.error or last)) for upload in unanswered)
             return []
-        yield from ((s.index, done) for s, done in settled if done is not None)
-        rest = [s for s, done in settled if done is None]
-        for sending in rest:
-            sending.repeated = True
-        return rest
+        again: list[UploadItem] = []
+        for upload, effect in zip(unanswered, effects, strict=True):
+            if effect is not None:
+                yield upload.index, effect
+            else:
+                upload.repeated = True
+                again.append(upload.as_whole() if isinstance(upload.error, BadDelta) else upload)
+        return again
 
-    def _overtaken(self, doubtful: Sequence[tuple[UploadItem, Stale]]) -> Results:
-        """A request that broke off may have gone on at the server: what is in our way may be our own."""
-        try:
-            settled = self._looked_at([s for s, _ in doubtful]) if doubtful else []
-        except TransientError:
-            settled = [(s, None) for s, _ in doubtful]
-        for (sending, stale), (_, done) in zip(doubtful, settled, strict=True):
-            yield sending.index, done or stale
-
-    def _looked_at(self, lost: Sequence[UploadItem]) -> list[tuple[UploadItem, Outcome | None]]:
-        """Whether each name holds exactly what was to be put, and did not before."""
-        read = [s for s in lost if s.digest is not None or not s.is_file]
-        seen = list(self._asking.look([s.item.path for s in read]))
-        pairs = [(s.item.path, e) for s, e in zip(read, seen, strict=True) if isinstance(e, Entry)]
-        known = dict(zip((p for p, _ in pairs), self._asking.digests(pairs), strict=True))
-        return [(s, _took_effect(s, known.get(s.item.path))) for s in lost]
-
-    def _look_for_a_part(self, sending: UploadItem) -> None:
-        """How much of a large content the server has of an earlier try."""
-        item = sending.item
-        if sending.way is not Way.WHOLE or not item.token or item.size < LASTING:
+    def _resume(self, upload: UploadItem) -> None:
+        """Set `start` to how much of a large content the server has of an earlier try."""
+        item = upload.item
+        if upload.as_delta or not item.token or item.size < RESUMABLE:
             return
-        told: Json = {"path": item.path, "token": item.token.hex()}
         try:
-            start = number(self._link.ask("partial", told).get("start"), "a start")
+            response = self._client.request("partial", {"path": item.path, "token": item.token.hex()})
+            start = number(response.get("start"), "a start")
         except TransientError:
-            return  # the put itself will find out
-        sending.start = min(start, item.size - 1) if start <= item.size else 0
+            return  # the put itself will fail
+        upload.start = min(start, item.size - 1) if start <= item.size else 0
 
-    def _sent(self, sendings: Sequence[UploadItem]) -> Iterator[tuple[int, Outcome]]:
-        """One request; the outcomes by position."""
+    def _effects(self, uploads: Sequence[UploadItem]) -> list[Outcome | None]:
+        """The outcomes of items that took effect, by two requests for all of them; None: send it again."""
+        read = [u for u in uploads if u.digest is not None or not u.is_file]
+        seen = list(self._queries.look([u.item.path for u in read]))
+        # `look` knows some digests from the server's cache; `digests` has the server hash what is missing.
+        pairs = [(u.item.path, e) for u, e in zip(read, seen, strict=True) if isinstance(e, Entry)]
+        known = dict(zip((path for path, _ in pairs), self._queries.digests(pairs), strict=True))
+        return [_outcome_of_effect(u, known.get(u.item.path)) for u in uploads]
 
-        def frames() -> Iterator[Frame]:
-            yield Head({"items": [s.told() for s in sendings]})
-            for at, sending in enumerate(sendings):
-                if sending.is_file:
-                    yield from self._writer.frames(at, sending)
-
-        packed = len(sendings) == 1 and sendings[0].way is Way.DELTA
-        counted = _Counter()
-        with self._link.stream("put", frames, packs=packed, counted=counted, unpacks=True) as answer:
-            if packed:
-                sendings[0].sent = min(counted.size, sendings[0].sent)
-            open_ = set(range(len(sendings)))
-            for line in answer.lines():
-                match line:
-                    case [int(at), told] if at in open_:
-                        open_.discard(at)
-                        yield at, believable_outcome(outcome_in(told))
-                    case _:
-                        raise malformed("an outcome")
+    def _effects_or_none(self, uploads: Sequence[UploadItem]) -> list[Outcome | None]:
+        try:
+            return self._effects(uploads) if uploads else []
+        except TransientError:
+            return [None] * len(uploads)
 
 
-class _Counter:
-    """Adds up."""
-
-    def __init__(self) -> None:
-        self.size = 0
-
-    def __call__(self, size: int) -> None:
-        self.size += size
-
-
-def _planned(index: int, item: WriteRequest) -> UploadItem:
-    return UploadItem(index=index, item=item, way=Way.DELTA if delta_pays(item) else Way.WHOLE)
-
-
-def _whole(sending: UploadItem) -> UploadItem:
-    """The same item, sent from its first byte to its last."""
-    return UploadItem(
-        index=sending.index, item=sending.item, repeated=sending.repeated, digest=sending.digest
-    )
-
-
-def _groups(sendings: Sequence[UploadItem], most: int) -> Iterator[list[UploadItem]]:
-    """In order, cut into requests; what is heavy goes alone."""
-    group: list[UploadItem] = []
-    weight = head = 0
-    for sending in sendings:
-        full = len(group) >= most or weight >= _BYTES or head >= _HEAD
-        if group and (full or sending.is_heavy or group[-1].is_heavy):
-            yield group
-            group, weight, head = [], 0, 0
-        group.append(sending)
-        weight += sending.item.size
-        head += len(sending.item.path) + len(sending.item.target or "")
-    if group:
-        yield group
-
-
-def _took_effect(sending: UploadItem, found: object) -> Outcome | None:
-    """Done if the name holds exactly what was to be put (and did not before)."""
-    item = sending.item
-    if sending.trouble is not None:
-        return None if isinstance(sending.trouble, BadDelta) else Failed(error=sending.trouble)
+def _outcome_of_effect(upload: UploadItem, found: Seen) -> Outcome | None:
+    """Done if the name holds exactly what was to be put (and did not before); None: send it again."""
+    item = upload.item
+    if upload.error is not None:
+        return None if isinstance(upload.error, BadDelta) else Failed(error=upload.error)
     if not isinstance(found, Entry) or found.kind is not item.kind:
         return None
     if item.expected is not None and found.version == item.expected.version:
-        return None
+        return None  # the old version, which may have had the same content
     if item.kind is Kind.SYMLINK:
         right = found.target == item.target
     else:
-        right = found.digest is not None and found.digest == sending.digest
-    method = Method.DELTA if sending.way is Way.DELTA else Method.WHOLE
-    return Done(entry=found, method=method, sent=sending.sent) if right else None
+        right = found.digest is not None and found.digest == upload.digest
+    return Done(entry=found, method=upload.method, sent=upload.sent) if right else None

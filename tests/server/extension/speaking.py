@@ -219,7 +219,7 @@ def listening(folder: Path, state: Path) -> Iterator[Client]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     client = Client(listener.getsockname()[1])
-    client.served, client.sketches = served, extension.shared.sketches
+    client.served, client.sketches = served, extension.shared.indexer
     client.working = lambda: extension.calls.working
     try:
         yield client

@@ -10,7 +10,7 @@ from hashlib import blake2b
 import pytest
 from blake3 import blake3
 
-from syncer.server.extension import CHANGING, LOOKING
+from syncer.server.extension import CHANGING, READING
 from syncer.wire import frames as wire
 from syncer.wire.frames import Data, Head
 from tests.server.extension.speaking import Client, told, wanted
@@ -55,9 +55,9 @@ def test_a_list_that_another_root_sent_is_unknown(client, under):
 
 def test_what_another_key_began_is_not_gone_on_with(client, under, folder):
     content = os.urandom(BIG)
-    head = wire._parts(Head({"items": [told("f", BIG, token=TOKEN)]}))
-    begun = wire._parts(Head({"index": 0, "encoding": "whole", "start": 0}))
-    part = wire._parts(Data(content[: BIG // 2]))
+    head = wire.frame_parts(Head({"items": [told("f", BIG, token=TOKEN)]}))
+    begun = wire.frame_parts(Head({"index": 0, "encoding": "whole", "start": 0}))
+    part = wire.frame_parts(Data(content[: BIG // 2]))
     client.root = "sub"
     broken = client.call("put", b"".join([*head, *begun, *part]))
     assert broken.status == 200
@@ -74,7 +74,7 @@ QUESTION = {
 
 
 def test_no_error_says_where_the_folder_lies_or_what_a_key_is_confined_to(client, under, folder):
-    calls = sorted({**LOOKING, **CHANGING}.keys() - {"sweep"})
+    calls = sorted({**READING, **CHANGING}.keys() - {"sweep"})
     answers = [under.call(call, QUESTION, root=root).body for call in calls for root in ("", "no", "../x")]
     (folder / "sub/file").write_bytes(b"1")
     answers += [under.call(call, QUESTION, root="file").body for call in calls]

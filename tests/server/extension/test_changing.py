@@ -185,7 +185,7 @@ def test_what_is_kept_of_a_name_goes_with_it(client, folder):
     """Rows of digests and attributes stayed for ever where names were taken away by the extension."""
     told = []
     served = client.served
-    served.forgets = told.extend
+    served.on_gone = told.extend
     names = ("gone", "stays", "d/below", "moved", "tree/deep/f")
     (folder / "d").mkdir()
     (folder / "tree/deep").mkdir(parents=True)

@@ -11,9 +11,9 @@ import time
 import pytest
 
 from syncer.clock import SystemClock
-from syncer.server.change_feed import Feed
+from syncer.server.change_feed import ChangeFeed
 from syncer.server.folder import ServedFolder
-from syncer.server.watcher import Watch
+from syncer.server.watcher import ChangeWatcher
 from tests.server.extension.speaking import Client
 
 
@@ -134,7 +134,7 @@ def test_many_wait_at_once_without_a_thread_each(client, folder):
 
 
 def test_what_was_forgotten_resets_who_asks_for_it():
-    feed = Feed(most=3)
+    feed = ChangeFeed(most=3)
     old = feed.since("", None).cursor
     feed.changed("", ["a", "b", "c"])
     assert set(feed.since("", old).changed) == {"a", "b", "c"}
@@ -146,7 +146,7 @@ def test_what_was_forgotten_resets_who_asks_for_it():
 
 
 def test_a_change_of_what_holds_a_root_is_a_change_of_the_root():
-    feed = Feed()
+    feed = ChangeFeed()
     cursors = {root: feed.since(root, None).cursor for root in ("a/b", "", "a/bc")}
     feed.changed("", ["a"])
     assert feed.since("a/b", cursors["a/b"]).changed == ("",)
@@ -157,7 +157,7 @@ def test_a_change_of_what_holds_a_root_is_a_change_of_the_root():
 
 def test_a_cursor_says_nothing_of_what_other_roots_do():
     """It was a count of all changes of the whole folder."""
-    feed = Feed()
+    feed = ChangeFeed()
     cursor = feed.since("mine", None).cursor
     feed.changed("", [f"theirs/{n}" for n in range(100)])
     assert feed.since("mine", cursor).cursor == cursor
@@ -169,7 +169,7 @@ def test_a_cursor_says_nothing_of_what_other_roots_do():
 
 
 def test_a_root_that_was_quiet_for_long_need_not_look_at_everything():
-    feed = Feed(most=100)
+    feed = ChangeFeed(most=100)
     cursor = feed.since("mine", None).cursor
     for turn in range(50):
         feed.changed("", [f"theirs/{turn}/{n}" for n in range(20)])
@@ -180,7 +180,7 @@ def test_a_root_that_was_quiet_for_long_need_not_look_at_everything():
 
 def test_an_old_cursor_of_a_quiet_root_costs_next_to_nothing():
     """It was looked for among all changes since, under the lock of all."""
-    feed = Feed()
+    feed = ChangeFeed()
     cursor = feed.since("mine", None).cursor
     feed.changed("", [f"theirs/{n % 250}/{n}" for n in range(15_000)])
     began = time.thread_time()
@@ -190,7 +190,7 @@ def test_an_old_cursor_of_a_quiet_root_costs_next_to_nothing():
 
 
 def test_what_is_forgotten_leaves_nothing_behind():
-    feed = Feed(most=10)
+    feed = ChangeFeed(most=10)
     for n in range(1000):
         feed.changed("", [f"a/{n}/b/c"])
     count, ahead = 0, [feed._top]
@@ -205,7 +205,7 @@ def test_a_change_is_told_once_though_the_disk_tells_it_too():
     """By the put, and by the server's own watch: each client looked twice."""
 
     async def story():
-        feed = Feed()
+        feed = ChangeFeed()
         cursor = feed.since("", None).cursor
         waiting = asyncio.create_task(feed.wait("", cursor, 20))
         await asyncio.sleep(0)
@@ -222,7 +222,7 @@ def test_a_change_is_told_once_though_the_disk_tells_it_too():
 
 def test_many_that_wait_are_woken_one_after_the_other():
     async def story():
-        feed = Feed()
+        feed = ChangeFeed()
         cursor = feed.since("", None).cursor
         loop = asyncio.get_running_loop()
         came = []
@@ -242,7 +242,7 @@ def test_many_that_wait_are_woken_one_after_the_other():
 
 
 def test_after_a_loss_everybody_looks_at_everything():
-    feed = Feed()
+    feed = ChangeFeed()
     cursor = feed.since("", None).cursor
     feed.lost()
     assert feed.since("", cursor).reset
@@ -251,7 +251,7 @@ def test_after_a_loss_everybody_looks_at_everything():
 
 def test_a_batch_of_changes_is_told_at_once():
     async def story():
-        feed = Feed()
+        feed = ChangeFeed()
         cursor = feed.since("", None).cursor
         waiting = asyncio.create_task(feed.wait("", cursor, 20))
         await asyncio.sleep(0)
@@ -266,7 +266,7 @@ def test_a_batch_of_changes_is_told_at_once():
 
 def test_who_waits_in_vain_is_told_so():
     async def story():
-        feed = Feed()
+        feed = ChangeFeed()
         return await feed.wait("", feed.since("", None).cursor, 0.01)
 
     assert asyncio.run(story()).changed == ()
@@ -284,8 +284,8 @@ def test_without_events_the_folder_is_looked_at_while_somebody_waits(tmp_path):
     (folder / "a").mkdir(parents=True)
     state.mkdir()
     served = ServedFolder(folder, state, clock=SystemClock())
-    feed = Feed()
-    watch = Watch(served, feed, observer=refused, poll=0.01)
+    feed = ChangeFeed()
+    watch = ChangeWatcher(served, feed, observer=refused, poll=0.01)
     watch.start()
     try:
         for change, where in (
@@ -307,8 +307,8 @@ def test_a_watch_that_stopped_tells_nothing_and_does_not_begin_again(tmp_path):
     folder.mkdir()
     state.mkdir()
     served = ServedFolder(folder, state, clock=SystemClock())
-    feed = Feed()
-    watch = Watch(served, feed)
+    feed = ChangeFeed()
+    watch = ChangeWatcher(served, feed)
     watch.start()
     watch.start()
     watch.stop()

@@ -88,6 +88,6 @@ def test_where_nothing_can_be_kept_everything_passes_all_the_same() -> None:
     assert keeper.sketch(made.digest, made.size) is None
     distrust = DeltaBlocklist(keeper.folder)
     entry = Entry(kind=Kind.FILE, size=1, version=b"v")
-    distrust.note("f", entry)
-    distrust.forget("f", entry)
-    assert not distrust.doubts("f", entry)
+    distrust.add("f", entry)
+    distrust.remove("f", entry)
+    assert not distrust.contains("f", entry)

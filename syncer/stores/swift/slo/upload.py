@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from syncer.delta.index_cache import BlockIndexService, workers
+from syncer.delta.chunking import available_cpus
+from syncer.delta.index_cache import BlockIndexService
 from syncer.engine.interfaces import WriteRequest
 from syncer.engine.model import Done, Entry, Kind, Method, RelPath, Version
 from syncer.engine.paths import printable
@@ -417,7 +418,7 @@ class Segments:
         """The file is read twice: to find out what is new, and to send that."""
         from syncer.delta.indexed_delta import difference
 
-        made = difference(sketch, iter(_Read(item)), workers=workers())
+        made = difference(sketch, iter(_Read(item)), workers=available_cpus())
         changes = gathered(made)
         steps = planned(old, changes, dialect=dialect, thresholds=suited(self.thresholds, dialect))
         again = _Read(item)

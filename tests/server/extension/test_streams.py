@@ -13,11 +13,17 @@ from types import SimpleNamespace
 import pytest
 
 from syncer.errors import TransientError
-from syncer.server.extension.context import Shared
+from syncer.server.extension.context import SharedState
 from syncer.server.extension.endpoint import Endpoint
-from syncer.server.extension.request import one
-from syncer.server.extension.streams import ROOM, WAITING, Gone, RequestStream, ResponseStream
-from syncer.server.fair_shares import Budget, Listings
+from syncer.server.extension.request import json_response
+from syncer.server.extension.streams import (
+    MAX_BODY_BUFFER,
+    MAX_RESPONSE_BUFFER,
+    ClientGone,
+    RequestStream,
+    ResponseStream,
+)
+from syncer.server.fair_shares import Budget, ListingBudget
 from syncer.server.folder import Key
 from syncer.server.timeouts import Timeouts
 
@@ -63,7 +69,7 @@ def test_a_body_waits_for_who_reads_it():
         pump = asyncio.create_task(intake.pump(giving(messages)))
         for _ in range(200):
             await asyncio.sleep(0)
-        assert intake.received <= ROOM + (1 << 20)
+        assert intake.received <= MAX_BODY_BUFFER + (1 << 20)
         pump.cancel()
 
     asyncio.run(story())
@@ -119,7 +125,7 @@ def test_a_call_that_was_answered_is_gone_at_once():
 
 def test_a_client_that_sends_nothing_is_not_waited_for():
     async def story():
-        intake = RequestStream(asyncio.get_running_loop(), patience=0.01)
+        intake = RequestStream(asyncio.get_running_loop(), timeout=0.01)
         with pytest.raises(TransientError, match="too long"):
             await read(intake, [part(b"some")])
 
@@ -128,7 +134,7 @@ def test_a_client_that_sends_nothing_is_not_waited_for():
 
 def test_a_client_that_takes_nothing_is_not_waited_for():
     async def story():
-        outlet = ResponseStream(asyncio.get_running_loop(), patience=0.01)
+        outlet = ResponseStream(asyncio.get_running_loop(), timeout=0.01)
 
         async def send(message):
             if message["type"] == "http.response.body":
@@ -139,7 +145,7 @@ def test_a_client_that_takes_nothing_is_not_waited_for():
         with pytest.raises(TimeoutError):
             await outlet.send_all(send)
         outlet.close()
-        with pytest.raises(Gone):
+        with pytest.raises(ClientGone):
             outlet.push(b"y")
 
     asyncio.run(story())
@@ -155,13 +161,13 @@ def test_an_answer_waits_for_who_takes_it_and_a_writer_is_freed_when_it_leaves()
                 while True:
                     outlet.push(b"x" * 1000)
                     made.append(1000)
-            except Gone:
+            except ClientGone:
                 freed.set()
 
         thread = threading.Thread(target=make)
         thread.start()
         thread.join(0.1)
-        assert sum(made) <= WAITING + 2000
+        assert sum(made) <= MAX_RESPONSE_BUFFER + 2000
         outlet.close()
         assert freed.wait(10)
         thread.join()
@@ -179,7 +185,7 @@ def test_an_answer_that_ends_early_does_so_for_all_to_see():
         outlet = ResponseStream(asyncio.get_running_loop())
         outlet.begin(200, [])
         outlet.push(b"half")
-        outlet.end(whole=False)
+        outlet.end(complete=False)
         with pytest.raises(TransientError):
             await outlet.send_all(send)
         assert [m.get("more_body") for m in sent] == [None, True]
@@ -212,8 +218,8 @@ class Asking:
 
 def endpoint_of(handlers, **limits) -> Endpoint:
     budget = Budget(1 << 20, 1 << 20)
-    shared = Shared(
-        feed=None, lists=None, sketches=None, budget=budget, searches=budget, listings=Listings(budget)
+    shared = SharedState(
+        feed=None, lists=None, indexer=None, budget=budget, searches=budget, listings=ListingBudget(budget)
     )
     served = SimpleNamespace(fs=SimpleNamespace(cancellable=lambda cancelled: nullcontext()))
     return Endpoint(served, shared, handlers, changing=frozenset(), limits=Timeouts(**limits))
@@ -224,10 +230,10 @@ def test_one_key_that_fills_its_places_leaves_those_of_the_others_free():
 
     def slow(call):
         assert release.wait(20)
-        return one({"done": True})
+        return json_response({"done": True})
 
     async def story():
-        handlers = {"slow": slow, "quick": lambda call: one({"done": True})}
+        handlers = {"slow": slow, "quick": lambda call: json_response({"done": True})}
         endpoint = endpoint_of(handlers, calls=6, calls_per_key=4)
         ask = Asking(endpoint)
         calls = [asyncio.create_task(ask("slow", "greedy")) for _ in range(20)]
@@ -247,7 +253,7 @@ def test_beyond_so_many_calls_at_once_the_next_one_may_come_again():
 
     def slow(call):
         assert release.wait(20)
-        return one({"done": True})
+        return json_response({"done": True})
 
     async def story():
         endpoint = endpoint_of({"slow": slow}, calls=8, calls_per_key=4, queue_seconds=0.1)
@@ -278,4 +284,4 @@ def test_a_mistake_of_ours_is_a_500_without_a_word_about_it(caplog):
         endpoint.close()
 
     asyncio.run(story())
-    assert "a call of the extension failed" in caplog.text
+    assert "unhandled error in a call of the protocol" in caplog.text

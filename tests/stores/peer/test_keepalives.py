@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from syncer.errors import ChangedUnderUs
-from syncer.stores.peer.client import lively
+from syncer.stores.peer.client import with_keepalives
 
 
 def test_silence_is_filled_until_there_is_something() -> None:
@@ -20,7 +20,7 @@ def test_silence_is_filled_until_there_is_something() -> None:
         yield b"second"
 
     got: list[bytes] = []
-    for piece in lively(slow(), silence=0.01):
+    for piece in with_keepalives(slow(), interval=0.01):
         got.append(piece)
         if not piece:
             heard.set()
@@ -32,7 +32,7 @@ def test_what_the_work_raises_comes_out() -> None:
         yield b"x"
         raise ChangedUnderUs("it moved")
 
-    pieces = lively(broken())
+    pieces = with_keepalives(broken())
     assert next(pieces) == b"x"
     with pytest.raises(ChangedUnderUs):
         next(pieces)
@@ -46,8 +46,8 @@ def test_work_that_nobody_wants_any_more_ends() -> None:
             made.append(1)
             yield b"x"
 
-    pieces = lively(endless())
+    pieces = with_keepalives(endless())
     assert next(pieces) == b"x"
     pieces.close()  # type: ignore[attr-defined]
     count = len(made)
-    assert count < 20 and not [t for t in threading.enumerate() if t.name == "lively"]
+    assert count < 20 and not [t for t in threading.enumerate() if t.name == "keepalive"]

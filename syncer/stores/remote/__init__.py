@@ -1,0 +1,1 @@
+"""What stores on a remote service share: `effects` tells whether a change took effect."""
