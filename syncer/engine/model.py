@@ -381,7 +381,9 @@ class Failed:
         # A traceback refers to the frames of the batch, and these to the outcomes of the batch: a reference
         # cycle with all its entries, which only a late run of the garbage collector would free.
         error: BaseException | None = self.error
-        while error is not None:
+        seen: set[int] = set()  # an error that is raised again while it is handled is its own context
+        while error is not None and id(error) not in seen:
+            seen.add(id(error))
             error.__traceback__ = None
             error = error.__cause__ or error.__context__
 

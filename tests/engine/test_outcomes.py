@@ -44,3 +44,10 @@ def test_a_failed_item_kept_its_whole_batch_until_the_collector_came() -> None:
     assert [piece() for piece in pieces] == [None] * 10
     error = outcomes[0].error
     assert error.message == "no space" and isinstance(error.__cause__, OSError)
+
+
+def test_errors_that_are_each_other_s_context_end_no_run() -> None:
+    """Two errors that are raised again and again: their contexts form a ring, which a walk must leave."""
+    first, second = LocalError("one"), LocalError("two")
+    first.__context__, second.__context__ = second, first
+    assert Failed(error=first).error is first

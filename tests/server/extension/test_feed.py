@@ -285,7 +285,7 @@ def test_without_events_the_folder_is_looked_at_while_somebody_waits(tmp_path):
     state.mkdir()
     served = ServedFolder(folder, state, clock=SystemClock())
     feed = ChangeFeed()
-    watch = ChangeWatcher(served, feed, observer=refused, poll=0.01)
+    watch = ChangeWatcher(served, feed, open_events=refused, poll=0.01)
     watch.start()
     try:
         for change, where in (
