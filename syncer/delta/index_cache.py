@@ -1,8 +1,8 @@
 """The cache of block indexes: made while content passes by, and used for later deltas.
 
-A sketch (`delta.block_index`) of each file of 1 MiB and more that crossed, on a shelf of this pair of
-roots: the next delta then asks the other side for no sums. Losing it, or failing to make it,
-costs the next transfer some bytes.
+The cache has an index (`delta.block_index`) of each file of 1 MiB and more that was transferred between a
+pair of roots: the next delta then needs no sums from the other side. If an index is lost, or cannot be made,
+the next transfer costs some bytes more.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from syncer.delta.block_index import BlockIndex
 
 
-_AHEAD = 8  # pieces that may wait for the sketch
+_AHEAD = 8  # chunks that may wait for the thread that makes the index
 
 
 @dataclass(slots=True)
 class BlockIndexService:
-    """The shelf of one store; made when it is first needed."""
+    """The block indexes of one pair of roots; the cache directory is opened when it is first needed."""
 
     folder: Path
     clock: Clock
@@ -43,7 +43,7 @@ class BlockIndexService:
 
     @property
     def shelf(self) -> BlockIndexCache:
-        """Where the sketches are; made with the first question."""
+        """The cache directory, opened by the first call."""
 
         with self._lock:
             if self._shelf is None:
@@ -51,18 +51,18 @@ class BlockIndexService:
             return self._shelf
 
     def sketch(self, digest: bytes | None, size: int) -> BlockIndex | None:
-        """The kept sketch of the content with this digest, if there is one."""
+        """The stored index of the content with this BLAKE3-256 digest, None if there is none."""
         if digest is None or size < WORTH:
             return None
         return self.shelf.get(digest)
 
     def keep(self, sketch: BlockIndex | None, digest: bytes) -> None:
-        """Puts the sketch of a content away."""
+        """Store the index of a content."""
         if sketch is not None and sketch.digest == digest:
             self.shelf.put(sketch)
 
     def drop(self, digest: bytes | None, *, unless: bytes | None) -> None:
-        """Takes away the sketch of what was agreed before, `unless` that is what is agreed now."""
+        """Remove the index of the content agreed on before, `unless` that is the content agreed on now."""
         if digest is not None and digest != unless:
             self.shelf.discard(digest)
 
@@ -73,7 +73,7 @@ class BlockIndexService:
         size: int,
         digest: Callable[[], bytes] | None = None,
     ) -> IndexingReader:
-        """The chunks again, while their sketch is made: carried forward from `old` where there is one.
+        """The chunks again, while their index is made; from the index `old`, if there is one.
 
         `digest` tells their BLAKE3-256 after the last one, where somebody makes it anyway.
         """
@@ -81,7 +81,7 @@ class BlockIndexService:
 
 
 class IndexingReader:
-    """Chunks on their way, and their sketch (None before the end, or if it could not be made).
+    """Chunks that pass by, and their index (None before the end, or if it could not be made).
 
     With an old sketch the work is little and done as they pass; without one a thread of its own sums
     them, held back only if it falls far behind.
@@ -150,25 +150,24 @@ class IndexingReader:
 
 # --------------------------------------------------------------------------------
 #
-# A directory of kept sketches: what both sides agreed on, summed up, so the next delta asks for no sums.
+# A directory of block indexes of contents that both sides agreed on: the next delta asks for no sums.
 #
-# Named by the digest of the content they were made of. A shelf may lose any of them at any time: that costs
-# time, never content. It is bounded in bytes and in age, and shared by threads and processes without a
-# lock, since every file comes whole under its name and is never written again. What a sketch is,
-# `delta.block_index` knows.
+# Files are named by the digest of the content. Any of them may be lost at any time: that costs time, never
+# content. The cache is bounded in bytes and in age, and shared by threads and processes without a lock, since
+# every file gets its name when it is complete, and is never written again.
 
 
-WORTH = 1 << 20  # bytes of content from which on a sketch is kept
-LARGEST = 512 << 20  # bytes of all sketches together
-OLDEST = 180 * 24 * 3600  # seconds since one was last of use
-_ABANDONED = 3600  # seconds after which an unfinished file of a dead process goes
+WORTH = 1 << 20  # bytes of content from which on an index is stored
+LARGEST = 512 << 20  # bytes of all indexes together
+OLDEST = 180 * 24 * 3600  # seconds since an index was last used
+_ABANDONED = 3600  # seconds after which an unfinished file of a process that died is removed
 _NAME = re.compile(r"[0-9a-f]{64}(?:-[0-9a-f]{16})?\.sketch|\.new-[0-9a-f]{16}")
 _PIECE = 1 << 20  # bytes read or written at once
-_SLACK = 16  # the whole directory is looked at once per 1/16 of its bound that was added
+_SLACK = 16  # the directory is pruned each time that 1/16 of its bound was added
 
 
 class BlockIndexCache:
-    """Sketches by digest. `folder` is made (0700) with the first one; losing it loses time only."""
+    """Block indexes by digest. `folder` is made (0700) with the first one; losing it costs time only."""
 
     def __init__(self, folder: Path, *, clock: Clock, most: int = LARGEST, oldest: float = OLDEST) -> None:
         self._folder = folder
@@ -179,7 +178,7 @@ class BlockIndexCache:
         self._added: int | None = None  # bytes since the last `prune`; None: never pruned
 
     def get(self, digest: bytes, label: str = "") -> BlockIndex | None:
-        """The sketch of the content with this BLAKE3-256 digest; a damaged one is removed. Never raises.
+        """The index of the content with this BLAKE3-256 digest; a damaged one is removed. Never raises.
 
         `label` keeps the sketches of several owners apart: each finds only its own.
         """
@@ -194,17 +193,17 @@ class BlockIndexCache:
             return None
         now = self._clock.now_ns()
         try:
-            os.utime(place, ns=(now, now))  # of use just now: `prune` takes the others first
+            os.utime(place, ns=(now, now))  # used just now: `prune` removes the others first
         except OSError:
             pass  # pruned meanwhile; what was read is good
         return found
 
     def has(self, digest: bytes, label: str = "") -> bool:
-        """Whether there is one, sound or not, without reading it."""
+        """True if there is an index, sound or not; it is not read."""
         return self._place(digest, label).exists()
 
     def put(self, sketch: BlockIndex, label: str = "") -> None:
-        """Keeps it. Never raises: a full disk costs the next delta some sums on the wire."""
+        """Store an index. Never raises: on a full disk the next delta needs some sums from the other side."""
         temporary = self._folder / f".new-{secrets.token_hex(8)}"
         try:
             size = self._write(temporary, sketch)
@@ -224,11 +223,11 @@ class BlockIndexCache:
             return sum(file.write(chunk) for chunk in sketch.chunks())
 
     def discard(self, digest: bytes, label: str = "") -> None:
-        """Takes one away, if it is there."""
+        """Remove an index, if it exists."""
         _drop(self._place(digest, label))
 
     def prune(self) -> None:
-        """Removes what was of no use for too long, and the least recent ones beyond the bound."""
+        """Remove indexes that were not used for too long, and the least recently used beyond the bound."""
         now, total = self._clock.now_ns(), 0
         for mtime, size, place in sorted(self._all(), reverse=True):
             total += size
@@ -246,7 +245,7 @@ class BlockIndexCache:
             self.prune()
 
     def _all(self) -> Iterator[tuple[int, int, Path]]:
-        """(mtime in ns, bytes, where) of each file that is the shelf's."""
+        """(mtime in ns, bytes, path) of each file of the cache."""
         try:
             with os.scandir(self._folder) as found:
                 for item in found:
@@ -255,7 +254,7 @@ class BlockIndexCache:
                     try:
                         st = item.stat(follow_symlinks=False)
                     except OSError:
-                        continue  # another process took it
+                        continue  # another process removed it
                     yield st.st_mtime_ns, st.st_size, Path(item.path)
         except OSError:
             return
