@@ -149,7 +149,9 @@ def test_a_damaged_file_knows_nothing_and_is_made_anew(tmp_path: Path, damage: b
 
 
 def test_a_file_of_another_format_is_thrown_away(tmp_path: Path) -> None:
-    ObjectCache(tmp_path).close()
+    older = ObjectCache(tmp_path)
+    older.remember([FACT])
+    older.close()
     with sqlite3.connect(tmp_path / "objects.sqlite") as db:
         db.execute("PRAGMA user_version = 99")
         db.execute("DROP TABLE facts")
