@@ -21,13 +21,12 @@ from urllib3.connection import HTTPConnection
 import syncer
 from syncer.engine.paths import printable
 from syncer.errors import AuthError
-from syncer.stores.http.content import whole
+from syncer.stores.http.bodies import read_bounded
+from syncer.stores.http.login import MAX_BYTES, TOTAL_SECONDS
 from syncer.stores.http.origins import onward, place
 
 _log = logging.getLogger("syncer.http")
 _LONGEST_PATH = 200  # characters of one in the log
-LOGIN_BYTES = 2 << 20  # of an answer to a login: the largest catalogues have some 200 KB
-LOGIN_SECONDS = 120.0
 
 
 class Adapter(HTTPAdapter):
@@ -100,7 +99,9 @@ class GuardedAdapter(Adapter):
                 f"{place(url)}: the login service leads to another address, which is not followed",
                 hint="check the URL of the account; secrets go nowhere else",
             )
-        content = whole(response, most=LOGIN_BYTES, seconds=LOGIN_SECONDS, what=f"{place(url)}: a login")
+        content = read_bounded(
+            response, max_bytes=MAX_BYTES, seconds=TOTAL_SECONDS, what=f"{place(url)}: the login"
+        )
         response._content = content  # so that `content` and `json()` work as after a plain request
         response._content_consumed = True  # type: ignore[attr-defined]
         return response

@@ -7,8 +7,7 @@ this API's shape is a TransientError, never an empty one: absence is concluded f
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import quote
@@ -17,46 +16,12 @@ import requests
 
 from syncer.errors import PermanentError, TransientError
 from syncer.stores.http import errors
-from syncer.stores.http.bodies import Body
+from syncer.stores.http.bodies import Body, multipart
 from syncer.stores.http.origins import same_origin
 from syncer.stores.orange import items
 from syncer.stores.orange.items import File, Folder, Malformed
 from syncer.stores.orange.session import ANSWER_BYTES, FLAT_BYTES, Call, OrangeSession
 from syncer.wire.bounded_json import loads
-
-# --------------------------------------------------------------------------------
-#
-# The form of an upload: what the file is to be, then its bytes (RFC 7578). Nothing is held in memory.
-
-
-def upload_form(name: str, folder: str, content: Body) -> Body:
-    """The description first, as the service wants it; the size in it is text. `name` is plain ASCII.
-
-    `folder` is an id, "" for the root. The content's length must be known.
-    """
-    boundary = secrets.token_hex(16)
-    description = {"name": name, "size": str(content.length or 0)}
-    if folder:
-        description["folder"] = folder
-    head = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="description"\r\n'
-        f"Content-Type: application/json\r\n\r\n{json.dumps(description)}\r\n"
-        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-        f"Content-Type: {content.content_type}\r\n\r\n"
-    ).encode("ascii")
-    tail = f"\r\n--{boundary}--\r\n".encode("ascii")
-
-    def opened() -> Iterator[bytes]:
-        yield head
-        yield from content.open()
-        yield tail
-
-    return Body(
-        open=opened,
-        length=len(head) + (content.length or 0) + len(tail),
-        content_type=f"multipart/form-data; boundary={boundary}",
-    )
-
 
 API_URL = "https://api.orange.com/cloud/v1"
 CONTENT_URL = "https://cloudapi.orange.com/cloud/v1"
@@ -178,11 +143,17 @@ class Api:
         self._answer("DELETE", f"{_kind(folder)}/{quote(id_, safe='')}", about=about)
 
     def upload(self, parent: str, name: str, content: Body, about: str = "") -> str | None:
-        """The new file's id, as far as it is told. `parent`: an id, "" for the root."""
+        """The new file's id, None if the response has none. `parent`: an id, "" for the root.
+
+        `name` is plain ASCII; the content's length must be known.
+        """
+        description = {"name": name, "size": str(content.length or 0)}  # the service wants the size as text
+        if parent:
+            description["folder"] = parent
         call = Call(
             method="POST",
             url=f"{self._content}/files/content",
-            body=upload_form(name, parent, content),
+            body=multipart("file", name, content, before=json.dumps(description)),
             params=self._flags,
             about=about,
         )
@@ -223,7 +194,7 @@ class Api:
     ) -> requests.Response:
         asked = {**self._flags, **(params or {})}
         call = Call(
-            method=method, url=f"{self._api}/{where}", params=asked, json=json, about=about, most=most
+            method=method, url=f"{self._api}/{where}", params=asked, json=json, about=about, max_bytes=most
         )
         return self.session.send(call)
 

@@ -19,7 +19,7 @@ from syncer.engine.fingerprint import fingerprint
 from syncer.engine.model import BlockedEntry, BlockReason, Entry, Listing, RelPath
 from syncer.engine.paths import PRIVATE, is_below, is_private, join, split
 from syncer.errors import AuthError, NotFound, PermanentError, PreconditionFailed, TransientError, Unreadable
-from syncer.stores.http.content import Overlarge
+from syncer.stores.http.bodies import Overlarge
 from syncer.stores.orange import items as values
 from syncer.stores.orange.api import Page
 from syncer.stores.orange.cache import FILE, FOLDER, GONE, CachedItem

@@ -16,13 +16,12 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from syncer.errors import AuthError, ConfigError, TransientError
-from syncer.stores.http.client import CONNECT_SECONDS, READ_SECONDS
 from syncer.stores.http.errors import LOGIN_HINT
-from syncer.stores.http.failures import reaching
+from syncer.stores.http.login import login_request
 from syncer.stores.http.origins import bound, in_the_clear, origin
 
 if TYPE_CHECKING:
-    from requests_oauthlib import OAuth1
+    pass
 
 
 _SECRETS = (
@@ -229,45 +228,27 @@ def access_token(application: OAuth1Application, request: Pair, verifier: str) -
     )
 
 
-def _asked(application: OAuth1Application, leg: str, what: str, hint: str, **more: str) -> Pair:
-    from syncer.stores.http.adapter import Session
-
-    host = urlsplit(application.url).hostname or "the service"
-    _guard(application.url, host)
-    with (
-        reaching(application.url),
-        Session(connections=1) as session,
-        session.post(
-            f"{application.url}oauth/{leg}/",
-            auth=_signing(application, more),
-            timeout=(CONNECT_SECONDS, READ_SECONDS),
-            allow_redirects=False,  # it carries secrets
-            stream=True,
-            verify=str(application.ca_file) if application.ca_file else True,
-        ) as response,
-    ):
-        text = response.raw.read(_ANSWER_BYTES, decode_content=True).decode("utf-8", "replace")
-        status = response.status_code
-    if status == 429 or status >= 500:
-        raise TransientError(f"{host}: the login service answers {status}")
-    found = parse_qs(text) if 200 <= status < 300 else {}
-    token, secret = found.get("oauth_token", [""])[0], found.get("oauth_token_secret", [""])[0]
-    if not token or not secret:
-        raise AuthError(f"{host}: refuses {what} ({status})", hint=hint)
-    return Pair(token=token, secret=secret)
-
-
-def _signing(application: OAuth1Application, more: Mapping[str, Any]) -> OAuth1:
+def _asked(application: OAuth1Application, leg: str, what: str, hint: str, **more: Any) -> Pair:
     from requests_oauthlib import OAuth1
 
-    return OAuth1(
-        application.client_token,
-        client_secret=application.client_secret(),
-        signature_method="PLAINTEXT",
-        **more,
-    )
-
-
-def _guard(url: str, host: str) -> None:
-    if in_the_clear(url):
+    host = urlsplit(application.url).hostname or "the service"
+    if in_the_clear(application.url):
         raise AuthError(f"{host}: a login must go by https", hint="check the account's url")
+    response = login_request(
+        "POST",
+        f"{application.url}oauth/{leg}/",
+        auth=OAuth1(
+            application.client_token,
+            client_secret=application.client_secret(),
+            signature_method="PLAINTEXT",
+            **more,
+        ),
+        ca_file=str(application.ca_file) if application.ca_file else None,
+    )
+    if response.is_temporary:
+        raise TransientError(f"{host}: the login service answers {response.status}")
+    found = parse_qs(response.body.decode("utf-8", "replace")) if response.ok else {}
+    token, secret = found.get("oauth_token", [""])[0], found.get("oauth_token_secret", [""])[0]
+    if not token or not secret:
+        raise AuthError(f"{host}: refuses {what} ({response.status})", hint=hint)
+    return Pair(token=token, secret=secret)

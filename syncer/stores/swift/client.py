@@ -8,7 +8,7 @@ new token) and when the service put us off; and what changes nothing. All else i
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 import syncer
 from syncer.engine.interfaces import Clock
 from syncer.errors import AuthError, PermanentError, TransientError
-from syncer.stores.http.content import Overlarge
+from syncer.stores.http.bodies import Body, BodyIterator, Overlarge
+from syncer.stores.http.client import send_with_retries
 from syncer.stores.http.failures import reaching
 from syncer.stores.http.origins import origin as origin_of
-from syncer.stores.retry_policy import attempts, counted
+from syncer.stores.retry_policy import counted
 from syncer.stores.swift.errors import MOMENTARY, THROTTLED, refusal
 from syncer.wire.bounded_json import loads
 
@@ -41,14 +42,6 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 15.0
 _EMPTY_BY_NATURE = frozenset({"GET", "HEAD"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
-    """What a request carries; `open` gives it from the start each time, `length` bytes in all."""
-
-    open: Callable[[], Iterable[bytes]]
-    length: int
 
 
 class PooledConnection:
@@ -81,8 +74,9 @@ class PooledConnection:
         request.method, request.url = method, self._base + target
         request.headers = _fields(headers)
         if body or method not in _EMPTY_BY_NATURE:
-            request.headers["Content-Length"] = str(_length(body))
-        request.body = _Opened(body) if isinstance(body, Body) else body or None
+            length = body.length or 0 if isinstance(body, Body) else len(body or b"")
+            request.headers["Content-Length"] = str(length)
+        request.body = BodyIterator(body) if isinstance(body, Body) else body or None
         answer: requests.Response = self._adapter.send(
             request, timeout=(CONNECT_SECONDS, seconds), **self._settings
         )
@@ -90,26 +84,6 @@ class PooledConnection:
 
     def close(self) -> None:
         self._http.close()
-
-
-class _Opened:
-    """A body as requests wants it: iterated once, its length told up front, so that quotas are heeded."""
-
-    def __init__(self, body: Body) -> None:
-        self._body = body
-
-    def __iter__(self) -> Iterator[bytes]:
-        return (piece for piece in self._body.open() if piece)
-
-    def __len__(self) -> int:
-        return self._body.length
-
-    def __bool__(self) -> bool:
-        return True
-
-
-def _length(body: Body | bytes | None) -> int:
-    return body.length if isinstance(body, Body) else len(body or b"")
 
 
 def _fields(headers: Mapping[str, str]) -> Any:
@@ -131,7 +105,7 @@ _VALUES = 64 << 20  # bytes that its values may take: those of such a page take 
 _SAFE = frozenset({"GET", "HEAD"})
 _FINE = range(200, 300)
 
-GotT = TypeVar("GotT", "SwiftReply", "Answer")
+ReplyT = TypeVar("ReplyT", "SwiftReply", "Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,13 +214,13 @@ class Connection:
             with self._admitted(call) as answer:
                 return SwiftReply(status=answer.status, headers=answer.headers, content=answer.read())
 
-        reply = self._patiently(call, once)
+        reply = self._with_retries(call, once)
         self._judge(call, reply)
         return reply
 
     def stream(self, call: Call) -> Answer:
         """As `ask`, the content still to be read; to be closed."""
-        answer = self._patiently(call, lambda: self._admitted(call))
+        answer = self._with_retries(call, lambda: self._admitted(call))
         try:
             self._judge(call, answer)
         except BaseException:
@@ -263,29 +237,28 @@ class Connection:
             while self._idle:
                 self._idle.pop()[1].close()
 
-    # -- patience ------------------------------------------------------------------
+    # -- retries -------------------------------------------------------------------
 
-    def _patiently(self, call: Call, once: Callable[[], GotT]) -> GotT:
-        """Again where nothing can have happened; the last answer, whatever it is."""
-        with attempts() as tries:
-            while True:
-                tries.check(call.request)
-                try:
-                    got = once()
-                except TransientError as error:
-                    # A connection that the server closed while it was idle is noticed at its next use.
-                    if call.method not in _SAFE:
-                        raise
-                    tries.wait(error, self.clock.sleep)
-                    continue
-                again = got.status in THROTTLED or (got.status in MOMENTARY and call.method in _SAFE)
-                if not again or got.status in call.accept:
-                    return got
-                refused = refusal(call.method, got.status, got.headers, call.about)
-                if isinstance(got, Answer):
-                    got.close()
-                assert isinstance(refused, TransientError)
-                tries.wait(counted(refused, call.request), self.clock.sleep)
+    def _with_retries(self, call: Call, send: Callable[[], ReplyT]) -> ReplyT:
+        """Send again what cannot have taken effect; return the last reply, whatever its status."""
+
+        def postponed(reply: ReplyT) -> TransientError | None:
+            later = reply.status in THROTTLED or (reply.status in MOMENTARY and call.method in _SAFE)
+            if not later or reply.status in call.accept:
+                return None
+            if isinstance(reply, Answer):
+                reply.close()
+            error = refusal(call.method, reply.status, reply.headers, call.about)
+            assert isinstance(error, TransientError)
+            return counted(error, call.request)
+
+        return send_with_retries(
+            send,
+            key=call.request,
+            idempotent=call.method in _SAFE,
+            postponed=postponed,
+            sleep=self.clock.sleep,
+        )
 
     @staticmethod
     def _judge(call: Call, got: SwiftReply | Answer) -> None:

@@ -16,9 +16,9 @@ from urllib.parse import quote, urlencode
 from syncer.engine.model import Entry, Kind, Version
 from syncer.engine.paths import printable
 from syncer.errors import TransientError, Unreadable
-from syncer.stores.http.content import Overlarge
+from syncer.stores.http.bodies import Body, Overlarge
 from syncer.stores.swift import metadata
-from syncer.stores.swift.client import READ_SECONDS, Answer, Body, Call, Connection, SwiftReply
+from syncer.stores.swift.client import READ_SECONDS, Answer, Call, Connection, SwiftReply
 from syncer.stores.swift.names import ContainerPath
 from syncer.wire.bounded_json import TooLarge
 

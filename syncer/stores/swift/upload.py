@@ -20,10 +20,10 @@ from syncer.engine.interfaces import Results, Source, WriteRequest
 from syncer.engine.model import Done, Failed, Kind, Method, Outcome
 from syncer.engine.paths import printable
 from syncer.errors import AuthError, ChangedUnderUs, StoreError, TransientError, Unholdable
+from syncer.stores.http.bodies import Body
 from syncer.stores.local.staging import link_digest
 from syncer.stores.swift import metadata
 from syncer.stores.swift import objects as versions
-from syncer.stores.swift.client import Body
 from syncer.stores.swift.consistency import WorkerPool
 from syncer.stores.swift.context import attempt
 from syncer.stores.swift.listing import behind

@@ -18,8 +18,9 @@ from urllib.parse import quote, urlsplit
 
 from syncer.errors import AuthError, StoreError, TransientError
 from syncer.stores.http.origins import is_loopback, origin, same_origin
+from syncer.stores.retry_policy import retry_after
 from syncer.stores.swift.auth import Access
-from syncer.stores.swift.auth.http import TIMEOUT, Secret, guarded, retry_after, storage_of
+from syncer.stores.swift.auth.http import TIMEOUT, Secret, guarded, storage_of
 
 if TYPE_CHECKING:
     import ovh
