@@ -106,7 +106,7 @@ def _swift(account: Account, state_dir: Path, clock: Clock) -> AccountStatus:
 
 def _told(connection: Connection) -> int | None:
     try:
-        return connection.door.free_space()
+        return connection.tokens.free_space()
     except StoreError:  # Hubic has an endpoint of its own for it, and an application may have no right to it
         return None
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -32,6 +31,7 @@ from syncer.engine.interfaces import (
 from syncer.engine.model import Done, Entry, Failed, Kind, Listing, Method, Outcome, RelPath, Seen
 from syncer.errors import LocalError, StoreError, SyncerError, TransientError
 from syncer.stores.base import StoreWrapper
+from syncer.stores.remote import effects
 from syncer.stores.retry_policy import POLICY, Attempts, RetryPolicy
 
 # --------------------------------------------------------------------------------
@@ -288,28 +288,17 @@ class RetryingStore(StoreWrapper):
         return None
 
     def _was_deleted(self, item: DeleteRequest) -> Outcome | None:
-        return Done() if self.inner.look(item.path) is None else None
+        return effects.was_deleted(self.inner.look(item.path))
 
     def _was_made(self, item: MkdirRequest) -> Outcome | None:
-        found = self.inner.look(item.path)
-        return Done(entry=found) if isinstance(found, Entry) and found.kind is Kind.DIRECTORY else None
+        return effects.was_made(self.inner.look(item.path))
 
     def _was_renamed(self, item: RenameRequest) -> Outcome | None:
-        """Done if the origin is gone and something like it is at the path."""
-        found = self.inner.look(item.path)
-        if self.inner.look(item.origin) is not None or not isinstance(found, Entry):
-            return None
-        if found.kind is not item.expected.kind or found.size != item.expected.size:
-            return None
-        return Done(entry=replace(found, trusted=False))
+        target = self.inner.look(item.path)
+        return effects.was_renamed(item, origin=self.inner.look(item.origin), target=target)
 
     def _was_amended(self, item: SetAttributesRequest) -> Outcome | None:
-        """Done if it looks as it should; untrusted, so that its content is looked at again."""
-        found = self.inner.look(item.path)
-        if not isinstance(found, Entry) or found.size != item.expected.size:
-            return None
-        right = item.mtime_ns in (None, found.mtime_ns) and item.executable in (None, found.executable)
-        return Done(entry=replace(found, trusted=False)) if right else None
+        return effects.was_amended(item, self.inner.look(item.path))
 
 
 class _WatchedSource:

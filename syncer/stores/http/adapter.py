@@ -22,11 +22,12 @@ import syncer
 from syncer.engine.paths import printable
 from syncer.errors import AuthError
 from syncer.stores.http.bodies import read_bounded
-from syncer.stores.http.login import MAX_BYTES, TOTAL_SECONDS
 from syncer.stores.http.origins import onward, place
 
 _log = logging.getLogger("syncer.http")
 _LONGEST_PATH = 200  # characters of one in the log
+LOGIN_BYTES = 2 << 20  # of a response to a login: the largest service catalogues have some 200 KB
+LOGIN_SECONDS = 120.0  # to read it
 
 
 class Adapter(HTTPAdapter):
@@ -100,7 +101,7 @@ class GuardedAdapter(Adapter):
                 hint="check the URL of the account; secrets go nowhere else",
             )
         content = read_bounded(
-            response, max_bytes=MAX_BYTES, seconds=TOTAL_SECONDS, what=f"{place(url)}: the login"
+            response, max_bytes=LOGIN_BYTES, seconds=LOGIN_SECONDS, what=f"{place(url)}: the login"
         )
         response._content = content  # so that `content` and `json()` work as after a plain request
         response._content_consumed = True  # type: ignore[attr-defined]

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from requests.auth import AuthBase
 
 TIMEOUT = (15.0, 60.0)  # seconds to connect, and between two pieces of the response
-MAX_BYTES = 2 << 20  # of a response: the largest service catalogues have some 200 KB
-TOTAL_SECONDS = 120.0  # to read a response
 _MAX_VALUES = 32 << 20  # bytes that the values of the JSON in a response may take
 _TEMPORARY = frozenset({408, 425, 429, 498})  # too slow, too early, too many requests (498 is Swift's)
 
@@ -78,7 +76,7 @@ def login_request(
     Raises PermanentError (TLS, a URL that cannot be used, a response beyond 2 MiB), TransientError for other
     network errors, ValueError (of requests) for headers that cannot be sent.
     """
-    from syncer.stores.http.adapter import Session
+    from syncer.stores.http.adapter import LOGIN_BYTES, LOGIN_SECONDS, Session
     from syncer.stores.http.bodies import read_bounded
     from syncer.stores.http.failures import reaching
 
@@ -99,7 +97,7 @@ def login_request(
         ) as response,
     ):
         body = read_bounded(
-            response, max_bytes=MAX_BYTES, seconds=TOTAL_SECONDS, what=f"{place(url)}: the login"
+            response, max_bytes=LOGIN_BYTES, seconds=LOGIN_SECONDS, what=f"{place(url)}: the login"
         )
         return LoginResponse(
             status=response.status_code, headers=response.headers, body=body, host=host_of(url)

@@ -17,10 +17,11 @@ from syncer.engine.interfaces import Results
 from syncer.engine.model import Done, Entry, Failed, Outcome, RelPath
 from syncer.engine.paths import directory_key, printable, split, tree_key
 from syncer.errors import AuthError, LocalError, StoreError, Unholdable
+from syncer.stores.common import is_private_path
 from syncer.stores.local import stat
 from syncer.stores.local.errors import GONE, outcome
 from syncer.stores.local.filesystem import UNSUPPORTED, FileSystem
-from syncer.stores.local.root import DirectoryCursor, FolderRoot, is_ours
+from syncer.stores.local.root import DirectoryCursor, FolderRoot
 from syncer.stores.local.stat import identity
 from syncer.stores.stale import StaleError
 
@@ -181,7 +182,7 @@ class BatchOutcomes:
     def attempt(self, index: int, path: RelPath, step: Callable[[], None]) -> bool:
         """Does one step of one item; trouble with it becomes the item's outcome."""
         try:
-            if is_ours(path):
+            if is_private_path(path):
                 raise Unholdable(f"{printable(path)}: one of Syncer's own names", path=path)
             step()
         except AuthError:

@@ -7,15 +7,15 @@ before it is asked for again, all of it in two requests.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from syncer.engine.interfaces import DeleteRequest, MkdirRequest, RenameRequest, Results, SetAttributesRequest
-from syncer.engine.model import Done, Entry, Failed, Kind, Outcome, RelPath, Seen, Stale
+from syncer.engine.model import Failed, Outcome, RelPath, Seen, Stale
 from syncer.errors import TransientError
 from syncer.stores.peer.client import PeerClient, RetryBudget
 from syncer.stores.peer.queries import Queries
 from syncer.stores.peer.upload import time_out
+from syncer.stores.remote import effects
 from syncer.wire.bounded_json import Json
 from syncer.wire.schema import entry_out, malformed, outcome_in
 from syncer.wire.validation import believable_outcome
@@ -152,12 +152,11 @@ def _amend(item: SetAttributesRequest) -> Json:
 
 
 def _was_deleted(item: DeleteRequest, seen: Sequence[Seen]) -> Outcome | None:
-    return Done() if seen[0] is None else None
+    return effects.was_deleted(seen[0])
 
 
 def _was_made(item: MkdirRequest, seen: Sequence[Seen]) -> Outcome | None:
-    found = seen[0]
-    return Done(entry=found) if isinstance(found, Entry) and found.kind is Kind.DIRECTORY else None
+    return effects.was_made(seen[0])
 
 
 def _unknown(path: RelPath, seen: Sequence[Seen]) -> Outcome | None:
@@ -166,19 +165,8 @@ def _unknown(path: RelPath, seen: Sequence[Seen]) -> Outcome | None:
 
 
 def _was_renamed(item: RenameRequest, seen: Sequence[Seen]) -> Outcome | None:
-    """Done if the origin is gone and something like it is at the path."""
-    found, origin = seen
-    if origin is not None or not isinstance(found, Entry):
-        return None
-    if found.kind is not item.expected.kind or found.size != item.expected.size:
-        return None
-    return Done(entry=replace(found, trusted=False))
+    return effects.was_renamed(item, origin=seen[1], target=seen[0])
 
 
 def _was_amended(item: SetAttributesRequest, seen: Sequence[Seen]) -> Outcome | None:
-    """Done if it looks as it should; untrusted, so that its content is looked at again."""
-    found = seen[0]
-    if not isinstance(found, Entry) or found.size != item.expected.size:
-        return None
-    right = item.mtime_ns in (None, found.mtime_ns) and item.executable in (None, found.executable)
-    return Done(entry=replace(found, trusted=False)) if right else None
+    return effects.was_amended(item, seen[0])

@@ -50,19 +50,16 @@ def finish(session: HttpSession, started: object, about: str) -> dict[str, objec
     clock, pause = session.clock, FIRST_PAUSE
     until = clock.monotonic() + PATIENCE
     while clock.monotonic() < until:
-        inner = _settled(_ask(session, uuid, about), about)
+        try:
+            task = json.mapping(session.request("GET", f"api/2/task/{uuid}/", about=about), about)
+        except NotFound:
+            raise Lost(f"{about}: the service has forgotten the task", path=about) from None
+        inner = _settled(task, about)
         if inner is not None:
             return inner
         clock.sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE)
     raise Lost(f"{about}: the service does not come to an end with it", path=about)
-
-
-def _ask(session: HttpSession, uuid: str, about: str) -> object:
-    try:
-        return json.mapping(session.request("GET", f"api/2/task/{uuid}/", about=about), about)
-    except NotFound:
-        raise Lost(f"{about}: the service has forgotten the task", path=about) from None
 
 
 def _settled(found: object, about: str) -> dict[str, object] | None:
@@ -80,13 +77,10 @@ def _settled(found: object, about: str) -> dict[str, object] | None:
     told = inner if isinstance(inner, dict) else {}
     errors = told.get("errors")
     if errors:
-        raise PermanentError(f"{about}: {_first(errors)}", path=about)
+        words = next(iter(errors.values()), "refused") if isinstance(errors, dict) else "refused"
+        text = "".join(c if c.isprintable() else " " for c in str(words))[:300]
+        raise PermanentError(f"{about}: {text}", path=about)
     return told
-
-
-def _first(errors: object) -> str:
-    words = next(iter(errors.values()), "refused") if isinstance(errors, dict) else "refused"
-    return "".join(c if c.isprintable() else " " for c in str(words))[:300]
 
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -202,7 +196,11 @@ class Api:
             body=multipart("file", name, body),
             about=path,
         )
-        error = json.inner_error(_parsed(response), path)
+        try:
+            document = json.document(response, "")
+        except StoreError:
+            document = None  # responses to an upload vary; one that is no JSON says nothing of a failure
+        error = json.inner_error(document, path)
         if error is not None:
             raise error
 
@@ -246,11 +244,3 @@ def _info(response: requests.Response, path: str) -> Info:
         return info.read(json.mapping(response, path), errors.asked_ns(response))
     except Malformed as error:
         raise TransientError(f"{path}: the answer is not understood: {error}", path=path) from None
-
-
-def _parsed(response: requests.Response) -> object:
-    """The JSON of an answer, if it is one: what an upload is answered with varies."""
-    try:
-        return json.document(response, "")
-    except StoreError:
-        return None

@@ -120,14 +120,20 @@ def read(document: object, asked_ns: int | None) -> Info:
         name = ""
     if not directory and document.get("isfile") is not True:
         raise Malformed("neither a file nor a directory", name)
-    time = document.get("time")
+    time, attributes = document.get("time"), document.get("attributes")
+    try:
+        span = times.shown(time) if isinstance(time, str) else None
+    except (ValueError, OverflowError):
+        span = None
+    if not isinstance(attributes, dict):
+        attributes = {}
     return Info(
         name=name,
         directory=directory,
         size=0 if directory else _size(document.get("size"), name),
         time=time if isinstance(time, str) else "",
-        span=_span(time),
-        attributes=_attributes(document.get("attributes")),
+        span=span,
+        attributes={k: v for k, v in attributes.items() if isinstance(k, str) and isinstance(v, str)},
         asked_ns=asked_ns,
     )
 
@@ -138,16 +144,3 @@ def _size(value: object, name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _LARGEST:
         raise Malformed("its size makes no sense", name)
     return value
-
-
-def _span(value: object) -> Span | None:
-    try:
-        return times.shown(value) if isinstance(value, str) else None
-    except (ValueError, OverflowError):
-        return None
-
-
-def _attributes(value: object) -> Mapping[str, str]:
-    if not isinstance(value, dict):
-        return {}
-    return {key: text for key, text in value.items() if isinstance(key, str) and isinstance(text, str)}

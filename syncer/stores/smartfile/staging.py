@@ -11,31 +11,30 @@ from __future__ import annotations
 import hashlib
 import itertools
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from blake3 import blake3
 
-from syncer.engine.interfaces import Source, WriteRequest
+from syncer.engine.interfaces import WriteRequest
 from syncer.engine.model import Kind, Method
 from syncer.engine.paths import PRIVATE, printable
 from syncer.errors import (
-    ChangedUnderUs,
     NotFound,
     PermanentError,
     PreconditionFailed,
     StoreError,
     TransientError,
-    Unholdable,
 )
 from syncer.stores.http.bodies import Body
 from syncer.stores.http.client import pieces
+from syncer.stores.remote.upload import HashedUpload
 from syncer.stores.retry_policy import attempts
 from syncer.stores.smartfile import attributes
 from syncer.stores.smartfile.api import Api, Overtaxed
 from syncer.stores.smartfile.attributes import Mark
+from syncer.stores.smartfile.context import join_root, make_all
 from syncer.stores.smartfile.info import Info
-from syncer.stores.smartfile.trash import join_root, make_all
 
 WORK = f"{PRIVATE}/work"
 _TRIES = 4
@@ -91,40 +90,16 @@ class Digester:
         return Digests(blake3=self._blake3.digest(), sha256=self._sha256.digest())
 
 
-class Fed:
-    """What an item is to hold, as it is read for sending; read again from the start if it is sent again."""
-
-    def __init__(self, item: WriteRequest) -> None:
-        self._item = item
-        self._digester = Digester()
-
-    def chunks(self) -> Iterator[bytes]:
-        """Raises ChangedUnderUs where it is not as long as planned, before the end of the body is sent."""
-        self._digester = digester = Digester()
-        for chunk in _content(self._item):
-            digester.update(chunk)
-            if digester.size > self._item.size:
-                break
-            yield chunk
-        if digester.size != self._item.size:
-            where = printable(self._item.path)
-            raise ChangedUnderUs(f"{where}: not as long as it was planned on", path=self._item.path)
-
-    def digests(self) -> Digests:
-        """Of what was read, to its end."""
-        return self._digester.digests()
+def upload_of(item: WriteRequest) -> HashedUpload:
+    """The content of an item; the file of a symlink holds its target's text."""
+    link = item.kind is Kind.SYMLINK
+    content = (lambda: (attributes.target_bytes(item.target or ""),)) if link else None
+    return HashedUpload(item, sha256=True, content=content)
 
 
-def _content(item: WriteRequest) -> Iterable[bytes]:
-    if item.kind is Kind.SYMLINK:
-        return (attributes.target_bytes(item.target or ""),)
-    return _source(item).chunks()
-
-
-def _source(item: WriteRequest) -> Source:
-    if item.source is None:
-        raise Unholdable(f"{printable(item.path)}: no content to put", path=item.path)
-    return item.source
+def digests_of(upload: HashedUpload) -> Digests:
+    """Of the content that was read to its end."""
+    return Digests(blake3=upload.digest, sha256=upload.sha256)
 
 
 class Staging:
@@ -150,29 +125,26 @@ class Staging:
                 self._made = True
         return self._directory, str(next(self._numbers))
 
-    def lost(self) -> None:
-        """Somebody removed the place: it is made again when next needed."""
-        self._made = False
-
     def whole(self, item: WriteRequest) -> Staged:
         """All of an item's content, sent and verified. Raises what its source raises, StoreError."""
-        fed = Fed(item)
+        content = upload_of(item)
+        body = Body(open=content.chunks, length=item.size)
         directory, name = self.place()
         try:
-            self.api.upload(directory, name, Body(open=fed.chunks, length=item.size))
+            self.api.upload(directory, name, body)
         except (NotFound, PreconditionFailed):
-            self.lost()
+            self._made = False  # another client removed the directory
             directory, name = self.place()
-            self.api.upload(directory, name, Body(open=fed.chunks, length=item.size))
+            self.api.upload(directory, name, body)
         path = f"{directory}/{name}"
         try:
-            arrived = self.verify(path, fed.digests(), item.size)
-            info = self.noted(path, arrived, item, fed.digests().blake3)
+            arrived = self.verify(path, digests_of(content), item.size)
+            info = self.noted(path, arrived, item, content.digest)
         except StoreError:
             self.discard(path)
             raise
         return Staged(
-            item=item, path=path, info=info, content=fed.digests(), method=Method.WHOLE, sent=item.size
+            item=item, path=path, info=info, content=digests_of(content), method=Method.WHOLE, sent=item.size
         )
 
     def verify(self, path: str, content: Digests, size: int) -> Info:

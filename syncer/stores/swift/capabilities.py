@@ -30,7 +30,7 @@ class ClusterLimits:
     max_file_size: int = 5368709122
     max_name: int = 1024
     bulk_delete: int = 0
-    dialect: SloFeatures | None = None
+    features: SloFeatures | None = None
     """How manifests of static large objects are written here; None where there are none."""
     hides_manifests: bool = True
     """Whether this may be Ceph's gateway (16.2 to 20.1), as it may where nothing else is known: it hands out
@@ -76,9 +76,9 @@ class ClusterInfo:
         swift, bulk = _part(told, "swift"), _part(told, "bulk_delete")
         usual = ClusterLimits()
         most = _number(swift, "max_file_size", usual.max_file_size)
-        dialect = _dialect(told, most)
+        features = _features(told, most)
         return ClusterLimits(
-            dialect=dialect,
+            features=features,
             hides_manifests=not _is_swift(told),
             is_ceph=not _is_swift(told) and "max_object_name_size" in swift,
             max_file_size=most,
@@ -118,14 +118,14 @@ def free_space(connection: Connection, place: ContainerPath) -> int | None:
                 "Account",
             ),
             _left(container(connection, place) or {}, ("X-Container-Meta-Quota-Bytes",), "Container"),
-            connection.door.free_space(),
+            connection.tokens.free_space(),
         ]
     except (NotFound, StoreError):
         return None
     return min((room for room in left if room is not None), default=None)
 
 
-def _dialect(told: Any, max_file_size: int) -> SloFeatures | None:
+def _features(told: Any, max_file_size: int) -> SloFeatures | None:
     """By what only Swift itself says of its large objects; data in manifests came with 2.18."""
     slo = _part(told, "slo")
     if not slo:

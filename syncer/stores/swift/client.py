@@ -195,10 +195,10 @@ class Answer:
 class Connection:
     """Safe to share between threads."""
 
-    def __init__(self, door: TokenProvider, *, clock: Clock, account: str = "") -> None:
+    def __init__(self, tokens: TokenProvider, *, clock: Clock, account: str = "") -> None:
         """`account`: its name in the config, for messages."""
         self._account = account
-        self.door = door
+        self.tokens = tokens
         self.clock = clock
         self._lock = threading.Lock()
         self._idle: list[tuple[str, PooledConnection]] = []
@@ -230,7 +230,7 @@ class Connection:
 
     def account(self) -> str:
         """Scheme, host and path of the account. Raises what the door does."""
-        return self.door.open().storage_url
+        return self.tokens.open().storage_url
 
     def close(self) -> None:
         with self._lock:
@@ -270,12 +270,12 @@ class Connection:
 
     def _admitted(self, call: Call) -> Answer:
         """With a token that is taken; the whole body is sent again with a new one."""
-        access = self.door.open()
+        access = self.tokens.open()
         answer = self._once(call, access)
         if answer.status != 401:
             return answer
         answer.close()
-        answer = self._once(call, self.door.renew(access))
+        answer = self._once(call, self.tokens.renew(access))
         if answer.status == 401:
             answer.close()
             raise AuthError("Swift refused a new token", hint="check the account's credentials")

@@ -188,7 +188,7 @@ class ListingRow:
 class Objects:
     """Requests about the objects of one container.
 
-    `hides_manifests`: see `offered.Limits`; asked only after a 404.
+    `hides_manifests`: see `capabilities.ClusterLimits`; asked only after a 404.
     """
 
     def __init__(

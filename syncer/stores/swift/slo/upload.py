@@ -29,6 +29,7 @@ from syncer.engine.model import Done, Entry, Kind, Method, RelPath, Version
 from syncer.engine.paths import printable
 from syncer.errors import ChangedUnderUs, NotFound, PermanentError, TransientError, Unholdable
 from syncer.stores.http.bodies import Body
+from syncer.stores.remote.upload import HashedUpload
 from syncer.stores.retry_policy import Attempts
 from syncer.stores.swift import metadata, objects
 from syncer.stores.swift.capabilities import container
@@ -82,10 +83,10 @@ def segment_name(name: str, digest: bytes, *, longest: int) -> str:
 class SegmentUpload:
     """One upload. `sent` counts the bytes of segments that crossed."""
 
-    def __init__(self, ground: SwiftContext, path: RelPath) -> None:
-        self._ground = ground
+    def __init__(self, context: SwiftContext, path: RelPath) -> None:
+        self._context = context
         self._path = path
-        self._container = ground.place.container + SUFFIX
+        self._container = context.place.container + SUFFIX
         self._lock = threading.Lock()
         self._made: dict[bytes, Future[Segment]] = {}
         self._flying: deque[tuple[Future[Segment], int]] = deque()
@@ -117,7 +118,7 @@ class SegmentUpload:
             return found
         while self._flying and sum(size for _, size in self._flying) + held.size > _FLYING:
             self._flying.popleft()[0].result()
-        future = self._ground.crew.pool.submit(self._stored, held)
+        future = self._context.worker_pool.pool.submit(self._stored, held)
         self._flying.append((future, held.size))
         self._made[held.digest] = future
         return future
@@ -132,10 +133,10 @@ class SegmentUpload:
                     return self._one(held)
                 except TransientError as error:
                     failures += 1
-                    tries.wait(error, self._ground.clock.sleep, failures)
+                    tries.wait(error, self._context.clock.sleep, failures)
 
     def _one(self, held: _Held) -> Segment:
-        place, limits = self._ground.place, self._ground.offered.limits
+        place, limits = self._context.place, self._context.cluster.limits
         name = segment_name(place.name(self._path), held.digest, longest=limits.max_name)
         there = self._asked(name)
         if there is not None:
@@ -147,7 +148,7 @@ class SegmentUpload:
 
     def _asked(self, name: str) -> Mapping[str, str] | None:
         call = Call(method="HEAD", path=self._url(name), headers=NEWEST, accept=(404,), about=self._path)
-        reply = self._ground.objects.connection.ask(call)
+        reply = self._context.objects.connection.ask(call)
         return None if reply.status == 404 else reply.headers
 
     def _put(self, name: str, held: _Held) -> None:
@@ -158,7 +159,7 @@ class SegmentUpload:
             body=Body(open=held.chunks, length=held.size),
             about=self._path,
         )
-        reply = self._ground.objects.connection.ask(call)
+        reply = self._context.objects.connection.ask(call)
         if reply.status == OVERTAKEN or objects.bare(reply.headers.get("Etag", "")) != held.etag:
             raise TransientError(f"{printable(self._path)}: a segment of it was not stored", path=self._path)
         with self._lock:
@@ -276,27 +277,27 @@ MISSING = frozenset({400, _NOT_FOUND, 409, 422})
 """To a manifest: a segment is not there, or is another. Ceph says 404, as where there is no container."""
 
 
-def put_segmented(placing: Preconditions, segments: Segments, item: WriteRequest) -> Done:
-    """Puts the item. Raises Unexpected, StoreError, and what the source raises."""
-    ground = placing.ground
+def put_segmented(preconditions: Preconditions, segments: Segments, item: WriteRequest) -> Done:
+    """Puts the item. Raises StaleError, StoreError, and what the source raises."""
+    context = preconditions.context
     ready = segments.upload(item)
-    before = placing.before(item)
+    before = preconditions.before(item)
     meta = meta_of(item, before.head, ready.digest, ready.etag)
-    if ground.offered.limits.hides_manifests:
+    if context.cluster.limits.hides_manifests:
         sent = segments.companions.put(ready.manifest, about=item.path)
         meta |= metadata.referring(reference(ready.manifest), ready.etag)
         ready = replace(ready, sent=ready.sent + sent)
-    reply = segments.publish(ground.name(item.path), ready, meta=meta, only_new=before.heeded)
-    if reply.status == _NOT_FOUND and container(ground.objects.connection, ground.place) is None:
-        raise NotFound(f"the container {ground.place.container} is not there", path=item.path)
+    reply = segments.publish(context.name(item.path), ready, meta=meta, only_new=before.heeded)
+    if reply.status == _NOT_FOUND and container(context.objects.connection, context.place) is None:
+        raise NotFound(f"the container {context.place.container} is not there", path=item.path)
     if reply.status in MISSING:
         segments.forget(item)
         raise TransientError(f"{printable(item.path)}: a segment of it is gone or another", path=item.path)
     taken(item, reply)
-    head = placing.after(item, ready.etag)
-    placing.rescue(item, head)
+    head = preconditions.after(item, ready.etag)
+    preconditions.rescue(item, head)
     segments.agreed(item, ready)
-    done = ground.made(item.path, head, digest=ready.digest)
+    done = context.made(item.path, head, digest=ready.digest)
     return replace(done, method=ready.method, sent=ready.sent, received=ready.received)
 
 
@@ -320,12 +321,12 @@ class Segments:
     """Uploads for one root. `cache`: a private folder for sketches and manifests; None: nothing is kept."""
 
     def __init__(
-        self, ground: SwiftContext, *, cache: Path | None, thresholds: LayoutLimits | None = None
+        self, context: SwiftContext, *, cache: Path | None, thresholds: LayoutLimits | None = None
     ) -> None:
-        self.ground = ground
+        self.context = context
         self.thresholds = thresholds or LayoutLimits()
-        self.keeper = BlockIndexService(cache / "sketches", ground.clock) if cache is not None else None
-        self.companions = Companions(ground.objects.connection, self.container)
+        self.keeper = BlockIndexService(cache / "sketches", context.clock) if cache is not None else None
+        self.companions = Companions(context.objects.connection, self.container)
         self._lock = threading.Lock()
         self._stands: bool | None = None
         self.manifests = Manifests(cache / "manifests" if cache is not None else None)
@@ -333,12 +334,12 @@ class Segments:
     @property
     def container(self) -> str:
         """Where the segments are."""
-        return self.ground.place.container + SUFFIX
+        return self.context.place.container + SUFFIX
 
     def wanted(self, item: WriteRequest) -> bool:
         """Whether this file is put as segments. Raises what asking for limits does."""
         large = item.kind is Kind.FILE and item.size >= self.thresholds.worth
-        if not large or self.ground.offered.limits.dialect is None:
+        if not large or self.context.cluster.limits.features is None:
             return False
         with self._lock:
             if self._stands is None:
@@ -347,7 +348,7 @@ class Segments:
 
     def _made(self) -> bool:
         """The segments' container is there by now; or we may not make it, and files go as single objects."""
-        connection, place = self.ground.objects.connection, ContainerPath(container=self.container)
+        connection, place = self.context.objects.connection, ContainerPath(container=self.container)
         try:
             if container(connection, place) is None:
                 connection.ask(Call(method="PUT", path=place.url(), body=b""))
@@ -359,18 +360,18 @@ class Segments:
         """Everything but the manifest. Raises ChangedUnderUs, StoreError."""
         if item.source is None:
             raise Unholdable(f"{printable(item.path)}: no content", path=item.path)
-        dialect = self.ground.offered.limits.dialect
-        assert dialect is not None
+        features = self.context.cluster.limits.features
+        assert features is not None
         found = self._old(item)
-        return self._whole(item, dialect) if found is None else self._changed(item, dialect, *found)
+        return self._whole(item, features) if found is None else self._changed(item, features, *found)
 
     def publish(self, name: str, ready: Ready, *, meta: metadata.Meta, only_new: bool) -> SwiftReply:
         """The manifest takes the name. Statuses as of `Objects.put`, and `MISSING`."""
-        place, body = self.ground.place, ready.manifest.encoded()
+        place, body = self.context.place, ready.manifest.encoded()
         headers = {**metadata.headers_of(meta), "Accept": "application/json"}
         headers |= {"If-None-Match": "*"} if only_new else {}
-        dialect = self.ground.offered.limits.dialect
-        if dialect is not None and dialect.ranges:
+        features = self.context.cluster.limits.features
+        if features is not None and features.ranges:
             headers["ETag"] = ready.etag
         call = Call(
             method="PUT",
@@ -382,7 +383,7 @@ class Segments:
             about=place.path(name),
             seconds=READ_SECONDS + _PER_SEGMENT * len(ready.manifest.parts),
         )
-        return self.ground.objects.connection.ask(call)
+        return self.context.objects.connection.ask(call)
 
     def forget(self, item: WriteRequest) -> None:
         """The old content is not in the cluster as it was: the next try sends the file whole."""
@@ -397,15 +398,15 @@ class Segments:
             self.keeper.keep(ready.sketch, ready.digest)
             self.keeper.drop(before, unless=ready.digest)
 
-    def _whole(self, item: WriteRequest, dialect: SloFeatures) -> Ready:
-        read = _Read(item)
-        chunks = iter(read)
+    def _whole(self, item: WriteRequest, features: SloFeatures) -> Ready:
+        content = HashedUpload(item)
+        chunks = content.chunks()
         watched = self.keeper.watched(chunks, None, item.size) if self.keeper is not None else None
-        steps = fresh(item.size, dialect, suited(self.thresholds, dialect))
+        steps = fresh(item.size, features, suited(self.thresholds, features))
         manifest, sent = self._uploaded(item, steps, chunks if watched is None else iter(watched))
         return Ready(
             manifest=manifest,
-            digest=read.digest,
+            digest=content.digest,
             sketch=watched.sketch if watched is not None else None,
             method=Method.WHOLE,
             sent=sent,
@@ -413,16 +414,16 @@ class Segments:
         )
 
     def _changed(
-        self, item: WriteRequest, dialect: SloFeatures, sketch: BlockIndex, old: Manifest, received: int
+        self, item: WriteRequest, features: SloFeatures, sketch: BlockIndex, old: Manifest, received: int
     ) -> Ready:
         """The file is read twice: to find out what is new, and to send that."""
         from syncer.delta.indexed_delta import difference
 
-        made = difference(sketch, iter(_Read(item)), workers=workers())
+        made = difference(sketch, HashedUpload(item).chunks(), workers=workers())
         changes = gathered(made)
-        steps = planned(old, changes, dialect=dialect, thresholds=suited(self.thresholds, dialect))
-        again = _Read(item)
-        manifest, sent = self._uploaded(item, steps, iter(again))
+        steps = planned(old, changes, features=features, thresholds=suited(self.thresholds, features))
+        again = HashedUpload(item)
+        manifest, sent = self._uploaded(item, steps, again.chunks())
         if again.digest != made.digest:
             raise ChangedUnderUs(f"{printable(item.path)} changed while it was sent", path=item.path)
         kept = any(isinstance(step, Segment) for step in steps)
@@ -438,7 +439,7 @@ class Segments:
     def _uploaded(
         self, item: WriteRequest, steps: Sequence[Step], chunks: Iterator[bytes]
     ) -> tuple[Manifest, int]:
-        uploading = SegmentUpload(self.ground, item.path)
+        uploading = SegmentUpload(self.context, item.path)
         manifest = Manifest(parts=tuple(uploading.parts(steps, chunks)))
         return manifest, uploading.sent + len(manifest.encoded())
 
@@ -462,24 +463,24 @@ class Segments:
         """What the object of this version is made of, and how many bytes came for it; None where that is not
         known, or it is another by now. Raises StoreError.
         """
-        objects, name = self.ground.objects, self.ground.place.name(path)
-        if self.ground.offered.limits.hides_manifests:
+        objects, name = self.context.objects, self.context.place.name(path)
+        if self.context.cluster.limits.hides_manifests:
             head = objects.head(name, newest=True)
             if head is None or head.version != version or not head.static:
                 return None
             if found := self.companions.of(head, about=path):
                 return found
-        return current(objects.connection, self.ground.place.url(name), version, about=path)
+        return current(objects.connection, self.context.place.url(name), version, about=path)
 
     def is_broken(self, path: RelPath, entry: Entry) -> bool:
         """Whether the object surely lacks a segment: on Ceph, whose listings are never late and where a HEAD
         fails only for the first one. A page of the listing tells of some hundred. Raises StoreError.
         """
-        if entry.size < self.thresholds.worth or not self.ground.offered.limits.is_ceph:
+        if entry.size < self.thresholds.worth or not self.context.cluster.limits.is_ceph:
             return False
         found = self.layout(path, entry.version)
         wanted = {one.path.partition("/")[2]: one for one in found[0].segments} if found is not None else {}
-        objects = Objects(self.ground.objects.connection, ContainerPath(container=self.container))
+        objects = Objects(self.context.objects.connection, ContainerPath(container=self.container))
         for folder in {name.rpartition("/")[0] + "/" for name in wanted}:
             marker = ""
             while rows := objects.rows(prefix=folder, marker=marker):
@@ -494,28 +495,3 @@ class Segments:
         """Whether all segments are of our making: other tools overwrite and delete theirs."""
         start = f"{self.container}/{OURS}"
         return all(one.path.startswith(start) for one in manifest.segments)
-
-
-class _Read:
-    """A source read to its end, of the length that was planned on; `digest` is known then."""
-
-    def __init__(self, item: WriteRequest) -> None:
-        self._item = item
-        self._hasher = blake3()
-
-    @property
-    def digest(self) -> bytes:
-        return self._hasher.digest()
-
-    def __iter__(self) -> Iterator[bytes]:
-        assert self._item.source is not None
-        left = self._item.size
-        for chunk in self._item.source.chunks():
-            left -= len(chunk)
-            if left < 0:
-                break
-            self._hasher.update(chunk)
-            yield chunk
-        if left:
-            path = self._item.path
-            raise ChangedUnderUs(f"{printable(path)}: another length than planned on", path=path)
