@@ -60,9 +60,9 @@ def of_a_refusal(headers: CaseInsensitiveDict[str], body: bytes) -> None:
 
 def of_a_redirect(headers: CaseInsensitiveDict[str], body: bytes) -> None:
     """Where it leads: nowhere else."""
-    target = origins.onward("https://x.example/a", headers.get("Location", ""))
+    target = origins.redirect_within_origin("https://x.example/a", headers.get("Location", ""))
     assert target is None or origins.origin(target) == ("https", "x.example", 443)
-    origins.place(headers.get("Location", ""))
+    origins.host_port(headers.get("Location", ""))
     origins.in_the_clear(headers.get("X-Storage-Url", ""))
 
 

@@ -25,7 +25,7 @@ from syncer.errors import AuthError, PermanentError, StoreError, TransientError
 from syncer.stores.http import adapter, errors
 from syncer.stores.http.bodies import Body, BodyIterator, read_bounded
 from syncer.stores.http.failures import reaching
-from syncer.stores.http.origins import onward, place, same_origin
+from syncer.stores.http.origins import host_port, redirect_within_origin, same_origin
 from syncer.stores.retry_policy import attempts, counted
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
@@ -94,7 +94,7 @@ class Request:
 
     def __str__(self) -> str:
         """For messages: no query, which may hold secrets."""
-        return f"{self.method} {place(self.url)}{urlsplit(self.url).path}"
+        return f"{self.method} {host_port(self.url)}{urlsplit(self.url).path}"
 
     @property
     def key(self) -> str:
@@ -292,7 +292,7 @@ class HttpSession(HttpClient):
             if response.status_code not in (301, 302, 303, 307, 308):
                 return response
             errors.drop(response)
-            target = onward(request.url, response.headers.get("Location", ""))
+            target = redirect_within_origin(request.url, response.headers.get("Location", ""))
             if request.method not in IDEMPOTENT or target is None or not same_origin(target, self.base_url):
                 raise PermanentError(
                     f"{named}: redirected elsewhere, which is not followed",

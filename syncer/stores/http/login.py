@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from syncer.stores.http.origins import place
+from syncer.stores.http.origins import host_port
 from syncer.wire.bounded_json import TooLarge, loads
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def login_request(
         ) as response,
     ):
         body = read_bounded(
-            response, max_bytes=LOGIN_BYTES, seconds=LOGIN_SECONDS, what=f"{place(url)}: the login"
+            response, max_bytes=LOGIN_BYTES, seconds=LOGIN_SECONDS, what=f"{host_port(url)}: the login"
         )
         return LoginResponse(
             status=response.status_code, headers=response.headers, body=body, host=host_of(url)

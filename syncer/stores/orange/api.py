@@ -1,4 +1,4 @@
-"""The endpoints of Cloud France 1.x, one method each: ids in, values out.
+"""The endpoints of Orange's Cloud France API 1.x, one method each: ids in, values out.
 
 No policy: what to do first and what a refusal means for a path is for others. An answer that is not of
 this API's shape is a TransientError, never an empty one: absence is concluded from these.
@@ -17,9 +17,10 @@ import requests
 from syncer.errors import PermanentError, TransientError
 from syncer.stores.http import errors
 from syncer.stores.http.bodies import Body, multipart
+from syncer.stores.http.json import Malformed
 from syncer.stores.http.origins import same_origin
 from syncer.stores.orange import items
-from syncer.stores.orange.items import File, Folder, Malformed
+from syncer.stores.orange.items import File, Folder
 from syncer.stores.orange.session import ANSWER_BYTES, FLAT_BYTES, Call, OrangeSession
 from syncer.wire.bounded_json import loads
 
@@ -31,7 +32,7 @@ _VALUES = 6  # bytes that the values of an answer may take for each of its text:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """An answer about a folder: what it says of itself, and its items as they came."""
+    """A response about a folder: the folder itself, and its items as JSON."""
 
     itself: Folder
     files: tuple[object, ...]
@@ -57,7 +58,7 @@ class Api:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The base URL of the API."""
         return self._api
 
     # -- looking -----------------------------------------------------------------
@@ -93,7 +94,7 @@ class Api:
         )
 
     def file(self, id_: str, about: str = "") -> File:
-        """A file, with an address of its content that holds for a short while."""
+        """A file, with a URL of its content that is valid for a short while."""
         found, response = self._json("GET", f"files/{quote(id_, safe='')}", about=about)
         return _understood(lambda: items.file(found, errors.asked_ns(response)), about)
 
@@ -122,24 +123,24 @@ class Api:
     # -- changing ----------------------------------------------------------------
 
     def make(self, name: str, parent: str, about: str = "") -> Folder | None:
-        """A folder; None where the service says no more than that it is made."""
+        """Make a folder; None where the response does not describe it."""
         answer = self._answer("POST", "folders", json={"name": name, "parentFolderId": parent}, about=about)
         return _told(answer)
 
     def rename(self, id_: str, name: str, *, folder: bool, about: str = "") -> Folder | None:
-        """Its new id and name, as far as they are told."""
+        """Rename an item; its new id and name, None where the response has none."""
         return self._altered(id_, {"name": name}, folder=folder, about=about)
 
     def move(self, id_: str, parent: str, *, folder: bool, about: str = "") -> Folder | None:
-        """Into another folder, by its own name; its new id and name, as far as they are told."""
+        """Move an item into another folder; its new id and name, None where the response has none."""
         return self._altered(id_, {"parentFolderId": parent}, folder=folder, about=about)
 
     def copy(self, id_: str, parent: str, *, folder: bool, about: str = "") -> Folder | None:
-        """Into another folder; the copy's id and name, as far as they are told."""
+        """Copy an item into another folder; the copy's id and name, None where the response has none."""
         return self._altered(id_, {"parentFolderId": parent, "clone": True}, folder=folder, about=about)
 
     def delete(self, id_: str, *, folder: bool, about: str = "") -> None:
-        """For good, and a folder with all that is in it."""
+        """Delete an item for good, a folder with all that is in it."""
         self._answer("DELETE", f"{_kind(folder)}/{quote(id_, safe='')}", about=about)
 
     def upload(self, parent: str, name: str, content: Body, about: str = "") -> str | None:
@@ -213,7 +214,7 @@ def _object(response: requests.Response, *, most: int = _VALUES * ANSWER_BYTES) 
 
 
 def _told(response: requests.Response) -> Folder | None:
-    """What a write's answer says of the item; some have no body at all."""
+    """The item in the response to a write; None where there is none, some have no body at all."""
     try:
         return items.folder(_object(response))
     except Malformed:

@@ -9,10 +9,11 @@ from syncer.engine.interfaces import Capabilities
 from syncer.engine.model import Entry, Kind, RelPath
 from syncer.engine.paths import printable, split
 from syncer.errors import NotFound, TransientError
+from syncer.stores.http.json import Malformed
 from syncer.stores.orange.api import Api, Page
 from syncer.stores.orange.cache import ItemCache
 from syncer.stores.orange.ids import Ids
-from syncer.stores.orange.items import DIRECTORY, File, Folder, Malformed
+from syncer.stores.orange.items import DIRECTORY, File, Folder
 from syncer.stores.orange.items import file as read_file
 from syncer.stores.orange.items import folder as read_folder
 from syncer.stores.remote.root import RemoteRoot
@@ -78,7 +79,7 @@ class OrangeRoot(RemoteRoot[Item]):
         return found.id
 
     def page(self, place: RelPath, *, offset: int = 0, flat: bool = False) -> Page:
-        """An answer about a folder of the account. Raises NotFound, StoreError."""
+        """One page of a folder of the account. Raises NotFound, StoreError."""
         try:
             page = self.api.page(self.folder_id(place), offset=offset, flat=flat, about=place)
         except NotFound:
@@ -86,11 +87,12 @@ class OrangeRoot(RemoteRoot[Item]):
             raise
         if place and page.itself.name != split(place)[1]:
             self.ids.forget(place)
-            raise TransientError(f"{printable(place)}: the service answers of another folder", path=place)
+            message = f"{printable(place)}: the service returned a different folder than requested"
+            raise TransientError(message, path=place)
         return page
 
     def _reach(self) -> None:
-        """What the account's root is called decides how ids are read."""
+        """Ask for the id of the account's root, once: it shows whether ids are encoded paths."""
         if not self.knows_account_root:
             try:
                 self.ids.rooted(self.api.page(limit=1).itself.id)
@@ -122,17 +124,18 @@ class OrangeRoot(RemoteRoot[Item]):
         return found
 
     def _listed(self, place: RelPath) -> Item | None:
-        """By the listing of the folder above: for ids that say nothing."""
+        """Find an item in the listing of its folder: for ids that are not encoded paths."""
         above, name = split(place)
         try:
             page = self.api.page(self.folder_id(above), about=above)
         except NotFound:
             self.ids.forget(above)
             return None
-        for documents, read, folder in ((page.files, read_file, False), (page.folders, _read_folder, True)):
+        for documents, folder in ((page.files, False), (page.folders, True)):
             for document in documents:
+                item: Item
                 try:
-                    item = read(document, page.asked_ns)
+                    item = read_folder(document) if folder else read_file(document, page.asked_ns)
                 except Malformed:
                     continue
                 if item.name == name:
@@ -145,7 +148,3 @@ class OrangeRoot(RemoteRoot[Item]):
         if isinstance(item, Folder):
             return DIRECTORY
         return item.entry(self.cache.digest(path, item.version))
-
-
-def _read_folder(document: object, asked_ns: int | None) -> Folder:
-    return read_folder(document)

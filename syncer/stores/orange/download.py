@@ -1,4 +1,4 @@
-"""The content of one file, as a source: whole, or the rest of what is here already.
+"""Downloads from Orange Cloud: the whole content, or the rest of it.
 
 The address of the content is asked for anew each time, since it holds for a short while only. A broken
 download is gone on with, a bounded number of times without progress; whether the service heeds a range
@@ -59,7 +59,7 @@ class OrangeSource(RemoteSource):
         yield from hold_last(hashed(), lambda: self._finish(hasher.digest()))
 
     def _request(self, position: int, attempts: Attempts) -> Iterator[bytes]:
-        """One download, from `position` on and never beyond the expected size."""
+        """One request: the bytes from `position` on, never beyond the expected size."""
         with attempts.shared():
             response, skip = self._begun(position)
         length, size = response.headers.get("Content-Length", ""), self._expected.size
@@ -77,7 +77,7 @@ class OrangeSource(RemoteSource):
                 yield rest
 
     def _begun(self, position: int) -> tuple[requests.Response, int]:
-        """An answer, and how many bytes at its start are here already."""
+        """A response, and how many bytes at its start have to be skipped."""
         file = self._unchanged()
         if not file.url:
             raise Unreadable(f"{printable(self._path)}: the service gives no address of it", path=self._path)
@@ -85,8 +85,8 @@ class OrangeSource(RemoteSource):
             response = self._root.api.content(file.url, start=position, about=self._path)
         except PermanentError as error:
             raise self._refused(error) from error
-        told = response.headers.get("Content-Range", "")
-        ranged = response.status_code == 206 and told.startswith(f"bytes {position}-")
+        payload = response.headers.get("Content-Range", "")
+        ranged = response.status_code == 206 and payload.startswith(f"bytes {position}-")
         if response.status_code == 206 and not ranged:
             response.close()
             raise Unreadable(
@@ -95,13 +95,13 @@ class OrangeSource(RemoteSource):
         return response, 0 if ranged else position
 
     def _refused(self, error: PermanentError) -> TransientError | Unreadable:
-        """A refused address of a file that is there may be one that is over: a new one is tried."""
+        """A URL that is refused may have expired: a TransientError makes the next attempt get a new one."""
         if isinstance(error, NotFound) or "status 403" in error.message or "no such URL" in error.message:
             return TransientError(str(error), path=self._path)
         return Unreadable(str(error), path=self._path, hint=error.hint)
 
     def _unchanged(self) -> File:
-        """What the service says of it, which is what was expected."""
+        """The file as the service describes it now, if it is the expected version."""
         try:
             found = self._root.stat(self._path)
         except PermanentError as error:
@@ -113,7 +113,7 @@ class OrangeSource(RemoteSource):
         return found
 
     def _finish(self, digest: bytes) -> None:
-        """The file is still what it was; all that is left to do is to hand out the last piece."""
+        """Verify the digest, and that the file did not change while it was read."""
         now = self._unchanged()
         known = self._expected.digest or self._root.cache.digest(self._path, now.version)
         if known is not None and self._expected.trusted and known != digest:

@@ -25,11 +25,12 @@ from syncer.engine.model import BlockedEntry, BlockReason, Entry, Listing, RelPa
 from syncer.engine.paths import PRIVATE, is_below, is_private, join, split
 from syncer.errors import AuthError, NotFound, PermanentError, PreconditionFailed, TransientError, Unreadable
 from syncer.stores.http.bodies import Overlarge
+from syncer.stores.http.json import Malformed
 from syncer.stores.orange import items as values
 from syncer.stores.orange.api import Page
 from syncer.stores.orange.cache import FILE, FOLDER, GONE, CachedItem
 from syncer.stores.orange.context import Item, OrangeRoot
-from syncer.stores.orange.items import DIRECTORY, File, Folder, Malformed
+from syncer.stores.orange.items import DIRECTORY, File, Folder
 from syncer.stores.orange.staging import Staging
 from syncer.wire.bounded_json import TooLarge
 

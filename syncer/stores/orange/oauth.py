@@ -1,4 +1,4 @@
-"""Orange's OAuth 2: the page where a person consents, a code for a token, a new token for an old one.
+"""OAuth 2 for Orange: the authorization page, the exchange of a code for a token, the refresh of a token.
 
 Authorization code grant (RFC 6749, 4.1 and 6); the client authenticates by HTTP Basic. Nothing is kept here,
 no browser is opened, and nothing of a request but its host gets into a message. A refresh names no scope:
@@ -133,10 +133,10 @@ def _parsed(
 
 def _refused(application: OAuth2Application, status: int, said: str) -> AuthError:
     """The service's own words are shown where they are error codes of RFC 6749."""
-    told = f"{status}, {said}" if said.replace("_", "").isalpha() else f"{status}"
+    payload = f"{status}, {said}" if said.replace("_", "").isalpha() else f"{status}"
     ours = said in ("invalid_client", "unauthorized_client")
     return AuthError(
-        f"{_host(application)}: the login is refused ({told})",
+        f"{_host(application)}: the login is refused ({payload})",
         hint="check the account's client_id and client_secret" if ours else application.again,
     )
 

@@ -1,8 +1,6 @@
-"""The root itself: is it there, whose is it.
+"""The root folder of an Orange store: whether it exists, its marker, its creation.
 
-    .syncer/root-id     the marker: one line
-
-It is made and marked here; what stands below it is settled elsewhere.
+.syncer/root-id     the marker: one line
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ _LONGEST = 1024  # bytes of a marker worth reading
 
 
 def state(root: OrangeRoot, lister: Lister) -> RootState | None:
-    """What stands at the root; None if nothing does. Raises StoreError."""
+    """The state of the root; None if there is none. Raises StoreError."""
     found = root.stat("")
     if found is None:
         return None
@@ -41,7 +39,10 @@ def state(root: OrangeRoot, lister: Lister) -> RootState | None:
 
 
 def create(root: OrangeRoot, staging: Staging) -> None:
-    """Raises NotFound where the parent is not there, PermanentError where a file is in the way."""
+    """Make the root folder.
+
+    Raises NotFound if its parent is missing, PermanentError if a file is in the way.
+    """
     found = root.stat("")
     if found is not None and not isinstance(found, Folder):
         raise PermanentError(f"{root.base}: a file, not a folder", path=root.base)

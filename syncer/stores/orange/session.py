@@ -15,7 +15,7 @@ import urllib3
 from syncer.engine.interfaces import Clock
 from syncer.errors import PermanentError, StoreError, TransientError
 from syncer.stores.http.client import CONNECT_SECONDS, HttpClient, Request, counted_error
-from syncer.stores.http.origins import place
+from syncer.stores.http.origins import host_port
 from syncer.stores.orange import errors
 from syncer.stores.orange.errors import Refusal
 from syncer.stores.orange.token import Bearer
@@ -35,7 +35,7 @@ class Call(Request):
 
     def __str__(self) -> str:
         """For messages: an id in the path would hold the name of a user's file."""
-        return f"{self.method} {place(self.url)}"
+        return f"{self.method} {host_port(self.url)}"
 
 
 class OrangeSession(HttpClient):

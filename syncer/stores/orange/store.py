@@ -1,7 +1,6 @@
-"""Orange Cloud as a store (`engine.interfaces.Store`): each call handed to the part that settles it.
+"""OrangeStore: implements `engine.interfaces.Store` on the parts of this package.
 
-No effect is made here but the order of a batch: what is to be put is staged in groups, so that
-one wait for the service's clock serves many files.
+Uploads are staged in groups, so that one wait for the service's clock serves many files.
 """
 
 from __future__ import annotations
@@ -212,7 +211,7 @@ class OrangeStore:
         yield from self._each(items, lambda i: i.path, self._changes.amend)
 
     def sweep(self, leftovers: Sequence[RelPath]) -> None:
-        """What a dead run of this pair staged: into the trash, since nobody knows what is in it."""
+        """Move what a dead run of this pair staged to the trash: its content is unknown."""
         for path in leftovers:
             found = self._root.stat(path)
             if found is not None and self._staging.is_left_over(split(path)[1]):
@@ -223,7 +222,7 @@ class OrangeStore:
         self._lister.outdated()
 
     def close(self) -> None:
-        """Ends the session; a run that went well and kept something prunes what is too old first."""
+        """End the session; a run that succeeded and kept something prunes the trash first."""
         try:
             if self._trash.used and not self._failed:
                 self._trash.prune(self._trash_days)

@@ -11,8 +11,9 @@ from syncer.engine.model import RelPath
 from syncer.engine.paths import PRIVATE, TEMPORARY, join
 from syncer.errors import NotFound
 from syncer.stores.http.bodies import Body
+from syncer.stores.http.json import Malformed
 from syncer.stores.orange.context import Item, OrangeRoot
-from syncer.stores.orange.items import MARGIN_NS, File, Folder, Malformed
+from syncer.stores.orange.items import MARGIN_NS, File, Folder
 from syncer.stores.orange.items import folder as read_folder
 from syncer.stores.orange.moves import carry, ensure
 from syncer.stores.remote.trash import DAY_NS, TRASH, RemoteTrash, age_ns

@@ -1,4 +1,4 @@
-"""How a login is found: what the account says, then the environment, then netrc.
+"""Login data for SmartFile: from the account, the environment, or netrc; OAuth 1.0a.
 
 HTTP Basic with key and password, or OAuth 1.0a with PLAINTEXT signatures (RFC 5849, 3.4.4). Nothing
 is sent from here, and no secret gets into a message, a log or a repr.
@@ -39,7 +39,7 @@ Secret = Callable[[], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """What the account's config says; None where it says nothing. Secrets are revealed when needed."""
+    """Settings of the account; None where one is not set. Secrets are read when needed."""
 
     url: str | None = None
     key: str | None = None
@@ -53,7 +53,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """Where to, and as whom. `name` tells logins apart and is no secret."""
+    """URL and credentials. `name` identifies the login and is no secret."""
 
     url: str
     name: str
@@ -125,7 +125,7 @@ def _oauth(url: str, given: Given, environ: Mapping[str, str]) -> Login:
 
 
 def _value(name: str, given: str | Secret | None, variable: str, environ: Mapping[str, str]) -> str:
-    """The first that is there, stripped; one that is too short was cut on its way here."""
+    """The first value that is set, stripped; one that is too short was truncated when it was copied."""
     value = given() if callable(given) else given
     value = (value or environ.get(variable, "")).strip()
     if not value:
@@ -150,7 +150,7 @@ def _netrc_place(environ: Mapping[str, str]) -> Path:
 
 
 def _from_netrc(url: str, place: Path) -> Login:
-    """The entry for host:port, else for the host (not `default`: it was not meant for us)."""
+    """The entry for host:port, else for the host; `default` is not used, it is meant for other services."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     try:
@@ -206,17 +206,17 @@ class Pair:
 
 
 def request_token(application: OAuth1Application) -> Pair:
-    """The first leg; the verifier is to be shown to the person. Raises AuthError, TransientError."""
+    """Step 1 of OAuth 1.0a: a request token. Raises AuthError, TransientError."""
     return _asked(application, "request_token", "the application", _CLIENT_HINT, callback_uri="oob")
 
 
 def authorize_url(application: OAuth1Application, request: Pair) -> str:
-    """The page where a person allows it and gets a verifier."""
+    """Step 2: the page where the user consents and gets a verification code."""
     return f"{application.url}oauth/authorize/?{urlencode({'oauth_token': request.token})}"
 
 
 def access_token(application: OAuth1Application, request: Pair, verifier: str) -> Pair:
-    """The last leg. Raises AuthError (a wrong or used verifier too), TransientError."""
+    """Step 3: the access token. Raises AuthError (also for a wrong or used code), TransientError."""
     return _asked(
         application,
         "access_token",

@@ -1,4 +1,4 @@
-"""The content of one file of the service, as a source: whole, by a delta, or the rest of it.
+"""Downloads from SmartFile: by a delta, the whole content, or the rest of it.
 
 It goes on by itself after a broken connection, a bounded number of times without progress. The last piece is
 handed out only after the whole content was verified and the file found unchanged.
@@ -72,7 +72,7 @@ class SmartFileSource(RemoteSource):
         yield from self._whole(basis, crossed)
 
     def _from_delta(self, made: Fetched, basis: LocalBasis, crossed: Crossed) -> Iterator[bytes]:
-        """The second time that the delta is applied: the basis may have changed since the first."""
+        """Apply the delta a second time, for the reader: the basis may have changed since the first time."""
         digester = Digester()
 
         def digested() -> Iterator[bytes]:
@@ -131,14 +131,14 @@ class SmartFileSource(RemoteSource):
     # -- is it right? --------------------------------------------------------------
 
     def _unchanged(self) -> Info:
-        """What the service says of it, which is what was expected."""
+        """The file as the service describes it now, if it is the expected version."""
         found = self._root.api.info(self._where)
         if found.entry().kind is not Kind.FILE or found.version != self._expected.version:
             raise self._changed()
         return found
 
     def _right(self, content: Digests, *, must: bool) -> bool:
-        """By the digest that is known of it, else by the service's own checksum.
+        """Whether a content is right: by the known digest, else by the service's own checksum.
 
         A service without checksums is believed, unless it `must` be known.
         """
@@ -161,7 +161,7 @@ class SmartFileSource(RemoteSource):
         return right
 
     def _finish(self, content: Digests, method: Method, crossed: Crossed) -> None:
-        """The file is still what it was; all that is left to do is to hand out the last piece."""
+        """Verify that the file did not change while it was read; then the entry is known."""
         now = self._unchanged()
         self._traffic = TransferStats(method=method, sent=crossed.sent, received=crossed.received)
         self._entry = replace(now.entry(), digest=content.blake3)

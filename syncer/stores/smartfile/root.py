@@ -1,8 +1,6 @@
-"""The root itself: is it there, whose is it, does the service tell its names apart.
+"""The root directory of a SmartFile store: its marker, its creation, case sensitivity.
 
-    .syncer/root-id     the marker: one line
-
-It is made and marked here; what stands below it is settled elsewhere.
+.syncer/root-id     the marker: one line
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ _LONGEST = 1024  # bytes of a marker worth reading
 
 
 def state(root: SmartFileRoot, lister: Lister) -> RootState | None:
-    """What stands at the root; None if nothing does. Raises StoreError."""
+    """The state of the root; None if there is none. Raises StoreError."""
     found = root.stat("")
     if found is None:
         return None
@@ -39,13 +37,13 @@ def state(root: SmartFileRoot, lister: Lister) -> RootState | None:
 
 
 def folds(root: SmartFileRoot) -> None:
-    """Finds out by the marker's name whether case counts at this service."""
+    """Find out whether the service folds case: the marker is looked for by its name in capitals."""
     twin = look(root.api, root.at(_TWIN)) is not None
     root.capabilities = replace(root.capabilities, folds_case=twin)
 
 
 def create(root: SmartFileRoot) -> None:
-    """Raises NotFound where the parent is not there, PermanentError where a file is in the way."""
+    """Make the root. Raises NotFound if its parent is missing, PermanentError if a file is in the way."""
     if not root.root:
         return
     found = root.stat("")

@@ -1,9 +1,9 @@
-"""New content, complete and verified, in a private place: what a put has before a user can see anything.
+"""Uploads into a private directory: complete and verified before a user can see a file.
 
     .syncer/work/20261121-104700-0123abcd-9f3c/17        content on its way to its name
 
-Nobody else writes there, so what was verified stays as it was. How it gets its name is settled
-in `changes`; how only the changed parts of it cross, in `deltas`.
+No other client writes there, so verified content stays as it is. `commit` gives it its name; `deltas` uploads
+only the changed parts.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Staged:
 
     @property
     def mark(self) -> Mark:
-        """What we noted about it."""
+        """Our mark of the staged file."""
         found = self.info.mark
         if found is None:
             raise TransientError(f"{printable(self.item.path)}: the service keeps no attributes")
@@ -81,7 +81,7 @@ class Digester:
         self._blake3, self._sha256, self.size = blake3(), hashlib.sha256(), 0
 
     def update(self, chunk: bytes) -> None:
-        """The next bytes."""
+        """Add bytes."""
         self._blake3.update(chunk)
         self._sha256.update(chunk)
         self.size += len(chunk)
@@ -98,12 +98,12 @@ def upload_of(item: WriteRequest) -> HashedUpload:
 
 
 def digests_of(upload: HashedUpload) -> Digests:
-    """Of the content that was read to its end."""
+    """The digests after a complete pass."""
     return Digests(blake3=upload.digest, sha256=upload.sha256)
 
 
 class Staging:
-    """The private place of one run. Safe to share between threads."""
+    """The work directory of one run. Safe to share between threads."""
 
     def __init__(self, api: Api, root: str, run: str) -> None:
         self.api = api
@@ -126,7 +126,7 @@ class Staging:
         return self._directory, str(next(self._numbers))
 
     def whole(self, item: WriteRequest) -> Staged:
-        """All of an item's content, sent and verified. Raises what its source raises, StoreError."""
+        """Upload and verify all of an item's content. Raises what its source raises, StoreError."""
         content = upload_of(item)
         body = Body(open=content.chunks, length=item.size)
         directory, name = self.place()
@@ -148,14 +148,14 @@ class Staging:
         )
 
     def verify(self, path: str, content: Digests, size: int) -> Info:
-        """What the service says of it. Raises TransientError unless it holds exactly this."""
+        """The uploaded file, if it has exactly this content. Raises TransientError if not."""
         found = self.api.info(path)
         if found.directory or found.size != size or self._sha256(path) != content.sha256:
             raise TransientError(f"{path}: it did not arrive as it was sent", path=path)
         return found
 
     def _sha256(self, path: str) -> bytes:
-        """By the service's word, or by reading it back where it has no such operation."""
+        """SHA-256 by the service, or by reading the file back where it has no such operation."""
         try:
             return self.api.checksum(path)
         except PermanentError:
@@ -165,7 +165,7 @@ class Staging:
             return digest.digest()
 
     def noted(self, path: str, found: Info, item: WriteRequest, digest: bytes) -> Info:
-        """Writes our mark to what is staged; what the service says of it then. Raises TransientError."""
+        """Write our mark to the staged file; its description then. Raises TransientError."""
         for _ in range(_TRIES):
             mark = Mark(
                 size=found.size,
@@ -181,7 +181,7 @@ class Staging:
         raise TransientError(f"{path}: the service does not keep what is noted about it", path=path)
 
     def annotate(self, path: str, values: Mapping[str, str]) -> Info:
-        """Sets attributes, which a fresh file takes only after a while; what the service then says."""
+        """Set attributes, which a new file accepts only after a while; its description then."""
         clock = self.api.session.clock
         with attempts() as tries:
             for attempt in range(_TRIES):
@@ -199,14 +199,14 @@ class Staging:
         return self.api.info(path)
 
     def discard(self, path: str) -> None:
-        """Drops what was staged; a failure leaves it for a later run to prune."""
+        """Remove a staged file; after a failure a later run prunes it."""
         try:
             self.api.remove(path, wait=False)
         except StoreError:
             return
 
     def close(self) -> None:
-        """Takes the place away if nothing is left in it; raises nothing."""
+        """Remove the work directory if it is empty; raises nothing."""
         if not self._made:
             return
         try:

@@ -1,7 +1,6 @@
-"""SmartFile's API as a store (`engine.interfaces.Store`): each call handed to the part that settles it.
+"""SmartFileStore: implements `engine.interfaces.Store` on the parts of this package.
 
-No effect is made here but the order of a batch: what is to be put is staged in groups, so that
-one wait for the service's clock serves many files.
+Uploads are staged in groups, so that one wait for the service's clock serves many files.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ class SmartFileStore:
 
     @property
     def repaired(self) -> int:
-        """How many times what a delta made was not right, and the whole was sent or fetched."""
+        """How often a delta made a wrong content, and the whole file was transferred."""
         return self._root.repaired
 
     def root(self) -> RootState | None:
@@ -222,10 +221,10 @@ class SmartFileStore:
         yield from run_each(items, lambda i: i.path, self._changes.amend)
 
     def sweep(self, leftovers: Sequence[RelPath]) -> None:
-        """Nothing of ours is ever staged beside a user's files."""
+        """Nothing: uploads are staged in `.syncer/work`, never beside a user's files."""
 
     def close(self) -> None:
-        """Ends the session; a run that went well and kept something prunes what is too old first."""
+        """End the session; a run that succeeded and kept something prunes the trash first."""
         self._staging.close()
         try:
             if self._trash.used and not self._failed:

@@ -69,22 +69,22 @@ class ClusterInfo:
     def _asked(self) -> ClusterLimits:
         reply = self._connection.unasked("/info")
         try:
-            told: Any = loads(reply.content, most=_MOST) if reply.status == 200 else {}
-            told = told if isinstance(told, dict) else {}
+            payload: Any = loads(reply.content, most=_MOST) if reply.status == 200 else {}
+            payload = payload if isinstance(payload, dict) else {}
         except ValueError:
-            told = {}
-        swift, bulk = _part(told, "swift"), _part(told, "bulk_delete")
+            payload = {}
+        swift, bulk = _part(payload, "swift"), _part(payload, "bulk_delete")
         usual = ClusterLimits()
         most = _number(swift, "max_file_size", usual.max_file_size)
-        features = _features(told, most)
+        features = _features(payload, most)
         return ClusterLimits(
             features=features,
-            hides_manifests=not _is_swift(told),
-            is_ceph=not _is_swift(told) and "max_object_name_size" in swift,
+            hides_manifests=not _is_swift(payload),
+            is_ceph=not _is_swift(payload) and "max_object_name_size" in swift,
             max_file_size=most,
             max_name=min(_number(swift, "max_object_name_length", usual.max_name), usual.max_name),
             # Ceph offers them without a number, and takes as many as OpenStack Swift does at least.
-            bulk_delete=_number(bulk, "max_deletes_per_request", _BULK if "bulk_delete" in told else 0),
+            bulk_delete=_number(bulk, "max_deletes_per_request", _BULK if "bulk_delete" in payload else 0),
         )
 
 
@@ -125,23 +125,23 @@ def free_space(connection: Connection, place: ContainerPath) -> int | None:
     return min((room for room in left if room is not None), default=None)
 
 
-def _features(told: Any, max_file_size: int) -> SloFeatures | None:
+def _features(payload: Any, max_file_size: int) -> SloFeatures | None:
     """By what only Swift itself says of its large objects; data in manifests came with 2.18."""
-    slo = _part(told, "slo")
+    slo = _part(payload, "slo")
     if not slo:
         return None
     try:
-        version = tuple(count(n) for n in str(_part(told, "swift").get("version")).split(".")[:2])
+        version = tuple(count(n) for n in str(_part(payload, "swift").get("version")).split(".")[:2])
     except ValueError:
         version = (0,)
-    able = _is_swift(told) and version >= (2, 18)
+    able = _is_swift(payload) and version >= (2, 18)
     parts = _number(slo, "max_manifest_segments", SloFeatures().parts)
     return SloFeatures(ranges=able, inline=able, parts=parts, segment=max_file_size)
 
 
-def _is_swift(told: Any) -> bool:
+def _is_swift(payload: Any) -> bool:
     """Whether OpenStack Swift itself answers, by a key that no other implementation has."""
-    return "min_segment_size" in _part(told, "slo")
+    return "min_segment_size" in _part(payload, "slo")
 
 
 def _left(headers: Mapping[str, str], quotas: tuple[str, ...], whose: str) -> int | None:
@@ -153,8 +153,8 @@ def _left(headers: Mapping[str, str], quotas: tuple[str, ...], whose: str) -> in
     return None
 
 
-def _part(told: Any, name: str) -> Mapping[str, Any]:
-    part = told.get(name) if isinstance(told, dict) else None
+def _part(payload: Any, name: str) -> Mapping[str, Any]:
+    part = payload.get(name) if isinstance(payload, dict) else None
     return part if isinstance(part, dict) else {}
 
 

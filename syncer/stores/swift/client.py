@@ -1,8 +1,10 @@
-"""Requests to one account behind a door: pooled, with time-outs, a renewed token, and the pauses asked for.
+"""HTTP client of one Swift account: pooled connections, token renewal, retries, time-outs.
 
 On python-swiftclient's connection (requests underneath); each is used by one thread at a time, with as many
-as there are threads. What is sent again here is what cannot have taken effect: after a 401 (once, with a
-new token) and when the service put us off; and what changes nothing. All else is the caller's to judge.
+as there are threads. Sent again are requests that cannot have taken effect: after a 401 (once, with a new
+token), when the service asked to wait, and those that change nothing; see
+`stores.http.client.send_with_retries`. All other failures are raised: the caller looks whether the request
+took effect.
 """
 
 from __future__ import annotations
@@ -31,13 +33,13 @@ if TYPE_CHECKING:
     from syncer.stores.swift.auth import Access, TokenProvider
 
 
-# --------------------------------------------------------------------------------
-#
-# One of python-swiftclient's connections (requests underneath), and one request on it at a time.
-#
-# Proxies, certificates and the written form of the address follow from the environment and the origin.
-# requests works them out anew for each request, which takes longer than all else that it does: here it is
-# done once, when a connection is made. No redirect is followed: the token goes nowhere else.
+# --------------------------------------------------------------------------------  The adapter between
+# python-swiftclient's connection and our pool. Its reason: requests computes proxies, certificates and the
+# normalized URL anew for each request, which takes longer than all else that it does. They follow from the
+# environment and the origin, so they are computed once, when a connection is made, and each request goes
+# straight to the transport adapter. Redirects are not followed: the token goes nowhere else. swiftclient's
+# own calls (`put_object`, …) are not used on it: they follow redirects, read responses without a bound, and
+# retry by themselves, beside the one retry policy.
 
 
 CONNECT_SECONDS = 15.0
@@ -45,7 +47,7 @@ _EMPTY_BY_NATURE = frozenset({"GET", "HEAD"})
 
 
 class PooledConnection:
-    """For one thread at a time. Raises what requests and swiftclient raise."""
+    """One connection, for one thread at a time. Raises what requests and swiftclient raise."""
 
     def __init__(self, origin: str) -> None:
         """To scheme, host and port; nothing is connected yet."""
@@ -136,7 +138,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwiftReply:
-    """A whole answer."""
+    """A response that was read to its end."""
 
     status: int
     headers: Mapping[str, str]
@@ -229,7 +231,7 @@ class Connection:
         return answer
 
     def account(self) -> str:
-        """Scheme, host and path of the account. Raises what the door does."""
+        """Scheme, host and path of the account. Raises what the token provider raises."""
         return self.tokens.open().storage_url
 
     def close(self) -> None:
@@ -324,7 +326,7 @@ class Connection:
         return _Lease(self, origin, found[1] if found is not None else PooledConnection(origin))
 
     def give_back(self, origin: str, line: PooledConnection) -> None:
-        """An idle connection, for whoever asks next."""
+        """Return a connection to the pool."""
         with self._lock:
             self._idle.append((origin, line))
 

@@ -74,7 +74,10 @@ class ObjectProber:
 
     def fact(self, name: str, row: ListingRow | None = None) -> CachedObject | None:
         """As `learn`, but raises TransientError, PermanentError, AuthError."""
-        head = self._early(name) if row is not None and self._new(name, row) else None
+        # A tiny object that is unknown will most likely be downloaded next: its content costs no more than a
+        # HEAD.
+        prefetch = row is not None and self.early.wanted(row) and self.known.fact(name) is None
+        head = self._early(name) if prefetch else None
         if head is None:
             head = self.objects.head(name, newest=True)
         if head is None:
@@ -82,19 +85,12 @@ class ObjectProber:
         if head.is_short:
             raise self.objects.broken(name)
         if head.kind(name) is Kind.SYMLINK:
-            return self._link(name)
+            with self.objects.get(name) as answer:
+                content = answer.read()
+                head = head_in(answer.headers, size=len(content))
+            return fact_of(name, head, target=os.fsdecode(content))
         listed = row is not None and row.stamp.is_of(head.stamp.ticks)
         return fact_of(name, head, listed=row.stamp.etag if row is not None and listed else "")
-
-    def _link(self, name: str) -> CachedObject | None:
-        with self.objects.get(name) as answer:
-            content = answer.read()
-            head = head_in(answer.headers, size=len(content))
-        return fact_of(name, head, target=os.fsdecode(content))
-
-    def _new(self, name: str, row: ListingRow) -> bool:
-        """Whether the object is tiny and unknown: then its content will most likely be downloaded next."""
-        return self.early.wanted(row) and self.known.fact(name) is None
 
     def _early(self, name: str) -> ObjectHead | None:
         """By a GET whose content is kept for the download; None where a HEAD has to be sent."""

@@ -22,7 +22,7 @@ from syncer.stores.swift.versioning import VersionHistory
 
 
 class Renamer:
-    """Renames and amendments of files and symlinks; whoever plans it moves a directory file by file."""
+    """Renames and amendments of files and symlinks; a directory is moved file by file by its caller."""
 
     def __init__(self, context: SwiftContext, history: VersionHistory) -> None:
         self._context = context

@@ -222,18 +222,17 @@ class Ahead:
             if self._same is None:
                 self._same = self._still_the_same()
             self._begun = max(self._begun, position)
-            while self._begun < len(self._wanted) and self._room(position):
+            # More tasks wait than there are threads, so that no thread ever waits; but only so many bytes.
+            near = position + self._context.worker_pool.size * _QUEUED
+            while self._begun < min(len(self._wanted), near) and (
+                self._begun == position or self._held < _HELD
+            ):
                 self._begin(self._begun)
                 self._begun += 1
             future = self._running.pop(position, None)
             if future is not None:
                 self._held -= self._wanted[position][1].size
         return future.result() if future is not None else self._fetch(position)
-
-    def _room(self, position: int) -> bool:
-        """More wait than there are threads, so that none of them ever does."""
-        near = self._begun < position + self._context.worker_pool.size * _QUEUED
-        return near and (self._begun == position or self._held < _HELD)
 
     def _begin(self, position: int) -> None:
         path, entry = self._wanted[position]

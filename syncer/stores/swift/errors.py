@@ -1,4 +1,4 @@
-"""What a status of Swift means to the engine, and how long it asks to wait. Pure.
+"""From statuses of Swift to errors, with the pause that the service asks for. Pure.
 
 Bodies of refusals are never read for their meaning: each implementation words them as it likes.
 """
@@ -52,5 +52,6 @@ def refusal(method: str, status: int, headers: Mapping[str, str], about: str) ->
         case 414:
             return Unholdable(f"{where}: the name is too long", path=about)
         case 422:
-            return TransientError(f"{where}: it arrived in another shape than it was sent in", path=about)
+            message = f"{where}: checksum mismatch after upload: Swift reports another ETag than was sent"
+            return TransientError(message, path=about)
     return PermanentError(said, path=about)

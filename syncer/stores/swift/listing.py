@@ -45,21 +45,16 @@ def pages(objects: Objects, prefix: str, *, delimiter: str = "") -> Iterator[lis
     place = objects.place
     marker = ""
     while rows := objects.rows(prefix=prefix, marker=marker, delimiter=delimiter):
-        last = _checked(rows, prefix, marker)
+        before = marker.encode()
+        for row in rows:
+            key = row.name.encode()
+            if key <= before or not row.name.startswith(prefix):
+                raise TransientError("Swift's listing is out of order")
+            before = key
+        last = rows[-1].name
         yield [row for row in rows if row.name != prefix]
         # The next page begins behind all of our own names: the trash may hold more than the tree does.
         marker = place.behind_private if last.startswith(place.private) and not delimiter else last
-
-
-def _checked(rows: list[ListingRow], prefix: str, marker: str) -> str:
-    """The last name. Raises TransientError where the names do not ascend from the marker."""
-    before = marker.encode()
-    for row in rows:
-        key = row.name.encode()
-        if key <= before or not row.name.startswith(prefix):
-            raise TransientError("Swift's listing is out of order")
-        before = key
-    return rows[-1].name
 
 
 def behind(prefix: str) -> str:
@@ -235,20 +230,17 @@ class SingleDirectoryLister:
         cutter, root = DirectoryBuilder(), place.path(prefix)
         # Of directories below only those that are not listed are in doubt.
         shown = overlay.page(files, self.prober.known.below(prefix, but=below))
-        for name, seen in sorted([*shown, *self._implied(below)], key=lambda one: one[0].encode()):
+        for name in below:  # subdirectories exist by the objects below them
+            sub = place.path(name)
+            reason = strange(sub.removesuffix("/"))
+            shown.append((sub, BlockedEntry(BlockReason.UNSAFE_NAME, reason) if reason else DIRECTORY))
+        for name, seen in sorted(shown, key=lambda one: one[0].encode()):
             for _ in cutter.add((name.removeprefix(root), seen)):
                 pass
         listing = [found for _, found in cutter.end()][-1]
         if path and not listing.entries and not self.prober.stands(place.name(path)):
             return None
         return listing
-
-    def _implied(self, below: set[str]) -> Iterator[Shown]:
-        """Entries of the subdirectories: they exist by the objects below them."""
-        for name in below:
-            path = self._objects.place.path(name)
-            why = strange(path.removesuffix("/"))
-            yield (path, BlockedEntry(BlockReason.UNSAFE_NAME, why)) if why else (path, DIRECTORY)
 
     def _prefix(self, path: RelPath) -> str:
         return self._objects.place.name(path) + "/" if path else self._objects.place.prefix
@@ -337,9 +329,12 @@ class Survey:
         """See `engine.interfaces.Store.list`."""
         with self._lock:
             listing = self._set_aside(path)
-            if listing is None and not self._whole and self._many(path):
-                self._take({})
-                listing = self._set_aside(path)
+            if listing is None and not self._whole:
+                self._alone += 1
+                # So many were listed one by one, or so little is known, that a whole scan is cheaper by now.
+                if self._alone > FEW or not self._singles.cheaper([path]):
+                    self._take({})
+                    listing = self._set_aside(path)
         if listing is None:
             listing = self._singles.look([path])[path]
         if listing is None:
@@ -367,11 +362,6 @@ class Survey:
         print_ = self._unchanged.pop(path, None)
         return self._remembered(path, print_) if found is None and print_ is not None else found
 
-    def _many(self, path: RelPath) -> bool:
-        """Whether a whole scan is cheaper by now than listing one more directory on its own."""
-        self._alone += 1
-        return self._alone > FEW or not self._singles.cheaper([path])
-
     # -- the whole root ------------------------------------------------------------
 
     def _take(self, wanted: Mapping[RelPath, bytes]) -> Sequence[RelPath]:
@@ -382,7 +372,7 @@ class Survey:
         """
         for last in (False, True):
             overlay = self._overlay()
-            changed = self._sorted_out(wanted, self._cut(overlay))
+            changed = self._sorted_out(wanted, self._directories(overlay))
             if not overlay.unsure or last:
                 break
             overlay.clock.sleep(overlay.grace())
@@ -414,20 +404,22 @@ class Survey:
         self._aside, self._unchanged = aside, same
         return [*changed, *left]
 
-    def _cut(self, overlay: ListingVerifier) -> Iterator[Cut]:
-        cutter = DirectoryBuilder()
-        for shown in self._all(overlay):
-            yield from cutter.add(shown)
-        yield from cutter.end()
+    def _directories(self, overlay: ListingVerifier) -> Iterator[Cut]:
+        """Every directory of the root, by one listing.
 
-    def _all(self, overlay: ListingVerifier) -> Iterator[Shown]:
-        prefix, before = self._place.prefix, self._place.prefix
-        known = self._prober.known
+        Each page is verified with the cached names of its range.
+        """
+        builder, known = DirectoryBuilder(), self._prober.known
+        prefix = before = self._place.prefix
         for rows in pages(self._objects, prefix):
             if rows:
-                yield from overlay.page(rows, known.between(before, rows[-1].name))
+                for shown in overlay.page(rows, known.between(before, rows[-1].name)):
+                    yield from builder.add(shown)
                 before = rows[-1].name
-        yield from overlay.page((), known.between(before, behind(prefix)))
+        # Cached names behind the last row: all of them are missing from the listing.
+        for shown in overlay.page((), known.between(before, behind(prefix))):
+            yield from builder.add(shown)
+        yield from builder.end()
 
     def _remembered(self, path: RelPath, print_: bytes) -> Listing | None:
         """The listing of a directory that was unchanged, made from the cache.

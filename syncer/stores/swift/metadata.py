@@ -75,7 +75,8 @@ def written(
     """Metadata of a file."""
     meta: dict[str, str] = {}
     if mtime_ns is not None:
-        meta[_MTIME] = _seconds(mtime_ns)
+        sign, rest = ("-", -mtime_ns) if mtime_ns < 0 else ("", mtime_ns)
+        meta[_MTIME] = f"{sign}{rest // 1_000_000_000}.{rest % 1_000_000_000:09}"
     if executable is not None:
         meta[_EXECUTABLE] = "1" if executable else "0"
     if digest is not None:
@@ -106,8 +107,3 @@ def is_symlink(content_type: str, size: int) -> bool:
 def plain_type(content_type: str) -> str:
     """Without its parameters."""
     return content_type.partition(";")[0].strip().lower()
-
-
-def _seconds(mtime_ns: int) -> str:
-    sign, rest = ("-", -mtime_ns) if mtime_ns < 0 else ("", mtime_ns)
-    return f"{sign}{rest // 1_000_000_000}.{rest % 1_000_000_000:09}"

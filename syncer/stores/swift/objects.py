@@ -160,8 +160,8 @@ class ObjectHead:
         """
         if not self.manifest:
             return False
-        told = _TOLD_SIZE.search(self.manifest)
-        return not self.size or (told is not None and self.size < int(told[1]))
+        payload = _TOLD_SIZE.search(self.manifest)
+        return not self.size or (payload is not None and self.size < int(payload[1]))
 
     def kind(self, name: str) -> Kind:
         if metadata.is_marker(name, self.size, self.content_type) and not self.manifest:

@@ -1,4 +1,4 @@
-"""What every way to store content does: the look right before, and the one right after."""
+"""Preconditions of uploads: the look right before a PUT, and the verification right after it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Preconditions:
         self._page: _Page | None = None
 
     def before(self, item: WriteRequest) -> Before:
-        """Looks, and keeps what is about to be replaced."""
+        """Look right before a PUT, and copy what it will replace to the trash."""
         self.context.standing_parent(item.path)
         name = self.context.name(item.path)
         if item.expected is not None:
@@ -107,13 +107,13 @@ class Preconditions:
         return ours(item, self.context.objects.head(self.context.name(item.path), newest=True), etag)
 
     def rescue(self, item: WriteRequest, head: ObjectHead) -> None:
-        """Somebody's edit that our write overtook, where the container keeps versions."""
+        """Save another client's edit that our write replaced, where the container keeps versions."""
         planned_on = item.expected.version if item.expected is not None else None
         self._history.rescue(item.path, planned_on=planned_on, ours=head.version)
 
 
 def ours(item: WriteRequest, head: ObjectHead | None, etag: str) -> ObjectHead:
-    """What is there after a write, if it is what was written."""
+    """The object after a write, if it is what was written. Raises StaleError."""
     if head is None:
         raise StaleError(f"{printable(item.path)} was deleted right after it was written")
     if head.etag != etag:

@@ -1,4 +1,4 @@
-"""A container, or a prefix in one, as a store: gathers the parts of this package.
+"""SwiftStore: a container, or a prefix in one, as `engine.interfaces.Store`.
 
 Safety where Swift has no conditions: everything is looked at right before and right after it is changed, what
 is replaced or deleted is copied to `.syncer/trash` first (kept for `trash_days`), and where the container

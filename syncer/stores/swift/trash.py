@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -82,7 +81,13 @@ class Trash:
     def prune(self) -> None:
         """Delete what was copied here more than `kept_days` ago. Raises StoreError."""
         limit = self._now() - timedelta(days=self._kept_days)
-        old = [run for run in self._runs() if (when := _moment(run)) is not None and when < limit]
+        old = []
+        for page in pages(self._objects, self.folder, delimiter="/"):
+            for row in page:
+                run = row.name[len(self.folder) : -1]
+                when = _moment(run) if row.is_prefix else None
+                if when is not None and when < limit:
+                    old.append(run)
         if not old:
             return
         # The names are made with this machine's clock, which may have been wrong by months, then or now. The
@@ -96,12 +101,6 @@ class Trash:
             for page in pages(self._objects, f"{self.folder}{run}/"):
                 names = [row.name for row in page if row.stamp.ticks < newest - self._kept_days * _DAY_TICKS]
                 delete_many(self._objects, self._cluster.limits, names)
-
-    def _runs(self) -> Iterator[str]:
-        for page in pages(self._objects, self.folder, delimiter="/"):
-            for row in page:
-                if row.is_prefix:
-                    yield row.name[len(self.folder) : -1]
 
     def _free_name(self, path: RelPath) -> str:
         with self._lock:

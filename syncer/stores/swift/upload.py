@@ -1,4 +1,4 @@
-"""Content takes a name: looked at right before, kept in the trash, sent with its MD5, looked at right after.
+"""Uploads: look right before, copy the old object to the trash, PUT with MD5, verify right after.
 
 Up to `WHOLE` bytes a file is read as a whole before anything is sent: then its MD5 goes with it (what
 arrives in another shape is refused by Swift, 422), its digest is in its metadata from the start, and a file
@@ -32,13 +32,11 @@ from syncer.stores.swift.objects import ObjectHead, Objects
 from syncer.stores.swift.preconditions import MANY, Before, Preconditions, meta_of, ours, taken
 from syncer.stores.swift.slo.upload import Segments, put_segmented
 
-# --------------------------------------------------------------------------------
-#
-# Whether new objects are there as they were written: by pages of the listing where they are many.
-#
-# A listing that shows the ETag that was sent tells when it was stored, for thousands of objects in one
-# request. What it does not show so is asked for itself. RACE: a late listing may show ours where somebody
-# overwrote it since; then the next run sees theirs as a change, which it is.
+# --------------------------------------------------------------------------------  Verification of new
+# objects: by pages of the listing where they are many.  A row with the ETag that was sent proves that the
+# object was stored, for thousands of objects in one request. An object that is not listed so is probed by a
+# HEAD. RACE: a late listing may show our object although another client has overwritten it since; the next
+# run then sees that version as a change, which it is.
 
 
 FEW = 16  # objects that are asked for one by one
@@ -104,7 +102,7 @@ def stream(preconditions: Preconditions, item: WriteRequest) -> Done:
 
 
 def _take_back(preconditions: Preconditions, item: WriteRequest, before: Before, stored: str) -> None:
-    """What arrived in another shape than it was sent in goes again, if it is still there."""
+    """Undo an upload whose ETag is not that of the sent content, if the object is still the uploaded one."""
     context, objects = preconditions.context, preconditions.context.objects
     name = context.name(item.path)
     head = objects.head(name, newest=True)
@@ -113,7 +111,9 @@ def _take_back(preconditions: Preconditions, item: WriteRequest, before: Before,
             objects.copy(before.kept, name, before.head)
         else:
             objects.delete(name)
-    raise TransientError(f"{printable(item.path)}: it arrived in another shape than it was sent in")
+    raise TransientError(
+        f"{printable(item.path)}: checksum mismatch after upload; the object was restored", path=item.path
+    )
 
 
 WHOLE = 8 << 20  # bytes of a file that is held in memory
@@ -123,7 +123,7 @@ _QUEUED = 4  # files for each thread that are read before it is their turn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Content:
-    """What is to be stored, its hashes known."""
+    """Content that was read, with its digest."""
 
     data: bytes
     digest: bytes
@@ -132,7 +132,7 @@ class _Content:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sent:
-    """What was stored under a name that was free, still to be confirmed."""
+    """An object that was stored under a free name, still to be verified."""
 
     etag: str
     digest: bytes

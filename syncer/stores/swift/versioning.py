@@ -1,4 +1,4 @@
-"""Containers that keep versions: an edit made between our last look and our write is found there.
+"""Object versioning: another client's edit between our last look and our write is found in the versions.
 
 It becomes a conflict copy beside the path, by a copy within the cluster: a new object, which the next run
 syncs. Old-style versioning (`X-Versions-Location`) keeps such an edit too, but it is not looked for.

@@ -8,7 +8,7 @@ from datetime import datetime
 from syncer.engine.interfaces import Clock
 from syncer.errors import AuthError, ConfigError, PermanentError, TransientError
 from syncer.stores.http.login import TIMEOUT, LoginResponse, host_of, login_request
-from syncer.stores.http.origins import in_the_clear, origin, place
+from syncer.stores.http.origins import host_port, in_the_clear, origin
 from syncer.stores.retry_policy import counted, retry_after
 
 __all__ = [
@@ -51,7 +51,7 @@ def ask(
         ) from None
     if response.is_temporary:
         error_later = TransientError(
-            f"{place(url)}: the login service answers {response.status}",
+            f"{host_port(url)}: the login service answers {response.status}",
             retry_after=retry_after(response.headers),
         )
         raise counted(error_later, f"{method} {url}")
@@ -66,8 +66,8 @@ def storage_of(url: str, *, insecure: bool = False) -> str:
         )
     if in_the_clear(url) and not insecure:
         raise AuthError(
-            f"the login hands out a storage URL without TLS (http, {place(url)}): the token and all files "
-            "would cross the network unencrypted",
+            f"the login hands out a storage URL without TLS (http, {host_port(url)}): the token and all "
+            "files would cross the network unencrypted",
             hint="tell who runs the service; `insecure = true` in the account accepts it",
         )
     return url.rstrip("/")

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 from syncer.engine.interfaces import Clock
 from syncer.errors import AuthError, StoreError, TransientError
-from syncer.stores.http.origins import bound, onward, place
+from syncer.stores.http.origins import bound, host_port, redirect_within_origin
 from syncer.stores.retry_policy import attempts, counted
 from syncer.stores.swift.auth import Access
 from syncer.stores.swift.auth.http import (
@@ -185,10 +185,14 @@ class HubicLogin:
             raise _refused(
                 answer, "gives no credentials", "accept the terms in the account's pages, and try again"
             )
+        try:
+            expires = datetime.fromisoformat(answer.text("expires"))
+        except ValueError:
+            expires = None
         return Access(
             storage_url=storage_of(endpoint, insecure=self._application.insecure),
             token=token,
-            expires_at=by_date(_date(answer.text("expires")), self._clock),
+            expires_at=by_date(expires, self._clock),
         )
 
     def free_space(self) -> int | None:
@@ -275,14 +279,14 @@ class HubicLogin:
                 answer = self._post(url, form, basic)
                 if not answer.ok or answer.text("access_token"):
                     return answer
-                empty = TransientError(f"{place(url)}: the token endpoint gives empty answers")
+                empty = TransientError(f"{host_port(url)}: the token endpoint gives empty answers")
                 tries.wait(counted(empty, f"POST {url}"), self._clock.sleep)
 
     @staticmethod
     def _post(url: str, form: list[tuple[str, str]], basic: tuple[str, str]) -> LoginResponse:
         for _ in range(_HOPS):
             answer = ask("POST", url, form=form, basic=basic)
-            target = onward(url, answer.headers.get("Location", ""))
+            target = redirect_within_origin(url, answer.headers.get("Location", ""))
             if answer.status not in _REDIRECTS or target is None:
                 return answer
             url = target
@@ -300,7 +304,11 @@ class HubicLogin:
         words = [("oauth", form.number), *_SCOPE, ("action", "accepted")]
         words += [("login", self._application.username), ("user_pwd", password())]
         granted = ask("POST", urljoin(self._base, "oauth/auth/"), form=words)
-        found = _query(granted.headers.get("Location", ""))
+        try:
+            query = urlsplit(granted.headers.get("Location", "")).query
+            found = parse_qs(query, max_num_fields=50)
+        except ValueError:  # an address with a port that is no number
+            found = {}
         if granted.status == 200:
             raise _refused(granted, "refuses user or password", _USER)
         if "code" not in found or found.get("state") != [state]:
@@ -310,14 +318,6 @@ class HubicLogin:
     @property
     def _base(self) -> str:
         return self._application.base
-
-
-def _query(location: str) -> dict[str, list[str]]:
-    """Of an address that a stranger wrote: its port may be none."""
-    try:
-        return parse_qs(urlsplit(location).query, max_num_fields=50)
-    except ValueError:
-        return {}
 
 
 class _Form(HTMLParser):
@@ -357,10 +357,3 @@ def _refused(answer: LoginResponse, what: str, hint: str) -> StoreError:
 
 def _kept(value: str) -> Secret | None:
     return (lambda: value) if value else None
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None

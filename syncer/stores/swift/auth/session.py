@@ -40,7 +40,7 @@ class RenewingTokenProvider:
         """See `TokenProvider.open`. A token that has not expired is used on if its early renewal fails."""
         with self._lock:
             current = self._current
-            if current is not None and not self._due(current):
+            if current is not None and not self._must_renew(current):
                 return current.access
             result, mine = self._join_or_begin()
         try:
@@ -64,7 +64,7 @@ class RenewingTokenProvider:
     def free_space(self) -> int | None:
         return self._login.free_space()
 
-    def _due(self, current: _Current) -> bool:
+    def _must_renew(self, current: _Current) -> bool:
         if current.renew_at is None or self._clock.monotonic() < current.renew_at:
             return False
         # While one thread renews early, all others use the token that has not expired yet.

@@ -50,7 +50,9 @@ class Companions:
         return len(document)
 
     def of(self, head: ObjectHead, *, about: str) -> tuple[Manifest, int] | None:
-        """What the object of this HEAD is made of, and how many bytes came for it; None where nobody says.
+        """What the object of this HEAD is made of, and how many bytes came for it.
+
+        None where that is unknown.
 
         Raises TransientError, PermanentError, AuthError.
         """

@@ -54,7 +54,7 @@ class Orphan:
 class Garbage:
     """What was found. `young`: orphans that may still be part of an upload; `named`: segments in use.
 
-    `unreadable`: large objects of which nobody can say what they are made of. As long as there is one, any
+    `unreadable`: large objects whose segments are unknown. As long as there is one, any
     segment that no other object names may be one of its parts: those are `undecided`, and none is an orphan.
     """
 
@@ -194,12 +194,12 @@ class Collector:
             for page in _pages(self._connection, container, versioned=versioned):
                 large = [row for row in page if self._may_be_large(row)]
                 found = self._worker_pool.each(partial(self._parts, container), large)
-                for row, told in zip(large, found, strict=True):
-                    if isinstance(told, frozenset):
-                        named |= told
-                    elif told is _Told.HIDDEN:
+                for row, payload in zip(large, found, strict=True):
+                    if isinstance(payload, frozenset):
+                        named |= payload
+                    elif payload is _Told.HIDDEN:
                         unreadable.add(str(row.get("name")))
-                    settled = settled and told is not _Told.GONE
+                    settled = settled and payload is not _Told.GONE
         return named, unreadable, settled
 
     def _may_be_large(self, row: Mapping[str, Any]) -> bool:
@@ -217,8 +217,8 @@ class Collector:
         if key in self._read and self._stands(url, version, etag):
             return self._read[key]
         query = urlencode({"version-id": version}) if version else ""
-        if self._limits.hides_manifests and (told := self._told(url, version)) is not _Told.HIDDEN:
-            return told  # what the cluster itself says of its own is still asked for: a later one may tell
+        if self._limits.hides_manifests and (payload := self._told(url, version)) is not _Told.HIDDEN:
+            return payload  # what the cluster itself says of its own is still asked for: a later one may tell
         try:
             found = asked(self._connection, url, query=query, about=name)
         except NotFound:

@@ -232,7 +232,11 @@ def fragmentation_of(steps: Sequence[Step], thresholds: LayoutLimits) -> Fragmen
 
     Dead bytes count for each segment once: all bytes of a named segment are stored, used or not.
     """
-    objects = [_length(step) for step in steps if not isinstance(step, InlineBytes)]
+    objects = [
+        step.length if isinstance(step, Segment) else step.size
+        for step in steps
+        if not isinstance(step, InlineBytes)
+    ]
     inline = sum(step.size for step in steps if isinstance(step, InlineBytes))
     return Fragmentation(
         parts=len(objects),
@@ -260,15 +264,14 @@ def _translated(old: Manifest, changes: Iterable[Copy | NewBytes]) -> list[_Piec
             part, start = old.parts[index], starts[index]
             until = min(end, starts[index + 1])
             if until > at:
-                pieces.append(_part(part, at - start, until - start))
+                if isinstance(part, Inline):
+                    # Bytes of the old manifest have to be sent again with the new one.
+                    pieces.append(NewBytes(until - at))
+                else:
+                    low, high = part.start + at - start, part.start + until - start
+                    pieces.append(replace(part, start=low, end=high))
             at, index = until, index + 1
     return pieces
-
-
-def _part(part: Segment | Inline, start: int, end: int) -> _Piece:
-    if isinstance(part, Inline):
-        return NewBytes(end - start)  # bytes of the old manifest have to be sent again with the new one
-    return replace(part, start=part.start + start, end=part.start + end)
 
 
 def _merged(pieces: Iterable[_Piece]) -> list[_Piece]:
@@ -516,10 +519,6 @@ def _cut(size: int, sizes: _Sizes) -> list[int]:
     elif rest:
         found.append(rest)
     return found
-
-
-def _length(step: Segment | Upload) -> int:
-    return step.length if isinstance(step, Segment) else step.size
 
 
 def _sent(pieces: Iterable[_Piece]) -> int:

@@ -1,7 +1,7 @@
-"""Large files go up as segments and a manifest that names them; of a changed one only what is new.
+"""Segmented uploads: large files as segments and a manifest; of a changed file only the new bytes.
 
 Segments are named by what they hold, so that none is ever overwritten with something else, and an upload that
-broke off finds those that it sent. They are nobody's until the manifest is put, which is the one moment in
+broke off finds those that it sent. No object uses them until the manifest is put, which is the one moment in
 which the object changes; `upload` sees to what stood there before. What no manifest names any more, `gc`
 removes after a grace time; so an old segment that a manifest does not name yet is not relied on.
 """
@@ -197,17 +197,14 @@ class _Held:
         held = cls()
         try:
             for piece in pieces:
-                held._add(piece)
+                held._file.write(piece)
+                held._md5.update(piece)
+                held._blake3.update(piece)
+                held.size += len(piece)
         except BaseException:
             held.close()
             raise
         return held
-
-    def _add(self, piece: bytes) -> None:
-        self._file.write(piece)
-        self._md5.update(piece)
-        self._blake3.update(piece)
-        self.size += len(piece)
 
     @property
     def etag(self) -> str:
@@ -455,7 +452,11 @@ class Segments:
         if manifest is None or not fits(manifest, old.version):
             found = self.layout(item.path, old.version)
             manifest, received = found if found is not None else (None, 0)
-        if manifest is None or manifest.size != old.size or not self._ours(manifest):
+        if manifest is None or manifest.size != old.size:
+            return None
+        # Only segments of our own making are reused: other tools overwrite and delete theirs.
+        start = f"{self.container}/{OURS}"
+        if not all(one.path.startswith(start) for one in manifest.segments):
             return None
         return sketch, manifest, received
 
@@ -490,8 +491,3 @@ class Segments:
                         del wanted[row.name]
                 marker = rows[-1].name
         return bool(wanted)
-
-    def _ours(self, manifest: Manifest) -> bool:
-        """Whether all segments are of our making: other tools overwrite and delete theirs."""
-        start = f"{self.container}/{OURS}"
-        return all(one.path.startswith(start) for one in manifest.segments)
