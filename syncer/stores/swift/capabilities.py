@@ -1,4 +1,4 @@
-"""What this cluster and this container offer, and their limits: `/info`, the container's headers. Asked once.
+"""Capabilities of a cluster and a container: `/info` and the container's headers, asked once.
 
 Where `/info` is switched off, Swift's own defaults are taken, and no extras.
 """
@@ -96,7 +96,7 @@ def container(connection: Connection, place: ContainerPath) -> Mapping[str, str]
 
 
 def pulse(connection: Connection, place: ContainerPath) -> bytes:
-    """What the container counts, as one token: equal ones are a hint that nothing happened in between.
+    """The container's counters as one token: an equal token hints that nothing changed in between.
 
     No more than a hint: the counters are late, and an edit that leaves number and size alone does not move
     them. Work elsewhere in the container does. Raises NotFound, StoreError.

@@ -1,8 +1,8 @@
-"""What the protocols of one store share: its root, its threads, and the look right before a change.
+"""SwiftContext: what the protocols of one root share, and the look right before a change.
 
-Swift has no condition on what it overwrites or deletes. So everything is looked at as late as can be, what
-is about to go is copied to the trash first, and what was written is looked at again; `WINDOW` says what is
-left open.
+Swift has no condition on what it overwrites or deletes. So every object is looked at as late as possible,
+what a change will replace is copied to the trash first, and what was written is looked at again; `WINDOW`
+says which race remains.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ItemT = TypeVar("ItemT")
 
 @dataclass(slots=True)
 class SwiftContext:
-    """One root, and those who work on it."""
+    """One root with its cache, its threads, and what is known of the cluster."""
 
     objects: Objects
     known: ObjectCache
@@ -60,7 +60,10 @@ class SwiftContext:
         return self.place.name(checked(path, prefix=self.place.prefix, longest=self.cluster.limits.max_name))
 
     def planned_on(self, path: RelPath, expected: Entry) -> ObjectHead:
-        """The object, if it is exactly what was planned on. Raises StaleError."""
+        """HEAD of the object, if it is exactly the version that was planned on. Raises StaleError.
+
+        Asked with X-Newest: the nearest replica may still have an older version.
+        """
         name = self.name(path)
         head = self.objects.head(name, newest=True)
         if head is None:
@@ -84,7 +87,7 @@ class SwiftContext:
     def made(
         self, path: RelPath, head: ObjectHead, *, digest: bytes | None, target: str | None = None
     ) -> Done:
-        """What we made is there and known from now on."""
+        """The outcome of a write: its object is put into the cache."""
         fact = fact_of(self.place.name(path), head, target=target)
         self.known.remember([fact])
         entry = fact.entry
@@ -93,7 +96,7 @@ class SwiftContext:
         return Done(entry=entry)
 
     def mark_directory(self, path: RelPath) -> None:
-        """A marker, unless there is one. Raises StaleError where something else is."""
+        """Make a directory's marker, unless there is one. Raises StaleError where another object is."""
         name = self.name(path)
         if self.heeds_new() or self.objects.head(name, newest=True) is None:
             reply = self.objects.put(name, b"", content_type=metadata.MARKER, only_new=True)
@@ -107,7 +110,7 @@ class SwiftContext:
             self.standing.add(path)
 
     def keep_directory(self, path: RelPath) -> None:
-        """Makes a directory last that is there by its files only: one of them is about to go."""
+        """Write a marker for a parent that exists by its files only, before one of them is deleted."""
         parent = split(path)[0]
         if not parent:
             return

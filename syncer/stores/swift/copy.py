@@ -1,8 +1,8 @@
-"""An object gets another name, or other metadata.
+"""Renames and metadata changes of objects.
 
-Swift has no rename: a copy within the cluster, then a delete. RACE: the copy overwrites what somebody puts at
-the new name after our look at it, and the delete takes what is written to the old name after our second look
-(versioned containers keep both).
+Swift has no rename: it is a copy within the cluster, then a delete. RACE: the copy overwrites what another
+client puts at the new name after the look at it, and the delete takes what is written to the old name after
+the second look (versioned containers keep both).
 """
 
 from __future__ import annotations

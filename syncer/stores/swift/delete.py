@@ -1,6 +1,6 @@
-"""Objects and directories go: copied to the trash first, looked at again right before.
+"""Deletes, and making and removing directories: objects are copied to the trash and looked at again first.
 
-A directory lasts until it is removed itself: before the last of its files may go, it gets a marker.
+A directory exists until it is removed itself: before the last of its files is deleted, it gets a marker.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""A large object read against an older version that is here: only the bytes that changed come over the wire.
+"""Downloads from Swift: whole objects, or of a large one only the bytes that changed.
 
-Two manifests tell which those are: that of the object, and that remembered of the older content. What both
-take from the same bytes of the same segment is the same (segments are never overwritten); what stands in
-the manifest came with it; the rest is fetched by ranges of the object, each only if it still is the version
-that is meant. The digest of the whole is compared before the last piece is handed out.
+`SwiftSource` reads one version of an object from the first byte to the last. `RangedSource` reads a large
+object against an older version that is here. Two manifests show which bytes changed: that of the object, and
+the cached one of the older content. What both take from the same bytes of the same segment is the same, since
+segments are never overwritten; inline bytes came with the manifest; the rest is fetched by ranges of the
+object, each only if the object still is the version that is meant. The digest of the whole is compared before
+the last piece is handed out, so a wrong or outdated manifest costs a transfer and never yields a wrong file.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
 # --------------------------------------------------------------------------------
 #
-# The content of one object: what was planned on or nothing, gone on with after a broken line, verified.
+# The content of one object: the planned version or an error, resumed after a broken connection, verified.
 #
 # Swift hands out one version from the first byte to the last; a second request says by If-Match which one
 # it goes on with. The whole is checked against our digest where there is one, and against the MD5 where the
@@ -52,7 +54,7 @@ _HELD = 24 << 20  # bytes of small files that are on their way
 
 
 class SwiftSource(RemoteSource):
-    """`ahead` hands out what was fetched before it was asked for."""
+    """The content of one object. `ahead` has the content of small files that were fetched early."""
 
     def __init__(
         self,
@@ -111,7 +113,7 @@ class SwiftSource(RemoteSource):
 
 
 class _Sums:
-    """Both hashes of what came so far."""
+    """Both hashes of the content so far."""
 
     def __init__(self) -> None:
         self._blake3 = blake3()
@@ -205,7 +207,7 @@ def lost(context: SwiftContext, path: RelPath, expected: Entry) -> StoreError | 
 
 
 class Ahead:
-    """Small files of a batch, fetched by many threads ahead of the one who reads them in order."""
+    """Read-ahead: small files of a batch, fetched by many threads while one reader takes them in order."""
 
     def __init__(self, context: SwiftContext, wanted: Sequence[tuple[RelPath, Entry]]) -> None:
         self._context = context
@@ -250,7 +252,7 @@ class Ahead:
         return SwiftSource(self._context, path, entry).whole()
 
     def _still_the_same(self) -> frozenset[str]:
-        """Of the objects whose content came early, those that did not change since."""
+        """Names of prefetched objects that did not change since."""
         early = self._context.prober.early
         held = {self._name(path): entry.version for path, entry in self._wanted}
         held = {name: version for name, version in held.items() if early.has(name, version)}
@@ -312,7 +314,10 @@ Run: TypeAlias = Here | There | Told
 
 
 def runs(new: Manifest, old: Manifest) -> list[Run]:
-    """Where each byte of the new content comes from, in order."""
+    """Where each byte of the new content comes from, in order.
+
+    The older version, the object, the manifest.
+    """
     return list(_joined(_runs(new, old)))
 
 
@@ -355,7 +360,7 @@ def _within(part: Segment, at: int, known: Sequence[tuple[int, int, int]]) -> It
 
 
 def _joined(found: Iterator[Run]) -> Iterator[Run]:
-    """Neighbours as one; and a little that is here between two fetches is fetched along."""
+    """Join neighbours; a short run that is here, between two that are fetched, is fetched along."""
     held: list[Run] = []
     for run in found:
         match held, run:
@@ -452,7 +457,7 @@ class RangedSource(RemoteSource):
             at += run.size
 
     def _read(self, older: LocalBasis, run: Here, at: int) -> Iterator[bytes]:
-        """From here; what the disk does not give back is fetched after all."""
+        """A run of the older version; what the disk cannot read is fetched from the object."""
         for place in range(0, run.size, PIECE):
             size = min(PIECE, run.size - place)
             try:
@@ -503,7 +508,7 @@ class RangedSource(RemoteSource):
 
     def _watched(self, pieces: Iterator[bytes], basis: LocalBasis | None) -> _Pieces | IndexingReader:
         keeper = self._segments.keeper
-        if keeper is None or (basis is not None and basis.start):  # half a content has no sketch
+        if keeper is None or (basis is not None and basis.start):  # a block index needs the whole content
             return _Pieces(pieces)
         old = keeper.sketch(basis.digest, basis.size) if basis is not None else None
         return keeper.watched(pieces, old, self._expected.size)
@@ -511,7 +516,7 @@ class RangedSource(RemoteSource):
     def _keep(
         self, watched: _Pieces | IndexingReader, basis: LocalBasis | None, manifest: Manifest | None
     ) -> None:
-        """For the next time, in either direction."""
+        """Store manifest and block index for the next delta, in either direction."""
         digest = self.entry.digest
         older = basis.digest if basis is not None and not basis.start else None
         if manifest is None and self._segments.keeper is not None:
@@ -538,7 +543,7 @@ class RangedSource(RemoteSource):
 
 
 class _Pieces:
-    """Pieces of which no sketch is made."""
+    """Pieces of which no block index is made."""
 
     sketch: BlockIndex | None = None
 

@@ -1,4 +1,4 @@
-"""Single names looked at afresh, digests learned, small files read."""
+"""Single names: stat, digests, and the content of small files."""
 
 from __future__ import annotations
 

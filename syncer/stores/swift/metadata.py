@@ -1,4 +1,4 @@
-"""What an object's metadata says of a file, and what we write there. Pure.
+"""Metadata of objects: mtime, digest, executable bit, symlinks, directory markers. Pure.
 
     X-Object-Meta-Mtime                seconds since 1970, up to nine decimals; rclone and `swift` use it, too
     X-Object-Meta-Syncer-Digest        BLAKE3-256 of the content in hex, a slash, the ETag that goes with it

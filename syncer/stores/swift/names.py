@@ -1,7 +1,7 @@
-"""Where a root is in an account, and which object stands for which path.
+"""Object names: the container and prefix of a root, and the object for each path. Pure.
 
-Pure. An object's name is the root's prefix followed by the path; both are UTF-8, and compare by bytes.
-Nothing is escaped: what another tool would call the object is what it is called.
+An object's name is the root's prefix followed by the path; both are UTF-8, and compare by bytes. Nothing is
+escaped: the object has the name that every other tool would give it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""Prefetch.
+"""Prefetch of tiny new objects: GET instead of HEAD, so that the download needs no second request.
 
-For new objects of at most 4 KiB, GET instead of HEAD, so that the download needs no second request.
-
-The response to a HEAD is hardly shorter than such an object. The content is kept until its file is read (64
-MiB in total, this run only); before it is handed out the object is found to be unchanged (`download.Ahead`).
+For objects of at most 4 KiB, whose HEAD is hardly shorter. The content is kept until its file is read (64 MiB
+in total, this run only); before it is handed out the object is found to be unchanged (`download.Ahead`).
 Content whose MD5 differs from the ETag is discarded.
 """
 

@@ -142,7 +142,7 @@ class _Sent:
 
 
 class Uploader:
-    """Sources are read in order, by the caller's thread; what was read is sent by many."""
+    """Reads sources in order, in the caller's thread; uploads what was read on the worker pool."""
 
     def __init__(self, preconditions: Preconditions, segments: Segments) -> None:
         self._preconditions = preconditions
@@ -151,24 +151,24 @@ class Uploader:
 
     def put(self, items: Sequence[WriteRequest]) -> Results:
         """See `engine.interfaces.Store.put`."""
-        flight, sent = _Flight(self._context.worker_pool), dict[int, _Sent]()
+        uploads, sent = _InProgress(self._context.worker_pool), dict[int, _Sent]()
         self._preconditions.many = sum(item.expected is None for item in items) >= MANY
         for index, item in enumerate(items):
-            while flight.full(item.size):
-                yield from _told(flight.landed(), sent)
+            while uploads.full(item.size):
+                yield from _told(uploads.next_ended(), sent)
             ready = self._prepared(index, item, sent)
             if callable(ready):
-                flight.begin(index, item, ready)
+                uploads.begin(index, item, ready)
             else:
                 yield index, ready
-        while flight.count:
-            yield from _told(flight.landed(), sent)
+        while uploads.count:
+            yield from _told(uploads.next_ended(), sent)
         yield from self._confirmed(items, sent)
 
     def _prepared(
         self, index: int, item: WriteRequest, sent: dict[int, _Sent]
     ) -> Outcome | Callable[[], Done]:
-        """What is left to do once the source was read; or how the item ended already."""
+        """The upload of an item whose source was read, as a function; or its outcome."""
         steps: list[Callable[[], Done]] = []
 
         def read() -> Done:
@@ -185,7 +185,10 @@ class Uploader:
         return steps[0] if steps else ended
 
     def _store(self, index: int, item: WriteRequest, content: _Content, sent: dict[int, _Sent]) -> Done:
-        """What replaces something is confirmed at once; what is new with all others of the batch (`sent`)."""
+        """Upload one item.
+
+        A replacement is verified at once, a new object with the others of the batch (`sent`).
+        """
         etag = hashlib.md5(content.data, usedforsecurity=False).hexdigest()
         before = self._preconditions.before(item)
         meta = meta_of(item, before.head, content.digest, etag)
@@ -247,8 +250,8 @@ def _read(item: WriteRequest) -> _Content:
     return _Content(data=bytes(held), digest=blake3(held).digest())
 
 
-class _Flight:
-    """What was read and is being sent. More waits than there are threads, so that none of them ever does."""
+class _InProgress:
+    """Uploads in progress. More of them wait than there are threads, so that no thread ever waits."""
 
     def __init__(self, worker_pool: WorkerPool) -> None:
         self.count = 0
@@ -257,7 +260,7 @@ class _Flight:
         self._ended: SimpleQueue[tuple[int, int, Future[Outcome]]] = SimpleQueue()
 
     def full(self, size: int) -> bool:
-        """Whether so many bytes more have to wait."""
+        """Whether an item of so many bytes has to wait."""
         return bool(self.count) and (
             self.count >= self._worker_pool.size * _QUEUED or self._held + size > _HELD
         )
@@ -267,8 +270,8 @@ class _Flight:
         future = self._worker_pool.pool.submit(attempt, item.path, ready)
         future.add_done_callback(lambda ended: self._ended.put((index, item.size, ended)))
 
-    def landed(self) -> tuple[int, Outcome]:
-        """The next one that is at its end; waits for it. Raises AuthError."""
+    def next_ended(self) -> tuple[int, Outcome]:
+        """The next upload that ended; waits for it. Raises AuthError."""
         index, size, future = self._ended.get()
         self.count, self._held = self.count - 1, self._held - size
         return index, future.result()

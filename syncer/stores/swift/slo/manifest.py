@@ -193,7 +193,7 @@ class Manifests:
         self._written = 0
 
     def get(self, digest: bytes | None) -> Manifest | None:
-        """What gave the content with this digest, somewhere, once."""
+        """A manifest of the content with this digest."""
         if self._folder is None or digest is None:
             return None
         place = self._place(self._folder, digest)
@@ -205,7 +205,7 @@ class Manifests:
         return found
 
     def keep(self, digest: bytes, manifest: Manifest, *, instead: bytes | None = None) -> None:
-        """Remembers it, in the place of what was agreed before."""
+        """Store a manifest, in place of the one of the content before."""
         if self._folder is None:
             return
         temporary = self._folder / f".new-{secrets.token_hex(8)}"
@@ -221,7 +221,7 @@ class Manifests:
         self._bound(self._folder)
 
     def discard(self, digest: bytes) -> None:
-        """Forgets one."""
+        """Remove a manifest."""
         if self._folder is not None:
             _drop(self._place(self._folder, digest))
 
@@ -239,7 +239,7 @@ class Manifests:
 
 
 def fits(manifest: Manifest | None, version: Version) -> bool:
-    """Whether the object of this version is made so."""
+    """Whether the manifest is that of this version of an object: by the ETag."""
     return manifest is not None and manifest.etag == objects.etag_in(version)
 
 

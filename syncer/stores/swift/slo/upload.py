@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 # --------------------------------------------------------------------------------
 #
-# The content of one file on its way into segments: read once in order, cut, and sent by several threads.
+# The upload of segments: the content is read once in order, cut, and sent by several threads.
 #
 # A segment that is there already is not sent again. Where it may be so old that `gc` has its eye on it, the
 # same bytes go up under another name. Ours are apart from those of other tools, which list, and may delete,
@@ -81,7 +81,7 @@ def segment_name(name: str, digest: bytes, *, longest: int) -> str:
 
 
 class SegmentUpload:
-    """One upload. `sent` counts the bytes of segments that crossed."""
+    """Uploads the segments of one file. `sent` counts the bytes that were transferred."""
 
     def __init__(self, context: SwiftContext, path: RelPath) -> None:
         self._context = context
@@ -93,7 +93,7 @@ class SegmentUpload:
         self.sent = 0
 
     def parts(self, steps: Sequence[Step], chunks: Iterator[bytes]) -> list[Part]:
-        """What the steps become, once all of it is in the cluster. Raises what reading and sending do."""
+        """The manifest's parts, once all segments are stored. Raises what reading and sending raise."""
         stream = _Stream(chunks, self._path)
         parts: list[Part | Future[Segment]] = []
         try:
@@ -235,7 +235,7 @@ class _Held:
 
 
 class _Stream:
-    """Chunks of any size, taken by measure."""
+    """A stream of chunks, read by number of bytes."""
 
     def __init__(self, chunks: Iterator[bytes], path: RelPath) -> None:
         self._chunks = chunks
@@ -255,7 +255,7 @@ class _Stream:
             yield bytes(piece)
 
     def skip(self, size: int) -> None:
-        """Lets the next `size` bytes go by."""
+        """Skip the next `size` bytes."""
         for _ in self.take(size):
             pass
 
@@ -300,7 +300,7 @@ def put_segmented(preconditions: Preconditions, segments: Segments, item: WriteR
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """A content of which every part is in the cluster; nothing names it yet."""
+    """A content whose segments are all stored; no manifest names them yet."""
 
     manifest: Manifest
     digest: bytes
@@ -354,7 +354,7 @@ class Segments:
         return True
 
     def upload(self, item: WriteRequest) -> Ready:
-        """Everything but the manifest. Raises ChangedUnderUs, StoreError."""
+        """Upload everything but the manifest. Raises ChangedUnderUs, StoreError."""
         if item.source is None:
             raise Unholdable(f"{printable(item.path)}: no content", path=item.path)
         features = self.context.cluster.limits.features
@@ -383,12 +383,15 @@ class Segments:
         return self.context.objects.connection.ask(call)
 
     def forget(self, item: WriteRequest) -> None:
-        """The old content is not in the cluster as it was: the next try sends the file whole."""
+        """Forget the block index of the old content.
+
+        Its segments are gone, so the next attempt sends everything.
+        """
         if self.keeper is not None and item.expected is not None:
             self.keeper.drop(item.expected.digest, unless=None)
 
     def agreed(self, item: WriteRequest, ready: Ready) -> None:
-        """What the next delta needs is kept."""
+        """Store the manifest and the block index for the next delta."""
         before = item.expected.digest if item.expected is not None else None
         self.manifests.keep(ready.digest, ready.manifest, instead=before)
         if self.keeper is not None:
@@ -413,7 +416,7 @@ class Segments:
     def _changed(
         self, item: WriteRequest, features: SloFeatures, sketch: BlockIndex, old: Manifest, received: int
     ) -> Ready:
-        """The file is read twice: to find out what is new, and to send that."""
+        """Upload the changed parts. The file is read twice: to find what is new, and to send it."""
         from syncer.delta.indexed_delta import difference
 
         made = difference(sketch, HashedUpload(item).chunks(), workers=workers())
@@ -441,7 +444,10 @@ class Segments:
         return manifest, uploading.sent + len(manifest.encoded())
 
     def _old(self, item: WriteRequest) -> tuple[BlockIndex, Manifest, int] | None:
-        """What is kept of the content that is replaced, how it is laid out, and what asking for that cost."""
+        """Block index and manifest of the replaced content, and the bytes received for them.
+
+        None if unknown.
+        """
         old = item.expected
         if self.keeper is None or old is None or old.kind is not Kind.FILE:
             return None
