@@ -21,7 +21,7 @@ from syncer.stores.http.json import Malformed
 from syncer.stores.http.origins import same_origin
 from syncer.stores.orange import items
 from syncer.stores.orange.items import File, Folder
-from syncer.stores.orange.session import ANSWER_BYTES, FLAT_BYTES, Call, OrangeSession
+from syncer.stores.orange.session import ANSWER_BYTES, FLAT_BYTES, OrangeRequest, OrangeSession
 from syncer.wire.bounded_json import loads
 
 API_URL = "https://api.orange.com/cloud/v1"
@@ -31,7 +31,7 @@ _VALUES = 6  # bytes that the values of an answer may take for each of its text:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class OrangePage:
     """A response about a folder: the folder itself, and its items as JSON."""
 
     itself: Folder
@@ -40,7 +40,7 @@ class Page:
     asked_ns: int | None
 
 
-class Api:
+class OrangeApi:
     """Safe to share between threads. `restricted`: the application's own folder is the root."""
 
     def __init__(
@@ -71,7 +71,7 @@ class Api:
         offset: int = 0,
         limit: int | None = None,
         about: str = "",
-    ) -> Page:
+    ) -> OrangePage:
         """A folder ("" for the root) and what is in it, or (`flat`) in all of its subtree."""
         params: dict[str, str] = {}
         if flat:
@@ -86,7 +86,7 @@ class Api:
         files, folders = found.get("files", []), found.get("subfolders", [])
         if not isinstance(files, list) or not isinstance(folders, list):
             raise TransientError(f"{about or 'the root'}: the service gives no listing", path=about)
-        return Page(
+        return OrangePage(
             itself=_understood(lambda: items.folder(found), about),
             files=tuple(files),
             folders=tuple(folders),
@@ -112,7 +112,9 @@ class Api:
         headers = {"Accept": "*/*"}
         if start:
             headers["Range"] = f"bytes={start}-"
-        return self.session.send(Call(method="GET", url=url, headers=headers, about=about), stream=True)
+        return self.session.send(
+            OrangeRequest(method="GET", url=url, headers=headers, about=about), stream=True
+        )
 
     def free(self) -> int | None:
         """Bytes that can still be written; None where the service does not say."""
@@ -151,7 +153,7 @@ class Api:
         description = {"name": name, "size": str(content.length or 0)}  # the service wants the size as text
         if parent:
             description["folder"] = parent
-        call = Call(
+        call = OrangeRequest(
             method="POST",
             url=f"{self._content}/files/content",
             body=multipart("file", name, content, before=json.dumps(description)),
@@ -194,7 +196,7 @@ class Api:
         most: int = ANSWER_BYTES,
     ) -> requests.Response:
         asked = {**self._flags, **(params or {})}
-        call = Call(
+        call = OrangeRequest(
             method=method, url=f"{self._api}/{where}", params=asked, json=json, about=about, max_bytes=most
         )
         return self.session.send(call)

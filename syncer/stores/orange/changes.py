@@ -10,7 +10,7 @@ from syncer.engine.model import Done, Entry, RelPath
 from syncer.stores.orange.cache import FILE, FOLDER, GONE, CachedItem
 from syncer.stores.orange.context import Item, OrangeRoot
 from syncer.stores.orange.items import DIRECTORY, File, Folder
-from syncer.stores.orange.listing import Lister
+from syncer.stores.orange.listing import OrangeLister
 from syncer.stores.orange.moves import make
 from syncer.stores.orange.trash import OrangeTrash
 from syncer.stores.remote.changes import RemoteChanges
@@ -20,7 +20,7 @@ class OrangeChanges(RemoteChanges[Item]):
     """The changes of one root. `now_ns` is the wall time, by which the cache ages our own writes."""
 
     def __init__(
-        self, root: OrangeRoot, trash: OrangeTrash, lister: Lister, *, now_ns: Callable[[], int]
+        self, root: OrangeRoot, trash: OrangeTrash, lister: OrangeLister, *, now_ns: Callable[[], int]
     ) -> None:
         super().__init__(root, trash)
         self._orange = root

@@ -22,14 +22,14 @@ from syncer.stores.orange.cache import FILE, CachedItem
 from syncer.stores.orange.context import OrangeRoot
 from syncer.stores.orange.items import MARGIN_NS, File
 from syncer.stores.orange.moves import carry
-from syncer.stores.orange.staging import Staged, Staging
+from syncer.stores.orange.staging import OrangeStaging, StagedFile
 from syncer.stores.orange.trash import OrangeTrash
 from syncer.stores.stale import StaleError
 
 _LONGEST_WAIT_NS = 3 * MARGIN_NS
 
 
-def settle(root: OrangeRoot, staged: Sequence[Staged]) -> None:
+def settle(root: OrangeRoot, staged: Sequence[StagedFile]) -> None:
     """Wait until a later write would show another date than the staged files; not for a clock far ahead."""
     missing = [
         s.file.date_ns + MARGIN_NS - s.file.asked_ns
@@ -41,7 +41,9 @@ def settle(root: OrangeRoot, staged: Sequence[Staged]) -> None:
         root.api.session.clock.sleep(longest / 1e9)
 
 
-def install(root: OrangeRoot, trash: OrangeTrash, staging: Staging, staged: Staged, *, now_ns: int) -> Done:
+def install(
+    root: OrangeRoot, trash: OrangeTrash, staging: OrangeStaging, staged: StagedFile, *, now_ns: int
+) -> Done:
     """Raises StaleError, StoreError; then the name holds what it held, and the staged file is deleted."""
     path, target = staged.item.path, root.at(staged.item.path)
     try:

@@ -10,7 +10,7 @@ from syncer.engine.model import Entry, Kind, RelPath
 from syncer.engine.paths import printable, split
 from syncer.errors import NotFound, TransientError
 from syncer.stores.http.json import Malformed
-from syncer.stores.orange.api import Api, Page
+from syncer.stores.orange.api import OrangeApi, OrangePage
 from syncer.stores.orange.cache import ItemCache
 from syncer.stores.orange.ids import Ids
 from syncer.stores.orange.items import DIRECTORY, File, Folder
@@ -35,7 +35,7 @@ CAPABILITIES = Capabilities(
 class OrangeRoot(RemoteRoot[Item]):
     """One root: the folder `base` of the account ("" for all of it)."""
 
-    api: Api
+    api: OrangeApi
     base: RelPath
     cache: ItemCache
     capabilities: Capabilities = CAPABILITIES
@@ -78,7 +78,7 @@ class OrangeRoot(RemoteRoot[Item]):
             raise NotFound(f"{printable(place)}: no such folder", path=place)
         return found.id
 
-    def page(self, place: RelPath, *, offset: int = 0, flat: bool = False) -> Page:
+    def page(self, place: RelPath, *, offset: int = 0, flat: bool = False) -> OrangePage:
         """One page of a folder of the account. Raises NotFound, StoreError."""
         try:
             page = self.api.page(self.folder_id(place), offset=offset, flat=flat, about=place)

@@ -27,11 +27,11 @@ from syncer.errors import AuthError, NotFound, PermanentError, PreconditionFaile
 from syncer.stores.http.bodies import Overlarge
 from syncer.stores.http.json import Malformed
 from syncer.stores.orange import items as values
-from syncer.stores.orange.api import Page
+from syncer.stores.orange.api import OrangePage
 from syncer.stores.orange.cache import FILE, FOLDER, GONE, CachedItem
 from syncer.stores.orange.context import Item, OrangeRoot
 from syncer.stores.orange.items import DIRECTORY, File, Folder
-from syncer.stores.orange.staging import Staging
+from syncer.stores.orange.staging import OrangeStaging
 from syncer.wire.bounded_json import TooLarge
 
 log = logging.getLogger(__name__)
@@ -52,13 +52,13 @@ class Odd:
     message: str
 
 
-class Lister:
+class OrangeLister:
     """Lists directories.
 
     Safe to share between threads. `now_ns` is the wall time, which ages our own writes.
     """
 
-    def __init__(self, root: OrangeRoot, staging: Staging, *, now_ns: Callable[[], int]) -> None:
+    def __init__(self, root: OrangeRoot, staging: OrangeStaging, *, now_ns: Callable[[], int]) -> None:
         self._root = root
         self._staging = staging
         self._now_ns = now_ns
@@ -235,7 +235,7 @@ def _entry(child: Item, note: CachedItem | None) -> Entry:
     return child.entry(note.digest if known and note is not None else None)
 
 
-def _complete(fetch: Callable[[int], Page]) -> Page:
+def _complete(fetch: Callable[[int], OrangePage]) -> OrangePage:
     """All pages of a listing.
 
     A single page was taken at one moment; several are taken until two passes agree, since an item may move
@@ -251,7 +251,7 @@ def _complete(fetch: Callable[[int], Page]) -> Page:
     raise TransientError(f"{page.itself.name or 'the root'}: it changes faster than it can be listed")
 
 
-def _passed(fetch: Callable[[int], Page]) -> tuple[Page, int]:
+def _passed(fetch: Callable[[int], OrangePage]) -> tuple[OrangePage, int]:
     """All pages of one pass, and their number.
 
     It is not documented whether an offset counts files, folders or both together: both offsets are tried
@@ -274,7 +274,7 @@ def _passed(fetch: Callable[[int], Page]) -> tuple[Page, int]:
             if len(files) + len(folders) > before:
                 pages, grown = pages + 1, True
                 break
-    whole = Page(
+    whole = OrangePage(
         itself=first.itself,
         files=tuple(files.values()),
         folders=tuple(folders.values()),
@@ -288,7 +288,7 @@ def _id(document: object) -> str:
     return found if isinstance(found, str) else repr(document)
 
 
-def _items(page: Page) -> Iterator[Item | Odd]:
+def _items(page: OrangePage) -> Iterator[Item | Odd]:
     for document in page.files:
         yield _understood(lambda document=document: values.file(document, page.asked_ns))  # type: ignore[misc]
     for document in page.folders:

@@ -12,9 +12,9 @@ from syncer.stores.http.bodies import Body
 from syncer.stores.orange.context import OrangeRoot
 from syncer.stores.orange.download import small
 from syncer.stores.orange.items import Folder
-from syncer.stores.orange.listing import Lister
+from syncer.stores.orange.listing import OrangeLister
 from syncer.stores.orange.moves import carry, ensure, make
-from syncer.stores.orange.staging import Staging
+from syncer.stores.orange.staging import OrangeStaging
 from syncer.stores.orange.trash import OrangeTrash
 from syncer.stores.stale import StaleError
 
@@ -23,7 +23,7 @@ SETTLING = 2.0  # seconds after which the marker of another machine's first run 
 _LONGEST = 1024  # bytes of a marker worth reading
 
 
-def state(root: OrangeRoot, lister: Lister) -> RootState | None:
+def state(root: OrangeRoot, lister: OrangeLister) -> RootState | None:
     """The state of the root; None if there is none. Raises StoreError."""
     found = root.stat("")
     if found is None:
@@ -38,7 +38,7 @@ def state(root: OrangeRoot, lister: Lister) -> RootState | None:
     return RootState(marker=marker, device="", empty=empty)
 
 
-def create(root: OrangeRoot, staging: Staging) -> None:
+def create(root: OrangeRoot, staging: OrangeStaging) -> None:
     """Make the root folder.
 
     Raises NotFound if its parent is missing, PermanentError if a file is in the way.
@@ -62,7 +62,7 @@ def create(root: OrangeRoot, staging: Staging) -> None:
 
 
 def mark(
-    root: OrangeRoot, staging: Staging, trash: OrangeTrash, marker: str, *, only_first: bool = False
+    root: OrangeRoot, staging: OrangeStaging, trash: OrangeTrash, marker: str, *, only_first: bool = False
 ) -> None:
     """Writes the marker whole or not at all: a former one is in the trash before the new one has its name.
 

@@ -28,7 +28,7 @@ _REFUSAL_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call(Request):
+class OrangeRequest(Request):
     """A request to Orange Cloud."""
 
     headers: Mapping[str, str] = field(default_factory=lambda: {"Accept": "application/json"})

@@ -22,7 +22,7 @@ from syncer.stores.stale import StaleError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Staged:
+class StagedFile:
     """An uploaded item: `path` is the account's path of its content, `file` what the service says of it."""
 
     item: WriteRequest
@@ -31,7 +31,7 @@ class Staged:
     digest: bytes
 
 
-class Staging:
+class OrangeStaging:
     """The private names of one run. Safe to share between threads."""
 
     def __init__(self, root: OrangeRoot, tag: str) -> None:
@@ -40,7 +40,7 @@ class Staging:
         self._lock = threading.Lock()
         self._alive: set[str] = set()  # private names that this run uses
 
-    def upload(self, item: WriteRequest) -> Staged:
+    def upload(self, item: WriteRequest) -> StagedFile:
         """Upload all of an item's content. Raises StaleError, what its source raises, StoreError."""
         content = HashedUpload(item)
         body = Body(open=content.chunks, length=item.size)
@@ -50,7 +50,7 @@ class Staging:
             raise TransientError(
                 f"{printable(item.path)}: the uploaded file has another length", path=item.path
             )
-        return Staged(item=item, path=path, file=file, digest=content.digest)
+        return StagedFile(item=item, path=path, file=file, digest=content.digest)
 
     def sent(self, directory: RelPath, content: Body, *, about: RelPath) -> tuple[RelPath, File]:
         """Upload content into a directory of the root: its path (the account's), and the file there."""

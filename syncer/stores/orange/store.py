@@ -43,15 +43,15 @@ from syncer.errors import (
 )
 from syncer.stores import absence
 from syncer.stores.orange import root
-from syncer.stores.orange.api import Api
+from syncer.stores.orange.api import OrangeApi
 from syncer.stores.orange.cache import ItemCache
 from syncer.stores.orange.changes import OrangeChanges
 from syncer.stores.orange.commit import install, settle
 from syncer.stores.orange.context import OrangeRoot
 from syncer.stores.orange.download import OrangeSource, small
 from syncer.stores.orange.items import DIRECTORY
-from syncer.stores.orange.listing import AT_ONCE, Lister
-from syncer.stores.orange.staging import Staged, Staging
+from syncer.stores.orange.listing import AT_ONCE, OrangeLister
+from syncer.stores.orange.staging import OrangeStaging, StagedFile
 from syncer.stores.orange.trash import OrangeTrash
 from syncer.stores.remote.download import read_through
 from syncer.stores.remote.outcomes import put_staged, run_each
@@ -68,7 +68,7 @@ class OrangeStore:
 
     def __init__(
         self,
-        api: Api,
+        api: OrangeApi,
         path: str = "",
         *,
         identity: str,
@@ -86,9 +86,9 @@ class OrangeStore:
         self._trash_days = trash_days
         base = "/".join(name for name in path.split("/") if name)
         self._root = OrangeRoot(api=api, base=base, cache=ItemCache(cache))
-        self._staging = Staging(self._root, tag)
+        self._staging = OrangeStaging(self._root, tag)
         self._trash = OrangeTrash(self._root, tag)
-        self._lister = Lister(self._root, self._staging, now_ns=clock.now_ns)
+        self._lister = OrangeLister(self._root, self._staging, now_ns=clock.now_ns)
         self._changes = OrangeChanges(self._root, self._trash, self._lister, now_ns=clock.now_ns)
         self._free_space = FreeSpace(api.free, clock)
         self._failed = False
@@ -188,7 +188,7 @@ class OrangeStore:
         )
         yield from self._tracked(results)
 
-    def _stage(self, item: WriteRequest) -> Staged:
+    def _stage(self, item: WriteRequest) -> StagedFile:
         self._lister.outdated()
         self._root.check_holdable(item.path, item.kind)
         if item.expected is not None:

@@ -88,7 +88,7 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class SmartFilePage:
     """One page of a directory: itself, its children as the service describes them, and the paging as told."""
 
     itself: Info
@@ -114,7 +114,7 @@ class Overtaxed(Exception):
         self.error = error
 
 
-class Api:
+class SmartFileApi:
     """All raise what `HttpSession.request` raises; `NotFound` always means that the path is not there."""
 
     def __init__(self, session: HttpSession) -> None:
@@ -126,7 +126,7 @@ class Api:
         response = self.session.request("GET", f"api/2/path/info{quoted(path)}/", about=path)
         return _info(response, path)
 
-    def page(self, path: str, page: int, limit: int) -> Page:
+    def page(self, path: str, page: int, limit: int) -> SmartFilePage:
         """Children of a directory; NotFound for what is none. Raises Overtaxed, for a large `limit` also."""
         params = {"children": "true", "limit": str(limit), "page": str(page)}
         response = self.session.request(
@@ -144,7 +144,7 @@ class Api:
             raise TransientError(f"{path}: the listing has no children", path=path)
         payload = (json.number(found.get(key)) for key in ("page", "pages", "total"))
         number, pages, total = payload
-        return Page(itself=itself, children=tuple(children), page=number, pages=pages, total=total)
+        return SmartFilePage(itself=itself, children=tuple(children), page=number, pages=pages, total=total)
 
     def content(
         self, path: str, *, start: int = 0, end: int | None = None, etag: str = ""

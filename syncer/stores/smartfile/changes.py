@@ -12,15 +12,17 @@ from syncer.stores.remote.changes import RemoteChanges
 from syncer.stores.smartfile.attributes import Mark
 from syncer.stores.smartfile.context import SmartFileRoot
 from syncer.stores.smartfile.info import DIRECTORY, Info
-from syncer.stores.smartfile.listing import Lister
-from syncer.stores.smartfile.staging import Staging
+from syncer.stores.smartfile.listing import SmartFileLister
+from syncer.stores.smartfile.staging import SmartFileStaging
 from syncer.stores.smartfile.trash import SmartFileTrash
 
 
 class SmartFileChanges(RemoteChanges[Info]):
     """The changes of one root."""
 
-    def __init__(self, root: SmartFileRoot, trash: SmartFileTrash, staging: Staging, lister: Lister) -> None:
+    def __init__(
+        self, root: SmartFileRoot, trash: SmartFileTrash, staging: SmartFileStaging, lister: SmartFileLister
+    ) -> None:
         super().__init__(root, trash)
         self._smartfile = root
         self._staging = staging

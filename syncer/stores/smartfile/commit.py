@@ -21,7 +21,7 @@ from syncer.errors import StoreError, TransientError
 from syncer.stores.smartfile import attributes
 from syncer.stores.smartfile.context import SmartFileRoot, move
 from syncer.stores.smartfile.info import MARGIN_NS
-from syncer.stores.smartfile.staging import Staged, Staging
+from syncer.stores.smartfile.staging import SmartFileStaging, StagedUpload
 from syncer.stores.smartfile.trash import SmartFileTrash
 from syncer.stores.stale import StaleError
 
@@ -30,7 +30,7 @@ _LOOKS, _PAUSE = 6, 0.4  # seconds
 _OURS = frozenset({attributes.ATTRIBUTE, attributes.MODIFIED, attributes.FOREIGN_DIGEST})
 
 
-def settle(root: SmartFileRoot, staged: Sequence[Staged]) -> None:
+def settle(root: SmartFileRoot, staged: Sequence[StagedUpload]) -> None:
     """Wait until a later write would show another time than the staged files; not for a clock far ahead.
 
     The clock is the service's: its responses show it in whole seconds, and some a little late, so it is read
@@ -55,7 +55,9 @@ def settle(root: SmartFileRoot, staged: Sequence[Staged]) -> None:
             clock.sleep(_PAUSE)
 
 
-def install(root: SmartFileRoot, staging: Staging, trash: SmartFileTrash, staged: Staged) -> Done:
+def install(
+    root: SmartFileRoot, staging: SmartFileStaging, trash: SmartFileTrash, staged: StagedUpload
+) -> Done:
     """Raises StaleError, StoreError; then the name holds what it held, and the staged file is removed."""
     path = staged.item.path
     try:
@@ -90,7 +92,9 @@ def install(root: SmartFileRoot, staging: Staging, trash: SmartFileTrash, staged
     )
 
 
-def _entry(root: SmartFileRoot, staging: Staging, staged: Staged, asked_ns: int | None) -> Entry:
+def _entry(
+    root: SmartFileRoot, staging: SmartFileStaging, staged: StagedUpload, asked_ns: int | None
+) -> Entry:
     """The entry of what was uploaded, never of a later edit.
 
     `asked_ns`: the service's clock at the last look before the rename. Trusted if that was a later second

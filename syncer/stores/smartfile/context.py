@@ -9,7 +9,7 @@ from syncer.errors import NotFound, PreconditionFailed
 from syncer.stores.remote.effects import move_once
 from syncer.stores.remote.root import RemoteRoot
 from syncer.stores.smartfile import attributes
-from syncer.stores.smartfile.api import Api
+from syncer.stores.smartfile.api import SmartFileApi
 from syncer.stores.smartfile.info import DIRECTORY, Info
 
 WINDOW = (
@@ -23,7 +23,7 @@ CAPABILITIES = Capabilities(any_bytes=False, window=WINDOW)
 class SmartFileRoot(RemoteRoot[Info]):
     """One root. `root` is its path at the service, without a slash at the end ("" for the account's)."""
 
-    def __init__(self, api: Api, root: str) -> None:
+    def __init__(self, api: SmartFileApi, root: str) -> None:
         self.api = api
         self.root = root
         self.capabilities = CAPABILITIES
@@ -53,7 +53,7 @@ def join_root(root: str, path: RelPath) -> str:
     return f"{root}/{path}" if path else root or "/"
 
 
-def look(api: Api, path: str) -> Info | None:
+def look(api: SmartFileApi, path: str) -> Info | None:
     """What stands at a path of the service; None if nothing does."""
     try:
         return api.info(path)
@@ -61,7 +61,7 @@ def look(api: Api, path: str) -> Info | None:
         return None
 
 
-def move(api: Api, origin: str, path: str) -> None:
+def move(api: SmartFileApi, origin: str, path: str) -> None:
     """Rename, with paths of the service; see `effects.move_once`. Raises what `Api.rename` raises."""
     move_once(
         lambda: api.rename(origin, path),
@@ -70,7 +70,7 @@ def move(api: Api, origin: str, path: str) -> None:
     )
 
 
-def make_all(api: Api, root: str, directory: str) -> None:
+def make_all(api: SmartFileApi, root: str, directory: str) -> None:
     """Make a directory of ours, and those above it below a root that stands, whether or not `mkdir` does."""
     try:
         api.mkdir(directory)

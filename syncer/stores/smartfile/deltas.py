@@ -26,9 +26,16 @@ from syncer.engine.paths import printable, split
 from syncer.errors import AuthError, BadDelta, LocalError, StoreError, TransientError
 from syncer.stores.http.bodies import Body, multipart
 from syncer.stores.http.client import pieces
-from syncer.stores.smartfile.api import Api, Lost, quoted
+from syncer.stores.smartfile.api import Lost, SmartFileApi, quoted
 from syncer.stores.smartfile.context import SmartFileRoot, look
-from syncer.stores.smartfile.staging import Digester, Digests, Staged, Staging, digests_of, upload_of
+from syncer.stores.smartfile.staging import (
+    Digester,
+    Digests,
+    SmartFileStaging,
+    StagedUpload,
+    digests_of,
+    upload_of,
+)
 
 log = logging.getLogger(__name__)
 WORTH_IT = 64 << 10  # bytes of either content below which the requests cost more than the bytes
@@ -93,7 +100,9 @@ def worth_patching(item: WriteRequest) -> bool:
     return min(old.size, item.size) >= WORTH_IT
 
 
-def patched(root: SmartFileRoot, staging: Staging, item: WriteRequest, crossed: Crossed) -> Staged | None:
+def patched(
+    root: SmartFileRoot, staging: SmartFileStaging, item: WriteRequest, crossed: Crossed
+) -> StagedUpload | None:
     """Patch a copy of the old content into the new one; None: the whole has to be sent.
 
     The copy is in a folder of its own in our work directory, where no other client writes: so the base of the
@@ -101,7 +110,7 @@ def patched(root: SmartFileRoot, staging: Staging, item: WriteRequest, crossed: 
     the content that was read here. Raises what the item's source raises, AuthError.
     """
     folder: str | None = None
-    staged: Staged | None = None
+    staged: StagedUpload | None = None
     upload, spool = upload_of(item), Spool()
     try:
         directory, name = staging.place()
@@ -133,7 +142,7 @@ def patched(root: SmartFileRoot, staging: Staging, item: WriteRequest, crossed: 
                 root.repaired += 1
                 log.warning("%s: the patched file is not right; sending the whole", printable(item.path))
                 raise
-            staged = Staged(
+            staged = StagedUpload(
                 item=item,
                 path=path,
                 info=staging.noted(path, arrived, item, content.blake3),
@@ -164,7 +173,7 @@ class _SourceError(Exception):
         self.error = error
 
 
-def _signature(api: Api, path: str, crossed: Crossed) -> Signature:
+def _signature(api: SmartFileApi, path: str, crossed: Crossed) -> Signature:
     """The signature of the copy. Raises BadDelta, also for one that is shorter than the content needs."""
     size = api.info(path).size
     wish = {"block_size": str(parameters(size).block_len)}
@@ -213,7 +222,7 @@ def worth_fetching(basis: LocalBasis | None, size: int) -> bool:
     return basis is not None and not basis.start and min(basis.size, size) >= WORTH_IT
 
 
-def fetched(api: Api, path: str, basis: LocalBasis, size: int, crossed: Crossed) -> Fetched | None:
+def fetched(api: SmartFileApi, path: str, basis: LocalBasis, size: int, crossed: Crossed) -> Fetched | None:
     """The delta from the basis to the service's content, applied once for its digests; None: get the whole.
 
     Raises AuthError.
@@ -234,7 +243,7 @@ def fetched(api: Api, path: str, basis: LocalBasis, size: int, crossed: Crossed)
     return None
 
 
-def _delta(api: Api, path: str, basis: LocalBasis, crossed: Crossed) -> Iterator[bytes]:
+def _delta(api: SmartFileApi, path: str, basis: LocalBasis, crossed: Crossed) -> Iterator[bytes]:
     fine = parameters(basis.size)
     length = len(fine.header) + -(-basis.size // fine.block_len) * fine.width
     body = multipart(

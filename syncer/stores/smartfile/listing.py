@@ -18,7 +18,7 @@ from syncer.engine.paths import is_private
 from syncer.errors import NotFound, TransientError, Unreadable
 from syncer.stores.http.json import Malformed
 from syncer.stores.smartfile import info
-from syncer.stores.smartfile.api import Api, Overtaxed, Page
+from syncer.stores.smartfile.api import Overtaxed, SmartFileApi, SmartFilePage
 from syncer.stores.smartfile.info import Info
 
 LARGEST, SMALLEST = 500, 25  # entries of a page; above 500 the service was seen to give up
@@ -29,10 +29,10 @@ _ENTRY = 900  # and about what one takes
 Children = Mapping[str, Info | BlockedEntry]
 
 
-class Lister:
+class SmartFileLister:
     """Lists directories; remembers how large a page the service accepts."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: SmartFileApi) -> None:
         self._api = api
         self._limit = LARGEST
 
@@ -84,7 +84,7 @@ class Lister:
             raise _Moved
         return _Taken(children, doubtful=number > 1)
 
-    def _page(self, path: str, number: int, before: Page | None = None) -> Page:
+    def _page(self, path: str, number: int, before: SmartFilePage | None = None) -> SmartFilePage:
         while True:
             try:
                 page = self._api.page(path, number, self._limit)
@@ -121,7 +121,7 @@ class _Moved(Exception):
 
 
 def _add(
-    children: dict[str, Info | BlockedEntry], page: Page, path: str, room: int, *, one_page: bool
+    children: dict[str, Info | BlockedEntry], page: SmartFilePage, path: str, room: int, *, one_page: bool
 ) -> int:
     """Takes a page; the bytes of memory that are left of `room`. Raises Unreadable where there are none.
 

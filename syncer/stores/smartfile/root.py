@@ -13,8 +13,8 @@ from syncer.errors import NotFound, PermanentError, TransientError
 from syncer.stores.http.bodies import Body
 from syncer.stores.smartfile.context import SmartFileRoot, look, move
 from syncer.stores.smartfile.download import small
-from syncer.stores.smartfile.listing import Lister
-from syncer.stores.smartfile.staging import Staging
+from syncer.stores.smartfile.listing import SmartFileLister
+from syncer.stores.smartfile.staging import SmartFileStaging
 from syncer.stores.smartfile.trash import SmartFileTrash
 
 MARKER = f"{PRIVATE}/root-id"
@@ -23,7 +23,7 @@ _TWIN = f"{PRIVATE.upper()}/ROOT-ID"
 _LONGEST = 1024  # bytes of a marker worth reading
 
 
-def state(root: SmartFileRoot, lister: Lister) -> RootState | None:
+def state(root: SmartFileRoot, lister: SmartFileLister) -> RootState | None:
     """The state of the root; None if there is none. Raises StoreError."""
     found = root.stat("")
     if found is None:
@@ -59,7 +59,7 @@ def create(root: SmartFileRoot) -> None:
 
 def mark(
     root: SmartFileRoot,
-    staging: Staging,
+    staging: SmartFileStaging,
     trash: SmartFileTrash,
     marker: str,
     *,

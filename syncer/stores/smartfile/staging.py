@@ -31,7 +31,7 @@ from syncer.stores.http.client import pieces
 from syncer.stores.remote.upload import HashedUpload
 from syncer.stores.retry_policy import attempts
 from syncer.stores.smartfile import attributes
-from syncer.stores.smartfile.api import Api, Overtaxed
+from syncer.stores.smartfile.api import Overtaxed, SmartFileApi
 from syncer.stores.smartfile.attributes import Mark
 from syncer.stores.smartfile.context import join_root, make_all
 from syncer.stores.smartfile.info import Info
@@ -42,7 +42,7 @@ _SHORT_SLEEP = 1.0  # seconds after which a fresh upload was seen to take attrib
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Staged:
+class StagedUpload:
     """One item on its way. `path` is where its content is, `info` what the service says of it there.
 
     `content` are its digests; `sent` and `received` count the payload that crossed for it.
@@ -102,10 +102,10 @@ def digests_of(upload: HashedUpload) -> Digests:
     return Digests(blake3=upload.digest, sha256=upload.sha256)
 
 
-class Staging:
+class SmartFileStaging:
     """The work directory of one run. Safe to share between threads."""
 
-    def __init__(self, api: Api, root: str, run: str) -> None:
+    def __init__(self, api: SmartFileApi, root: str, run: str) -> None:
         self.api = api
         self._root = root
         self._directory = join_root(root, f"{WORK}/{run}")
@@ -125,7 +125,7 @@ class Staging:
                 self._made = True
         return self._directory, str(next(self._numbers))
 
-    def whole(self, item: WriteRequest) -> Staged:
+    def whole(self, item: WriteRequest) -> StagedUpload:
         """Upload and verify all of an item's content. Raises what its source raises, StoreError."""
         content = upload_of(item)
         body = Body(open=content.chunks, length=item.size)
@@ -143,7 +143,7 @@ class Staging:
         except StoreError:
             self.discard(path)
             raise
-        return Staged(
+        return StagedUpload(
             item=item, path=path, info=info, content=digests_of(content), method=Method.WHOLE, sent=item.size
         )
 

@@ -48,15 +48,15 @@ from syncer.stores.remote.outcomes import put_staged, run_each
 from syncer.stores.remote.quota import FreeSpace
 from syncer.stores.remote.trash import run_name
 from syncer.stores.smartfile import root
-from syncer.stores.smartfile.api import Api
+from syncer.stores.smartfile.api import SmartFileApi
 from syncer.stores.smartfile.changes import SmartFileChanges
 from syncer.stores.smartfile.commit import install, settle
 from syncer.stores.smartfile.context import SmartFileRoot
 from syncer.stores.smartfile.deltas import WORTH_IT, Crossed, patched, worth_patching
 from syncer.stores.smartfile.download import SmartFileSource, small
 from syncer.stores.smartfile.info import DIRECTORY
-from syncer.stores.smartfile.listing import Lister, listing
-from syncer.stores.smartfile.staging import Staged, Staging
+from syncer.stores.smartfile.listing import SmartFileLister, listing
+from syncer.stores.smartfile.staging import SmartFileStaging, StagedUpload
 from syncer.stores.smartfile.trash import SmartFileTrash
 
 log = logging.getLogger(__name__)
@@ -73,14 +73,14 @@ class SmartFileStore:
         """`path` is the folder below the login's root, `tag` a plain word in the names of what we keep."""
         names = [name for name in path.split("/") if name]
         base = "".join(f"/{name}" for name in names)
-        api = Api(session)
+        api = SmartFileApi(session)
         self._clock = clock
         self._identity = f"smartfile:{session.base_url}{'/'.join(names)}"
         self._trash_days = trash_days
         self._root = SmartFileRoot(api, base)
-        self._staging = Staging(api, base, run_name(clock.now_ns(), tag))
+        self._staging = SmartFileStaging(api, base, run_name(clock.now_ns(), tag))
         self._trash = SmartFileTrash(self._root, self._staging, tag)
-        self._lister = Lister(api)
+        self._lister = SmartFileLister(api)
         self._changes = SmartFileChanges(self._root, self._trash, self._staging, self._lister)
         self._free_space = FreeSpace(self._read_free_space, clock)
         self._failed = False
@@ -191,7 +191,7 @@ class SmartFileStore:
             self._failed = self._failed or not isinstance(outcome, Done)
             yield index, outcome
 
-    def _stage(self, item: WriteRequest) -> Staged:
+    def _stage(self, item: WriteRequest) -> StagedUpload:
         self._root.check_holdable(item.path, item.kind, item.target)
         if item.size >= WORTH_IT or item.kind is not Kind.FILE:
             self._root.expect_planned(item.path, item.expected)  # before any content is sent

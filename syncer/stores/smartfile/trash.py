@@ -10,11 +10,11 @@ from syncer.errors import NotFound
 from syncer.stores.http.bodies import Body
 from syncer.stores.remote.trash import DAY_NS, TRASH, RemoteTrash, age_ns
 from syncer.stores.smartfile import attributes
-from syncer.stores.smartfile.api import Api
+from syncer.stores.smartfile.api import SmartFileApi
 from syncer.stores.smartfile.context import SmartFileRoot, make_all, move
 from syncer.stores.smartfile.info import MARGIN_NS, Info
-from syncer.stores.smartfile.listing import Lister
-from syncer.stores.smartfile.staging import WORK, Staging
+from syncer.stores.smartfile.listing import SmartFileLister
+from syncer.stores.smartfile.staging import WORK, SmartFileStaging
 
 WORK_DAYS = 2  # an upload that takes longer is not running any more
 MAX_DEPTH = 2100
@@ -25,7 +25,7 @@ class SmartFileTrash(RemoteTrash[Info]):
 
     attempts = 3
 
-    def __init__(self, root: SmartFileRoot, staging: Staging, tag: str) -> None:
+    def __init__(self, root: SmartFileRoot, staging: SmartFileStaging, tag: str) -> None:
         super().__init__(root, tag)
         self._smartfile = root
         self._staging = staging
@@ -83,7 +83,7 @@ class SmartFileTrash(RemoteTrash[Info]):
         removes what is in it along. Only folders with the name of a run are touched. Raises StoreError; what
         is left then is for the next run.
         """
-        api, lister = self._smartfile.api, Lister(self._smartfile.api)
+        api, lister = self._smartfile.api, SmartFileLister(self._smartfile.api)
         for folder, most in ((TRASH, days), (WORK, WORK_DAYS)):
             place = self._smartfile.at(folder)
             try:
@@ -109,7 +109,7 @@ def _expired(name: str, child: Info, days: int) -> bool:
     return age > days * DAY_NS
 
 
-def _clear(api: Api, lister: Lister, path: str, depth: int = 0) -> None:
+def _clear(api: SmartFileApi, lister: SmartFileLister, path: str, depth: int = 0) -> None:
     for name, child in lister.children(path).items():
         if isinstance(child, BlockedEntry) or depth > MAX_DEPTH:
             return

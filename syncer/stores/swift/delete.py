@@ -19,7 +19,7 @@ from syncer.stores.swift.consistency import fact_of
 from syncer.stores.swift.context import SwiftContext, attempt
 from syncer.stores.swift.listing import DIRECTORY
 from syncer.stores.swift.objects import OVERTAKEN
-from syncer.stores.swift.trash import Trash
+from syncer.stores.swift.trash import SwiftTrash
 from syncer.stores.swift.versioning import VersionHistory
 
 FEW = 8  # objects that are deleted one by one
@@ -29,7 +29,7 @@ GROUP = 48  # objects of a bulk delete: the time between the last look and the e
 class Deleter:
     """Deletes, and the making and removing of directories."""
 
-    def __init__(self, context: SwiftContext, trash: Trash, history: VersionHistory) -> None:
+    def __init__(self, context: SwiftContext, trash: SwiftTrash, history: VersionHistory) -> None:
         self._context = context
         self._trash = trash
         self._history = history

@@ -13,7 +13,7 @@ from syncer.stores.swift import metadata
 from syncer.stores.swift.client import SwiftReply
 from syncer.stores.swift.context import SwiftContext
 from syncer.stores.swift.objects import OVERTAKEN, ObjectHead
-from syncer.stores.swift.trash import Trash
+from syncer.stores.swift.trash import SwiftTrash
 from syncer.stores.swift.versioning import VersionHistory
 
 MANY = 16  # new files of a batch from which on a page of the listing is asked for in place of each
@@ -49,7 +49,7 @@ class _Page:
 class Preconditions:
     """Everything here raises StaleError where things are not as they were planned on."""
 
-    def __init__(self, context: SwiftContext, trash: Trash, history: VersionHistory) -> None:
+    def __init__(self, context: SwiftContext, trash: SwiftTrash, history: VersionHistory) -> None:
         self.context = context
         self._trash = trash
         self._history = history

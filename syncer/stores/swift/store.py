@@ -43,7 +43,7 @@ from syncer.stores.swift.preconditions import Preconditions
 from syncer.stores.swift.root import Root
 from syncer.stores.swift.slo.layout import LayoutLimits
 from syncer.stores.swift.slo.upload import Segments
-from syncer.stores.swift.trash import KEPT_DAYS, Trash
+from syncer.stores.swift.trash import KEPT_DAYS, SwiftTrash
 from syncer.stores.swift.upload import Uploader
 from syncer.stores.swift.versioning import VersionHistory
 
@@ -103,7 +103,7 @@ class SwiftStore:
             ),
             self._root.stands,
         )
-        self._trash = Trash(objects, cluster, clock, tag, kept_days=trash_days)
+        self._trash = SwiftTrash(objects, cluster, clock, tag, kept_days=trash_days)
         history = VersionHistory(objects, cluster)
         self._segments = Segments(context, cache=cache, thresholds=thresholds)
         self._lookup = Lookup(context, self._segments.is_broken)

@@ -32,7 +32,7 @@ _DAY_TICKS = 86_400 * TICKS
 _SOME = 100
 
 
-class Trash:
+class SwiftTrash:
     """For one run: it names its folder by the moment of its first use. Safe to share between threads."""
 
     def __init__(
