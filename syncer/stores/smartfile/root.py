@@ -16,6 +16,7 @@ from syncer.stores.smartfile.download import small
 from syncer.stores.smartfile.listing import SmartFileLister
 from syncer.stores.smartfile.staging import SmartFileStaging
 from syncer.stores.smartfile.trash import SmartFileTrash
+from syncer.stores.stale import StaleError
 
 MARKER = f"{PRIVATE}/root-id"
 SETTLING = 2.0  # seconds after which the marker of another machine's first run shows
@@ -79,7 +80,10 @@ def mark(
     if former is not None and only_first:
         return
     if former is not None:
-        trash.keep(MARKER, former)
+        try:
+            trash.keep(MARKER, former)
+        except StaleError as error:
+            raise TransientError(f"{root.at('')}: the root could not be marked: {error}") from error
     move(root.api, f"{directory}/{name}", root.at(MARKER))
     if only_first:
         root.api.session.clock.sleep(SETTLING)
