@@ -28,7 +28,7 @@ from syncer.stores.swift.auth.session import RenewingTokenProvider
 from syncer.stores.swift.auth.v1 import V1Login
 from syncer.stores.swift.client import Connection
 from syncer.stores.swift.names import ContainerPath
-from syncer.stores.swift.slo.layout import Fragmentation, LayoutLimits, SloFeatures, limits, wear
+from syncer.stores.swift.slo.layout import Fragmentation, LayoutLimits, SloFeatures, fragmentation_of, limits
 from syncer.stores.swift.slo.manifest import Inline, Manifest, asked
 from syncer.stores.swift.store import SwiftStore
 from tests.doubles.proxy import Proxy
@@ -117,7 +117,7 @@ class Machine:
         took = []
         for _ in range(_ROUNDS):
             began = time.monotonic()
-            with self.store._ground.objects.get(name) as answer:
+            with self.store._context.objects.get(name) as answer:
                 for _piece in answer.pieces():
                     pass
             took.append(time.monotonic() - began)
@@ -217,7 +217,7 @@ def frayed(bench: Bench, name: str, size: int, fresh: float) -> None:
 
 def worn(manifest: Manifest) -> Fragmentation:
     """Of an object as it is stored."""
-    plain = wear(list(manifest.segments), LayoutLimits())
+    plain = fragmentation_of(list(manifest.segments), LayoutLimits())
     inline = sum(part.length for part in manifest.parts if isinstance(part, Inline))
     return Fragmentation(parts=plain.parts, short=plain.short, inline=inline, dead=plain.dead)
 

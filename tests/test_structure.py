@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -148,6 +149,8 @@ HEAVY = {
     "zstandard",
 }
 
+STORE = re.compile(r"syncer\.stores\.\w+\.store")
+
 
 @cache
 def tree(path: Path) -> ast.Module:
@@ -255,6 +258,21 @@ def test_imports_go_one_way() -> None:
         if fits(imported, "syncer") and not allowed(module, imported)
     ]
     none(wrong)
+
+
+def test_no_store_imports_from_a_sibling_store() -> None:
+    """What two stores need is in `stores.remote`, `stores.http` or a module beside the packages."""
+    stores = {name.rpartition(".")[0] for name in MODULES if STORE.fullmatch(name)}
+    assert len(stores) >= 5
+    none(
+        [
+            f"{module} -> {imported}"
+            for module, path in MODULES.items()
+            if any(fits(module, shared) for shared in (*stores, "syncer.stores.remote", "syncer.stores.http"))
+            for imported in sorted(set(imports(path)))
+            if any(fits(imported, store) and not fits(module, store) for store in stores)
+        ]
+    )
 
 
 def test_no_two_modules_import_each_other() -> None:

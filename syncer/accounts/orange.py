@@ -58,7 +58,7 @@ def connecting(account: Account, path: str, tokens: Tokens, context: StoreContex
 
     from syncer.config.accounts import Orange
     from syncer.stores.http.origins import in_the_clear
-    from syncer.stores.orange.api import API_URL, CONTENT_URL, Api
+    from syncer.stores.orange.api import API_URL, CONTENT_URL, OrangeApi
     from syncer.stores.orange.oauth import refresh
     from syncer.stores.orange.session import OrangeSession
     from syncer.stores.orange.store import OrangeStore
@@ -75,7 +75,7 @@ def connecting(account: Account, path: str, tokens: Tokens, context: StoreContex
     bearer = Bearer(
         tokens, partial(refresh, registered, clock=context.clock), clock=context.clock, again=registered.again
     )
-    api = Api(
+    api = OrangeApi(
         OrangeSession(bearer, clock=context.clock, account=account.name),
         api_url=account.api_url or API_URL,
         content_url=account.content_url or CONTENT_URL,

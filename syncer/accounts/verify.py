@@ -97,7 +97,7 @@ def _swift(account: Account, state_dir: Path, clock: Clock) -> AccountStatus:
         quotas = [quota for quota in (_number(headers.get(name)) for name in _QUOTAS) if quota is not None]
         free = [max(0, quotas[0] - (used or 0))] if quotas else []
         try:
-            reported = connection.door.free_space()
+            reported = connection.tokens.free_space()
         except StoreError:  # Hubic has an endpoint of its own for it, which an application may not be allowed
             reported = None
         if reported is not None:

@@ -1,4 +1,4 @@
-"""A store that takes and gives only so many bytes per second.
+"""Rate limits: a store decorator that transfers at most so many bytes per second.
 
 A token bucket per direction, on the clock handed in: a second's worth may go at once,
 then the pace holds. Listings and other small talk are free.
@@ -35,7 +35,7 @@ class Bucket:
         self._free_at = clock.monotonic() - 1.0
 
     def take(self, size: int) -> None:
-        """Waits until `size` bytes may go."""
+        """Wait until `size` bytes may be transferred."""
         with self._lock:
             now = self._clock.monotonic()
             start = max(self._free_at, now - 1.0)
@@ -73,7 +73,7 @@ def _paced(source: Source, bucket: Bucket | None) -> Source:
 
 
 class _PacedSource:
-    """A source whose bytes are paid for before they are handed out."""
+    """A source that waits for its bytes in a bucket before it hands them out."""
 
     def __init__(self, inner: Source, bucket: Bucket) -> None:
         self._inner = inner

@@ -1,8 +1,8 @@
-"""The error of an item whose plan no longer holds: raised inside every store, never to its caller."""
+"""StaleError.
+
+An item is not the version that was planned on. Raised inside stores, never to their callers.
+"""
 
 
 class StaleError(Exception):
-    """What stands at a name is not what was planned on: the item is stale, and stays as it is.
-
-    str() says what is so instead.
-    """
+    """The item is stale and is left as it is; str() says what was found instead."""

@@ -56,8 +56,8 @@ from syncer.errors import (
     Unreadable,
 )
 from syncer.stores.base import DirectScan
-from syncer.stores.local.root import check_name, is_ours
-from syncer.stores.local.staging import link_digest
+from syncer.stores.common import is_private_path, link_digest
+from syncer.stores.local.root import check_name
 
 # --------------------------------------------------------------------------------
 #
@@ -503,7 +503,7 @@ class MemoryStore:
         return found
 
     def _holdable(self, path: RelPath, kind: Kind) -> None:
-        why = "not a name" if not path else "one of Syncer's own names" if is_ours(path) else ""
+        why = "not a name" if not path else "one of Syncer's own names" if is_private_path(path) else ""
         for part in parts(path):
             try:
                 check_name(part)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from syncer.stores.base import StoreWrapper
-from syncer.stores.orange.api import Api
+from syncer.stores.orange.api import OrangeApi
 from syncer.stores.orange.oauth import OAuth2Application, refresh
 from syncer.stores.orange.session import OrangeSession
 from syncer.stores.orange.store import OrangeStore
@@ -99,7 +99,7 @@ class OrangeRig(Rig):
             clock=self.clock,
             again=application.again,
         )
-        api = Api(
+        api = OrangeApi(
             OrangeSession(bearer, clock=self.clock),
             api_url=self.double.api_url,
             content_url=self.double.content_url,

@@ -24,6 +24,7 @@ from syncer.server import auth, forms
 from syncer.server.api import request as served
 from syncer.server.errors import HttpError
 from syncer.server.extension import endpoint
+from syncer.stores import retry_policy
 from syncer.stores.http import errors, origins
 from syncer.stores.swift import errors as refusals
 from syncer.stores.swift import objects
@@ -52,16 +53,16 @@ def of_a_refusal(headers: CaseInsensitiveDict[str], body: bytes) -> None:
         assert pause is None or pause >= 0
     errors.date_ns(response)
     refusals.refusal("GET", 503, headers, "a")
-    found = http.retry_after(headers)
+    found = retry_policy.retry_after(headers)
     assert found is None or found >= 0
     http.by_seconds(headers.get("X-Auth-Token-Expires", ""), _CLOCK)
 
 
 def of_a_redirect(headers: CaseInsensitiveDict[str], body: bytes) -> None:
     """Where it leads: nowhere else."""
-    target = origins.onward("https://x.example/a", headers.get("Location", ""))
+    target = origins.redirect_within_origin("https://x.example/a", headers.get("Location", ""))
     assert target is None or origins.origin(target) == ("https", "x.example", 443)
-    origins.place(headers.get("Location", ""))
+    origins.host_port(headers.get("Location", ""))
     origins.in_the_clear(headers.get("X-Storage-Url", ""))
 
 

@@ -58,7 +58,7 @@ def _swift(url: str, home: Path) -> Store:
 
 
 def _orange(url: str, home: Path) -> Store:
-    from syncer.stores.orange.api import Api
+    from syncer.stores.orange.api import OrangeApi
     from syncer.stores.orange.session import OrangeSession as Session
     from syncer.stores.orange.store import OrangeStore
 
@@ -71,7 +71,7 @@ def _orange(url: str, home: Path) -> Store:
         def renewed(self, spent: str) -> str:
             return "token"
 
-    api = Api(Session(Bearer(), clock=CLOCK), api_url=url, content_url=url)  # type: ignore[arg-type]
+    api = OrangeApi(Session(Bearer(), clock=CLOCK), api_url=url, content_url=url)  # type: ignore[arg-type]
     return OrangeStore(api, "root", identity="o", clock=CLOCK, cache=home, tag="a" * 8)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syncer.stores.trash_runs import age_ns, run_name
+from syncer.stores.remote.trash import age_ns, run_name
 
 NOW = 1_795_000_000 * 10**9
 HOUR_NS = 3600 * 10**9

@@ -28,7 +28,7 @@ from syncer.server.extension.index_builder import IndexRequest
 from syncer.server.extension.request import CallRequest, CallResponse, frames_response, items_of
 from syncer.server.fair_shares import SEARCHING, Reserved
 from syncer.server.folder import ServedStore, checked
-from syncer.stores.local.read import beyond
+from syncer.stores.common import beyond
 from syncer.wire import schema
 from syncer.wire.bounded_json import Json
 from syncer.wire.contents import ASK, DELTA, WHOLE, FetchItem, unframed

@@ -1,4 +1,4 @@
-"""What an answer means: which error a status is, how long the service asks us to wait, what its clock says.
+"""From HTTP responses to errors: status codes, requested pauses, the service's clock.
 
 Statuses are those of SmartFile's API and of HTTP (RFC 9110). Nothing of a request but its method and path
 gets into a message.
@@ -41,7 +41,7 @@ _DEEPEST_WORDS = 8  # objects and lists within each other
 
 
 def pause(response: requests.Response) -> float | None:
-    """Seconds for which the service puts us off; None if it does not (a bare 503 is a failure)."""
+    """Seconds to wait as the service asks; None if it does not ask (a bare 503 is a failure)."""
     if response.status_code not in (429, 503):
         return None
     asked = _asked(response)
@@ -90,7 +90,14 @@ def error(response: requests.Response, about: str) -> StoreError:
     if status in (402, 507) or (status in (400, 403, 413) and _FULL.search(words)):
         return QuotaExceeded(message, path=about, hint="make room on the service, or ask for more")
     if status == 404:
-        return _missing(response, message, about)
+        if "html" not in response.headers.get("Content-Type", ""):
+            return NotFound(message, path=about)
+        # A page of HTML says that no such URL exists, which says nothing about the path.
+        return PermanentError(
+            f"{about or 'the service'}: no such URL there",
+            hint="the url of the account does not lead to a SmartFile API",
+            path=about,
+        )
     if status in (409, 412, 415, 416, 423):
         return PreconditionFailed(message, path=about)
     if status in (408, 425, 429) or status >= 500:
@@ -98,19 +105,8 @@ def error(response: requests.Response, about: str) -> StoreError:
     return PermanentError(message, path=about)
 
 
-def _missing(response: requests.Response, message: str, about: str) -> StoreError:
-    """A page of HTML says that no such URL exists, which is nothing about the path."""
-    if "html" not in response.headers.get("Content-Type", ""):
-        return NotFound(message, path=about)
-    return PermanentError(
-        f"{about or 'the service'}: no such URL there",
-        hint="the url of the account does not lead to a SmartFile API",
-        path=about,
-    )
-
-
 def _words(response: requests.Response) -> str:
-    """What a person would be told: the `detail` of a JSON answer, or its messages joined; else nothing."""
+    """The message for a person: the `detail` of a JSON response, or its texts joined; "" if there is none."""
     try:
         text = next(response.iter_content(_DETAIL_BYTES), b"")
         document = json.loads(text)
@@ -130,7 +126,7 @@ def _texts(document: object, depth: int = 0) -> Iterator[str]:
 
 
 def drop(response: requests.Response) -> None:
-    """Ends an answer that nobody reads; a short rest is read so that the connection can be used again."""
+    """Close a response without using it; a short rest is read so that the connection can be reused."""
     try:
         if 0 < int(response.headers.get("Content-Length", "0")) <= _DETAIL_BYTES:
             next(response.iter_content(_DETAIL_BYTES), b"")

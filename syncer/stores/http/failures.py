@@ -1,4 +1,4 @@
-"""Why the network failed, in words: which host and port, the cause, and what to do.
+"""Network errors as messages: host and port, the cause, and what to do.
 
 Exceptions of requests, urllib3, ssl and the system are taken apart here and nowhere else; what they say
 themselves holds addresses of objects, and sometimes secrets. Codes of OpenSSL's verification are those of
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from http.client import BadStatusLine, HTTPException, RemoteDisconnected
 
 from syncer.errors import PermanentError, StoreError, TransientError
-from syncer.stores.http.origins import place
+from syncer.stores.http.origins import host_port
 from syncer.stores.retry_policy import counted
 
 _EXPIRED, _NOT_YET = 10, 9
@@ -27,7 +27,7 @@ _PLAIN = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LA
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """`lasting`: trying again will not help."""
+    """A cause in words. `lasting`: a retry will not help."""
 
     cause: str
     hint: str = ""
@@ -55,10 +55,10 @@ def error_of(
     """The error for an exception met while talking to `url`."""
     found = failure(error)
     whose = f"account {account}: " if account else ""
-    message = f"{whose}{place(url)}: {found.cause}"
+    message = f"{whose}{host_port(url)}: {found.cause}"
     if found.lasting:
         return PermanentError(message, hint=found.hint, path=about)
-    return counted(TransientError(message, hint=found.hint, path=about), request or place(url))
+    return counted(TransientError(message, hint=found.hint, path=about), request or host_port(url))
 
 
 def failure(error: BaseException) -> Failure:
@@ -159,7 +159,7 @@ def _of_system(error: BaseException) -> Failure | None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """What an exception was made of, the innermost first."""
+    """All causes, contexts and arguments of an exception, the innermost first."""
     found: list[BaseException] = []
     left: list[object] = [error]
     while left:

@@ -1,4 +1,4 @@
-"""JSON answers, taken apart with suspicion: what is not as the API says is a failure, never a guess."""
+"""JSON responses, validated: anything that is not as the API documents it is an error, never a guess."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import requests
 from syncer.errors import PermanentError, QuotaExceeded, StoreError, TransientError
 from syncer.wire.bounded_json import loads
 
+_LARGEST = 1 << 62
 VALUES = 24 << 20  # bytes that the values of an answer may take: a page of 500 entries has some 4 MB
 
 
 def document(response: requests.Response, about: str) -> object:
-    """The answer's JSON. Raises TransientError for anything else (an error page is no answer), TooLarge."""
+    """The JSON of a response. Raises TransientError for anything else (such as an error page), TooLarge."""
     try:
         return loads(response.content, most=VALUES)
     except ValueError:
@@ -19,7 +20,7 @@ def document(response: requests.Response, about: str) -> object:
 
 
 def mapping(response: requests.Response, about: str) -> dict[str, object]:
-    """The answer's JSON object."""
+    """The JSON object of a response. Raises as `document`."""
     found = document(response, about)
     if not isinstance(found, dict):
         raise TransientError(f"{about or 'the service'}: the answer is not understood", path=about)
@@ -27,7 +28,7 @@ def mapping(response: requests.Response, about: str) -> dict[str, object]:
 
 
 def inner_error(found: object, about: str) -> StoreError | None:
-    """The error that hides in an answer of status 200: `{"status": 400, "detail": …}`."""
+    """The error in a response of status 200: `{"status": 400, "detail": …}`."""
     if not isinstance(found, dict) or not isinstance(found.get("status"), int) or found["status"] < 400:
         return None
     words = str(found.get("detail", "refused"))[:300]
@@ -36,6 +37,22 @@ def inner_error(found: object, about: str) -> StoreError | None:
         return QuotaExceeded(message, path=about, hint="make room on the service, or ask for more")
     kind = TransientError if found["status"] >= 500 or found["status"] == 429 else PermanentError
     return kind(message, path=about)
+
+
+class Malformed(ValueError):
+    """A service's description of an item cannot be understood. `name` where even that is known."""
+
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(message)
+        self.name = name
+
+
+def size(value: object, name: str) -> int:
+    """The size of the item `name` in bytes, also one sent as text. Raises Malformed."""
+    found = number(value)
+    if found is None or found >= _LARGEST:
+        raise Malformed("its size makes no sense", name)
+    return found
 
 
 def number(value: object) -> int | None:

@@ -1,7 +1,6 @@
-"""Which addresses secrets may be sent to: https, or this machine. Pure; nothing is looked up.
+"""Origins (RFC 6454): which URLs secrets may be sent to. https, or this machine. Pure, no DNS.
 
-Whoever hands out an address (a redirect, a login service) could name any: none may move a secret to another
-origin, or into the clear.
+A redirect or a login service could name any URL: a secret must not be sent to another origin, or unencrypted.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ def origin(url: str) -> Origin | None:
 
 
 def same_origin(one: str, other: str) -> bool:
-    """Whether two addresses are one place; an address without an origin is nobody's."""
+    """Whether two URLs have the same origin; a URL without one has the same origin as no other."""
     found = origin(one)
     return found is not None and found == origin(other)
 
 
-def onward(url: str, location: str) -> str | None:
+def redirect_within_origin(url: str, location: str) -> str | None:
     """Where a redirect from `url` leads if it stays within its origin, else None."""
     try:
         target = urljoin(url, location)
@@ -56,13 +55,13 @@ def is_loopback(host: str) -> bool:
 
 
 def in_the_clear(url: str) -> bool:
-    """Whether what is sent there crosses a network unencrypted."""
+    """Whether a request to the URL crosses a network unencrypted."""
     found = origin(url)
     return found is None or (found[0] == "http" and not is_loopback(found[1]))
 
 
-def place(url: str) -> str:
-    """`host:port`, the port always said: what an error message calls the other end."""
+def host_port(url: str) -> str:
+    """`host:port`, always with the port: for error messages."""
     found = origin(url)
     if found is None:
         return "an address without a host"

@@ -17,10 +17,11 @@ from syncer.engine.interfaces import Results
 from syncer.engine.model import Done, Entry, Failed, Outcome, RelPath
 from syncer.engine.paths import directory_key, printable, split, tree_key
 from syncer.errors import AuthError, LocalError, StoreError, Unholdable
+from syncer.stores.common import is_private_path
 from syncer.stores.local import stat
 from syncer.stores.local.errors import GONE, outcome
 from syncer.stores.local.filesystem import UNSUPPORTED, FileSystem
-from syncer.stores.local.root import DirectoryCursor, FolderRoot, is_ours
+from syncer.stores.local.root import DirectoryCursor, FolderRoot
 from syncer.stores.local.stat import identity
 from syncer.stores.stale import StaleError
 
@@ -172,7 +173,7 @@ def in_order(indices: Sequence[int], path_of: Callable[[int], RelPath]) -> list[
 
 def refuse_private(path: RelPath) -> None:
     """Raises Unholdable for a path that is, or is below, one of Syncer's own names: no plan may touch it."""
-    if is_ours(path):
+    if is_private_path(path):
         raise Unholdable(f"{printable(path)}: one of Syncer's own names", path=path)
 
 

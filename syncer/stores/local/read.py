@@ -25,6 +25,7 @@ from syncer.engine.model import (
 )
 from syncer.engine.paths import printable
 from syncer.errors import ChangedUnderUs
+from syncer.stores.common import beyond
 from syncer.stores.local import stat
 from syncer.stores.local.batch import MEBIBYTE
 from syncer.stores.local.errors import GONE, obstacle, reading
@@ -155,14 +156,6 @@ class FolderSource:
         if unripe:
             clock.sleep(unripe / 1e9)
         return clock.now_ns()  # RACE: a stamp from the future (two clocks) proves nothing, however old
-
-
-def beyond(pieces: Iterator[bytes], start: int) -> Iterator[bytes]:
-    """The bytes after the first `start` ones."""
-    for piece in pieces:
-        if start < len(piece):
-            yield piece[start:]
-        start = max(start - len(piece), 0)
 
 
 def is_planned(found: stat_result, expected: Entry) -> bool:

@@ -13,6 +13,7 @@ from os import stat_result
 from syncer.engine.interfaces import RenameRequest, Results, SetAttributesRequest
 from syncer.engine.model import Done, Entry, Kind, RelPath
 from syncer.engine.paths import fold, is_below, printable, split
+from syncer.stores.common import is_private_path
 from syncer.stores.local import stat
 from syncer.stores.local.batch import (
     BatchOutcomes,
@@ -24,7 +25,7 @@ from syncer.stores.local.batch import (
     stat_after_settling,
     stat_if_unchanged,
 )
-from syncer.stores.local.root import DirectoryCursor, FolderRoot, is_ours
+from syncer.stores.local.root import DirectoryCursor, FolderRoot
 from syncer.stores.local.scan import on_its_way
 from syncer.stores.local.staging import with_executable
 from syncer.stores.local.trash import Trash, TrashSession
@@ -78,7 +79,7 @@ def rename(ground: FolderRoot, items: Sequence[RenameRequest]) -> Results:
 
 def _rename(changes: _Changes, origins: DirectoryCursor, index: int, item: RenameRequest) -> None:
     ground = changes.ground
-    if is_ours(item.origin) or is_below(item.path, item.origin):
+    if is_private_path(item.origin) or is_below(item.path, item.origin):
         raise OSError(errno.EINVAL, "impossible", item.origin)
     from_fd, name = origins.parent(item.origin)
     to_fd, new = changes.cursor.parent(item.path)

@@ -123,15 +123,6 @@ def check_name(name: str) -> None:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), name)
 
 
-def is_ours(path: RelPath) -> bool:
-    """Whether the path is, or is below, one of Syncer's own names: no plan may touch it."""
-    return path == PRIVATE or path.startswith(PRIVATE + "/") or (TEMPORARY in path and _temporary(path))
-
-
-def _temporary(path: RelPath) -> bool:
-    return any(part.startswith(TEMPORARY) for part in path.split("/"))
-
-
 MARKER = ROOT_ID  # in `.syncer` at the root
 TAG_LENGTH = 8
 TOKEN_LENGTH = 8  # bytes of `engine.interfaces.WriteRequest.token`

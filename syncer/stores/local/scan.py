@@ -25,12 +25,12 @@ from syncer.engine.model import (
     RelPath,
 )
 from syncer.engine.paths import PRIVATE, TEMPORARY
+from syncer.stores.common import link_digest
 from syncer.stores.local import stat
 from syncer.stores.local.errors import obstacle
 from syncer.stores.local.filesystem import UNSEEN, FileSystem
 from syncer.stores.local.root import DirectoryCursor
 from syncer.stores.local.snapshots import OBSTACLE, is_snapshot
-from syncer.stores.local.staging import link_digest
 
 _ENCODING = sys.getfilesystemencoding()
 _ERRORS = sys.getfilesystemencodeerrors()

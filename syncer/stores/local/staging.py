@@ -16,12 +16,11 @@ import threading
 from dataclasses import dataclass
 from os import stat_result
 
-from blake3 import blake3
-
 from syncer.engine.interfaces import WriteRequest
 from syncer.engine.model import Entry, Kind, RelPath
 from syncer.engine.paths import printable
 from syncer.errors import ChangedUnderUs, Interrupted, TransientError, Unholdable, Unreadable
+from syncer.stores.common import link_digest
 from syncer.stores.local import stat
 from syncer.stores.local.batch import MEBIBYTE, drop_quietly, write_all
 from syncer.stores.local.root import TOKEN_LENGTH, FolderRoot
@@ -479,8 +478,3 @@ def with_executable(mode: int, executable: bool | None) -> int:
     if executable is None:
         return mode
     return mode | (mode & 0o444) >> 2 if executable else mode & ~0o111
-
-
-def link_digest(target: str) -> bytes:
-    """BLAKE3-256 of the target's bytes."""
-    return blake3(os.fsencode(target)).digest()

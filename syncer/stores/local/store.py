@@ -37,6 +37,7 @@ from syncer.errors import (
     Unreadable,
 )
 from syncer.stores.base import DirectScan
+from syncer.stores.common import is_private_path
 from syncer.stores.local import (
     delete,
     mounts,
@@ -54,7 +55,7 @@ from syncer.stores.local import (
 from syncer.stores.local.errors import GONE, translate
 from syncer.stores.local.errors import reading as read_error
 from syncer.stores.local.filesystem import FileSystem
-from syncer.stores.local.root import TOKEN_LENGTH, FolderRoot, is_ours
+from syncer.stores.local.root import TOKEN_LENGTH, FolderRoot
 from syncer.stores.local.traits import USUAL, Traits
 from syncer.stores.local.trash import Kept, Trash
 
@@ -290,7 +291,7 @@ class FolderStore:
         0 where there are none, or another put is writing them. A put goes on from there, but has at
         least the last byte sent again: never from beyond `size - 1`.
         """
-        if len(token) != TOKEN_LENGTH or is_ours(path):
+        if len(token) != TOKEN_LENGTH or is_private_path(path):
             return 0
         try:
             with self._ground.cursor() as cursor:

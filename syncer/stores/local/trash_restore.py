@@ -19,6 +19,7 @@ from syncer.engine.interfaces import LocalBasis, Results, TransferStats, WriteRe
 from syncer.engine.model import Done, Entry, Kind, Outcome, RelPath
 from syncer.engine.paths import join, parts, printable, split, tree_key
 from syncer.errors import ChangedUnderUs
+from syncer.stores.common import beyond
 from syncer.stores.local import stat, trash_deltas, write
 from syncer.stores.local.batch import (
     MEBIBYTE,
@@ -31,7 +32,6 @@ from syncer.stores.local.batch import (
 from syncer.stores.local.delete import MODE
 from syncer.stores.local.errors import reading
 from syncer.stores.local.filesystem import FileSystem
-from syncer.stores.local.read import beyond
 from syncer.stores.local.root import DirectoryCursor, FolderRoot
 from syncer.stores.local.trash import Kept, Trash, is_batch, named, order
 from syncer.stores.local.trash_deltas import Head

@@ -1,5 +1,5 @@
 """Orange Cloud as a store: items by id, no hash, no precondition, dates of whole seconds, tokens that expire.
 
-`store` is the whole of it. `oauth` and `token` are also for whoever logs a person in. Nothing here is
+`store` implements the contract; `oauth` and `token` are also used by `syncer login`. Nothing here is
 imported before a job needs it.
 """

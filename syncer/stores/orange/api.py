@@ -1,4 +1,4 @@
-"""The endpoints of Cloud France 1.x, one method each: ids in, values out.
+"""The endpoints of Orange's Cloud France API 1.x, one method each: ids in, values out.
 
 No policy: what to do first and what a refusal means for a path is for others. An answer that is not of
 this API's shape is a TransientError, never an empty one: absence is concluded from these.
@@ -7,8 +7,7 @@ this API's shape is a TransientError, never an empty one: absence is concluded f
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import quote
@@ -17,46 +16,13 @@ import requests
 
 from syncer.errors import PermanentError, TransientError
 from syncer.stores.http import errors
-from syncer.stores.http.bodies import Body
+from syncer.stores.http.bodies import Body, multipart
+from syncer.stores.http.json import Malformed
 from syncer.stores.http.origins import same_origin
 from syncer.stores.orange import items
-from syncer.stores.orange.items import File, Folder, Malformed
-from syncer.stores.orange.session import ANSWER_BYTES, FLAT_BYTES, Call, OrangeSession
+from syncer.stores.orange.items import File, Folder
+from syncer.stores.orange.session import ANSWER_BYTES, FLAT_BYTES, OrangeRequest, OrangeSession
 from syncer.wire.bounded_json import loads
-
-# --------------------------------------------------------------------------------
-#
-# The form of an upload: what the file is to be, then its bytes (RFC 7578). Nothing is held in memory.
-
-
-def upload_form(name: str, folder: str, content: Body) -> Body:
-    """The description first, as the service wants it; the size in it is text. `name` is plain ASCII.
-
-    `folder` is an id, "" for the root. The content's length must be known.
-    """
-    boundary = secrets.token_hex(16)
-    description = {"name": name, "size": str(content.length or 0)}
-    if folder:
-        description["folder"] = folder
-    head = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="description"\r\n'
-        f"Content-Type: application/json\r\n\r\n{json.dumps(description)}\r\n"
-        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-        f"Content-Type: {content.content_type}\r\n\r\n"
-    ).encode("ascii")
-    tail = f"\r\n--{boundary}--\r\n".encode("ascii")
-
-    def opened() -> Iterator[bytes]:
-        yield head
-        yield from content.open()
-        yield tail
-
-    return Body(
-        open=opened,
-        length=len(head) + (content.length or 0) + len(tail),
-        content_type=f"multipart/form-data; boundary={boundary}",
-    )
-
 
 API_URL = "https://api.orange.com/cloud/v1"
 CONTENT_URL = "https://cloudapi.orange.com/cloud/v1"
@@ -65,8 +31,8 @@ _VALUES = 6  # bytes that the values of an answer may take for each of its text:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """An answer about a folder: what it says of itself, and its items as they came."""
+class OrangePage:
+    """A response about a folder: the folder itself, and its items as JSON."""
 
     itself: Folder
     files: tuple[object, ...]
@@ -74,7 +40,7 @@ class Page:
     asked_ns: int | None
 
 
-class Api:
+class OrangeApi:
     """Safe to share between threads. `restricted`: the application's own folder is the root."""
 
     def __init__(
@@ -92,7 +58,7 @@ class Api:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The base URL of the API."""
         return self._api
 
     # -- looking -----------------------------------------------------------------
@@ -105,7 +71,7 @@ class Api:
         offset: int = 0,
         limit: int | None = None,
         about: str = "",
-    ) -> Page:
+    ) -> OrangePage:
         """A folder ("" for the root) and what is in it, or (`flat`) in all of its subtree."""
         params: dict[str, str] = {}
         if flat:
@@ -120,7 +86,7 @@ class Api:
         files, folders = found.get("files", []), found.get("subfolders", [])
         if not isinstance(files, list) or not isinstance(folders, list):
             raise TransientError(f"{about or 'the root'}: the service gives no listing", path=about)
-        return Page(
+        return OrangePage(
             itself=_understood(lambda: items.folder(found), about),
             files=tuple(files),
             folders=tuple(folders),
@@ -128,7 +94,7 @@ class Api:
         )
 
     def file(self, id_: str, about: str = "") -> File:
-        """A file, with an address of its content that holds for a short while."""
+        """A file, with a URL of its content that is valid for a short while."""
         found, response = self._json("GET", f"files/{quote(id_, safe='')}", about=about)
         return _understood(lambda: items.file(found, errors.asked_ns(response)), about)
 
@@ -146,7 +112,9 @@ class Api:
         headers = {"Accept": "*/*"}
         if start:
             headers["Range"] = f"bytes={start}-"
-        return self.session.send(Call(method="GET", url=url, headers=headers, about=about), stream=True)
+        return self.session.send(
+            OrangeRequest(method="GET", url=url, headers=headers, about=about), stream=True
+        )
 
     def free(self) -> int | None:
         """Bytes that can still be written; None where the service does not say."""
@@ -157,32 +125,38 @@ class Api:
     # -- changing ----------------------------------------------------------------
 
     def make(self, name: str, parent: str, about: str = "") -> Folder | None:
-        """A folder; None where the service says no more than that it is made."""
+        """Make a folder; None where the response does not describe it."""
         answer = self._answer("POST", "folders", json={"name": name, "parentFolderId": parent}, about=about)
         return _told(answer)
 
     def rename(self, id_: str, name: str, *, folder: bool, about: str = "") -> Folder | None:
-        """Its new id and name, as far as they are told."""
+        """Rename an item; its new id and name, None where the response has none."""
         return self._altered(id_, {"name": name}, folder=folder, about=about)
 
     def move(self, id_: str, parent: str, *, folder: bool, about: str = "") -> Folder | None:
-        """Into another folder, by its own name; its new id and name, as far as they are told."""
+        """Move an item into another folder; its new id and name, None where the response has none."""
         return self._altered(id_, {"parentFolderId": parent}, folder=folder, about=about)
 
     def copy(self, id_: str, parent: str, *, folder: bool, about: str = "") -> Folder | None:
-        """Into another folder; the copy's id and name, as far as they are told."""
+        """Copy an item into another folder; the copy's id and name, None where the response has none."""
         return self._altered(id_, {"parentFolderId": parent, "clone": True}, folder=folder, about=about)
 
     def delete(self, id_: str, *, folder: bool, about: str = "") -> None:
-        """For good, and a folder with all that is in it."""
+        """Delete an item for good, a folder with all that is in it."""
         self._answer("DELETE", f"{_kind(folder)}/{quote(id_, safe='')}", about=about)
 
     def upload(self, parent: str, name: str, content: Body, about: str = "") -> str | None:
-        """The new file's id, as far as it is told. `parent`: an id, "" for the root."""
-        call = Call(
+        """The new file's id, None if the response has none. `parent`: an id, "" for the root.
+
+        `name` is plain ASCII; the content's length must be known.
+        """
+        description = {"name": name, "size": str(content.length or 0)}  # the service wants the size as text
+        if parent:
+            description["folder"] = parent
+        call = OrangeRequest(
             method="POST",
             url=f"{self._content}/files/content",
-            body=upload_form(name, parent, content),
+            body=multipart("file", name, content, before=json.dumps(description)),
             params=self._flags,
             about=about,
         )
@@ -222,8 +196,8 @@ class Api:
         most: int = ANSWER_BYTES,
     ) -> requests.Response:
         asked = {**self._flags, **(params or {})}
-        call = Call(
-            method=method, url=f"{self._api}/{where}", params=asked, json=json, about=about, most=most
+        call = OrangeRequest(
+            method=method, url=f"{self._api}/{where}", params=asked, json=json, about=about, max_bytes=most
         )
         return self.session.send(call)
 
@@ -242,7 +216,7 @@ def _object(response: requests.Response, *, most: int = _VALUES * ANSWER_BYTES) 
 
 
 def _told(response: requests.Response) -> Folder | None:
-    """What a write's answer says of the item; some have no body at all."""
+    """The item in the response to a write; None where there is none, some have no body at all."""
     try:
         return items.folder(_object(response))
     except Malformed:

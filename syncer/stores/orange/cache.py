@@ -1,4 +1,4 @@
-"""What this machine knows of the items that Syncer dealt with: their digests, and that they are there at all.
+"""Item cache of an Orange root: digests by version, and which names exist. One SQLite file.
 
 The service tells no hash, so a digest is kept against the version it was learnt of. And its listings may lag
 behind or be cut short, so what is noted here and missing there is asked for by itself. One small
@@ -25,7 +25,10 @@ CREATE TABLE IF NOT EXISTS item (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedItem:
-    """One name. `version`: b"" where it was not to be trusted; `wrote_ns`: when we wrote it, 0: never."""
+    """One name.
+
+    `version`: b"" if it could not be trusted; `wrote_ns`: when this client wrote it, 0 for never.
+    """
 
     kind: str  # FILE, FOLDER, GONE
     version: bytes = b""
@@ -37,20 +40,20 @@ FILE, FOLDER, GONE = "file", "folder", "gone"
 
 
 class ItemCache:
-    """Safe to share between threads. Never raises: what cannot be kept is not known."""
+    """Safe to share between threads. Never raises: what cannot be stored or read counts as unknown."""
 
     def __init__(self, directory: Path | None) -> None:
-        """`directory` is made (0700) with the first note; None: nothing outlives the process."""
+        """`directory` is made (0700) with the first entry; None: in memory only."""
         self._db = CacheDatabase(None if directory is None else directory / NAME, _SCHEMA)
 
     def of(self, directory: RelPath) -> Mapping[str, CachedItem]:
-        """All that is noted of one directory's names."""
+        """The cached items of one directory, by name."""
         query = "SELECT name, kind, version, digest, wrote_ns FROM item WHERE directory = ?"
         rows = self._db.select(query, (_text(directory),))
         return {name: _note(kind, version, digest, at) for name, kind, version, digest, at in rows}
 
     def get(self, path: RelPath) -> CachedItem | None:
-        """What is noted of one path."""
+        """The cached item at a path."""
         query = "SELECT kind, version, digest, wrote_ns FROM item WHERE directory = ? AND name = ?"
         rows = self._db.select(query, _key(path))
         return _note(*rows[0]) if rows else None
@@ -61,12 +64,12 @@ class ItemCache:
         return note.digest if note is not None and version and note.version == version else None
 
     def put(self, path: RelPath, note: CachedItem) -> None:
-        """Notes it, in the place of what was noted of the path."""
+        """Store the item at a path, in place of an older one."""
         row = (*_key(path), note.kind, note.version, note.digest, note.wrote_ns)
         self._db.write(("INSERT OR REPLACE INTO item VALUES (?, ?, ?, ?, ?, ?)", [row]))
 
     def drop(self, path: RelPath) -> None:
-        """Nothing is known of the path any more, nor of what is below it."""
+        """Forget a path and everything below it."""
         here, low, high = _text(path), f"{_text(path)}/", f"{_text(path)}0"  # "0" comes after "/"
         name = "DELETE FROM item WHERE directory = ? AND name = ?"
         tree = "DELETE FROM item WHERE directory = ? OR (directory >= ? AND directory < ?)"

@@ -1,4 +1,4 @@
-"""The content of one file, as a source: whole, or the rest of what is here already.
+"""Downloads from Orange Cloud: the whole content, or the rest of it.
 
 The address of the content is asked for anew each time, since it holds for a short while only. A broken
 download is gone on with, a bounded number of times without progress; whether the service heeds a range
@@ -16,31 +16,22 @@ from blake3 import blake3
 from syncer.engine.interfaces import LocalBasis, TransferStats
 from syncer.engine.model import Entry, Method, RelPath
 from syncer.engine.paths import printable
-from syncer.errors import ChangedUnderUs, NotFound, PermanentError, TransientError, Unreadable
+from syncer.errors import NotFound, PermanentError, TransientError, Unreadable
 from syncer.stores.http.client import pieces
 from syncer.stores.orange.cache import FILE, CachedItem
-from syncer.stores.orange.context import OrangeContext
+from syncer.stores.orange.context import OrangeRoot
 from syncer.stores.orange.items import File
+from syncer.stores.remote.download import RemoteSource, hold_last, read_prefix, resumed
 from syncer.stores.retry_policy import Attempts
 
-_PIECE = 1 << 20
 
+class OrangeSource(RemoteSource):
+    """The content of one file, whole or the rest of it."""
 
-class RemoteSource:
-    """See `engine.interfaces.Source`."""
-
-    def __init__(self, ground: OrangeContext, path: RelPath, expected: Entry) -> None:
-        self._ground = ground
-        self._path = path
-        self._expected = expected
-        self._entry: Entry | None = None
+    def __init__(self, root: OrangeRoot, path: RelPath, expected: Entry) -> None:
+        super().__init__(path, expected)
+        self._root = root
         self._received = 0
-
-    @property
-    def entry(self) -> Entry:
-        if self._entry is None:
-            raise ChangedUnderUs(f"{printable(self._path)} was not read to its end", path=self._path)
-        return self._entry
 
     @property
     def traffic(self) -> TransferStats | None:
@@ -50,68 +41,52 @@ class RemoteSource:
         """Raises ChangedUnderUs, NotFound, Unreadable, TransientError, AuthError."""
         self._entry, self._received = None, 0
         start = min(basis.start, self._expected.size) if basis is not None else 0
-        hasher, held = blake3(), b""
-        if basis is not None:
-            for offset in range(0, start, _PIECE):
-                hasher.update(basis.read(offset, min(_PIECE, start - offset)))
-        for chunk in self._downloaded(start):
-            hasher.update(chunk)
-            if held:
-                yield held
-            held = chunk
-        self._finish(hasher.digest())
-        if held:
-            yield held
+        hasher = blake3()
+        for piece in read_prefix(basis, start):
+            hasher.update(piece)
 
-    def _downloaded(self, start: int) -> Iterator[bytes]:
-        """The bytes from `start` on, exactly to the expected size."""
-        position, failures, tries = start, 0, Attempts()
-        while position < self._expected.size:
-            before = position
-            try:
-                for piece in self._answered(position, tries):
-                    position += len(piece)
-                    yield piece
-                if position < self._expected.size:
-                    raise TransientError(
-                        f"{printable(self._path)}: the answer ended too early", path=self._path
-                    )
-            except TransientError as error:
-                if position > before:
-                    failures = 0
-                    tries.progress()
-                failures += 1
-                tries.wait(error, self._ground.api.session.clock.sleep, failures)
+        def hashed() -> Iterator[bytes]:
+            for piece in resumed(
+                self._request,
+                start,
+                self._expected.size,
+                path=self._path,
+                sleep=self._root.api.session.clock.sleep,
+            ):
+                hasher.update(piece)
+                yield piece
 
-    def _answered(self, position: int, tries: Attempts) -> Iterator[bytes]:
-        """One download, from `position` on and never beyond the expected size."""
-        with tries.shared():
+        yield from hold_last(hashed(), lambda: self._finish(hasher.digest()))
+
+    def _request(self, position: int, attempts: Attempts) -> Iterator[bytes]:
+        """One request: the bytes from `position` on, never beyond the expected size."""
+        with attempts.shared():
             response, skip = self._begun(position)
         length, size = response.headers.get("Content-Length", ""), self._expected.size
         if length.isdigit() and int(length) > size - position + skip:
             response.close()
-            raise ChangedUnderUs(f"{printable(self._path)} is longer than expected", path=self._path)
+            raise self._changed("is longer than expected")
         for piece in pieces(response, self._path):
             self._received += len(piece)
             over, skip = min(skip, len(piece)), max(0, skip - len(piece))
             rest = piece[over:]
             position += len(rest)
             if position > size:
-                raise ChangedUnderUs(f"{printable(self._path)} is longer than expected", path=self._path)
+                raise self._changed("is longer than expected")
             if rest:
                 yield rest
 
     def _begun(self, position: int) -> tuple[requests.Response, int]:
-        """An answer, and how many bytes at its start are here already."""
+        """A response, and how many bytes at its start have to be skipped."""
         file = self._unchanged()
         if not file.url:
             raise Unreadable(f"{printable(self._path)}: the service gives no address of it", path=self._path)
         try:
-            response = self._ground.api.content(file.url, start=position, about=self._path)
+            response = self._root.api.content(file.url, start=position, about=self._path)
         except PermanentError as error:
             raise self._refused(error) from error
-        told = response.headers.get("Content-Range", "")
-        ranged = response.status_code == 206 and told.startswith(f"bytes {position}-")
+        payload = response.headers.get("Content-Range", "")
+        ranged = response.status_code == 206 and payload.startswith(f"bytes {position}-")
         if response.status_code == 206 and not ranged:
             response.close()
             raise Unreadable(
@@ -120,42 +95,42 @@ class RemoteSource:
         return response, 0 if ranged else position
 
     def _refused(self, error: PermanentError) -> TransientError | Unreadable:
-        """A refused address of a file that is there may be one that is over: a new one is tried."""
+        """A URL that is refused may have expired: a TransientError makes the next attempt get a new one."""
         if isinstance(error, NotFound) or "status 403" in error.message or "no such URL" in error.message:
             return TransientError(str(error), path=self._path)
         return Unreadable(str(error), path=self._path, hint=error.hint)
 
     def _unchanged(self) -> File:
-        """What the service says of it, which is what was expected."""
+        """The file as the service describes it now, if it is the expected version."""
         try:
-            found = self._ground.look(self._path)
+            found = self._root.stat(self._path)
         except PermanentError as error:
             raise Unreadable(str(error), path=self._path, hint=error.hint) from error
         if found is None:
             raise NotFound(f"{printable(self._path)} is not there", path=self._path)
         if not isinstance(found, File) or found.version != self._expected.version:
-            raise ChangedUnderUs(f"{printable(self._path)} changed", path=self._path)
+            raise self._changed()
         return found
 
     def _finish(self, digest: bytes) -> None:
-        """The file is still what it was; all that is left to do is to hand out the last piece."""
+        """Verify the digest, and that the file did not change while it was read."""
         now = self._unchanged()
-        known = self._expected.digest or self._ground.book.digest(self._path, now.version)
+        known = self._expected.digest or self._root.cache.digest(self._path, now.version)
         if known is not None and self._expected.trusted and known != digest:
-            raise ChangedUnderUs(f"{printable(self._path)}: not the content it should be", path=self._path)
+            raise self._changed("does not have the content that it should have")
         if now.settled:
-            self._ground.book.put(self._path, CachedItem(kind=FILE, version=now.version, digest=digest))
+            self._root.cache.put(self._path, CachedItem(kind=FILE, version=now.version, digest=digest))
         self._entry = now.entry(digest)
 
 
-def small(ground: OrangeContext, path: RelPath, limit: int) -> bytes:
+def small(root: OrangeRoot, path: RelPath, limit: int) -> bytes:
     """At most so many bytes of a small file; b"" if there is no file. Raises Unreadable, TransientError."""
-    found = ground.look(path)
+    found = root.stat(path)
     if not isinstance(found, File) or not found.size:
         return b""
     content = b""
     try:
-        response = ground.api.content(found.url, about=path)
+        response = root.api.content(found.url, about=path)
         for piece in pieces(response, path):
             content += piece
             if len(content) >= limit:

@@ -1,4 +1,4 @@
-"""Which of Syncer's errors an answer of Orange's means, in whichever of its shapes it comes.
+"""From refusals of Orange Cloud to errors, in any of the API's formats.
 
     {"code": 42, "message": "Expired credentials", "description": "…"}
     {"error": {"code": 42, "message": "…", "description": "…"}}
@@ -38,7 +38,7 @@ _BAD_NAME = re.compile(r"(?:INVALID|BAD|FORBIDDEN|ILLEGAL)_?(?:FILE|FOLDER)?_?(?
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """An answer that is no success. `words` holds label, message and description."""
+    """A response that is no success. `words` holds label, message and description."""
 
     status: int
     code: int | None
@@ -56,17 +56,17 @@ class Refusal:
 
 
 def read(status: int, body: bytes) -> Refusal:
-    """From what was answered."""
+    """The refusal in a response."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
         document = None
     inner = document.get("error") if isinstance(document, dict) else None
-    told = inner if isinstance(inner, dict) else document if isinstance(document, dict) else {}
-    texts = [told.get(key) for key in ("label", "message", "description", "details")]
+    payload = inner if isinstance(inner, dict) else document if isinstance(document, dict) else {}
+    texts = [payload.get(key) for key in ("label", "message", "description", "details")]
     words = ": ".join(dict.fromkeys(text for text in texts if isinstance(text, str) and text))
     printable = "".join(c if c.isprintable() else " " for c in words)[:_LONGEST_WORDS]
-    return Refusal(status=status, code=_code(told.get("code")), words=printable)
+    return Refusal(status=status, code=_code(payload.get("code")), words=printable)
 
 
 def _code(value: object) -> int | None:

@@ -1,4 +1,4 @@
-"""Ids of items: learnt from answers, and worked out from paths for as long as every answer bears that out.
+"""Ids of Orange items: from responses, and computed from paths as long as every response agrees.
 
 All ids that were ever seen are the base64url of the item's path (a folder's ends with a slash), which nobody
 promised. The first id that is not so ends the guessing: then an id is known from an answer or not at
@@ -77,7 +77,7 @@ class Ids:
         return path[len(prefix) :]
 
     def learn(self, path: RelPath, id_: str, *, folder: bool) -> None:
-        """An answer told it."""
+        """Store the id of a path from a response."""
         with self._lock:
             if self._prefix is not None and encode(f"{self._prefix}{path}{'/' if folder else ''}") != id_:
                 self._prefix = None
@@ -85,7 +85,7 @@ class Ids:
                 (self._folders if folder else self._files)[path] = id_
 
     def forget(self, path: RelPath) -> None:
-        """It went, or got another name: so did all below it."""
+        """Forget the ids of a path and of everything below it: it was removed or renamed."""
         with self._lock:
             for known in (self._files, self._folders):
                 known.pop(path, None)

@@ -1,4 +1,4 @@
-"""One item as the API describes it, and the entry that the engine makes of a file.
+"""Files and folders as Orange's API describes them, and their entries.
 
 The service keeps no hash and no version: a version is made of size and date. Its dates are whole seconds of
 its own clock, so a version that was young when it was looked at proves nothing yet.
@@ -11,13 +11,14 @@ from datetime import datetime
 from hashlib import blake2b
 
 from syncer.engine.model import Entry, Kind
+from syncer.stores.http.json import Malformed
+from syncer.stores.http.json import size as size_of
 
 SECOND_NS = 10**9
 MARGIN_NS = (
     5 * SECOND_NS
 )  # a later second than the shown one, by clocks of two hosts that may differ a little
 DIRECTORY = Entry(kind=Kind.DIRECTORY, size=0, version=b"")
-_LARGEST = 1 << 62
 _FARTHEST = 1 << 63  # nanoseconds: what a database and every system call can take
 
 
@@ -51,7 +52,7 @@ class File:
         return self.date_ns + MARGIN_NS <= self.asked_ns
 
     def entry(self, digest: bytes | None = None) -> Entry:
-        """As the engine knows it. The mtime is when the service got it: it holds no other."""
+        """The engine's entry. The mtime is when the service got the file: it stores no other."""
         return Entry(
             kind=Kind.FILE,
             size=self.size,
@@ -70,14 +71,6 @@ class Folder:
     name: str
 
 
-class Malformed(ValueError):
-    """The answer says of an item what cannot be so. `name` where even that is known."""
-
-    def __init__(self, message: str, name: str = "") -> None:
-        super().__init__(message)
-        self.name = name
-
-
 def file(document: object, asked_ns: int | None) -> File:
     """From the API's JSON object. Raises Malformed."""
     id_, name, found = _item(document)
@@ -85,7 +78,7 @@ def file(document: object, asked_ns: int | None) -> File:
     return File(
         id=id_,
         name=name,
-        size=_size(found.get("size"), name),
+        size=size_of(found.get("size"), name),
         date=date if isinstance(date, str) else "",
         date_ns=_moment(date),
         asked_ns=asked_ns,
@@ -108,14 +101,6 @@ def _item(document: object) -> tuple[str, str, dict[str, object]]:
     if not isinstance(id_, str) or not id_:
         raise Malformed("no id", name)
     return id_, name, document
-
-
-def _size(value: object, name: str) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _LARGEST:
-        raise Malformed("its size makes no sense", name)
-    return value
 
 
 def _moment(value: object) -> int | None:

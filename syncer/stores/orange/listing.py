@@ -1,9 +1,14 @@
-"""Directories, complete or not at all: pages put together, placed by their ids, and doubted.
+"""Listings of Orange Cloud: complete or an error, verified against the cache of known items.
 
-Absence is concluded from a listing, and these may be cut short or lag behind a write. So a long answer is
-asked for its continuation until nothing new comes; a name that is on record and missing is asked for
-by itself, as is one that we wrote a moment ago and that shows otherwise. One flat answer serves for a whole
-tree, where ids are paths; a folder that seems empty in it is asked for by itself.
+The engine concludes from a listing that a name is absent, and then deletes the other side's file. The API's
+listings may be cut short (paging is not documented) and may lag behind a write. So
+
+- a long response is asked for its continuation until no new item comes, and what took several pages is listed
+  until two passes agree (`_complete`);
+- a name that the cache knows and the listing lacks is looked at by itself, and so is one that this client
+  wrote a moment ago and that the listing shows otherwise (`Lister._confirmed`);
+- one flat listing serves for a whole tree where ids are paths; a folder that is empty in it is listed by
+  itself, since a flat listing that was cut short looks the same (`Lister._surveyed`).
 """
 
 from __future__ import annotations
@@ -19,38 +24,42 @@ from syncer.engine.fingerprint import fingerprint
 from syncer.engine.model import BlockedEntry, BlockReason, Entry, Listing, RelPath
 from syncer.engine.paths import PRIVATE, is_below, is_private, join, split
 from syncer.errors import AuthError, NotFound, PermanentError, PreconditionFailed, TransientError, Unreadable
-from syncer.stores.http.content import Overlarge
+from syncer.stores.http.bodies import Overlarge
+from syncer.stores.http.json import Malformed
 from syncer.stores.orange import items as values
-from syncer.stores.orange.api import Page
+from syncer.stores.orange.api import OrangePage
 from syncer.stores.orange.cache import FILE, FOLDER, GONE, CachedItem
-from syncer.stores.orange.context import Item, OrangeContext
-from syncer.stores.orange.items import DIRECTORY, File, Folder, Malformed
-from syncer.stores.orange.staging import Staging
+from syncer.stores.orange.context import Item, OrangeRoot
+from syncer.stores.orange.items import DIRECTORY, File, Folder
+from syncer.stores.orange.staging import OrangeStaging
 from syncer.wire.bounded_json import TooLarge
 
 log = logging.getLogger(__name__)
 Children: TypeAlias = Mapping[str, Item | BlockedEntry]
-SUSPECT = 20  # items from which on an answer may be a first page
+SUSPECT = 20  # items from which on a response may be a first page of several
 PASSES = 5
-MOST = 60_000  # items that are held as they came: some 150 MB
-LAG_NS = 120 * 10**9  # for so long a listing may show what was before a write of ours
-FRESH_SECONDS = 60.0  # for so long a flat answer stands for a listing
+MOST = 60_000  # items of one listing that are held in memory: some 150 MB
+LAG_NS = 120 * 10**9  # for so long after a write of ours a listing may show the state before it
+FRESH_SECONDS = 60.0  # for so long a flat listing is used
 AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Odd:
-    """An item of a listing of which no more than the name makes sense."""
+    """An item of a listing of which only the name can be understood."""
 
     name: str
     message: str
 
 
-class Lister:
-    """Safe to share between threads. `now_ns` is the wall time, which ages our own writes."""
+class OrangeLister:
+    """Lists directories.
 
-    def __init__(self, ground: OrangeContext, staging: Staging, *, now_ns: Callable[[], int]) -> None:
-        self._ground = ground
+    Safe to share between threads. `now_ns` is the wall time, which ages our own writes.
+    """
+
+    def __init__(self, root: OrangeRoot, staging: OrangeStaging, *, now_ns: Callable[[], int]) -> None:
+        self._root = root
         self._staging = staging
         self._now_ns = now_ns
         self._lock = threading.Lock()
@@ -58,13 +67,13 @@ class Lister:
         self._until = float("-inf")
 
     def outdated(self) -> None:
-        """Something was changed: what was seen before says nothing any more."""
+        """Forget the flat listing: something was changed since."""
         with self._lock:
             self._tree = {}
 
     def survey(self) -> None:
-        """Takes a flat answer for the whole tree, if it is to be had. Raises AuthError."""
-        clock = self._ground.api.session.clock
+        """Get a flat listing of the whole tree, if the service gives one. Raises AuthError."""
+        clock = self._root.api.session.clock
         with self._lock:
             until = clock.monotonic() + FRESH_SECONDS
             try:
@@ -77,43 +86,49 @@ class Lister:
             self._until = until
 
     def listing(self, path: RelPath) -> Listing:
-        """One directory as the engine knows it. Raises NotFound, Unreadable, TransientError."""
+        """The verified listing of one directory. Raises NotFound, Unreadable, TransientError."""
         try:
-            found = self._surveyed(path) or self.children(self._ground.at(path))
+            found = self._surveyed(path) or self.children(self._root.at(path))
         except (NotFound, Unreadable):
             raise
         except (PermanentError, PreconditionFailed) as error:
             raise Unreadable(str(error), path=path, hint=error.hint) from error
         if path:
-            self._ground.book.put(path, CachedItem(kind=FOLDER))
+            self._root.cache.put(path, CachedItem(kind=FOLDER))
         return self._shown(path, self._confirmed(path, found))
 
     def children(self, place: RelPath) -> Children:
-        """What stands in a folder of the account, also what is ours. Raises NotFound, StoreError."""
-        page = _complete(lambda offset: self._ground.page(place, offset=offset))
+        """The items of a folder of the account, private names included. Raises NotFound, StoreError."""
+        page = _complete(lambda offset: self._root.page(place, offset=offset))
         found: dict[str, Item | BlockedEntry] = {}
         for item in _items(page):
             _add(found, item)
             if isinstance(item, Folder | File):
-                self._ground.ids.learn(join(place, item.name), item.id, folder=isinstance(item, Folder))
+                self._root.ids.learn(join(place, item.name), item.id, folder=isinstance(item, Folder))
         return found
 
     # -- the whole tree ------------------------------------------------------------
 
     def _surveyed(self, path: RelPath) -> Children | None:
-        """What the flat answer shows of a directory, once; None (also for an empty one): ask for it."""
+        """A directory of the flat listing, once; None if it has to be listed by itself (an empty one too).
+
+        Once: a second listing of the same directory is asked for because something may have changed.
+        """
         with self._lock:
             found = self._tree.pop(path, None)
-            fresh = self._ground.api.session.clock.monotonic() < self._until
+            fresh = self._root.api.session.clock.monotonic() < self._until
         return found if found and fresh else None
 
     def _flat(self) -> dict[RelPath, Children]:
-        """Every directory of the root; nothing where ids do not tell where an item is."""
-        ground = self._ground
-        if ground.look("") is None or not ground.ids.are_paths:
+        """All directories of the root by a flat listing; nothing where ids do not show where an item is.
+
+        All or nothing: if a single item cannot be placed, a directory that lacks it would look complete.
+        """
+        root = self._root
+        if root.stat("") is None or not root.ids.are_paths:
             return {}
         try:
-            page = _complete(lambda offset: ground.page(ground.base, offset=offset, flat=True))
+            page = _complete(lambda offset: root.page(root.base, offset=offset, flat=True))
         except (Overlarge, TooLarge):
             return {}
         places: dict[RelPath, dict[str, Item | BlockedEntry]] = {"": {}}
@@ -135,11 +150,11 @@ class Lister:
         }
 
     def _place(self, item: Item) -> RelPath | None:
-        """Where an item is below the root, by its id, if that bears its name."""
-        path, folder = self._ground.ids.path_of(item.id), isinstance(item, Folder)
+        """An item's path below the root by its id, if the id ends in the item's name."""
+        path, folder = self._root.ids.path_of(item.id), isinstance(item, Folder)
         if path is None or path.endswith("/") is not folder:
             return None
-        path, base = path.removesuffix("/"), self._ground.base
+        path, base = path.removesuffix("/"), self._root.base
         if split(path)[1] != item.name or not is_below(path, base):
             return None
         return path[len(base) + 1 :] if base else path
@@ -147,12 +162,17 @@ class Lister:
     # -- doubts ----------------------------------------------------------------------
 
     def _confirmed(self, path: RelPath, found: Children) -> Children:
-        """With what is on record and was not shown, or not as we left it, asked for by itself."""
-        notes = self._ground.book.of(path)
+        """The listing, with every doubtful name replaced by a look at that name.
+
+        This is what makes absence safe: a name that the cache knows is absent only after a look of its own.
+        Names that nobody here ever saw can be missing without harm: no base row exists for them, so the
+        engine concludes nothing from their absence.
+        """
+        notes = self._root.cache.of(path)
         doubtful = [name for name, note in notes.items() if self._doubtful(note, found.get(name))]
         for name, note in notes.items():
             if note.kind == GONE and not self._recent(note):
-                self._ground.book.drop(join(path, name))
+                self._root.cache.drop(join(path, name))
         if not doubtful:
             return found
         known = dict(found)
@@ -161,7 +181,7 @@ class Lister:
             if item is not None:
                 known[name] = item
             elif notes[name].kind != GONE:
-                self._ground.book.drop(join(path, name))
+                self._root.cache.drop(join(path, name))
         return known
 
     def _doubtful(self, note: CachedItem, shown: Item | BlockedEntry | None) -> bool:
@@ -181,7 +201,7 @@ class Lister:
     def _asked(self, path: RelPath, names: Sequence[str]) -> Iterable[Item | BlockedEntry | None]:
         def one(name: str) -> Item | BlockedEntry | None:
             try:
-                return self._ground.look(join(path, name))
+                return self._root.stat(join(path, name))
             except (PermanentError, PreconditionFailed) as error:
                 return BlockedEntry(BlockReason.UNREADABLE, str(error))
 
@@ -191,7 +211,7 @@ class Lister:
     def _shown(self, path: RelPath, found: Children) -> Listing:
         entries: dict[str, Entry | BlockedEntry] = {}
         leftovers: list[RelPath] = []
-        notes = self._ground.book.of(path)
+        notes = self._root.cache.of(path)
         for name, child in found.items():
             if is_private(name, at_root=not path):
                 if self._staging.is_left_over(name):
@@ -215,8 +235,12 @@ def _entry(child: Item, note: CachedItem | None) -> Entry:
     return child.entry(note.digest if known and note is not None else None)
 
 
-def _complete(fetch: Callable[[int], Page]) -> Page:
-    """An answer and its continuations. What came in several pages is taken until two passes agree."""
+def _complete(fetch: Callable[[int], OrangePage]) -> OrangePage:
+    """All pages of a listing.
+
+    A single page was taken at one moment; several are taken until two passes agree, since an item may move
+    from a later page to an earlier one between two requests.
+    """
     before: object = None
     for _ in range(PASSES):
         page, pages = _passed(fetch)
@@ -227,11 +251,12 @@ def _complete(fetch: Callable[[int], Page]) -> Page:
     raise TransientError(f"{page.itself.name or 'the root'}: it changes faster than it can be listed")
 
 
-def _passed(fetch: Callable[[int], Page]) -> tuple[Page, int]:
-    """All pages of one pass, and how many.
+def _passed(fetch: Callable[[int], OrangePage]) -> tuple[OrangePage, int]:
+    """All pages of one pass, and their number.
 
-    Nobody knows whether an offset counts files, folders or both together: both places are tried until
-    neither brings anything new.
+    It is not documented whether an offset counts files, folders or both together: both offsets are tried
+    until neither brings a new item. A pass that ends here has seen every item at least once, whatever is
+    counted.
     """
     first, pages = fetch(0), 1
     files = {_id(document): document for document in first.files}
@@ -249,7 +274,7 @@ def _passed(fetch: Callable[[int], Page]) -> tuple[Page, int]:
             if len(files) + len(folders) > before:
                 pages, grown = pages + 1, True
                 break
-    whole = Page(
+    whole = OrangePage(
         itself=first.itself,
         files=tuple(files.values()),
         folders=tuple(folders.values()),
@@ -263,7 +288,7 @@ def _id(document: object) -> str:
     return found if isinstance(found, str) else repr(document)
 
 
-def _items(page: Page) -> Iterator[Item | Odd]:
+def _items(page: OrangePage) -> Iterator[Item | Odd]:
     for document in page.files:
         yield _understood(lambda document=document: values.file(document, page.asked_ns))  # type: ignore[misc]
     for document in page.folders:
@@ -280,7 +305,7 @@ def _understood(read: Callable[[], Item]) -> Item | Odd:
 
 
 def _add(found: dict[str, Item | BlockedEntry], item: Item | Odd) -> None:
-    """A name that comes twice is nobody's guess."""
+    """A name that is listed twice is blocked: neither item can be taken for the file."""
     if item.name in found:
         found[item.name] = BlockedEntry(BlockReason.CLASH, "the service lists this name twice")
     else:

@@ -1,8 +1,8 @@
-"""Renames and moves whose answer may get lost, or whose name the service may choose itself.
+"""Renames, moves and new folders on Orange's API, which may lose a reply or choose a name itself.
 
-The API renames in one call and moves in another, answers with a new id or with nothing at all, and what it
-does with a taken name nobody wrote down: it may refuse, choose another name, or replace. Which item a
-change takes is for the callers; here it gets exactly the wanted name, or is put back.
+The API renames in one call and moves in another, answers with a new id or with nothing at all, and its
+behaviour for a taken name is not documented: it may refuse, choose another name, or replace. These functions
+give an item exactly the wanted name, or put it back. Paths here are those of the account.
 """
 
 from __future__ import annotations
@@ -20,154 +20,144 @@ from syncer.errors import (
     TransientError,
     Unholdable,
 )
-from syncer.stores.orange.context import Item, OrangeContext
+from syncer.stores.orange.context import Item, OrangeRoot
 from syncer.stores.orange.items import Folder
+from syncer.stores.remote.effects import move_once
 from syncer.stores.stale import StaleError
 
-TRIES = 3
 
+def carry(root: OrangeRoot, item: Item, origin: RelPath, target: RelPath, *, tag: str = "syncer") -> Item:
+    """Give an item another path; the item that stands there then.
 
-def carry(
-    ground: OrangeContext, item: Item, origin: RelPath, target: RelPath, *, tag: str = "syncer"
-) -> Item:
-    """Gives an item of the account another path, and says what stands there then.
-
-    Both paths are the account's. Raises Unexpected where the target is taken or the origin gone, Unholdable
-    where the service will not have the name, StoreError. After a TransientError nobody knows.
+    Raises StaleError if the target is taken or the origin gone, Unholdable if the service refuses the name,
+    StoreError. After a TransientError it is unknown where the item is.
     """
-    around, name = split(target)
-    if split(origin)[0] == around:
-        return _renamed(ground, item, origin, name)
-    if split(origin)[1] == name:
-        return _moved(ground, item, origin, around)
-    private = f"{TEMPORARY}{tag}{secrets.token_hex(4)}"  # what a death in between leaves is swept
-    between, beyond = join(split(origin)[0], private), join(around, private)
-    item = _renamed(ground, item, origin, private)
+    origin_folder, origin_name = split(origin)
+    target_folder, name = split(target)
+    if origin_folder == target_folder:
+        return _rename(root, item, origin, name)
+    if origin_name == name:
+        return _move(root, item, origin, target_folder)
+    # Both change: by way of a private name, so that neither folder ever shows the item under a name that is
+    # another user's. If the process dies in between, the next run sweeps the private name into the trash.
+    private = f"{TEMPORARY}{tag}{secrets.token_hex(4)}"
+    item = _rename(root, item, origin, private)
     try:
-        item = _moved(ground, item, between, around)
+        item = _move(root, item, join(origin_folder, private), target_folder)
     except (StoreError, StaleError):
-        _renamed(ground, item, between, split(origin)[1])
+        _rename(root, item, join(origin_folder, private), origin_name)
         raise
     try:
-        return _renamed(ground, item, beyond, name)
+        return _rename(root, item, join(target_folder, private), name)
     except (StoreError, StaleError):
-        _renamed(ground, _moved(ground, item, beyond, split(origin)[0]), between, split(origin)[1])
+        item = _move(root, item, join(target_folder, private), origin_folder)
+        _rename(root, item, join(origin_folder, private), origin_name)
         raise
 
 
-def _renamed(ground: OrangeContext, item: Item, origin: RelPath, name: str) -> Item:
+def _rename(root: OrangeRoot, item: Item, origin: RelPath, name: str) -> Item:
     folder, target = isinstance(item, Folder), join(split(origin)[0], name)
-    told = _certain(
-        ground, origin, target, lambda: ground.api.rename(item.id, name, folder=folder, about=target)
-    )
-    if told is not None and told.name != name:
-        _undo(lambda: ground.api.rename(told.id, split(origin)[1], folder=folder))
-        raise _misnamed(ground, target, told)
-    return _arrived(ground, origin, target, told, folder=folder)
+    reply = _once(root, origin, target, lambda: root.api.rename(item.id, name, folder=folder, about=target))
+    if reply is not None and reply.name != name:
+        _undo(lambda: root.api.rename(reply.id, split(origin)[1], folder=folder))
+        raise _misnamed(root, target, reply)
+    return _arrived(root, origin, target, reply, folder=folder)
 
 
-def _moved(ground: OrangeContext, item: Item, origin: RelPath, around: RelPath) -> Item:
-    folder, target = isinstance(item, Folder), join(around, split(origin)[1])
-    above = ground.folder_id(around)
-    told = _certain(
-        ground, origin, target, lambda: ground.api.move(item.id, above, folder=folder, about=target)
-    )
-    if told is not None and told.name != split(target)[1]:
-        _undo(lambda: _back(ground, told, origin, folder=folder))
-        raise _misnamed(ground, target, told)
-    return _arrived(ground, origin, target, told, folder=folder)
+def _move(root: OrangeRoot, item: Item, origin: RelPath, target_folder: RelPath) -> Item:
+    folder, name = isinstance(item, Folder), split(origin)[1]
+    target, parent = join(target_folder, name), root.folder_id(target_folder)
+    reply = _once(root, origin, target, lambda: root.api.move(item.id, parent, folder=folder, about=target))
+    if reply is not None and reply.name != name:
+
+        def move_back() -> None:
+            moved = root.api.move(reply.id, root.folder_id(split(origin)[0]), folder=folder)
+            if moved is not None and moved.name != name:
+                root.api.rename(moved.id, name, folder=folder)
+
+        _undo(move_back)
+        raise _misnamed(root, target, reply)
+    return _arrived(root, origin, target, reply, folder=folder)
 
 
-def _back(ground: OrangeContext, told: Folder, origin: RelPath, *, folder: bool) -> None:
-    again = ground.api.move(told.id, ground.folder_id(split(origin)[0]), folder=folder)
-    if again is not None and again.name != split(origin)[1]:
-        ground.api.rename(again.id, split(origin)[1], folder=folder)
-
-
-def _certain(
-    ground: OrangeContext, origin: RelPath, target: RelPath, call: Callable[[], Folder | None]
+def _once(
+    root: OrangeRoot, origin: RelPath, target: RelPath, call: Callable[[], Folder | None]
 ) -> Folder | None:
-    """Calls until it is known to have taken effect: a lost answer is looked for, not asked for again."""
-    for attempt in range(TRIES):
-        try:
-            return call()
-        except NotFound:
-            ground.ids.forget(origin)
-            raise StaleError(f"{printable(origin)} or its new place is gone") from None
-        except TransientError:
-            here, there = ground.seek(origin), ground.seek(target)
-            if here is None and there is not None:
-                return None
-            if here is None or there is not None or attempt + 1 == TRIES:
-                raise
-    raise AssertionError("unreachable")
+    """Make the call, once: after a lost reply a look decides (`effects.move_once`)."""
+    try:
+        return move_once(call, origin=lambda: root.seek(origin), target=lambda: root.seek(target))
+    except NotFound:
+        root.ids.forget(origin)
+        raise StaleError(f"{printable(origin)} or its new place is gone") from None
 
 
 def _arrived(
-    ground: OrangeContext, origin: RelPath, target: RelPath, told: Folder | None, *, folder: bool
+    root: OrangeRoot, origin: RelPath, target: RelPath, reply: Folder | None, *, folder: bool
 ) -> Item:
-    ground.ids.forget(origin)
-    ground.ids.forget(target)
-    if told is not None:
-        ground.ids.learn(target, told.id, folder=folder)
-    found = ground.seek(target)
-    if found is None or isinstance(found, Folder) is not folder:
+    root.ids.forget(origin)
+    root.ids.forget(target)
+    if reply is not None:
+        root.ids.learn(target, reply.id, folder=folder)
+    item = root.seek(target)
+    if item is None or isinstance(item, Folder) is not folder:
         raise StaleError(f"{printable(target)}: what was renamed is not there (any more)")
-    return found
+    return item
 
 
-def _misnamed(ground: OrangeContext, target: RelPath, told: Folder) -> Exception:
-    """The service gave another name: because the wanted one is taken, or because it does not like it."""
-    ground.ids.forget(target)
-    if ground.seek(target) is not None:
+def _misnamed(root: OrangeRoot, target: RelPath, reply: Folder) -> Exception:
+    """The error for another name than requested: the name is taken, or the service does not allow it."""
+    root.ids.forget(target)
+    if root.seek(target) is not None:
         return StaleError(f"{printable(target)} is there by now")
-    return Unholdable(f"{printable(target)}: the service would call it {printable(told.name)!r}", path=target)
+    return Unholdable(
+        f"{printable(target)}: the service would call it {printable(reply.name)!r}", path=target
+    )
 
 
 def _undo(call: Callable[[], object]) -> None:
     try:
         call()
     except StoreError:
-        return  # it stays under the name that the service chose: seen, and lost to nobody
+        return  # the item stays under the name that the service chose: it is listed, and not lost
 
 
-def ensure(ground: OrangeContext, place: RelPath) -> None:
-    """Makes a folder of ours, and those above it, below a root that stands. Raises StoreError."""
-    if place == ground.base or isinstance(ground.seek(place), Folder):
+def ensure(root: OrangeRoot, path: RelPath) -> None:
+    """Make a folder of ours, and those above it, below a root that stands. Raises StoreError."""
+    if path == root.base or isinstance(root.seek(path), Folder):
         return
-    ensure(ground, split(place)[0])
-    make(ground, place)
+    ensure(root, split(path)[0])
+    make(root, path)
 
 
-def make(ground: OrangeContext, place: RelPath) -> Folder:
-    """A folder of the account in one that stands; one that another client made in the meantime will do.
+def make(root: OrangeRoot, path: RelPath) -> Folder:
+    """Make a folder in one that stands; a folder that another client made in the meantime will do.
 
-    Raises Unexpected where the name is taken by a file, Unholdable, NotFound, StoreError.
+    Raises StaleError if the name is taken by a file, Unholdable, NotFound, StoreError.
     """
-    above, name = split(place)
+    parent, name = split(path)
     try:
-        told = ground.api.make(name, ground.folder_id(above), about=place)
-    except (TransientError, PreconditionFailed):  # the answer was lost, or the name is taken: a look tells
-        told = None
-    if told is not None and told.name != name:
-        made = told
-        _undo(lambda: _drop_empty(ground, made))
-        ground.ids.forget(place)
-        if not isinstance(ground.seek(place), Folder):
-            raise _misnamed(ground, place, made)
-        told = None
-    if told is not None:
-        ground.ids.learn(place, told.id, folder=True)
-    found = ground.seek(place)
-    if found is None:
-        raise TransientError(f"{printable(place)}: it could not be made", path=place)
-    if not isinstance(found, Folder):
-        raise StaleError(f"{printable(place)} is there by now, and no directory")
-    return found
+        reply = root.api.make(name, root.folder_id(parent), about=path)
+    except (TransientError, PreconditionFailed):  # the reply was lost, or the name is taken: a look decides
+        reply = None
+    if reply is not None and reply.name != name:
+        misnamed = reply
 
+        def remove_empty() -> None:
+            page = root.api.page(misnamed.id)
+            if page.files or page.folders:  # the API's deletion would take the content along
+                raise PermanentError("the folder is not empty")
+            root.api.delete(misnamed.id, folder=True)
 
-def _drop_empty(ground: OrangeContext, folder: Folder) -> None:
-    page = ground.api.page(folder.id)
-    if page.files or page.folders:
-        raise PermanentError("somebody put something into it")
-    ground.api.delete(folder.id, folder=True)
+        _undo(remove_empty)
+        root.ids.forget(path)
+        if not isinstance(root.seek(path), Folder):
+            raise _misnamed(root, path, misnamed)
+        reply = None
+    if reply is not None:
+        root.ids.learn(path, reply.id, folder=True)
+    item = root.seek(path)
+    if item is None:
+        raise TransientError(f"{printable(path)}: it could not be made", path=path)
+    if not isinstance(item, Folder):
+        raise StaleError(f"{printable(path)} is there by now, and no directory")
+    return item

@@ -1,4 +1,4 @@
-"""Orange's OAuth 2: the page where a person consents, a code for a token, a new token for an old one.
+"""OAuth 2 for Orange: the authorization page, the exchange of a code for a token, the refresh of a token.
 
 Authorization code grant (RFC 6749, 4.1 and 6); the client authenticates by HTTP Basic. Nothing is kept here,
 no browser is opened, and nothing of a request but its host gets into a message. A refresh names no scope:
@@ -14,6 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 from syncer.engine.interfaces import Clock
 from syncer.errors import AuthError, StoreError, TransientError
+from syncer.stores.http.login import login_request
 from syncer.stores.http.origins import in_the_clear
 from syncer.stores.orange.token import Token
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 AUTH_URL = "https://api.orange.com/oauth/v2"
 OWN_FOLDER = ("openid", "cloud", "offline_access")
 WHOLE_DRIVE = ("openid", "cloud", "cloudfullread", "cloudfullwrite", "offline_access")
-_TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of the answer
-_ANSWER_BYTES = 1 << 20
-_FOR_THE_MOMENT = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +93,19 @@ def _client(application: OAuth2Application) -> WebApplicationClient:
 def _token(
     application: OAuth2Application, client: WebApplicationClient, body: str, clock: Clock, *, refresh: str
 ) -> Token:
-    status, text = _post(application, body)
-    if status >= 500 or status in _FOR_THE_MOMENT:
-        raise TransientError(f"{_host(application)}: the login service answers {status}")
-    found = _parsed(application, client, status, text)
+    from requests.auth import HTTPBasicAuth
+
+    response = login_request(
+        "POST",
+        _endpoint(application, "token"),
+        data=body,
+        headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
+        auth=HTTPBasicAuth(application.client_id, application.client_secret()),
+        account=application.account,
+    )
+    if response.is_temporary:
+        raise TransientError(f"{_host(application)}: the login service answers {response.status}")
+    found = _parsed(application, client, response.status, response.body.decode("utf-8", "replace"))
     life = found.get("expires_in")
     lasts = isinstance(life, int | float) and 0 < life < 1e9
     return Token(
@@ -126,10 +133,10 @@ def _parsed(
 
 def _refused(application: OAuth2Application, status: int, said: str) -> AuthError:
     """The service's own words are shown where they are error codes of RFC 6749."""
-    told = f"{status}, {said}" if said.replace("_", "").isalpha() else f"{status}"
+    payload = f"{status}, {said}" if said.replace("_", "").isalpha() else f"{status}"
     ours = said in ("invalid_client", "unauthorized_client")
     return AuthError(
-        f"{_host(application)}: the login is refused ({told})",
+        f"{_host(application)}: the login is refused ({payload})",
         hint="check the account's client_id and client_secret" if ours else application.again,
     )
 
@@ -140,29 +147,6 @@ def _senseless(application: OAuth2Application, status: int) -> StoreError:
     if 200 <= status < 300:
         return TransientError(message)
     return AuthError(message, hint="check the account's auth_url")
-
-
-def _post(application: OAuth2Application, body: str) -> tuple[int, str]:
-    from requests.auth import HTTPBasicAuth
-
-    from syncer.stores.http.adapter import Session
-    from syncer.stores.http.failures import reaching
-
-    with (
-        reaching(application.auth_url, account=application.account),
-        Session(connections=1) as session,
-        session.post(
-            _endpoint(application, "token"),
-            data=body,
-            headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
-            auth=HTTPBasicAuth(application.client_id, application.client_secret()),
-            timeout=_TIMEOUT,
-            allow_redirects=False,  # it carries secrets
-            stream=True,
-        ) as response,
-    ):
-        text = response.raw.read(_ANSWER_BYTES, decode_content=True)
-        return response.status_code, text.decode("utf-8", "replace")
 
 
 def _endpoint(application: OAuth2Application, name: str) -> str:

@@ -1,8 +1,6 @@
-"""The root itself: is it there, whose is it.
+"""The root folder of an Orange store: whether it exists, its marker, its creation.
 
-    .syncer/root-id     the marker: one line
-
-It is made and marked here; what stands below it is settled elsewhere.
+.syncer/root-id     the marker: one line
 """
 
 from __future__ import annotations
@@ -11,13 +9,13 @@ from syncer.engine.interfaces import RootState
 from syncer.engine.paths import PRIVATE, is_private, printable, split
 from syncer.errors import NotFound, PermanentError, TransientError
 from syncer.stores.http.bodies import Body
-from syncer.stores.orange.context import OrangeContext
+from syncer.stores.orange.context import OrangeRoot
 from syncer.stores.orange.download import small
 from syncer.stores.orange.items import Folder
-from syncer.stores.orange.listing import Lister
+from syncer.stores.orange.listing import OrangeLister
 from syncer.stores.orange.moves import carry, ensure, make
-from syncer.stores.orange.staging import Staging
-from syncer.stores.orange.trash import Trash
+from syncer.stores.orange.staging import OrangeStaging
+from syncer.stores.orange.trash import OrangeTrash
 from syncer.stores.stale import StaleError
 
 MARKER = f"{PRIVATE}/root-id"
@@ -25,65 +23,68 @@ SETTLING = 2.0  # seconds after which the marker of another machine's first run 
 _LONGEST = 1024  # bytes of a marker worth reading
 
 
-def state(ground: OrangeContext, lister: Lister) -> RootState | None:
-    """What stands at the root; None if nothing does. Raises StoreError."""
-    found = ground.look("")
+def state(root: OrangeRoot, lister: OrangeLister) -> RootState | None:
+    """The state of the root; None if there is none. Raises StoreError."""
+    found = root.stat("")
     if found is None:
         return None
     if not isinstance(found, Folder):
-        raise PermanentError(f"{ground.base}: a file, not a folder", path=ground.base)
-    marker = small(ground, MARKER, _LONGEST).decode("ascii", "replace").strip()
+        raise PermanentError(f"{root.base}: a file, not a folder", path=root.base)
+    marker = small(root, MARKER, _LONGEST).decode("ascii", "replace").strip()
     try:
-        empty = all(is_private(name, at_root=True) for name in lister.children(ground.base))
+        empty = all(is_private(name, at_root=True) for name in lister.children(root.base))
     except NotFound:
         return None
     return RootState(marker=marker, device="", empty=empty)
 
 
-def create(ground: OrangeContext, staging: Staging) -> None:
-    """Raises NotFound where the parent is not there, PermanentError where a file is in the way."""
-    found = ground.look("")
+def create(root: OrangeRoot, staging: OrangeStaging) -> None:
+    """Make the root folder.
+
+    Raises NotFound if its parent is missing, PermanentError if a file is in the way.
+    """
+    found = root.stat("")
     if found is not None and not isinstance(found, Folder):
-        raise PermanentError(f"{ground.base}: a file, not a folder", path=ground.base)
+        raise PermanentError(f"{root.base}: a file, not a folder", path=root.base)
     if found is not None:
         return
-    if ground.seek("") is None:  # the application's own folder comes with the first file in it
+    if root.seek("") is None:  # the application's own folder comes with the first file in it
         staging.begin()
-    if not ground.base:
+    if not root.base:
         return
-    parent = split(ground.base)[0]
-    if not isinstance(ground.seek(parent), Folder):
+    parent = split(root.base)[0]
+    if not isinstance(root.seek(parent), Folder):
         raise NotFound(f"{printable(parent)}: no such folder", path=parent)
     try:
-        make(ground, ground.base)
+        make(root, root.base)
     except StaleError as error:
-        raise PermanentError(str(error), path=ground.base) from error
+        raise PermanentError(str(error), path=root.base) from error
 
 
 def mark(
-    ground: OrangeContext, staging: Staging, trash: Trash, marker: str, *, only_first: bool = False
+    root: OrangeRoot, staging: OrangeStaging, trash: OrangeTrash, marker: str, *, only_first: bool = False
 ) -> None:
     """Writes the marker whole or not at all: a former one is in the trash before the new one has its name.
 
     `only_first`: one that is there stands; two machines that find none at once both look again after a while.
     """
     content = f"{marker}\n".encode("ascii")
-    if not isinstance(ground.look(""), Folder):
-        raise NotFound(f"{ground.base}: no such folder", path=ground.base)
+    if not isinstance(root.stat(""), Folder):
+        raise NotFound(f"{root.base}: no such folder", path=root.base)
     try:
-        ensure(ground, ground.at(PRIVATE))
+        ensure(root, root.at(PRIVATE))
         body = Body(open=lambda: (content,), length=len(content))
         place, file = staging.sent(PRIVATE, body, about=MARKER)
-        former = ground.look(MARKER)
+        former = root.stat(MARKER)
         if former is not None and only_first:
             return
         if former is not None:
             trash.keep(MARKER, former)
-        carry(ground, file, place, ground.at(MARKER))
+        carry(root, file, place, root.at(MARKER))
         staging.named(place)
     except StaleError as error:
-        raise TransientError(f"{ground.base}: the root could not be marked: {error}") from error
+        raise TransientError(f"{root.base}: the root could not be marked: {error}") from error
     if only_first:
-        return ground.api.session.clock.sleep(SETTLING)
-    if small(ground, MARKER, _LONGEST) != content:
-        raise TransientError(f"{ground.at(MARKER)}: it did not arrive as it was sent")
+        return root.api.session.clock.sleep(SETTLING)
+    if small(root, MARKER, _LONGEST) != content:
+        raise TransientError(f"{root.at(MARKER)}: it did not arrive as it was sent")

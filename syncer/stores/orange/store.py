@@ -1,7 +1,6 @@
-"""Orange Cloud as a store (`engine.interfaces.Store`): each call handed to the part that settles it.
+"""OrangeStore: implements `engine.interfaces.Store` on the parts of this package.
 
-No effect is made here but the order of a batch: what is to be put is staged in groups, so that
-one wait for the service's clock serves many files.
+Uploads are staged in groups, so that one wait for the service's clock serves many files.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -35,38 +33,37 @@ from syncer.engine.model import (
     Done,
     Entry,
     Listing,
-    Outcome,
     RelPath,
     Seen,
 )
 from syncer.engine.paths import split
 from syncer.errors import (
     AuthError,
-    ChangedUnderUs,
-    NotFound,
     PermanentError,
     PreconditionFailed,
     StoreError,
-    Unreadable,
 )
 from syncer.stores import absence
 from syncer.stores.base import DirectScan
-from syncer.stores.orange import changes, root
-from syncer.stores.orange.api import Api
+from syncer.stores.orange import root
+from syncer.stores.orange.api import OrangeApi
 from syncer.stores.orange.cache import ItemCache
+from syncer.stores.orange.changes import OrangeChanges
 from syncer.stores.orange.commit import install, settle
-from syncer.stores.orange.context import OrangeContext, each, outcome
-from syncer.stores.orange.download import RemoteSource, small
+from syncer.stores.orange.context import OrangeRoot
+from syncer.stores.orange.download import OrangeSource, small
 from syncer.stores.orange.items import DIRECTORY
-from syncer.stores.orange.listing import AT_ONCE, Lister
-from syncer.stores.orange.staging import Staged, Staging
-from syncer.stores.orange.trash import Trash
+from syncer.stores.orange.listing import AT_ONCE, OrangeLister
+from syncer.stores.orange.staging import OrangeStaging, StagedFile
+from syncer.stores.orange.trash import OrangeTrash
+from syncer.stores.remote.download import read_through
+from syncer.stores.remote.outcomes import put_staged, run_each
+from syncer.stores.remote.quota import FreeSpace
 from syncer.stores.stale import StaleError
 
 log = logging.getLogger(__name__)
 ItemT = TypeVar("ItemT")
 GROUP_FILES, GROUP_BYTES = 64, 64 << 20  # staged together: what is in the way twice for a while
-ROOM_SECONDS = 30.0  # for which an answer about the free space is believed
 
 
 class OrangeStore:
@@ -74,7 +71,7 @@ class OrangeStore:
 
     def __init__(
         self,
-        api: Api,
+        api: OrangeApi,
         path: str = "",
         *,
         identity: str,
@@ -90,33 +87,33 @@ class OrangeStore:
         self._identity = identity
         self._clock = clock
         self._trash_days = trash_days
-        self._tag = tag
         base = "/".join(name for name in path.split("/") if name)
-        self._ground = OrangeContext(api=api, base=base, book=ItemCache(cache))
-        self._staging = Staging(self._ground, tag)
-        self._trash = Trash(self._ground, tag)
-        self._lister = Lister(self._ground, self._staging, now_ns=clock.now_ns)
-        self._room: tuple[float, int | None] | None = None
+        self._root = OrangeRoot(api=api, base=base, cache=ItemCache(cache))
+        self._staging = OrangeStaging(self._root, tag)
+        self._trash = OrangeTrash(self._root, tag)
+        self._lister = OrangeLister(self._root, self._staging, now_ns=clock.now_ns)
+        self._changes = OrangeChanges(self._root, self._trash, self._lister, now_ns=clock.now_ns)
+        self._free_space = FreeSpace(api.free, clock)
         self._failed = False
 
     @property
     def capabilities(self) -> Capabilities:
-        return self._ground.able
+        return self._root.capabilities
 
     @property
     def identity(self) -> str:
         return self._identity
 
     def root(self) -> RootState | None:
-        return root.state(self._ground, self._lister)
+        return root.state(self._root, self._lister)
 
     def create_root(self) -> None:
         self._lister.outdated()
-        root.create(self._ground, self._staging)
+        root.create(self._root, self._staging)
 
     def write_root_id(self, marker: str, *, only_first: bool = False) -> None:
         self._lister.outdated()
-        root.mark(self._ground, self._staging, self._trash, marker, only_first=only_first)
+        root.mark(self._root, self._staging, self._trash, marker, only_first=only_first)
 
     # -- looking -----------------------------------------------------------------
 
@@ -149,10 +146,10 @@ class OrangeStore:
 
     def stat(self, path: RelPath) -> Seen:
         try:
-            found = self._ground.look(path)
+            found = self._root.stat(path)
         except (PermanentError, PreconditionFailed) as error:
             return BlockedEntry(BlockReason.UNREADABLE, str(error))
-        return None if found is None else self._ground.entry(path, found)
+        return None if found is None else self._root.entry(path, found)
 
     def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
         for path, _ in wanted:
@@ -162,109 +159,62 @@ class OrangeStore:
         found = self.stat(path)
         if not isinstance(found, Entry) or found is DIRECTORY or (found.digest is not None and found.trusted):
             return found
-        source = self.open(path, replace(found, digest=None))
-        try:
-            for _ in source.chunks():
-                pass
-        except NotFound:
-            return None
-        except ChangedUnderUs as error:
-            return BlockedEntry(BlockReason.BUSY, str(error))
-        except Unreadable as error:
-            return BlockedEntry(BlockReason.UNREADABLE, str(error))
-        return source.entry
+        return read_through(self.open(path, replace(found, digest=None)))
 
     def open(self, path: RelPath, expected: Entry) -> Source:
-        return RemoteSource(self._ground, path, expected)
+        return OrangeSource(self._root, path, expected)
 
     def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
         return [self.open(path, expected) for path, expected in wanted]
 
     def read_file(self, path: RelPath, limit: int) -> bytes:
-        return small(self._ground, path, limit)
+        return small(self._root, path, limit)
 
     def free_space(self) -> int | None:
-        now = self._clock.monotonic()
-        if self._room is None or now - self._room[0] > ROOM_SECONDS:
-            try:
-                free = self._ground.api.free()
-            except AuthError:
-                raise
-            except StoreError:
-                free = None
-            self._room = (now, free)
-        return self._room[1]
+        return self._free_space.get()
 
     # -- changing ------------------------------------------------------------------
 
     def put(self, items: Sequence[WriteRequest]) -> Results:
-        for group in _groups(items):
-            staged: dict[int, Staged] = {}
-            try:
-                yield from self._stage(items, group, staged)
-                settle(self._ground, list(staged.values()))
-                for index in list(staged):
-                    naming = partial(self._install, staged.pop(index))
-                    yield index, self._noted(outcome(items[index].path, naming))
-            finally:
-                for left in staged.values():
-                    self._staging.discard(left.place)
+        results = put_staged(
+            items,
+            files=GROUP_FILES,
+            size=GROUP_BYTES,
+            stage=self._stage,
+            settle=lambda staged: settle(self._root, staged),
+            commit=lambda staged: install(
+                self._root, self._trash, self._staging, staged, now_ns=self._clock.now_ns()
+            ),
+            discard=lambda staged: self._staging.discard(staged.path),
+        )
+        yield from self._tracked(results)
 
-    def _stage(self, items: Sequence[WriteRequest], group: range, staged: dict[int, Staged]) -> Results:
-        """Stages what can be; answers those that cannot."""
-        for index in group:
-
-            def one(index: int = index) -> Done:
-                staged[index] = self._staged(items[index])
-                return Done()
-
-            ended = self._noted(outcome(items[index].path, one))
-            if index not in staged:
-                yield index, ended
-
-    def _staged(self, item: WriteRequest) -> Staged:
+    def _stage(self, item: WriteRequest) -> StagedFile:
         self._lister.outdated()
-        self._ground.holdable(item.path, item.kind)
+        self._root.check_holdable(item.path, item.kind)
         if item.expected is not None:
-            self._ground.expect(item.path, item.expected)  # before anything crosses
+            self._root.expect(item.path, item.expected)  # before any content is sent
         return self._staging.upload(item)
 
-    def _install(self, staged: Staged) -> Done:
-        return install(self._ground, self._trash, self._staging, staged, now_ns=self._clock.now_ns())
-
     def delete(self, items: Sequence[DeleteRequest]) -> Results:
-        yield from self._each(
-            items, lambda i: i.path, lambda i, now: changes.delete(self._ground, self._trash, i, now_ns=now)
-        )
+        yield from self._each(items, lambda i: i.path, self._changes.delete)
 
     def make_directories(self, items: Sequence[MkdirRequest]) -> Results:
-        yield from self._each(
-            items,
-            lambda i: i.path,
-            lambda i, now: changes.make_directory(self._ground, self._trash, i, now_ns=now),
-        )
+        yield from self._each(items, lambda i: i.path, self._changes.make_directory)
 
     def remove_directories(self, paths: Sequence[RelPath]) -> Results:
-        yield from self._each(
-            paths,
-            lambda p: p,
-            lambda p, now: changes.remove_directory(self._ground, self._trash, self._lister, p, now_ns=now),
-        )
+        yield from self._each(paths, lambda p: p, self._changes.remove_directory)
 
     def rename(self, items: Sequence[RenameRequest]) -> Results:
-        yield from self._each(
-            items,
-            lambda i: i.path,
-            lambda i, now: changes.rename(self._ground, self._trash, i, tag=self._tag, now_ns=now),
-        )
+        yield from self._each(items, lambda i: i.path, self._changes.rename)
 
     def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results:
-        yield from self._each(items, lambda i: i.path, lambda i, _: changes.amend(self._ground, i))
+        yield from self._each(items, lambda i: i.path, self._changes.amend)
 
     def clean_leftovers(self, leftovers: Sequence[RelPath]) -> None:
-        """What a dead run of this pair staged: into the trash, since nobody knows what is in it."""
+        """Move what a dead run of this pair staged to the trash: its content is unknown."""
         for path in leftovers:
-            found = self._ground.look(path)
+            found = self._root.stat(path)
             if found is not None and self._staging.is_left_over(split(path)[1]):
                 try:
                     self._trash.keep(path, found)
@@ -273,25 +223,26 @@ class OrangeStore:
         self._lister.outdated()
 
     def close(self) -> None:
-        """Ends the session; a run that went well and kept something prunes what is too old first."""
+        """End the session; a run that succeeded and kept something prunes the trash first."""
         try:
             if self._trash.used and not self._failed:
                 self._trash.prune(self._trash_days)
         except StoreError as error:
             log.info("the trash at %s was not pruned: %s", self._identity, error)
-        self._ground.book.close()
-        self._ground.api.session.close()
+        self._root.cache.close()
+        self._root.api.session.close()
 
     def _each(
-        self, items: Sequence[ItemT], path_of: Callable[[ItemT], RelPath], do: Callable[[ItemT, int], Done]
+        self, items: Sequence[ItemT], path_of: Callable[[ItemT], RelPath], change: Callable[[ItemT], Done]
     ) -> Results:
         self._lister.outdated()
-        for index, ended in each(items, path_of, lambda item: do(item, self._clock.now_ns())):
-            yield index, self._noted(ended)
+        yield from self._tracked(run_each(items, path_of, change))
 
-    def _noted(self, ended: Outcome) -> Outcome:
-        self._failed = self._failed or not isinstance(ended, Done)
-        return ended
+    def _tracked(self, results: Results) -> Results:
+        """The results; remembers whether any item failed, since the trash is then not pruned."""
+        for index, outcome in results:
+            self._failed = self._failed or not isinstance(outcome, Done)
+            yield index, outcome
 
 
 class _OrangeScan(DirectScan):
@@ -300,7 +251,7 @@ class _OrangeScan(DirectScan):
     def __init__(
         self,
         known: KnownDirectories,
-        lister: Lister,
+        lister: OrangeLister,
         *,
         changed: Callable[[Sequence[tuple[RelPath, bytes]]], Iterable[RelPath]],
     ) -> None:
@@ -315,15 +266,3 @@ class _OrangeScan(DirectScan):
 
     def close(self) -> None:
         self._lister.outdated()
-
-
-def _groups(items: Sequence[WriteRequest]) -> Iterator[range]:
-    """Runs of items, bounded in number and in bytes."""
-    start = size = 0
-    for index, item in enumerate(items):
-        if index > start and (index - start == GROUP_FILES or size + item.size > GROUP_BYTES):
-            yield range(start, index)
-            start, size = index, 0
-        size += item.size
-    if start < len(items):
-        yield range(start, len(items))

@@ -1,6 +1,6 @@
-"""The access token that requests carry: loaded once, renewed when it ends, by one thread for all.
+"""Access tokens: loaded once, renewed before they expire or when refused, by one thread for all.
 
-What a refusal of a request means is settled in `session`; how a token is renewed, in `oauth`.
+`session` decides whether a refusal is about the token; `oauth` renews it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from syncer.errors import AuthError, SyncerError
 
 # -- What a login leaves behind, and the port through which it is kept between runs ----
 #
-# Where tokens are kept (a keyring, a private file) is settled by whoever implements `Tokens`.
+# An implementation of `Tokens` decides where tokens are stored: a keyring, a private file.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +32,14 @@ class Tokens(Protocol):
     """One account's token, kept over runs."""
 
     def load(self) -> Token | None:
-        """What was saved last, by any process; None if nobody logged in. Raises AuthError, LocalError."""
+        """The token that was saved last, by any process.
+
+        None before a login. Raises AuthError, LocalError.
+        """
         ...
 
     def save(self, token: Token) -> None:
-        """Keeps it durably, and where nobody else can read it. Raises AuthError, LocalError."""
+        """Store a token durably and readable by this user only. Raises AuthError, LocalError."""
         ...
 
 
@@ -68,7 +71,7 @@ class Bearer:
             return token.access
 
     def renewed(self, refused: str) -> str:
-        """Another one than the service just refused: somebody else's new one, or a new one of ours."""
+        """Another token than the refused one: renewed by another process or thread, or now."""
         with self._lock:
             token = self._token or self._load()
             if token.access == refused:

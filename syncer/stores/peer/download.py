@@ -23,7 +23,7 @@ from syncer.engine.interfaces import LocalBasis, TransferStats
 from syncer.engine.model import Entry, Method, RelPath
 from syncer.engine.paths import printable
 from syncer.errors import BadDelta, ChangedUnderUs, PermanentError, StoreError, TransientError, Unreadable
-from syncer.stores.local.read import beyond
+from syncer.stores.common import beyond
 from syncer.stores.peer.client import PeerClient, PeerResponse, RetryBudget
 from syncer.wire.bounded_json import Json
 from syncer.wire.contents import ASK, DELTA, WHOLE, Content, ContentReader, FetchItem

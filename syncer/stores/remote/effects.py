@@ -7,10 +7,16 @@ what is seen at the path and return the outcome if the change is there, None if 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from syncer.engine.interfaces import RenameRequest, SetAttributesRequest
 from syncer.engine.model import Done, Entry, Kind, Outcome, Seen
+from syncer.errors import TransientError
+
+MOVE_ATTEMPTS = 3
+ResultT = TypeVar("ResultT")
 
 
 def was_deleted(seen: Seen) -> Outcome | None:
@@ -41,3 +47,24 @@ def was_amended(item: SetAttributesRequest, seen: Seen) -> Outcome | None:
         return None
     as_requested = item.mtime_ns in (None, seen.mtime_ns) and item.executable in (None, seen.executable)
     return Done(entry=replace(seen, trusted=False)) if as_requested else None
+
+
+def move_once(
+    move: Callable[[], ResultT], *, origin: Callable[[], object], target: Callable[[], object]
+) -> ResultT | None:
+    """Move an item; after a lost reply `origin` and `target` look whether it took effect. None: it did.
+
+    It is sent again only if the item still is at its origin and nothing is at the target: then the request
+    was not carried out, and a repetition cannot hit another item. `origin` and `target` return None if
+    nothing is there. Raises what `move` raises; after a TransientError it is unknown where the item is.
+    """
+    for attempt in range(MOVE_ATTEMPTS):
+        try:
+            return move()
+        except TransientError:
+            at_origin, at_target = origin(), target()
+            if at_origin is None and at_target is not None:
+                return None
+            if at_origin is None or at_target is not None or attempt + 1 == MOVE_ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")

@@ -1,7 +1,7 @@
-"""SmartFile's REST API as a store: a service that understands rsync deltas and has no conditional writes.
+"""SmartFile's REST API as a store: a service with rsync deltas and without conditional writes.
 
-`store` is the whole of it; `session` (requests, errors, throttling) and `auth` also serve Syncer's own
-extension of the API. Nothing here is imported before a job needs it.
+`store` implements the contract; `auth` also serves Syncer's own extension of the API. Nothing here is
+imported before a job needs it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def connecting(session: HttpSession, path: str, *, clock: Clock, tag: str) -> Store:
-    """The store of the folder `path` ("" for all) of whoever the session logs in as; nothing is sent yet.
+    """The store of the folder `path` ("" for all) of the session's user; nothing is sent yet.
 
     `tag`: a plain word in the names of what this store keeps for itself.
     """

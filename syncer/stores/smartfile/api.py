@@ -1,7 +1,7 @@
-"""The endpoints that a sync needs, as typed calls. Paths are the service's own: `/docs/a.txt`, `/`.
+"""The endpoints of SmartFile's API as typed calls. Paths are the service's own: `/docs/a.txt`, `/`.
 
-One call, one effect, nothing remembered and nothing decided; how writes are made safe is settled in
-`staging` and `commit`. The librsync calls are in `deltas`.
+One method, one request, no state and no decisions; `staging` and `commit` make writes safe. The librsync
+calls are in `deltas`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from syncer.errors import AuthError, NotFound, PermanentError, StoreError, Trans
 from syncer.stores.http import errors, json
 from syncer.stores.http.bodies import Body, multipart
 from syncer.stores.http.client import HttpSession
+from syncer.stores.http.json import Malformed
 from syncer.stores.smartfile import info
-from syncer.stores.smartfile.info import Info, Malformed
+from syncer.stores.smartfile.info import Info
 
 # -- Long operations: started by one request, waited for by polling -------------
 #
@@ -33,7 +34,7 @@ _UUID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
 class Lost(TransientError):
-    """Nobody knows how the operation ended: its task is forgotten, or never ends."""
+    """It is unknown how an operation ended: its task is forgotten, or does not end."""
 
 
 def finish(session: HttpSession, started: object, about: str) -> dict[str, object]:
@@ -50,7 +51,11 @@ def finish(session: HttpSession, started: object, about: str) -> dict[str, objec
     clock, pause = session.clock, FIRST_PAUSE
     until = clock.monotonic() + PATIENCE
     while clock.monotonic() < until:
-        inner = _settled(_ask(session, uuid, about), about)
+        try:
+            task = json.mapping(session.request("GET", f"api/2/task/{uuid}/", about=about), about)
+        except NotFound:
+            raise Lost(f"{about}: the service has forgotten the task", path=about) from None
+        inner = _settled(task, about)
         if inner is not None:
             return inner
         clock.sleep(pause)
@@ -58,15 +63,8 @@ def finish(session: HttpSession, started: object, about: str) -> dict[str, objec
     raise Lost(f"{about}: the service does not come to an end with it", path=about)
 
 
-def _ask(session: HttpSession, uuid: str, about: str) -> object:
-    try:
-        return json.mapping(session.request("GET", f"api/2/task/{uuid}/", about=about), about)
-    except NotFound:
-        raise Lost(f"{about}: the service has forgotten the task", path=about) from None
-
-
 def _settled(found: object, about: str) -> dict[str, object] | None:
-    """What a task that ended says; None while it goes on."""
+    """The result of a task that ended; None while it runs."""
     if not isinstance(found, dict):
         return None
     result = found.get("result")
@@ -77,23 +75,20 @@ def _settled(found: object, about: str) -> dict[str, object] | None:
     if layer.get("status") != "SUCCESS":
         return None
     inner = layer.get("result")
-    told = inner if isinstance(inner, dict) else {}
-    errors = told.get("errors")
+    payload = inner if isinstance(inner, dict) else {}
+    errors = payload.get("errors")
     if errors:
-        raise PermanentError(f"{about}: {_first(errors)}", path=about)
-    return told
-
-
-def _first(errors: object) -> str:
-    words = next(iter(errors.values()), "refused") if isinstance(errors, dict) else "refused"
-    return "".join(c if c.isprintable() else " " for c in str(words))[:300]
+        words = next(iter(errors.values()), "refused") if isinstance(errors, dict) else "refused"
+        text = "".join(c if c.isprintable() else " " for c in str(words))[:300]
+        raise PermanentError(f"{about}: {text}", path=about)
+    return payload
 
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class SmartFilePage:
     """One page of a directory: itself, its children as the service describes them, and the paging as told."""
 
     itself: Info
@@ -119,7 +114,7 @@ class Overtaxed(Exception):
         self.error = error
 
 
-class Api:
+class SmartFileApi:
     """All raise what `HttpSession.request` raises; `NotFound` always means that the path is not there."""
 
     def __init__(self, session: HttpSession) -> None:
@@ -131,7 +126,7 @@ class Api:
         response = self.session.request("GET", f"api/2/path/info{quoted(path)}/", about=path)
         return _info(response, path)
 
-    def page(self, path: str, page: int, limit: int) -> Page:
+    def page(self, path: str, page: int, limit: int) -> SmartFilePage:
         """Children of a directory; NotFound for what is none. Raises Overtaxed, for a large `limit` also."""
         params = {"children": "true", "limit": str(limit), "page": str(page)}
         response = self.session.request(
@@ -147,9 +142,9 @@ class Api:
         children = found.get("children")
         if not isinstance(children, list):
             raise TransientError(f"{path}: the listing has no children", path=path)
-        told = (json.number(found.get(key)) for key in ("page", "pages", "total"))
-        number, pages, total = told
-        return Page(itself=itself, children=tuple(children), page=number, pages=pages, total=total)
+        payload = (json.number(found.get(key)) for key in ("page", "pages", "total"))
+        number, pages, total = payload
+        return SmartFilePage(itself=itself, children=tuple(children), page=number, pages=pages, total=total)
 
     def content(
         self, path: str, *, start: int = 0, end: int | None = None, etag: str = ""
@@ -184,8 +179,8 @@ class Api:
         """SHA-256 of the content as the service holds it. Raises TransientError, PermanentError."""
         form = [("path", path), ("algorithm", "SHA256")]
         response = self.session.request("POST", "api/2/path/oper/checksum/", form=form, about=path)
-        told = finish(self.session, json.document(response, path), path).get("checksums")
-        sums = told if isinstance(told, dict) else {}
+        payload = finish(self.session, json.document(response, path), path).get("checksums")
+        sums = payload if isinstance(payload, dict) else {}
         found = sums.get(path, sums.get(path + "/"))
         if not isinstance(found, str) or not _SHA256.fullmatch(found):
             raise TransientError(f"{path}: the service gives no checksum", path=path)
@@ -194,7 +189,7 @@ class Api:
     # -- changing ------------------------------------------------------------------
 
     def upload(self, directory: str, name: str, body: Body) -> None:
-        """Puts content under a name of ours (plain ASCII) into a directory, over what is there."""
+        """Upload content under a private name (plain ASCII) into a directory, over an older one."""
         path = f"{directory}/{name}"
         response = self.session.request(
             "POST",
@@ -202,32 +197,36 @@ class Api:
             body=multipart("file", name, body),
             about=path,
         )
-        error = json.inner_error(_parsed(response), path)
+        try:
+            document = json.document(response, "")
+        except StoreError:
+            document = None  # responses to an upload vary; one that is no JSON says nothing of a failure
+        error = json.inner_error(document, path)
         if error is not None:
             raise error
 
     def attributes(self, path: str, values: Mapping[str, str]) -> None:
-        """Sets these attributes, and leaves others."""
+        """Set these attributes; others stay."""
         form = [("attributes", f"{name}={value}") for name, value in values.items()]
         self.session.request("POST", f"api/2/path/info{quoted(path)}/", form=form, about=path)
 
     def mkdir(self, path: str) -> None:
-        """Makes a directory, and (it seems) those above it; one that is there stays."""
+        """Make a directory, and (it seems) those above it; an existing one stays."""
         self.session.request("POST", "api/2/path/oper/mkdir/", form=[("path", path)], about=path)
 
     def rename(self, origin: str, path: str) -> None:
-        """Gives a file or directory another full path. What happens to a taken one is not documented."""
+        """Rename a file or directory to a full path. The effect on a taken path is not documented."""
         form = [("src", origin), ("dst", path)]
         self.session.request("POST", "api/2/path/oper/rename/", form=form, about=origin)
 
     def copy(self, origin: str, directory: str) -> None:
-        """Copies into another directory under the same name, and waits for it."""
+        """Copy into another directory under the same name, and wait for it."""
         form = [("src", origin), ("dst", directory)]
         response = self.session.request("POST", "api/2/path/oper/copy/", form=form, about=origin)
         finish(self.session, json.document(response, origin), origin)
 
     def remove(self, path: str, *, wait: bool = True) -> None:
-        """Removes for good, directories with all that is in them: only ever called for what is ours."""
+        """Remove for good, a directory with all that is in it: only called for our own files."""
         response = self.session.request("POST", "api/2/path/oper/remove/", form=[("path", path)], about=path)
         if wait:
             finish(self.session, json.document(response, path), path)
@@ -246,11 +245,3 @@ def _info(response: requests.Response, path: str) -> Info:
         return info.read(json.mapping(response, path), errors.asked_ns(response))
     except Malformed as error:
         raise TransientError(f"{path}: the answer is not understood: {error}", path=path) from None
-
-
-def _parsed(response: requests.Response) -> object:
-    """The JSON of an answer, if it is one: what an upload is answered with varies."""
-    try:
-        return json.document(response, "")
-    except StoreError:
-        return None

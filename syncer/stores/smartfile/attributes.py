@@ -1,4 +1,4 @@
-"""What we note about a file in its attributes, where the service itself keeps too little.
+"""Attributes of a file that Syncer writes: digest, mtime, executable bit, symlink target.
 
     syncer    1|f|12|2026-01-01T05:00:00|<BLAKE3 hex>|1767261600123456789|x|
     modified  2026-01-01 10:00:00          (UTC; what other programs of this API read)
@@ -38,7 +38,7 @@ class Mark:
     target: str | None = None
 
     def attributes(self) -> dict[str, str]:
-        """What is to be written with the file."""
+        """The attributes to write."""
         written = {ATTRIBUTE: self._text()}
         modified = None if self.mtime_ns is None else times.to_modified(self.mtime_ns)
         return written if modified is None else {**written, MODIFIED: modified}
@@ -58,7 +58,7 @@ class Mark:
 
 
 def read(attributes: Mapping[str, str]) -> Mark | None:
-    """The mark among the attributes; None where there is none that can be understood."""
+    """The mark in the attributes; None where there is none that can be parsed."""
     found = _FORM.fullmatch(attributes.get(ATTRIBUTE, ""))
     if found is None:
         return None
@@ -80,5 +80,5 @@ def read(attributes: Mapping[str, str]) -> Mark | None:
 
 
 def target_bytes(target: str) -> bytes:
-    """What the file of a symlink holds."""
+    """The content of a symlink's file."""
     return target.encode("utf-8", "surrogateescape")

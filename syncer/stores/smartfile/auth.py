@@ -1,4 +1,4 @@
-"""How a login is found: what the account says, then the environment, then netrc.
+"""Login data for SmartFile: from the account, the environment, or netrc; OAuth 1.0a.
 
 HTTP Basic with key and password, or OAuth 1.0a with PLAINTEXT signatures (RFC 5849, 3.4.4). Nothing
 is sent from here, and no secret gets into a message, a log or a repr.
@@ -16,13 +16,12 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from syncer.errors import AuthError, ConfigError, TransientError
-from syncer.stores.http.client import CONNECT_SECONDS, READ_SECONDS
 from syncer.stores.http.errors import LOGIN_HINT
-from syncer.stores.http.failures import reaching
+from syncer.stores.http.login import login_request
 from syncer.stores.http.origins import bound, in_the_clear, origin
 
 if TYPE_CHECKING:
-    from requests_oauthlib import OAuth1
+    pass
 
 
 _SECRETS = (
@@ -40,7 +39,7 @@ Secret = Callable[[], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """What the account's config says; None where it says nothing. Secrets are revealed when needed."""
+    """Settings of the account; None where one is not set. Secrets are read when needed."""
 
     url: str | None = None
     key: str | None = None
@@ -54,7 +53,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """Where to, and as whom. `name` tells logins apart and is no secret."""
+    """URL and credentials. `name` identifies the login and is no secret."""
 
     url: str
     name: str
@@ -126,7 +125,7 @@ def _oauth(url: str, given: Given, environ: Mapping[str, str]) -> Login:
 
 
 def _value(name: str, given: str | Secret | None, variable: str, environ: Mapping[str, str]) -> str:
-    """The first that is there, stripped; one that is too short was cut on its way here."""
+    """The first value that is set, stripped; one that is too short was truncated when it was copied."""
     value = given() if callable(given) else given
     value = (value or environ.get(variable, "")).strip()
     if not value:
@@ -151,7 +150,7 @@ def _netrc_place(environ: Mapping[str, str]) -> Path:
 
 
 def _from_netrc(url: str, place: Path) -> Login:
-    """The entry for host:port, else for the host (not `default`: it was not meant for us)."""
+    """The entry for host:port, else for the host; `default` is not used, it is meant for other services."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     try:
@@ -207,17 +206,17 @@ class Pair:
 
 
 def request_token(application: OAuth1Application) -> Pair:
-    """The first leg; the verifier is to be shown to the person. Raises AuthError, TransientError."""
+    """Step 1 of OAuth 1.0a: a request token. Raises AuthError, TransientError."""
     return _asked(application, "request_token", "the application", _CLIENT_HINT, callback_uri="oob")
 
 
 def authorize_url(application: OAuth1Application, request: Pair) -> str:
-    """The page where a person allows it and gets a verifier."""
+    """Step 2: the page where the user consents and gets a verification code."""
     return f"{application.url}oauth/authorize/?{urlencode({'oauth_token': request.token})}"
 
 
 def access_token(application: OAuth1Application, request: Pair, verifier: str) -> Pair:
-    """The last leg. Raises AuthError (a wrong or used verifier too), TransientError."""
+    """Step 3: the access token. Raises AuthError (also for a wrong or used code), TransientError."""
     return _asked(
         application,
         "access_token",
@@ -229,45 +228,27 @@ def access_token(application: OAuth1Application, request: Pair, verifier: str) -
     )
 
 
-def _asked(application: OAuth1Application, leg: str, what: str, hint: str, **more: str) -> Pair:
-    from syncer.stores.http.adapter import Session
-
-    host = urlsplit(application.url).hostname or "the service"
-    _guard(application.url, host)
-    with (
-        reaching(application.url),
-        Session(connections=1) as session,
-        session.post(
-            f"{application.url}oauth/{leg}/",
-            auth=_signing(application, more),
-            timeout=(CONNECT_SECONDS, READ_SECONDS),
-            allow_redirects=False,  # it carries secrets
-            stream=True,
-            verify=str(application.ca_file) if application.ca_file else True,
-        ) as response,
-    ):
-        text = response.raw.read(_ANSWER_BYTES, decode_content=True).decode("utf-8", "replace")
-        status = response.status_code
-    if status == 429 or status >= 500:
-        raise TransientError(f"{host}: the login service answers {status}")
-    found = parse_qs(text) if 200 <= status < 300 else {}
-    token, secret = found.get("oauth_token", [""])[0], found.get("oauth_token_secret", [""])[0]
-    if not token or not secret:
-        raise AuthError(f"{host}: refuses {what} ({status})", hint=hint)
-    return Pair(token=token, secret=secret)
-
-
-def _signing(application: OAuth1Application, more: Mapping[str, Any]) -> OAuth1:
+def _asked(application: OAuth1Application, leg: str, what: str, hint: str, **more: Any) -> Pair:
     from requests_oauthlib import OAuth1
 
-    return OAuth1(
-        application.client_token,
-        client_secret=application.client_secret(),
-        signature_method="PLAINTEXT",
-        **more,
-    )
-
-
-def _guard(url: str, host: str) -> None:
-    if in_the_clear(url):
+    host = urlsplit(application.url).hostname or "the service"
+    if in_the_clear(application.url):
         raise AuthError(f"{host}: a login must go by https", hint="check the account's url")
+    response = login_request(
+        "POST",
+        f"{application.url}oauth/{leg}/",
+        auth=OAuth1(
+            application.client_token,
+            client_secret=application.client_secret(),
+            signature_method="PLAINTEXT",
+            **more,
+        ),
+        ca_file=str(application.ca_file) if application.ca_file else None,
+    )
+    if response.is_temporary:
+        raise TransientError(f"{host}: the login service answers {response.status}")
+    found = parse_qs(response.body.decode("utf-8", "replace")) if response.ok else {}
+    token, secret = found.get("oauth_token", [""])[0], found.get("oauth_token_secret", [""])[0]
+    if not token or not secret:
+        raise AuthError(f"{host}: refuses {what} ({response.status})", hint=hint)
+    return Pair(token=token, secret=secret)

@@ -1,37 +1,17 @@
-"""What every change of one root shares: where it is, what stands at a name, what a name must hold first.
-
-Expectations are checked by a look, as late as this API allows. `StaleError` makes an item stale.
-"""
+"""The root of a SmartFile store: items by path, moves whose reply may get lost, directories of our own."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
-
-from syncer.engine.interfaces import Capabilities, Results
-from syncer.engine.model import Done, Entry, Failed, Kind, Outcome, RelPath, Stale
-from syncer.engine.paths import parts, printable, split, unholdable
-from syncer.errors import (
-    AuthError,
-    LocalError,
-    NotFound,
-    PreconditionFailed,
-    StoreError,
-    Unholdable,
-)
-from syncer.stores.local.root import check_name, is_ours
+from syncer.engine.interfaces import Capabilities
+from syncer.engine.model import Entry, Kind, RelPath
+from syncer.engine.paths import split
+from syncer.errors import NotFound, PreconditionFailed
+from syncer.stores.remote.effects import move_once
+from syncer.stores.remote.root import RemoteRoot
 from syncer.stores.smartfile import attributes
-from syncer.stores.smartfile import info as infos
-from syncer.stores.smartfile.api import Api
-from syncer.stores.smartfile.info import Info
-from syncer.stores.smartfile.staging import Staging
-from syncer.stores.smartfile.trash import Trash, join_root, look, move
-from syncer.stores.stale import StaleError
+from syncer.stores.smartfile.api import SmartFileApi
+from syncer.stores.smartfile.info import DIRECTORY, Info
 
-log = logging.getLogger(__name__)
-ItemT = TypeVar("ItemT")
 WINDOW = (
     "the service has no conditional writes: a file that another program makes in the instant between the "
     "last look and the rename may be replaced, if the service lets a rename replace; a replaced name is "
@@ -40,148 +20,63 @@ WINDOW = (
 CAPABILITIES = Capabilities(any_bytes=False, window=WINDOW)
 
 
-@dataclass(slots=True)
-class Habits:
-    """What renames do to a file here; nobody wrote it down, so it is found out when it matters."""
-
-    keeps_time: bool | None = None  # None: not tried
-    keeps_attributes: bool = True
-
-
-@dataclass(slots=True)
-class SmartFileContext:
+class SmartFileRoot(RemoteRoot[Info]):
     """One root. `root` is its path at the service, without a slash at the end ("" for the account's)."""
 
-    api: Api
-    root: str
-    staging: Staging
-    trash: Trash
-    able: Capabilities = CAPABILITIES
-    habits: Habits = field(default_factory=Habits)
-    repaired: int = 0  # patched content that was not right, and was sent whole
+    def __init__(self, api: SmartFileApi, root: str) -> None:
+        self.api = api
+        self.root = root
+        self.capabilities = CAPABILITIES
+        self.repaired = 0  # times that a patched content was wrong, and was transferred whole
 
     def at(self, path: RelPath) -> str:
         """The service's path."""
         return join_root(self.root, path)
 
-    def look(self, path: RelPath) -> Info | None:
+    def stat(self, path: RelPath) -> Info | None:
         return look(self.api, self.at(path))
 
-    def expect(self, path: RelPath, expected: Entry | None, *, directories: bool = False) -> Info | None:
-        """What stands at the path, which is what was planned on. Raises Unexpected."""
-        found = self.look(path)
-        if expected is None:
-            if found is not None:
-                raise StaleError(f"{printable(path)} is there by now")
-            return None
-        if found is None:
-            raise StaleError(f"{printable(path)} is gone")
-        entry = found.entry()
-        if entry.kind is not expected.kind or entry.version != expected.version:
-            raise StaleError(f"{printable(path)} changed since it was planned on")
-        if entry.kind is Kind.DIRECTORY and not directories:
-            raise StaleError(f"{printable(path)} is a directory")
-        return found
+    def entry_of(self, item: Info) -> Entry:
+        return DIRECTORY if item.directory else item.entry()
 
-    def parent(self, path: RelPath) -> Info:
-        """The directory that a path is in. Raises Unexpected where there is none (any more)."""
-        directory = split(path)[0]
-        found = self.look(directory)
-        if found is None or not found.directory:
-            raise StaleError(f"{printable(directory) or 'the root'}: no such directory (any more)")
-        return found
-
-    def keep(self, path: RelPath, seen: Info) -> str:
-        """Takes what was seen at a path into the trash; where it is there. Raises Unexpected.
-
-        What the rename took may be something else by then: it is looked at, and put back.
-        """
-        try:
-            kept = self.trash.keep(path)
-        except NotFound:
-            raise StaleError(f"{printable(path)} is gone") from None
-        taken = look(self.api, kept)
-        if taken is not None and self.same(seen, taken):
-            return kept
-        self.put_back(kept, path)
-        raise StaleError(f"{printable(path)} changed meanwhile")
-
-    def put_back(self, kept: str, path: RelPath) -> bool:
-        """Gives a name back what was just taken from it; False (and a warning) where that fails."""
-        try:
-            if look(self.api, self.at(path)) is None:
-                move(self.api, kept, self.at(path))
-                return True
-            log.warning("%s: another file is there by now; what was there is kept at %s", path, kept)
-        except StoreError as error:
-            log.warning("%s: could not be put back (%s); it is kept at %s", path, error, kept)
-        return False
-
-    def same(self, before: Info, after: Info) -> bool:
-        """Whether a rename took what was seen. Of directories only that: their times move with children."""
-        if before.directory or after.directory:
-            return before.directory is after.directory
-        if before.size != after.size:
-            return False
-        if before.version == after.version:
-            return True
-        self._learn()
-        time = before.time == after.time or not self.habits.keeps_time
-        return time and (_noted(before) == _noted(after) or not self.habits.keeps_attributes)
-
-    def _learn(self) -> None:
-        """Renames a file of our own, in a later second than it was written in."""
-        if self.habits.keeps_time is not None:
-            return
-        from syncer.stores.http.bodies import Body
-
-        directory, name = self.staging.place()
-        path, other = f"{directory}/{name}", f"{directory}/{name}-renamed"
-        self.api.upload(directory, name, Body(open=lambda: (b"?",), length=1))
-        before = self.staging.annotate(path, {attributes.ATTRIBUTE: "?"})
-        self.api.session.clock.sleep(infos.MARGIN_NS / 1e9)
-        move(self.api, path, other)
-        after = self.api.info(other)
-        self.staging.discard(other)
-        self.habits.keeps_attributes = _noted(before) == _noted(after)
-        self.habits.keeps_time = before.time == after.time
-
-    def holdable(self, path: RelPath, kind: Kind, target: str | None = None) -> None:
-        """Raises Unholdable for a name, a kind or a target that is not to be put here."""
-        why = "not a name" if not path else "one of Syncer's own names" if is_ours(path) else ""
-        for part in parts(path):
-            try:
-                check_name(part)
-            except OSError:
-                why = "not a name"
-            why = why or unholdable(part, self.able)
+    def refuses(self, kind: Kind, target: str | None) -> str:
+        """A symlink is a file that holds its target's text, and an attribute that repeats it."""
         if kind is Kind.SYMLINK and not target:
-            why = "a symlink without a target"
+            return "a symlink without a target"
         if target and len(attributes.target_bytes(target)) > attributes.LONGEST_TARGET:
-            why = "the symlink's target is too long"
-        if why:
-            raise Unholdable(f"{printable(path)}: {why}", path=path)
+            return "the symlink's target is too long"
+        return ""
 
 
-def _noted(info: Info) -> tuple[str | None, str | None]:
-    return info.attributes.get(attributes.ATTRIBUTE), info.attributes.get(attributes.MODIFIED)
+def join_root(root: str, path: RelPath) -> str:
+    """The service's path for one of the root's."""
+    return f"{root}/{path}" if path else root or "/"
 
 
-def each(items: Sequence[ItemT], path_of: Callable[[ItemT], RelPath], do: Callable[[ItemT], Done]) -> Results:
-    """One item after the other."""
-    for index, item in enumerate(items):
-        yield index, outcome(path_of(item), lambda item=item: do(item))  # type: ignore[misc]
-
-
-def outcome(path: RelPath, do: Callable[[], Done]) -> Outcome:
-    """How an item ends; what ends the run is raised."""
+def look(api: SmartFileApi, path: str) -> Info | None:
+    """What stands at a path of the service; None if nothing does."""
     try:
-        return do()
-    except AuthError:
-        raise
-    except StaleError as error:
-        return Stale(message=str(error))
-    except (PreconditionFailed, NotFound) as error:
-        return Stale(message=f"{printable(path)}: {error}")
-    except (StoreError, LocalError) as error:
-        return Failed(error=error)
+        return api.info(path)
+    except NotFound:
+        return None
+
+
+def move(api: SmartFileApi, origin: str, path: str) -> None:
+    """Rename, with paths of the service; see `effects.move_once`. Raises what `Api.rename` raises."""
+    move_once(
+        lambda: api.rename(origin, path),
+        origin=lambda: look(api, origin),
+        target=lambda: look(api, path),
+    )
+
+
+def make_all(api: SmartFileApi, root: str, directory: str) -> None:
+    """Make a directory of ours, and those above it below a root that stands, whether or not `mkdir` does."""
+    try:
+        api.mkdir(directory)
+    except (NotFound, PreconditionFailed):
+        above = split(directory)[0]
+        if len(above) <= len(root):
+            raise
+        make_all(api, root, above)
+        api.mkdir(directory)

@@ -1,9 +1,8 @@
-"""The sync API: only signatures and deltas cross, and no result is believed unverified.
+"""rsync deltas with SmartFile's sync API: signatures and deltas are transferred, every result is verified.
 
-The service applies a delta to whatever a file is at that moment and has no check of its base. So an upload
-patches a copy of our own, in a private place, which nobody else changes; the copy gets the name only after
-its checksum was right. No delta is sent twice: if an answer is lost, the checksum tells. Whatever fails here
-is mended by sending the whole.
+The service applies a delta to whatever a file is at that moment and does not check its base. So an upload
+patches a copy in our work directory; the copy gets the name only after its checksum was right. Where anything
+here fails, the whole file is transferred.
 """
 
 from __future__ import annotations
@@ -27,10 +26,16 @@ from syncer.engine.paths import printable, split
 from syncer.errors import AuthError, BadDelta, LocalError, StoreError, TransientError
 from syncer.stores.http.bodies import Body, multipart
 from syncer.stores.http.client import pieces
-from syncer.stores.smartfile.api import Api, Lost, quoted
-from syncer.stores.smartfile.context import SmartFileContext
-from syncer.stores.smartfile.staging import Digester, Digests, Fed, Staged
-from syncer.stores.smartfile.trash import look
+from syncer.stores.smartfile.api import Lost, SmartFileApi, quoted
+from syncer.stores.smartfile.context import SmartFileRoot, look
+from syncer.stores.smartfile.staging import (
+    Digester,
+    Digests,
+    SmartFileStaging,
+    StagedUpload,
+    digests_of,
+    upload_of,
+)
 
 log = logging.getLogger(__name__)
 WORTH_IT = 64 << 10  # bytes of either content below which the requests cost more than the bytes
@@ -41,14 +46,14 @@ _PIECE = 1 << 20
 
 
 class Spool:
-    """A delta on its way: in memory while it is small, else in a temporary file without a name."""
+    """A delta: in memory while it is small, else in an unnamed temporary file."""
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed by `close`
         self.size = 0
 
     def take(self, chunks: Iterable[bytes], limit: int) -> bool:
-        """Writes all; False, and no more is read, once it is longer than `limit` bytes."""
+        """Write all chunks; False as soon as they are longer than `limit` bytes."""
         for chunk in chunks:
             self.size += len(chunk)
             if self.size > limit:
@@ -68,14 +73,14 @@ class Spool:
 
 @dataclass(slots=True)
 class Crossed:
-    """Bytes of payload that crossed, also in vain."""
+    """Bytes that were transferred for one item, also by attempts that failed."""
 
     sent: int = 0
     received: int = 0
 
 
 def parameters(size: int) -> SignatureParams:
-    """What the service understands, with blocks that keep a signature below some MiB."""
+    """Parameters that the service understands, with blocks that keep a signature below some MiB."""
     block = SignatureParams.smartfile().block_len
     while size > block * _MOST_BLOCKS:
         block *= 2
@@ -88,60 +93,88 @@ def parameters(size: int) -> SignatureParams:
 
 
 def worth_patching(item: WriteRequest) -> bool:
-    """Whether only what changed should be sent."""
+    """Whether a delta may be smaller than the file: both contents are large enough."""
     old = item.expected
     if item.kind is not Kind.FILE or item.source is None or old is None or old.kind is not Kind.FILE:
         return False
     return min(old.size, item.size) >= WORTH_IT
 
 
-def patched(ground: SmartFileContext, item: WriteRequest, crossed: Crossed) -> Staged | None:
-    """A verified copy of what stands there with the changes applied; None: send the whole.
+def patched(
+    root: SmartFileRoot, staging: SmartFileStaging, item: WriteRequest, crossed: Crossed
+) -> StagedUpload | None:
+    """Patch a copy of the old content into the new one; None: the whole has to be sent.
 
-    Raises what the item's source raises, AuthError.
+    The copy is in a folder of its own in our work directory, where no other client writes: so the base of the
+    delta cannot change between its signature and the patch. The copy is used only if its checksum is that of
+    the content that was read here. Raises what the item's source raises, AuthError.
     """
     folder: str | None = None
-    done = None
+    staged: StagedUpload | None = None
+    upload, spool = upload_of(item), Spool()
     try:
-        directory, name = ground.staging.place()
+        directory, name = staging.place()
         folder = f"{directory}/{name}"
-        path = _copied(ground, item, folder)
-        loaded = _signature(ground.api, path, crossed)
-        done = _patched(ground, item, path, folder, loaded, crossed)
+        path = f"{folder}/{split(item.path)[1]}"  # the API copies into a folder, under the same name
+        root.api.mkdir(folder)
+        try:
+            root.api.copy(root.at(item.path), folder)
+        except Lost:
+            if look(root.api, path) is None:
+                raise
+        with _signature(root.api, path, crossed) as loaded:
+            worth_it = spool.take(delta(loaded, _guarded(upload.chunks())), int(item.size * LARGEST_SHARE))
+        if worth_it:
+            crossed.sent += spool.size
+            body = multipart("delta", "delta", Body(open=spool.chunks, length=spool.size))
+            try:
+                # Sent once: a delta that is applied twice makes another content. After a lost reply the
+                # checksum shows whether it was applied.
+                root.api.session.request(
+                    "POST", f"api/2/path/sync/patch{quoted(path)}/", body=body, about=path
+                )
+            except TransientError as error:
+                log.info("%s: the reply to a patch was lost: %s", path, error)
+            content = digests_of(upload)
+            try:
+                arrived = staging.verify(path, content, item.size)
+            except TransientError:
+                root.repaired += 1
+                log.warning("%s: the patched file is not right; sending the whole", printable(item.path))
+                raise
+            staged = StagedUpload(
+                item=item,
+                path=path,
+                info=staging.noted(path, arrived, item, content.blake3),
+                content=content,
+                method=Method.DELTA,
+                sent=crossed.sent,
+                received=crossed.received,
+                folder=folder,
+            )
     except AuthError:
         raise
-    except _Theirs as error:
+    except _SourceError as error:
         raise error.error from None
     except StoreError as error:
         log.info("%s: sent whole, since no delta could be: %s", printable(item.path), error)
     finally:
-        if done is None and folder is not None:
-            ground.staging.discard(folder)
-    return done
+        spool.close()
+        if staged is None and folder is not None:
+            staging.discard(folder)
+    return staged
 
 
-class _Theirs(Exception):
-    """What the source of the content raised: not ours to mend."""
+class _SourceError(Exception):
+    """What the source of the content raised: sending the whole would raise it again."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
         self.error = error
 
 
-def _copied(ground: SmartFileContext, item: WriteRequest, folder: str) -> str:
-    """A copy of the old content in a folder of its own; its name stays, since the API copies into folders."""
-    path = f"{folder}/{split(item.path)[1]}"
-    ground.api.mkdir(folder)
-    try:
-        ground.api.copy(ground.at(item.path), folder)
-    except Lost:
-        if look(ground.api, path) is None:
-            raise
-    return path
-
-
-def _signature(api: Api, path: str, crossed: Crossed) -> Signature:
-    """Of what is there. Raises BadDelta, also for one that is shorter than the content needs."""
+def _signature(api: SmartFileApi, path: str, crossed: Crossed) -> Signature:
+    """The signature of the copy. Raises BadDelta, also for one that is shorter than the content needs."""
     size = api.info(path).size
     wish = {"block_size": str(parameters(size).block_len)}
     response = api.session.request(
@@ -162,52 +195,11 @@ def _counted(chunks: Iterable[bytes], crossed: Crossed) -> Iterator[bytes]:
         yield chunk
 
 
-def _patched(
-    ground: SmartFileContext, item: WriteRequest, path: str, folder: str, loaded: Signature, crossed: Crossed
-) -> Staged | None:
-    fed, spool = Fed(item), Spool()
-    try:
-        with loaded:
-            if not spool.take(delta(loaded, _guarded(fed.chunks())), int(item.size * LARGEST_SHARE)):
-                return None
-        crossed.sent += spool.size
-        _send(ground.api, path, spool)
-        content = fed.digests()
-        try:
-            arrived = ground.staging.verify(path, content, item.size)
-        except TransientError:
-            ground.repaired += 1
-            log.warning("%s: the patched file is not right; sending the whole", printable(item.path))
-            raise
-        info = ground.staging.noted(path, arrived, item, content.blake3)
-    finally:
-        spool.close()
-    return Staged(
-        item=item,
-        path=path,
-        info=info,
-        content=content,
-        method=Method.DELTA,
-        sent=crossed.sent,
-        received=crossed.received,
-        folder=folder,
-    )
-
-
 def _guarded(chunks: Iterator[bytes]) -> Iterator[bytes]:
     try:
         yield from chunks
     except (StoreError, LocalError) as error:
-        raise _Theirs(error) from error
-
-
-def _send(api: Api, path: str, spool: Spool) -> None:
-    """Once. After a lost answer the delta may have been applied or not: the checksum that follows tells."""
-    body = multipart("delta", "delta", Body(open=spool.chunks, length=spool.size))
-    try:
-        api.session.request("POST", f"api/2/path/sync/patch{quoted(path)}/", body=body, about=path)
-    except TransientError as error:
-        log.info("%s: the answer to a patch got lost: %s", path, error)
+        raise _SourceError(error) from error
 
 
 # -- down ----------------------------------------------------------------------------
@@ -215,7 +207,7 @@ def _send(api: Api, path: str, spool: Spool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A delta that makes the wanted content of a basis: tried, but not verified yet."""
+    """A delta that makes a content of the basis; `content` still has to be verified."""
 
     spool: Spool
     content: Digests
@@ -226,12 +218,12 @@ class Fetched:
 
 
 def worth_fetching(basis: LocalBasis | None, size: int) -> bool:
-    """Whether the reader has something that a delta could refer to."""
+    """Whether the reader has an old content that a delta could refer to."""
     return basis is not None and not basis.start and min(basis.size, size) >= WORTH_IT
 
 
-def fetched(api: Api, path: str, basis: LocalBasis, size: int, crossed: Crossed) -> Fetched | None:
-    """The delta from the basis to what the service holds, applied once for its digests; None: get the whole.
+def fetched(api: SmartFileApi, path: str, basis: LocalBasis, size: int, crossed: Crossed) -> Fetched | None:
+    """The delta from the basis to the service's content, applied once for its digests; None: get the whole.
 
     Raises AuthError.
     """
@@ -251,7 +243,7 @@ def fetched(api: Api, path: str, basis: LocalBasis, size: int, crossed: Crossed)
     return None
 
 
-def _delta(api: Api, path: str, basis: LocalBasis, crossed: Crossed) -> Iterator[bytes]:
+def _delta(api: SmartFileApi, path: str, basis: LocalBasis, crossed: Crossed) -> Iterator[bytes]:
     fine = parameters(basis.size)
     length = len(fine.header) + -(-basis.size // fine.block_len) * fine.width
     body = multipart(

@@ -1,4 +1,4 @@
-"""One name as the API describes it, and the entry that the engine makes of it.
+"""Files and directories as SmartFile's API describes them, and their entries.
 
 The service has no version tokens: a version is made of size, time and our attributes. Its times are whole
 seconds, so the version of a name that was written just before it was looked at proves nothing yet.
@@ -13,12 +13,13 @@ from hashlib import blake2b
 from blake3 import blake3
 
 from syncer.engine.model import Entry, Kind
+from syncer.stores.http.json import Malformed
+from syncer.stores.http.json import size as size_of
 from syncer.stores.smartfile import attributes as marks
 from syncer.stores.smartfile import times
 from syncer.stores.smartfile.times import Span
 
 MARGIN_NS = 2 * times.SECOND  # a write in a later second than the one shown, by a clock of whole seconds
-_LARGEST = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +40,9 @@ class Info:
     @property
     def version(self) -> bytes:
         """Opaque, 16 bytes; equal means the same content as far as the service can tell."""
-        told = (self.attributes.get(name, "") for name in (marks.ATTRIBUTE, marks.MODIFIED))
+        payload = (self.attributes.get(name, "") for name in (marks.ATTRIBUTE, marks.MODIFIED))
         return blake2b(
-            "\0".join((str(self.size), self.time, *told)).encode("utf-8", "surrogatepass"), digest_size=16
+            "\0".join((str(self.size), self.time, *payload)).encode("utf-8", "surrogatepass"), digest_size=16
         ).digest()
 
     @property
@@ -53,12 +54,12 @@ class Info:
 
     @property
     def mark(self) -> marks.Mark | None:
-        """Ours, if it speaks of this very content."""
+        """Our mark, if it was written for this very content."""
         found = marks.read(self.attributes)
         return found if found is not None and (found.size, found.time) == (self.size, self.time) else None
 
     def entry(self) -> Entry:
-        """As the engine knows it."""
+        """The engine's entry."""
         if self.directory:
             return DIRECTORY
         mark = self.mark
@@ -100,14 +101,6 @@ class Info:
 DIRECTORY = Entry(kind=Kind.DIRECTORY, size=0, version=b"")
 
 
-class Malformed(ValueError):
-    """The answer says of a name what cannot be so. `name` where even that is known."""
-
-    def __init__(self, message: str, name: str = "") -> None:
-        super().__init__(message)
-        self.name = name
-
-
 def read(document: object, asked_ns: int | None) -> Info:
     """From the API's JSON object. Raises Malformed."""
     if not isinstance(document, dict):
@@ -120,34 +113,19 @@ def read(document: object, asked_ns: int | None) -> Info:
         name = ""
     if not directory and document.get("isfile") is not True:
         raise Malformed("neither a file nor a directory", name)
-    time = document.get("time")
+    time, attributes = document.get("time"), document.get("attributes")
+    try:
+        span = times.shown(time) if isinstance(time, str) else None
+    except (ValueError, OverflowError):
+        span = None
+    if not isinstance(attributes, dict):
+        attributes = {}
     return Info(
         name=name,
         directory=directory,
-        size=0 if directory else _size(document.get("size"), name),
+        size=0 if directory else size_of(document.get("size"), name),
         time=time if isinstance(time, str) else "",
-        span=_span(time),
-        attributes=_attributes(document.get("attributes")),
+        span=span,
+        attributes={k: v for k, v in attributes.items() if isinstance(k, str) and isinstance(v, str)},
         asked_ns=asked_ns,
     )
-
-
-def _size(value: object, name: str) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _LARGEST:
-        raise Malformed("its size makes no sense", name)
-    return value
-
-
-def _span(value: object) -> Span | None:
-    try:
-        return times.shown(value) if isinstance(value, str) else None
-    except (ValueError, OverflowError):
-        return None
-
-
-def _attributes(value: object) -> Mapping[str, str]:
-    if not isinstance(value, dict):
-        return {}
-    return {key: text for key, text in value.items() if isinstance(key, str) and isinstance(text, str)}

@@ -1,4 +1,4 @@
-"""One directory, complete or not at all: pages put together, and doubted.
+"""Listings of SmartFile: complete or an error, pages verified against each other.
 
 A page is a window on a directory that goes on changing: what one page lost, the next may have passed by. So
 a listing of several pages is taken until two in a row agree. What is not one whole and
@@ -16,9 +16,10 @@ from syncer.engine.fingerprint import fingerprint
 from syncer.engine.model import BlockedEntry, BlockReason, Entry, Listing
 from syncer.engine.paths import is_private
 from syncer.errors import NotFound, TransientError, Unreadable
+from syncer.stores.http.json import Malformed
 from syncer.stores.smartfile import info
-from syncer.stores.smartfile.api import Api, Overtaxed, Page
-from syncer.stores.smartfile.info import Info, Malformed
+from syncer.stores.smartfile.api import Overtaxed, SmartFileApi, SmartFilePage
+from syncer.stores.smartfile.info import Info
 
 LARGEST, SMALLEST = 500, 25  # entries of a page; above 500 the service was seen to give up
 PASSES = 5
@@ -28,15 +29,19 @@ _ENTRY = 900  # and about what one takes
 Children = Mapping[str, Info | BlockedEntry]
 
 
-class Lister:
-    """Remembers how large a page the service stands."""
+class SmartFileLister:
+    """Lists directories; remembers how large a page the service accepts."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: SmartFileApi) -> None:
         self._api = api
         self._limit = LARGEST
 
     def children(self, path: str) -> Children:
-        """What stands in a directory, also what is ours. Raises NotFound, Unreadable, TransientError."""
+        """The items of a directory, private names included. Raises NotFound, Unreadable, TransientError.
+
+        A pass over several pages is believed only if the next one agrees: between two requests an item may
+        move to a page that was read already, and would be missing without any sign of it.
+        """
         before = b""
         for _ in range(PASSES):
             try:
@@ -79,7 +84,7 @@ class Lister:
             raise _Moved
         return _Taken(children, doubtful=number > 1)
 
-    def _page(self, path: str, number: int, before: Page | None = None) -> Page:
+    def _page(self, path: str, number: int, before: SmartFilePage | None = None) -> SmartFilePage:
         while True:
             try:
                 page = self._api.page(path, number, self._limit)
@@ -105,7 +110,7 @@ class Lister:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """One pass. A listing of one page was taken at one moment."""
+    """One pass. A listing of one page shows one moment, and is not doubtful."""
 
     children: Children
     doubtful: bool
@@ -116,11 +121,11 @@ class _Moved(Exception):
 
 
 def _add(
-    children: dict[str, Info | BlockedEntry], page: Page, path: str, room: int, *, one_page: bool
+    children: dict[str, Info | BlockedEntry], page: SmartFilePage, path: str, room: int, *, one_page: bool
 ) -> int:
     """Takes a page; the bytes of memory that are left of `room`. Raises Unreadable where there are none.
 
-    A name that comes twice is nobody's guess, or (on several pages) a sign that they moved.
+    A name that is listed twice is blocked; on several pages it shows that items moved between them.
     """
     for document in page.children:
         name, child = _child(document, page.itself.asked_ns)
@@ -148,34 +153,29 @@ def _child(document: object, asked_ns: int | None) -> tuple[str, Info | BlockedE
         return error.name, BlockedEntry(BlockReason.UNREADABLE, str(error))
     if not child.name:
         raise TransientError("the listing holds an entry without a name")
-    return child.name, child if _is_text(child.name) else BlockedEntry(
-        BlockReason.UNSAFE_NAME, "its name is no text"
-    )
-
-
-def _is_text(name: str) -> bool:
-    """JSON can hold halves of characters: such a name cannot be asked for."""
     try:
-        os.fsencode(name)
+        os.fsencode(child.name)
     except UnicodeEncodeError:
         raise Unreadable("the directory holds a name that is no text") from None
-    return not any("\ud800" <= c <= "\udfff" for c in name)
+    if any("\ud800" <= c <= "\udfff" for c in child.name):  # JSON can hold halves of characters
+        return child.name, BlockedEntry(BlockReason.UNSAFE_NAME, "its name is no text")
+    return child.name, child
 
 
 def _print(children: Children) -> bytes:
-    """Tells one pass from another."""
+    """A digest of a pass, to compare it with another."""
     hasher = blake2b()
     for name in sorted(children):
         child = children[name]
-        told = (
+        payload = (
             child if isinstance(child, BlockedEntry) else (child.directory, child.directory or child.version)
         )
-        hasher.update(repr((name, told)).encode("utf-8", "surrogatepass"))
+        hasher.update(repr((name, payload)).encode("utf-8", "surrogatepass"))
     return hasher.digest()
 
 
 def listing(children: Children, *, at_root: bool) -> Listing:
-    """As the engine knows it, private names left out."""
+    """The engine's listing, without private names."""
     entries: dict[str, Entry | BlockedEntry] = {
         name: child if isinstance(child, BlockedEntry) else child.entry()
         for name, child in children.items()

@@ -1,8 +1,6 @@
-"""The root itself: is it there, whose is it, does the service tell its names apart.
+"""The root directory of a SmartFile store: its marker, its creation, case sensitivity.
 
-    .syncer/root-id     the marker: one line
-
-It is made and marked here; what stands below it is settled elsewhere.
+.syncer/root-id     the marker: one line
 """
 
 from __future__ import annotations
@@ -13,10 +11,12 @@ from syncer.engine.interfaces import RootState
 from syncer.engine.paths import PRIVATE, split
 from syncer.errors import NotFound, PermanentError, TransientError
 from syncer.stores.http.bodies import Body
-from syncer.stores.smartfile.context import SmartFileContext
+from syncer.stores.smartfile.context import SmartFileRoot, look, move
 from syncer.stores.smartfile.download import small
-from syncer.stores.smartfile.listing import Lister
-from syncer.stores.smartfile.trash import look, move
+from syncer.stores.smartfile.listing import SmartFileLister
+from syncer.stores.smartfile.staging import SmartFileStaging
+from syncer.stores.smartfile.trash import SmartFileTrash
+from syncer.stores.stale import StaleError
 
 MARKER = f"{PRIVATE}/root-id"
 SETTLING = 2.0  # seconds after which the marker of another machine's first run shows
@@ -24,59 +24,69 @@ _TWIN = f"{PRIVATE.upper()}/ROOT-ID"
 _LONGEST = 1024  # bytes of a marker worth reading
 
 
-def state(ground: SmartFileContext, lister: Lister) -> RootState | None:
-    """What stands at the root; None if nothing does. Raises StoreError."""
-    found = ground.look("")
+def state(root: SmartFileRoot, lister: SmartFileLister) -> RootState | None:
+    """The state of the root; None if there is none. Raises StoreError."""
+    found = root.stat("")
     if found is None:
         return None
     if not found.directory:
-        raise PermanentError(f"{ground.at('')}: a file, not a folder", path=ground.at(""))
-    marker = small(ground, MARKER, _LONGEST).decode("ascii", "replace").strip()
+        raise PermanentError(f"{root.at('')}: a file, not a folder", path=root.at(""))
+    marker = small(root, MARKER, _LONGEST).decode("ascii", "replace").strip()
     if marker:
-        folds(ground)
-    return RootState(marker=marker, device="", empty=not lister.holds_anything(ground.at("")))
+        folds(root)
+    return RootState(marker=marker, device="", empty=not lister.holds_anything(root.at("")))
 
 
-def folds(ground: SmartFileContext) -> None:
-    """Finds out by the marker's name whether case counts at this service."""
-    twin = look(ground.api, ground.at(_TWIN)) is not None
-    ground.able = replace(ground.able, folds_case=twin)
+def folds(root: SmartFileRoot) -> None:
+    """Find out whether the service folds case: the marker is looked for by its name in capitals."""
+    twin = look(root.api, root.at(_TWIN)) is not None
+    root.capabilities = replace(root.capabilities, folds_case=twin)
 
 
-def create(ground: SmartFileContext) -> None:
-    """Raises NotFound where the parent is not there, PermanentError where a file is in the way."""
-    if not ground.root:
+def create(root: SmartFileRoot) -> None:
+    """Make the root. Raises NotFound if its parent is missing, PermanentError if a file is in the way."""
+    if not root.root:
         return
-    found = ground.look("")
+    found = root.stat("")
     if found is not None and not found.directory:
-        raise PermanentError(f"{ground.root}: a file, not a folder", path=ground.root)
+        raise PermanentError(f"{root.root}: a file, not a folder", path=root.root)
     if found is not None:
         return
-    parent = split(ground.root)[0]
-    if look(ground.api, parent or "/") is None:
+    parent = split(root.root)[0]
+    if look(root.api, parent or "/") is None:
         raise NotFound(f"{parent}: no such folder", path=parent)
-    ground.api.mkdir(ground.root)
+    root.api.mkdir(root.root)
 
 
-def mark(ground: SmartFileContext, marker: str, *, only_first: bool = False) -> None:
+def mark(
+    root: SmartFileRoot,
+    staging: SmartFileStaging,
+    trash: SmartFileTrash,
+    marker: str,
+    *,
+    only_first: bool = False,
+) -> None:
     """Writes the marker whole or not at all: a former one is in its place until the new one is complete.
 
     `only_first`: one that is there stands; two machines that find none at once both look again after a while.
     """
     content = f"{marker}\n".encode("ascii")
-    if ground.look("") is None:
-        raise NotFound(f"{ground.at('')}: no such folder", path=ground.at(""))
-    ground.api.mkdir(ground.at(PRIVATE))
-    directory, name = ground.staging.place()
-    ground.api.upload(directory, name, Body(open=lambda: (content,), length=len(content)))
-    former = ground.look(MARKER)
+    if root.stat("") is None:
+        raise NotFound(f"{root.at('')}: no such folder", path=root.at(""))
+    root.api.mkdir(root.at(PRIVATE))
+    directory, name = staging.place()
+    root.api.upload(directory, name, Body(open=lambda: (content,), length=len(content)))
+    former = root.stat(MARKER)
     if former is not None and only_first:
         return
     if former is not None:
-        ground.trash.keep(MARKER)
-    move(ground.api, f"{directory}/{name}", ground.at(MARKER))
+        try:
+            trash.keep(MARKER, former)
+        except StaleError as error:
+            raise TransientError(f"{root.at('')}: the root could not be marked: {error}") from error
+    move(root.api, f"{directory}/{name}", root.at(MARKER))
     if only_first:
-        ground.api.session.clock.sleep(SETTLING)
-    elif small(ground, MARKER, _LONGEST) != content:
-        raise TransientError(f"{ground.at(MARKER)}: it did not arrive as it was sent")
-    folds(ground)
+        root.api.session.clock.sleep(SETTLING)
+    elif small(root, MARKER, _LONGEST) != content:
+        raise TransientError(f"{root.at(MARKER)}: it did not arrive as it was sent")
+    folds(root)

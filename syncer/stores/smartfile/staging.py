@@ -1,9 +1,9 @@
-"""New content, complete and verified, in a private place: what a put has before a user can see anything.
+"""Uploads into a private directory: complete and verified before a user can see a file.
 
     .syncer/work/20261121-104700-0123abcd-9f3c/17        content on its way to its name
 
-Nobody else writes there, so what was verified stays as it was. How it gets its name is settled
-in `changes`; how only the changed parts of it cross, in `deltas`.
+No other client writes there, so verified content stays as it is. `commit` gives it its name; `deltas` uploads
+only the changed parts.
 """
 
 from __future__ import annotations
@@ -11,31 +11,30 @@ from __future__ import annotations
 import hashlib
 import itertools
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from blake3 import blake3
 
-from syncer.engine.interfaces import Source, WriteRequest
+from syncer.engine.interfaces import WriteRequest
 from syncer.engine.model import Kind, Method
 from syncer.engine.paths import PRIVATE, printable
 from syncer.errors import (
-    ChangedUnderUs,
     NotFound,
     PermanentError,
     PreconditionFailed,
     StoreError,
     TransientError,
-    Unholdable,
 )
 from syncer.stores.http.bodies import Body
 from syncer.stores.http.client import pieces
+from syncer.stores.remote.upload import HashedUpload
 from syncer.stores.retry_policy import attempts
 from syncer.stores.smartfile import attributes
-from syncer.stores.smartfile.api import Api, Overtaxed
+from syncer.stores.smartfile.api import Overtaxed, SmartFileApi
 from syncer.stores.smartfile.attributes import Mark
+from syncer.stores.smartfile.context import join_root, make_all
 from syncer.stores.smartfile.info import Info
-from syncer.stores.smartfile.trash import join_root, make_all
 
 WORK = f"{PRIVATE}/work"
 _TRIES = 4
@@ -43,7 +42,7 @@ _SHORT_SLEEP = 1.0  # seconds after which a fresh upload was seen to take attrib
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Staged:
+class StagedUpload:
     """One item on its way. `path` is where its content is, `info` what the service says of it there.
 
     `content` are its digests; `sent` and `received` count the payload that crossed for it.
@@ -60,7 +59,7 @@ class Staged:
 
     @property
     def mark(self) -> Mark:
-        """What we noted about it."""
+        """Our mark of the staged file."""
         found = self.info.mark
         if found is None:
             raise TransientError(f"{printable(self.item.path)}: the service keeps no attributes")
@@ -82,7 +81,7 @@ class Digester:
         self._blake3, self._sha256, self.size = blake3(), hashlib.sha256(), 0
 
     def update(self, chunk: bytes) -> None:
-        """The next bytes."""
+        """Add bytes."""
         self._blake3.update(chunk)
         self._sha256.update(chunk)
         self.size += len(chunk)
@@ -91,46 +90,22 @@ class Digester:
         return Digests(blake3=self._blake3.digest(), sha256=self._sha256.digest())
 
 
-class Fed:
-    """What an item is to hold, as it is read for sending; read again from the start if it is sent again."""
-
-    def __init__(self, item: WriteRequest) -> None:
-        self._item = item
-        self._digester = Digester()
-
-    def chunks(self) -> Iterator[bytes]:
-        """Raises ChangedUnderUs where it is not as long as planned, before the end of the body is sent."""
-        self._digester = digester = Digester()
-        for chunk in _content(self._item):
-            digester.update(chunk)
-            if digester.size > self._item.size:
-                break
-            yield chunk
-        if digester.size != self._item.size:
-            where = printable(self._item.path)
-            raise ChangedUnderUs(f"{where}: not as long as it was planned on", path=self._item.path)
-
-    def digests(self) -> Digests:
-        """Of what was read, to its end."""
-        return self._digester.digests()
+def upload_of(item: WriteRequest) -> HashedUpload:
+    """The content of an item; the file of a symlink holds its target's text."""
+    link = item.kind is Kind.SYMLINK
+    content = (lambda: (attributes.target_bytes(item.target or ""),)) if link else None
+    return HashedUpload(item, sha256=True, content=content)
 
 
-def _content(item: WriteRequest) -> Iterable[bytes]:
-    if item.kind is Kind.SYMLINK:
-        return (attributes.target_bytes(item.target or ""),)
-    return _source(item).chunks()
+def digests_of(upload: HashedUpload) -> Digests:
+    """The digests after a complete pass."""
+    return Digests(blake3=upload.digest, sha256=upload.sha256)
 
 
-def _source(item: WriteRequest) -> Source:
-    if item.source is None:
-        raise Unholdable(f"{printable(item.path)}: no content to put", path=item.path)
-    return item.source
+class SmartFileStaging:
+    """The work directory of one run. Safe to share between threads."""
 
-
-class Staging:
-    """The private place of one run. Safe to share between threads."""
-
-    def __init__(self, api: Api, root: str, run: str) -> None:
+    def __init__(self, api: SmartFileApi, root: str, run: str) -> None:
         self.api = api
         self._root = root
         self._directory = join_root(root, f"{WORK}/{run}")
@@ -150,40 +125,37 @@ class Staging:
                 self._made = True
         return self._directory, str(next(self._numbers))
 
-    def lost(self) -> None:
-        """Somebody removed the place: it is made again when next needed."""
-        self._made = False
-
-    def whole(self, item: WriteRequest) -> Staged:
-        """All of an item's content, sent and verified. Raises what its source raises, StoreError."""
-        fed = Fed(item)
+    def whole(self, item: WriteRequest) -> StagedUpload:
+        """Upload and verify all of an item's content. Raises what its source raises, StoreError."""
+        content = upload_of(item)
+        body = Body(open=content.chunks, length=item.size)
         directory, name = self.place()
         try:
-            self.api.upload(directory, name, Body(open=fed.chunks, length=item.size))
+            self.api.upload(directory, name, body)
         except (NotFound, PreconditionFailed):
-            self.lost()
+            self._made = False  # another client removed the directory
             directory, name = self.place()
-            self.api.upload(directory, name, Body(open=fed.chunks, length=item.size))
+            self.api.upload(directory, name, body)
         path = f"{directory}/{name}"
         try:
-            arrived = self.verify(path, fed.digests(), item.size)
-            info = self.noted(path, arrived, item, fed.digests().blake3)
+            arrived = self.verify(path, digests_of(content), item.size)
+            info = self.noted(path, arrived, item, content.digest)
         except StoreError:
             self.discard(path)
             raise
-        return Staged(
-            item=item, path=path, info=info, content=fed.digests(), method=Method.WHOLE, sent=item.size
+        return StagedUpload(
+            item=item, path=path, info=info, content=digests_of(content), method=Method.WHOLE, sent=item.size
         )
 
     def verify(self, path: str, content: Digests, size: int) -> Info:
-        """What the service says of it. Raises TransientError unless it holds exactly this."""
+        """The uploaded file, if it has exactly this content. Raises TransientError if not."""
         found = self.api.info(path)
         if found.directory or found.size != size or self._sha256(path) != content.sha256:
             raise TransientError(f"{path}: it did not arrive as it was sent", path=path)
         return found
 
     def _sha256(self, path: str) -> bytes:
-        """By the service's word, or by reading it back where it has no such operation."""
+        """SHA-256 by the service, or by reading the file back where it has no such operation."""
         try:
             return self.api.checksum(path)
         except PermanentError:
@@ -193,7 +165,7 @@ class Staging:
             return digest.digest()
 
     def noted(self, path: str, found: Info, item: WriteRequest, digest: bytes) -> Info:
-        """Writes our mark to what is staged; what the service says of it then. Raises TransientError."""
+        """Write our mark to the staged file; its description then. Raises TransientError."""
         for _ in range(_TRIES):
             mark = Mark(
                 size=found.size,
@@ -209,7 +181,7 @@ class Staging:
         raise TransientError(f"{path}: the service does not keep what is noted about it", path=path)
 
     def annotate(self, path: str, values: Mapping[str, str]) -> Info:
-        """Sets attributes, which a fresh file takes only after a while; what the service then says."""
+        """Set attributes, which a new file accepts only after a while; its description then."""
         clock = self.api.session.clock
         with attempts() as tries:
             for attempt in range(_TRIES):
@@ -227,14 +199,14 @@ class Staging:
         return self.api.info(path)
 
     def discard(self, path: str) -> None:
-        """Drops what was staged; a failure leaves it for a later run to prune."""
+        """Remove a staged file; after a failure a later run prunes it."""
         try:
             self.api.remove(path, wait=False)
         except StoreError:
             return
 
     def close(self) -> None:
-        """Takes the place away if nothing is left in it; raises nothing."""
+        """Remove the work directory if it is empty; raises nothing."""
         if not self._made:
             return
         try:

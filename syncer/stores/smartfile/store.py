@@ -1,7 +1,6 @@
-"""SmartFile's API as a store (`engine.interfaces.Store`): each call handed to the part that settles it.
+"""SmartFileStore: implements `engine.interfaces.Store` on the parts of this package.
 
-No effect is made here but the order of a batch: what is to be put is staged in groups, so that
-one wait for the service's clock serves many files.
+Uploads are staged in groups, so that one wait for the service's clock serves many files.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 
 from syncer.engine.interfaces import (
@@ -34,13 +32,11 @@ from syncer.engine.model import (
     Entry,
     Kind,
     Listing,
-    Outcome,
     RelPath,
     Seen,
 )
 from syncer.errors import (
     AuthError,
-    ChangedUnderUs,
     NotFound,
     PermanentError,
     PreconditionFailed,
@@ -50,22 +46,25 @@ from syncer.errors import (
 from syncer.stores import absence
 from syncer.stores.base import DirectScan
 from syncer.stores.http.client import HttpSession
-from syncer.stores.smartfile import changes, expiry, root
-from syncer.stores.smartfile.api import Api
+from syncer.stores.remote.download import read_through
+from syncer.stores.remote.outcomes import put_staged, run_each
+from syncer.stores.remote.quota import FreeSpace
+from syncer.stores.remote.trash import run_name
+from syncer.stores.smartfile import root
+from syncer.stores.smartfile.api import SmartFileApi
+from syncer.stores.smartfile.changes import SmartFileChanges
 from syncer.stores.smartfile.commit import install, settle
-from syncer.stores.smartfile.context import SmartFileContext, each, outcome
+from syncer.stores.smartfile.context import SmartFileRoot
 from syncer.stores.smartfile.deltas import WORTH_IT, Crossed, patched, worth_patching
-from syncer.stores.smartfile.download import RemoteSource, small
+from syncer.stores.smartfile.download import SmartFileSource, small
 from syncer.stores.smartfile.info import DIRECTORY
-from syncer.stores.smartfile.listing import Lister, listing
-from syncer.stores.smartfile.staging import Staged, Staging
-from syncer.stores.smartfile.trash import Trash
-from syncer.stores.trash_runs import run_name
+from syncer.stores.smartfile.listing import SmartFileLister, listing
+from syncer.stores.smartfile.staging import SmartFileStaging, StagedUpload
+from syncer.stores.smartfile.trash import SmartFileTrash
 
 log = logging.getLogger(__name__)
 AT_ONCE = 4  # directories looked at at once
 GROUP_FILES, GROUP_BYTES = 256, 64 << 20  # staged together: what is in the way twice for a while
-ROOM_SECONDS = 30.0  # for which an answer about the quota is believed
 
 
 class SmartFileStore:
@@ -77,20 +76,21 @@ class SmartFileStore:
         """`path` is the folder below the login's root, `tag` a plain word in the names of what we keep."""
         names = [name for name in path.split("/") if name]
         base = "".join(f"/{name}" for name in names)
-        api = Api(session)
+        api = SmartFileApi(session)
         self._clock = clock
         self._identity = f"smartfile:{session.base_url}{'/'.join(names)}"
         self._trash_days = trash_days
-        self._ground = SmartFileContext(
-            api, base, Staging(api, base, run_name(clock.now_ns(), tag)), Trash(api, base, tag)
-        )
-        self._lister = Lister(api)
-        self._room: tuple[float, int | None] | None = None
+        self._root = SmartFileRoot(api, base)
+        self._staging = SmartFileStaging(api, base, run_name(clock.now_ns(), tag))
+        self._trash = SmartFileTrash(self._root, self._staging, tag)
+        self._lister = SmartFileLister(api)
+        self._changes = SmartFileChanges(self._root, self._trash, self._staging, self._lister)
+        self._free_space = FreeSpace(self._read_free_space, clock)
         self._failed = False
 
     @property
     def capabilities(self) -> Capabilities:
-        return self._ground.able
+        return self._root.capabilities
 
     @property
     def identity(self) -> str:
@@ -98,17 +98,17 @@ class SmartFileStore:
 
     @property
     def repaired(self) -> int:
-        """How many times what a delta made was not right, and the whole was sent or fetched."""
-        return self._ground.repaired
+        """How often a delta made a wrong content, and the whole file was transferred."""
+        return self._root.repaired
 
     def root(self) -> RootState | None:
-        return root.state(self._ground, self._lister)
+        return root.state(self._root, self._lister)
 
     def create_root(self) -> None:
-        root.create(self._ground)
+        root.create(self._root)
 
     def write_root_id(self, marker: str, *, only_first: bool = False) -> None:
-        root.mark(self._ground, marker, only_first=only_first)
+        root.mark(self._root, self._staging, self._trash, marker, only_first=only_first)
 
     # -- looking -----------------------------------------------------------------
 
@@ -132,7 +132,7 @@ class SmartFileStore:
 
     def list(self, path: RelPath) -> Listing:
         try:
-            children = self._lister.children(self._ground.at(path))
+            children = self._lister.children(self._root.at(path))
         except (NotFound, Unreadable):
             raise
         except (PermanentError, PreconditionFailed) as error:
@@ -144,7 +144,7 @@ class SmartFileStore:
 
     def stat(self, path: RelPath) -> Seen:
         try:
-            found = self._ground.look(path)
+            found = self._root.stat(path)
         except (PermanentError, PreconditionFailed) as error:
             return BlockedEntry(BlockReason.UNREADABLE, str(error))
         if found is None:
@@ -159,124 +159,79 @@ class SmartFileStore:
         found = self.stat(path)
         if not isinstance(found, Entry) or found is DIRECTORY or found.digest is not None:
             return found
-        source = self.open(path, found)
-        try:
-            for _ in source.chunks():
-                pass
-        except NotFound:
-            return None
-        except ChangedUnderUs as error:
-            return BlockedEntry(BlockReason.BUSY, str(error))
-        except Unreadable as error:
-            return BlockedEntry(BlockReason.UNREADABLE, str(error))
-        return replace(found, digest=source.entry.digest)
+        seen = read_through(self.open(path, found))
+        return replace(found, digest=seen.digest) if isinstance(seen, Entry) else seen
 
     def open(self, path: RelPath, expected: Entry) -> Source:
-        return RemoteSource(self._ground, path, expected)
+        return SmartFileSource(self._root, path, expected)
 
     def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
         return [self.open(path, expected) for path, expected in wanted]
 
     def read_file(self, path: RelPath, limit: int) -> bytes:
-        return small(self._ground, path, limit)
+        return small(self._root, path, limit)
 
     def free_space(self) -> int | None:
-        now = self._clock.monotonic()
-        if self._room is None or now - self._room[0] > ROOM_SECONDS:
-            try:
-                quota = self._ground.api.quota()
-            except AuthError:
-                raise
-            except StoreError:
-                quota = None
-            self._room = (now, None if quota is None else max(0, quota.limit - quota.used))
-        return self._room[1]
+        return self._free_space.get()
+
+    def _read_free_space(self) -> int | None:
+        quota = self._root.api.quota()
+        return None if quota is None else max(0, quota.limit - quota.used)
 
     # -- changing ------------------------------------------------------------------
 
     def put(self, items: Sequence[WriteRequest]) -> Results:
-        for group in _groups(items):
-            staged: dict[int, Staged] = {}
-            try:
-                yield from self._stage(items, group, staged)
-                settle(self._ground, list(staged.values()))
-                for index in list(staged):
-                    naming = partial(install, self._ground, staged.pop(index))
-                    yield index, self._noted(outcome(items[index].path, naming))
-            finally:
-                for left in staged.values():
-                    self._ground.staging.discard(left.folder or left.path)
+        results = put_staged(
+            items,
+            files=GROUP_FILES,
+            size=GROUP_BYTES,
+            stage=self._stage,
+            settle=lambda staged: settle(self._root, staged),
+            commit=lambda staged: install(self._root, self._staging, self._trash, staged),
+            discard=lambda staged: self._staging.discard(staged.folder or staged.path),
+        )
+        for index, outcome in results:
+            self._failed = self._failed or not isinstance(outcome, Done)
+            yield index, outcome
 
-    def _stage(self, items: Sequence[WriteRequest], group: range, staged: dict[int, Staged]) -> Results:
-        """Stages what can be; answers those that cannot."""
-        for index in group:
-
-            def one(index: int = index) -> Done:
-                staged[index] = self._staged(items[index])
-                return Done()
-
-            ended = self._noted(outcome(items[index].path, one))
-            if index not in staged:
-                yield index, ended
-
-    def _staged(self, item: WriteRequest) -> Staged:
-        ground = self._ground
-        ground.holdable(item.path, item.kind, item.target)
+    def _stage(self, item: WriteRequest) -> StagedUpload:
+        self._root.check_holdable(item.path, item.kind, item.target)
         if item.size >= WORTH_IT or item.kind is not Kind.FILE:
-            ground.expect(item.path, item.expected)  # before anything crosses
+            self._root.expect_planned(item.path, item.expected)  # before any content is sent
         if item.executable is None and item.expected is not None:
             item = replace(item, executable=item.expected.executable)
         crossed = Crossed()
-        if worth_patching(item) and (made := patched(ground, item, crossed)) is not None:
-            return made
-        whole = ground.staging.whole(item)
+        if worth_patching(item):
+            staged = patched(self._root, self._staging, item, crossed)
+            if staged is not None:
+                return staged
+        whole = self._staging.whole(item)
         return replace(whole, sent=whole.sent + crossed.sent, received=whole.received + crossed.received)
 
     def delete(self, items: Sequence[DeleteRequest]) -> Results:
-        ground = self._ground
-        yield from each(items, lambda i: i.path, lambda i: changes.delete(ground, i))
+        yield from run_each(items, lambda i: i.path, self._changes.delete)
 
     def make_directories(self, items: Sequence[MkdirRequest]) -> Results:
-        ground = self._ground
-        yield from each(items, lambda i: i.path, lambda i: changes.make_directory(ground, i))
+        yield from run_each(items, lambda i: i.path, self._changes.make_directory)
 
     def remove_directories(self, paths: Sequence[RelPath]) -> Results:
-        ground, lister = self._ground, self._lister
-        yield from each(paths, lambda p: p, lambda p: changes.remove_directory(ground, lister, p))
+        yield from run_each(paths, lambda p: p, self._changes.remove_directory)
 
     def rename(self, items: Sequence[RenameRequest]) -> Results:
-        ground = self._ground
-        yield from each(items, lambda i: i.path, lambda i: changes.rename(ground, i))
+        yield from run_each(items, lambda i: i.path, self._changes.rename)
 
     def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results:
-        ground = self._ground
-        yield from each(items, lambda i: i.path, lambda i: changes.amend(ground, i))
+        yield from run_each(items, lambda i: i.path, self._changes.amend)
 
     def clean_leftovers(self, leftovers: Sequence[RelPath]) -> None:
-        """Nothing of ours is ever staged beside a user's files."""
+        """Nothing: uploads are staged in `.syncer/work`, never beside a user's files."""
 
     def close(self) -> None:
-        """Ends the session; a run that went well and kept something prunes what is too old first."""
-        self._ground.staging.close()
+        """End the session; a run that succeeded and kept something prunes the trash first."""
+        self._staging.close()
         try:
-            if self._ground.trash.used and not self._failed:
-                expiry.prune(self._ground.api, self._ground.root, trash_days=self._trash_days)
+            if self._trash.used and not self._failed:
+                self._trash.prune(self._trash_days)
         except StoreError as error:
             log.info("the trash at %s was not pruned: %s", self._identity, error)
-        self._ground.api.session.close()
-
-    def _noted(self, ended: Outcome) -> Outcome:
-        self._failed = self._failed or not isinstance(ended, Done)
-        return ended
-
-
-def _groups(items: Sequence[WriteRequest]) -> Iterator[range]:
-    """Runs of items, bounded in number and in bytes."""
-    start = size = 0
-    for index, item in enumerate(items):
-        if index > start and (index - start == GROUP_FILES or size + item.size > GROUP_BYTES):
-            yield range(start, index)
-            start, size = index, 0
-        size += item.size
-    if start < len(items):
-        yield range(start, len(items))
+        self._root.api.session.close()

@@ -1,7 +1,7 @@
-"""SmartFile's times: local time of Indiana without a zone, in whole seconds, to moments and back.
+"""Times of SmartFile: local time of Indiana without a zone, in whole seconds.
 
-One hour a year is shown twice; what it may mean is a span, and whoever needs certainty takes the end that
-is safe for them. No clock is read here.
+One hour a year is shown twice, so a shown time means a span; callers take the end that is safe for them.
+Pure.
 """
 
 from __future__ import annotations

@@ -1,124 +1,121 @@
-"""Renames whose answer may get lost, and where old content is kept.
+"""The trash of a SmartFile root: renames on this API, the service's clock, expiry.
 
-    .syncer/trash/20261121-104700-0123abcd-5f0c1d2e3f405162/docs/a.txt      taken by a run, then (UTC)
-    .syncer/trash/20261121-104700-0123abcd-5f0c1d2e3f405162~2/docs/a.txt    the same path again
-
-The API has no trash and no conditional rename. A rename there is atomic, so what it took is looked at
-afterwards: see `changes`.
+The API has no trash and no conditional rename; see `stores.remote.trash` for the protocol.
 """
 
 from __future__ import annotations
 
-import threading
+from syncer.engine.model import BlockedEntry, RelPath
+from syncer.errors import NotFound
+from syncer.stores.http.bodies import Body
+from syncer.stores.remote.trash import DAY_NS, TRASH, RemoteTrash, age_ns
+from syncer.stores.smartfile import attributes
+from syncer.stores.smartfile.api import SmartFileApi
+from syncer.stores.smartfile.context import SmartFileRoot, make_all, move
+from syncer.stores.smartfile.info import MARGIN_NS, Info
+from syncer.stores.smartfile.listing import SmartFileLister
+from syncer.stores.smartfile.staging import WORK, SmartFileStaging
 
-from syncer.engine.model import RelPath
-from syncer.engine.paths import PRIVATE, split
-from syncer.errors import NotFound, PermanentError, PreconditionFailed, TransientError
-from syncer.stores.smartfile.api import Api
-from syncer.stores.smartfile.info import Info
-from syncer.stores.trash_runs import run_name
-
-TRASH = f"{PRIVATE}/trash"
-TRIES = 3
-_GENERATIONS = 1000
-
-
-def look(api: Api, path: str) -> Info | None:
-    """What stands there; None if nothing does."""
-    try:
-        return api.info(path)
-    except NotFound:
-        return None
+WORK_DAYS = 2  # an upload that takes longer is not running any more
+MAX_DEPTH = 2100
 
 
-def move(api: Api, origin: str, path: str) -> None:
-    """Renames; where the answer gets lost, a look tells whether it took effect before it is sent again.
+class SmartFileTrash(RemoteTrash[Info]):
+    """The trash of one root, for one run."""
 
-    Raises what `Api.rename` raises; after a TransientError nobody knows.
-    """
-    for attempt in range(TRIES):
-        try:
-            return api.rename(origin, path)
-        except TransientError:
-            here, there = look(api, origin), look(api, path)
-            if here is None and there is not None:
-                return
-            if here is None or there is not None or attempt + 1 == TRIES:
-                raise
+    attempts = 3
 
+    def __init__(self, root: SmartFileRoot, staging: SmartFileStaging, tag: str) -> None:
+        super().__init__(root, tag)
+        self._smartfile = root
+        self._staging = staging
+        # What a rename does to a file is not documented: tried once, when it matters. None: not tried.
+        self._keeps_time: bool | None = None
+        self._keeps_attributes = True
 
-class Trash:
-    """The trash of one root, for one run. Safe to share between threads."""
+    def _move(self, item: Info, origin: RelPath, target: RelPath) -> Info | None:
+        root = self._smartfile
+        move(root.api, root.at(origin), root.at(target))
+        return root.stat(target)
 
-    def __init__(self, api: Api, root: str, tag: str) -> None:
-        """`root` is the service's path of the root without a slash at its end ("" for the account's)."""
-        self._api = api
-        self._root = root
-        self._tag = tag
-        self._run = ""
-        self._lock = threading.Lock()
-        self._used: dict[str, int] = {}
-        self._made: set[str] = set()
+    def _make_directories(self, path: RelPath) -> None:
+        make_all(self._smartfile.api, self._smartfile.root, self._smartfile.at(path))
 
-    @property
-    def used(self) -> bool:
-        """Whether anything was kept."""
-        return bool(self._used)
+    def _service_now_ns(self) -> int:
+        found = self._smartfile.stat("")
+        if found is None or found.asked_ns is None:
+            return self._smartfile.api.session.clock.now_ns()
+        return found.asked_ns
 
-    def keep(self, path: RelPath) -> str:
-        """Moves what stands at a path into the trash, and says where it is now (a path of the service).
-
-        Raises NotFound where nothing stands there (any more).
+    def is_same(self, before: Info, after: Info) -> bool:
+        """Whether a rename took the file that was seen: by size, time and attributes, as far as renames keep
+        them. A directory's time moves with its children, so only the kind counts.
         """
-        failed: Exception | None = None
-        for _ in range(TRIES):
-            place = self._place(path)
+        if before.directory or after.directory:
+            return before.directory is after.directory
+        if before.size != after.size:
+            return False
+        if before.version == after.version:
+            return True
+        if self._keeps_time is None:
+            self._try_rename()
+        time = before.time == after.time or not self._keeps_time
+        return time and (_noted(before) == _noted(after) or not self._keeps_attributes)
+
+    def _try_rename(self) -> None:
+        """Rename a file of our own, in a later second than it was written in."""
+        api = self._smartfile.api
+        directory, name = self._staging.place()
+        path, other = f"{directory}/{name}", f"{directory}/{name}-renamed"
+        api.upload(directory, name, Body(open=lambda: (b"?",), length=1))
+        before = self._staging.annotate(path, {attributes.ATTRIBUTE: "?"})
+        api.session.clock.sleep(MARGIN_NS / 1e9)
+        move(api, path, other)
+        after = api.info(other)
+        self._staging.discard(other)
+        self._keeps_attributes = _noted(before) == _noted(after)
+        self._keeps_time = before.time == after.time
+
+    def prune(self, days: int) -> None:
+        """Remove what expired: runs in the trash after `days`, staged content of dead runs after `WORK_DAYS`.
+
+        Depth first, file by file: a directory is removed only after it was listed empty, since the API
+        removes what is in it along. Only folders with the name of a run are touched. Raises StoreError; what
+        is left then is for the next run.
+        """
+        api, lister = self._smartfile.api, SmartFileLister(self._smartfile.api)
+        for folder, most in ((TRASH, days), (WORK, WORK_DAYS)):
+            place = self._smartfile.at(folder)
             try:
-                self._make(split(place)[0])
-                move(self._api, join_root(self._root, path), place)
-                return place
+                children = lister.children(place)
             except NotFound:
-                if look(self._api, join_root(self._root, path)) is None:
-                    raise
-                self._forget(split(place)[0])
-            except (PreconditionFailed, PermanentError) as error:
-                failed = error  # a file where a directory is needed, or a taken name: another generation
-        raise failed or TransientError(f"{path}: the trash cannot be reached", path=path)
-
-    def _place(self, path: RelPath) -> str:
-        """A path that was not given out before: a service that replaces on rename must find it free."""
-        key = path.casefold()
-        with self._lock:
-            if not self._run:
-                here = look(self._api, self._root or "/")
-                asked_ns = here.asked_ns if here is not None else None
-                now_ns = self._api.session.clock.now_ns() if asked_ns is None else asked_ns
-                self._run = run_name(now_ns, self._tag)
-            generation = self._used[key] = self._used.get(key, 0) + 1
-        batch = self._run if generation == 1 else f"{self._run}~{generation}"
-        return join_root(self._root, f"{TRASH}/{batch}/{path}")
-
-    def _make(self, directory: str) -> None:
-        if directory not in self._made:
-            make_all(self._api, self._root, directory)
-            self._made.add(directory)
-
-    def _forget(self, directory: str) -> None:
-        self._made.discard(directory)
+                continue
+            for name, child in children.items():
+                if isinstance(child, Info) and child.directory and _expired(name, child, most):
+                    _clear(api, lister, f"{place}/{name}")
 
 
-def make_all(api: Api, root: str, directory: str) -> None:
-    """Makes a directory of ours, and those above it up to a root that stands, whether or not `mkdir` does."""
-    try:
-        api.mkdir(directory)
-    except (NotFound, PreconditionFailed):
-        above = split(directory)[0]
-        if len(above) <= len(root):
-            raise
-        make_all(api, root, above)
-        api.mkdir(directory)
+def _noted(info: Info) -> tuple[str | None, str | None]:
+    return info.attributes.get(attributes.ATTRIBUTE), info.attributes.get(attributes.MODIFIED)
 
 
-def join_root(root: str, path: RelPath) -> str:
-    """The service's path for one of the root's."""
-    return f"{root}/{path}" if path else root or "/"
+def _expired(name: str, child: Info, days: int) -> bool:
+    """By the service's clock; a run began at the later of the time in its name and the folder's date."""
+    if child.asked_ns is None:
+        return False
+    age = age_ns(name, child.asked_ns)
+    if child.span is not None:  # a folder's date may be later than the run, never earlier
+        age = min(age, child.asked_ns - child.span.latest_ns)
+    return age > days * DAY_NS
+
+
+def _clear(api: SmartFileApi, lister: SmartFileLister, path: str, depth: int = 0) -> None:
+    for name, child in lister.children(path).items():
+        if isinstance(child, BlockedEntry) or depth > MAX_DEPTH:
+            return
+        if child.directory:
+            _clear(api, lister, f"{path}/{name}", depth + 1)
+        else:
+            api.remove(f"{path}/{name}")
+    if not lister.children(path):
+        api.remove(path)

@@ -1,4 +1,4 @@
-"""What was last found out about each object, kept between runs: only what changed has to be asked about.
+"""Object cache: the last known state of each object, kept between runs, so that only changes are probed.
 
 A listing tells no mtime, no digest, no symlink's target; and it may be late. Facts come from the objects
 themselves (HEAD, or our own writes). Losing the file costs a HEAD for each object, and for one run the doubt
@@ -58,7 +58,7 @@ class ObjectCache:
         return [_fact(row) for row in rows]
 
     def count(self) -> int:
-        """How many objects are known."""
+        """The number of cached objects."""
         rows = self._db.select("SELECT COUNT(*) FROM facts")
         return int(rows[0][0]) if rows else 0
 
@@ -82,7 +82,7 @@ class ObjectCache:
         return _fact(rows[0]) if rows else None
 
     def remember(self, facts: Iterable[CachedObject]) -> None:
-        """These objects are there."""
+        """Store facts: these objects exist."""
         rows = [_row(fact) for fact in facts]
         if rows:
             self._db.write(
@@ -91,7 +91,7 @@ class ObjectCache:
             )
 
     def forget(self, names: Iterable[str]) -> None:
-        """Nothing is known of these objects; or they are gone for good."""
+        """Remove facts: the objects are deleted or unknown."""
         keys = [(_key(name),) for name in names]
         if keys:
             self._db.write(
@@ -99,7 +99,7 @@ class ObjectCache:
             )
 
     def missing_since(self, name: str, now_ns: int) -> int:
-        """When an object that is not found was first not found: now, if nobody noted it before."""
+        """When an object was first not found (ns); stores the current time at the first miss."""
         rows = self._db.select("SELECT since_ns FROM missing WHERE name = ?", (_key(name),))
         if rows and rows[0][0] <= now_ns:
             return int(rows[0][0])

@@ -1,4 +1,4 @@
-"""What this cluster and this container offer, and their limits: `/info`, the container's headers. Asked once.
+"""Capabilities of a cluster and a container: `/info` and the container's headers, asked once.
 
 Where `/info` is switched off, Swift's own defaults are taken, and no extras.
 """
@@ -30,7 +30,7 @@ class ClusterLimits:
     max_file_size: int = 5368709122
     max_name: int = 1024
     bulk_delete: int = 0
-    dialect: SloFeatures | None = None
+    features: SloFeatures | None = None
     """How manifests of static large objects are written here; None where there are none."""
     hides_manifests: bool = True
     """Whether this may be Ceph's gateway (16.2 to 20.1), as it may where nothing else is known: it hands out
@@ -69,22 +69,22 @@ class ClusterInfo:
     def _asked(self) -> ClusterLimits:
         reply = self._connection.unasked("/info")
         try:
-            told: Any = loads(reply.content, most=_MOST) if reply.status == 200 else {}
-            told = told if isinstance(told, dict) else {}
+            payload: Any = loads(reply.content, most=_MOST) if reply.status == 200 else {}
+            payload = payload if isinstance(payload, dict) else {}
         except ValueError:
-            told = {}
-        swift, bulk = _part(told, "swift"), _part(told, "bulk_delete")
+            payload = {}
+        swift, bulk = _part(payload, "swift"), _part(payload, "bulk_delete")
         usual = ClusterLimits()
         most = _number(swift, "max_file_size", usual.max_file_size)
-        dialect = _dialect(told, most)
+        features = _features(payload, most)
         return ClusterLimits(
-            dialect=dialect,
-            hides_manifests=not _is_swift(told),
-            is_ceph=not _is_swift(told) and "max_object_name_size" in swift,
+            features=features,
+            hides_manifests=not _is_swift(payload),
+            is_ceph=not _is_swift(payload) and "max_object_name_size" in swift,
             max_file_size=most,
             max_name=min(_number(swift, "max_object_name_length", usual.max_name), usual.max_name),
             # Ceph offers them without a number, and takes as many as OpenStack Swift does at least.
-            bulk_delete=_number(bulk, "max_deletes_per_request", _BULK if "bulk_delete" in told else 0),
+            bulk_delete=_number(bulk, "max_deletes_per_request", _BULK if "bulk_delete" in payload else 0),
         )
 
 
@@ -96,7 +96,7 @@ def container(connection: Connection, place: ContainerPath) -> Mapping[str, str]
 
 
 def pulse(connection: Connection, place: ContainerPath) -> bytes:
-    """What the container counts, as one token: equal ones are a hint that nothing happened in between.
+    """The container's counters as one token: an equal token hints that nothing changed in between.
 
     No more than a hint: the counters are late, and an edit that leaves number and size alone does not move
     them. Work elsewhere in the container does. Raises NotFound, StoreError.
@@ -118,30 +118,30 @@ def free_space(connection: Connection, place: ContainerPath) -> int | None:
                 "Account",
             ),
             _left(container(connection, place) or {}, ("X-Container-Meta-Quota-Bytes",), "Container"),
-            connection.door.free_space(),
+            connection.tokens.free_space(),
         ]
     except (NotFound, StoreError):
         return None
     return min((room for room in left if room is not None), default=None)
 
 
-def _dialect(told: Any, max_file_size: int) -> SloFeatures | None:
+def _features(payload: Any, max_file_size: int) -> SloFeatures | None:
     """By what only Swift itself says of its large objects; data in manifests came with 2.18."""
-    slo = _part(told, "slo")
+    slo = _part(payload, "slo")
     if not slo:
         return None
     try:
-        version = tuple(count(n) for n in str(_part(told, "swift").get("version")).split(".")[:2])
+        version = tuple(count(n) for n in str(_part(payload, "swift").get("version")).split(".")[:2])
     except ValueError:
         version = (0,)
-    able = _is_swift(told) and version >= (2, 18)
+    able = _is_swift(payload) and version >= (2, 18)
     parts = _number(slo, "max_manifest_segments", SloFeatures().parts)
     return SloFeatures(ranges=able, inline=able, parts=parts, segment=max_file_size)
 
 
-def _is_swift(told: Any) -> bool:
+def _is_swift(payload: Any) -> bool:
     """Whether OpenStack Swift itself answers, by a key that no other implementation has."""
-    return "min_segment_size" in _part(told, "slo")
+    return "min_segment_size" in _part(payload, "slo")
 
 
 def _left(headers: Mapping[str, str], quotas: tuple[str, ...], whose: str) -> int | None:
@@ -153,8 +153,8 @@ def _left(headers: Mapping[str, str], quotas: tuple[str, ...], whose: str) -> in
     return None
 
 
-def _part(told: Any, name: str) -> Mapping[str, Any]:
-    part = told.get(name) if isinstance(told, dict) else None
+def _part(payload: Any, name: str) -> Mapping[str, Any]:
+    part = payload.get(name) if isinstance(payload, dict) else None
     return part if isinstance(part, dict) else {}
 
 

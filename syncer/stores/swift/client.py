@@ -1,14 +1,16 @@
-"""Requests to one account behind a door: pooled, with time-outs, a renewed token, and the pauses asked for.
+"""HTTP client of one Swift account: pooled connections, token renewal, retries, time-outs.
 
 On python-swiftclient's connection (requests underneath); each is used by one thread at a time, with as many
-as there are threads. What is sent again here is what cannot have taken effect: after a 401 (once, with a
-new token) and when the service put us off; and what changes nothing. All else is the caller's to judge.
+as there are threads. Sent again are requests that cannot have taken effect: after a 401 (once, with a new
+token), when the service asked to wait, and those that change nothing; see
+`stores.http.client.send_with_retries`. All other failures are raised: the caller looks whether the request
+took effect.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,10 +19,11 @@ from urllib.parse import urlsplit
 import syncer
 from syncer.engine.interfaces import Clock
 from syncer.errors import AuthError, PermanentError, TransientError
-from syncer.stores.http.content import Overlarge
+from syncer.stores.http.bodies import Body, BodyIterator, Overlarge
+from syncer.stores.http.client import send_with_retries
 from syncer.stores.http.failures import reaching
 from syncer.stores.http.origins import origin as origin_of
-from syncer.stores.retry_policy import attempts, counted
+from syncer.stores.retry_policy import counted
 from syncer.stores.swift.errors import MOMENTARY, THROTTLED, refusal
 from syncer.wire.bounded_json import loads
 
@@ -30,29 +33,21 @@ if TYPE_CHECKING:
     from syncer.stores.swift.auth import Access, TokenProvider
 
 
-# --------------------------------------------------------------------------------
-#
-# One of python-swiftclient's connections (requests underneath), and one request on it at a time.
-#
-# Proxies, certificates and the written form of the address follow from the environment and the origin.
-# requests works them out anew for each request, which takes longer than all else that it does: here it is
-# done once, when a connection is made. No redirect is followed: the token goes nowhere else.
+# --------------------------------------------------------------------------------  The adapter between
+# python-swiftclient's connection and our pool. Its reason: requests computes proxies, certificates and the
+# normalized URL anew for each request, which takes longer than all else that it does. They follow from the
+# environment and the origin, so they are computed once, when a connection is made, and each request goes
+# straight to the transport adapter. Redirects are not followed: the token goes nowhere else. swiftclient's
+# own calls (`put_object`, …) are not used on it: they follow redirects, read responses without a bound, and
+# retry by themselves, beside the one retry policy.
 
 
 CONNECT_SECONDS = 15.0
 _EMPTY_BY_NATURE = frozenset({"GET", "HEAD"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
-    """What a request carries; `open` gives it from the start each time, `length` bytes in all."""
-
-    open: Callable[[], Iterable[bytes]]
-    length: int
-
-
 class PooledConnection:
-    """For one thread at a time. Raises what requests and swiftclient raise."""
+    """One connection, for one thread at a time. Raises what requests and swiftclient raise."""
 
     def __init__(self, origin: str) -> None:
         """To scheme, host and port; nothing is connected yet."""
@@ -81,8 +76,9 @@ class PooledConnection:
         request.method, request.url = method, self._base + target
         request.headers = _fields(headers)
         if body or method not in _EMPTY_BY_NATURE:
-            request.headers["Content-Length"] = str(_length(body))
-        request.body = _Opened(body) if isinstance(body, Body) else body or None
+            length = body.length or 0 if isinstance(body, Body) else len(body or b"")
+            request.headers["Content-Length"] = str(length)
+        request.body = BodyIterator(body) if isinstance(body, Body) else body or None
         answer: requests.Response = self._adapter.send(
             request, timeout=(CONNECT_SECONDS, seconds), **self._settings
         )
@@ -90,26 +86,6 @@ class PooledConnection:
 
     def close(self) -> None:
         self._http.close()
-
-
-class _Opened:
-    """A body as requests wants it: iterated once, its length told up front, so that quotas are heeded."""
-
-    def __init__(self, body: Body) -> None:
-        self._body = body
-
-    def __iter__(self) -> Iterator[bytes]:
-        return (piece for piece in self._body.open() if piece)
-
-    def __len__(self) -> int:
-        return self._body.length
-
-    def __bool__(self) -> bool:
-        return True
-
-
-def _length(body: Body | bytes | None) -> int:
-    return body.length if isinstance(body, Body) else len(body or b"")
 
 
 def _fields(headers: Mapping[str, str]) -> Any:
@@ -131,7 +107,7 @@ _VALUES = 64 << 20  # bytes that its values may take: those of such a page take 
 _SAFE = frozenset({"GET", "HEAD"})
 _FINE = range(200, 300)
 
-GotT = TypeVar("GotT", "SwiftReply", "Answer")
+ReplyT = TypeVar("ReplyT", "SwiftReply", "Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +138,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwiftReply:
-    """A whole answer."""
+    """A response that was read to its end."""
 
     status: int
     headers: Mapping[str, str]
@@ -221,10 +197,10 @@ class Answer:
 class Connection:
     """Safe to share between threads."""
 
-    def __init__(self, door: TokenProvider, *, clock: Clock, account: str = "") -> None:
+    def __init__(self, tokens: TokenProvider, *, clock: Clock, account: str = "") -> None:
         """`account`: its name in the config, for messages."""
         self._account = account
-        self.door = door
+        self.tokens = tokens
         self.clock = clock
         self._lock = threading.Lock()
         self._idle: list[tuple[str, PooledConnection]] = []
@@ -240,13 +216,13 @@ class Connection:
             with self._admitted(call) as answer:
                 return SwiftReply(status=answer.status, headers=answer.headers, content=answer.read())
 
-        reply = self._patiently(call, once)
+        reply = self._with_retries(call, once)
         self._judge(call, reply)
         return reply
 
     def stream(self, call: Call) -> Answer:
         """As `ask`, the content still to be read; to be closed."""
-        answer = self._patiently(call, lambda: self._admitted(call))
+        answer = self._with_retries(call, lambda: self._admitted(call))
         try:
             self._judge(call, answer)
         except BaseException:
@@ -255,37 +231,36 @@ class Connection:
         return answer
 
     def account(self) -> str:
-        """Scheme, host and path of the account. Raises what the door does."""
-        return self.door.open().storage_url
+        """Scheme, host and path of the account. Raises what the token provider raises."""
+        return self.tokens.open().storage_url
 
     def close(self) -> None:
         with self._lock:
             while self._idle:
                 self._idle.pop()[1].close()
 
-    # -- patience ------------------------------------------------------------------
+    # -- retries -------------------------------------------------------------------
 
-    def _patiently(self, call: Call, once: Callable[[], GotT]) -> GotT:
-        """Again where nothing can have happened; the last answer, whatever it is."""
-        with attempts() as tries:
-            while True:
-                tries.check(call.request)
-                try:
-                    got = once()
-                except TransientError as error:
-                    # A connection that the server closed while it was idle is noticed at its next use.
-                    if call.method not in _SAFE:
-                        raise
-                    tries.wait(error, self.clock.sleep)
-                    continue
-                again = got.status in THROTTLED or (got.status in MOMENTARY and call.method in _SAFE)
-                if not again or got.status in call.accept:
-                    return got
-                refused = refusal(call.method, got.status, got.headers, call.about)
-                if isinstance(got, Answer):
-                    got.close()
-                assert isinstance(refused, TransientError)
-                tries.wait(counted(refused, call.request), self.clock.sleep)
+    def _with_retries(self, call: Call, send: Callable[[], ReplyT]) -> ReplyT:
+        """Send again what cannot have taken effect; return the last reply, whatever its status."""
+
+        def postponed(reply: ReplyT) -> TransientError | None:
+            later = reply.status in THROTTLED or (reply.status in MOMENTARY and call.method in _SAFE)
+            if not later or reply.status in call.accept:
+                return None
+            if isinstance(reply, Answer):
+                reply.close()
+            error = refusal(call.method, reply.status, reply.headers, call.about)
+            assert isinstance(error, TransientError)
+            return counted(error, call.request)
+
+        return send_with_retries(
+            send,
+            key=call.request,
+            idempotent=call.method in _SAFE,
+            postponed=postponed,
+            sleep=self.clock.sleep,
+        )
 
     @staticmethod
     def _judge(call: Call, got: SwiftReply | Answer) -> None:
@@ -297,12 +272,12 @@ class Connection:
 
     def _admitted(self, call: Call) -> Answer:
         """With a token that is taken; the whole body is sent again with a new one."""
-        access = self.door.open()
+        access = self.tokens.open()
         answer = self._once(call, access)
         if answer.status != 401:
             return answer
         answer.close()
-        answer = self._once(call, self.door.renew(access))
+        answer = self._once(call, self.tokens.renew(access))
         if answer.status == 401:
             answer.close()
             raise AuthError("Swift refused a new token", hint="check the account's credentials")
@@ -351,7 +326,7 @@ class Connection:
         return _Lease(self, origin, found[1] if found is not None else PooledConnection(origin))
 
     def give_back(self, origin: str, line: PooledConnection) -> None:
-        """An idle connection, for whoever asks next."""
+        """Return a connection to the pool."""
         with self._lock:
             self._idle.append((origin, line))
 

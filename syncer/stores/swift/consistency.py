@@ -1,7 +1,14 @@
-"""Asking the objects themselves: what one is, whether a directory stands. Reads only.
+"""Eventual consistency: probe objects by HEAD, and verify late listings against what was probed. Reads only.
 
-A HEAD that asks every replica is the authority; listings are late, and are only believed where an object
-that they show is there.
+Swift's listings are updated after the objects, by seconds or more, and each replica of a container on its
+own: a listing may lack an object that is there, show one that is gone, or an older version. The object itself
+is the authority: a HEAD with `X-Newest: true` asks every replica. So
+
+- a row is believed only if the cache has the very same version (`ObjectCache`), since then a HEAD had shown
+it;
+- every other row, and every cached object that the listing lacks, is probed (`ObjectProber`);
+- an object that is in the cache counts as deleted only after two probes a while apart did not find it
+  (`ListingVerifier`): a single 404 may come from replicas that did not get the object yet.
 """
 
 from __future__ import annotations
@@ -16,8 +23,7 @@ from syncer.engine.interfaces import Clock
 from syncer.engine.model import BlockedEntry, BlockReason, Entry, Kind
 from syncer.engine.paths import unsafe
 from syncer.errors import PermanentError, TransientError
-from syncer.stores.local.root import is_ours
-from syncer.stores.local.staging import link_digest
+from syncer.stores.common import is_private_path, link_digest
 from syncer.stores.swift.cache import CachedObject, ObjectCache
 from syncer.stores.swift.names import ContainerPath, reachable
 from syncer.stores.swift.objects import ListingRow, ObjectHead, Objects, entry_of, head_in
@@ -31,7 +37,7 @@ ResultT = TypeVar("ResultT")
 
 
 class WorkerPool:
-    """The threads that ask for one store. What they do must not ask the crew again."""
+    """The threads that send requests for one store. A task must not wait for another task of the pool."""
 
     def __init__(self, size: int = PARALLEL) -> None:
         self.pool = ThreadPoolExecutor(size, thread_name_prefix="swift")
@@ -47,7 +53,7 @@ class WorkerPool:
 
 
 class ObjectProber:
-    """Finds out about objects, and remembers it."""
+    """Probes objects by HEAD (tiny new ones by GET). Its callers put the results into the cache."""
 
     def __init__(self, objects: Objects, known: ObjectCache) -> None:
         self.objects = objects
@@ -55,7 +61,10 @@ class ObjectProber:
         self.early = TinyObjectPrefetch()
 
     def learn(self, name: str, row: ListingRow | None = None) -> Learned:
-        """What the object is now, None where there is none, an Obstacle where it cannot be told."""
+        """What the object is now; None where there is none, a BlockedEntry where that cannot be found out.
+
+        A failure is never an absence: a name that cannot be probed waits for the next run.
+        """
         try:
             return self.fact(name, row)
         except TransientError as error:
@@ -64,8 +73,11 @@ class ObjectProber:
             return BlockedEntry(BlockReason.UNREADABLE, str(error))
 
     def fact(self, name: str, row: ListingRow | None = None) -> CachedObject | None:
-        """The same; raises TransientError, PermanentError, AuthError. The caller remembers it."""
-        head = self._early(name) if row is not None and self._new(name, row) else None
+        """As `learn`, but raises TransientError, PermanentError, AuthError."""
+        # A tiny object that is unknown will most likely be downloaded next: its content costs no more than a
+        # HEAD.
+        prefetch = row is not None and self.early.wanted(row) and self.known.fact(name) is None
+        head = self._early(name) if prefetch else None
         if head is None:
             head = self.objects.head(name, newest=True)
         if head is None:
@@ -73,22 +85,15 @@ class ObjectProber:
         if head.is_short:
             raise self.objects.broken(name)
         if head.kind(name) is Kind.SYMLINK:
-            return self._link(name)
+            with self.objects.get(name) as answer:
+                content = answer.read()
+                head = head_in(answer.headers, size=len(content))
+            return fact_of(name, head, target=os.fsdecode(content))
         listed = row is not None and row.stamp.is_of(head.stamp.ticks)
         return fact_of(name, head, listed=row.stamp.etag if row is not None and listed else "")
 
-    def _link(self, name: str) -> CachedObject | None:
-        with self.objects.get(name) as answer:
-            content = answer.read()
-            head = head_in(answer.headers, size=len(content))
-        return fact_of(name, head, target=os.fsdecode(content))
-
-    def _new(self, name: str, row: ListingRow) -> bool:
-        """Whether it is tiny, and will most likely be read."""
-        return self.early.wanted(row) and self.known.fact(name) is None
-
     def _early(self, name: str) -> ObjectHead | None:
-        """By its content, which is kept; None where only a HEAD can tell."""
+        """By a GET whose content is kept for the download; None where a HEAD has to be sent."""
         try:
             answer = self.objects.get(name, newest=True)
         except PermanentError:
@@ -113,7 +118,11 @@ class ObjectProber:
         return self.occupied(name + "/", marker_counts=True)
 
     def occupied(self, prefix: str, *, marker_counts: bool = False) -> bool:
-        """Whether any object is below a prefix; rows of objects that are gone do not count."""
+        """Whether any object is below a prefix; rows of objects that are gone do not count.
+
+        Asked before a directory is removed. A late listing may lack a new object below: only the directory's
+        marker is deleted then, and the object makes the directory exist again.
+        """
         marker = ""
         while rows := self.objects.rows(prefix=prefix, marker=marker, limit=100 if marker else 10):
             for row in rows:
@@ -127,7 +136,7 @@ class ObjectProber:
 
 
 def fact_of(name: str, head: ObjectHead, *, target: str | None = None, listed: str = "") -> CachedObject:
-    """What a HEAD says, as a fact. `listed`: the ETag that the listing shows, where that is another."""
+    """The cache's record of a HEAD. `listed`: the ETag that the listing shows, where that is another."""
     entry = entry_of(name, head, target=target)
     if target is not None:
         entry = replace(entry, digest=link_digest(target))
@@ -140,14 +149,13 @@ def fact_of(name: str, head: ObjectHead, *, target: str | None = None, listed: s
     )
 
 
-# --------------------------------------------------------------------------------
-#
-# A page of a listing, laid beside what is known of its objects: what is really there.
-#
-# Listings are late. What one shows as it is known is taken for granted; everything else is asked for
-# itself: an object that is new or another, one that is listed and gone, one that is known and not listed.
-# The last is gone only when it was not found twice, a while apart: until then it waits
-# (`ListingVerifier.unsure`).
+# --------------------------------------------------------------------------------  Verification of a listing:
+# each page is compared with the cache, and what differs is probed.  listed, cached, same version
+# believed: a HEAD showed this version before listed, cached, another version    probed: a new version, or a
+# late row listed, not cached                 probed: new, or deleted since (then it is left out) not listed,
+# cached                 probed: deleted, or missing in a late listing  In the last case a 404 is not enough.
+# The engine would delete the other side's file for it, so the object counts as deleted only if it was not
+# found twice, `GRACE_SECONDS` apart; until then it is BUSY (`unsure`).
 
 
 GRACE_SECONDS = 3.0  # between the two looks that do not find an object
@@ -158,19 +166,28 @@ Shown: TypeAlias = tuple[str, Entry | BlockedEntry]  # a path below the root, an
 
 @dataclass(slots=True)
 class ListingVerifier:
-    """For one look at one root, or a part of it. `unsure`: objects not found once, which are waited for."""
+    """For one scan of a root, or a part of it.
+
+    `unsure`: objects that were not found once, to be probed again.
+    """
 
     place: ContainerPath
     known: ObjectCache
-    learner: ObjectProber
-    crew: WorkerPool
+    prober: ObjectProber
+    worker_pool: WorkerPool
     clock: Clock
     unsure: list[str] = field(default_factory=list)
     asked: int = 0
 
     def page(self, rows: Sequence[ListingRow], facts: Iterable[CachedObject]) -> list[Shown]:
-        """What is there of what a part of a listing shows, and of what is known of that part; by name."""
-        listed = {row.name: row for row in rows if not is_ours(self._visible(row.name))}
+        """What is really there of a page of the listing.
+
+        `facts` are the cached objects of the same range of names.
+
+        The range matters: a cached object is missing from this page only if its name lies between the first
+        and the last name of the page.
+        """
+        listed = {row.name: row for row in rows if not is_private_path(self._visible(row.name))}
         known = {fact.name: fact for fact in facts}
         found: dict[str, Entry | BlockedEntry] = {}
         doubtful: list[tuple[str, ListingRow | None]] = []
@@ -191,14 +208,17 @@ class ListingVerifier:
         return [(self.place.path(name), found[name]) for name in sorted(found, key=str.encode)]
 
     def grace(self) -> float:
-        """Seconds until all that was not found once may be looked for again."""
+        """Seconds until all objects in `unsure` may be probed again.
+
+        `GRACE_SECONDS` after the latest first miss.
+        """
         now = self.clock.now_ns()
         since = max((self.known.missing_since(name, now) for name in self.unsure), default=0)
         return max(0.0, GRACE_SECONDS - (now - since) / 1e9) if since else 0.0
 
     def _ask(self, doubtful: Sequence[tuple[str, ListingRow | None]]) -> dict[str, Entry | BlockedEntry]:
         self.asked += len(doubtful)
-        answers = self.crew.each(lambda item: self.learner.learn(*item), doubtful)
+        answers = self.worker_pool.each(lambda item: self.prober.learn(*item), doubtful)
         self.known.remember(a for a in answers if isinstance(a, CachedObject))
         found: dict[str, Entry | BlockedEntry] = {}
         gone: list[str] = []
@@ -217,8 +237,9 @@ class ListingVerifier:
         if answer is not None:
             return answer
         if self.known.fact(name) is None:
-            return None  # listed only: it was deleted, and nobody here ever relied on it
+            return None  # never cached, so no base row exists: its absence makes the engine delete nothing
         now = self.clock.now_ns()
+        # The first miss is recorded in the cache with its time, and cleared when the object is found again.
         if now - self.known.missing_since(name, now) >= GRACE_SECONDS * 1e9:
             return None
         self.unsure.append(name)
@@ -231,7 +252,7 @@ class ListingVerifier:
 
 
 def strange(path: str) -> str:
-    """Why an object's name is no path; "" if it may be one."""
+    """Why an object's name cannot be a path; "" if it can."""
     for part in path.split("/") if path else ():
         if part in ("", ".", ".."):
             return f"the object's name has the part {part or _SLASHES!r}"
@@ -241,7 +262,7 @@ def strange(path: str) -> str:
 
 
 def split_at_strange(path: str) -> tuple[list[str], str]:
-    """The good parts that a strange path begins with, and a word for the first bad one."""
+    """The valid parts that a strange path begins with, and a name to show for the first invalid one."""
     good: list[str] = []
     for part in path.split("/"):
         if unsafe(part, at_root=not good):

@@ -1,14 +1,14 @@
-"""What the protocols of one store share: its root, its threads, and the look right before a change.
+"""SwiftContext: what the protocols of one root share, and the look right before a change.
 
-Swift has no condition on what it overwrites or deletes. So everything is looked at as late as can be, what
-is about to go is copied to the trash first, and what was written is looked at again; `WINDOW` says what is
-left open.
+Swift has no condition on what it overwrites or deletes. So every object is looked at as late as possible,
+what a change will replace is copied to the trash first, and what was written is looked at again; `WINDOW`
+says which race remains.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -38,14 +38,14 @@ ItemT = TypeVar("ItemT")
 
 @dataclass(slots=True)
 class SwiftContext:
-    """One root, and those who work on it."""
+    """One root with its cache, its threads, and what is known of the cluster."""
 
     objects: Objects
     known: ObjectCache
-    learner: ObjectProber
-    crew: WorkerPool
+    prober: ObjectProber
+    worker_pool: WorkerPool
     clock: Clock
-    offered: ClusterInfo
+    cluster: ClusterInfo
     heeds_new: Callable[[], bool]
     """Whether the cluster heeds `If-None-Match: *` on a PUT (Ceph does not)."""
     standing: set[RelPath] = field(default_factory=set)  # directories with a marker that we saw or made
@@ -57,10 +57,13 @@ class SwiftContext:
 
     def name(self, path: RelPath) -> str:
         """The object for a path that may be changed. Raises Unholdable, and what asking for limits does."""
-        return self.place.name(checked(path, prefix=self.place.prefix, longest=self.offered.limits.max_name))
+        return self.place.name(checked(path, prefix=self.place.prefix, longest=self.cluster.limits.max_name))
 
     def planned_on(self, path: RelPath, expected: Entry) -> ObjectHead:
-        """The object, if it is exactly what was planned on. Raises Unexpected."""
+        """HEAD of the object, if it is exactly the version that was planned on. Raises StaleError.
+
+        Asked with X-Newest: the nearest replica may still have an older version.
+        """
         name = self.name(path)
         head = self.objects.head(name, newest=True)
         if head is None:
@@ -70,13 +73,13 @@ class SwiftContext:
         return head
 
     def standing_parent(self, path: RelPath) -> None:
-        """Raises Unexpected unless the directory that holds the path is there."""
+        """Raises StaleError unless the directory that holds the path is there."""
         parent = split(path)[0]
         with self.lock:
             known = not parent or parent in self.standing
         if known:
             return
-        if not self.learner.stands(self.place.name(parent)):
+        if not self.prober.stands(self.place.name(parent)):
             raise StaleError(f"{printable(parent)} is not a directory (any more)")
         with self.lock:
             self.standing.add(parent)
@@ -84,7 +87,7 @@ class SwiftContext:
     def made(
         self, path: RelPath, head: ObjectHead, *, digest: bytes | None, target: str | None = None
     ) -> Done:
-        """What we made is there and known from now on."""
+        """The outcome of a write: its object is put into the cache."""
         fact = fact_of(self.place.name(path), head, target=target)
         self.known.remember([fact])
         entry = fact.entry
@@ -93,7 +96,7 @@ class SwiftContext:
         return Done(entry=entry)
 
     def mark_directory(self, path: RelPath) -> None:
-        """A marker, unless there is one. Raises Unexpected where something else is."""
+        """Make a directory's marker, unless there is one. Raises StaleError where another object is."""
         name = self.name(path)
         if self.heeds_new() or self.objects.head(name, newest=True) is None:
             reply = self.objects.put(name, b"", content_type=metadata.MARKER, only_new=True)
@@ -107,7 +110,7 @@ class SwiftContext:
             self.standing.add(path)
 
     def keep_directory(self, path: RelPath) -> None:
-        """Makes a directory last that is there by its files only: one of them is about to go."""
+        """Write a marker for a parent that exists by its files only, before one of them is deleted."""
         parent = split(path)[0]
         if not parent:
             return
@@ -123,21 +126,22 @@ class SwiftContext:
     def each(
         self, items: Sequence[ItemT], path_of: Callable[[ItemT], RelPath], do: Callable[[ItemT], Done]
     ) -> Results:
-        """Every item by one of the threads; outcomes in order."""
+        """Change all items, on the worker pool; outcomes in order."""
 
-        def one(item: ItemT) -> Outcome:
+        def change(item: ItemT) -> Outcome:
             return attempt(path_of(item), lambda: do(item))
 
-        yield from enumerate(self._mapped(one, items))
-
-    def _mapped(self, one: Callable[[ItemT], Outcome], items: Sequence[ItemT]) -> Iterator[Outcome]:
-        if len(items) == 1:
-            return iter([one(items[0])])
-        return self.crew.pool.map(one, items)
+        # One by one, not as a list: what was changed is recorded as it is known, also if a later item ends
+        # the run.
+        many = len(items) > 1
+        yield from enumerate(self.worker_pool.pool.map(change, items) if many else map(change, items))
 
 
 def attempt(path: RelPath, step: Callable[[], Done]) -> Outcome:
-    """Trouble with one path as its outcome. Raises AuthError only."""
+    """Make one change; its error is its outcome. Raises AuthError, which ends the run.
+
+    As `remote.outcomes.run_item`, but NotFound fails the item: in Swift it means that the container is gone.
+    """
     try:
         return step()
     except AuthError:

@@ -1,11 +1,12 @@
-"""Objects and directories go: copied to the trash first, looked at again right before.
+"""Deletes, and making and removing directories: objects are copied to the trash and looked at again first.
 
-A directory lasts until it is removed itself: before the last of its files may go, it gets a marker.
+A directory exists until it is removed itself: before the last of its files is deleted, it gets a marker.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from syncer.engine.interfaces import DeleteRequest, MkdirRequest, Results
 from syncer.engine.model import Done, Entry, Failed, Kind, Outcome, RelPath
@@ -18,7 +19,7 @@ from syncer.stores.swift.consistency import fact_of
 from syncer.stores.swift.context import SwiftContext, attempt
 from syncer.stores.swift.listing import DIRECTORY
 from syncer.stores.swift.objects import OVERTAKEN
-from syncer.stores.swift.trash import Trash
+from syncer.stores.swift.trash import SwiftTrash
 from syncer.stores.swift.versioning import VersionHistory
 
 FEW = 8  # objects that are deleted one by one
@@ -28,8 +29,8 @@ GROUP = 48  # objects of a bulk delete: the time between the last look and the e
 class Deleter:
     """Deletes, and the making and removing of directories."""
 
-    def __init__(self, ground: SwiftContext, trash: Trash, history: VersionHistory) -> None:
-        self._ground = ground
+    def __init__(self, context: SwiftContext, trash: SwiftTrash, history: VersionHistory) -> None:
+        self._context = context
         self._trash = trash
         self._history = history
 
@@ -37,8 +38,8 @@ class Deleter:
 
     def delete(self, items: Sequence[DeleteRequest]) -> Results:
         """See `engine.interfaces.Store.delete`."""
-        if len(items) < FEW or not self._ground.offered.limits.bulk_delete:
-            yield from self._ground.each(items, lambda item: item.path, self._delete)
+        if len(items) < FEW or not self._context.cluster.limits.bulk_delete:
+            yield from self._context.each(items, lambda item: item.path, self._delete)
             return
         for start in range(0, len(items), GROUP):
             group = items[start : start + GROUP]
@@ -47,52 +48,58 @@ class Deleter:
 
     def _delete(self, item: DeleteRequest) -> Done:
         self._kept(item)
-        self._ground.objects.delete(self._ground.name(item.path))
+        self._context.objects.delete(self._context.name(item.path))
         return self._gone(item)
 
     def _kept(self, item: DeleteRequest) -> Done:
         """The object is as expected, and in the trash."""
-        head = self._ground.planned_on(item.path, item.expected)
-        if head.kind(self._ground.name(item.path)) is Kind.DIRECTORY:
+        head = self._context.planned_on(item.path, item.expected)
+        if head.kind(self._context.name(item.path)) is Kind.DIRECTORY:
             raise StaleError(f"{printable(item.path)} is a directory")
-        self._ground.keep_directory(item.path)
+        self._context.keep_directory(item.path)
         self._trash.keep(item.path, head)
         return Done()
 
     def _gone(self, item: DeleteRequest) -> Done:
-        self._ground.known.forget([self._ground.place.name(item.path)])
+        self._context.known.forget([self._context.place.name(item.path)])
         self._history.rescue(item.path, planned_on=item.expected.version, ours=None)
         return Done()
 
     def _together(self, group: Sequence[DeleteRequest]) -> list[Outcome]:
-        outcomes = [o for _, o in self._ground.each(group, lambda item: item.path, self._kept)]
+        """Delete a group by one bulk request, which has no conditions.
+
+        All are looked at and copied to the trash, then all are looked at once more: between the second look
+        of an object and its deletion only the other looks of the group lie. What fails a step is left out of
+        the next one.
+        """
+        outcomes = [o for _, o in self._context.each(group, lambda item: item.path, self._kept)]
         left = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, Done)]
-        looked = self._ground.each([group[i] for i in left], lambda item: item.path, self._again)
+
+        def look_again(item: DeleteRequest) -> Done:
+            self._context.planned_on(item.path, item.expected)
+            return Done()
+
+        looked = self._context.each([group[i] for i in left], lambda item: item.path, look_again)
         for i, (_, outcome) in zip(left, looked, strict=True):
             outcomes[i] = outcome
         left = [i for i in left if isinstance(outcomes[i], Done)]
-        names = [self._ground.place.name(group[i].path) for i in left]
+        names = [self._context.place.name(group[i].path) for i in left]
 
         def bulk() -> Done:
-            trouble.update(delete_many(self._ground.objects, self._ground.offered.limits, names))
+            trouble.update(delete_many(self._context.objects, self._context.cluster.limits, names))
             return Done()
 
         trouble: dict[str, StoreError] = {}
         whole = attempt("", bulk)
         for i, name in zip(left, names, strict=True):
-            outcomes[i] = self._judged(group[i], whole, trouble.get(name))
+            error, item = trouble.get(name), group[i]
+            if not isinstance(whole, Done):
+                outcomes[i] = whole
+            elif error is not None:
+                outcomes[i] = Failed(error=error)
+            else:
+                outcomes[i] = attempt(item.path, partial(self._gone, item))
         return outcomes
-
-    def _again(self, item: DeleteRequest) -> Done:
-        self._ground.planned_on(item.path, item.expected)
-        return Done()
-
-    def _judged(self, item: DeleteRequest, whole: Outcome, error: StoreError | None) -> Outcome:
-        if not isinstance(whole, Done):
-            return whole
-        if error is not None:
-            return Failed(error=error)
-        return attempt(item.path, lambda: self._gone(item))
 
     # -- directories -----------------------------------------------------------------
 
@@ -102,28 +109,28 @@ class Deleter:
         for index, item in enumerate(items):
             levels.setdefault(depth(item.path), []).append(index)
         for _, indices in sorted(levels.items()):
-            made = self._ground.each([items[i] for i in indices], lambda item: item.path, self._make)
+            made = self._context.each([items[i] for i in indices], lambda item: item.path, self._make)
             yield from ((i, outcome) for i, (_, outcome) in zip(indices, made, strict=True))
 
     def _make(self, item: MkdirRequest) -> Done:
-        self._ground.name(item.path)
-        self._ground.standing_parent(item.path)
+        self._context.name(item.path)
+        self._context.standing_parent(item.path)
         if item.replaces is not None and item.replaces.kind is not Kind.DIRECTORY:
             self._replace(item.path, item.replaces)
         else:
-            self._ground.mark_directory(item.path)
+            self._context.mark_directory(item.path)
         return Done(entry=DIRECTORY)
 
     def _replace(self, path: RelPath, expected: Entry) -> None:
         """A file's name becomes a directory's marker, in one write."""
-        name, objects = self._ground.name(path), self._ground.objects
-        head = self._ground.planned_on(path, expected)
+        name, objects = self._context.name(path), self._context.objects
+        head = self._context.planned_on(path, expected)
         self._trash.keep(path, head)
         reply = objects.put(name, b"", content_type=metadata.MARKER)
         now = objects.head(name, newest=True)
         if reply.status == OVERTAKEN or now is None or now.kind(name) is not Kind.DIRECTORY:
             raise StaleError(f"{printable(path)} was written by somebody else at the same time")
-        self._ground.known.remember([fact_of(name, now)])
+        self._context.known.remember([fact_of(name, now)])
         self._history.rescue(path, planned_on=expected.version, ours=now.version)
 
     def remove_directories(self, paths: Sequence[RelPath]) -> Results:
@@ -133,21 +140,21 @@ class Deleter:
 
     def _remove(self, path: RelPath) -> Done:
         """Only markers go: whatever is written below meanwhile keeps the directory by being there."""
-        name, objects = self._ground.name(path), self._ground.objects
+        name, objects = self._context.name(path), self._context.objects
         head = objects.head(name, newest=True)
         if head is not None and head.kind(name) is not Kind.DIRECTORY:
             raise StaleError(f"{printable(path)} is not a directory")
-        if self._ground.learner.occupied(name + "/"):
+        if self._context.prober.occupied(name + "/"):
             raise StaleError(f"{printable(path)} is not empty")
         if head is not None:
-            self._ground.keep_directory(path)  # the parent may have stood by this one alone
+            self._context.keep_directory(path)  # the parent may have stood by this one alone
         for marker in (name, name + "/"):
             if marker == name and head is None:
                 continue
             if marker != name and objects.head(marker, newest=True) is None:
                 continue
             objects.delete(marker)
-            self._ground.known.forget([marker])
-        with self._ground.lock:
-            self._ground.standing.discard(path)
+            self._context.known.forget([marker])
+        with self._context.lock:
+            self._context.standing.discard(path)
         return Done()

@@ -1,9 +1,11 @@
-"""A large object read against an older version that is here: only the bytes that changed come over the wire.
+"""Downloads from Swift: whole objects, or of a large one only the bytes that changed.
 
-Two manifests tell which those are: that of the object, and that remembered of the older content. What both
-take from the same bytes of the same segment is the same (segments are never overwritten); what stands in
-the manifest came with it; the rest is fetched by ranges of the object, each only if it still is the version
-that is meant. The digest of the whole is compared before the last piece is handed out.
+`SwiftSource` reads one version of an object from the first byte to the last. `RangedSource` reads a large
+object against an older version that is here. Two manifests show which bytes changed: that of the object, and
+the cached one of the older content. What both take from the same bytes of the same segment is the same, since
+segments are never overwritten; inline bytes came with the manifest; the rest is fetched by ranges of the
+object, each only if the object still is the version that is meant. The digest of the whole is compared before
+the last piece is handed out, so a wrong or outdated manifest costs a transfer and never yields a wrong file.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from syncer.engine.interfaces import LocalBasis, Source, TransferStats
 from syncer.engine.model import Entry, Method, RelPath
 from syncer.engine.paths import printable
 from syncer.errors import AuthError, ChangedUnderUs, NotFound, StoreError, TransientError, Unreadable
-from syncer.stores.local.read import beyond
+from syncer.stores.common import beyond
+from syncer.stores.remote.download import RemoteSource, hold_last, read_prefix, resumed
 from syncer.stores.retry_policy import Attempts
 from syncer.stores.swift import objects
 from syncer.stores.swift.client import PIECE
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 
 # --------------------------------------------------------------------------------
 #
-# The content of one object: what was planned on or nothing, gone on with after a broken line, verified.
+# The content of one object: the planned version or an error, resumed after a broken connection, verified.
 #
 # Swift hands out one version from the first byte to the last; a second request says by If-Match which one
 # it goes on with. The whole is checked against our digest where there is one, and against the MD5 where the
@@ -50,30 +53,22 @@ _QUEUED = 4  # small files for each thread
 _HELD = 24 << 20  # bytes of small files that are on their way
 
 
-class SwiftSource:
-    """`ahead` hands out what was fetched before it was asked for."""
+class SwiftSource(RemoteSource):
+    """The content of one object. `ahead` has the content of small files that were fetched early."""
 
     def __init__(
         self,
-        ground: SwiftContext,
+        context: SwiftContext,
         path: RelPath,
         expected: Entry,
         ahead: Ahead | None = None,
         position: int = 0,
     ) -> None:
-        self._ground = ground
-        self._path = path
-        self._expected = expected
+        super().__init__(path, expected)
+        self._context = context
         self._ahead = ahead
         self._position = position
-        self._entry: Entry | None = None
         self._received = 0
-
-    @property
-    def entry(self) -> Entry:
-        if self._entry is None:
-            raise ChangedUnderUs(f"{printable(self._path)} was not read to its end", path=self._path)
-        return self._entry
 
     @property
     def traffic(self) -> TransferStats | None:
@@ -95,27 +90,30 @@ class SwiftSource:
     def _verified(self, basis: LocalBasis | None) -> Iterator[bytes]:
         self._entry, self._received = None, 0
         start = basis.start if basis is not None else 0
-        sums = _Sums()
-        for place in range(0, start, PIECE):
-            assert basis is not None
-            sums.add(basis.read(place, min(PIECE, start - place)))
-        held, count, reading = b"", 0, _Reading(self._ground, self._path, self._expected, start)
-        for piece in reading.pieces():
+        sums, reading = _Sums(), _Reading(self._context, self._path, self._expected, start)
+        for piece in read_prefix(basis, start):
             sums.add(piece)
-            self._received += len(piece)
-            if held:
-                yield held
-            held, count = piece, count + 1
-        if count != 1:
-            reading.still_the_same()
-        digest = sums.checked(self._path, self._expected, reading.head)
-        self._entry = replace(self._expected, digest=digest)
-        if held:
-            yield held
+        count = 0
+
+        def summed() -> Iterator[bytes]:
+            nonlocal count
+            for piece in reading.pieces():
+                sums.add(piece)
+                self._received += len(piece)
+                count += 1
+                yield piece
+
+        def verify() -> None:
+            if count != 1:  # a single piece came with the headers that name its version
+                reading.still_the_same()
+            digest = sums.checked(self._path, self._expected, reading.head)
+            self._entry = replace(self._expected, digest=digest)
+
+        yield from hold_last(summed(), verify)
 
 
 class _Sums:
-    """Both hashes of what came so far."""
+    """Both hashes of the content so far."""
 
     def __init__(self) -> None:
         self._blake3 = blake3()
@@ -137,8 +135,8 @@ class _Sums:
 class _Reading:
     """One pass over the bytes from `start` on, by as many requests as it takes."""
 
-    def __init__(self, ground: SwiftContext, path: RelPath, expected: Entry, start: int) -> None:
-        self._ground = ground
+    def __init__(self, context: SwiftContext, path: RelPath, expected: Entry, start: int) -> None:
+        self._context = context
         self._path = path
         self._expected = expected
         self._place = start
@@ -157,19 +155,19 @@ class _Reading:
                     failures = 0
                     tries.progress()
                 failures += 1
-                tries.wait(error, self._ground.clock.sleep, failures)
+                tries.wait(error, self._context.clock.sleep, failures)
 
     def _request(self, tries: Attempts) -> Iterator[bytes]:
-        name = self._ground.place.name(self._path)
+        name = self._context.place.name(self._path)
         # Ceph compares with the MD5 of nothing where the object is a large one: what its ETag is would never
         # match. Time and ETag of each answer are compared below, here and there.
-        hides = self._ground.offered.limits.hides_manifests
+        hides = self._context.cluster.limits.hides_manifests
         etag = self.head.etag if self.head is not None and (self.head.plain or not hides) else ""
         try:
             with tries.shared():
-                begun = self._ground.objects.get(name, start=self._place, if_match=etag)
+                begun = self._context.objects.get(name, start=self._place, if_match=etag)
         except NotFound as error:
-            raise lost(self._ground, self._path, self._expected) or error from None
+            raise lost(self._context, self._path, self._expected) or error from None
         with begun as answer:
             if answer.status in (412, 416):
                 raise self._changed()
@@ -189,7 +187,7 @@ class _Reading:
 
     def still_the_same(self) -> None:
         """Raises ChangedUnderUs where somebody wrote since."""
-        head = self._ground.objects.head(self._ground.place.name(self._path), newest=True)
+        head = self._context.objects.head(self._context.place.name(self._path), newest=True)
         if head is None or head.version != self._expected.version:
             raise self._changed()
         self.head = head
@@ -198,21 +196,21 @@ class _Reading:
         return ChangedUnderUs(f"{printable(self._path)} changed since it was planned on", path=self._path)
 
 
-def lost(ground: SwiftContext, path: RelPath, expected: Entry) -> StoreError | None:
+def lost(context: SwiftContext, path: RelPath, expected: Entry) -> StoreError | None:
     """The error for a 404 to a GET where the object still is the version that is meant; None where it is not.
 
     Ceph answers so for the part of a large object whose segment is missing. Raises what a HEAD does.
     """
-    name = ground.place.name(path)
-    head = ground.objects.head(name, newest=True)
-    return ground.objects.broken(name) if head is not None and head.version == expected.version else None
+    name = context.place.name(path)
+    head = context.objects.head(name, newest=True)
+    return context.objects.broken(name) if head is not None and head.version == expected.version else None
 
 
 class Ahead:
-    """Small files of a batch, fetched by many threads ahead of the one who reads them in order."""
+    """Read-ahead: small files of a batch, fetched by many threads while one reader takes them in order."""
 
-    def __init__(self, ground: SwiftContext, wanted: Sequence[tuple[RelPath, Entry]]) -> None:
-        self._ground = ground
+    def __init__(self, context: SwiftContext, wanted: Sequence[tuple[RelPath, Entry]]) -> None:
+        self._context = context
         self._wanted = wanted
         self._lock = Lock()
         self._running: dict[int, Future[tuple[bytes, Entry, int]]] = {}
@@ -226,7 +224,11 @@ class Ahead:
             if self._same is None:
                 self._same = self._still_the_same()
             self._begun = max(self._begun, position)
-            while self._begun < len(self._wanted) and self._room(position):
+            # More tasks wait than there are threads, so that no thread ever waits; but only so many bytes.
+            near = position + self._context.worker_pool.size * _QUEUED
+            while self._begun < min(len(self._wanted), near) and (
+                self._begun == position or self._held < _HELD
+            ):
                 self._begin(self._begun)
                 self._begun += 1
             future = self._running.pop(position, None)
@@ -234,34 +236,29 @@ class Ahead:
                 self._held -= self._wanted[position][1].size
         return future.result() if future is not None else self._fetch(position)
 
-    def _room(self, position: int) -> bool:
-        """More wait than there are threads, so that none of them ever does."""
-        near = self._begun < position + self._ground.crew.size * _QUEUED
-        return near and (self._begun == position or self._held < _HELD)
-
     def _begin(self, position: int) -> None:
         path, entry = self._wanted[position]
         if entry.size <= SMALL and self._name(path) not in (self._same or ()):
-            self._running[position] = self._ground.crew.pool.submit(self._fetch, position)
+            self._running[position] = self._context.worker_pool.pool.submit(self._fetch, position)
             self._held += entry.size
 
     def _fetch(self, position: int) -> tuple[bytes, Entry, int]:
         path, entry = self._wanted[position]
         if self._name(path) in (self._same or ()):
-            data = self._ground.learner.early.take(self._name(path), entry.version)
+            data = self._context.prober.early.take(self._name(path), entry.version)
             digest = blake3(data).digest() if data is not None else None
             if data is not None and entry.digest in (None, digest):
                 return data, replace(entry, digest=digest), len(data)
-        return SwiftSource(self._ground, path, entry).whole()
+        return SwiftSource(self._context, path, entry).whole()
 
     def _still_the_same(self) -> frozenset[str]:
-        """Of the objects whose content came early, those that did not change since."""
-        early = self._ground.learner.early
+        """Names of prefetched objects that did not change since."""
+        early = self._context.prober.early
         held = {self._name(path): entry.version for path, entry in self._wanted}
         held = {name: version for name, version in held.items() if early.has(name, version)}
         try:
             etags = {name: etag_in(version) for name, version in held.items()}
-            now = confirmed(self._ground.objects, self._ground.crew, etags)
+            now = confirmed(self._context.objects, self._context.worker_pool, etags)
         except AuthError:
             raise
         except StoreError:
@@ -270,14 +267,14 @@ class Ahead:
         return frozenset(name for name, head in heads if head is not None and head.version == held[name])
 
     def _name(self, path: RelPath) -> str:
-        return self._ground.place.name(path)
+        return self._context.place.name(path)
 
 
-def opened(ground: SwiftContext, wanted: Sequence[tuple[RelPath, Entry]]) -> list[Source]:
+def opened(context: SwiftContext, wanted: Sequence[tuple[RelPath, Entry]]) -> list[Source]:
     """Sources for many files, the small ones fetched ahead as they are read."""
-    ahead = Ahead(ground, wanted) if len(wanted) > 1 else None
+    ahead = Ahead(context, wanted) if len(wanted) > 1 else None
     return [
-        SwiftSource(ground, path, entry, ahead if entry.size <= SMALL else None, position)
+        SwiftSource(context, path, entry, ahead if entry.size <= SMALL else None, position)
         for position, (path, entry) in enumerate(wanted)
     ]
 
@@ -317,7 +314,10 @@ Run: TypeAlias = Here | There | Told
 
 
 def runs(new: Manifest, old: Manifest) -> list[Run]:
-    """Where each byte of the new content comes from, in order."""
+    """Where each byte of the new content comes from, in order.
+
+    The older version, the object, the manifest.
+    """
     return list(_joined(_runs(new, old)))
 
 
@@ -360,7 +360,7 @@ def _within(part: Segment, at: int, known: Sequence[tuple[int, int, int]]) -> It
 
 
 def _joined(found: Iterator[Run]) -> Iterator[Run]:
-    """Neighbours as one; and a little that is here between two fetches is fetched along."""
+    """Join neighbours; a short run that is here, between two that are fetched, is fetched along."""
     held: list[Run] = []
     for run in found:
         match held, run:
@@ -378,26 +378,13 @@ def _joined(found: Iterator[Run]) -> Iterator[Run]:
     yield from held
 
 
-class RangedSource:
+class RangedSource(RemoteSource):
     """Implements `engine.interfaces.Source` for objects that may be large ones."""
 
     def __init__(self, segments: Segments, path: RelPath, expected: Entry) -> None:
+        super().__init__(path, expected)
         self._segments = segments
-        self._ground = segments.ground
-        self._path = path
-        self._expected = expected
-        self._entry: Entry | None = None
-        self._traffic = TransferStats()
-
-    @property
-    def entry(self) -> Entry:
-        if self._entry is None:
-            raise ChangedUnderUs(f"{printable(self._path)} was not read to its end", path=self._path)
-        return self._entry
-
-    @property
-    def traffic(self) -> TransferStats | None:
-        return self._traffic
+        self._context = segments.context
 
     def chunks(self, basis: LocalBasis | None = None) -> Iterator[bytes]:
         """See `engine.interfaces.Source.chunks`."""
@@ -418,7 +405,7 @@ class RangedSource:
     # -- all of it ---------------------------------------------------------------------
 
     def _whole(self, basis: LocalBasis | None) -> Iterator[bytes]:
-        inner = SwiftSource(self._ground, self._path, self._expected)
+        inner = SwiftSource(self._context, self._path, self._expected)
         watched = self._watched(inner.chunks(basis), basis)
         for piece in watched:
             yield piece
@@ -431,29 +418,31 @@ class RangedSource:
     def _by_ranges(
         self, basis: LocalBasis, older: LocalBasis, new: Manifest, found: Sequence[Run]
     ) -> Iterator[bytes]:
-        hasher, held = blake3(), b""
-        for place in range(0, basis.start, PIECE):
-            hasher.update(basis.read(place, min(PIECE, basis.start - place)))
-        watched = self._watched(beyond(self._pieces(found, older), basis.start), basis)
-        for piece in watched:
+        hasher = blake3()
+        for piece in read_prefix(basis, basis.start):
             hasher.update(piece)
-            if held:
-                yield held
-            held = piece
-        self._still_the_same()
-        digest = hasher.digest()
-        if self._expected.digest not in (None, digest):
-            assert older.digest is not None
-            self._segments.manifests.discard(older.digest)
-            raise TransientError(
-                f"{printable(self._path)}: what changed and what is here make another content; "
-                "it is fetched whole next time",
-                path=self._path,
-            )
-        self._entry = replace(self._expected, digest=digest)
-        self._keep(watched, basis, new)
-        if held:
-            yield held
+        watched = self._watched(beyond(self._pieces(found, older), basis.start), basis)
+
+        def hashed() -> Iterator[bytes]:
+            for piece in watched:
+                hasher.update(piece)
+                yield piece
+
+        def verify() -> None:
+            self._still_the_same()
+            digest = hasher.digest()
+            if self._expected.digest not in (None, digest):
+                assert older.digest is not None
+                self._segments.manifests.discard(older.digest)
+                raise TransientError(
+                    f"{printable(self._path)}: the changed parts and the older version do not make the "
+                    "expected content; it is fetched whole next time",
+                    path=self._path,
+                )
+            self._entry = replace(self._expected, digest=digest)
+            self._keep(watched, basis, new)
+
+        yield from hold_last(hashed(), verify)
 
     def _pieces(self, found: Sequence[Run], older: LocalBasis) -> Iterator[bytes]:
         at = 0
@@ -468,7 +457,7 @@ class RangedSource:
             at += run.size
 
     def _read(self, older: LocalBasis, run: Here, at: int) -> Iterator[bytes]:
-        """From here; what the disk does not give back is fetched after all."""
+        """A run of the older version; what the disk cannot read is fetched from the object."""
         for place in range(0, run.size, PIECE):
             size = min(PIECE, run.size - place)
             try:
@@ -479,29 +468,23 @@ class RangedSource:
             yield data
 
     def _fetched(self, start: int, end: int) -> Iterator[bytes]:
-        failures, tries = 0, Attempts()
-        while start < end:
-            before = start
-            try:
-                for piece in self._request(start, end, tries):
-                    start += len(piece)
-                    yield piece
-            except TransientError as error:
-                if start > before:
-                    failures = 0
-                    tries.progress()
-                failures += 1
-                tries.wait(error, self._ground.clock.sleep, failures)
+        return resumed(
+            lambda position, attempts: self._request(position, end, attempts),
+            start,
+            end,
+            path=self._path,
+            sleep=self._context.clock.sleep,
+        )
 
     def _request(self, start: int, end: int, tries: Attempts) -> Iterator[bytes]:
-        name, left = self._ground.place.name(self._path), end - start
-        hides = self._ground.offered.limits.hides_manifests  # see `download`: then it would never match
+        name, left = self._context.place.name(self._path), end - start
+        hides = self._context.cluster.limits.hides_manifests  # see `download`: then it would never match
         etag = "" if hides else objects.etag_in(self._expected.version)
         try:
             with tries.shared():
-                begun = self._ground.objects.get(name, start=start, end=end, if_match=etag)
+                begun = self._context.objects.get(name, start=start, end=end, if_match=etag)
         except NotFound as error:
-            raise lost(self._ground, self._path, self._expected) or error from None
+            raise lost(self._context, self._path, self._expected) or error from None
         with begun as answer:
             if answer.status != 206:
                 raise self._changed()
@@ -513,8 +496,6 @@ class RangedSource:
                     raise self._changed()
                 self._count(len(piece))
                 yield piece
-        if left:
-            raise TransientError(f"{printable(self._path)}: fewer bytes came than asked for", path=self._path)
 
     # -- what is remembered ----------------------------------------------------------------
 
@@ -527,7 +508,7 @@ class RangedSource:
 
     def _watched(self, pieces: Iterator[bytes], basis: LocalBasis | None) -> _Pieces | IndexingReader:
         keeper = self._segments.keeper
-        if keeper is None or (basis is not None and basis.start):  # half a content has no sketch
+        if keeper is None or (basis is not None and basis.start):  # a block index needs the whole content
             return _Pieces(pieces)
         old = keeper.sketch(basis.digest, basis.size) if basis is not None else None
         return keeper.watched(pieces, old, self._expected.size)
@@ -535,7 +516,7 @@ class RangedSource:
     def _keep(
         self, watched: _Pieces | IndexingReader, basis: LocalBasis | None, manifest: Manifest | None
     ) -> None:
-        """For the next time, in either direction."""
+        """Store manifest and block index for the next delta, in either direction."""
         digest = self.entry.digest
         older = basis.digest if basis is not None and not basis.start else None
         if manifest is None and self._segments.keeper is not None:
@@ -556,16 +537,13 @@ class RangedSource:
         self._traffic = replace(now, method=method, received=now.received + received)
 
     def _still_the_same(self) -> None:
-        head = self._ground.objects.head(self._ground.place.name(self._path), newest=True)
+        head = self._context.objects.head(self._context.place.name(self._path), newest=True)
         if head is None or head.version != self._expected.version:
             raise self._changed()
 
-    def _changed(self) -> ChangedUnderUs:
-        return ChangedUnderUs(f"{printable(self._path)} changed since it was planned on", path=self._path)
-
 
 class _Pieces:
-    """Pieces of which no sketch is made."""
+    """Pieces of which no block index is made."""
 
     sketch: BlockIndex | None = None
 

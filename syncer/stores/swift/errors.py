@@ -1,11 +1,10 @@
-"""What a status of Swift means to the engine, and how long it asks to wait. Pure.
+"""From statuses of Swift to errors, with the pause that the service asks for. Pure.
 
 Bodies of refusals are never read for their meaning: each implementation words them as it likes.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from syncer.engine.paths import printable
@@ -20,6 +19,7 @@ from syncer.errors import (
     Unholdable,
     Unreadable,
 )
+from syncer.stores.retry_policy import retry_after
 
 THROTTLED = frozenset({429, 498})  # refused before anything was done
 MOMENTARY = frozenset({408, 425, 499, 500, 502, 503, 504, 507, 529})
@@ -31,7 +31,7 @@ def refusal(method: str, status: int, headers: Mapping[str, str], about: str) ->
     where = printable(about) or "the container"
     said = f"{where}: Swift answered {status} to {method}"
     if status in THROTTLED or status in MOMENTARY:
-        return TransientError(said, path=about, retry_after=asked_for(headers))
+        return TransientError(said, path=about, retry_after=retry_after(headers))
     match status:
         case 401:
             return AuthError("Swift refused a new token", hint="check the account's credentials")
@@ -52,11 +52,6 @@ def refusal(method: str, status: int, headers: Mapping[str, str], about: str) ->
         case 414:
             return Unholdable(f"{where}: the name is too long", path=about)
         case 422:
-            return TransientError(f"{where}: it arrived in another shape than it was sent in", path=about)
+            message = f"{where}: checksum mismatch after upload: Swift reports another ETag than was sent"
+            return TransientError(message, path=about)
     return PermanentError(said, path=about)
-
-
-def asked_for(headers: Mapping[str, str]) -> float | None:
-    """Seconds of a `Retry-After`; None where there is none, or a date (whose clock is it?)."""
-    value = headers.get("Retry-After", "").strip()
-    return float(value) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value) else None

@@ -1,4 +1,7 @@
-"""Listings page by page to their very end, each page checked: what is cut or goes round is no listing."""
+"""Listings of a Swift root.
+
+Pages to their end, cut into directories, verified, spooled until they are asked for.
+"""
 
 from __future__ import annotations
 
@@ -34,42 +37,37 @@ from syncer.stores.swift.objects import ListingRow, Objects
 
 
 def pages(objects: Objects, prefix: str, *, delimiter: str = "") -> Iterator[list[ListingRow]]:
-    """Until an empty page comes: a short one is not the end everywhere. Our own objects are jumped over.
+    """All pages of a listing, until an empty one: a short page is not the end on every cluster.
 
-    Raises NotFound where there is no container, TransientError for what cannot be a listing.
+    The engine concludes absence from a listing, so one that breaks off must be an error: names have to ascend
+    from the marker and begin with the prefix, which a repeated or truncated page does not. Our own objects
+    are skipped. Raises NotFound where there is no container, TransientError for what cannot be a listing.
     """
     place = objects.place
     marker = ""
     while rows := objects.rows(prefix=prefix, marker=marker, delimiter=delimiter):
-        last = _checked(rows, prefix, marker)
+        before = marker.encode()
+        for row in rows:
+            key = row.name.encode()
+            if key <= before or not row.name.startswith(prefix):
+                raise TransientError("Swift's listing is out of order")
+            before = key
+        last = rows[-1].name
         yield [row for row in rows if row.name != prefix]
-        # The trash may hold more than the tree does.
+        # The next page begins behind all of our own names: the trash may hold more than the tree does.
         marker = place.behind_private if last.startswith(place.private) and not delimiter else last
 
 
-def _checked(rows: list[ListingRow], prefix: str, marker: str) -> str:
-    """The last name. Raises TransientError where the names do not ascend from the marker."""
-    before = marker.encode()
-    for row in rows:
-        key = row.name.encode()
-        if key <= before or not row.name.startswith(prefix):
-            raise TransientError("Swift's listing is out of order")
-        before = key
-    return rows[-1].name
-
-
 def behind(prefix: str) -> str:
-    """Sorts behind all names that begin with the prefix."""
+    """A name that sorts behind all names that begin with the prefix."""
     return prefix + LAST
 
 
-# --------------------------------------------------------------------------------
-#
-# A tree cut into its directories while it streams by, sorted by name: memory for one branch at a time.
-#
-# Pure. Names come by bytes, so what is below `a/` is together, but after `a.txt`; a directory is complete
-# when a name outside of it comes. It exists by a marker, or by anything below it. An object beside a
-# directory of the same name is an obstacle: neither is guessed away.
+# --------------------------------------------------------------------------------  From a sorted stream of
+# names to directories, with the memory of one branch of the tree. Pure.  Names are sorted by bytes, so all
+# names below `a/` come together, but after `a.txt`: a directory is complete when the first name outside of it
+# comes, and its parent is still open then. A directory exists by its marker, or by any object below it. An
+# object beside a directory of the same name blocks that name: which of the two is meant cannot be known.
 
 
 DIRECTORY = Entry(kind=Kind.DIRECTORY, size=0, version=b"")
@@ -88,13 +86,13 @@ class _Branch:
 
 
 class DirectoryBuilder:
-    """Takes what is shown, in order, and gives directories as they are complete: those below first."""
+    """Takes names in order, and yields each directory once it is complete, subdirectories first."""
 
     def __init__(self) -> None:
         self._open = [_Branch("")]
 
     def add(self, shown: Shown) -> Iterator[Cut]:
-        """One object. Its path ends in a slash where its name does. Raises Unreadable for too many."""
+        """Add one object; a path that ends in a slash is a marker. Raises Unreadable for too many entries."""
         path, seen = shown
         if isinstance(seen, BlockedEntry) and seen.trouble is BlockReason.UNSAFE_NAME:
             parts, leaf = split_at_strange(path)
@@ -115,7 +113,7 @@ class DirectoryBuilder:
             branch.unopened.add(leaf)
 
     def end(self) -> Iterator[Cut]:
-        """What is still open, the root last."""
+        """The directories that are still open, the root last."""
         while self._open:
             yield from self._close()
 
@@ -145,14 +143,14 @@ class DirectoryBuilder:
 
 
 def listing_of(entries: dict[str, Entry | BlockedEntry]) -> Listing:
-    """With its fingerprint, where all of it can be judged."""
+    """A listing with its fingerprint; without one if an entry is blocked, so that it is listed again."""
     sound = [(name, e.version) for name, e in entries.items() if isinstance(e, Entry)]
     whole = len(sound) == len(entries)
     return Listing(entries=entries, fingerprint=fingerprint(sound) if whole else None)
 
 
 def too_many(path: RelPath) -> Unreadable:
-    """What a directory is that has no end, or could not be held."""
+    """The error for a directory that is too large for the memory."""
     return Unreadable(
         f"{printable(path) or 'the root'}: the service lists more in one directory than can be held "
         f"in memory ({_MOST >> 20} MiB)",
@@ -161,12 +159,10 @@ def too_many(path: RelPath) -> Unreadable:
     )
 
 
-# --------------------------------------------------------------------------------
-#
-# Single directories, each by a listing of its own that shows what stands right in it.
-#
-# Asked for where a few directories of many are meant. What is known of a directory is laid beside its
-# listing just as it is for a whole root: absence is concluded from the objects themselves (see `overlay`).
+# --------------------------------------------------------------------------------  Single directories, each
+# by a listing of its own (with a delimiter).  Cheaper than a listing of the whole root if only a few
+# directories of many are wanted. Their rows are verified like those of a whole root
+# (`consistency.ListingVerifier`): absence is concluded from the objects themselves.
 
 
 MOST = 50  # directories that are asked for one by one
@@ -177,15 +173,15 @@ _ROWS = 500  # of them take as long as another request
 
 @dataclass(frozen=True, slots=True)
 class SingleDirectoryLister:
-    """`overlay` makes a fresh `ListingVerifier` for each look."""
+    """`overlay` makes a new `ListingVerifier` for each scan."""
 
-    learner: ObjectProber
-    crew: WorkerPool
+    prober: ObjectProber
+    worker_pool: WorkerPool
     overlay: Callable[[], ListingVerifier]
 
     def cheaper(self, paths: Sequence[RelPath]) -> bool:
-        """Whether to ask for each takes less than a listing of all that is known."""
-        known = self.learner.known
+        """Whether listing these takes less time than listing the whole root, judged by the cache."""
+        known = self.prober.known
         total = known.count()
         requests = total / _PAGE + 1 - 2 * len(paths)  # that it saves; the last page of each is an empty one
         room = int(requests * _ROWS) + total  # rows that they may have
@@ -198,7 +194,9 @@ class SingleDirectoryLister:
         return True
 
     def look(self, paths: Sequence[RelPath]) -> Mapping[RelPath, Listing | None]:
-        """What stands in each, None where there is no such directory; a second look where one raised doubts.
+        """The listing of each directory, None where there is none.
+
+        A second scan of those with doubtful names.
 
         Raises NotFound where there is no container, StoreError.
         """
@@ -206,7 +204,7 @@ class SingleDirectoryLister:
         doubted: list[RelPath] = [path for path in paths if not wrong(path)]
         for last in (False, True):
             overlay, unsure = self.overlay(), []
-            for path, rows in zip(doubted, self.crew.each(self._rows, doubted), strict=True):
+            for path, rows in zip(doubted, self.worker_pool.each(self._rows, doubted), strict=True):
                 before = len(overlay.unsure)
                 found[path] = self._judged(path, rows, overlay)
                 if len(overlay.unsure) > before:
@@ -226,39 +224,36 @@ class SingleDirectoryLister:
         return found
 
     def _judged(self, path: RelPath, rows: Sequence[ListingRow], overlay: ListingVerifier) -> Listing | None:
-        """Laid beside what is known; an empty directory is there by its marker."""
+        """The verified listing of one directory; an empty one exists only by its marker."""
         prefix, place = self._prefix(path), self._objects.place
         below = {row.name for row in rows if row.is_prefix and row.name != place.private}
         files = [row for row in rows if not row.is_prefix]
         cutter, root = DirectoryBuilder(), place.path(prefix)
         # Of directories below only those that are not listed are in doubt.
-        shown = overlay.page(files, self.learner.known.below(prefix, but=below))
-        for name, seen in sorted([*shown, *self._implied(below)], key=lambda one: one[0].encode()):
+        shown = overlay.page(files, self.prober.known.below(prefix, but=below))
+        for name in below:  # subdirectories exist by the objects below them
+            sub = place.path(name)
+            reason = strange(sub.removesuffix("/"))
+            shown.append((sub, BlockedEntry(BlockReason.UNSAFE_NAME, reason) if reason else DIRECTORY))
+        for name, seen in sorted(shown, key=lambda one: one[0].encode()):
             for _ in cutter.add((name.removeprefix(root), seen)):
                 pass
         listing = [found for _, found in cutter.end()][-1]
-        if path and not listing.entries and not self.learner.stands(place.name(path)):
+        if path and not listing.entries and not self.prober.stands(place.name(path)):
             return None
         return listing
-
-    def _implied(self, below: set[str]) -> Iterator[Shown]:
-        """Directories that are there by what is below them."""
-        for name in below:
-            path = self._objects.place.path(name)
-            why = strange(path.removesuffix("/"))
-            yield (path, BlockedEntry(BlockReason.UNSAFE_NAME, why)) if why else (path, DIRECTORY)
 
     def _prefix(self, path: RelPath) -> str:
         return self._objects.place.name(path) + "/" if path else self._objects.place.prefix
 
     @property
     def _objects(self) -> Objects:
-        return self.learner.objects
+        return self.prober.objects
 
 
 # --------------------------------------------------------------------------------
 #
-# Listings set aside until they are asked for, each once; on disk where they are many. Nothing lasts.
+# Listings of one scan, kept in a temporary file until each is asked for once.
 
 
 _IN_MEMORY = 8 << 20  # bytes of listings before they go to a file
@@ -272,13 +267,13 @@ class ListingSpool:
         self._places: dict[RelPath, tuple[int, int]] = {}
 
     def add(self, path: RelPath, listing: Listing) -> None:
-        """Listings come one after the other, before any is taken."""
+        """Append a listing. All are added before the first is taken."""
         start = self._file.tell()
         pickle.dump((dict(listing.entries), listing.fingerprint), self._file)
         self._places[path] = start, self._file.tell() - start
 
     def take(self, path: RelPath) -> Listing | None:
-        """What was set aside for it, once."""
+        """The listing of a directory, once."""
         place = self._places.pop(path, None)
         if place is None:
             return None
@@ -292,11 +287,11 @@ class ListingSpool:
 
 # --------------------------------------------------------------------------------
 #
-# A scan of a whole root by one listing, or of a few directories by one each: what changed, what is there.
+# The scan of a root: one listing of everything, or one for each of a few directories.
 #
-# One listing serves a scan: it streams by, and what differs from the fingerprints that are known is set
-# aside on disk until it is asked for, once. A few directories of many are listed on their own, and so is
-# one that is asked for without a look at all before; after some of these in a row a look at all is cheaper.
+# One listing serves a scan: its directories stream by, and those whose fingerprint differs from the known one
+# are spooled until they are asked for, once. A few directories of many are listed on their own, and so is
+# one that is asked for without a look at all before; after some of these in a row a whole listing is cheaper.
 
 
 FEW = 16  # directories that are asked for one by one before all are looked at
@@ -323,12 +318,12 @@ class SwiftScan(ScanBase):
     ) -> None:
         self._singles = singles
         self._wanted = dict(with_fingerprint(known))
-        self._learner = singles.learner
-        self._objects = singles.learner.objects
-        self._place = singles.learner.objects.place
+        self._prober = singles.prober
+        self._objects = singles.prober.objects
+        self._place = singles.prober.objects.place
         self._overlay = singles.overlay
         self._stands = stands
-        self._learner.early.forget()  # contents that were fetched beside an earlier scan's listings
+        self._prober.early.forget()  # contents that were fetched beside an earlier scan's listings
         self._aside: ListingSpool | None = None
         self._unchanged: dict[RelPath, bytes] = {}  # directories that the listing showed as they were known
         self._whole = False  # whether that look was at everything
@@ -344,9 +339,12 @@ class SwiftScan(ScanBase):
 
     def list(self, path: RelPath) -> Listing:
         listing = self._set_aside(path)
-        if listing is None and not self._whole and self._many(path):
-            self._take({})
-            listing = self._set_aside(path)
+        if listing is None and not self._whole:
+            self._alone += 1
+            # So many were listed one by one, or so little is known, that a whole scan is cheaper by now.
+            if self._alone > FEW or not self._singles.cheaper([path]):
+                self._take({})
+                listing = self._set_aside(path)
         if listing is None:
             return listed(self._singles, path, self._stands)
         return _sound(listing, path, self._stands)
@@ -357,23 +355,22 @@ class SwiftScan(ScanBase):
         self._aside, self._unchanged = None, {}
 
     def _set_aside(self, path: RelPath) -> Listing | None:
-        """What the last look showed of a directory, once."""
+        """What the last scan found of a directory, once."""
         found = self._aside.take(path) if self._aside is not None else None
         print_ = self._unchanged.pop(path, None)
         return self._remembered(path, print_) if found is None and print_ is not None else found
 
-    def _many(self, path: RelPath) -> bool:
-        """Whether so many were asked for one by one, or so little is known, that a look at all is due."""
-        self._alone += 1
-        return self._alone > FEW or not self._singles.cheaper([path])
-
     # -- the whole root ------------------------------------------------------------
 
     def _take(self, wanted: Mapping[RelPath, bytes]) -> Sequence[RelPath]:
-        """Sets aside what differs, and says which of the wanted do. A second look where one raised doubts."""
+        """Scan the whole root: spool what differs, and return which of the wanted directories do.
+
+        A second scan, after the grace time, if the first one had objects that were not found: so that a
+        deletion is seen by this run, and not only by the next one.
+        """
         for last in (False, True):
             overlay = self._overlay()
-            changed = self._sorted_out(wanted, self._cut(overlay))
+            changed = self._sorted_out(wanted, self._directories(overlay))
             if not overlay.unsure or last:
                 break
             overlay.clock.sleep(overlay.grace())
@@ -383,7 +380,10 @@ class SwiftScan(ScanBase):
     def _sorted_out(
         self, wanted: Mapping[RelPath, bytes], seen: Iterable[tuple[RelPath, Listing | None]]
     ) -> Sequence[RelPath]:
-        """Which of the wanted are not as they were known; what is seen otherwise is set aside."""
+        """Which of the wanted directories differ from their fingerprints, or are gone.
+
+        Spools what was found.
+        """
         aside, left, changed, same = ListingSpool(), dict(wanted), [], {}
         try:
             for path, listing in seen:
@@ -402,26 +402,31 @@ class SwiftScan(ScanBase):
         self._aside, self._unchanged, self._alone = aside, same, 0
         return [*changed, *left]
 
-    def _cut(self, overlay: ListingVerifier) -> Iterator[Cut]:
-        cutter = DirectoryBuilder()
-        for shown in self._all(overlay):
-            yield from cutter.add(shown)
-        yield from cutter.end()
+    def _directories(self, overlay: ListingVerifier) -> Iterator[Cut]:
+        """Every directory of the root, by one listing.
 
-    def _all(self, overlay: ListingVerifier) -> Iterator[Shown]:
-        prefix, before = self._place.prefix, self._place.prefix
-        known = self._learner.known
+        Each page is verified with the cached names of its range.
+        """
+        builder, known = DirectoryBuilder(), self._prober.known
+        prefix = before = self._place.prefix
         for rows in pages(self._objects, prefix):
             if rows:
-                yield from overlay.page(rows, known.between(before, rows[-1].name))
+                for shown in overlay.page(rows, known.between(before, rows[-1].name)):
+                    yield from builder.add(shown)
                 before = rows[-1].name
-        yield from overlay.page((), known.between(before, behind(prefix)))
+        # Cached names behind the last row: all of them are missing from the listing.
+        for shown in overlay.page((), known.between(before, behind(prefix))):
+            yield from builder.add(shown)
+        yield from builder.end()
 
     def _remembered(self, path: RelPath, print_: bytes) -> Listing | None:
-        """A directory that the listing showed unchanged, from what is known; None where that differs."""
+        """The listing of a directory that was unchanged, made from the cache.
+
+        None if the cache changed since.
+        """
         prefix = self._place.name(path) + "/" if path else self._place.prefix
         cutter = DirectoryBuilder()
-        for name, entry in self._learner.known.children(prefix):
+        for name, entry in self._prober.known.children(prefix):
             for _ in cutter.add((name, entry)):
                 pass
         found = [listing for _, listing in cutter.end()][-1]

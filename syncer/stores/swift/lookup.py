@@ -1,4 +1,4 @@
-"""Single names looked at afresh, digests learned, small files read."""
+"""Single names: stat, digests, and the content of small files."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ _WINDOW = 64  # entries that are asked about at once
 class Lookup:
     """Reads only."""
 
-    def __init__(self, ground: SwiftContext, is_broken: Callable[[RelPath, Entry], bool]) -> None:
+    def __init__(self, context: SwiftContext, is_broken: Callable[[RelPath, Entry], bool]) -> None:
         """`is_broken`: whether a large object surely lacks a segment, as far as that can be told unread."""
-        self._ground = ground
+        self._context = context
         self._is_broken = is_broken
 
     def look(self, path: RelPath) -> Seen:
         """See `engine.interfaces.Store.stat`; not for the root."""
         if wrong(path):
             return None
-        name = self._ground.place.name(path)
+        name = self._context.place.name(path)
         try:
-            fact = self._ground.learner.fact(name)
+            fact = self._context.prober.fact(name)
             if fact is not None:
-                self._ground.known.remember([fact])
+                self._context.known.remember([fact])
                 return fact.entry
-            return DIRECTORY if self._ground.learner.occupied(name + "/", marker_counts=True) else None
+            return DIRECTORY if self._context.prober.occupied(name + "/", marker_counts=True) else None
         except PermanentError as error:
             return BlockedEntry(BlockReason.UNREADABLE, error.message)
 
@@ -49,7 +49,7 @@ class Lookup:
         """See `engine.interfaces.Store.with_digests`: from the metadata, or else by reading."""
         for start in range(0, len(wanted), _WINDOW):
             paths = [path for path, _ in wanted[start : start + _WINDOW]]
-            yield from self._ground.crew.each(self._digest, paths)
+            yield from self._context.worker_pool.each(self._digest, paths)
 
     def _digest(self, path: RelPath) -> Seen:
         seen = self.look(path)
@@ -57,7 +57,7 @@ class Lookup:
             return seen
         if seen.digest is not None:
             return self._whole(path, seen)
-        source = SwiftSource(self._ground, path, seen)
+        source = SwiftSource(self._context, path, seen)
         try:
             for _ in source.chunks():
                 pass
@@ -77,22 +77,22 @@ class Lookup:
         except PermanentError as error:
             return BlockedEntry(BlockReason.UNREADABLE, error.message)
         if broken:
-            name = self._ground.place.name(path)
-            return BlockedEntry(BlockReason.UNREADABLE, self._ground.objects.broken(name).message)
+            name = self._context.place.name(path)
+            return BlockedEntry(BlockReason.UNREADABLE, self._context.objects.broken(name).message)
         return seen
 
     def _keep(self, path: RelPath, entry: Entry) -> None:
         """What was read need not be read again."""
-        fact = self._ground.known.fact(self._ground.place.name(path))
+        fact = self._context.known.fact(self._context.place.name(path))
         if fact is not None and fact.entry.version == entry.version and not fact.volatile:
-            self._ground.known.remember([replace(fact, entry=entry)])
+            self._context.known.remember([replace(fact, entry=entry)])
 
     def read_small(self, path: RelPath, limit: int) -> bytes:
         """See `engine.interfaces.Store.read_file`."""
         if wrong(path):
             return b""
         try:
-            with self._ground.objects.get(self._ground.place.name(path), end=limit) as answer:
+            with self._context.objects.get(self._context.place.name(path), end=limit) as answer:
                 kind = metadata.plain_type(answer.headers.get("Content-Type", ""))
                 content = answer.read()
                 if answer.status >= 300 or kind == metadata.SYMLINK or kind in metadata.MARKERS:

@@ -1,4 +1,4 @@
-"""What an object's metadata says of a file, and what we write there. Pure.
+"""Metadata of objects: mtime, digest, executable bit, symlinks, directory markers. Pure.
 
     X-Object-Meta-Mtime                seconds since 1970, up to nine decimals; rclone and `swift` use it, too
     X-Object-Meta-Syncer-Digest        BLAKE3-256 of the content in hex, a slash, the ETag that goes with it
@@ -75,7 +75,8 @@ def written(
     """Metadata of a file."""
     meta: dict[str, str] = {}
     if mtime_ns is not None:
-        meta[_MTIME] = _seconds(mtime_ns)
+        sign, rest = ("-", -mtime_ns) if mtime_ns < 0 else ("", mtime_ns)
+        meta[_MTIME] = f"{sign}{rest // 1_000_000_000}.{rest % 1_000_000_000:09}"
     if executable is not None:
         meta[_EXECUTABLE] = "1" if executable else "0"
     if digest is not None:
@@ -106,8 +107,3 @@ def is_symlink(content_type: str, size: int) -> bool:
 def plain_type(content_type: str) -> str:
     """Without its parameters."""
     return content_type.partition(";")[0].strip().lower()
-
-
-def _seconds(mtime_ns: int) -> str:
-    sign, rest = ("-", -mtime_ns) if mtime_ns < 0 else ("", mtime_ns)
-    return f"{sign}{rest // 1_000_000_000}.{rest % 1_000_000_000:09}"

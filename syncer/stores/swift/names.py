@@ -1,7 +1,7 @@
-"""Where a root is in an account, and which object stands for which path.
+"""Object names: the container and prefix of a root, and the object for each path. Pure.
 
-Pure. An object's name is the root's prefix followed by the path; both are UTF-8, and compare by bytes.
-Nothing is escaped: what another tool would call the object is what it is called.
+An object's name is the root's prefix followed by the path; both are UTF-8, and compare by bytes. Nothing is
+escaped: the object has the name that every other tool would give it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from urllib.parse import quote
 from syncer.engine.model import RelPath
 from syncer.engine.paths import PRIVATE, parts, printable, unsafe
 from syncer.errors import Unholdable
-from syncer.stores.local.root import is_ours
+from syncer.stores.common import is_private_path
 
 MAX_NAME_BYTES = 255  # of one part of a path: what the disks on the other side can hold
 LAST = "\U0010ffff"  # sorts behind every other character
@@ -65,7 +65,7 @@ def quoted(name: str) -> str:
 
 def checked(path: RelPath, *, prefix: str = "", longest: int = 1024) -> RelPath:
     """The path, if an object may be called so. Raises Unholdable. `longest`: bytes of an object's name."""
-    if not path or is_ours(path):
+    if not path or is_private_path(path):
         raise Unholdable(f"{printable(path) or 'the root'}: not a path that is synced", path=path)
     if why := wrong(path):
         raise Unholdable(f"{printable(path)}: {why}", path=path)

@@ -16,9 +16,9 @@ from urllib.parse import quote, urlencode
 from syncer.engine.model import Entry, Kind, Version
 from syncer.engine.paths import printable
 from syncer.errors import TransientError, Unreadable
-from syncer.stores.http.content import Overlarge
+from syncer.stores.http.bodies import Body, Overlarge
 from syncer.stores.swift import metadata
-from syncer.stores.swift.client import READ_SECONDS, Answer, Body, Call, Connection, SwiftReply
+from syncer.stores.swift.client import READ_SECONDS, Answer, Call, Connection, SwiftReply
 from syncer.stores.swift.names import ContainerPath
 from syncer.wire.bounded_json import TooLarge
 
@@ -160,8 +160,8 @@ class ObjectHead:
         """
         if not self.manifest:
             return False
-        told = _TOLD_SIZE.search(self.manifest)
-        return not self.size or (told is not None and self.size < int(told[1]))
+        payload = _TOLD_SIZE.search(self.manifest)
+        return not self.size or (payload is not None and self.size < int(payload[1]))
 
     def kind(self, name: str) -> Kind:
         if metadata.is_marker(name, self.size, self.content_type) and not self.manifest:
@@ -188,7 +188,7 @@ class ListingRow:
 class Objects:
     """Requests about the objects of one container.
 
-    `hides_manifests`: see `offered.Limits`; asked only after a 404.
+    `hides_manifests`: see `capabilities.ClusterLimits`; asked only after a 404.
     """
 
     def __init__(

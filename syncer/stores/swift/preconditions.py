@@ -1,4 +1,4 @@
-"""What every way to store content does: the look right before, and the one right after."""
+"""Preconditions of uploads: the look right before a PUT, and the verification right after it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from syncer.stores.swift import metadata
 from syncer.stores.swift.client import SwiftReply
 from syncer.stores.swift.context import SwiftContext
 from syncer.stores.swift.objects import OVERTAKEN, ObjectHead
-from syncer.stores.swift.trash import Trash
+from syncer.stores.swift.trash import SwiftTrash
 from syncer.stores.swift.versioning import VersionHistory
 
 MANY = 16  # new files of a batch from which on a page of the listing is asked for in place of each
@@ -47,10 +47,10 @@ class _Page:
 
 
 class Preconditions:
-    """Everything here raises Unexpected where things are not as they were planned on."""
+    """Everything here raises StaleError where things are not as they were planned on."""
 
-    def __init__(self, ground: SwiftContext, trash: Trash, history: VersionHistory) -> None:
-        self.ground = ground
+    def __init__(self, context: SwiftContext, trash: SwiftTrash, history: VersionHistory) -> None:
+        self.context = context
         self._trash = trash
         self._history = history
         self.many = False  # whether so many are put that a page of the listing is worth it
@@ -58,15 +58,15 @@ class Preconditions:
         self._page: _Page | None = None
 
     def before(self, item: WriteRequest) -> Before:
-        """Looks, and keeps what is about to be replaced."""
-        self.ground.standing_parent(item.path)
-        name = self.ground.name(item.path)
+        """Look right before a PUT, and copy what it will replace to the trash."""
+        self.context.standing_parent(item.path)
+        name = self.context.name(item.path)
         if item.expected is not None:
-            old = self.ground.planned_on(item.path, item.expected)
+            old = self.context.planned_on(item.path, item.expected)
             if old.kind(name) is Kind.DIRECTORY:
                 raise StaleError(f"{printable(item.path)} is a directory")
             return Before(head=old, kept=self._trash.keep(item.path, old))
-        heeded = self.ground.heeds_new()
+        heeded = self.context.heeds_new()
         if not heeded and self._is_taken(name):
             raise StaleError(f"{printable(item.path)} is there by now")
         return Before(heeded=heeded)
@@ -76,22 +76,22 @@ class Preconditions:
 
         RACE: the page is `_FRESH_SECONDS` old at most, about as long as a HEAD and the way of the content
         take on a usual line; what is written under the same new name in that time is overwritten (see
-        `ground.WINDOW_OF_CEPH`).
+        `context.WINDOW_OF_CEPH`).
         """
-        if not self.many or not self.ground.offered.limits.is_ceph:
-            return self.ground.objects.exists(name)
+        if not self.many or not self.context.cluster.limits.is_ceph:
+            return self.context.objects.exists(name)
         with self._lock:
-            now = self.ground.clock.monotonic()
+            now = self.context.clock.monotonic()
             page = self._page
             if page is None or not page.covers(name) or now - page.since > _FRESH_SECONDS:
                 page = self._page = self._looked(name, now)
         if not page.covers(name):
-            return self.ground.objects.exists(name)
+            return self.context.objects.exists(name)
         return name in page.names
 
     def _looked(self, name: str, now: float) -> _Page:
         """What is listed from a name on: so many rows, or all. An empty page is the end, a short one not."""
-        objects, marker = self.ground.objects, name[:-1]
+        objects, marker = self.context.objects, name[:-1]
         names: set[str] = set()
         last = marker
         while len(names) < _ROWS:
@@ -103,17 +103,17 @@ class Preconditions:
         return _Page(since=now, names=frozenset(names), after=marker, until=last)
 
     def after(self, item: WriteRequest, etag: str) -> ObjectHead:
-        """The object, if it is what was sent. RACE: see `ground.WINDOW`."""
-        return ours(item, self.ground.objects.head(self.ground.name(item.path), newest=True), etag)
+        """The object, if it is what was sent. RACE: see `context.WINDOW`."""
+        return ours(item, self.context.objects.head(self.context.name(item.path), newest=True), etag)
 
     def rescue(self, item: WriteRequest, head: ObjectHead) -> None:
-        """Somebody's edit that our write overtook, where the container keeps versions."""
+        """Save another client's edit that our write replaced, where the container keeps versions."""
         planned_on = item.expected.version if item.expected is not None else None
         self._history.rescue(item.path, planned_on=planned_on, ours=head.version)
 
 
 def ours(item: WriteRequest, head: ObjectHead | None, etag: str) -> ObjectHead:
-    """What is there after a write, if it is what was written."""
+    """The object after a write, if it is what was written. Raises StaleError."""
     if head is None:
         raise StaleError(f"{printable(item.path)} was deleted right after it was written")
     if head.etag != etag:
@@ -122,7 +122,7 @@ def ours(item: WriteRequest, head: ObjectHead | None, etag: str) -> ObjectHead:
 
 
 def taken(item: WriteRequest, reply: SwiftReply) -> None:
-    """Swift stored it, or this raises Unexpected: 202 is an answer to a write that was not stored."""
+    """Swift stored it, or this raises StaleError: 202 is an answer to a write that was not stored."""
     if reply.status == _REFUSED:
         raise StaleError(f"{printable(item.path)} is there by now")
     if reply.status == OVERTAKEN:

@@ -1,8 +1,8 @@
-"""Content of tiny new objects, fetched in place of the HEAD that would tell of them: one request, not two.
+"""Prefetch of tiny new objects: GET instead of HEAD, so that the download needs no second request.
 
-An answer to a HEAD is hardly shorter than such an object. What came is held until its file is read, so
-many bytes of it in all and no longer than the run lasts; whoever hands it out has found out before that
-the object is still the same (see `source.Ahead`). What does not have the MD5 that it should is not kept.
+For objects of at most 4 KiB, whose HEAD is hardly shorter. The content is kept until its file is read (64 MiB
+in total, this run only); before it is handed out the object is found to be unchanged (`download.Ahead`).
+Content whose MD5 differs from the ETag is discarded.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class TinyObjectPrefetch:
             return self._file.read(found[2])
 
     def forget(self) -> None:
-        """What nobody asked for is of another run."""
+        """Discard all content: it was of another run."""
         with self._lock:
             self._places.clear()
             self._end = 0

@@ -39,7 +39,7 @@ class Root:
         return self._place.private + "root-id"
 
     def state(self) -> RootState | None:
-        """What stands there; None if nothing does. Raises StoreError."""
+        """The state of the root; None if there is none. Raises StoreError."""
         try:
             return self._state()
         except PermanentError as error:
@@ -70,8 +70,11 @@ class Root:
         except NotFound:
             return None
         self._occupied = not empty
-        if not marker and empty and not self._has_marker():
-            return None
+        name = self._place.prefix.removesuffix("/")
+        if not marker and empty and name:  # a container exists by itself, a prefix by its marker
+            head = self._objects.head(name, newest=True)
+            if head is None or head.kind(name) is not Kind.DIRECTORY:
+                return None
         return RootState(marker=marker, device="", empty=empty)
 
     def stands(self) -> bool:
@@ -140,11 +143,3 @@ class Root:
             return True
         rows = self._objects.rows(prefix=place.prefix, end=place.private, limit=2)
         return any(row.name != place.prefix for row in rows)
-
-    def _has_marker(self) -> bool:
-        """Whether the root stands by itself: a container does."""
-        name = self._place.prefix.removesuffix("/")
-        if not name:
-            return True
-        head = self._objects.head(name, newest=True)
-        return head is not None and head.kind(name) is Kind.DIRECTORY

@@ -1,14 +1,13 @@
-"""A container, or a prefix in one, as a store: gathers the parts of this package.
+"""SwiftStore: a container, or a prefix in one, as `engine.interfaces.Store`.
 
 Safety where Swift has no conditions: everything is looked at right before and right after it is changed, what
 is replaced or deleted is copied to `.syncer/trash` first (kept for `trash_days`), and where the container
 keeps versions (recommended: `X-Versions-Enabled: true`) an edit that came in between is found there and kept
-as a conflict copy. `ground.WINDOW` says what is left open.
+as a conflict copy. `context.WINDOW` says what is left open.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from syncer.engine.interfaces import (
 )
 from syncer.engine.model import Entry, Listing, RelPath, Seen
 from syncer.errors import StoreError
+from syncer.stores.remote.quota import FreeSpace
 from syncer.stores.swift.cache import ObjectCache
 from syncer.stores.swift.capabilities import ClusterInfo, free_space, pulse
 from syncer.stores.swift.client import Connection
@@ -45,11 +45,9 @@ from syncer.stores.swift.preconditions import Preconditions
 from syncer.stores.swift.root import Root
 from syncer.stores.swift.slo.layout import LayoutLimits
 from syncer.stores.swift.slo.upload import Segments
-from syncer.stores.swift.trash import KEPT_DAYS, Trash
+from syncer.stores.swift.trash import KEPT_DAYS, SwiftTrash
 from syncer.stores.swift.upload import Uploader
 from syncer.stores.swift.versioning import VersionHistory
-
-_ROOM_SECONDS = 30.0  # for which a quota is taken to be what it was
 
 CAPABILITIES = Capabilities(
     any_bytes=False,
@@ -83,36 +81,36 @@ class SwiftStore:
     ) -> None:
         self._connection = connection
         self._identity = f"swift:{whereabouts}/{place.container}/{place.prefix}"
-        self._clock = clock
-        self._room: tuple[float, int | None] | None = None
-        self._room_lock = threading.Lock()
-        known, offered = ObjectCache(cache), ClusterInfo(connection, place)
-        objects = Objects(connection, place, hides_manifests=lambda: offered.limits.hides_manifests)
-        learner, crew = ObjectProber(objects, known), WorkerPool()
+        self._free_space = FreeSpace(lambda: free_space(connection, place), clock)
+        known, cluster = ObjectCache(cache), ClusterInfo(connection, place)
+        objects = Objects(connection, place, hides_manifests=lambda: cluster.limits.hides_manifests)
+        prober, worker_pool = ObjectProber(objects, known), WorkerPool()
         self._root = Root(objects)
-        ground = SwiftContext(
+        context = SwiftContext(
             objects=objects,
             known=known,
-            learner=learner,
-            crew=crew,
+            prober=prober,
+            worker_pool=worker_pool,
             clock=clock,
-            offered=offered,
+            cluster=cluster,
             # Ceph heeds no such condition; to try it there would write the marker once more.
-            heeds_new=lambda: not offered.limits.is_ceph and self._root.heeds_new(),
+            heeds_new=lambda: not cluster.limits.is_ceph and self._root.heeds_new(),
         )
-        self._ground = ground
+        self._context = context
         self._single_lister = SingleDirectoryLister(
-            learner,
-            crew,
-            lambda: ListingVerifier(place=place, known=known, learner=learner, crew=crew, clock=clock),
+            prober,
+            worker_pool,
+            lambda: ListingVerifier(
+                place=place, known=known, prober=prober, worker_pool=worker_pool, clock=clock
+            ),
         )
-        self._trash = Trash(objects, offered, clock, tag, kept_days=trash_days)
-        history = VersionHistory(objects, offered)
-        self._segments = Segments(ground, cache=cache, thresholds=thresholds)
-        self._looking = Lookup(ground, self._segments.is_broken)
-        self._putting = Uploader(Preconditions(ground, self._trash, history), self._segments)
-        self._removing = Deleter(ground, self._trash, history)
-        self._moving = Renamer(ground, history)
+        self._trash = SwiftTrash(objects, cluster, clock, tag, kept_days=trash_days)
+        history = VersionHistory(objects, cluster)
+        self._segments = Segments(context, cache=cache, thresholds=thresholds)
+        self._lookup = Lookup(context, self._segments.is_broken)
+        self._uploader = Uploader(Preconditions(context, self._trash, history), self._segments)
+        self._deleter = Deleter(context, self._trash, history)
+        self._renamer = Renamer(context, history)
 
     # -- what it is ----------------------------------------------------------
 
@@ -134,25 +132,21 @@ class SwiftStore:
         self._root.mark(marker, only_first=only_first)
 
     def free_space(self) -> int | None:
-        with self._room_lock:
-            now = self._clock.monotonic()
-            if self._room is None or self._room[0] < now:
-                self._room = now + _ROOM_SECONDS, free_space(self._connection, self._ground.place)
-            return self._room[1]
+        return self._free_space.get()
 
     def pulse(self) -> bytes:
-        """By one request: a token that changes with most of what happens here. See `offered.pulse`."""
-        return pulse(self._connection, self._ground.place)
+        """By one request: a token that changes with most of what happens here. See `capabilities.pulse`."""
+        return pulse(self._connection, self._context.place)
 
     def close(self) -> None:
-        self._ground.crew.close()
-        self._ground.learner.early.close()
+        self._context.worker_pool.close()
+        self._context.prober.early.close()
         if self._trash.used:
             try:
                 self._trash.prune()
             except StoreError:
                 pass  # the next run that puts something there tries again
-        self._ground.known.close()
+        self._context.known.close()
         self._connection.close()
 
     # -- looking -------------------------------------------------------------
@@ -169,40 +163,40 @@ class SwiftStore:
     def stat(self, path: RelPath) -> Seen:
         if not path:
             return DIRECTORY if self._root.stands() else None
-        return self._looking.look(path)
+        return self._lookup.look(path)
 
     def with_digests(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Iterator[Seen]:
-        return self._looking.digests(wanted)
+        return self._lookup.digests(wanted)
 
     def open(self, path: RelPath, expected: Entry) -> Source:
-        return large(self._segments, path, expected) or SwiftSource(self._ground, path, expected)
+        return large(self._segments, path, expected) or SwiftSource(self._context, path, expected)
 
     def open_many(self, wanted: Sequence[tuple[RelPath, Entry]]) -> Sequence[Source]:
-        found = opened(self._ground, wanted)
+        found = opened(self._context, wanted)
         return [large(self._segments, *one) or source for one, source in zip(wanted, found, strict=True)]
 
     def read_file(self, path: RelPath, limit: int) -> bytes:
-        return self._looking.read_small(path, limit)
+        return self._lookup.read_small(path, limit)
 
     # -- changing ----------------------------------------------------------------
 
     def put(self, items: Sequence[WriteRequest]) -> Results:
-        return self._putting.put(items)
+        return self._uploader.put(items)
 
     def delete(self, items: Sequence[DeleteRequest]) -> Results:
-        return self._removing.delete(items)
+        return self._deleter.delete(items)
 
     def make_directories(self, items: Sequence[MkdirRequest]) -> Results:
-        return self._removing.make_directories(items)
+        return self._deleter.make_directories(items)
 
     def remove_directories(self, paths: Sequence[RelPath]) -> Results:
-        return self._removing.remove_directories(paths)
+        return self._deleter.remove_directories(paths)
 
     def rename(self, items: Sequence[RenameRequest]) -> Results:
-        return self._moving.rename(items)
+        return self._renamer.rename(items)
 
     def set_attributes(self, items: Sequence[SetAttributesRequest]) -> Results:
-        return self._moving.amend(items)
+        return self._renamer.amend(items)
 
     def clean_leftovers(self, leftovers: Sequence[RelPath]) -> None:
         """Nothing: an upload that broke off leaves nothing behind."""

@@ -1,15 +1,16 @@
-"""What a put or a delete takes away, copied within the cluster first: `.syncer/trash/<run>/<path>`.
+"""The trash of a Swift root.
 
-Swift writes over what is there, whatever the request says, so no two runs may ever choose one name: the
-folder of a run has a random part. Pruned by age alone, and the age is told by the cluster's clock. A copy
-of a large object is its manifest; the segments stay where they are.
+Objects are copied to `.syncer/trash/<run>/<path>` before they are replaced or deleted.
+
+Swift overwrites whatever is there, so no two runs may ever choose one name: the folder of a run has a random
+part. Runs are pruned by their age on the cluster's clock. The copy of a large object is its manifest; the
+segments stay where they are.
 """
 
 from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -31,14 +32,14 @@ _DAY_TICKS = 86_400 * TICKS
 _SOME = 100
 
 
-class Trash:
+class SwiftTrash:
     """For one run: it names its folder by the moment of its first use. Safe to share between threads."""
 
     def __init__(
-        self, objects: Objects, offered: ClusterInfo, clock: Clock, tag: str, *, kept_days: int = KEPT_DAYS
+        self, objects: Objects, cluster: ClusterInfo, clock: Clock, tag: str, *, kept_days: int = KEPT_DAYS
     ) -> None:
         self._objects = objects
-        self._offered = offered
+        self._cluster = cluster
         self._clock = clock
         self._tag = tag
         self._kept_days = kept_days
@@ -57,54 +58,49 @@ class Trash:
         return bool(self._run)
 
     def keep(self, path: RelPath, head: ObjectHead) -> str:
-        """Copies what a HEAD just showed; the copy's name. Raises Unexpected where it is another by now."""
+        """Copy the object that a HEAD just showed; the copy's name. Raises StaleError if it changed since."""
         name, kept = self._objects.place.name(path), self._free_name(path)
         try:
             reply = self._objects.copy(name, kept, head)
         except PermanentError as error:
             if not head.static or type(error) is not PermanentError:
                 raise
-            return self._keep_manifest(name, kept)  # 400: a segment is gone, it cannot be read as a whole
+            # 400: a segment is gone, so it cannot be copied as a whole. Its manifest is kept as a document,
+            # to save what can be saved.
+            found = asked(self._objects.connection, self._objects.place.url(name), about=path)
+            if found is None:
+                raise StaleError(f"{printable(path)} changed since it was planned on") from None
+            self._objects.put(kept, found[0].encoded(), content_type="application/json")
+            return kept
         if reply.status != COPIED:
             raise StaleError(f"{printable(path)} changed since it was planned on")
-        if head.delete_at:  # copied along, and nothing in the trash may go by itself
+        if head.delete_at:  # it is copied along, and nothing in the trash may expire by itself
             self._objects.post(kept, replace(head, delete_at=""), head.meta)
         return kept
 
-    def _keep_manifest(self, name: str, kept: str) -> str:
-        """Of a large object that is broken: what it is made of, as a document, to save what can be saved."""
-        place = self._objects.place
-        found = asked(self._objects.connection, place.url(name), about=place.path(name))
-        if found is None:
-            raise StaleError(f"{printable(place.path(name))} changed since it was planned on")
-        self._objects.put(kept, found[0].encoded(), content_type="application/json")
-        return kept
-
     def prune(self) -> None:
-        """Lets go what has been there for longer than anybody needs. Raises StoreError."""
+        """Delete what was copied here more than `kept_days` ago. Raises StoreError."""
         limit = self._now() - timedelta(days=self._kept_days)
-        old = [run for run in self._runs() if (when := _moment(run)) is not None and when < limit]
-        newest = self._newest() if old else None
+        old = []
+        for page in pages(self._objects, self.folder, delimiter="/"):
+            for row in page:
+                run = row.name[len(self.folder) : -1]
+                when = _moment(run) if row.is_prefix else None
+                if when is not None and when < limit:
+                    old.append(run)
+        if not old:
+            return
+        # The names are made with this machine's clock, which may have been wrong by months, then or now. The
+        # cluster's own time is that of what this very run copied; where that is not listed yet, nothing is
+        # pruned.
+        rows = self._objects.rows(prefix=f"{self.folder}{self._run}/", limit=_SOME)
+        newest = max((row.stamp.ticks for row in rows), default=None)
         if newest is None:
             return
         for run in old:
             for page in pages(self._objects, f"{self.folder}{run}/"):
                 names = [row.name for row in page if row.stamp.ticks < newest - self._kept_days * _DAY_TICKS]
-                delete_many(self._objects, self._offered.limits, names)
-
-    def _newest(self) -> int | None:
-        """The moment, by the cluster's clock, of what this very run copied; None: it is not listed yet.
-
-        The names are made with this machine's clock, which may have been wrong by months, then or now.
-        """
-        rows = self._objects.rows(prefix=f"{self.folder}{self._run}/", limit=_SOME)
-        return max((row.stamp.ticks for row in rows), default=None)
-
-    def _runs(self) -> Iterator[str]:
-        for page in pages(self._objects, self.folder, delimiter="/"):
-            for row in page:
-                if row.is_prefix:
-                    yield row.name[len(self.folder) : -1]
+                delete_many(self._objects, self._cluster.limits, names)
 
     def _free_name(self, path: RelPath) -> str:
         with self._lock:
@@ -114,7 +110,7 @@ class Trash:
             count = self._used[path] = self._used.get(path, 0) + 1
         again = f"~{count}" if count > 1 else ""
         name = f"{self.folder}{self._run}/{path}{again}"
-        if len(name.encode()) <= self._offered.limits.max_name:
+        if len(name.encode()) <= self._cluster.limits.max_name:
             return name
         return f"{self.folder}{self._run}/{blake2b(path.encode(), digest_size=16).hexdigest()}{again}"
 

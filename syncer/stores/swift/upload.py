@@ -1,4 +1,4 @@
-"""Content takes a name: looked at right before, kept in the trash, sent with its MD5, looked at right after.
+"""Uploads: look right before, copy the old object to the trash, PUT with MD5, verify right after.
 
 Up to `WHOLE` bytes a file is read as a whole before anything is sent: then its MD5 goes with it (what
 arrives in another shape is refused by Swift, 422), its digest is in its metadata from the start, and a file
@@ -16,14 +16,15 @@ from queue import SimpleQueue
 
 from blake3 import blake3
 
-from syncer.engine.interfaces import Results, Source, WriteRequest
+from syncer.engine.interfaces import Results, WriteRequest
 from syncer.engine.model import Done, Failed, Kind, Method, Outcome
 from syncer.engine.paths import printable
 from syncer.errors import AuthError, ChangedUnderUs, StoreError, TransientError, Unholdable
-from syncer.stores.local.staging import link_digest
+from syncer.stores.common import link_digest
+from syncer.stores.http.bodies import Body
+from syncer.stores.remote.upload import HashedUpload
 from syncer.stores.swift import metadata
 from syncer.stores.swift import objects as versions
-from syncer.stores.swift.client import Body
 from syncer.stores.swift.consistency import WorkerPool
 from syncer.stores.swift.context import attempt
 from syncer.stores.swift.listing import behind
@@ -31,27 +32,27 @@ from syncer.stores.swift.objects import ObjectHead, Objects
 from syncer.stores.swift.preconditions import MANY, Before, Preconditions, meta_of, ours, taken
 from syncer.stores.swift.slo.upload import Segments, put_segmented
 
-# --------------------------------------------------------------------------------
-#
-# Whether new objects are there as they were written: by pages of the listing where they are many.
-#
-# A listing that shows the ETag that was sent tells when it was stored, for thousands of objects in one
-# request. What it does not show so is asked for itself. RACE: a late listing may show ours where somebody
-# overwrote it since; then the next run sees theirs as a change, which it is.
+# --------------------------------------------------------------------------------  Verification of new
+# objects: by pages of the listing where they are many.  A row with the ETag that was sent proves that the
+# object was stored, for thousands of objects in one request. An object that is not listed so is probed by a
+# HEAD. RACE: a late listing may show our object although another client has overwritten it since; the next
+# run then sees that version as a change, which it is.
 
 
 FEW = 16  # objects that are asked for one by one
 _WORTH = 8  # objects that a page must show, or the rest is asked for one by one
 
 
-def confirmed(objects: Objects, crew: WorkerPool, sent: Mapping[str, str]) -> dict[str, ObjectHead | None]:
+def confirmed(
+    objects: Objects, worker_pool: WorkerPool, sent: Mapping[str, str]
+) -> dict[str, ObjectHead | None]:
     """What is there now of the names that were sent with these ETags; None where nothing is.
 
     A head from the listing has no metadata. Raises AuthError, StoreError.
     """
     found: dict[str, ObjectHead | None] = dict(_listed(objects, sent)) if len(sent) >= FEW else {}
     left = [name for name in sent if name not in found]
-    found.update(zip(left, crew.each(lambda name: objects.head(name, newest=True), left), strict=True))
+    found.update(zip(left, worker_pool.each(lambda name: objects.head(name, newest=True), left), strict=True))
     return found
 
 
@@ -79,70 +80,40 @@ def _listed(objects: Objects, sent: Mapping[str, str]) -> Iterator[tuple[str, Ob
 # sent, and the digest is added by a POST.
 
 
-def stream(placing: Preconditions, item: WriteRequest) -> Done:
-    """Puts the item. Raises Unexpected, StoreError, and what the source raises."""
-    ground, objects = placing.ground, placing.ground.objects
-    most = ground.offered.limits.max_file_size
+def stream(preconditions: Preconditions, item: WriteRequest) -> Done:
+    """Puts the item. Raises StaleError, StoreError, and what the source raises."""
+    context, objects = preconditions.context, preconditions.context.objects
+    most = context.cluster.limits.max_file_size
     if item.source is None or item.size > most:
         raise Unholdable(f"{printable(item.path)}: longer than the {most} bytes of an object", path=item.path)
-    name, before = ground.name(item.path), placing.before(item)
-    sent = _Hashed(item.source, item)
+    name, before = context.name(item.path), preconditions.before(item)
+    sent = HashedUpload(item, md5=True)
     body = Body(open=sent.chunks, length=item.size)
     reply = objects.put(name, body, meta=meta_of(item, before.head, None), only_new=before.heeded)
     taken(item, reply)
     stored = versions.bare(reply.headers.get("Etag", ""))
-    if stored != sent.etag:
-        _take_back(placing, item, before, stored)
-    head = placing.after(item, sent.etag)
-    placing.rescue(item, head)
-    objects.post(name, head, meta_of(item, before.head, sent.digest, sent.etag))
-    done = ground.made(item.path, placing.after(item, sent.etag), digest=sent.digest)
+    if stored != sent.md5:
+        _take_back(preconditions, item, before, stored)
+    head = preconditions.after(item, sent.md5)
+    preconditions.rescue(item, head)
+    objects.post(name, head, meta_of(item, before.head, sent.digest, sent.md5))
+    done = context.made(item.path, preconditions.after(item, sent.md5), digest=sent.digest)
     return replace(done, method=Method.WHOLE, sent=item.size)
 
 
-def _take_back(placing: Preconditions, item: WriteRequest, before: Before, stored: str) -> None:
-    """What arrived in another shape than it was sent in goes again, if it is still there."""
-    ground, objects = placing.ground, placing.ground.objects
-    name = ground.name(item.path)
+def _take_back(preconditions: Preconditions, item: WriteRequest, before: Before, stored: str) -> None:
+    """Undo an upload whose ETag is not that of the sent content, if the object is still the uploaded one."""
+    context, objects = preconditions.context, preconditions.context.objects
+    name = context.name(item.path)
     head = objects.head(name, newest=True)
     if head is not None and head.etag == stored:
         if before.head is not None:
             objects.copy(before.kept, name, before.head)
         else:
             objects.delete(name)
-    raise TransientError(f"{printable(item.path)}: it arrived in another shape than it was sent in")
-
-
-class _Hashed:
-    """A source on its way out: counted and hashed; one of another length than planned breaks off."""
-
-    def __init__(self, source: Source, item: WriteRequest) -> None:
-        self._source = source
-        self._item = item
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._blake3 = blake3()
-
-    @property
-    def etag(self) -> str:
-        return self._md5.hexdigest()
-
-    @property
-    def digest(self) -> bytes:
-        return self._blake3.digest()
-
-    def chunks(self) -> Iterator[bytes]:
-        """From the start each time: after a refused token all of it is sent again."""
-        self._md5, self._blake3, left = hashlib.md5(usedforsecurity=False), blake3(), self._item.size
-        for chunk in self._source.chunks():
-            left -= len(chunk)
-            if left < 0:
-                break
-            self._md5.update(chunk)
-            self._blake3.update(chunk)
-            yield chunk
-        if left:
-            path = self._item.path
-            raise ChangedUnderUs(f"{printable(path)}: another length than planned on", path=path)
+    raise TransientError(
+        f"{printable(item.path)}: checksum mismatch after upload; the object was restored", path=item.path
+    )
 
 
 WHOLE = 8 << 20  # bytes of a file that is held in memory
@@ -152,7 +123,7 @@ _QUEUED = 4  # files for each thread that are read before it is their turn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Content:
-    """What is to be stored, its hashes known."""
+    """Content that was read, with its digest."""
 
     data: bytes
     digest: bytes
@@ -161,7 +132,7 @@ class _Content:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sent:
-    """What was stored under a name that was free, still to be confirmed."""
+    """An object that was stored under a free name, still to be verified."""
 
     etag: str
     digest: bytes
@@ -171,41 +142,41 @@ class _Sent:
 
 
 class Uploader:
-    """Sources are read in order, by the caller's thread; what was read is sent by many."""
+    """Reads sources in order, in the caller's thread; uploads what was read on the worker pool."""
 
-    def __init__(self, placing: Preconditions, segments: Segments) -> None:
-        self._placing = placing
+    def __init__(self, preconditions: Preconditions, segments: Segments) -> None:
+        self._preconditions = preconditions
         self._segments = segments
-        self._ground = placing.ground
+        self._context = preconditions.context
 
     def put(self, items: Sequence[WriteRequest]) -> Results:
         """See `engine.interfaces.Store.put`."""
-        flight, sent = _Flight(self._ground.crew), dict[int, _Sent]()
-        self._placing.many = sum(item.expected is None for item in items) >= MANY
+        uploads, sent = _InProgress(self._context.worker_pool), dict[int, _Sent]()
+        self._preconditions.many = sum(item.expected is None for item in items) >= MANY
         for index, item in enumerate(items):
-            while flight.full(item.size):
-                yield from _told(flight.landed(), sent)
+            while uploads.full(item.size):
+                yield from _told(uploads.next_ended(), sent)
             ready = self._prepared(index, item, sent)
             if callable(ready):
-                flight.begin(index, item, ready)
+                uploads.begin(index, item, ready)
             else:
                 yield index, ready
-        while flight.count:
-            yield from _told(flight.landed(), sent)
+        while uploads.count:
+            yield from _told(uploads.next_ended(), sent)
         yield from self._confirmed(items, sent)
 
     def _prepared(
         self, index: int, item: WriteRequest, sent: dict[int, _Sent]
     ) -> Outcome | Callable[[], Done]:
-        """What is left to do once the source was read; or how the item ended already."""
+        """The upload of an item whose source was read, as a function; or its outcome."""
         steps: list[Callable[[], Done]] = []
 
         def read() -> Done:
-            self._ground.name(item.path)
+            self._context.name(item.path)
             if self._segments.wanted(item):
-                return put_segmented(self._placing, self._segments, item)
+                return put_segmented(self._preconditions, self._segments, item)
             if item.kind is Kind.FILE and item.size > WHOLE:
-                return stream(self._placing, item)
+                return stream(self._preconditions, item)
             content = _read(item)
             steps.append(lambda: self._store(index, item, content, sent))
             return Done()
@@ -214,12 +185,15 @@ class Uploader:
         return steps[0] if steps else ended
 
     def _store(self, index: int, item: WriteRequest, content: _Content, sent: dict[int, _Sent]) -> Done:
-        """What replaces something is confirmed at once; what is new with all others of the batch (`sent`)."""
+        """Upload one item.
+
+        A replacement is verified at once, a new object with the others of the batch (`sent`).
+        """
         etag = hashlib.md5(content.data, usedforsecurity=False).hexdigest()
-        before = self._placing.before(item)
+        before = self._preconditions.before(item)
         meta = meta_of(item, before.head, content.digest, etag)
-        reply = self._ground.objects.put(
-            self._ground.name(item.path),
+        reply = self._context.objects.put(
+            self._context.name(item.path),
             content.data,
             meta=meta,
             etag=etag,
@@ -233,12 +207,12 @@ class Uploader:
         if item.expected is None:
             sent[index] = stored
             return Done()
-        return self._done(item, self._placing.after(item, etag), stored)
+        return self._done(item, self._preconditions.after(item, etag), stored)
 
     def _confirmed(self, items: Sequence[WriteRequest], sent: dict[int, _Sent]) -> Results:
-        names = {self._ground.place.name(items[i].path): s.etag for i, s in sent.items()}
+        names = {self._context.place.name(items[i].path): s.etag for i, s in sent.items()}
         try:
-            found = confirmed(self._ground.objects, self._ground.crew, names)
+            found = confirmed(self._context.objects, self._context.worker_pool, names)
         except AuthError:
             raise
         except StoreError as error:
@@ -246,7 +220,7 @@ class Uploader:
             return
         for index, stored in sent.items():
             item = items[index]
-            head = found[self._ground.place.name(item.path)]
+            head = found[self._context.place.name(item.path)]
             yield index, attempt(item.path, lambda i=item, h=head, s=stored: self._new(i, h, s))  # type: ignore[misc]
 
     def _new(self, item: WriteRequest, head: ObjectHead | None, stored: _Sent) -> Done:
@@ -254,8 +228,8 @@ class Uploader:
         return self._done(item, head if head.meta else replace(head, meta=stored.meta), stored)
 
     def _done(self, item: WriteRequest, head: ObjectHead, stored: _Sent) -> Done:
-        self._placing.rescue(item, head)
-        done = self._ground.made(item.path, head, digest=stored.digest, target=stored.target)
+        self._preconditions.rescue(item, head)
+        done = self._context.made(item.path, head, digest=stored.digest, target=stored.target)
         return replace(done, method=Method.WHOLE, sent=stored.size)
 
 
@@ -276,26 +250,28 @@ def _read(item: WriteRequest) -> _Content:
     return _Content(data=bytes(held), digest=blake3(held).digest())
 
 
-class _Flight:
-    """What was read and is being sent. More waits than there are threads, so that none of them ever does."""
+class _InProgress:
+    """Uploads in progress. More of them wait than there are threads, so that no thread ever waits."""
 
-    def __init__(self, crew: WorkerPool) -> None:
+    def __init__(self, worker_pool: WorkerPool) -> None:
         self.count = 0
         self._held = 0
-        self._crew = crew
+        self._worker_pool = worker_pool
         self._ended: SimpleQueue[tuple[int, int, Future[Outcome]]] = SimpleQueue()
 
     def full(self, size: int) -> bool:
-        """Whether so many bytes more have to wait."""
-        return bool(self.count) and (self.count >= self._crew.size * _QUEUED or self._held + size > _HELD)
+        """Whether an item of so many bytes has to wait."""
+        return bool(self.count) and (
+            self.count >= self._worker_pool.size * _QUEUED or self._held + size > _HELD
+        )
 
     def begin(self, index: int, item: WriteRequest, ready: Callable[[], Done]) -> None:
         self.count, self._held = self.count + 1, self._held + item.size
-        future = self._crew.pool.submit(attempt, item.path, ready)
+        future = self._worker_pool.pool.submit(attempt, item.path, ready)
         future.add_done_callback(lambda ended: self._ended.put((index, item.size, ended)))
 
-    def landed(self) -> tuple[int, Outcome]:
-        """The next one that is at its end; waits for it. Raises AuthError."""
+    def next_ended(self) -> tuple[int, Outcome]:
+        """The next upload that ended; waits for it. Raises AuthError."""
         index, size, future = self._ended.get()
         self.count, self._held = self.count - 1, self._held - size
         return index, future.result()

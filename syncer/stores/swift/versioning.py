@@ -1,4 +1,4 @@
-"""Containers that keep versions: an edit made between our last look and our write is found there.
+"""Object versioning: another client's edit between our last look and our write is found in the versions.
 
 It becomes a conflict copy beside the path, by a copy within the cluster: a new object, which the next run
 syncs. Old-style versioning (`X-Versions-Location`) keeps such an edit too, but it is not looked for.
@@ -25,16 +25,16 @@ _NS_PER_TICK = 10_000
 class VersionHistory:
     """Looks behind our own writes, where the container keeps what they took away."""
 
-    def __init__(self, objects: Objects, offered: ClusterInfo) -> None:
+    def __init__(self, objects: Objects, cluster: ClusterInfo) -> None:
         self._objects = objects
-        self._offered = offered
+        self._cluster = cluster
 
     def rescue(self, path: RelPath, *, planned_on: Version | None, ours: Version | None) -> list[RelPath]:
         """Copies of what was written after what was planned on, by others, before us; the copies' paths.
 
         `ours` is None after a delete. Raises StoreError: then the versions are still there.
         """
-        if not self._offered.versioned:
+        if not self._cluster.versioned:
             return []
         since = 0 if planned_on is None else versions.ticks_in(planned_on)
         before = None if ours is None else versions.ticks_in(ours)
@@ -44,7 +44,7 @@ class VersionHistory:
             stamp = _stamp(row)
             if row.get("is_latest") if before is None else stamp.ticks >= before:
                 continue
-            if stamp.ticks <= since or _is_deletion(row):
+            if stamp.ticks <= since or str(row.get("content_type", "")).startswith(_DELETED):
                 break
             if planned_on is None or stamp.etag != versions.etag_in(planned_on):
                 copies.append(self._copied(path, name, row))
@@ -84,7 +84,3 @@ def _stamp(row: dict[str, Any]) -> versions.Stamp:
     except ValueError:
         ticks = 0
     return versions.Stamp(ticks, versions.bare(str(row.get("slo_etag") or row.get("hash") or "")))
-
-
-def _is_deletion(row: dict[str, Any]) -> bool:
-    return str(row.get("content_type", "")).startswith(_DELETED)

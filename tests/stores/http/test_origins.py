@@ -15,7 +15,14 @@ from syncer.config import parse
 from syncer.config.accounts import Account
 from syncer.errors import AuthError, ConfigError, SyncerError
 from syncer.stores.http.adapter import GuardedAdapter
-from syncer.stores.http.origins import bound, in_the_clear, onward, origin, place, same_origin
+from syncer.stores.http.origins import (
+    bound,
+    host_port,
+    in_the_clear,
+    origin,
+    redirect_within_origin,
+    same_origin,
+)
 from syncer.stores.swift.auth.http import storage_of
 from tests.contract.doubles import SteppingClock
 from tests.stores import client_process
@@ -143,9 +150,11 @@ def test_a_library_that_follows_redirects_does_so_within_the_origin() -> None:
 @given(st.text(max_size=40))
 def test_no_address_ends_in_anything_but_an_answer(text: str) -> None:
     for url in (text, "http://" + text, "https://h" + text):
-        assert origin(url) is None or isinstance(place(url), str)
-        assert place(url) and in_the_clear(url) in (True, False)
-        assert onward("https://h/", url) is None or same_origin("https://h/", onward("https://h/", url) or "")
+        assert origin(url) is None or isinstance(host_port(url), str)
+        assert host_port(url) and in_the_clear(url) in (True, False)
+        assert redirect_within_origin("https://h/", url) is None or same_origin(
+            "https://h/", redirect_within_origin("https://h/", url) or ""
+        )
 
 
 def test_an_environment_that_is_for_another_service_gives_no_secret() -> None:

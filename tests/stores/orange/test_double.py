@@ -162,9 +162,9 @@ def test_a_copy_leaves_the_original_where_it_is(rig: OrangeRig) -> None:
     """Also that the client's own call for it works: nothing in the store needs it yet."""
     rig.write("f", b"x")
     rig.mkdir("d")
-    ground = rig.orange._ground
-    file, folder = ground.look("f"), ground.look("d")
+    root = rig.orange._root
+    file, folder = root.stat("f"), root.stat("d")
     assert file is not None and folder is not None
-    told = ground.api.copy(file.id, folder.id, folder=False)
+    told = root.api.copy(file.id, folder.id, folder=False)
     assert told is not None and told.name == "f"
     assert (rig.read("f"), rig.read("d/f")) == (b"x", b"x")

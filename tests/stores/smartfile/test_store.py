@@ -21,9 +21,9 @@ from syncer.errors import (
     TransientError,
     Unholdable,
 )
+from syncer.stores.remote.trash import age_ns
 from syncer.stores.retry import RetryingStore
 from syncer.stores.smartfile import attributes
-from syncer.stores.trash_runs import age_ns
 from syncer.testing.scans import changed_directories
 from tests.contract.doubles import BytesSource
 from tests.contract.rigs import in_order
@@ -178,7 +178,7 @@ def test_success_with_an_error_in_it_is_a_failure_of_that_path(rig: SmartFileRig
     assert isinstance(outcome, Done) and outcome.sent == len(NEW)  # the copy failed: sent whole
     rig.double.script_tasks(Script(errors={f"{ROOT}/f": "Disk on fire"}))
     with pytest.raises(PermanentError, match="Disk on fire"):
-        rig.store.inner._ground.api.checksum(f"{ROOT}/f")
+        rig.store.inner._root.api.checksum(f"{ROOT}/f")
 
 
 def test_content_that_arrived_damaged_is_not_given_the_name(rig: SmartFileRig) -> None:

@@ -25,7 +25,7 @@ SMALL = LayoutLimits(
     shortest=8 << 10,
     inline=512,
     most_inline=2 << 10,
-    crumb=64,
+    min_kept_gap=64,
     least_parts=32,
     least_dead=256 << 10,
 )

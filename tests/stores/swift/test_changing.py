@@ -12,7 +12,7 @@ from syncer.engine.model import Done, Entry, Failed, Kind, Outcome, Stale
 from syncer.stores.swift.capabilities import ClusterInfo
 from syncer.stores.swift.client import Call, Connection
 from syncer.stores.swift.objects import Objects
-from syncer.stores.swift.trash import KEPT_DAYS, Trash
+from syncer.stores.swift.trash import KEPT_DAYS, SwiftTrash
 from tests.contract.doubles import SteppingClock
 from tests.contract.rigs import in_order
 from tests.contract.swift_rig import SwiftRig
@@ -258,9 +258,9 @@ class StoppedClock(SteppingClock):
         return 1_800_000_000 * 10**9
 
 
-def trash_of_a_run(rig: SwiftRig, clock: SteppingClock, *, kept_days: int = KEPT_DAYS) -> Trash:
+def trash_of_a_run(rig: SwiftRig, clock: SteppingClock, *, kept_days: int = KEPT_DAYS) -> SwiftTrash:
     connection = Connection(rig.door, clock=rig.clock)
-    return Trash(
+    return SwiftTrash(
         Objects(connection, rig.place),
         ClusterInfo(connection, rig.place),
         clock,
@@ -269,7 +269,7 @@ def trash_of_a_run(rig: SwiftRig, clock: SteppingClock, *, kept_days: int = KEPT
     )
 
 
-def keep(rig: SwiftRig, trash: Trash, path: str) -> None:
+def keep(rig: SwiftRig, trash: SwiftTrash, path: str) -> None:
     head = Objects(Connection(rig.door, clock=rig.clock), rig.place).head(rig.place.name(path))
     assert head is not None
     trash.keep(path, head)

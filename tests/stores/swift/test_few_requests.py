@@ -194,7 +194,7 @@ def known_too(rig: SwiftRig, many: int) -> None:
     """So many objects more were there once, as far as is known."""
     entry = Entry(kind=Kind.FILE, size=1, version=b"v" * 24)
     names = (rig.place.name(f"far/f{n}") for n in range(many))
-    rig.store._ground.known.remember(CachedObject(name=n, ticks=7, listed="e", entry=entry) for n in names)
+    rig.store._context.known.remember(CachedObject(name=n, ticks=7, listed="e", entry=entry) for n in names)
 
 
 def known_of(rig: SwiftRig) -> list[tuple[str, bytes]]:

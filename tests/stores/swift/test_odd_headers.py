@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from syncer.errors import TransientError
 from syncer.stores.http import errors
-from syncer.stores.swift import errors as refusals
+from syncer.stores.retry_policy import retry_after
 from syncer.stores.swift import metadata, objects
-from syncer.stores.swift.auth.http import by_seconds, retry_after
+from syncer.stores.swift.auth.http import by_seconds
 from syncer.stores.swift.objects import head_in
 from tests.contract.doubles import SteppingClock
 
@@ -65,8 +65,8 @@ def test_the_headers_of_an_object_are_understood_or_doubted(headers: dict[str, s
 
 @given(words)
 def test_a_pause_is_a_number_of_seconds_or_none(text: str) -> None:
-    for found in (refusals.asked_for({"Retry-After": text}), retry_after({"Retry-After": text})):
-        assert found is None or 0 <= found < 1e10
+    found = retry_after({"Retry-After": text})
+    assert found is None or 0 <= found < 1e10
     by_seconds(text, SteppingClock())
 
 

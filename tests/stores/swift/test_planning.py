@@ -20,12 +20,12 @@ from syncer.stores.swift.slo.layout import (
     SloFeatures,
     Step,
     Upload,
+    fragmentation_of,
     fresh,
     gathered,
     limits,
     planned,
     segment_size,
-    wear,
 )
 from syncer.stores.swift.slo.manifest import Inline, Manifest, Part, Segment
 from tests.contents import noise
@@ -35,7 +35,7 @@ SMALL = LayoutLimits(
     shortest=1 << 10,
     inline=64,
     most_inline=256,
-    crumb=8,
+    min_kept_gap=8,
     least_parts=16,
     least_dead=32 << 10,
 )
@@ -52,7 +52,7 @@ DIALECTS = {
 class Cluster:
     """Segments by path, and what a plan's steps make of them."""
 
-    dialect: SloFeatures
+    features: SloFeatures
     thresholds: LayoutLimits = SMALL
     objects: dict[str, bytes] = field(default_factory=dict)
     sent: int = 0
@@ -78,16 +78,18 @@ class Cluster:
         )
 
     def first(self, content: bytes) -> Manifest:
-        return self.put(fresh(len(content), self.dialect, self.thresholds), content)
+        return self.put(fresh(len(content), self.features, self.thresholds), content)
 
     def edit(self, old: Manifest, changes: Sequence[Copy | NewBytes], content: bytes) -> Manifest:
-        steps = planned(old, changes, dialect=self.dialect, thresholds=self.thresholds)
+        steps = planned(old, changes, features=self.features, thresholds=self.thresholds)
         manifest = self.put(steps, content)
         assert self.read(manifest) == content
-        assert wear(steps, self.thresholds).within(limits(len(content), self.dialect, self.thresholds))
-        if not self.dialect.ranges:
+        assert fragmentation_of(steps, self.thresholds).within(
+            limits(len(content), self.features, self.thresholds)
+        )
+        if not self.features.ranges:
             assert all(segment.is_whole for segment in manifest.segments)
-        if not self.dialect.inline:
+        if not self.features.inline:
             assert not any(isinstance(part, Inline) for part in manifest.parts)
         return manifest
 
@@ -122,9 +124,9 @@ def fitted(drawn: Sequence[tuple[int, int, int]], content: bytes, seed: int) -> 
 
 @given(st.sampled_from(sorted(DIALECTS)), st.lists(cuts, min_size=1, max_size=6), st.integers(1, 150_000))
 def test_a_layout_gives_the_new_content_and_keeps_to_the_limits(
-    dialect: str, edits: list[list[tuple[int, int, int]]], size: int
+    features: str, edits: list[list[tuple[int, int, int]]], size: int
 ) -> None:
-    cluster = Cluster(DIALECTS[dialect])
+    cluster = Cluster(DIALECTS[features])
     content = noise(1, size)
     manifest = cluster.first(content)
     for turn, drawn in enumerate(edits):
@@ -134,8 +136,8 @@ def test_a_layout_gives_the_new_content_and_keeps_to_the_limits(
 
 @settings(max_examples=5)
 @given(st.sampled_from(sorted(DIALECTS)), st.integers(0, 1000))
-def test_three_hundred_edits_leave_an_object_that_reads_like_a_fresh_one(dialect: str, seed: int) -> None:
-    cluster, random = Cluster(DIALECTS[dialect]), Random(seed)
+def test_three_hundred_edits_leave_an_object_that_reads_like_a_fresh_one(features: str, seed: int) -> None:
+    cluster, random = Cluster(DIALECTS[features]), Random(seed)
     content = noise(seed, 512 << 10)
     manifest = cluster.first(content)
     least = len(manifest.parts)
@@ -144,7 +146,7 @@ def test_three_hundred_edits_leave_an_object_that_reads_like_a_fresh_one(dialect
         changes, content = changed(content, [(at, gone, random.randbytes(random.choice([1, 4, 4, 200])))])
         manifest = cluster.edit(manifest, changes, content)
     parts = len(list(manifest.segments))
-    assert parts <= max(SMALL.least_parts, SMALL.fraying * least)
+    assert parts <= max(SMALL.least_parts, SMALL.max_fragmentation * least)
 
 
 def test_what_rewriting_costs_is_bounded_over_many_edits() -> None:
@@ -190,7 +192,7 @@ def test_without_ranges_the_other_segments_stay_whole() -> None:
 
 def test_content_that_is_all_new_is_laid_out_afresh() -> None:
     old = Cluster(DIALECTS["swift"]).first(noise(1, 100 << 10))
-    steps = planned(old, [NewBytes(90_000), Copy(0, 1000)], dialect=SloFeatures(), thresholds=SMALL)
+    steps = planned(old, [NewBytes(90_000), Copy(0, 1000)], features=SloFeatures(), thresholds=SMALL)
     assert steps == fresh(91_000, SloFeatures(), SMALL)
     assert all(isinstance(step, Upload) for step in steps)
 
@@ -212,7 +214,7 @@ def test_no_segment_of_a_fresh_layout_is_short_but_an_only_one() -> None:
     usual = LayoutLimits()
     for size in (8 << 20, (16 << 20) + 1, (32 << 20) - 1, 5 << 30, 400 << 30):
         steps = fresh(size, SloFeatures(), usual)
-        assert wear(steps, usual).short == 0 and len(steps) <= 250
+        assert fragmentation_of(steps, usual).short == 0 and len(steps) <= 250
         assert sum(step.size for step in steps if isinstance(step, Upload)) == size
 
 
@@ -234,8 +236,8 @@ def test_no_small_edit_costs_a_large_part_of_a_large_file(mebibytes: int, edits:
     for _ in range(edits):
         at = random.randrange(4096, size - 10_240)
         changes = [Copy(0, at), NewBytes(6144), Copy(at + 6144, size - at - 6144)]
-        steps = planned(manifest, changes, dialect=SloFeatures(), thresholds=LayoutLimits())
-        assert wear(steps, LayoutLimits()).within(limits(size, SloFeatures(), LayoutLimits()))
+        steps = planned(manifest, changes, features=SloFeatures(), thresholds=LayoutLimits())
+        assert fragmentation_of(steps, LayoutLimits()).within(limits(size, SloFeatures(), LayoutLimits()))
         sent.append(sum(step.size for step in steps if not isinstance(step, Segment)))
         manifest = _sized(steps)
     assert max(sent) < size // 4 and sum(sent) / edits < 4 << 20

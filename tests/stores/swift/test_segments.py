@@ -88,15 +88,15 @@ def test_a_machine_that_knows_nothing_of_the_old_content_sends_it_whole(bench: B
 def test_many_edits_stay_within_the_limits_and_read_back(bench: Bench) -> None:
     machine, data, random = bench.machine(), noise(1, MIB), Random(5)
     entry = machine.put("big", data).entry
-    dialect = machine.store._ground.offered.limits.dialect
-    assert dialect is not None and dialect.ranges and dialect.inline
+    features = machine.store._context.cluster.limits.features
+    assert features is not None and features.ranges and features.inline
     for turn in range(60):
         data = edit(data, turn, edits=1)
         if random.random() < 0.3:
             data = data[: 1000 * turn] + b"inserted" + data[1000 * turn :]
         entry = machine.put("big", data, over=entry).entry
         manifest = machine.manifest("big")
-        most = limits(len(data), dialect, SMALL)
+        most = limits(len(data), features, SMALL)
         inline = sum(part.length for part in manifest.parts if isinstance(part, Inline))
         assert len(list(manifest.segments)) <= most.parts and inline <= most.inline
     assert bench.read("big") == data

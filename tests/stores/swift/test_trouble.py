@@ -23,8 +23,9 @@ from syncer.errors import (
     Unholdable,
     Unreadable,
 )
+from syncer.stores.http.bodies import Body
 from syncer.stores.retry import RetryingStore
-from syncer.stores.swift.client import Body, Call
+from syncer.stores.swift.client import Call
 from syncer.stores.swift.errors import refusal
 from syncer.stores.swift.slo.layout import LayoutLimits
 from tests.contract.doubles import BytesSource

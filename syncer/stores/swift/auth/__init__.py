@@ -1,8 +1,8 @@
-"""Doors to Swift: who asks is handed a storage URL and a token, and another when that one is spent.
+"""Authentication for Swift: token providers return a storage URL and a token, and renew both.
 
-`TokenProvider` is all that the store sees. A `Login` is one way to get in, a frozen value with no
-memory: one module each for `v1`, `keystone`, `hubic`, `ovh` and `token`. `RenewingDoor` is what
-makes a door of a login: it remembers, renews in time, and logs in once however many ask.
+The store sees a `TokenProvider` only. A `Login` is one way to log in, a frozen value without state: one
+module each for `v1`, `keystone`, `hubic`, `ovh` and `token`. `session.RenewingTokenProvider` makes a provider
+of a login: it caches the token, renews it in time, and logs in once however many threads need it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What opens Swift: requests go below `storage_url` (no slash at its end), with `X-Auth-Token: token`.
+    """Requests go below `storage_url` (no slash at its end), with the header `X-Auth-Token: token`.
 
-    `expires_at` is in seconds of the monotonic clock of whoever logged in; None where the service
-    does not say.
+    `expires_at` is in seconds of the monotonic clock of the login; None where the service does not say.
     """
 
     storage_url: str
@@ -25,34 +24,34 @@ class Access:
 
 
 class Login(Protocol):
-    """One way to get in. Raises AuthError (wrong or missing credentials), TransientError, PermanentError."""
+    """One way to log in. Raises AuthError (wrong or missing credentials), TransientError, PermanentError."""
 
     def log_in(self) -> Access: ...
 
     def free_space(self) -> int | None:
-        """Bytes left by the service's own account of it; None where only Swift's headers can tell."""
+        """Bytes left according to the service; None where only Swift's headers say so."""
         ...
 
 
 class TokenProvider(Protocol):
-    """Hands out what opens Swift. Any number of threads may call it at once."""
+    """Returns an `Access` that is valid now. Safe to share between threads."""
 
     def open(self) -> Access:
-        """What is good now: logs in at the first call, and again shortly before the token expires.
+        """A valid access: logs in at the first call, and again shortly before the token expires.
 
-        Ask anew for every request. Raises AuthError, TransientError, PermanentError.
+        To be called for every request. Raises AuthError, TransientError, PermanentError.
         """
         ...
 
     def renew(self, spent: Access) -> Access:
-        """Another, after Swift answered 401 to `spent`, the one that the request was sent with.
+        """Another access, after Swift answered 401 to a request with `spent`.
 
-        The first to come logs in, those that come meanwhile or later get what it got. The storage URL may be
-        another one than before. Who meets a second 401 with what this gave must not come again: that is an
-        AuthError. Raises AuthError, TransientError, PermanentError.
+        The first thread logs in, the others get its result. The storage URL may be another one than before. A
+        second 401, to what this returned, is an AuthError and not to be renewed again. Raises AuthError,
+        TransientError, PermanentError.
         """
         ...
 
     def free_space(self) -> int | None:
-        """Bytes left by the service's own account of it; None where only Swift's headers can tell."""
+        """Bytes left according to the service; None where only Swift's headers say so."""
         ...

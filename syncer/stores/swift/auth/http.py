@@ -1,56 +1,31 @@
-"""One HTTP request to a login service: what comes back as a value, what went wrong in our words.
-
-Redirects are not followed, since the request carries secrets; `.netrc` is not asked. No message
-holds more of a URL than its host.
-"""
+"""Requests to the login services of Swift; checks of URLs, expiry times and settings that logins share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
-from urllib.parse import urlsplit
 
 from syncer.engine.interfaces import Clock
 from syncer.errors import AuthError, ConfigError, PermanentError, TransientError
-from syncer.stores.http.origins import in_the_clear, origin, place
-from syncer.wire.bounded_json import TooLarge, loads
+from syncer.stores.http.login import TIMEOUT, LoginResponse, host_of, login_request
+from syncer.stores.http.origins import host_port, in_the_clear, origin
+from syncer.stores.retry_policy import counted, retry_after
 
-TIMEOUT = (15.0, 60.0)  # seconds to connect, and between two pieces of the answer
-# Too slow, too early, too often (Swift's 498, and 529 of newer ones): the next try may do.
-_FOR_THE_MOMENT = {408, 425, 429, 498}
-
-_VALUES = 32 << 20  # bytes that the values of an answer may take
+__all__ = [
+    "TIMEOUT",
+    "LoginResponse",
+    "Secret",
+    "ask",
+    "by_date",
+    "by_seconds",
+    "guarded",
+    "host_of",
+    "missing_hint",
+    "storage_of",
+    "wanted",
+]
 
 Secret = Callable[[], str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthAnswer:
-    """What a service answered. `headers` are found in any case of their letters."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
-    host: str
-
-    @property
-    def fine(self) -> bool:
-        """Any 2xx: Ceph answers a login with 204."""
-        return 200 <= self.status < 300
-
-    def fields(self) -> Mapping[str, object] | None:
-        """The JSON object in the body; None where there is none (HTML, nothing, a list)."""
-        try:
-            found = loads(self.body, most=_VALUES)
-        except (ValueError, TooLarge):
-            return None
-        return found if isinstance(found, dict) else None
-
-    def text(self, name: str) -> str:
-        """A text of the JSON object, "" where there is none."""
-        found = (self.fields() or {}).get(name)
-        return found if isinstance(found, str) else ""
 
 
 def ask(
@@ -61,57 +36,26 @@ def ask(
     query: Mapping[str, str] | None = None,
     form: list[tuple[str, str]] | None = None,
     basic: tuple[str, str] | None = None,
-) -> AuthAnswer:
-    """Asks once. Raises TransientError (no answer, or one that says: later), AuthError (no such service)."""
+) -> LoginResponse:
+    """`login_request` for a Swift login. Raises AuthError, and TransientError also for a temporary status."""
     from requests.auth import HTTPBasicAuth
 
-    from syncer.stores.http.adapter import LOGIN_BYTES, LOGIN_SECONDS, Session
-    from syncer.stores.http.content import whole
-    from syncer.stores.http.failures import reaching
-    from syncer.stores.retry_policy import counted
-
-    host, request = host_of(url), f"{method} {url}"
-    # Without an `auth` of ours requests would look for one in ~/.netrc.
-    auth = HTTPBasicAuth(*basic) if basic else lambda request: request
+    auth = HTTPBasicAuth(*basic) if basic else None
     try:
-        with reaching(url, request=request), Session(connections=1) as session:
-            found = session.request(
-                method,
-                url,
-                headers={"Accept-Encoding": "identity", **(headers or {})},
-                params=dict(query or {}),
-                data=form,
-                auth=auth,
-                timeout=TIMEOUT,
-                allow_redirects=False,
-                stream=True,
-            )
-            body = whole(found, most=LOGIN_BYTES, seconds=LOGIN_SECONDS, what=f"{place(url)}: the login")
-            answer = AuthAnswer(status=found.status_code, headers=found.headers, body=body, host=host)
+        response = login_request(method, url, headers=headers, query=query, data=form, auth=auth)
     except PermanentError as error:
         raise AuthError(error.message, hint=error.hint) from None
-    except ValueError as error:  # of requests, for headers that are none
+    except ValueError as error:  # of requests, for headers that cannot be sent
         raise AuthError(
-            f"{host}: cannot ask for a login ({type(error).__name__})", hint="check the URL"
+            f"{host_of(url)}: cannot ask for a login ({type(error).__name__})", hint="check the URL"
         ) from None
-    if answer.status >= 500 or answer.status in _FOR_THE_MOMENT:
+    if response.is_temporary:
         error_later = TransientError(
-            f"{place(url)}: the login service answers {answer.status}",
-            retry_after=retry_after(answer.headers),
+            f"{host_port(url)}: the login service answers {response.status}",
+            retry_after=retry_after(response.headers),
         )
-        raise counted(error_later, request)
-    return answer
-
-
-def host_of(url: str) -> str:
-    """What messages say of a URL."""
-    return urlsplit(url).netloc.rpartition("@")[2] or "the login service"
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds of a `Retry-After`; the form with a date is left alone."""
-    value = headers.get("Retry-After", "")
-    return float(value) if value.isascii() and value.isdigit() and len(value) < 10 else None
+        raise counted(error_later, f"{method} {url}")
+    return response
 
 
 def storage_of(url: str, *, insecure: bool = False) -> str:
@@ -122,8 +66,8 @@ def storage_of(url: str, *, insecure: bool = False) -> str:
         )
     if in_the_clear(url) and not insecure:
         raise AuthError(
-            f"the login hands out a storage URL without TLS (http, {place(url)}): the token and all files "
-            "would cross the network unencrypted",
+            f"the login hands out a storage URL without TLS (http, {host_port(url)}): the token and all "
+            "files would cross the network unencrypted",
             hint="tell who runs the service; `insecure = true` in the account accepts it",
         )
     return url.rstrip("/")

@@ -17,11 +17,11 @@ from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 from syncer.engine.interfaces import Clock
 from syncer.errors import AuthError, StoreError, TransientError
-from syncer.stores.http.origins import bound, onward, place
+from syncer.stores.http.origins import bound, host_port, redirect_within_origin
 from syncer.stores.retry_policy import attempts, counted
 from syncer.stores.swift.auth import Access
 from syncer.stores.swift.auth.http import (
-    AuthAnswer,
+    LoginResponse,
     Secret,
     ask,
     by_date,
@@ -181,14 +181,18 @@ class HubicLogin:
         """As `Login.log_in`. The endpoint may be another one each time."""
         answer = self._api("1.0/account/credentials")
         token, endpoint = answer.text("token"), answer.text("endpoint")
-        if not answer.fine or not token or not endpoint:
+        if not answer.ok or not token or not endpoint:
             raise _refused(
                 answer, "gives no credentials", "accept the terms in the account's pages, and try again"
             )
+        try:
+            expires = datetime.fromisoformat(answer.text("expires"))
+        except ValueError:
+            expires = None
         return Access(
             storage_url=storage_of(endpoint, insecure=self._application.insecure),
             token=token,
-            expires_at=by_date(_date(answer.text("expires")), self._clock),
+            expires_at=by_date(expires, self._clock),
         )
 
     def free_space(self) -> int | None:
@@ -211,7 +215,7 @@ class HubicLogin:
 
     # -- the REST API ----------------------------------------------------------
 
-    def _api(self, path: str) -> AuthAnswer:
+    def _api(self, path: str) -> LoginResponse:
         """Asks with the bearer; a refused one is renewed once."""
         with self._lock:
             answer = self._with(self._living(), path)
@@ -220,11 +224,11 @@ class HubicLogin:
                 answer = self._with(self._living(), path)
         if answer.status == 401:
             raise _refused(answer, "refuses the bearer it just gave", _AUTHORIZE)
-        if answer.fine and answer.fields() is None:
+        if answer.ok and answer.fields() is None:
             raise TransientError(f"{answer.host}: an empty or broken answer")
         return answer
 
-    def _with(self, bearer: _Bearer, path: str) -> AuthAnswer:
+    def _with(self, bearer: _Bearer, path: str) -> LoginResponse:
         headers = {"Authorization": f"Bearer {bearer.token}"}
         return ask("GET", urljoin(self._base, path), headers=headers)
 
@@ -242,7 +246,7 @@ class HubicLogin:
         refresh = self._refresh or (given() if given else "")
         if refresh:
             answer = self._token([("grant_type", "refresh_token"), ("refresh_token", refresh)])
-            if answer.fine:
+            if answer.ok:
                 return self._kept(answer)
             if not by_password or answer.text("error") != "invalid_grant":
                 raise _refused(answer, "refuses the refresh token", _AUTHORIZE)
@@ -252,18 +256,18 @@ class HubicLogin:
     def _redeemed(self, code: str) -> _Bearer:
         form = [("grant_type", "authorization_code"), ("code", code)]
         answer = self._token([*form, ("redirect_uri", self._application.redirect_uri)])
-        if not answer.fine:
+        if not answer.ok:
             wrong_code = answer.text("error") == "invalid_grant"
             what, hint = ("the code", _AGAIN) if wrong_code else ("the application", _APPLICATION)
             raise _refused(answer, f"refuses {what}", hint)
         return self._kept(answer)
 
-    def _kept(self, answer: AuthAnswer) -> _Bearer:
+    def _kept(self, answer: LoginResponse) -> _Bearer:
         self._refresh = answer.text("refresh_token") or self._refresh
         life = (answer.fields() or {}).get("expires_in")
         return _Bearer(token=answer.text("access_token"), expires_at=by_seconds(life, self._clock))
 
-    def _token(self, form: list[tuple[str, str]]) -> AuthAnswer:
+    def _token(self, form: list[tuple[str, str]]) -> LoginResponse:
         """The token endpoint; an empty 200 is its way of saying "not now".
 
         Redirects lead on only within its own origin.
@@ -273,16 +277,16 @@ class HubicLogin:
         with attempts() as tries:
             while True:
                 answer = self._post(url, form, basic)
-                if not answer.fine or answer.text("access_token"):
+                if not answer.ok or answer.text("access_token"):
                     return answer
-                empty = TransientError(f"{place(url)}: the token endpoint gives empty answers")
+                empty = TransientError(f"{host_port(url)}: the token endpoint gives empty answers")
                 tries.wait(counted(empty, f"POST {url}"), self._clock.sleep)
 
     @staticmethod
-    def _post(url: str, form: list[tuple[str, str]], basic: tuple[str, str]) -> AuthAnswer:
+    def _post(url: str, form: list[tuple[str, str]], basic: tuple[str, str]) -> LoginResponse:
         for _ in range(_HOPS):
             answer = ask("POST", url, form=form, basic=basic)
-            target = onward(url, answer.headers.get("Location", ""))
+            target = redirect_within_origin(url, answer.headers.get("Location", ""))
             if answer.status not in _REDIRECTS or target is None:
                 return answer
             url = target
@@ -300,7 +304,11 @@ class HubicLogin:
         words = [("oauth", form.number), *_SCOPE, ("action", "accepted")]
         words += [("login", self._application.username), ("user_pwd", password())]
         granted = ask("POST", urljoin(self._base, "oauth/auth/"), form=words)
-        found = _query(granted.headers.get("Location", ""))
+        try:
+            query = urlsplit(granted.headers.get("Location", "")).query
+            found = parse_qs(query, max_num_fields=50)
+        except ValueError:  # an address with a port that is no number
+            found = {}
         if granted.status == 200:
             raise _refused(granted, "refuses user or password", _USER)
         if "code" not in found or found.get("state") != [state]:
@@ -312,21 +320,13 @@ class HubicLogin:
         return self._application.base
 
 
-def _query(location: str) -> dict[str, list[str]]:
-    """Of an address that a stranger wrote: its port may be none."""
-    try:
-        return parse_qs(urlsplit(location).query, max_num_fields=50)
-    except ValueError:
-        return {}
-
-
 class _Form(HTMLParser):
     """The hidden number of the login form."""
 
     number = ""
 
     @classmethod
-    def of(cls, page: AuthAnswer) -> _Form:
+    def of(cls, page: LoginResponse) -> _Form:
         form = cls()
         form.feed(page.body.decode("utf-8", "replace"))
         return form
@@ -346,7 +346,7 @@ _APPLICATION = "check client_id, client_secret and redirect_uri (HUBIC_CLIENT_ID
 _USER = "check username and password (HUBIC_USERNAME, HUBIC_PASSWORD)"
 
 
-def _refused(answer: AuthAnswer, what: str, hint: str) -> StoreError:
+def _refused(answer: LoginResponse, what: str, hint: str) -> StoreError:
     """The service's own words are shown where they are its error codes."""
     code = answer.text("error")
     said = code if code.replace("_", "").isalpha() else ""
@@ -357,10 +357,3 @@ def _refused(answer: AuthAnswer, what: str, hint: str) -> StoreError:
 
 def _kept(value: str) -> Secret | None:
     return (lambda: value) if value else None
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None

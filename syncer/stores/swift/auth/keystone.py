@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from syncer.engine.interfaces import Clock
 from syncer.errors import AuthError, StoreError, TransientError
 from syncer.stores.http.failures import error_of
-from syncer.stores.http.origins import place, same_origin
+from syncer.stores.http.origins import host_port, same_origin
 from syncer.stores.retry_policy import counted
 from syncer.stores.swift.auth import Access
 from syncer.stores.swift.auth.http import (
@@ -152,8 +152,12 @@ def gathered(
     """
     own = {key: value for key, value in given.items() if value}
     name = cloud or (None if own.get("auth_url") else environ.get("OS_CLOUD"))
-    below = _renamed(read_cloud(name, environ, files) if name else _variables(environ))
-    if not _same_endpoint(own.get("auth_url"), below.get("auth_url")):
+    if name:
+        below = _renamed(read_cloud(name, environ, files))
+    else:
+        below = _renamed({k[3:].lower(): v for k, v in environ.items() if k.startswith("OS_") and v})
+    ours, theirs = own.get("auth_url"), below.get("auth_url")
+    if ours and theirs and not same_origin(str(ours), str(theirs)):
         # A password belongs to the endpoint that it was written down with.
         below = {key: value for key, value in below.items() if key not in _SECRETS}
     if own.get("password"):  # else a credential from elsewhere would be taken in its place
@@ -161,14 +165,6 @@ def gathered(
     found = below | own
     _check(found)
     return found
-
-
-def _same_endpoint(one: object, other: object) -> bool:
-    return not one or not other or same_origin(str(one), str(other))
-
-
-def _variables(environ: Mapping[str, str]) -> dict[str, str]:
-    return {key[3:].lower(): value for key, value in environ.items() if key.startswith("OS_") and value}
 
 
 def _renamed(words: Mapping[str, str]) -> Values:
@@ -357,9 +353,9 @@ class KeystoneLogin:
         from keystoneauth1 import exceptions
 
         if isinstance(error, exceptions.CatalogException):
-            place = ", ".join(filter(None, (self.interface, self.region_name)))
+            host_port = ", ".join(filter(None, (self.interface, self.region_name)))
             return AuthError(
-                f"{self._host}: the catalogue shows no object store ({place})",
+                f"{self._host}: the catalogue shows no object store ({host_port})",
                 hint="check region, interface and project (or OS_REGION_NAME, OS_INTERFACE, OS_PROJECT_NAME)",
             )
         if isinstance(error, exceptions.ConnectFailure | exceptions.ConnectionError):
@@ -373,7 +369,7 @@ class KeystoneLogin:
     def _of_status(self, error: Exception, status: int) -> StoreError:
         if status in (408, 429) or status >= 500:
             after = getattr(error, "retry_after", None)
-            said = f"{place(self.auth_url)}: Keystone answers {status}"
+            said = f"{host_port(self.auth_url)}: Keystone answers {status}"
             return counted(TransientError(said, retry_after=after or None), f"login {self.auth_url}")
         if status in (401, 403):
             return AuthError(f"{self._host}: the login is refused ({status})", hint=self._to_check())

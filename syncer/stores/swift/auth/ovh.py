@@ -18,8 +18,9 @@ from urllib.parse import quote, urlsplit
 
 from syncer.errors import AuthError, StoreError, TransientError
 from syncer.stores.http.origins import is_loopback, origin, same_origin
+from syncer.stores.retry_policy import retry_after
 from syncer.stores.swift.auth import Access
-from syncer.stores.swift.auth.http import TIMEOUT, Secret, guarded, retry_after, storage_of
+from syncer.stores.swift.auth.http import TIMEOUT, Secret, guarded, storage_of
 
 if TYPE_CHECKING:
     import ovh
@@ -229,17 +230,13 @@ def translated(error: ovh.APIError) -> Exception:
         return TransientError(
             f"ovh: the API answers {status}{call}", retry_after=retry_after(response.headers)
         )
-    if status == 400 and _code(error) == "QUERY_TIME_OUT":
+    document = error.response.json() if status == 400 else None
+    if isinstance(document, dict) and document.get("errorCode") == "QUERY_TIME_OUT":
         return Outdated(TransientError(f"ovh: the clocks here and there disagree{call}"))
     if status == 401:
         return Outdated(AuthError("ovh: the API refuses the token it gave", hint=_IAM))
     hint = _HINTS.get(kind) or _IAM
     return AuthError(f"ovh: the API refuses ({kind}{f' {status}' if status else ''}{call})", hint=hint)
-
-
-def _code(error: ovh.APIError) -> str:
-    found = error.response.json()
-    return str(found.get("errorCode", "")) if isinstance(found, dict) else ""
 
 
 def _of_oauth(text: str) -> StoreError:

@@ -1,6 +1,6 @@
-"""A login that is remembered: renewed before it expires and when it is refused, once for all who ask.
+"""Token cache: renews a Swift token before it expires and when it is refused, by one login for all threads.
 
-Not here: how one gets in (`Login`), nor who repeats a request that met a 401 (the store).
+How to log in is the `Login`'s part; the client repeats a request that was answered 401.
 """
 
 from __future__ import annotations
@@ -20,94 +20,95 @@ _REFUSAL = 10.0  # seconds a refusal is remembered: a locked account is worse th
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Held:
+class _Current:
     access: Access
     renew_at: float | None  # None: nothing is known, a 401 will tell
 
 
 class RenewingTokenProvider:
-    """A `Door` by a `Login`; `clock` is the one that the login tells `expires_at` by."""
+    """A `TokenProvider` by a `Login`; both use the same `clock` for `expires_at`."""
 
     def __init__(self, login: Login, *, clock: Clock) -> None:
         self._login = login
         self._clock = clock
         self._lock = Lock()
-        self._held: _Held | None = None
-        self._flight: Future[Access] | None = None
+        self._current: _Current | None = None
+        self._login_in_progress: Future[Access] | None = None
         self._refused: tuple[float, AuthError] | None = None
 
     def open(self) -> Access:
-        """As `Door.open`. A token that still lives is used on when its early renewal fails for the moment."""
+        """See `TokenProvider.open`. A token that has not expired is used on if its early renewal fails."""
         with self._lock:
-            held = self._held
-            if held is not None and not self._due(held):
-                return held.access
-            flight, mine = self._board()
+            current = self._current
+            if current is not None and not self._must_renew(current):
+                return current.access
+            result, mine = self._join_or_begin()
         try:
-            return self._fly(flight) if mine else flight.result()
+            return self._log_in(result) if mine else result.result()
         except TransientError:
-            if held is None or self._dead(held.access):
+            if current is None or self._has_expired(current.access):
                 raise
-            return held.access
+            return current.access
 
     def renew(self, spent: Access) -> Access:
-        """As `Door.renew`. An access is told by URL and token: a service may hand out the same twice."""
+        """See `TokenProvider.renew`.
+
+        Accesses are compared by URL and token: a service may return the same twice.
+        """
         with self._lock:
-            if self._held is not None and not _same(self._held.access, spent):
-                return self._held.access
-            flight, mine = self._board()
-        return self._fly(flight) if mine else flight.result()
+            if self._current is not None and not _same(self._current.access, spent):
+                return self._current.access
+            result, mine = self._join_or_begin()
+        return self._log_in(result) if mine else result.result()
 
     def free_space(self) -> int | None:
         return self._login.free_space()
 
-    def _due(self, held: _Held) -> bool:
-        if held.renew_at is None or self._clock.monotonic() < held.renew_at:
+    def _must_renew(self, current: _Current) -> bool:
+        if current.renew_at is None or self._clock.monotonic() < current.renew_at:
             return False
-        # While somebody renews early, what still lives is good enough for everybody else.
-        return self._flight is None or self._dead(held.access)
+        # While one thread renews early, all others use the token that has not expired yet.
+        return self._login_in_progress is None or self._has_expired(current.access)
 
-    def _dead(self, access: Access) -> bool:
+    def _has_expired(self, access: Access) -> bool:
         return access.expires_at is None or access.expires_at <= self._clock.monotonic()
 
-    def _board(self) -> tuple[Future[Access], bool]:
-        """The login under way and False, or a new one, to be made by the caller, and True."""
-        if self._flight is not None:
-            return self._flight, False
+    def _join_or_begin(self) -> tuple[Future[Access], bool]:
+        """The login in progress and False, or a new one, which the caller has to make, and True."""
+        if self._login_in_progress is not None:
+            return self._login_in_progress, False
         if self._refused is not None and self._clock.monotonic() < self._refused[0]:
             error = self._refused[1]
             raise AuthError(error.message, hint=error.hint)
-        self._flight = Future()
-        return self._flight, True
+        self._login_in_progress = Future()
+        return self._login_in_progress, True
 
-    def _fly(self, flight: Future[Access]) -> Access:
+    def _log_in(self, result: Future[Access]) -> Access:
+        """Log in once for all threads that wait for `result`."""
         try:
             access = self._login.log_in()
         except BaseException as error:
             with self._lock:
-                self._flight = None
-                self._remember(error)
-            flight.set_exception(error)
+                self._login_in_progress = None
+                now = self._clock.monotonic()
+                if isinstance(error, AuthError):
+                    self._refused = (now + _REFUSAL, error)
+                elif self._current is not None:
+                    self._current = replace(self._current, renew_at=now + _PAUSE)
+            result.set_exception(error)
             raise
         with self._lock:
-            self._held = _Held(access=access, renew_at=self._renew_at(access))
-            self._flight, self._refused = None, None
-        flight.set_result(access)
+            self._current = _Current(access=access, renew_at=self._renew_at(access))
+            self._login_in_progress, self._refused = None, None
+        result.set_result(access)
         return access
-
-    def _remember(self, error: BaseException) -> None:
-        now = self._clock.monotonic()
-        if isinstance(error, AuthError):
-            self._refused = (now + _REFUSAL, error)
-        elif self._held is not None:
-            self._held = replace(self._held, renew_at=now + _PAUSE)
 
     def _renew_at(self, access: Access) -> float | None:
         now = self._clock.monotonic()
         if access.expires_at is None or access.expires_at <= now:
-            return None  # a date in the past says that a clock is wrong, not that the token is dead
-        if self._held is not None and _same(self._held.access, access):
-            return access.expires_at  # the same until its end: TempAuth does that
+            return None  # a date in the past says that a clock is wrong, not that the token has expired
+        if self._current is not None and _same(self._current.access, access):
+            return access.expires_at  # TempAuth hands out the same token until its end
         return access.expires_at - min(_MARGIN, _SHARE * (access.expires_at - now))
 
 

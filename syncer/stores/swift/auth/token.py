@@ -1,4 +1,4 @@
-"""A ready storage URL and token: nothing to log in to, nothing to renew unless a new token was laid down."""
+"""A given storage URL and token: there is no login; renewal only reads the token again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from syncer.stores.swift.auth.http import Secret, guarded, host_of, storage_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StaticTokenProvider:
-    """A `Door`. `token` is asked each time, so one that comes from a file or a command may change."""
+    """A `TokenProvider`. `token` is called each time: one from a file or a command may have changed."""
 
     storage_url: str
     token: Secret = field(repr=False)

@@ -13,7 +13,7 @@ from syncer.errors import AuthError
 from syncer.stores.http.origins import bound
 from syncer.stores.swift.auth import Access
 from syncer.stores.swift.auth.http import (
-    AuthAnswer,
+    LoginResponse,
     Secret,
     ask,
     by_seconds,
@@ -59,7 +59,7 @@ class V1Login:
         """As `Login.log_in`; any 2xx with both a token and a storage URL is a success."""
         headers = {"X-Auth-User": self.user, "X-Auth-Key": self.key()}
         answer = ask("GET", self.auth_url, headers=headers)
-        if not answer.fine:
+        if not answer.ok:
             raise _refusal(answer)
         token = answer.headers.get("X-Storage-Token") or answer.headers.get("X-Auth-Token", "")
         url = answer.headers.get("X-Storage-Url", "")
@@ -75,7 +75,7 @@ class V1Login:
         return None
 
 
-def _refusal(answer: AuthAnswer) -> AuthError:
+def _refusal(answer: LoginResponse) -> AuthError:
     if answer.status in (401, 403):
         return AuthError(
             f"{answer.host}: user or key refused ({answer.status})",

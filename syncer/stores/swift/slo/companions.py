@@ -1,4 +1,4 @@
-"""What a large object is made of, kept beside it where the cluster does not tell: Ceph hands out no manifest.
+"""Companion documents: the manifest of a large object, stored beside it for Ceph, which returns none.
 
 Right before a manifest takes a name, the same document is put into the segments' container as
 
@@ -50,7 +50,9 @@ class Companions:
         return len(document)
 
     def of(self, head: ObjectHead, *, about: str) -> tuple[Manifest, int] | None:
-        """What the object of this HEAD is made of, and how many bytes came for it; None where nobody says.
+        """What the object of this HEAD is made of, and how many bytes came for it.
+
+        None where that is unknown.
 
         Raises TransientError, PermanentError, AuthError.
         """
@@ -61,7 +63,7 @@ class Companions:
         return found if found is not None and found[0].size == head.size else None
 
     def read(self, name: str, *, about: str) -> tuple[Manifest, int] | None:
-        """The document of this name, if it is there and is what its name says."""
+        """The document of this name, if it exists and has the digest and ETag in its name."""
         call = Call(method="GET", path=quoted(f"{self._container}/{name}"), headers=NEWEST, about=about)
         try:
             document = self._connection.ask(call).content

@@ -1,9 +1,10 @@
-"""Segments that no manifest names any more: found, and removed once they were so for long enough.
+"""Garbage collection: find segments that no manifest names, and remove those older than the grace time.
 
-Nothing in Swift counts references, so they are looked for: all segments of ours are listed first, then all
-manifests are read that may name them (objects, the trash, older versions, the containers of versions), twice,
-a while apart, since a listing may lag behind a rename. An object that is listed and gone shows that it does:
-then nothing is concluded; nor is it where a manifest cannot be read, which may name any segment.
+Swift counts no references. So all of our segments are listed first, then all manifests that may name them
+(objects, the trash, older versions, the containers of versions). The order matters: a segment that is
+uploaded and named after the first listing is not among the candidates at all. Manifests are read twice, a
+while apart, since a listing may lag behind a rename. An object that is listed and gone shows that the listing
+lags: then nothing is concluded. Nor is anything while a manifest cannot be read, which may name any segment.
 
 RACE: a large object that was renamed, and that no listing shows under either name both times, loses the
 segments that are older than the grace time; therefore `syncer gc` is run by a person.
@@ -53,7 +54,7 @@ class Orphan:
 class Garbage:
     """What was found. `young`: orphans that may still be part of an upload; `named`: segments in use.
 
-    `unreadable`: large objects of which nobody can say what they are made of. As long as there is one, any
+    `unreadable`: large objects whose segments are unknown. As long as there is one, any
     segment that no other object names may be one of its parts: those are `undecided`, and none is an orphan.
     """
 
@@ -109,19 +110,22 @@ class Collector:
         self._clock = clock
         self._grace = grace
         self._settle = settle
-        self._crew = WorkerPool()
+        self._worker_pool = WorkerPool()
         self._read: dict[tuple[str, str, str], frozenset[str]] = {}
         self._companions = Companions(connection, self._segments.place.container)
         self._documents: dict[str, list[str]] = {}  # companions by the ETag that they are for
         self._listed: dict[str, frozenset[str]] = {}  # what those that were read list
 
     def close(self) -> None:
-        self._crew.close()
+        self._worker_pool.close()
 
     def find(self) -> Garbage:
         """Raises NotFound where there is no such container, TransientError where its listing lags."""
-        headers = self._headers()
-        now = _now(headers)
+        headers = self._connection.ask(Call(method="HEAD", path=self._objects.place.url())).headers
+        try:  # the cluster's clock: this machine's may be wrong by more than the grace time
+            now = parsedate_to_datetime(headers.get("Date", "")).timestamp()
+        except (ValueError, TypeError, OverflowError, IndexError):
+            raise TransientError("the cluster does not send its time") from None
         found = [_orphan(row, now) for row in self._ours()]
         old = [orphan for orphan in found if orphan.age >= self._grace]
         named, unreadable = (
@@ -142,7 +146,7 @@ class Collector:
         done, size, kept, failed = 0, 0, 0, 0
         for start in range(0, len(garbage.orphans), _TOGETHER):
             group = garbage.orphans[start : start + _TOGETHER]
-            same = self._crew.each(self._is_same, group)
+            same = self._worker_pool.each(self._is_same, group)
             names = [one.name for one, same_ in zip(group, same, strict=True) if same_]
             trouble = delete_many(self._segments, self._limits, names)
             kept += len(group) - len(names)
@@ -189,13 +193,13 @@ class Collector:
         for container, versioned in places:
             for page in _pages(self._connection, container, versioned=versioned):
                 large = [row for row in page if self._may_be_large(row)]
-                found = self._crew.each(partial(self._parts, container), large)
-                for row, told in zip(large, found, strict=True):
-                    if isinstance(told, frozenset):
-                        named |= told
-                    elif told is _Told.HIDDEN:
+                found = self._worker_pool.each(partial(self._parts, container), large)
+                for row, payload in zip(large, found, strict=True):
+                    if isinstance(payload, frozenset):
+                        named |= payload
+                    elif payload is _Told.HIDDEN:
                         unreadable.add(str(row.get("name")))
-                    settled = settled and told is not _Told.GONE
+                    settled = settled and payload is not _Told.GONE
         return named, unreadable, settled
 
     def _may_be_large(self, row: Mapping[str, Any]) -> bool:
@@ -213,8 +217,8 @@ class Collector:
         if key in self._read and self._stands(url, version, etag):
             return self._read[key]
         query = urlencode({"version-id": version}) if version else ""
-        if self._limits.hides_manifests and (told := self._told(url, version)) is not _Told.HIDDEN:
-            return told  # what the cluster itself says of its own is still asked for: a later one may tell
+        if self._limits.hides_manifests and (payload := self._told(url, version)) is not _Told.HIDDEN:
+            return payload  # what the cluster itself says of its own is still asked for: a later one may tell
         try:
             found = asked(self._connection, url, query=query, about=name)
         except NotFound:
@@ -271,10 +275,6 @@ class Collector:
 
     # -- what there is -------------------------------------------------------------------
 
-    def _headers(self) -> Mapping[str, str]:
-        call = Call(method="HEAD", path=self._objects.place.url())
-        return self._connection.ask(call).headers
-
     def _ours(self) -> Iterator[Mapping[str, Any]]:
         """Rows of all segments and companions."""
         try:
@@ -300,14 +300,6 @@ def _orphan(row: Mapping[str, Any], now: float) -> Orphan:
         raise TransientError("a listing that cannot be read") from None
     stamp = objects.Stamp(ticks, objects.bare(str(row.get("hash") or "")), step)
     return Orphan(name=str(row["name"]), size=size, age=now - ticks / objects.TICKS, stamp=stamp)
-
-
-def _now(headers: Mapping[str, str]) -> float:
-    """By the cluster's clock: ours may be wrong by more than the grace time."""
-    try:
-        return parsedate_to_datetime(headers.get("Date", "")).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        raise TransientError("the cluster does not say what time it is") from None
 
 
 def _pages(

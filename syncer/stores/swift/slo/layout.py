@@ -1,9 +1,18 @@
-"""How a changed file is laid out: which parts of the segments there are stay, what is sent, and in what form.
+"""Layout of a static large object (SLO).
 
-Pure. What did not change stays where it is, as parts of segments; little that is new goes into the manifest
-itself, more of it into new segments. Each edit so leaves more and smaller parts, and bytes of segments that
-nobody reads any more ("dead" ones), up to the `LayoutLimits`; beyond them what is cheapest to rewrite is
-rewritten, well below them, so that it does not have to be done again with the next edit.
+Which parts of the old segments stay, what is uploaded, and how. Pure.
+
+Unchanged bytes stay where they are, as ranges of existing segments. A few new bytes go into the manifest
+itself (inline), more of them into new segments. So each edit leaves more and smaller parts, and bytes of
+segments that no manifest uses any more ("dead" bytes). Up to the `LayoutLimits` that is accepted; beyond them
+the parts that are cheapest to rewrite are uploaded again, to well below the limits, so that the next edit
+needs no rewrite.
+
+Why a layout is always right, whatever is decided here: a step either names a range of a segment that the old
+manifest names for exactly these bytes, or says that the bytes come from the new content, in order. Deciding
+badly costs transfer or storage, never content; and every step list covers the content from 0 to its size
+without gap or overlap, which each function below preserves (it replaces pieces by others of the same total
+length).
 """
 
 from __future__ import annotations
@@ -21,26 +30,29 @@ from syncer.stores.swift.slo.manifest import Inline, Manifest, Segment
 
 _MIB = 1 << 20
 _GAPS = (-1, 0, *(0.5 * 1.5**n for n in range(20)))
-"""How near two fragments are that become one: bytes between them, in lengths of `shortest`; -1: none."""
+"""Distances (in lengths of `shortest`) up to which two fragments are rewritten as one; -1: none are."""
 
-_FINER = 16  # times, where only whole segments are exchanged: 1 MiB with the usual thresholds
+_FINER = 16  # segments are so many times smaller where only whole ones can be reused: 1 MiB by default
 _SPARED = (1.0, 0.9, 0.75, 0.5)
-"""Shares of the dead bytes that may stay, beyond which the segments least in use are given up."""
+"""Shares of the allowed dead bytes that are tried as a goal.
+
+The least used segments are abandoned until then.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayoutLimits:
-    """From which size on a file has segments, and how far its object may be frayed. Sizes in bytes.
+    """From which size on a file has segments, and how fragmented its object may be. Sizes in bytes.
 
     `worth`: smaller files are sent whole: eight MiB cross a usual line in the time that the requests for
     segments take. `segment`: of a new one; large enough that reading costs few requests, small enough that a
     broken-off upload loses little (and is held in memory). `shortest`: shorter parts are held up by clusters,
     one a second after the first ten (Swift's `rate_limit_under_size`), so there are at most `most_short`.
     `inline`: bytes of one piece in the manifest; `most_inline` of all together: they are sent again with each
-    edit. Fewer than `crumb` bytes that stay between new ones are sent with them. `fraying`: so many times the
-    parts of a fresh object are allowed (each is a request within the cluster, some 5 ms, against 100 ms for
-    16 MiB: reading stays within 1.5 times), `least_parts` in any case. `dead` and `least_dead`: a share of
-    the file's size, and bytes that are allowed in any case; they cost storage.
+    edit. Fewer than `min_kept_gap` bytes that stay between new ones are sent with them. `max_fragmentation`:
+    so many times the parts of a fresh object are allowed (each is a request within the cluster, some 5 ms,
+    against 100 ms for 16 MiB: reading stays within 1.5 times), `least_parts` in any case. `dead` and
+    `least_dead`: a share of the file's size, and bytes that are allowed in any case; they cost storage.
     """
 
     worth: int = 8 * _MIB
@@ -49,8 +61,8 @@ class LayoutLimits:
     most_short: int = 8
     inline: int = 64 << 10
     most_inline: int = 256 << 10
-    crumb: int = 8 << 10
-    fraying: int = 6
+    min_kept_gap: int = 8 << 10
+    max_fragmentation: int = 6
     least_parts: int = 64
     dead: float = 0.5
     least_dead: int = 32 * _MIB
@@ -58,7 +70,7 @@ class LayoutLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SloFeatures:
-    """What a cluster takes as a manifest. Ceph's has neither `ranges` nor `inline`: whole segments only."""
+    """What a cluster accepts in a manifest. Ceph has neither `ranges` nor `inline`: whole segments only."""
 
     ranges: bool = True
     inline: bool = True
@@ -68,7 +80,7 @@ class SloFeatures:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """`size` bytes of the new content from `start`, to be a new segment."""
+    """`size` bytes of the new content from `start`, uploaded as a new segment."""
 
     start: int
     size: int
@@ -76,7 +88,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class InlineBytes:
-    """`size` bytes of the new content from `start`, to stand in the manifest."""
+    """`size` bytes of the new content from `start`, written into the manifest."""
 
     start: int
     size: int
@@ -87,7 +99,7 @@ Step: TypeAlias = Segment | Upload | InlineBytes
 
 @dataclass(frozen=True, slots=True)
 class NewBytes:
-    """So many bytes of the new content that are to be sent; `solid`: not within the manifest."""
+    """`size` bytes of the new content that are sent; `solid`: as a segment, not within the manifest."""
 
     size: int
     solid: bool = False
@@ -102,7 +114,7 @@ _Piece: TypeAlias = Segment | NewBytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fragmentation:
-    """How frayed a layout is."""
+    """How fragmented a layout is: number of parts and of short ones, bytes inline, dead bytes."""
 
     parts: int  # that are objects
     short: int
@@ -110,7 +122,7 @@ class Fragmentation:
     dead: int
 
     def within(self, limit: Fragmentation) -> bool:
-        """Whether it is no more than this."""
+        """Whether nothing of it exceeds the limit."""
         return (
             self.parts <= limit.parts
             and self.short <= limit.short
@@ -119,8 +131,8 @@ class Fragmentation:
         )
 
     @property
-    def eased(self) -> Fragmentation:
-        """What a rewrite is to leave of this limit, so that the next edits need none."""
+    def rewrite_goal(self) -> Fragmentation:
+        """The goal of a rewrite: below the limit, so that the next edits need none."""
         return Fragmentation(
             parts=self.parts * 7 // 8,
             short=self.short // 2,
@@ -129,19 +141,25 @@ class Fragmentation:
         )
 
 
-def segment_size(size: int, dialect: SloFeatures, thresholds: LayoutLimits) -> int:
+def segment_size(size: int, features: SloFeatures, thresholds: LayoutLimits) -> int:
     """Bytes of a segment of a file of `size` bytes: more where the file would have too many of them."""
-    share = 4 if dialect.ranges else 2  # whole segments fray less: more of the parts may be in use at first
-    step = thresholds.shortest if dialect.ranges else max(1, thresholds.shortest // _FINER)
-    fair = -(-size // (max(dialect.parts // share, 1) * step)) * step
-    return max(1, min(max(thresholds.segment, fair), dialect.segment - thresholds.shortest))
+    # A fresh object uses at most a quarter of the parts that a manifest may have, so that edits can split
+    # them; where only whole segments are reused parts are never split, and half of them may be in use at
+    # first.
+    share = 4 if features.ranges else 2
+    step = thresholds.shortest if features.ranges else max(1, thresholds.shortest // _FINER)
+    fair = -(-size // (max(features.parts // share, 1) * step)) * step
+    return max(1, min(max(thresholds.segment, fair), features.segment - thresholds.shortest))
 
 
-def suited(thresholds: LayoutLimits, dialect: SloFeatures) -> LayoutLimits:
-    """The thresholds for a cluster. Where only whole segments are exchanged, an edit costs one: finer ones
-    (Ceph holds up no small ones: the limit that makes them dear is OpenStack Swift's).
+def suited(thresholds: LayoutLimits, features: SloFeatures) -> LayoutLimits:
+    """The limits for a cluster.
+
+    Where only whole segments can be reused an edit costs a segment: smaller ones.
+
+    Ceph does not slow down short segments; the limit that makes them expensive is OpenStack Swift's.
     """
-    if dialect.ranges:
+    if features.ranges:
         return thresholds
     return replace(
         thresholds,
@@ -150,27 +168,32 @@ def suited(thresholds: LayoutLimits, dialect: SloFeatures) -> LayoutLimits:
     )
 
 
-def fresh(size: int, dialect: SloFeatures, thresholds: LayoutLimits) -> tuple[Step, ...]:
-    """The layout of a file of which nothing is there."""
-    return _steps([NewBytes(size, solid=True)], dialect, _Sizes.of(size, dialect, thresholds))
+def fresh(size: int, features: SloFeatures, thresholds: LayoutLimits) -> tuple[Step, ...]:
+    """The layout of a file of which nothing is in the cluster."""
+    return _steps([NewBytes(size, solid=True)], features, _Sizes.of(size, features, thresholds))
 
 
 def planned(
-    old: Manifest, changes: Iterable[Copy | NewBytes], *, dialect: SloFeatures, thresholds: LayoutLimits
+    old: Manifest, changes: Iterable[Copy | NewBytes], *, features: SloFeatures, thresholds: LayoutLimits
 ) -> tuple[Step, ...]:
-    """The layout of the content that `changes` make of the old one; any may be kept that `old` names."""
+    """The layout of the content that `changes` make of the old one; segments of `old` may be reused."""
+    # Every piece has the length of the bytes that it stands for, in order: `size` is that of the new content,
+    # and no step below changes the sum.
     pieces = _translated(old, changes)
     size = sum(piece.length for piece in pieces)
-    if not dialect.ranges:
+    if not features.ranges:
         pieces = _whole_ones(pieces)
-    sizes = _Sizes.of(size, dialect, thresholds)
-    pieces = _merged(_absorbed(_merged(pieces), thresholds.crumb))
-    limit = limits(size, dialect, thresholds)
-    if not wear(_steps(pieces, dialect, sizes), thresholds).within(limit):
-        pieces = _consolidated(pieces, dialect, sizes, limit)
+    sizes = _Sizes.of(size, features, thresholds)
+    pieces = _merged(_absorbed(_merged(pieces), thresholds.min_kept_gap))
+    limit = limits(size, features, thresholds)
+    # The layout without any rewrite is the cheapest one to upload. Only if it is too fragmented more is sent.
+    if not fragmentation_of(_steps(pieces, features, sizes), thresholds).within(limit):
+        pieces = _consolidated(pieces, features, sizes, limit)
+    # With hardly anything reused a fresh layout costs about the same, and has neither dead bytes nor old
+    # parts.
     if _sent(pieces) > size * 9 // 10:
-        return fresh(size, dialect, thresholds)
-    return _steps(pieces, dialect, sizes)
+        return fresh(size, features, thresholds)
+    return _steps(pieces, features, sizes)
 
 
 def gathered(commands: Iterable[Command]) -> list[Copy | NewBytes]:
@@ -190,20 +213,30 @@ def gathered(commands: Iterable[Command]) -> list[Copy | NewBytes]:
     return found
 
 
-def limits(size: int, dialect: SloFeatures, thresholds: LayoutLimits) -> Fragmentation:
-    """How frayed the object of a file of `size` bytes may be."""
-    least = len(_cut(size, _Sizes.of(size, dialect, thresholds)))
+def limits(size: int, features: SloFeatures, thresholds: LayoutLimits) -> Fragmentation:
+    """How fragmented the object of a file of `size` bytes may be."""
+    least = len(_cut(size, _Sizes.of(size, features, thresholds)))
     return Fragmentation(
-        parts=min(max(thresholds.least_parts, least * thresholds.fraying), max(dialect.parts * 9 // 10, 1)),
+        parts=min(
+            max(thresholds.least_parts, least * thresholds.max_fragmentation),
+            max(features.parts * 9 // 10, 1),
+        ),
         short=thresholds.most_short,
         inline=thresholds.most_inline,
         dead=max(thresholds.least_dead, int(size * thresholds.dead)),
     )
 
 
-def wear(steps: Sequence[Step], thresholds: LayoutLimits) -> Fragmentation:
-    """How frayed this layout is."""
-    objects = [_length(step) for step in steps if not isinstance(step, InlineBytes)]
+def fragmentation_of(steps: Sequence[Step], thresholds: LayoutLimits) -> Fragmentation:
+    """The fragmentation of a layout.
+
+    Dead bytes count for each segment once: all bytes of a named segment are stored, used or not.
+    """
+    objects = [
+        step.length if isinstance(step, Segment) else step.size
+        for step in steps
+        if not isinstance(step, InlineBytes)
+    ]
     inline = sum(step.size for step in steps if isinstance(step, InlineBytes))
     return Fragmentation(
         parts=len(objects),
@@ -217,6 +250,8 @@ def wear(steps: Sequence[Step], thresholds: LayoutLimits) -> Fragmentation:
 
 
 def _translated(old: Manifest, changes: Iterable[Copy | NewBytes]) -> list[_Piece]:
+    """Copies of the old content as ranges of the segments that hold it; a copy may span several parts."""
+    # starts[i] is where part i begins in the old content; the last entry is its size.
     starts = list(accumulate((part.length for part in old.parts), initial=0))
     pieces: list[_Piece] = []
     for change in changes:
@@ -224,24 +259,23 @@ def _translated(old: Manifest, changes: Iterable[Copy | NewBytes]) -> list[_Piec
             pieces.append(change)
             continue
         at, end = change.offset, change.offset + change.size
-        index = bisect_right(starts, at) - 1
+        index = bisect_right(starts, at) - 1  # the part that holds the first byte of the copy
         while at < end:
             part, start = old.parts[index], starts[index]
             until = min(end, starts[index + 1])
             if until > at:
-                pieces.append(_part(part, at - start, until - start))
+                if isinstance(part, Inline):
+                    # Bytes of the old manifest have to be sent again with the new one.
+                    pieces.append(NewBytes(until - at))
+                else:
+                    low, high = part.start + at - start, part.start + until - start
+                    pieces.append(replace(part, start=low, end=high))
             at, index = until, index + 1
     return pieces
 
 
-def _part(part: Segment | Inline, start: int, end: int) -> _Piece:
-    if isinstance(part, Inline):
-        return NewBytes(end - start)  # a manifest is sent as a whole, and so are these
-    return replace(part, start=part.start + start, end=part.start + end)
-
-
 def _merged(pieces: Iterable[_Piece]) -> list[_Piece]:
-    """Neighbours that are one piece as one."""
+    """Join neighbours: new bytes, and ranges of a segment of which one begins where the other ends."""
     out: list[_Piece] = []
     for piece in pieces:
         last = out[-1] if out else None
@@ -259,7 +293,10 @@ def _merged(pieces: Iterable[_Piece]) -> list[_Piece]:
 
 
 def _absorbed(pieces: list[_Piece], least: int) -> Iterator[_Piece]:
-    """A few bytes that stay between bytes that are new are sent with them: a part costs more."""
+    """Send short kept ranges along with new bytes beside them: a part of its own costs more than the bytes.
+
+    A whole segment is never given up for that: it costs no range, and could be reused by later edits.
+    """
     for index, piece in enumerate(pieces):
         sides = pieces[max(index - 1, 0) : index] + pieces[index + 1 : index + 2]
         small = isinstance(piece, Segment) and piece.length < least and not piece.is_whole
@@ -267,7 +304,7 @@ def _absorbed(pieces: list[_Piece], least: int) -> Iterator[_Piece]:
 
 
 def _whole_ones(pieces: Iterable[_Piece]) -> list[_Piece]:
-    """Only segments that stay as a whole are kept."""
+    """Keep only whole segments: for clusters whose manifests have no ranges."""
     return [
         piece if isinstance(piece, NewBytes) or piece.is_whole else NewBytes(piece.length)
         for piece in _merged(pieces)
@@ -283,73 +320,88 @@ class _Sizes:
     thresholds: LayoutLimits
 
     @classmethod
-    def of(cls, size: int, dialect: SloFeatures, thresholds: LayoutLimits) -> _Sizes:
-        return cls(segment=segment_size(size, dialect, thresholds), thresholds=thresholds)
+    def of(cls, size: int, features: SloFeatures, thresholds: LayoutLimits) -> _Sizes:
+        return cls(segment=segment_size(size, features, thresholds), thresholds=thresholds)
 
 
 class _IsolatedFragments(Enum):
-    """Which fragments are rewritten even if no other is near."""
+    """Which fragments are rewritten even if no other fragment is near."""
 
     NONE = 0
     SHORT = 1  # parts of segments
-    SOME = 2  # the largest that are in the manifest, too: as many as are too many
+    SOME = 2  # also the largest of those inline, until the rest fits
     ALL = 3
 
 
 def _consolidated(
-    pieces: list[_Piece], dialect: SloFeatures, sizes: _Sizes, limit: Fragmentation
+    pieces: list[_Piece], features: SloFeatures, sizes: _Sizes, limit: Fragmentation
 ) -> list[_Piece]:
-    """The cheapest of a number of ways that leaves some of what is allowed; at worst all is sent."""
-    goal = limit.eased
+    """The cheapest of several rewrites that reaches the goal; at worst everything is sent.
+
+    A search over three independent choices: which segments are abandoned (the least used ones, for fewer dead
+    bytes), how near fragments must be to be rewritten as one (for fewer parts), which isolated fragments are
+    rewritten (for fewer short parts and inline bytes). 5 x 21 x 4 candidates at most, each linear in the
+    number of pieces. The start value sends everything: no dead bytes, no short parts, and the parts of a
+    fresh object.
+    """
+    goal = limit.rewrite_goal
     best: list[_Piece] = [NewBytes(sum(piece.length for piece in pieces), solid=True)]
-    ways = [set[str]()] + [_scraps(pieces, int(goal.dead * share)) for share in _SPARED]
-    alone = {lone: _alone(pieces, lone, goal.inline, dialect, sizes) for lone in _IsolatedFragments}
-    for index, scraps in enumerate(ways):
-        if scraps in ways[:index]:
+    ways = [set[str]()] + [_least_used(pieces, int(goal.dead * share)) for share in _SPARED]
+    alone = {
+        isolation: _isolated(pieces, isolation, goal.inline, features, sizes)
+        for isolation in _IsolatedFragments
+    }
+    for index, abandoned in enumerate(ways):
+        if abandoned in ways[:index]:
             continue
         for gap in _GAPS:
-            for lone in _IsolatedFragments:
-                way = _rewritten(pieces, scraps, gap * sizes.thresholds.shortest, alone[lone], dialect, sizes)
+            for isolation in _IsolatedFragments:
+                way = _rewritten(
+                    pieces, abandoned, gap * sizes.thresholds.shortest, alone[isolation], features, sizes
+                )
                 if _sent(way) < _sent(best):
-                    left = wear(_steps(way, dialect, sizes), sizes.thresholds)
+                    left = fragmentation_of(_steps(way, features, sizes), sizes.thresholds)
                     best = way if left.within(goal) else best
     return best
 
 
-def _alone(
-    pieces: Sequence[_Piece], lone: _IsolatedFragments, inline: int, dialect: SloFeatures, sizes: _Sizes
+def _isolated(
+    pieces: Sequence[_Piece], isolation: _IsolatedFragments, inline: int, features: SloFeatures, sizes: _Sizes
 ) -> set[int]:
-    """The places of fragments that are rewritten wherever they are."""
+    """Indices of the fragments that are rewritten even if isolated."""
     found: set[int] = set()
     enclosed: list[tuple[int, int]] = []
     for index, piece in enumerate(pieces):
-        if isinstance(piece, NewBytes) and _encloses(piece, dialect, sizes):
+        if isinstance(piece, NewBytes) and _encloses(piece, features, sizes):
             enclosed.append((piece.size, index))
-        elif piece.length < sizes.thresholds.shortest and lone is not _IsolatedFragments.NONE:
+        elif piece.length < sizes.thresholds.shortest and isolation is not _IsolatedFragments.NONE:
             found.add(index)
     left = sum(size for size, _ in enclosed)
     for size, index in sorted(enclosed, reverse=True):
-        if lone is _IsolatedFragments.ALL or (lone is _IsolatedFragments.SOME and left > inline):
+        if isolation is _IsolatedFragments.ALL or (isolation is _IsolatedFragments.SOME and left > inline):
             found.add(index)
             left -= size
     return found
 
 
-def _scraps(pieces: Sequence[_Piece], dead: int) -> set[str]:
-    """The segments least in use, so many that no more than `dead` bytes of the others are not."""
+def _least_used(pieces: Sequence[_Piece], dead: int) -> set[str]:
+    """Paths of the least used segments, so many that the others have at most `dead` dead bytes.
+
+    Ordered by the share that is used: abandoning those frees most storage for the bytes that are sent again.
+    """
     used = sorted(_use(pieces).values(), key=lambda one: one[1] / one[0].size)
     left = sum(segment.size - count for segment, count in used)
-    scraps: set[str] = set()
+    abandoned: set[str] = set()
     for segment, count in used:
         if left <= dead:
             break
-        scraps.add(segment.path)
+        abandoned.add(segment.path)
         left -= segment.size - count
-    return scraps
+    return abandoned
 
 
 def _use(pieces: Sequence[_Piece | Step]) -> dict[str, tuple[Segment, int]]:
-    """How many bytes of each segment are in use."""
+    """For each segment how many of its bytes are used; bytes that two parts share count once."""
     ranges: dict[str, list[Segment]] = {}
     for piece in pieces:
         if isinstance(piece, Segment):
@@ -358,6 +410,7 @@ def _use(pieces: Sequence[_Piece | Step]) -> dict[str, tuple[Segment, int]]:
 
 
 def _covered(ranges: list[Segment]) -> int:
+    """The length of the union of ranges: sweep by start, count what lies beyond the furthest end so far."""
     total = end = 0
     for one in sorted(ranges, key=lambda one: one.start):
         total += max(0, one.end - max(end, one.start))
@@ -367,15 +420,19 @@ def _covered(ranges: list[Segment]) -> int:
 
 def _rewritten(
     pieces: Sequence[_Piece],
-    scraps: set[str],
+    abandoned: set[str],
     gap: float,
     alone: set[int],
-    dialect: SloFeatures,
+    features: SloFeatures,
     sizes: _Sizes,
 ) -> list[_Piece]:
-    """Fragments no farther than `gap` from each other as one."""
+    """Rewrite fragments, and everything between two of them that are at most `gap` bytes apart, as one.
+
+    A fragment is new bytes, a short range, or a range of an abandoned segment.
+    """
     short = sizes.thresholds.shortest
-    sent = [isinstance(piece, Segment) and piece.path in scraps for piece in pieces]
+    sent = [isinstance(piece, Segment) and piece.path in abandoned for piece in pieces]
+    # `last` is the latest fragment, `between` the length of the long kept ranges since then.
     last, between = -1, 0
     for index, piece in enumerate(pieces):
         if piece.length >= short and not sent[index]:
@@ -388,30 +445,37 @@ def _rewritten(
         last, between = index, 0
     again: list[_Piece] = []
     for index, piece in enumerate(pieces):
+        # What replaces a long range must become a segment: it would not fit the manifest.
         whole = index in alone or piece.length >= short
         again.append(NewBytes(piece.length, solid=whole) if sent[index] else piece)
-    return _merged(_grown(_merged(again), dialect, sizes))
+    return _merged(_grown(_merged(again), features, sizes))
 
 
-def _grown(pieces: Sequence[_Piece], dialect: SloFeatures, sizes: _Sizes) -> list[_Piece]:
-    """What is rewritten as segments takes from its neighbours until it is no short one."""
+def _grown(pieces: Sequence[_Piece], features: SloFeatures, sizes: _Sizes) -> list[_Piece]:
+    """Let new segments take bytes from their neighbours until they are at least `shortest` long.
+
+    Otherwise a rewrite would only replace one short part by another.
+    """
     out: list[_Piece] = []
     rest = deque(pieces)
     while rest:
         piece = rest.popleft()
-        if isinstance(piece, NewBytes) and not _encloses(piece, dialect, sizes):
-            piece = NewBytes(_fed(piece.size, out, rest, dialect, sizes.thresholds.shortest), solid=True)
+        if isinstance(piece, NewBytes) and not _encloses(piece, features, sizes):
+            piece = NewBytes(_fed(piece.size, out, rest, features, sizes.thresholds.shortest), solid=True)
         out.append(piece)
     return out
 
 
-def _fed(size: int, out: list[_Piece], rest: deque[_Piece], dialect: SloFeatures, shortest: int) -> int:
-    """The size with what was taken: from behind, else from before; an edge, where enough is left."""
+def _fed(size: int, out: list[_Piece], rest: deque[_Piece], features: SloFeatures, shortest: int) -> int:
+    """The size after taking from the piece behind, or else before: all of it, or an edge of a long segment.
+
+    An edge is taken only if what is left of the segment is not short itself.
+    """
     while size < shortest and (rest or out):
         behind = bool(rest)
         near = rest.popleft() if behind else out.pop()
         need = shortest - size
-        if not isinstance(near, Segment) or not dialect.ranges or near.length - need < shortest:
+        if not isinstance(near, Segment) or not features.ranges or near.length - need < shortest:
             size += near.length
         elif behind:
             rest.appendleft(replace(near, start=near.start + need))
@@ -425,13 +489,13 @@ def _fed(size: int, out: list[_Piece], rest: deque[_Piece], dialect: SloFeatures
 # -- from pieces to steps --------------------------------------------------------------
 
 
-def _steps(pieces: Iterable[_Piece], dialect: SloFeatures, sizes: _Sizes) -> tuple[Step, ...]:
+def _steps(pieces: Iterable[_Piece], features: SloFeatures, sizes: _Sizes) -> tuple[Step, ...]:
     steps: list[Step] = []
     at = 0
     for piece in pieces:
         if isinstance(piece, Segment):
             steps.append(piece)
-        elif _encloses(piece, dialect, sizes):
+        elif _encloses(piece, features, sizes):
             steps.append(InlineBytes(at, piece.size))
         else:
             place = at
@@ -442,12 +506,12 @@ def _steps(pieces: Iterable[_Piece], dialect: SloFeatures, sizes: _Sizes) -> tup
     return tuple(steps)
 
 
-def _encloses(piece: NewBytes, dialect: SloFeatures, sizes: _Sizes) -> bool:
-    return dialect.inline and not piece.solid and piece.size <= sizes.thresholds.inline
+def _encloses(piece: NewBytes, features: SloFeatures, sizes: _Sizes) -> bool:
+    return features.inline and not piece.solid and piece.size <= sizes.thresholds.inline
 
 
 def _cut(size: int, sizes: _Sizes) -> list[int]:
-    """Sizes of segments; a short rest is added to the last one."""
+    """Sizes of new segments for `size` bytes; a short rest is added to the last one."""
     count, rest = divmod(size, sizes.segment)
     found = [sizes.segment] * count
     if rest and found and rest < sizes.thresholds.shortest:
@@ -455,10 +519,6 @@ def _cut(size: int, sizes: _Sizes) -> list[int]:
     elif rest:
         found.append(rest)
     return found
-
-
-def _length(step: Segment | Upload) -> int:
-    return step.length if isinstance(step, Segment) else step.size
 
 
 def _sent(pieces: Iterable[_Piece]) -> int:

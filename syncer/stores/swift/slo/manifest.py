@@ -1,4 +1,4 @@
-"""Manifests as the cluster keeps them, and those that are remembered here by the content that they gave.
+"""SLO manifests: parse, write, fetch, and a local cache of manifests by the digest of their content.
 
 A manifest belongs to one version of an object: its parts give the ETag, so that one that was read for another
 version, or is remembered wrongly, is known. Losing what is remembered costs the next download its savings.
@@ -114,8 +114,17 @@ class Manifest:
         return (part for part in self.parts if isinstance(part, Segment))
 
     def encoded(self) -> bytes:
-        """As it is put."""
-        return json.dumps([_out(part) for part in self.parts], separators=(",", ":")).encode()
+        """The JSON document of a PUT with `multipart-manifest=put`."""
+        rows: list[dict[str, str | int]] = []
+        for part in self.parts:
+            if isinstance(part, Inline):
+                rows.append({"data": b64encode(part.data).decode()})
+                continue
+            row: dict[str, str | int] = {"path": f"/{part.path}", "etag": part.etag, "size_bytes": part.size}
+            if not part.is_whole:
+                row["range"] = f"{part.start}-{part.end - 1}"
+            rows.append(row)
+        return json.dumps(rows, separators=(",", ":")).encode()
 
 
 def parsed(document: bytes) -> Manifest | None:
@@ -126,13 +135,6 @@ def parsed(document: bytes) -> Manifest | None:
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     return found if found is not None and found.size < _LARGEST else None
-
-
-def _out(part: Part) -> dict[str, str | int]:
-    if isinstance(part, Inline):
-        return {"data": b64encode(part.data).decode()}
-    told: dict[str, str | int] = {"path": f"/{part.path}", "etag": part.etag, "size_bytes": part.size}
-    return told if part.is_whole else {**told, "range": f"{part.start}-{part.end - 1}"}
 
 
 def _in(row: Any) -> Part:
@@ -191,7 +193,7 @@ class Manifests:
         self._written = 0
 
     def get(self, digest: bytes | None) -> Manifest | None:
-        """What gave the content with this digest, somewhere, once."""
+        """A manifest of the content with this digest."""
         if self._folder is None or digest is None:
             return None
         place = self._place(self._folder, digest)
@@ -203,7 +205,7 @@ class Manifests:
         return found
 
     def keep(self, digest: bytes, manifest: Manifest, *, instead: bytes | None = None) -> None:
-        """Remembers it, in the place of what was agreed before."""
+        """Store a manifest, in place of the one of the content before."""
         if self._folder is None:
             return
         temporary = self._folder / f".new-{secrets.token_hex(8)}"
@@ -219,7 +221,7 @@ class Manifests:
         self._bound(self._folder)
 
     def discard(self, digest: bytes) -> None:
-        """Forgets one."""
+        """Remove a manifest."""
         if self._folder is not None:
             _drop(self._place(self._folder, digest))
 
@@ -237,7 +239,7 @@ class Manifests:
 
 
 def fits(manifest: Manifest | None, version: Version) -> bool:
-    """Whether the object of this version is made so."""
+    """Whether the manifest is that of this version of an object: by the ETag."""
     return manifest is not None and manifest.etag == objects.etag_in(version)
 
 

@@ -1,7 +1,7 @@
-"""Large files go up as segments and a manifest that names them; of a changed one only what is new.
+"""Segmented uploads: large files as segments and a manifest; of a changed file only the new bytes.
 
 Segments are named by what they hold, so that none is ever overwritten with something else, and an upload that
-broke off finds those that it sent. They are nobody's until the manifest is put, which is the one moment in
+broke off finds those that it sent. No object uses them until the manifest is put, which is the one moment in
 which the object changes; `upload` sees to what stood there before. What no manifest names any more, `gc`
 removes after a grace time; so an old segment that a manifest does not name yet is not relied on.
 """
@@ -29,10 +29,12 @@ from syncer.engine.interfaces import WriteRequest
 from syncer.engine.model import Done, Entry, Kind, Method, RelPath, Version
 from syncer.engine.paths import printable
 from syncer.errors import ChangedUnderUs, NotFound, PermanentError, TransientError, Unholdable
+from syncer.stores.http.bodies import Body
+from syncer.stores.remote.upload import HashedUpload
 from syncer.stores.retry_policy import Attempts
 from syncer.stores.swift import metadata, objects
 from syncer.stores.swift.capabilities import container
-from syncer.stores.swift.client import PIECE, READ_SECONDS, Body, Call, SwiftReply
+from syncer.stores.swift.client import PIECE, READ_SECONDS, Call, SwiftReply
 from syncer.stores.swift.context import SwiftContext
 from syncer.stores.swift.names import ContainerPath, quoted
 from syncer.stores.swift.objects import NEWEST, OVERTAKEN, Objects
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
 
 # --------------------------------------------------------------------------------
 #
-# The content of one file on its way into segments: read once in order, cut, and sent by several threads.
+# The upload of segments: the content is read once in order, cut, and sent by several threads.
 #
 # A segment that is there already is not sent again. Where it may be so old that `gc` has its eye on it, the
 # same bytes go up under another name. Ours are apart from those of other tools, which list, and may delete,
@@ -80,19 +82,19 @@ def segment_name(name: str, digest: bytes, *, longest: int) -> str:
 
 
 class SegmentUpload:
-    """One upload. `sent` counts the bytes of segments that crossed."""
+    """Uploads the segments of one file. `sent` counts the bytes that were transferred."""
 
-    def __init__(self, ground: SwiftContext, path: RelPath) -> None:
-        self._ground = ground
+    def __init__(self, context: SwiftContext, path: RelPath) -> None:
+        self._context = context
         self._path = path
-        self._container = ground.place.container + SUFFIX
+        self._container = context.place.container + SUFFIX
         self._lock = threading.Lock()
         self._made: dict[bytes, Future[Segment]] = {}
         self._flying: deque[tuple[Future[Segment], int]] = deque()
         self.sent = 0
 
     def parts(self, steps: Sequence[Step], chunks: Iterator[bytes]) -> list[Part]:
-        """What the steps become, once all of it is in the cluster. Raises what reading and sending do."""
+        """The manifest's parts, once all segments are stored. Raises what reading and sending raise."""
         stream = _Stream(chunks, self._path)
         parts: list[Part | Future[Segment]] = []
         try:
@@ -117,7 +119,7 @@ class SegmentUpload:
             return found
         while self._flying and sum(size for _, size in self._flying) + held.size > _FLYING:
             self._flying.popleft()[0].result()
-        future = self._ground.crew.pool.submit(self._stored, held)
+        future = self._context.worker_pool.pool.submit(self._stored, held)
         self._flying.append((future, held.size))
         self._made[held.digest] = future
         return future
@@ -132,10 +134,10 @@ class SegmentUpload:
                     return self._one(held)
                 except TransientError as error:
                     failures += 1
-                    tries.wait(error, self._ground.clock.sleep, failures)
+                    tries.wait(error, self._context.clock.sleep, failures)
 
     def _one(self, held: _Held) -> Segment:
-        place, limits = self._ground.place, self._ground.offered.limits
+        place, limits = self._context.place, self._context.cluster.limits
         name = segment_name(place.name(self._path), held.digest, longest=limits.max_name)
         there = self._asked(name)
         if there is not None:
@@ -147,7 +149,7 @@ class SegmentUpload:
 
     def _asked(self, name: str) -> Mapping[str, str] | None:
         call = Call(method="HEAD", path=self._url(name), headers=NEWEST, accept=(404,), about=self._path)
-        reply = self._ground.objects.connection.ask(call)
+        reply = self._context.objects.connection.ask(call)
         return None if reply.status == 404 else reply.headers
 
     def _put(self, name: str, held: _Held) -> None:
@@ -158,7 +160,7 @@ class SegmentUpload:
             body=Body(open=held.chunks, length=held.size),
             about=self._path,
         )
-        reply = self._ground.objects.connection.ask(call)
+        reply = self._context.objects.connection.ask(call)
         if reply.status == OVERTAKEN or objects.bare(reply.headers.get("Etag", "")) != held.etag:
             raise TransientError(f"{printable(self._path)}: a segment of it was not stored", path=self._path)
         with self._lock:
@@ -196,17 +198,14 @@ class _Held:
         held = cls()
         try:
             for piece in pieces:
-                held._add(piece)
+                held._file.write(piece)
+                held._md5.update(piece)
+                held._blake3.update(piece)
+                held.size += len(piece)
         except BaseException:
             held.close()
             raise
         return held
-
-    def _add(self, piece: bytes) -> None:
-        self._file.write(piece)
-        self._md5.update(piece)
-        self._blake3.update(piece)
-        self.size += len(piece)
 
     @property
     def etag(self) -> str:
@@ -237,7 +236,7 @@ class _Held:
 
 
 class _Stream:
-    """Chunks of any size, taken by measure."""
+    """A stream of chunks, read by number of bytes."""
 
     def __init__(self, chunks: Iterator[bytes], path: RelPath) -> None:
         self._chunks = chunks
@@ -257,7 +256,7 @@ class _Stream:
             yield bytes(piece)
 
     def skip(self, size: int) -> None:
-        """Lets the next `size` bytes go by."""
+        """Skip the next `size` bytes."""
         for _ in self.take(size):
             pass
 
@@ -276,33 +275,33 @@ MISSING = frozenset({400, _NOT_FOUND, 409, 422})
 """To a manifest: a segment is not there, or is another. Ceph says 404, as where there is no container."""
 
 
-def put_segmented(placing: Preconditions, segments: Segments, item: WriteRequest) -> Done:
-    """Puts the item. Raises Unexpected, StoreError, and what the source raises."""
-    ground = placing.ground
+def put_segmented(preconditions: Preconditions, segments: Segments, item: WriteRequest) -> Done:
+    """Puts the item. Raises StaleError, StoreError, and what the source raises."""
+    context = preconditions.context
     ready = segments.upload(item)
-    before = placing.before(item)
+    before = preconditions.before(item)
     meta = meta_of(item, before.head, ready.digest, ready.etag)
-    if ground.offered.limits.hides_manifests:
+    if context.cluster.limits.hides_manifests:
         sent = segments.companions.put(ready.manifest, about=item.path)
         meta |= metadata.referring(reference(ready.manifest), ready.etag)
         ready = replace(ready, sent=ready.sent + sent)
-    reply = segments.publish(ground.name(item.path), ready, meta=meta, only_new=before.heeded)
-    if reply.status == _NOT_FOUND and container(ground.objects.connection, ground.place) is None:
-        raise NotFound(f"the container {ground.place.container} is not there", path=item.path)
+    reply = segments.publish(context.name(item.path), ready, meta=meta, only_new=before.heeded)
+    if reply.status == _NOT_FOUND and container(context.objects.connection, context.place) is None:
+        raise NotFound(f"the container {context.place.container} is not there", path=item.path)
     if reply.status in MISSING:
         segments.forget(item)
         raise TransientError(f"{printable(item.path)}: a segment of it is gone or another", path=item.path)
     taken(item, reply)
-    head = placing.after(item, ready.etag)
-    placing.rescue(item, head)
+    head = preconditions.after(item, ready.etag)
+    preconditions.rescue(item, head)
     segments.agreed(item, ready)
-    done = ground.made(item.path, head, digest=ready.digest)
+    done = context.made(item.path, head, digest=ready.digest)
     return replace(done, method=ready.method, sent=ready.sent, received=ready.received)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """A content of which every part is in the cluster; nothing names it yet."""
+    """A content whose segments are all stored; no manifest names them yet."""
 
     manifest: Manifest
     digest: bytes
@@ -320,12 +319,12 @@ class Segments:
     """Uploads for one root. `cache`: a private folder for sketches and manifests; None: nothing is kept."""
 
     def __init__(
-        self, ground: SwiftContext, *, cache: Path | None, thresholds: LayoutLimits | None = None
+        self, context: SwiftContext, *, cache: Path | None, thresholds: LayoutLimits | None = None
     ) -> None:
-        self.ground = ground
+        self.context = context
         self.thresholds = thresholds or LayoutLimits()
-        self.keeper = BlockIndexService(cache / "sketches", ground.clock) if cache is not None else None
-        self.companions = Companions(ground.objects.connection, self.container)
+        self.keeper = BlockIndexService(cache / "sketches", context.clock) if cache is not None else None
+        self.companions = Companions(context.objects.connection, self.container)
         self._lock = threading.Lock()
         self._stands: bool | None = None
         self.manifests = Manifests(cache / "manifests" if cache is not None else None)
@@ -333,12 +332,12 @@ class Segments:
     @property
     def container(self) -> str:
         """Where the segments are."""
-        return self.ground.place.container + SUFFIX
+        return self.context.place.container + SUFFIX
 
     def wanted(self, item: WriteRequest) -> bool:
         """Whether this file is put as segments. Raises what asking for limits does."""
         large = item.kind is Kind.FILE and item.size >= self.thresholds.worth
-        if not large or self.ground.offered.limits.dialect is None:
+        if not large or self.context.cluster.limits.features is None:
             return False
         with self._lock:
             if self._stands is None:
@@ -347,7 +346,7 @@ class Segments:
 
     def _made(self) -> bool:
         """The segments' container is there by now; or we may not make it, and files go as single objects."""
-        connection, place = self.ground.objects.connection, ContainerPath(container=self.container)
+        connection, place = self.context.objects.connection, ContainerPath(container=self.container)
         try:
             if container(connection, place) is None:
                 connection.ask(Call(method="PUT", path=place.url(), body=b""))
@@ -356,21 +355,21 @@ class Segments:
         return True
 
     def upload(self, item: WriteRequest) -> Ready:
-        """Everything but the manifest. Raises ChangedUnderUs, StoreError."""
+        """Upload everything but the manifest. Raises ChangedUnderUs, StoreError."""
         if item.source is None:
             raise Unholdable(f"{printable(item.path)}: no content", path=item.path)
-        dialect = self.ground.offered.limits.dialect
-        assert dialect is not None
+        features = self.context.cluster.limits.features
+        assert features is not None
         found = self._old(item)
-        return self._whole(item, dialect) if found is None else self._changed(item, dialect, *found)
+        return self._whole(item, features) if found is None else self._changed(item, features, *found)
 
     def publish(self, name: str, ready: Ready, *, meta: metadata.Meta, only_new: bool) -> SwiftReply:
         """The manifest takes the name. Statuses as of `Objects.put`, and `MISSING`."""
-        place, body = self.ground.place, ready.manifest.encoded()
+        place, body = self.context.place, ready.manifest.encoded()
         headers = {**metadata.headers_of(meta), "Accept": "application/json"}
         headers |= {"If-None-Match": "*"} if only_new else {}
-        dialect = self.ground.offered.limits.dialect
-        if dialect is not None and dialect.ranges:
+        features = self.context.cluster.limits.features
+        if features is not None and features.ranges:
             headers["ETag"] = ready.etag
         call = Call(
             method="PUT",
@@ -382,30 +381,33 @@ class Segments:
             about=place.path(name),
             seconds=READ_SECONDS + _PER_SEGMENT * len(ready.manifest.parts),
         )
-        return self.ground.objects.connection.ask(call)
+        return self.context.objects.connection.ask(call)
 
     def forget(self, item: WriteRequest) -> None:
-        """The old content is not in the cluster as it was: the next try sends the file whole."""
+        """Forget the block index of the old content.
+
+        Its segments are gone, so the next attempt sends everything.
+        """
         if self.keeper is not None and item.expected is not None:
             self.keeper.drop(item.expected.digest, unless=None)
 
     def agreed(self, item: WriteRequest, ready: Ready) -> None:
-        """What the next delta needs is kept."""
+        """Store the manifest and the block index for the next delta."""
         before = item.expected.digest if item.expected is not None else None
         self.manifests.keep(ready.digest, ready.manifest, instead=before)
         if self.keeper is not None:
             self.keeper.keep(ready.sketch, ready.digest)
             self.keeper.drop(before, unless=ready.digest)
 
-    def _whole(self, item: WriteRequest, dialect: SloFeatures) -> Ready:
-        read = _Read(item)
-        chunks = iter(read)
+    def _whole(self, item: WriteRequest, features: SloFeatures) -> Ready:
+        content = HashedUpload(item)
+        chunks = content.chunks()
         watched = self.keeper.watched(chunks, None, item.size) if self.keeper is not None else None
-        steps = fresh(item.size, dialect, suited(self.thresholds, dialect))
+        steps = fresh(item.size, features, suited(self.thresholds, features))
         manifest, sent = self._uploaded(item, steps, chunks if watched is None else iter(watched))
         return Ready(
             manifest=manifest,
-            digest=read.digest,
+            digest=content.digest,
             sketch=watched.sketch if watched is not None else None,
             method=Method.WHOLE,
             sent=sent,
@@ -413,16 +415,16 @@ class Segments:
         )
 
     def _changed(
-        self, item: WriteRequest, dialect: SloFeatures, sketch: BlockIndex, old: Manifest, received: int
+        self, item: WriteRequest, features: SloFeatures, sketch: BlockIndex, old: Manifest, received: int
     ) -> Ready:
-        """The file is read twice: to find out what is new, and to send that."""
+        """Upload the changed parts. The file is read twice: to find what is new, and to send it."""
         from syncer.delta.indexed_delta import difference
 
-        made = difference(sketch, iter(_Read(item)), workers=available_cpus())
+        made = difference(sketch, HashedUpload(item).chunks(), workers=available_cpus())
         changes = gathered(made)
-        steps = planned(old, changes, dialect=dialect, thresholds=suited(self.thresholds, dialect))
-        again = _Read(item)
-        manifest, sent = self._uploaded(item, steps, iter(again))
+        steps = planned(old, changes, features=features, thresholds=suited(self.thresholds, features))
+        again = HashedUpload(item)
+        manifest, sent = self._uploaded(item, steps, again.chunks())
         if again.digest != made.digest:
             raise ChangedUnderUs(f"{printable(item.path)} changed while it was sent", path=item.path)
         kept = any(isinstance(step, Segment) for step in steps)
@@ -438,12 +440,15 @@ class Segments:
     def _uploaded(
         self, item: WriteRequest, steps: Sequence[Step], chunks: Iterator[bytes]
     ) -> tuple[Manifest, int]:
-        uploading = SegmentUpload(self.ground, item.path)
+        uploading = SegmentUpload(self.context, item.path)
         manifest = Manifest(parts=tuple(uploading.parts(steps, chunks)))
         return manifest, uploading.sent + len(manifest.encoded())
 
     def _old(self, item: WriteRequest) -> tuple[BlockIndex, Manifest, int] | None:
-        """What is kept of the content that is replaced, how it is laid out, and what asking for that cost."""
+        """Block index and manifest of the replaced content, and the bytes received for them.
+
+        None if unknown.
+        """
         old = item.expected
         if self.keeper is None or old is None or old.kind is not Kind.FILE:
             return None
@@ -454,7 +459,11 @@ class Segments:
         if manifest is None or not fits(manifest, old.version):
             found = self.layout(item.path, old.version)
             manifest, received = found if found is not None else (None, 0)
-        if manifest is None or manifest.size != old.size or not self._ours(manifest):
+        if manifest is None or manifest.size != old.size:
+            return None
+        # Only segments of our own making are reused: other tools overwrite and delete theirs.
+        start = f"{self.container}/{OURS}"
+        if not all(one.path.startswith(start) for one in manifest.segments):
             return None
         return sketch, manifest, received
 
@@ -462,24 +471,24 @@ class Segments:
         """What the object of this version is made of, and how many bytes came for it; None where that is not
         known, or it is another by now. Raises StoreError.
         """
-        objects, name = self.ground.objects, self.ground.place.name(path)
-        if self.ground.offered.limits.hides_manifests:
+        objects, name = self.context.objects, self.context.place.name(path)
+        if self.context.cluster.limits.hides_manifests:
             head = objects.head(name, newest=True)
             if head is None or head.version != version or not head.static:
                 return None
             if found := self.companions.of(head, about=path):
                 return found
-        return current(objects.connection, self.ground.place.url(name), version, about=path)
+        return current(objects.connection, self.context.place.url(name), version, about=path)
 
     def is_broken(self, path: RelPath, entry: Entry) -> bool:
         """Whether the object surely lacks a segment: on Ceph, whose listings are never late and where a HEAD
         fails only for the first one. A page of the listing tells of some hundred. Raises StoreError.
         """
-        if entry.size < self.thresholds.worth or not self.ground.offered.limits.is_ceph:
+        if entry.size < self.thresholds.worth or not self.context.cluster.limits.is_ceph:
             return False
         found = self.layout(path, entry.version)
         wanted = {one.path.partition("/")[2]: one for one in found[0].segments} if found is not None else {}
-        objects = Objects(self.ground.objects.connection, ContainerPath(container=self.container))
+        objects = Objects(self.context.objects.connection, ContainerPath(container=self.container))
         for folder in {name.rpartition("/")[0] + "/" for name in wanted}:
             marker = ""
             while rows := objects.rows(prefix=folder, marker=marker):
@@ -489,33 +498,3 @@ class Segments:
                         del wanted[row.name]
                 marker = rows[-1].name
         return bool(wanted)
-
-    def _ours(self, manifest: Manifest) -> bool:
-        """Whether all segments are of our making: other tools overwrite and delete theirs."""
-        start = f"{self.container}/{OURS}"
-        return all(one.path.startswith(start) for one in manifest.segments)
-
-
-class _Read:
-    """A source read to its end, of the length that was planned on; `digest` is known then."""
-
-    def __init__(self, item: WriteRequest) -> None:
-        self._item = item
-        self._hasher = blake3()
-
-    @property
-    def digest(self) -> bytes:
-        return self._hasher.digest()
-
-    def __iter__(self) -> Iterator[bytes]:
-        assert self._item.source is not None
-        left = self._item.size
-        for chunk in self._item.source.chunks():
-            left -= len(chunk)
-            if left < 0:
-                break
-            self._hasher.update(chunk)
-            yield chunk
-        if left:
-            path = self._item.path
-            raise ChangedUnderUs(f"{printable(path)}: another length than planned on", path=path)

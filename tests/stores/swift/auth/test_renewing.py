@@ -107,8 +107,8 @@ def test_who_waits_for_a_login_that_fails_hears_of_it_without_another(
 
 def waiting(door: RenewingTokenProvider) -> int:
     """How many threads wait for the login under way."""
-    assert door._flight is not None
-    return len(door._flight._condition._waiters)  # type: ignore[attr-defined]
+    assert door._login_in_progress is not None
+    return len(door._login_in_progress._condition._waiters)  # type: ignore[attr-defined]
 
 
 def test_who_comes_late_with_an_old_token_gets_the_new_one(

@@ -25,11 +25,11 @@ def crossed(bench: Bench, method: str) -> int:
 
 
 def test_the_usual_segments_are_a_mebibyte_and_a_large_file_fits_into_a_manifest() -> None:
-    dialect = SloFeatures(ranges=False, inline=False, parts=1000)
-    usual = suited(LayoutLimits(), dialect)
-    assert segment_size(64 * MIB, dialect, usual) == MIB
+    features = SloFeatures(ranges=False, inline=False, parts=1000)
+    usual = suited(LayoutLimits(), features)
+    assert segment_size(64 * MIB, features, usual) == MIB
     for size in (512 * MIB, 3 << 30, 100 << 30):
-        steps = fresh(size, dialect, usual)
+        steps = fresh(size, features, usual)
         assert len(steps) <= 501 and sum(step.size for step in steps) == size  # type: ignore[union-attr]
 
 

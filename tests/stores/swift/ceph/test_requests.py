@@ -36,8 +36,8 @@ def test_ceph_is_told_from_swift(rgw: Rgw, rig: SwiftRig) -> None:
         Connection(tempauth_door(rgw), clock=rig.clock), ContainerPath(container="any")
     ).limits
     assert limits.is_ceph and limits.hides_manifests and limits.bulk_delete == 1000
-    assert limits.dialect is not None and not limits.dialect.ranges and not limits.dialect.inline
-    assert limits.dialect.parts == 1000
+    assert limits.features is not None and not limits.features.ranges and not limits.features.inline
+    assert limits.features.parts == 1000
 
 
 def test_many_deletions_go_by_bulk(rgw: Rgw, rig: SwiftRig) -> None:
