@@ -19,7 +19,6 @@ from syncer.state.schema import conflicts, failures, history, problems, runs, tr
 
 # -- runs and history ---------------------------------------------------------------------------------
 
-GET_RUNS: Final = select(runs).order_by(runs.c.id.desc()).limit(bindparam("limit"))
 GET_RUN: Final = select(runs).where(runs.c.id == bindparam("id"))
 DELETE_RUNS_BEFORE: Final = delete(runs).where(runs.c.id < bindparam("id"))
 # Finished runs without an action and without an error, with numbers in (after, until].

@@ -171,9 +171,7 @@ class RunHistory:
 
     def runs(self, limit: int = KEPT_RUNS) -> tuple[Run, ...]:
         """The newest runs, newest first."""
-        from syncer.state import core_queries
-
-        return tuple(_run(row) for row in self._database.select(core_queries.GET_RUNS, {"limit": limit}))
+        return tuple(_run(row) for row in self._database.select(queries.GET_RUNS, {"limit": limit}))
 
     def run(self, number: int) -> Run | None:
         """The run with a number, None if it is not known (any more)."""

@@ -101,6 +101,11 @@ END_RUN: Final = (
 )
 DELETE_RUN: Final = "DELETE FROM runs WHERE id = :id"
 NEWEST_RUN: Final = "SELECT max(id) FROM runs"
+# For `status`, which people run often: it would take 0.2 s longer with SQLAlchemy.
+GET_RUNS: Final = (
+    "SELECT id, trigger, started_ns, ended_ns, result, exit_code, message, uploaded, downloaded, deleted, "
+    "moved, conflicts, bytes_sent, bytes_received FROM runs ORDER BY id DESC LIMIT :limit"
+)
 ADD_HISTORY: Final = (
     "INSERT INTO history (run, action, path, other, reason, result, method, size, sent, received, "
     "message, digest) VALUES (:run, :action, :path, :other, :reason, :result, :method, :size, :sent, "
