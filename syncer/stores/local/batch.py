@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from os import stat_result
 from types import TracebackType
@@ -83,6 +85,23 @@ def _rename_free(fs: FileSystem, name: str, dir_fd: int, new: str, new_dir_fd: i
     if exists(fs, new, new_dir_fd):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new)
     fs.rename(name, dir_fd, new, new_dir_fd)  # RACE: a file made here just now is replaced
+
+
+_NAME_LOCKS = tuple(threading.RLock() for _ in range(64))  # shared by all folders of the process
+
+
+def name_lock(fs: FileSystem, dir_fd: int, name: str) -> AbstractContextManager[object]:
+    """The lock of one name in one directory, for the step in which its file is exchanged and compared.
+
+    Three writers of one name that exchange, compare and exchange back in turn can leave the content of a refused
+    one under the name, and that of the accepted one in the trash. So the writers of this process (the clients of
+    one server) take turns. Names share locks; no second one may be taken while one is held.
+
+    RACE: writers in several processes, three of them within the two exchanges: all contents are kept, but the
+    name may end with another one than was accepted.
+    """
+    st = fs.fstat(dir_fd)
+    return _NAME_LOCKS[hash((st.st_dev, st.st_ino, name)) % len(_NAME_LOCKS)]
 
 
 def exists(fs: FileSystem, name: str, dir_fd: int) -> bool:

@@ -21,6 +21,7 @@ from syncer.stores.local.batch import (
     drop_quietly,
     in_order,
     is_same,
+    name_lock,
     rename_noreplace,
     runs,
     stat_if_unchanged,
@@ -94,7 +95,8 @@ class _Deletion:
 
     def _remove(self, index: int, item: DeleteRequest) -> None:
         dir_fd, name = self._cursor.parent(item.path)
-        put_away(self._ground, self._session, dir_fd, name, item.path, self._seen[index])
+        with name_lock(self._ground.fs, dir_fd, name):
+            put_away(self._ground, self._session, dir_fd, name, item.path, self._seen[index])
         self._outcomes.touched(index, item.path)
 
 
@@ -178,7 +180,8 @@ def make(ground: FolderRoot, trash: Trash, items: Sequence[MkdirRequest]) -> Res
 def _make(ground: FolderRoot, cursor: DirectoryCursor, session: TrashSession, item: MkdirRequest) -> None:
     dir_fd, name = cursor.parent(item.path)
     if item.replaces is not None and item.replaces.kind is not Kind.DIRECTORY:
-        return _replace(ground, session, dir_fd, name, item.path, item.replaces)
+        with name_lock(ground.fs, dir_fd, name):
+            return _replace(ground, session, dir_fd, name, item.path, item.replaces)
     try:
         _mkdir(ground, name, dir_fd, item.path)
     except FileExistsError:

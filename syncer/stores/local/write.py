@@ -31,6 +31,7 @@ from syncer.stores.local.batch import (
     drop_quietly,
     in_order,
     is_same,
+    name_lock,
     refuse_private,
     rename_noreplace,
     stat_afresh,
@@ -352,7 +353,8 @@ class _Batch:
         if staged.old is None:
             place_new(self._ground, staged, name, directory_fd)
         else:
-            Replacement(self._ground, staged, name, directory_fd, self._session).make()
+            with name_lock(self._fs, directory_fd, name):
+                Replacement(self._ground, staged, name, directory_fd, self._session).make()
         self._outcomes.touched(index, staged.item.path)
         named = stat_afresh(self._fs, name, directory_fd)
         # RACE: a write just before that stat which restores size and mtime
