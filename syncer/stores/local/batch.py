@@ -93,9 +93,9 @@ _NAME_LOCKS = tuple(threading.RLock() for _ in range(64))  # shared by all folde
 def name_lock(fs: FileSystem, dir_fd: int, name: str) -> AbstractContextManager[object]:
     """The lock of one name in one directory, for the step in which its file is exchanged and compared.
 
-    Three writers of one name that exchange, compare and exchange back in turn can leave the content of a refused
-    one under the name, and that of the accepted one in the trash. So the writers of this process (the clients of
-    one server) take turns. Names share locks; no second one may be taken while one is held.
+    Three writers of one name that exchange, compare and exchange back in turn can leave the content of a
+    refused one under the name, and that of the accepted one in the trash. So the writers of this process (the
+    clients of one server) take turns. Names share locks; no second one may be taken while one is held.
 
     RACE: writers in several processes, three of them within the two exchanges: all contents are kept, but the
     name may end with another one than was accepted.
