@@ -44,3 +44,15 @@ def exists(guard: str) -> bool:
         if path.exists()
         for node in ast.walk(ast.parse(path.read_bytes()))
     )
+
+
+def test_every_module_that_a_page_names_is_there() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    roots = (ROOT, ROOT / "syncer", ROOT / "syncer" / "engine", ROOT / "tests")
+    named = {
+        (page.name, path)
+        for page in pages
+        for path in re.findall(r"`([a-z_]+(?:/[a-z_]+)+\.py)`", page.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 30
+    assert [one for one in sorted(named) if not any((root / one[1]).exists() for root in roots)] == []
