@@ -1,0 +1,131 @@
+"""Carries out the plan of a delta upload: helper objects, parts, Complete, and the helpers' removal.
+
+The object keeps its old content until Complete, and has all of the new one afterwards. A process that dies
+leaves helpers and an unfinished upload behind, which `garbage` finds by name and age; nothing else refers
+to them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, wait
+from contextlib import suppress
+from typing import TypeVar
+
+from syncer.errors import StoreError
+from syncer.stores.s3.delta import HelperObject, HelperRange, NewRange, OldRange, PartSource, UploadPlan
+from syncer.stores.s3.multipart import MultipartUploads, UploadedPart
+from syncer.stores.s3.objects import CopySource, S3Bucket, WrittenObject
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+Read = Callable[[int, int], bytes]  # start and length in the new content
+
+
+class DeltaUpload:
+    """One new version of one object. `helpers`: the folder for helper objects, ending in a slash.
+
+    `source` is the old version, pinned by version id or ETag where the service heeds that; where it does
+    not, the caller looks at the object right before (`before_complete`) and verifies it afterwards.
+    """
+
+    def __init__(
+        self, bucket: S3Bucket, *, key: str, source: CopySource, plan: UploadPlan, read: Read, helpers: str
+    ) -> None:
+        self._bucket = bucket
+        self._uploads = MultipartUploads(bucket)
+        self._key = key
+        self._source = source
+        self._plan = plan
+        self._read = read
+        self._folder = f"{helpers}{secrets.token_hex(8)}/"
+
+    def run(
+        self,
+        *,
+        meta: Mapping[str, str],
+        content_type: str = "application/octet-stream",
+        conditions: Mapping[str, str] | None = None,
+        before_complete: Callable[[], None] = lambda: None,
+        executor: Executor | None = None,
+    ) -> WrittenObject:
+        """Raises PreconditionFailed where the source or the object is another one by now, NotFound, …
+
+        `executor` makes independent chains of helpers, and the parts, at the same time.
+        """
+        upload = ""
+        try:
+            _each(executor, self._chain, self._chains())
+            upload = self._uploads.create(self._key, meta=meta, content_type=content_type)
+            numbered = list(enumerate(self._plan.parts, 1))
+            parts = _each(executor, lambda item: self._part(self._key, upload, *item), numbered)
+            before_complete()
+            made = self._uploads.complete(self._key, upload, parts, conditions=conditions)
+        except BaseException:
+            with suppress(StoreError):
+                if upload:
+                    self._uploads.abort(self._key, upload)
+            self._clean()
+            raise
+        self._clean()
+        return made
+
+    def _chains(self) -> list[list[int]]:
+        """Numbers of helpers; each list is one chain, to be made in its order."""
+        chains: list[list[int]] = []
+        for number, helper in enumerate(self._plan.helpers):
+            if isinstance(helper.base, HelperRange):
+                chains[-1].append(number)  # the planner finishes a chain before it begins the next one
+            else:
+                chains.append([number])
+        return chains
+
+    def _chain(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._make(self._name(number), self._plan.helpers[number])
+
+    def _make(self, name: str, helper: HelperObject) -> None:
+        upload = self._uploads.create(name)
+        try:
+            parts = [self._part(name, upload, 1, helper.base), self._part(name, upload, 2, helper.tail)]
+            self._uploads.complete(name, upload, parts)
+        except BaseException:
+            with suppress(StoreError):
+                self._uploads.abort(name, upload)
+            raise
+
+    def _part(self, key: str, upload: str, number: int, part: PartSource) -> UploadedPart:
+        match part:
+            case NewRange(start, length):
+                return self._uploads.send(key, upload, number, self._read(start, length))
+            case OldRange(start, length):
+                return self._uploads.copy(key, upload, number, self._source, start, length)
+            case HelperRange(helper, start, length):
+                source = CopySource(key=self._name(helper))
+                return self._uploads.copy(key, upload, number, source, start, length)
+
+    def _name(self, helper: int) -> str:
+        return f"{self._folder}{helper}"
+
+    def _clean(self) -> None:
+        with suppress(StoreError):
+            self._bucket.delete_many([(self._name(number), "") for number in range(len(self._plan.helpers))])
+
+
+def _each(
+    executor: Executor | None, function: Callable[[ItemT], ResultT], items: Sequence[ItemT]
+) -> list[ResultT]:
+    """The results in order. All calls are over when it returns or raises.
+
+    So nothing is cleaned away while another thread still makes a helper or sends a part.
+    """
+    if executor is None:
+        return [function(item) for item in items]
+    futures = [executor.submit(function, item) for item in items]
+    try:
+        return [future.result() for future in futures]
+    finally:
+        for future in futures:
+            future.cancel()
+        wait(futures)
