@@ -31,11 +31,18 @@ def s3_server(running_s3_server: S3Server) -> Iterator[S3Server]:
     running_s3_server.control.reset()
 
 
+class Impatient(SystemClock):
+    """Does not wait between two tries of a request."""
+
+    def sleep(self, seconds: float) -> None:
+        del seconds
+
+
 def client(server: S3Server, bucket: str) -> S3Client:
     """A client of Syncer's with the server's keys."""
     location = locate(provider="other", endpoint=server.endpoint, region=server.region)
     keys = StaticCredentials(server.access_key, lambda: server.secret_key)
-    return S3Client(location, bucket, keys, clock=SystemClock(), account="s3")
+    return S3Client(location, bucket, keys, clock=Impatient(), account="s3")
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ part of a multipart upload). Whether another request took effect is for the call
 from __future__ import annotations
 
 import hashlib
+import re
+import threading
 from base64 import b64encode
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -139,6 +141,8 @@ class S3Client:
         self._ca_file = ca_file
         self._connections = connections
         self._transport: tuple[Any, dict[str, Any]] | None = None
+        self._lock = threading.Lock()
+        self._region_followed = False
 
     def ask(self, call: S3Request) -> S3Response:
         """The answer with status 2xx, or one of `accept`, read to its end.
@@ -209,14 +213,16 @@ class S3Client:
         return code, fields.get("Message", "")[:1000], region
 
     def _moved(self, region: str) -> bool:
-        """Signs for the bucket's true region from now on; False where that was done already."""
-        if region == self._signer.region or not region.replace("-", "").isalnum() or len(region) > 64:
-            return False
-        old, self._signer.region = self._signer.region, region
-        host = self._url
-        if f".{old}.amazonaws.com" in host:  # only AWS names the region in a host that follows from it
-            self._url = host.replace(f".{old}.amazonaws.com", f".{region}.amazonaws.com")
-            self.close()
+        """Signs for the bucket's true region from now on; False where that was done already, and in vain."""
+        with self._lock:
+            if region == self._signer.region:
+                return False
+            if self._region_followed or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", region):
+                return False
+            self._region_followed = True
+            old, self._signer.region = self._signer.region, region
+            # Only AWS names the region in a host that follows from it; the pool takes any host.
+            self._url = self._url.replace(f".{old}.amazonaws.com", f".{region}.amazonaws.com")
         return True
 
     # -- one request ---------------------------------------------------------------
@@ -268,16 +274,17 @@ class S3Client:
 
     def _connected(self) -> tuple[Any, dict[str, Any]]:
         """The adapter with its pool, and what the environment says of proxies and certificates."""
-        if self._transport is None:
-            from syncer.stores.http.adapter import Session
+        with self._lock:
+            if self._transport is None:
+                from syncer.stores.http.adapter import Session
 
-            session = Session(connections=self._connections)
-            settings: dict[str, Any] = dict(
-                session.merge_environment_settings(self._url, {}, True, self._ca_file or True, None)
-            )
-            settings.pop("stream", None)
-            self._transport = (session.get_adapter(self._url), settings)
-        return self._transport
+                session = Session(connections=self._connections)
+                settings: dict[str, Any] = dict(
+                    session.merge_environment_settings(self._url, {}, True, self._ca_file or True, None)
+                )
+                settings.pop("stream", None)
+                self._transport = (session.get_adapter(self._url), settings)
+            return self._transport
 
 
 def encoded(query: Sequence[tuple[str, str]]) -> str:

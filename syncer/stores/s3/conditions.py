@@ -40,6 +40,7 @@ class BucketConditions:
     part_source_match: EtagForm = EtagForm.NONE  # of UploadPartCopy
     get_match: bool = False
     atomic: bool = False
+    copied_part_md5: bool = False  # the ETag of a copied part is the MD5 of its content (not on SeaweedFS)
 
     def document(self) -> dict[str, str | bool]:
         """For a file; `of` reads it."""
@@ -97,14 +98,14 @@ class _Probe:
         self._bucket = bucket
         self._uploads = MultipartUploads(bucket)
         self._key, self._absent, self._other = f"{stem}/a", f"{stem}/b", f"{stem}/c"
-        self._versions: list[tuple[str, str]] = []
+        self._stem = stem
         self._attempt = 0
 
     def run(self) -> BucketConditions:
         bucket = self._bucket
-        self._write()
-        atomic = not self._is_openstack()
         try:
+            self._write()
+            atomic = not self._is_openstack()
             conditions = BucketConditions(
                 atomic=atomic,
                 put_new=self._refused(lambda: self._put(self._key, if_new()))
@@ -119,6 +120,7 @@ class _Probe:
                 get_match=self._refused(lambda: bucket.get(self._key, etag=_WRONG).close())
                 and self._taken(lambda: bucket.get(self._key, etag=self._write()).close()),
                 delete_match=self._form(self._delete_if),
+                copied_part_md5=self._has_part_md5(),
             )
         finally:
             self._clean()
@@ -170,9 +172,7 @@ class _Probe:
         return _CONTENT + str(self._attempt).encode()
 
     def _put(self, key: str, conditions: Mapping[str, str]) -> str:
-        made = self._bucket.put(key, self._content(), conditions=conditions)
-        self._versions.append((key, made.version))
-        return made.etag
+        return self._bucket.put(key, self._content(), conditions=conditions).etag
 
     def _put_if(self, wanted: str) -> None:
         self._put(self._key, {"If-Match": wanted})
@@ -181,30 +181,37 @@ class _Probe:
         upload = self._uploads.create(self._key)
         try:
             part = self._uploads.send(self._key, upload, 1, self._content())
-            made = self._uploads.complete(self._key, upload, [part], conditions=conditions)
+            self._uploads.complete(self._key, upload, [part], conditions=conditions)
         except BaseException:
             self._uploads.abort(self._key, upload)
             raise
-        self._versions.append((self._key, made.version))
 
     def _copy(self, conditions: Mapping[str, str]) -> None:
         self._bucket.put(self._other, self._content())
-        made = self._bucket.copy(CopySource(key=self._other), self._key, conditions=conditions)
-        self._versions.append((self._key, made.version))
+        self._bucket.copy(CopySource(key=self._other), self._key, conditions=conditions)
 
     def _copy_from(self, wanted: str, *, part: bool) -> None:
         """Copies our object elsewhere, if it has the wanted ETag, which stands here as the header's value."""
         form = EtagForm.QUOTED if wanted.startswith('"') else EtagForm.BARE
         source = CopySource(key=self._key, etag=wanted.strip('"'), form=form)
         if not part:
-            made = self._bucket.copy(source, self._other)
-            self._versions.append((self._other, made.version))
+            self._bucket.copy(source, self._other)
             return
         upload = self._uploads.create(self._other)
         try:
             self._uploads.copy(self._other, upload, 1, source, 0, 10)
         finally:
             self._uploads.abort(self._other, upload)
+
+    def _has_part_md5(self) -> bool:
+        content = self._content()
+        self._bucket.put(self._key, content)
+        upload = self._uploads.create(self._other)
+        try:
+            part = self._uploads.copy(self._other, upload, 1, CopySource(key=self._key), 1, 10)
+        finally:
+            self._uploads.abort(self._other, upload)
+        return part.etag == md5_etag(content[1:11])
 
     def _delete_if(self, wanted: str) -> None:
         self._bucket.delete(self._key, conditions={"If-Match": wanted})
@@ -214,10 +221,12 @@ class _Probe:
         return "x-trans-id" in {name.lower() for name in reply.headers}
 
     def _clean(self) -> None:
-        """All versions that were made; what cannot be removed now is garbage that `gc` knows by its name."""
-        with suppress(StoreError):
-            for key in (self._key, self._absent, self._other):
+        """All that was made, in a versioned bucket with its versions and delete markers.
+
+        What cannot be removed now is garbage, which `gc` knows by its name.
+        """
+        for key in (self._key, self._absent, self._other):
+            with suppress(StoreError):
                 self._bucket.delete(key)
-            for key, version in self._versions:
-                if version:
-                    self._bucket.delete(key, version=version)
+        with suppress(StoreError):
+            self._bucket.delete_many([(row.key, row.version) for row in self._bucket.versions(self._stem)])

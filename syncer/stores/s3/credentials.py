@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 
 from syncer.errors import AuthError, ConfigError
@@ -115,17 +116,26 @@ class Signer:
 
         The URL is signed as it stands: its path and query are percent-encoded already.
         """
-        _load()
-        from botocore.auth import S3SigV4Auth
+        auth = _auth_class()
         from botocore.awsrequest import AWSRequest
 
-        class Auth(S3SigV4Auth):  # type: ignore[misc] # botocore has no annotations
-            def payload(self, request: Any) -> str:
-                return payload
-
         request = AWSRequest(method=method, url=url, headers=dict(headers))
-        Auth(self._provider.current(), "s3", self.region).add_auth(request)
+        request.context["payload"] = payload
+        auth(self._provider.current(), "s3", self.region).add_auth(request)
         return dict(request.headers.items())
+
+
+@cache
+def _auth_class() -> Any:
+    """botocore's signer of S3 requests, for a payload whose digest is known already."""
+    _load()
+    from botocore.auth import S3SigV4Auth
+
+    class Auth(S3SigV4Auth):  # type: ignore[misc] # botocore has no annotations
+        def payload(self, request: Any) -> str:
+            return str(request.context["payload"])
+
+    return Auth
 
 
 def _load() -> None:

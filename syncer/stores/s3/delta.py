@@ -19,6 +19,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from syncer.delta.format import Command, Copy
+
 MIB = 1 << 20
 
 
@@ -144,6 +146,18 @@ def plan(
             return None
     whole = size / line.bandwidth + (2 + -(-size // limits.sent_part)) * line.latency
     return found if found.cost(line) < whole else None
+
+
+def pieces_of(commands: Iterable[Command]) -> Iterator[Piece]:
+    """The pieces that the commands of a delta (`indexed_delta.difference`) stand for, one for each."""
+    at = 0
+    for command in commands:
+        if isinstance(command, Copy):
+            yield OldRange(command.offset, command.size)
+            at += command.size
+        else:
+            yield NewRange(at, len(command.data))
+            at += len(command.data)
 
 
 def normalized(pieces: Iterable[Piece]) -> list[Piece]:

@@ -7,31 +7,42 @@ to them.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, wait
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
 from contextlib import suppress
-from typing import TypeVar
+from itertools import accumulate, count
 
-from syncer.errors import StoreError
+from syncer.errors import PreconditionFailed, StoreError
 from syncer.stores.s3.delta import HelperObject, HelperRange, NewRange, OldRange, PartSource, UploadPlan
-from syncer.stores.s3.multipart import MultipartUploads, UploadedPart
+from syncer.stores.s3.multipart import MultipartUploads, UploadedPart, run_all
 from syncer.stores.s3.objects import CopySource, S3Bucket, WrittenObject
 
-ItemT = TypeVar("ItemT")
-ResultT = TypeVar("ResultT")
+_PIECE = 1 << 20
 Read = Callable[[int, int], bytes]  # start and length in the new content
 
 
 class DeltaUpload:
     """One new version of one object. `helpers`: the folder for helper objects, ending in a slash.
 
-    `source` is the old version, pinned by version id or ETag where the service heeds that; where it does
-    not, the caller looks at the object right before (`before_complete`) and verifies it afterwards.
+    `source` is the old version, pinned by version id or ETag where the service heeds that. With
+    `check_parts` (`BucketConditions.copied_part_md5`) the ETag of each copied part is compared with the MD5
+    of what the new content has there, before Complete: so neither a source that changed meanwhile nor a
+    false match of the delta gets into the object, and the service vouches for every byte. Without it the
+    caller looks at the object right before (`before_complete`) and verifies its digest afterwards.
     """
 
     def __init__(
-        self, bucket: S3Bucket, *, key: str, source: CopySource, plan: UploadPlan, read: Read, helpers: str
+        self,
+        bucket: S3Bucket,
+        *,
+        key: str,
+        source: CopySource,
+        plan: UploadPlan,
+        read: Read,
+        helpers: str,
+        check_parts: bool = False,
     ) -> None:
         self._bucket = bucket
         self._uploads = MultipartUploads(bucket)
@@ -39,6 +50,7 @@ class DeltaUpload:
         self._source = source
         self._plan = plan
         self._read = read
+        self._check_parts = check_parts and bucket.options.etag_is_md5
         self._folder = f"{helpers}{secrets.token_hex(8)}/"
 
     def run(
@@ -56,10 +68,11 @@ class DeltaUpload:
         """
         upload = ""
         try:
-            _each(executor, self._chain, self._chains())
+            run_all(executor, self._chain, self._chains())
             upload = self._uploads.create(self._key, meta=meta, content_type=content_type)
-            numbered = list(enumerate(self._plan.parts, 1))
-            parts = _each(executor, lambda item: self._part(self._key, upload, *item), numbered)
+            starts = accumulate((part.length for part in self._plan.parts), initial=0)
+            placed = list(zip(count(1), starts, self._plan.parts, strict=False))
+            parts = run_all(executor, lambda item: self._checked(upload, *item), placed)
             before_complete()
             made = self._uploads.complete(self._key, upload, parts, conditions=conditions)
         except BaseException:
@@ -95,6 +108,20 @@ class DeltaUpload:
                 self._uploads.abort(name, upload)
             raise
 
+    def _checked(self, upload: str, number: int, start: int, part: PartSource) -> UploadedPart:
+        """A part of the new object, `start` bytes from its beginning."""
+        made = self._part(self._key, upload, number, part)
+        if self._check_parts and not isinstance(part, NewRange):
+            expected = hashlib.md5(usedforsecurity=False)
+            for at in range(start, start + part.length, _PIECE):
+                expected.update(self._read(at, min(_PIECE, start + part.length - at)))
+            if made.etag != expected.hexdigest():
+                raise PreconditionFailed(
+                    f"{self._key}: the old version on the service is not that of the delta",
+                    path=self._key,
+                )
+        return made
+
     def _part(self, key: str, upload: str, number: int, part: PartSource) -> UploadedPart:
         match part:
             case NewRange(start, length):
@@ -111,21 +138,3 @@ class DeltaUpload:
     def _clean(self) -> None:
         with suppress(StoreError):
             self._bucket.delete_many([(self._name(number), "") for number in range(len(self._plan.helpers))])
-
-
-def _each(
-    executor: Executor | None, function: Callable[[ItemT], ResultT], items: Sequence[ItemT]
-) -> list[ResultT]:
-    """The results in order. All calls are over when it returns or raises.
-
-    So nothing is cleaned away while another thread still makes a helper or sends a part.
-    """
-    if executor is None:
-        return [function(item) for item in items]
-    futures = [executor.submit(function, item) for item in items]
-    try:
-        return [future.result() for future in futures]
-    finally:
-        for future in futures:
-            future.cancel()
-        wait(futures)

@@ -7,8 +7,10 @@ that is neither completed nor aborted stays, and costs, until `gc` removes it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, wait
 from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import unquote
 
 from syncer.errors import TransientError
@@ -25,6 +27,9 @@ from syncer.stores.s3.objects import (
     result,
     version_of,
 )
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,3 +195,21 @@ def composite_etag(parts: Sequence[UploadedPart]) -> str:
 
 def _part(upload: str, number: int) -> tuple[tuple[str, str], ...]:
     return (("partNumber", str(number)), ("uploadId", upload))
+
+
+def run_all(
+    executor: Executor | None, function: Callable[[ItemT], ResultT], items: Sequence[ItemT]
+) -> list[ResultT]:
+    """The results in order; all calls are over when it returns or raises.
+
+    So no upload is aborted while another thread still sends a part of it, which would stay behind.
+    """
+    if executor is None:
+        return [function(item) for item in items]
+    futures = [executor.submit(function, item) for item in items]
+    try:
+        return [future.result() for future in futures]
+    finally:
+        for future in futures:
+            future.cancel()
+        wait(futures)

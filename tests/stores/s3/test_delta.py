@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncer.delta.block_index import BlockIndex
+from syncer.delta.indexed_delta import difference
 from syncer.stores.s3.delta import (
     LIMITS,
     MIB,
@@ -20,6 +22,7 @@ from syncer.stores.s3.delta import (
     Piece,
     UploadPlan,
     normalized,
+    pieces_of,
     plan,
 )
 
@@ -151,6 +154,19 @@ def test_on_a_line_with_much_bandwidth_and_latency_changed_runs_are_widened_inst
     assert made is not None
     assert not made.helpers
     assert 20 * 5 * MIB <= made.sent <= 22 * 6 * MIB
+
+
+def test_a_kept_block_index_leads_to_a_plan() -> None:
+    rng = random.Random(5)
+    old = rng.randbytes(32 * MIB)
+    new = (
+        old[: 9 * MIB] + b"inserted" + old[9 * MIB : 20 * MIB] + rng.randbytes(4096) + old[20 * MIB + 4096 :]
+    )
+    index = BlockIndex.of([old], size=len(old))
+    pieces = list(pieces_of(difference(index, iter([new]))))
+    made = plan(pieces, old_size=len(old), line=SLOW)
+    assert made is not None and made.sent < 16_000
+    assert carried_out(made, old, new, LIMITS) == new
 
 
 def test_what_is_quicker_sent_whole_has_no_plan() -> None:
