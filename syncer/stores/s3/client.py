@@ -186,13 +186,13 @@ class S3Client:
                 code, message, region = self._reason(got)
                 if region and self._moved(region):
                     continue
-                error = refusal(call.method, got.status, code, message, got.headers, call.about)
-                if not isinstance(error, TransientError):
-                    raise error
-                counted(error, call.request)
+                refused = refusal(call.method, got.status, code, message, got.headers, call.about)
+                if not isinstance(refused, TransientError):
+                    raise refused
+                counted(refused, call.request)
                 if not (is_throttled(got.status, code) or (harmless and got.status in MOMENTARY)):
-                    raise error
-                tries.wait(error, self.clock.sleep)
+                    raise refused
+                tries.wait(refused, self.clock.sleep)
 
     @staticmethod
     def _reason(got: S3Response | S3Stream) -> tuple[str, str, str]:

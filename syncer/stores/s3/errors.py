@@ -25,7 +25,7 @@ from syncer.errors import (
 # Refused before anything was done: any request may be sent again.
 THROTTLED_CODES = frozenset(
     {"SlowDown", "SlowDownRead", "SlowDownWrite", "Throttling", "ThrottlingException", "RequestLimitExceeded",
-     "TooManyRequests", "ServiceUnavailable"}
+     "TooManyRequests"}
 )  # fmt: skip
 MOMENTARY = frozenset({408, 425, 429, 499, 500, 502, 503, 504, 520, 529})
 _MOMENTARY_CODES = frozenset({"RequestTimeout", "InternalError", "BadDigest", "IncompleteBody",

@@ -14,6 +14,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from syncer.stores.s3.delta import NewRange, OldRange, Piece, normalized
 from syncer.wire.bounded_json import loads
@@ -79,7 +80,7 @@ class Recipe:
             text = unpacker.decompress(content, _UNPACKED)
             if unpacker.unconsumed_tail or not unpacker.eof:
                 return None
-            document = loads(text, most=_VALUES)
+            document: Any = loads(text, most=_VALUES)
             if document["version"] != _VERSION or document["size"] != size:
                 return None
             ancestors = tuple(_ancestor(row, size) for row in document["ancestors"])

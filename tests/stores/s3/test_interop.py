@@ -30,7 +30,9 @@ def environment(s3_server: S3Server, tmp_path: Path) -> dict[str, str]:
         "REGION": s3_server.region,
     }
     config = {f"RCLONE_CONFIG_X_{name}": value for name, value in words.items()}
-    return {**os.environ, **config, "RCLONE_CONFIG": str(tmp_path / "none.conf"), "HOME": str(tmp_path)}
+    # Of AWS_* variables, such as a CA bundle, this machine's own must not get in.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return {**own, **config, "RCLONE_CONFIG": str(tmp_path / "none.conf"), "HOME": str(tmp_path)}
 
 
 def rclone(environment: dict[str, str], *words: str) -> str:
