@@ -46,6 +46,7 @@ class StaticCredentials:
         self._keys: AwsKeys | None = None
 
     def current(self) -> AwsKeys:
+        """Raises what revealing the secret raises."""
         with self._lock:
             if self._keys is None:
                 token = self._token() if self._token else None

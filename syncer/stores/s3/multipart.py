@@ -23,6 +23,7 @@ from syncer.stores.s3.objects import (
     S3Bucket,
     WrittenObject,
     bare,
+    is_md5,
     iso_date_ns,
     result,
     version_of,
@@ -186,9 +187,12 @@ class MultipartUploads:
 def composite_etag(parts: Sequence[UploadedPart]) -> str:
     """The ETag of the object that Complete makes: MD5 of the parts' ETags in binary, a dash, their number.
 
+    "" where it cannot be told: SeaweedFS gives a part that is copied from a multipart object its ETag.
     True on all services that were measured, unless the object is encrypted by KMS or SSE-C. SeaweedFS
     gives a copied part the ETag of the whole source, and goes by that here, too.
     """
+    if not all(is_md5(part.etag) for part in parts):
+        return ""
     digests = b"".join(bytes.fromhex(part.etag) for part in sorted(parts, key=lambda part: part.number))
     return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
 

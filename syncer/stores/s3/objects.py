@@ -99,6 +99,7 @@ class CopySource:
     form: EtagForm = EtagForm.NONE
 
     def headers(self, bucket: str) -> dict[str, str]:
+        """The headers that name the source, percent-encoded, and the condition on it."""
         name = f"/{bucket}/{quoted_key(self.key)}"
         headers = {"x-amz-copy-source": f"{name}?versionId={self.version}" if self.version else name}
         if self.etag and self.form is not EtagForm.NONE:
@@ -371,6 +372,14 @@ def md5_etag(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
+def is_md5(etag: str) -> bool:
+    """Whether an ETag can be the MD5 of the content.
+
+    That of a multipart upload is not, nor, on SeaweedFS, that of some larger objects sent in one PUT.
+    """
+    return re.fullmatch(r"[0-9a-f]{32}", etag) is not None
+
+
 def http_date_ns(text: str) -> int:
     """A Last-Modified header in nanoseconds since 1970; 0 where it is none."""
     try:
@@ -380,6 +389,7 @@ def http_date_ns(text: str) -> int:
 
 
 def iso_date_ns(text: str) -> int:
+    """A time of a listing (ISO 8601) in nanoseconds since 1970; 0 where it is none."""
     try:
         found = datetime.fromisoformat(text)
         whole = int(found.replace(microsecond=0).timestamp())
@@ -416,9 +426,11 @@ def _next(document: xml.XmlDocument, name: str) -> str:
 
 
 def bare(etag: str) -> str:
+    """An ETag without its quotes."""
     return etag.removeprefix("W/").strip('"')
 
 
 def version_of(headers: Mapping[str, str]) -> str:
+    """The version id in the headers of an answer; "" for an object that has none ("null")."""
     found = headers.get("x-amz-version-id", "")
     return "" if found == "null" else found

@@ -19,6 +19,7 @@ from typing import Any
 from syncer.stores.s3.delta import NewRange, OldRange, Piece, normalized
 from syncer.wire.bounded_json import loads
 
+MAX_ANCESTORS = 20  # a machine that was away for more versions downloads the whole
 MAX_BYTES = 32 << 10  # of a companion; older ancestors are left out beyond that
 _UNPACKED = 4 << 20  # bytes of a companion that is read, unpacked
 _VALUES = 32 << 20  # bytes that its values may take in memory
@@ -55,7 +56,7 @@ class Recipe:
         parent = Ancestor(digest=self.digest, size=self.size, pieces=tuple(normalized(pieces)))
         older = (
             Ancestor(digest=one.digest, size=one.size, pieces=compose(parent.pieces, one.pieces))
-            for one in self.ancestors
+            for one in self.ancestors[: MAX_ANCESTORS - 1]
             if one.digest != digest  # it came back: nothing is downloaded for it
         )
         return Recipe(digest=digest, size=size, ancestors=(parent, *older))

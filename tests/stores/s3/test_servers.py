@@ -65,6 +65,8 @@ def test_a_stream_is_sent_without_being_held(bucket: S3Bucket) -> None:
 
 def test_names_are_kept_as_they_are(bucket: S3Bucket, s3_server: S3Server) -> None:
     names = NAMES if s3_server.mock else [*NAMES, "new\nline\r"]
+    if s3_server.kind == "seaweedfs":  # takes a backslash for a slash: `a\b` and `a/b` are one object there
+        names = [name for name in names if "\\" not in name]
     for name in names:
         bucket.put(name, name.encode())
     assert sorted(row.key for row in bucket.rows()) == sorted(names)
@@ -110,7 +112,8 @@ def test_a_multipart_upload_of_sent_and_copied_parts(bucket: S3Bucket) -> None:
     assert bucket.head("a") is None
     made = uploads.complete("a", upload, parts)
     head = bucket.head("a")
-    assert head is not None and head.etag == made.etag == composite_etag(parts)
+    assert head is not None and head.etag == made.etag
+    assert composite_etag(parts) in (made.etag, "")
     assert dict(head.meta) == {"mtime": "2"}
     with bucket.get("a", start=5 * MIB - 2) as answer:
         assert answer.read() == first[-2:] + b"tail"
