@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import unquote
+from urllib.parse import unquote_plus
 
 from syncer.errors import TransientError
 from syncer.stores.http.bodies import Body
@@ -169,7 +169,7 @@ class MultipartUploads:
             query += [("upload-id-marker", upload)] if upload else []
             with self._client.stream(S3Request(method="GET", query=query)) as answer:
                 document = xml.parse(answer.pieces(64 << 10), ("Upload",))
-            decode = unquote if document.fields.get("EncodingType") == "url" else str
+            decode = unquote_plus if document.fields.get("EncodingType") == "url" else str
             for row in document.of("Upload"):
                 begun = iso_date_ns(row.get("Initiated", ""))
                 yield UnfinishedUpload(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from urllib.parse import unquote
+from urllib.parse import unquote_plus
 
 from syncer.errors import PermanentError, StoreError, TransientError
 from syncer.stores.http.bodies import Body
@@ -149,7 +149,7 @@ class S3Bucket:
         query += [("delimiter", delimiter)] if delimiter else []
         query += [("continuation-token", token)] if token else [("start-after", after)] if after else []
         document = self._listed(query, ("Contents", "CommonPrefixes"))
-        decode = unquote if document.fields.get("EncodingType") == "url" else str
+        decode = unquote_plus if document.fields.get("EncodingType") == "url" else str
         return ObjectPage(
             rows=tuple(_row(row, decode(row.get("Key", ""))) for row in document.of("Contents")),
             prefixes=tuple(decode(row.get("Prefix", "")) for row in document.of("CommonPrefixes")),
@@ -176,7 +176,7 @@ class S3Bucket:
             query += [("key-marker", key)] if key else []
             query += [("version-id-marker", version)] if version else []
             document = self._listed(query, ("Version", "DeleteMarker"))
-            decode = unquote if document.fields.get("EncodingType") == "url" else str
+            decode = unquote_plus if document.fields.get("EncodingType") == "url" else str
             for kind, row in document.rows:
                 yield _row(row, decode(row.get("Key", "")), deleted=kind == "DeleteMarker")
             if document.fields.get("IsTruncated") != "true":

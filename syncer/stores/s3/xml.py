@@ -1,7 +1,8 @@
 """XML of the S3 API: answers parsed as a stream within bounds, and the documents that requests carry.
 
 Answers come from another machine. A DOCTYPE is refused, so no entity can be defined; depth, number and
-length of fields are bounded; names in a listing may be percent-encoded (`encoding-type=url`).
+length of fields are bounded. Names in a listing are percent-encoded (`encoding-type=url`), a blank as `+`
+on some services.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ OLD, YOUNG = NOW - GRACE_NS - 1, NOW - GRACE_NS + 1
 ETAG, OTHER = "0" * 32 + "-2", "1" * 32 + "-2"
 
 
-def row(key: str, *, modified_ns: int = OLD, etag: str = "2" * 32, deleted: bool = False) -> ObjectRow:
-    return ObjectRow(key=key, size=1, etag=etag, modified_ns=modified_ns, deleted=deleted)
+def row(key: str, *, modified_ns: int = OLD, etag: str = "2" * 32, latest: bool = True) -> ObjectRow:
+    return ObjectRow(key=key, size=1, etag=etag, modified_ns=modified_ns, latest=latest)
 
 
 def found(ours: list[ObjectRow], objects: list[ObjectRow]) -> list[str]:
@@ -40,7 +40,7 @@ def test_old_helpers_and_probes_are_garbage_and_young_ones_are_not() -> None:
 def test_a_companion_is_needed_while_a_version_has_its_etag() -> None:
     current, older = PLACE.recipe("root/a", ETAG), PLACE.recipe("root/a", OTHER)
     assert found([row(current), row(older)], [row("root/a", etag=ETAG)]) == [older]
-    versions = [row("root/a", etag=ETAG), row("root/a", etag=OTHER, modified_ns=1)]
+    versions = [row("root/a", etag=ETAG), row("root/a", etag=OTHER, latest=False)]
     assert found([row(current), row(older)], versions) == []
     assert found([row(current)], [row("root/b", etag=ETAG)]) == [current], "of another object"
     assert found([row(PLACE.recipe("root/a", OTHER), modified_ns=YOUNG)], []) == []

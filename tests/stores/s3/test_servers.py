@@ -25,6 +25,7 @@ NAMES = [
     "q?x=1&y",
     "dots/.hidden",
     "trailing ",
+    "pl+us%20",
     'quote"<>&amp;',
     "back\\slash",
 ]

@@ -18,6 +18,7 @@ from syncer.errors import (
     Unreadable,
 )
 from syncer.stores.s3 import xml
+from syncer.stores.s3.client import S3Request, S3Response
 from syncer.stores.s3.errors import refusal
 from syncer.stores.s3.metadata import (
     digest_of,
@@ -30,6 +31,7 @@ from syncer.stores.s3.metadata import (
     symlink_meta,
 )
 from syncer.stores.s3.names import BucketPath, checked, wrong_bucket
+from syncer.stores.s3.objects import result
 from syncer.stores.s3.settings import Addressing, ObjectOptions, locate
 
 
@@ -235,6 +237,16 @@ def test_an_answer_is_the_same_in_whatever_pieces_it_comes(lengths: list[int]) -
 def test_hostile_answers_are_malformed(content: bytes) -> None:
     with pytest.raises(xml.MalformedXml):
         xml.parse([content], ("r",), most=10)
+
+
+def test_a_failure_with_status_200_is_an_error() -> None:
+    call = S3Request(method="POST", key="a", about="a")
+    failed = b"\n\n<?xml version='1.0'?><Error><Code>InternalError</Code><Message>m</Message></Error>"
+    with pytest.raises(TransientError):
+        result(S3Response(status=200, headers={}, content=failed), call)
+    changed = b"<Error><Code>PreconditionFailed</Code></Error>"
+    with pytest.raises(PreconditionFailed):
+        result(S3Response(status=200, headers={}, content=changed), call)
 
 
 @given(st.text(max_size=30))
