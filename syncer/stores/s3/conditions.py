@@ -1,8 +1,9 @@
 """Which preconditions a bucket heeds (If-Match, If-None-Match, copy source), tried on objects of our own.
 
-Services differ, and change with their releases: Ceph 16 takes ETags in a PUT only without quotes and ignores
-conditions of Complete and DELETE, OpenStack Swift answers 501 to If-Match. So each condition is tried once
-per bucket, with a wrong value (which must be refused) and with the right one (which must be taken).
+Services differ, and change with their releases: Ceph 16 takes ETags in a PUT only without quotes, ignores
+conditions of Complete and DELETE, and in a versioned bucket all; OpenStack Swift answers 501 to If-Match.
+So each condition is tried once per bucket, with a wrong value (which must be refused) and with the right
+one (which must be taken).
 """
 
 from __future__ import annotations

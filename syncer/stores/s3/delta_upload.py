@@ -51,6 +51,7 @@ class DeltaUpload:
         self._plan = plan
         self._read = read
         self._check_parts = check_parts and bucket.options.etag_is_md5
+        self._versions: dict[int, str] = {}
         self._folder = f"{helpers}{secrets.token_hex(8)}/"
 
     def run(
@@ -96,13 +97,14 @@ class DeltaUpload:
 
     def _chain(self, numbers: Iterable[int]) -> None:
         for number in numbers:
-            self._make(self._name(number), self._plan.helpers[number])
+            self._versions[number] = self._make(self._name(number), self._plan.helpers[number])
 
-    def _make(self, name: str, helper: HelperObject) -> None:
+    def _make(self, name: str, helper: HelperObject) -> str:
+        """Its version id, "" where versions are not kept."""
         upload = self._uploads.create(name)
         try:
             parts = [self._part(name, upload, 1, helper.base), self._part(name, upload, 2, helper.tail)]
-            self._uploads.complete(name, upload, parts)
+            return self._uploads.complete(name, upload, parts).version
         except BaseException:
             with suppress(StoreError):
                 self._uploads.abort(name, upload)
@@ -136,5 +138,7 @@ class DeltaUpload:
         return f"{self._folder}{helper}"
 
     def _clean(self) -> None:
+        """Helpers go with their versions: in a versioned bucket they would be kept otherwise."""
+        numbers = range(len(self._plan.helpers))
         with suppress(StoreError):
-            self._bucket.delete_many([(self._name(number), "") for number in range(len(self._plan.helpers))])
+            self._bucket.delete_many([(self._name(n), self._versions.get(n, "")) for n in numbers])

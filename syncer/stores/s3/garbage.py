@@ -30,17 +30,20 @@ class BucketGarbage:
         self._place = place
         self._before = now_ns - grace_ns
         self._helpers: list[ObjectRow] = []
-        self._companions: dict[tuple[str, str], ObjectRow] = {}
+        self._companions: dict[tuple[str, str], list[ObjectRow]] = {}
 
     def ours(self, rows: Iterable[ObjectRow]) -> None:
-        """The listing below `place.private`. First, so that only ETags that matter are compared."""
+        """The listing below `place.private` (in a versioned bucket: of all versions and delete markers).
+
+        First, so that only ETags that matter are compared.
+        """
         for row in rows:
-            if not 0 < row.modified_ns < self._before or row.deleted:
+            if not 0 < row.modified_ns < self._before:
                 continue  # young, or of unknown age
             if row.key.startswith((self._place.helpers, f"{self._place.private}probe-")):
                 self._helpers.append(row)
             elif (found := self._place.recipe_of(row.key)) is not None:
-                self._companions[found] = row
+                self._companions.setdefault(found, []).append(row)
 
     def needed(self, rows: Iterable[ObjectRow]) -> None:
         """The listing of all objects (versions) of the root; raises what reading it raises.
@@ -54,7 +57,8 @@ class BucketGarbage:
     def garbage(self) -> Iterator[ObjectRow]:
         """Objects that can be deleted; after `ours` and `needed`."""
         yield from self._helpers
-        yield from self._companions.values()
+        for rows in self._companions.values():
+            yield from rows
 
     def uploads(self, uploads: Iterable[UnfinishedUpload]) -> Iterator[UnfinishedUpload]:
         """UnfinishedUpload multipart uploads below the prefix that can be aborted, of whichever tool."""

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import unquote_plus
 
 from syncer.errors import TransientError
 from syncer.stores.http.bodies import Body
@@ -25,6 +24,7 @@ from syncer.stores.s3.objects import (
     bare,
     is_md5,
     iso_date_ns,
+    key_decoder,
     result,
     version_of,
 )
@@ -169,7 +169,7 @@ class MultipartUploads:
             query += [("upload-id-marker", upload)] if upload else []
             with self._client.stream(S3Request(method="GET", query=query)) as answer:
                 document = xml.parse(answer.pieces(64 << 10), ("Upload",))
-            decode = unquote_plus if document.fields.get("EncodingType") == "url" else str
+            decode = key_decoder(document)
             for row in document.of("Upload"):
                 begun = iso_date_ns(row.get("Initiated", ""))
                 yield UnfinishedUpload(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from functools import partial
 from urllib.parse import unquote_plus
 
 from syncer.errors import PermanentError, StoreError, TransientError
@@ -149,7 +150,7 @@ class S3Bucket:
         query += [("delimiter", delimiter)] if delimiter else []
         query += [("continuation-token", token)] if token else [("start-after", after)] if after else []
         document = self._listed(query, ("Contents", "CommonPrefixes"))
-        decode = unquote_plus if document.fields.get("EncodingType") == "url" else str
+        decode = key_decoder(document)
         return ObjectPage(
             rows=tuple(_row(row, decode(row.get("Key", ""))) for row in document.of("Contents")),
             prefixes=tuple(decode(row.get("Prefix", "")) for row in document.of("CommonPrefixes")),
@@ -169,14 +170,14 @@ class S3Bucket:
             token = page.token
 
     def versions(self, prefix: str = "") -> Iterator[ObjectRow]:
-        """All versions and delete markers below a prefix; of each key the newest first."""
+        """All versions and delete markers below a prefix, of each key the newest first."""
         key = version = ""
         while True:
             query = [("versions", ""), ("encoding-type", "url"), ("max-keys", str(PAGE)), ("prefix", prefix)]
             query += [("key-marker", key)] if key else []
             query += [("version-id-marker", version)] if version else []
             document = self._listed(query, ("Version", "DeleteMarker"))
-            decode = unquote_plus if document.fields.get("EncodingType") == "url" else str
+            decode = key_decoder(document)
             for kind, row in document.rows:
                 yield _row(row, decode(row.get("Key", "")), deleted=kind == "DeleteMarker")
             if document.fields.get("IsTruncated") != "true":
@@ -413,6 +414,16 @@ def _row(row: Mapping[str, str], key: str, *, deleted: bool = False) -> ObjectRo
         latest=row.get("IsLatest", "true") == "true",
         deleted=deleted,
     )
+
+
+def key_decoder(document: xml.XmlDocument) -> Callable[[str], str]:
+    """How keys in a listing are read. Bytes that are not UTF-8 are kept as `os.fsdecode` keeps them.
+
+    So two keys never become one name; no path is made of such a key (`names.wrong`).
+    """
+    if document.fields.get("EncodingType") != "url":
+        return str
+    return partial(unquote_plus, errors="surrogateescape")
 
 
 def _next(document: xml.XmlDocument, name: str) -> str:
