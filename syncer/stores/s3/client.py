@@ -153,8 +153,7 @@ class S3Client:
 
         def once() -> S3Response:
             with self._sent(call) as answer:
-                content = answer.read() if call.method != "HEAD" else b""
-                return S3Response(status=answer.status, headers=answer.headers, content=content)
+                return S3Response(status=answer.status, headers=answer.headers, content=answer.read())
 
         return self._retried(call, once)
 

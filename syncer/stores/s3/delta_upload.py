@@ -26,6 +26,8 @@ Read = Callable[[int, int], bytes]  # start and length in the new content
 class DeltaUpload:
     """One new version of one object. `helpers`: the folder for helper objects, ending in a slash.
 
+    `versioned`: the bucket keeps old versions (`S3Bucket.versioned`).
+
     `source` is the old version, pinned by version id or ETag where the service heeds that. With
     `check_parts` (`BucketConditions.copied_part_md5`) the ETag of each copied part is compared with the MD5
     of what the new content has there, before Complete: so neither a source that changed meanwhile nor a
@@ -43,6 +45,7 @@ class DeltaUpload:
         read: Read,
         helpers: str,
         check_parts: bool = False,
+        versioned: bool = False,
     ) -> None:
         self._bucket = bucket
         self._uploads = MultipartUploads(bucket)
@@ -51,7 +54,7 @@ class DeltaUpload:
         self._plan = plan
         self._read = read
         self._check_parts = check_parts and bucket.options.etag_is_md5
-        self._versions: dict[int, str] = {}
+        self._versioned = versioned
         self._folder = f"{helpers}{secrets.token_hex(8)}/"
 
     def run(
@@ -97,14 +100,13 @@ class DeltaUpload:
 
     def _chain(self, numbers: Iterable[int]) -> None:
         for number in numbers:
-            self._versions[number] = self._make(self._name(number), self._plan.helpers[number])
+            self._make(self._name(number), self._plan.helpers[number])
 
-    def _make(self, name: str, helper: HelperObject) -> str:
-        """Its version id, "" where versions are not kept."""
+    def _make(self, name: str, helper: HelperObject) -> None:
         upload = self._uploads.create(name)
         try:
             parts = [self._part(name, upload, 1, helper.base), self._part(name, upload, 2, helper.tail)]
-            return self._uploads.complete(name, upload, parts).version
+            self._uploads.complete(name, upload, parts)
         except BaseException:
             with suppress(StoreError):
                 self._uploads.abort(name, upload)
@@ -138,7 +140,13 @@ class DeltaUpload:
         return f"{self._folder}{helper}"
 
     def _clean(self) -> None:
-        """Helpers go with their versions: in a versioned bucket they would be kept otherwise."""
-        numbers = range(len(self._plan.helpers))
+        """In a versioned bucket helpers go with their versions: they would be kept otherwise.
+
+        Swift names no version in its answer to Complete, so they are listed.
+        """
         with suppress(StoreError):
-            self._bucket.delete_many([(self._name(n), self._versions.get(n, "")) for n in numbers])
+            if self._versioned:
+                rows = self._bucket.versions(self._folder)
+                self._bucket.delete_many([(row.key, row.version) for row in rows])
+            elif self._plan.helpers:
+                self._bucket.delete_many([(self._name(n), "") for n in range(len(self._plan.helpers))])

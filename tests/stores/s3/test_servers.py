@@ -252,3 +252,16 @@ def test_a_wrong_key_is_an_error_of_the_login_without_the_key(
         S3Bucket(client).put("a", b"x")
     said = f"{raised.value.message} {raised.value.hint} {caplog.text} {keys.current()!r}"
     assert "made-up-wrong-secret" not in said
+
+
+def test_one_connection_is_enough_for_one_thread(bucket: S3Bucket) -> None:
+    bucket.put("a", b"content")
+    for _ in range(3):
+        assert bucket.head("a") is not None and bucket.head("b") is None
+        list(bucket.rows())
+        with bucket.get("a") as answer:
+            answer.read()
+        with pytest.raises(NotFound):
+            bucket.get("b")
+    pools = bucket.client._connected()[0].poolmanager.pools
+    assert [pools.get(key).num_connections for key in pools.keys()] == [1]  # noqa: SIM118 - it is no dict

@@ -69,7 +69,7 @@ def test_a_delta_upload_leaves_no_version_of_a_helper(versioned: S3Bucket) -> No
     made = plan([*pieces, OldRange(6 << 20, 6 << 20)], old_size=len(old), line=SLOW)
     assert made is not None and made.helpers
     DeltaUpload(
-        versioned, key="a", source=CopySource(key="a"), plan=made, helpers=HELPERS,
+        versioned, key="a", source=CopySource(key="a"), plan=made, helpers=HELPERS, versioned=True,
         read=lambda start, length: new[start : start + length],
     ).run(meta={})  # fmt: skip
     assert [row.key for row in versioned.versions()] == ["a", "a"]

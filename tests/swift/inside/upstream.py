@@ -54,7 +54,7 @@ def weed(
     command = [
         str(program / "weed"), "-logtostderr=true", "-v=0", "server", f"-dir={root}/data", "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1", "-filer", "-s3", f"-s3.port={port}", f"-s3.config={root}/s3.json",
-        "-s3.port.iceberg=0", "-s3.iam=false", "-volume.max=0", "-volume.minFreeSpace=0",
+        "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false", "-volume.max=0", "-volume.minFreeSpace=0",
         "-master.volumeSizeLimitMB=512", "-master.volumePreallocate=false", "-master.telemetry=false", *words,
     ]  # fmt: skip
     return port, command
@@ -108,6 +108,10 @@ def end(daemon: subprocess.Popen[bytes], root: Path) -> None:
     if daemon.poll() is None:
         daemon.kill()
         _waitpid(daemon.pid, 0)
+    for option in daemon.args if isinstance(daemon.args, list) else ():
+        port = str(option).rpartition("=")[2]
+        for left in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock") if port.isdigit() else ():
+            left.unlink(missing_ok=True)  # SeaweedFS puts its sockets there, named by its ports
     shutil.rmtree(root, ignore_errors=True)
     os._exit(0)
 
