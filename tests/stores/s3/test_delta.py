@@ -154,6 +154,7 @@ def test_on_a_line_with_much_bandwidth_and_latency_changed_runs_are_widened_inst
     assert made is not None
     assert not made.helpers
     assert 20 * 5 * MIB <= made.sent <= 22 * 6 * MIB
+    assert min(part.length for part in made.parts[:-1]) == 5 * MIB
 
 
 def test_a_kept_block_index_leads_to_a_plan() -> None:
