@@ -6,7 +6,7 @@ import random
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncer.delta.block_index import BlockIndex
@@ -72,9 +72,9 @@ def edits(draw: st.DrawFn) -> tuple[bytes, bytes, list[Piece]]:
 
 lines = st.builds(
     LineSpeed,
-    latency=st.sampled_from([0.0, 0.001, 1.0]),
-    bandwidth=st.sampled_from([1.0, 100.0, 1e6]),
-    copy_rate=st.sampled_from([10.0, 1e6]),
+    latency=st.sampled_from([0.0, 0.0, 0.001, 1.0]),
+    bandwidth=st.sampled_from([0.01, 1.0, 100.0]),
+    copy_rate=st.sampled_from([100.0, 1e6]),
 )
 limits = st.builds(
     PartLimits,
@@ -87,6 +87,7 @@ limits = st.builds(
 )
 
 
+@settings(max_examples=max(500, settings.default.max_examples))
 @given(edits(), lines, limits)
 def test_every_plan_makes_the_new_content_within_the_limits(
     case: tuple[bytes, bytes, list[Piece]], line: LineSpeed, within: PartLimits
@@ -160,9 +161,8 @@ def test_on_a_line_with_much_bandwidth_and_latency_changed_runs_are_widened_inst
 def test_a_kept_block_index_leads_to_a_plan() -> None:
     rng = random.Random(5)
     old = rng.randbytes(32 * MIB)
-    new = (
-        old[: 9 * MIB] + b"inserted" + old[9 * MIB : 20 * MIB] + rng.randbytes(4096) + old[20 * MIB + 4096 :]
-    )
+    middle, end = old[9 * MIB : 20 * MIB], old[20 * MIB + 4096 :]
+    new = b"front" + old[: 9 * MIB] + b"inserted" + middle + rng.randbytes(4096) + end
     index = BlockIndex.of([old], size=len(old))
     pieces = list(pieces_of(difference(index, iter([new]))))
     made = plan(pieces, old_size=len(old), line=SLOW)
