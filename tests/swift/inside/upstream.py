@@ -110,8 +110,9 @@ def end(daemon: subprocess.Popen[bytes], root: Path) -> None:
         _waitpid(daemon.pid, 0)
     for option in daemon.args if isinstance(daemon.args, list) else ():
         port = str(option).rpartition("=")[2]
-        for left in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock") if port.isdigit() else ():
-            left.unlink(missing_ok=True)  # SeaweedFS puts its sockets there, named by its ports
+        for number in (int(port), int(port) + GRPC) if port.isdigit() else ():
+            for left in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):
+                left.unlink(missing_ok=True)  # SeaweedFS puts its sockets there, named by its ports
     shutil.rmtree(root, ignore_errors=True)
     os._exit(0)
 
