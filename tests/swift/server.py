@@ -44,6 +44,7 @@ class Settings:
     max_manifest_segments: int = 1000
     slo_throttle: int | None = None
     keystone: Mapping[str, str] | None = None
+    s3: bool = False  # the s3api middleware, which offers the S3 API beside Swift's
     verbose: bool = False  # Swift's log on stderr
 
 

@@ -117,9 +117,13 @@ class Ceph:
                     raise
 
     def user(self, uid: str, key: str, *, access: str = "full") -> None:
-        """A user with a subuser of Swift's (`UID:swift`), an account of its own, and its key."""
+        """A user with a subuser of Swift's (`UID:swift`), an account of its own, and its key.
+
+        The S3 access key of the user is `uid`, its secret key is `key`.
+        """
         if access == "full":
-            self._admin("user", "create", "--uid", uid, "--display-name", uid)
+            keys = ("--access-key", uid, "--secret-key", key)
+            self._admin("user", "create", "--uid", uid, "--display-name", uid, *keys)
         name = f"{uid}:swift" if access == "full" else f"{uid}:{access}"
         self._admin("subuser", "create", "--uid", uid, "--subuser", name, "--access", access)
         self._admin("key", "create", "--subuser", name, "--key-type", "swift", "--secret", key)

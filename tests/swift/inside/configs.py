@@ -9,7 +9,8 @@ KINDS = ("account", "container", "object")
 # mischief stands before everything: it must see what the client sees.
 PIPELINE = (
     "mischief catch_errors gatekeeper healthcheck proxy-logging cache listing_formats bulk tempurl ratelimit "
-    "{auth} copy container-quotas account-quotas slo dlo versioned_writes symlink proxy-logging proxy-server"
+    "{s3}{auth} copy container-quotas account-quotas slo dlo versioned_writes symlink proxy-logging "
+    "proxy-server"
 )
 PLAIN = (
     "catch_errors gatekeeper healthcheck proxy_logging listing_formats bulk tempurl ratelimit copy "
@@ -67,7 +68,8 @@ default = yes
 def proxy(settings: Mapping[str, Any], *, root: str, port: int) -> str:
     """proxy-server.conf with TempAuth, or with a Keystone at `settings["keystone"]`."""
     auth = "authtoken keystoneauth" if settings["keystone"] else "tempauth"
-    pipeline = PIPELINE.format(auth=auth).split()
+    s3 = "s3api " if settings["s3"] else ""
+    pipeline = PIPELINE.format(auth=auth, s3=s3).split()
     pipeline = [name for name in pipeline if name not in settings["without"]]
     filters = "".join(
         f"[filter:{name.replace('_', '-') if 'quotas' in name or 'logging' in name else name}]\n"
@@ -98,6 +100,9 @@ error_suppression_limit = 1000000
 use = egg:swift#slo
 max_manifest_segments = {settings["max_manifest_segments"]}
 rate_limit_after_segment = {throttle}
+[filter:s3api]
+use = egg:swift#s3api
+location = us-east-1
 [filter:dlo]
 use = egg:swift#dlo
 rate_limit_after_segment = {NO_THROTTLE}
