@@ -20,8 +20,7 @@ from urllib.parse import quote
 import syncer
 from syncer.engine.interfaces import Clock
 from syncer.errors import TransientError, Unholdable
-from syncer.stores.http.bodies import Body, Opened
-from syncer.stores.http.content import Overlarge
+from syncer.stores.http.bodies import Body, BodyIterator, Overlarge
 from syncer.stores.http.failures import reaching
 from syncer.stores.retry_policy import attempts, counted
 from syncer.stores.s3.credentials import UNSIGNED, CredentialProvider, Signer
@@ -265,7 +264,7 @@ class S3Client:
         request = requests.PreparedRequest()
         request.method, request.url = call.method, url
         request.headers = CaseInsensitiveDict(headers)
-        request.body = Opened(call.body) if isinstance(call.body, Body) else call.body or None  # type: ignore[assignment]
+        request.body = BodyIterator(call.body) if isinstance(call.body, Body) else call.body or None  # type: ignore[assignment]
         response: requests.Response = adapter.send(
             request, stream=True, timeout=(CONNECT_SECONDS, call.seconds), **settings
         )

@@ -16,7 +16,7 @@ from hashlib import blake2b
 from syncer.engine.model import RelPath
 from syncer.engine.paths import PRIVATE, parts, printable, unsafe
 from syncer.errors import Unholdable
-from syncer.stores.local.root import is_ours
+from syncer.stores.common import is_private_path
 
 MAX_KEY_BYTES = 1024
 MAX_NAME_BYTES = 255  # of one part of a path: what the disks on the other side can hold
@@ -90,7 +90,7 @@ def wrong_bucket(name: str) -> str:
 
 def checked(path: RelPath, *, prefix: str = "") -> RelPath:
     """The path, if an object may be called so. Raises Unholdable."""
-    if not path or is_ours(path):
+    if not path or is_private_path(path):
         raise Unholdable(f"{printable(path) or 'the root'}: not a path that is synced", path=path)
     if reason := wrong(path):
         raise Unholdable(f"{printable(path)}: {reason}", path=path)
