@@ -15,7 +15,7 @@ from blake3 import blake3
 from syncer.errors import BadDelta, PreconditionFailed
 from syncer.stores.sftp.client import RemoteFile
 from syncer.stores.sftp.delta_plan import CopyRange, Step
-from syncer.stores.sftp.files import FileWriter, read_range
+from syncer.stores.sftp.files import FileWriter, read_range, read_ranges
 from syncer.stores.sftp.packets import Attributes
 
 _PROBE = 512  # bytes compared at each end of a copied range
@@ -73,13 +73,13 @@ def verify_ends(new: RemoteFile, upload: DeltaUpload, local: Callable[[int, int]
     """
     copies = upload.copies
     stride = -(-len(copies) // _PROBES) or 1
+    spans = []
     for copy in copies[::stride]:
         size = min(_PROBE, copy.size)
-        for offset in {copy.to, copy.to + copy.size - size}:
-            if b"".join(read_range(new, offset, size)) != local(offset, size):
-                raise PreconditionFailed(
-                    "the old file on the server is not the one that the block index describes"
-                )
+        spans += [(copy.to, size), (copy.to + copy.size - size, size)]
+    found = b"".join(read_ranges(new, spans))
+    if found != b"".join(local(offset, size) for offset, size in spans):
+        raise PreconditionFailed("the old file on the server is not the one that the block index describes")
 
 
 def verify_whole(new: RemoteFile, size: int, digest: bytes) -> None:

@@ -26,21 +26,34 @@ def read_range(file: RemoteFile, offset: int, size: int) -> Iterator[bytes]:
 
     Raises ChangedUnderUs where the file ends before, StoreError.
     """
+    return read_ranges(file, [(offset, size)])
+
+
+def read_ranges(file: RemoteFile, spans: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+    """The bytes of many ranges (offset, size), one after the other, pipelined over all of them."""
     most = file.client.limits.read
-    spans = [(at, min(most, offset + size - at)) for at in range(offset, offset + size, most)]
-    answers = pipelined((file.read(*span) for span in spans), max(_WINDOW // most, 2))
-    for (at, wanted), answer in zip(spans, answers, strict=True):
-        data = answer.read_unless_eof(Type.DATA, PacketReader.string)
-        yield _checked(data, wanted, file)
+    asked: deque[tuple[int, int]] = deque()
+
+    def requests() -> Iterator[Pending]:
+        for offset, size in spans:
+            for at in range(offset, offset + size, most):
+                asked.append((at, min(most, offset + size - at)))
+                yield file.read(*asked[-1])
+
+    for answer in pipelined(requests(), max(_WINDOW // most, 2)):
+        at, wanted = asked.popleft()
+        data = _checked(answer.read_unless_eof(Type.DATA, PacketReader.string), wanted)
+        yield data
         # A server may answer with less than was asked for anywhere; only the end of the file has a status.
-        got = len(data or b"")
+        got = len(data)
         while got < wanted:
-            data = file.read(at + got, wanted - got).read_unless_eof(Type.DATA, PacketReader.string)
-            yield _checked(data, wanted - got, file)
-            got += len(data or b"")
+            answer = file.read(at + got, wanted - got)
+            data = _checked(answer.read_unless_eof(Type.DATA, PacketReader.string), wanted - got)
+            yield data
+            got += len(data)
 
 
-def _checked(data: bytes | None, wanted: int, file: RemoteFile) -> bytes:
+def _checked(data: bytes | None, wanted: int) -> bytes:
     if not data:
         raise ChangedUnderUs("the file on the server became shorter while it was read")
     if len(data) > wanted:

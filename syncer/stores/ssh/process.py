@@ -61,8 +61,9 @@ class SshProcess:
             )  # fmt: skip
         except OSError as error:
             raise missing_error(arguments[0]) from error
-        # Raw files, not descriptors: the number of a closed descriptor may belong to another file a moment
-        # later.
+        # No thread may use a descriptor that another one has closed: its number may belong to another file by
+        # then. So each pipe has a lock, which is taken for one system call, and for closing.
+        self._reading, self._writing = threading.Lock(), threading.Lock()
         assert isinstance(self._process.stdin, io.FileIO) and isinstance(self._process.stdout, io.FileIO)
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
         for pipe in (self._stdin, self._stdout):
@@ -77,19 +78,20 @@ class SshProcess:
 
     def read(self, size: int, timeout: float | None = None) -> bytes:
         """Between 1 and `size` bytes, b"" at the end. Waits `timeout` seconds (None: for ever)."""
-        try:
+        with self._reading:
+            if self._stdout.closed:
+                return b""
             if timeout is not None and not _ready(self._stdout, select.POLLIN, timeout):
                 raise self._silent(timeout)
             return self._stdout.read(size) or b""
-        except ValueError:  # closed by another thread
-            return b""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """All of `data`. The caller sees to it that writes do not overlap."""
         rest = memoryview(data)
         try:
             while rest:
-                count = self._stdin.write(rest)  # None: the pipe is full
+                with self._writing:
+                    count = self._stdin.write(rest)  # None: the pipe is full
                 if count is None and not _ready(self._stdin, select.POLLOUT, self._timeout):
                     raise self._silent(self._timeout)
                 rest = rest[count or 0 :]
@@ -128,7 +130,10 @@ class SshProcess:
             self._closed = True
         self._end()
         self._listener.join(_LAST_WORDS)
-        self._stdout.close()
+        # With ssh gone a read under way ends, unless a process that ssh left holds the pipe (it stays open).
+        if self._reading.acquire(timeout=_LAST_WORDS):
+            self._stdout.close()
+            self._reading.release()
 
     def __enter__(self) -> Self:
         return self
@@ -140,7 +145,8 @@ class SshProcess:
 
     def _end(self) -> None:
         try:
-            self._stdin.close()
+            with self._writing:
+                self._stdin.close()
         except OSError:
             pass
         for step in (None, signal.SIGTERM, signal.SIGKILL):

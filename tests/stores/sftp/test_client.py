@@ -12,7 +12,7 @@ import pytest
 from syncer.errors import ChangedUnderUs, NotFound, StoreError, TransientError, Unholdable
 from syncer.stores.sftp.client import Extensions, SftpClient
 from syncer.stores.sftp.errors import SftpFailure, Unsupported
-from syncer.stores.sftp.files import FileWriter, read_range, write_chunks
+from syncer.stores.sftp.files import FileWriter, read_range, read_ranges, write_chunks
 from syncer.stores.sftp.packets import Attributes, OpenFlags
 from tests.doubles.sshd import Sshd
 
@@ -47,6 +47,9 @@ def test_a_file_goes_there_and_back(client: SftpClient, tmp_path: Path) -> None:
         assert b"".join(read_range(file, 0, len(content))) == content
         assert b"".join(read_range(file, 12_345, 654_321)) == content[12_345 : 12_345 + 654_321]
         assert list(read_range(file, 5, 0)) == []
+        spans = [(n * 7919 % 2_900_000, n * 31) for n in range(1000)]
+        wanted = b"".join(content[at : at + size] for at, size in spans)
+        assert b"".join(read_ranges(file, spans)) == wanted
         with pytest.raises(ChangedUnderUs):
             list(read_range(file, 0, len(content) + 1))
 
