@@ -84,13 +84,17 @@ def silent(_: int, number: bytes) -> None:
 
 
 def listing(*found: bytes) -> Callable[[int, bytes], None]:
-    """Lists these names in every directory, once for every READDIR."""
+    """Lists these names in every directory."""
+    told: list[bytes] = []
 
     def answer(kind: int, number: bytes) -> None:
         if kind == 11:
             packet(bytes([102]) + number + text(b"h"))
-        elif kind == 12:
+        elif kind == 12 and not told:
+            told.append(number)
             packet(bytes([104]) + number + names(*found))
+        elif kind == 12:
+            eof(kind, number)
         else:
             ok(kind, number)
 
