@@ -128,7 +128,11 @@ def test_rclone_ends_with_us_even_when_we_are_killed(name: str, tmp_path: Path) 
     ours.send_signal(signal.SIGKILL)
     ours.wait(20)
     ours.stdout.close()
-    assert waited(lambda: not any(alive(pid) for pid in below))
+    try:
+        assert waited(lambda: not any(alive(pid) for pid in below))
+    finally:
+        for pid in filter(alive, below):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("name", programs())
