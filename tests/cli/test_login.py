@@ -171,8 +171,13 @@ def test_a_login_that_is_stopped_leaves_nothing_behind(
     machine: Machine, orange: OrangeDouble, signum: signal.Signals
 ) -> None:
     machine.configure(orange_table(orange))
+    # What was started by `nohup` or `&` ignores SIGINT, and so would a child of these tests.
+    command = ["env", "--default-signal=INT", *program("login", "cloud")]
     with subprocess.Popen(
-        program("login", "cloud"), env=environment() | {"BROWSER": "true %s"}, stderr=-1, text=True
+        command,
+        env=environment() | {"BROWSER": "true %s"},
+        stderr=-1,
+        text=True,
     ) as running:
         assert running.stderr
         while "http" not in running.stderr.readline():

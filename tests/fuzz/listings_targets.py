@@ -21,10 +21,23 @@ from syncer.stores.peer.client import _lines
 from syncer.stores.smartfile import info as smartfile
 from syncer.stores.swift import listing as swift
 from syncer.stores.swift import objects
+from syncer.stores.swift.names import ContainerPath
 from syncer.wire.bounded_json import loads
 from syncer.wire.validation import checked_child
 
 _FARTHEST = 1 << 63
+
+
+class _OnePage:
+    """Objects (`stores.swift.objects.Objects`) whose listing is one page."""
+
+    place = ContainerPath(container="box")
+
+    def __init__(self, rows: list[objects.ListingRow]) -> None:
+        self._pages = [rows]
+
+    def rows(self, **_: str) -> list[objects.ListingRow]:
+        return self._pages.pop() if self._pages else []
 
 
 def _sound(entry: object) -> None:
@@ -64,8 +77,7 @@ def of_swift(data: bytes) -> None:
         return
     with suppress(TransientError):
         read = [objects._row(row) for row in rows] if isinstance(rows, list) else []
-        if read:
-            swift._checked(read, "", "")
+        list(swift.pages(_OnePage(read), ""))  # type: ignore[arg-type]
         for row in read:
             assert row.is_prefix or (0 <= row.size < _FARTHEST and len(row.stamp.version) == 24)
             assert isinstance(row.is_marker, bool)

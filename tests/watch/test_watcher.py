@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import mmap
 import os
 import shutil
@@ -451,6 +452,7 @@ def test_where_there_is_no_more_thread_to_tell_of_events_there_are_looks(root, h
 def test_a_deep_tree_is_watched_with_two_descriptors(root, heard):
     deep = "/".join("d" for _ in range(300))
     (root / deep).mkdir(parents=True)
+    gc.collect()  # sockets of earlier tests
     before = len(os.listdir("/proc/self/fd"))
     with watching(root, heard, poll=0.05) as watch:
         assert (watch.mode, len(os.listdir("/proc/self/fd"))) == ("events", before + 2)

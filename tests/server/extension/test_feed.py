@@ -275,7 +275,7 @@ def test_who_waits_in_vain_is_told_so():
 # -- where the system gives no events -----------------------------------------------
 
 
-def refused():
+def refused(*_):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from syncer.stores.http.origins import (
     redirect_within_origin,
     same_origin,
 )
+from syncer.stores.retry_policy import POLICY
 from syncer.stores.swift.auth.http import storage_of
 from tests.contract.doubles import SteppingClock
 from tests.stores import client_process
@@ -66,11 +68,21 @@ def test_secrets_are_not_sent_by_plain_http_to_another_machine(kind: str, tmp_pa
 
 
 @pytest.mark.parametrize("kind", sorted(set(CLEAR) - {"orange"}))
-def test_an_account_that_accepts_it_is_asked(kind: str, tmp_path: Path) -> None:
-    """The name leads nowhere, so trying is all that can happen."""
+def test_an_account_that_accepts_it_is_asked(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name leads nowhere, so trying is all that can happen; OVH's login was tried for 150 seconds."""
+    asked_for: list[object] = []
+
+    def nowhere(host: object, *_: object, **__: object) -> None:
+        asked_for.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nowhere)
     with pytest.raises(SyncerError) as found:
         asked(kind, "http://files.invalid/", tmp_path, "insecure = true")
     assert not isinstance(found.value, ConfigError)
+    assert 1 <= len(asked_for) <= 2 * POLICY.tries, "keystoneauth looks for versions first"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from threading import Lock
 
 from syncer.engine.interfaces import Clock
 from syncer.errors import AuthError, TransientError
+from syncer.stores.retry_policy import counted
 from syncer.stores.swift.auth import Access, Login
 
 _MARGIN = 60.0  # seconds before the end at which a token is renewed,
@@ -88,6 +89,10 @@ class RenewingTokenProvider:
         try:
             access = self._login.log_in()
         except BaseException as error:
+            if isinstance(error, TransientError) and not error.attempts:
+                counted(
+                    error, "log in"
+                )  # sent by a library (ovh, keystoneauth1), and tried as often as others
             with self._lock:
                 self._login_in_progress = None
                 now = self._clock.monotonic()
