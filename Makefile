@@ -17,7 +17,7 @@ WORKERS ?= 4
 help:
 	@echo "make demo       install into .venv, then watch Syncer work on two real folders"
 	@echo "make test       lint, types, structure and tests (minutes)"
-	@echo "make test-long  the long campaigns: 10^5 plans, 10^4 histories, 1,000 kills (an hour or more)"
+	@echo "make test-long  the long campaigns, in parts; goes on where it stopped (hours; ARGS=--list shows how far)"
 	@echo "make lint       ruff, mypy --strict, and the targets of the house style"
 	@echo "make format     let ruff put imports and layout in order"
 	@echo "make bench      speed and memory beside rsync, unison and rclone, where they are installed"
@@ -34,7 +34,7 @@ test: lint $(SERVERS)
 	@WORKERS=$(WORKERS) scripts/test.sh
 
 test-long: $(VENV)/.installed-dev $(SERVERS)
-	@WORKERS=$(WORKERS) scripts/test.sh -m long --timeout=0 --hypothesis-profile=long
+	@$(PY) -m scripts.campaigns $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
