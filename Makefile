@@ -12,11 +12,12 @@ PY    := $(BIN)/python
 SERVERS := $(SWIFT)/.installed $(CEPH)/.installed $(S3)/.installed $(RCLONE)/.installed  # the real ones of the tests
 WORKERS ?= 4
 
-.PHONY: help demo test test-long lint format bench mutants readme venv lock audit swift ceph s3 clean
+.PHONY: help demo test test-quick test-long lint format bench mutants readme venv lock audit swift ceph s3 clean
 
 help:
 	@echo "make demo       install into .venv, then watch Syncer work on two real folders"
-	@echo "make test       lint, types, structure and tests (minutes)"
+	@echo "make test-quick engine, state, wire, config, jobs, and the contract of two stores (two minutes, no servers)"
+	@echo "make test       lint, types, structure and all tests, with real servers (half an hour on two cores)"
 	@echo "make test-long  the long campaigns, in parts; goes on where it stopped (hours; ARGS=--list shows how far)"
 	@echo "make lint       ruff, mypy --strict, and the targets of the house style"
 	@echo "make format     let ruff put imports and layout in order"
@@ -29,6 +30,11 @@ help:
 
 demo: $(VENV)/.installed
 	@$(PY) scripts/demo.py
+
+# The parts without servers of others: nothing is installed but what is in requirements/dev.lock.
+QUICK := tests/engine tests/state tests/wire tests/config tests/jobs tests/contract tests/test_structure.py tests/test_units.py
+test-quick: $(VENV)/.installed-quick
+	@$(BIN)/pytest -q -n auto -k "not contract or memory or folder" $(QUICK)
 
 test: lint $(SERVERS)
 	@WORKERS=$(WORKERS) scripts/test.sh
@@ -102,6 +108,10 @@ $(VENV)/.librsync: $(VENV)/.made
 $(VENV)/.installed: pyproject.toml requirements/run.lock $(VENV)/.made | $(VENV)/.librsync
 	@scripts/setup.sh install $(VENV) run
 	@touch $@
+
+$(VENV)/.installed-quick: pyproject.toml requirements/dev.lock $(VENV)/.made | $(VENV)/.librsync
+	@scripts/setup.sh install $(VENV) dev
+	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dev: pyproject.toml requirements/dev.lock $(VENV)/.made | $(VENV)/.librsync
 	@scripts/setup.sh tools
