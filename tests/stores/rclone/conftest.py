@@ -11,7 +11,7 @@ import pytest
 from syncer.stores.rclone.client import RcloneClient
 from syncer.stores.rclone.process import RcloneDaemon, RcloneVersion, rclone_version
 from syncer.stores.rclone.remote import RcloneRemote
-from tests.doubles.rclone import (
+from tests.real_servers.rclone import (
     RcloneConfig,
     environment,
     programs,
@@ -20,7 +20,7 @@ from tests.doubles.rclone import (
     version_of,
     webdav_values,
 )
-from tests.doubles.sshd import Sshd
+from tests.real_servers.sshd import Sshd
 
 KINDS = ("local", "crypt", "webdav", "sftp", "s3", "memory")
 

@@ -17,8 +17,8 @@ from syncer.errors import AuthError, ConfigError, PermanentError, TransientError
 from syncer.stores.rclone.client import RcloneClient
 from syncer.stores.rclone.process import RcloneDaemon, RcloneOptions, RcloneVersion, rclone_version
 from syncer.stores.rclone.remote import RcloneRemote
-from tests.doubles.rclone import RcloneConfig, environment, programs
-from tests.doubles.sshd import children
+from tests.real_servers.rclone import RcloneConfig, environment, programs
+from tests.real_servers.sshd import children
 
 
 def program(folder: Path, script: str) -> RcloneOptions:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from syncer.stores.sftp.client import SftpClient
-from tests.doubles.sshd import Sshd
+from tests.real_servers.sshd import Sshd
 
 
 @pytest.fixture(scope="session")

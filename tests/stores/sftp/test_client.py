@@ -14,7 +14,7 @@ from syncer.stores.sftp.client import Extensions, SftpClient
 from syncer.stores.sftp.errors import SftpFailure, Unsupported
 from syncer.stores.sftp.files import FileWriter, read_range, read_ranges, write_chunks
 from syncer.stores.sftp.packets import Attributes, OpenFlags
-from tests.doubles.sshd import Sshd
+from tests.real_servers.sshd import Sshd
 
 NEW = OpenFlags.WRITE | OpenFlags.CREATE | OpenFlags.EXCLUSIVE
 

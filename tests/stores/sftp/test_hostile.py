@@ -15,7 +15,7 @@ from syncer.stores.sftp.errors import status_error
 from syncer.stores.sftp.packets import MalformedPacket
 from syncer.stores.ssh.location import Destination
 from tests.doubles import sftp_server
-from tests.doubles.sshd import scripted
+from tests.real_servers.sshd import scripted
 
 
 def waited(condition: Callable[[], bool]) -> bool:

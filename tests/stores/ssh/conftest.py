@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.doubles.sshd import Sshd
+from tests.real_servers.sshd import Sshd
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from syncer.stores.sftp.client import SftpClient
 from syncer.stores.ssh.command import SshOptions, command_arguments
 from syncer.stores.ssh.location import Destination
 from syncer.stores.ssh.process import SshProcess
-from tests.doubles.sshd import Sshd, keygen, scripted
+from tests.real_servers.sshd import Sshd, keygen, scripted
 
 
 def waited(condition: Callable[[], bool], seconds: float = 20) -> bool:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from syncer.stores.rclone.process import RcloneOptions
-from tests.doubles.sshd import Sshd, listens
+from tests.real_servers.sshd import Sshd, listens
 
 _PATIENCE = 30
 _RECENT = Path(__file__).parents[2] / ".venv-rclone" / "bin" / "rclone"
