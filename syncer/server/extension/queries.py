@@ -134,11 +134,11 @@ def _listing_json(
     for start in range(0, len(directory), _ENTRIES):
         names = [line[: line.index(b"/")] for line in directory[start : start + _ENTRIES]]
         digests = served.digests.of_names(local, names) if known is None else known
-        texts, size = [], 0
+        texts, gathered = [], 0
         for line, name in zip(directory[start : start + _ENTRIES], names, strict=True):
             if odd and (seen := odd.get(name)) is not None:
                 text = dumps(schema.seen_out(seen)).decode("ascii")
-                size += len(text)
+                gathered += len(text)
             elif len(line) == len(name) + 1:
                 text = _DIRECTORY
             else:
@@ -152,9 +152,9 @@ def _listing_json(
                 bit = bool(mode & 0o100) if listing.executable else None
                 text = schema.file_text(size, version, mtime, bit, digest, trusted=trusted)
             texts.append(f"{_quoted(os.fsdecode(name))}:{text}")
-            if size > _LARGE:  # targets of links may be long
+            if gathered > _LARGE:  # targets of links may be long
                 yield piece + ",".join(texts).encode("ascii")
-                piece, texts, size = b",", [], 0
+                piece, texts, gathered = b",", [], 0
         if texts:
             yield piece + ",".join(texts).encode("ascii")
             piece = b","
