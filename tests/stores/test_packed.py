@@ -40,8 +40,8 @@ def entries(told: packed_listing.Packed, now_ns: int) -> dict[str, object]:
     found: dict[str, object] = {}
     for line in told.lines:
         name, _, version = line.partition(b"/")
-        if name in told.odd:
-            found[os.fsdecode(name)] = told.odd[name]
+        if (odd := told.odd.get(name)) is not None:
+            found[os.fsdecode(name)] = odd
         elif not version:
             found[os.fsdecode(name)] = stat.DIRECTORY
         else:

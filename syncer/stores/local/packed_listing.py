@@ -11,7 +11,7 @@ import os
 import struct
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from syncer.engine.model import BlockedEntry, Entry
 from syncer.engine.paths import PRIVATE, TEMPORARY
@@ -33,6 +33,36 @@ _MANY, _ENOUGH = 1024, 256 << 10  # names, or bytes, from which on memory is ask
 _OBSTACLE = b"?"  # instead of a version
 
 
+class OddEntries:
+    """Entries by name. A link's target is held as bytes: as text it takes two to four times as much."""
+
+    def __init__(self) -> None:
+        self._entries: dict[bytes, Entry | BlockedEntry] = {}
+        self._targets: dict[bytes, bytes] = {}
+
+    def __setitem__(self, name: bytes, seen: Entry | BlockedEntry) -> None:
+        self._targets.pop(name, None)
+        if isinstance(seen, Entry) and seen.target is not None:
+            self._targets[name] = os.fsencode(seen.target)
+            seen = replace(seen, target="")
+        self._entries[name] = seen
+
+    def get(self, name: bytes) -> Entry | BlockedEntry | None:
+        """The entry as it was set, None for a name that has none."""
+        seen = self._entries.get(name)
+        target = self._targets.get(name)
+        if target is None or not isinstance(seen, Entry):
+            return seen
+        return replace(seen, target=os.fsdecode(target))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def is_doubtful(self) -> bool:
+        """Whether one of them cannot be trusted, so that the directory has no fingerprint."""
+        return any(map(_is_doubtful, self._entries.values()))
+
+
 @dataclass(slots=True)
 class Packed:
     """`lines` are sorted. `odd`: by name, what is neither a file nor a directory, or no line can say.
@@ -41,7 +71,7 @@ class Packed:
     """
 
     lines: list[bytes] = field(default_factory=list)
-    odd: dict[bytes, Entry | BlockedEntry] = field(default_factory=dict)
+    odd: OddEntries = field(default_factory=OddEntries)
     fingerprint: bytes | None = None
 
     def directories(self) -> Iterator[bytes]:
@@ -73,7 +103,7 @@ def listing(
         if after == before:
             break
         before = after
-    if whole and not any(_is_doubtful(seen) for seen in found.odd.values()):
+    if whole and not found.odd.is_doubtful():
         found.fingerprint = joined(found.lines)
     return found
 
