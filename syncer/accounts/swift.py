@@ -152,8 +152,9 @@ def connecting(
     environ: Mapping[str, str] = os.environ,
 ) -> Store:
     """The store of a container of a Swift account, or of a prefix in one. Raises AuthError, ConfigError."""
+    from syncer.stores.remote.object_names import wrong
     from syncer.stores.swift.client import Connection
-    from syncer.stores.swift.names import ContainerPath, wrong
+    from syncer.stores.swift.names import ContainerPath
     from syncer.stores.swift.store import SwiftStore
     from syncer.stores.swift.trash import KEPT_DAYS
 

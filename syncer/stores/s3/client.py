@@ -19,9 +19,10 @@ from urllib.parse import quote
 
 import syncer
 from syncer.engine.interfaces import Clock
-from syncer.errors import TransientError, Unholdable
+from syncer.errors import TransientError
 from syncer.stores.http.bodies import Body, BodyIterator, Overlarge
 from syncer.stores.http.failures import reaching
+from syncer.stores.remote.object_names import quoted
 from syncer.stores.retry_policy import attempts, counted
 from syncer.stores.s3.credentials import UNSIGNED, CredentialProvider, Signer
 from syncer.stores.s3.errors import MOMENTARY, is_throttled, refusal
@@ -226,7 +227,7 @@ class S3Client:
     # -- one request ---------------------------------------------------------------
 
     def _sent(self, call: S3Request) -> S3Stream:
-        url = self._url + ("" if call.key is None else f"/{quoted_key(call.key)}")
+        url = self._url + ("" if call.key is None else f"/{quoted(call.key)}")
         if call.key is None and "/" not in self._url.partition("://")[2]:
             url += "/"
         if call.query:
@@ -288,11 +289,3 @@ class S3Client:
 def encoded(query: Sequence[tuple[str, str]]) -> str:
     """A query string, percent-encoded as Signature Version 4 has it, sorted by name."""
     return "&".join(f"{quote(k, safe='-_.~')}={quote(v, safe='-_.~')}" for k, v in sorted(query))
-
-
-def quoted_key(key: str) -> str:
-    """A key in a URL: UTF-8, percent-encoded, the slashes left. Raises Unholdable where it is not UTF-8."""
-    try:
-        return quote(key.encode(), safe="/-_.~")
-    except UnicodeEncodeError:
-        raise Unholdable("the name is not UTF-8", path=key) from None

@@ -16,16 +16,23 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+
+from syncer.stores.remote.object_metadata import (
+    LONGEST_TARGET,
+    digest_in,
+    digest_text,
+    executable_in,
+    executable_text,
+    mtime_in,
+    mtime_text,
+    plain_type,
+)
 
 Meta = Mapping[str, str]  # names in small letters, without x-amz-meta-
 
 DIRECTORY_TYPE, SYMLINK_TYPE = "application/x-directory", "inode/symlink"
 _DIRECTORY_TYPES = frozenset({DIRECTORY_TYPE, "application/directory", "httpd/unix-directory"})
 _MTIME, _MODE, _DIGEST, _EXECUTABLE = "mtime", "mode", "syncer-digest", "syncer-executable"
-_LONGEST_NUMBER, _DIGITS = 64, 20  # characters; digits before and after the point
-_FARTHEST = 1 << 63  # nanoseconds: what a database and every system call can take
-_LONGEST_TARGET = 4095  # bytes: PATH_MAX without its end
 _KINDS = frozenset(
     {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK}
 )
@@ -33,16 +40,7 @@ _KINDS = frozenset(
 
 def mtime_of(meta: Meta) -> int | None:
     """Nanoseconds since 1970, as far as 64 bits hold them; None where nothing sensible is said."""
-    text = meta.get(_MTIME, "").removesuffix("s").strip()
-    try:
-        seconds = Decimal(text) if len(text) <= _LONGEST_NUMBER else Decimal("nan")
-    except InvalidOperation:
-        return None
-    if not seconds.is_finite() or not -_DIGITS <= seconds.adjusted() < _DIGITS:
-        # Also 1e999999999, whose digits alone would take the memory of a machine.
-        return 0 if seconds.is_finite() and not seconds else None
-    nanoseconds = int(seconds * 1_000_000_000)
-    return nanoseconds if -_FARTHEST <= nanoseconds < _FARTHEST else None
+    return mtime_in(meta.get(_MTIME, "").removesuffix("s").strip())
 
 
 def mode_of(meta: Meta) -> int | None:
@@ -64,7 +62,7 @@ def mode_of(meta: Meta) -> int | None:
 
 def executable_of(meta: Meta) -> bool | None:
     """None where the tool that wrote the object did not say."""
-    ours = {"1": True, "0": False}.get(meta.get(_EXECUTABLE, ""))
+    ours = executable_in(meta.get(_EXECUTABLE, ""))
     if ours is not None:
         return ours
     mode = mode_of(meta)
@@ -73,12 +71,7 @@ def executable_of(meta: Meta) -> bool | None:
 
 def digest_of(meta: Meta, etag: str) -> bytes | None:
     """BLAKE3-256 of the content with this ETag."""
-    digest, _, of = meta.get(_DIGEST, "").partition("/")
-    try:
-        found = bytes.fromhex(digest)
-    except ValueError:
-        return None
-    return found if len(found) == 32 and of == etag else None
+    return digest_in(meta.get(_DIGEST, ""), etag)
 
 
 def file_meta(
@@ -87,18 +80,18 @@ def file_meta(
     """Metadata of a file. `etag`: the MD5 of the content; without it the digest is left out."""
     meta: dict[str, str] = {}
     if mtime_ns is not None:
-        meta[_MTIME] = seconds(mtime_ns)
+        meta[_MTIME] = mtime_text(mtime_ns)
     if executable is not None:
-        meta[_EXECUTABLE] = "1" if executable else "0"
+        meta[_EXECUTABLE] = executable_text(executable)
     if digest is not None and etag:
-        meta[_DIGEST] = f"{digest.hex()}/{etag}"
+        meta[_DIGEST] = digest_text(digest, etag)
     return meta
 
 
 def symlink_meta(*, mtime_ns: int | None) -> dict[str, str]:
     """Metadata of a symlink, whose target is the content; s3fs reads it as one by its mode."""
     mode = {_MODE: str(stat.S_IFLNK | 0o777)}
-    return mode if mtime_ns is None else {**mode, _MTIME: seconds(mtime_ns)}
+    return mode if mtime_ns is None else {**mode, _MTIME: mtime_text(mtime_ns)}
 
 
 def is_directory(key: str, size: int, content_type: str = "") -> bool:
@@ -108,18 +101,7 @@ def is_directory(key: str, size: int, content_type: str = "") -> bool:
 
 def is_symlink(meta: Meta, size: int, content_type: str) -> bool:
     """Whether an object is a symlink, of ours or of s3fs."""
-    if not 0 < size <= _LONGEST_TARGET:
+    if not 0 < size <= LONGEST_TARGET:
         return False
     mode = mode_of(meta)
     return plain_type(content_type) == SYMLINK_TYPE or (mode is not None and stat.S_ISLNK(mode))
-
-
-def plain_type(content_type: str) -> str:
-    """A media type without its parameters."""
-    return content_type.partition(";")[0].strip().lower()
-
-
-def seconds(mtime_ns: int) -> str:
-    """As rclone writes it: seconds with nine decimals."""
-    sign, rest = ("-", -mtime_ns) if mtime_ns < 0 else ("", mtime_ns)
-    return f"{sign}{rest // 1_000_000_000}.{rest % 1_000_000_000:09}"

@@ -1,4 +1,4 @@
-"""S3Bucket, prefix and keys: which object stands for which path, and where Syncer's own objects are. Pure.
+"""Bucket, prefix and keys: which object stands for which path, and where Syncer's own objects are. Pure.
 
 A key is the root's prefix followed by the path, in UTF-8, nothing escaped: other tools see the same names.
 
@@ -14,12 +14,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from syncer.engine.model import RelPath
-from syncer.engine.paths import PRIVATE, parts, printable, unsafe
-from syncer.errors import Unholdable
-from syncer.stores.common import is_private_path
+from syncer.engine.paths import PRIVATE
+from syncer.stores.remote import object_names
 
 MAX_KEY_BYTES = 1024
-MAX_NAME_BYTES = 255  # of one part of a path: what the disks on the other side can hold
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 
@@ -90,24 +88,4 @@ def wrong_bucket(name: str) -> str:
 
 def checked(path: RelPath, *, prefix: str = "") -> RelPath:
     """The path, if an object may be called so. Raises Unholdable."""
-    if not path or is_private_path(path):
-        raise Unholdable(f"{printable(path) or 'the root'}: not a path that is synced", path=path)
-    if reason := wrong(path):
-        raise Unholdable(f"{printable(path)}: {reason}", path=path)
-    if len((prefix + path).encode()) > MAX_KEY_BYTES:
-        raise Unholdable(f"{printable(path)}: longer than the {MAX_KEY_BYTES} bytes of a key", path=path)
-    return path
-
-
-def wrong(path: RelPath) -> str:
-    """Why no object may be given this path; "" if one may."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return "the name is not UTF-8"
-    for place, part in enumerate(parts(path)):
-        if reason := unsafe(part, at_root=not place):
-            return reason
-        if len(part.encode()) > MAX_NAME_BYTES:
-            return f"the name is longer than {MAX_NAME_BYTES} bytes"
-    return ""
+    return object_names.checked(path, prefix=prefix, longest=MAX_KEY_BYTES, what="a key")

@@ -18,8 +18,9 @@ from urllib.parse import unquote_plus
 
 from syncer.errors import PermanentError, StoreError, TransientError
 from syncer.stores.http.bodies import Body
+from syncer.stores.remote.object_names import quoted
 from syncer.stores.s3 import xml
-from syncer.stores.s3.client import COPY_SECONDS, S3Client, S3Request, S3Response, S3Stream, quoted_key
+from syncer.stores.s3.client import COPY_SECONDS, S3Client, S3Request, S3Response, S3Stream
 from syncer.stores.s3.errors import refusal
 
 PAGE = 1000  # keys of a page, and of a bulk delete
@@ -101,7 +102,7 @@ class CopySource:
 
     def headers(self, bucket: str) -> dict[str, str]:
         """The headers that name the source, percent-encoded, and the condition on it."""
-        name = f"/{bucket}/{quoted_key(self.key)}"
+        name = f"/{bucket}/{quoted(self.key)}"
         headers = {"x-amz-copy-source": f"{name}?versionId={self.version}" if self.version else name}
         if self.etag and self.form is not EtagForm.NONE:
             headers["x-amz-copy-source-if-match"] = self.form.of(self.etag)
@@ -419,7 +420,7 @@ def _row(row: Mapping[str, str], key: str, *, deleted: bool = False) -> ObjectRo
 def key_decoder(document: xml.XmlDocument) -> Callable[[str], str]:
     """How keys in a listing are read. Bytes that are not UTF-8 are kept as `os.fsdecode` keeps them.
 
-    So two keys never become one name; no path is made of such a key (`names.wrong`).
+    So two keys never become one name; no path is made of such a key (`object_names.wrong`).
     """
     if document.fields.get("EncodingType") != "url":
         return str

@@ -24,6 +24,7 @@ from syncer.engine.model import (
 from syncer.engine.paths import join, printable
 from syncer.errors import NotFound, TransientError, Unreadable
 from syncer.stores.base import ScanBase, with_fingerprint
+from syncer.stores.remote.object_names import wrong
 from syncer.stores.swift.consistency import (
     ListingVerifier,
     ObjectProber,
@@ -32,7 +33,7 @@ from syncer.stores.swift.consistency import (
     split_at_strange,
     strange,
 )
-from syncer.stores.swift.names import LAST, wrong
+from syncer.stores.swift.names import LAST
 from syncer.stores.swift.objects import ListingRow, Objects
 
 

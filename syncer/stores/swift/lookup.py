@@ -14,11 +14,12 @@ from syncer.engine.model import (
     Seen,
 )
 from syncer.errors import ChangedUnderUs, NotFound, PermanentError, Unreadable
+from syncer.stores.remote.object_metadata import plain_type
+from syncer.stores.remote.object_names import wrong
 from syncer.stores.swift import metadata
 from syncer.stores.swift.context import SwiftContext
 from syncer.stores.swift.download import SwiftSource
 from syncer.stores.swift.listing import DIRECTORY
-from syncer.stores.swift.names import wrong
 
 _WINDOW = 64  # entries that are asked about at once
 
@@ -93,7 +94,7 @@ class Lookup:
             return b""
         try:
             with self._context.objects.get(self._context.place.name(path), end=limit) as answer:
-                kind = metadata.plain_type(answer.headers.get("Content-Type", ""))
+                kind = plain_type(answer.headers.get("Content-Type", ""))
                 content = answer.read()
                 if answer.status >= 300 or kind == metadata.SYMLINK or kind in metadata.MARKERS:
                     return b""

@@ -14,7 +14,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+
+from syncer.stores.remote.object_metadata import (
+    LONGEST_TARGET,
+    digest_in,
+    digest_text,
+    executable_in,
+    executable_text,
+    mtime_in,
+    mtime_text,
+    plain_type,
+)
 
 MARKER, SYMLINK = "application/directory", "inode/symlink"
 MARKERS = frozenset({MARKER, "text/directory", "application/folder"})
@@ -22,40 +32,23 @@ META = "x-object-meta-"
 _MTIME, _DIGEST, _EXECUTABLE = "mtime", "syncer-digest", "syncer-executable"
 _MANIFEST = "syncer-manifest"
 _HEX = re.compile(r"[0-9a-f]{64}")
-_LONGEST_NUMBER, _DIGITS = 64, 20  # characters; digits before and after the point
-_FARTHEST = 1 << 63  # nanoseconds: what a database and every system call can take
-_LONGEST_TARGET = 4095  # bytes: PATH_MAX without its end
 
 Meta = Mapping[str, str]  # names in small letters, without the prefix
 
 
 def mtime_of(meta: Meta) -> int | None:
     """Nanoseconds since 1970, as far as 64 bits hold them; None where nothing sensible is said."""
-    text = meta.get(_MTIME, "")
-    try:
-        seconds = Decimal(text) if len(text) <= _LONGEST_NUMBER else Decimal("nan")
-    except InvalidOperation:
-        return None
-    if not seconds.is_finite() or not -_DIGITS <= seconds.adjusted() < _DIGITS:
-        # Also 1e999999999, whose digits alone would take the memory of a machine.
-        return 0 if seconds.is_finite() and not seconds else None
-    nanoseconds = int(seconds * 1_000_000_000)
-    return nanoseconds if -_FARTHEST <= nanoseconds < _FARTHEST else None
+    return mtime_in(meta.get(_MTIME, ""))
 
 
 def executable_of(meta: Meta) -> bool | None:
     """None where whoever wrote it did not say."""
-    return {"1": True, "0": False}.get(meta.get(_EXECUTABLE, ""))
+    return executable_in(meta.get(_EXECUTABLE, ""))
 
 
 def digest_of(meta: Meta, etag: str) -> bytes | None:
     """BLAKE3-256 of the content with this ETag."""
-    digest, _, of = meta.get(_DIGEST, "").partition("/")
-    try:
-        found = bytes.fromhex(digest)
-    except ValueError:
-        return None
-    return found if len(found) == 32 and of == etag else None
+    return digest_in(meta.get(_DIGEST, ""), etag)
 
 
 def manifest_in(meta: Meta, etag: str) -> str:
@@ -75,12 +68,11 @@ def written(
     """Metadata of a file."""
     meta: dict[str, str] = {}
     if mtime_ns is not None:
-        sign, rest = ("-", -mtime_ns) if mtime_ns < 0 else ("", mtime_ns)
-        meta[_MTIME] = f"{sign}{rest // 1_000_000_000}.{rest % 1_000_000_000:09}"
+        meta[_MTIME] = mtime_text(mtime_ns)
     if executable is not None:
-        meta[_EXECUTABLE] = "1" if executable else "0"
+        meta[_EXECUTABLE] = executable_text(executable)
     if digest is not None:
-        meta[_DIGEST] = f"{digest.hex()}/{etag}"
+        meta[_DIGEST] = digest_text(digest, etag)
     return meta
 
 
@@ -101,9 +93,4 @@ def is_marker(name: str, size: int, content_type: str) -> bool:
 
 def is_symlink(content_type: str, size: int) -> bool:
     """Whether such an object is one of our symlinks."""
-    return plain_type(content_type) == SYMLINK and 0 < size <= _LONGEST_TARGET
-
-
-def plain_type(content_type: str) -> str:
-    """Without its parameters."""
-    return content_type.partition(";")[0].strip().lower()
+    return plain_type(content_type) == SYMLINK and 0 < size <= LONGEST_TARGET

@@ -7,14 +7,12 @@ escaped: the object has the name that every other tool would give it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from syncer.engine.model import RelPath
-from syncer.engine.paths import PRIVATE, parts, printable, unsafe
-from syncer.errors import Unholdable
-from syncer.stores.common import is_private_path
+from syncer.engine.paths import PRIVATE
+from syncer.stores.remote import object_names
+from syncer.stores.remote.object_names import quoted
 
-MAX_NAME_BYTES = 255  # of one part of a path: what the disks on the other side can hold
 LAST = "\U0010ffff"  # sorts behind every other character
 
 
@@ -55,37 +53,9 @@ class ContainerPath:
         return quoted(f"{self.container}/{name}" if name else self.container)
 
 
-def quoted(name: str) -> str:
-    """UTF-8, percent-encoded, the slashes left. Raises Unholdable where it is not UTF-8."""
-    try:
-        return quote(name.encode(), safe="/")
-    except UnicodeEncodeError:
-        raise Unholdable(f"{printable(name)}: the name is not UTF-8", path=name) from None
-
-
 def checked(path: RelPath, *, prefix: str = "", longest: int = 1024) -> RelPath:
     """The path, if an object may be called so. Raises Unholdable. `longest`: bytes of an object's name."""
-    if not path or is_private_path(path):
-        raise Unholdable(f"{printable(path) or 'the root'}: not a path that is synced", path=path)
-    if why := wrong(path):
-        raise Unholdable(f"{printable(path)}: {why}", path=path)
-    if len((prefix + path).encode()) > longest:
-        raise Unholdable(f"{printable(path)}: longer than the {longest} bytes of an object's name", path=path)
-    return path
-
-
-def wrong(path: RelPath) -> str:
-    """Why no object may be given this path; "" if one may."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return "the name is not UTF-8"
-    for place, part in enumerate(parts(path)):
-        if why := unsafe(part, at_root=not place):
-            return why
-        if len(part.encode()) > MAX_NAME_BYTES:
-            return f"the name is longer than {MAX_NAME_BYTES} bytes"
-    return ""
+    return object_names.checked(path, prefix=prefix, longest=longest, what="an object's name")
 
 
 def reachable(path: RelPath) -> bool:

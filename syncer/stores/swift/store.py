@@ -27,6 +27,7 @@ from syncer.engine.interfaces import (
 )
 from syncer.engine.model import Entry, Listing, RelPath, Seen
 from syncer.errors import StoreError
+from syncer.stores.remote.object_names import MAX_NAME_BYTES
 from syncer.stores.remote.quota import FreeSpace
 from syncer.stores.swift.cache import ObjectCache
 from syncer.stores.swift.capabilities import ClusterInfo, free_space, pulse
@@ -39,7 +40,7 @@ from syncer.stores.swift.download import SwiftSource, opened
 from syncer.stores.swift.download import source as large
 from syncer.stores.swift.listing import DIRECTORY, SingleDirectoryLister, SwiftScan, listed
 from syncer.stores.swift.lookup import Lookup
-from syncer.stores.swift.names import MAX_NAME_BYTES, ContainerPath
+from syncer.stores.swift.names import ContainerPath
 from syncer.stores.swift.objects import Objects
 from syncer.stores.swift.preconditions import Preconditions
 from syncer.stores.swift.root import Root

@@ -17,9 +17,9 @@ from __future__ import annotations
 from blake3 import blake3
 
 from syncer.errors import NotFound, TransientError
+from syncer.stores.remote.object_names import quoted
 from syncer.stores.swift import metadata, objects
 from syncer.stores.swift.client import Call, Connection
-from syncer.stores.swift.names import quoted
 from syncer.stores.swift.objects import NEWEST, OVERTAKEN, ObjectHead
 from syncer.stores.swift.slo.manifest import Manifest, parsed
 

@@ -22,12 +22,13 @@ from urllib.parse import quote, unquote, urlencode
 
 from syncer.engine.interfaces import Clock
 from syncer.errors import NotFound, TransientError
+from syncer.stores.remote.object_names import quoted
 from syncer.stores.swift import metadata, objects
 from syncer.stores.swift.bulk_delete import delete_many
 from syncer.stores.swift.capabilities import ClusterInfo
 from syncer.stores.swift.client import Call, Connection
 from syncer.stores.swift.consistency import WorkerPool
-from syncer.stores.swift.names import ContainerPath, quoted
+from syncer.stores.swift.names import ContainerPath
 from syncer.stores.swift.objects import EMPTY, ObjectHead, Objects, head_in
 from syncer.stores.swift.slo.companions import FOLDER, Companions, name_of
 from syncer.stores.swift.slo.manifest import asked

@@ -30,13 +30,14 @@ from syncer.engine.model import Done, Entry, Kind, Method, RelPath, Version
 from syncer.engine.paths import printable
 from syncer.errors import ChangedUnderUs, NotFound, PermanentError, TransientError, Unholdable
 from syncer.stores.http.bodies import Body
+from syncer.stores.remote.object_names import quoted
 from syncer.stores.remote.upload import HashedUpload
 from syncer.stores.retry_policy import Attempts
 from syncer.stores.swift import metadata, objects
 from syncer.stores.swift.capabilities import container
 from syncer.stores.swift.client import PIECE, READ_SECONDS, Call, SwiftReply
 from syncer.stores.swift.context import SwiftContext
-from syncer.stores.swift.names import ContainerPath, quoted
+from syncer.stores.swift.names import ContainerPath
 from syncer.stores.swift.objects import NEWEST, OVERTAKEN, Objects
 from syncer.stores.swift.preconditions import Preconditions, meta_of, taken
 from syncer.stores.swift.slo.companions import Companions, reference
