@@ -19,11 +19,12 @@ from urllib.parse import quote
 
 import syncer
 from syncer.engine.interfaces import Clock
-from syncer.errors import TransientError
+from syncer.errors import SyncError, TransientError
 from syncer.stores.http.bodies import Body, BodyIterator, Overlarge
+from syncer.stores.http.client import send_with_retries
 from syncer.stores.http.failures import reaching
 from syncer.stores.remote.object_names import quoted
-from syncer.stores.retry_policy import attempts, counted
+from syncer.stores.retry_policy import counted
 from syncer.stores.s3.credentials import UNSIGNED, CredentialProvider, Signer
 from syncer.stores.s3.errors import MOMENTARY, is_throttled, refusal
 from syncer.stores.s3.settings import ObjectOptions, S3Location
@@ -115,6 +116,15 @@ class S3Stream:
         self.close()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refusal:
+    """A response that is none of those asked for; its content was read."""
+
+    status: int
+    code: str
+    error: SyncError
+
+
 class S3Client:
     """Requests about one bucket. Safe to share between threads."""
 
@@ -169,29 +179,32 @@ class S3Client:
     # -- retries -----------------------------------------------------------------
 
     def _retried(self, call: S3Request, once: Callable[[], ResponseT]) -> ResponseT:
+        """Send again what is harmless or was refused for its rate, and at once what another region has."""
         harmless = call.method in _SAFE or call.repeatable
-        with attempts() as tries:
+
+        def send() -> ResponseT | _Refusal:
             while True:
-                tries.check(call.request)
-                try:
-                    got = once()
-                except TransientError as error:
-                    if not harmless:
-                        raise
-                    tries.wait(error, self.clock.sleep)
-                    continue
+                got = once()
                 if got.status in _SUCCESS or got.status in call.accept:
                     return got
                 code, message, region = self._reason(got)
-                if region and self._moved(region):
-                    continue
-                refused = refusal(call.method, got.status, code, message, got.headers, call.about)
-                if not isinstance(refused, TransientError):
-                    raise refused
-                counted(refused, call.request)
-                if not (is_throttled(got.status, code) or (harmless and got.status in MOMENTARY)):
-                    raise refused
-                tries.wait(refused, self.clock.sleep)
+                if not (region and self._moved(region)):  # which it does once
+                    error = refusal(call.method, got.status, code, message, got.headers, call.about)
+                    return _Refusal(status=got.status, code=code, error=error)
+
+        def postponed(got: ResponseT | _Refusal) -> TransientError | None:
+            if not isinstance(got, _Refusal) or not isinstance(got.error, TransientError):
+                return None
+            counted(got.error, call.request)
+            later = is_throttled(got.status, got.code) or (harmless and got.status in MOMENTARY)
+            return got.error if later else None
+
+        got = send_with_retries(
+            send, key=call.request, idempotent=harmless, postponed=postponed, sleep=self.clock.sleep
+        )
+        if isinstance(got, _Refusal):
+            raise got.error
+        return got
 
     @staticmethod
     def _reason(got: S3Response | S3Stream) -> tuple[str, str, str]:
